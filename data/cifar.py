@@ -1,0 +1,169 @@
+"""CIFAR-10 and CIFAR-100, Python version: pickled batches in a folder or in the published tar.gz.
+
+Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
+https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by channel, and a
+list of labels.
+"""
+
+import dataclasses
+import io
+import pathlib
+import pickle
+import tarfile
+import zlib
+
+import numpy
+
+from data import dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """File names inside the published folder, the key of the labels, and the number of classes."""
+
+    folder: str
+    archive: str
+    train: tuple
+    test: tuple
+    labels: bytes
+    classes: int
+
+
+CIFAR10 = Layout(
+    folder="cifar-10-batches-py",
+    archive="cifar-10-python.tar.gz",
+    train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test=("test_batch",),
+    labels=b"labels",
+    classes=10,
+)
+CIFAR100 = Layout(
+    folder="cifar-100-python",
+    archive="cifar-100-python.tar.gz",
+    train=("train",),
+    test=("test",),
+    labels=b"fine_labels",
+    classes=100,
+)
+
+
+class _Array:
+    """Takes the state of a pickled NumPy byte array and rebuilds it without NumPy's own unpickling."""
+
+    array = None
+
+    def __setstate__(self, state):
+        _, shape, kind, fortran, content = state
+        if not isinstance(kind, _Type):
+            raise pickle.UnpicklingError("it holds an array without an element type")
+        self.array = numpy.frombuffer(content, numpy.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+class _Type:
+    """Stands for numpy.dtype("u1"); its further state (byte order and the like) says nothing for bytes."""
+
+    def __init__(self, code):
+        if code not in ("u1", b"u1", "|u1", b"|u1"):
+            raise pickle.UnpicklingError(f"it holds an array of {code!r}, expected bytes (u1)")
+
+    def __setstate__(self, state):
+        pass
+
+
+class BatchUnpickler(pickle.Unpickler):
+    """Unpickles plain containers, numbers, text, and byte arrays; refuses every other name unexecuted.
+
+    A pickle may call whatever `find_class` returns. The batches need a few names to rebuild an array; they get
+    stand-ins, made anew for each look-up so that a pickle cannot alter them, that can do that and nothing else.
+    """
+
+    def find_class(self, module, name):
+        """The stand-in for one of the admitted names; pickle.UnpicklingError for any other."""
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return lambda kind, shape, code: _Array()
+        if (module, name) == ("numpy", "ndarray"):
+            return "ndarray"
+        if (module, name) == ("numpy", "dtype"):
+            return lambda code, *options: _Type(code)
+        if (module, name) == ("_codecs", "encode"):
+            return lambda text, encoding: text.encode("latin1")
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
+
+
+def read_batch(content, layout, where):
+    """Decode one pickled batch (bytes) to images uint8 (N, 32, 32, 3) and labels int64 (N,).
+
+    Raises ValueError, naming `where`, if it is cut, is no batch of this `layout`, or asks for any code.
+    """
+    try:
+        batch = BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:  # damaged pickles raise nearly any exception
+        raise ValueError(f"{where}: not a readable CIFAR batch ({error}): fetch it again") from error
+    if not isinstance(batch, dict) or b"data" not in batch or layout.labels not in batch:
+        raise ValueError(
+            f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?"
+        )
+    pixels, labels = getattr(batch[b"data"], "array", None), batch[layout.labels]
+    if pixels is None or pixels.ndim != 2 or pixels.shape[1] != 3072:
+        found = "no array" if pixels is None else f"an array of shape {pixels.shape}"
+        raise ValueError(f"{where}: data is {found}, expected bytes (N, 3072): is this the right file?")
+    if not isinstance(labels, list) or any(type(label) is not int for label in labels):
+        raise ValueError(
+            f"{where}: {layout.labels.decode()} is not a list of integers: is this the right file?"
+        )
+    if any(not 0 <= label < layout.classes for label in labels):
+        raise ValueError(
+            f"{where}: labels range from {min(labels)} to {max(labels)}, expected 0 to "
+            f"{layout.classes - 1}: is this the right file?"
+        )
+    images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    labels = numpy.array(labels, numpy.int64)
+    return dataset.check(images, labels, shape=(32, 32, 3), classes=layout.classes, where=where)
+
+
+def read_archive(path, layout):
+    """The bytes of the batches in the published tar.gz, as a dict by name; nothing is written to disk.
+
+    Raises ValueError if the archive is cut, lacks a batch, or holds a member with an absolute or climbing path
+    or anything but plain files and folders.
+    """
+    wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test)}
+    contents = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                parts = pathlib.PurePosixPath(member.name.replace("\\", "/")).parts
+                if not (member.isreg() or member.isdir()) or ".." in parts or parts[:1] == ("/",):
+                    raise ValueError(
+                        f"{path}: member {member.name!r} is a link or leaves the archive's folder: not the published "
+                        "archive, do not use it"
+                    )
+                if member.isreg() and member.name in wanted:
+                    contents[wanted[member.name]] = archive.extractfile(member).read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole tar.gz archive ({error}): fetch it again") from error
+    missing = sorted(set(wanted.values()) - set(contents))
+    if missing:
+        raise ValueError(
+            f"{path}: lacks {', '.join(missing)} in {layout.folder}/: is this the right archive?"
+        )
+    return contents
+
+
+def read(paths, layout):
+    """Read all batches: ``(x_train, y_train, x_test, y_test)``; `paths` holds the archive or every batch."""
+    if layout.archive in paths:
+        contents = read_archive(paths[layout.archive], layout)
+        places = {name: f"{paths[layout.archive]}: {name}" for name in contents}
+    else:
+        contents = {name: None for name in (*layout.train, *layout.test)}
+        places = {name: paths[name] for name in contents}
+    parts = []
+    for names in (layout.train, layout.test):
+        batches = []
+        for name in names:
+            content = contents.pop(name)
+            content = paths[name].read_bytes() if content is None else content
+            batches.append(read_batch(content, layout, places[name]))
+        parts += [numpy.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+    return tuple(parts)

@@ -1,0 +1,138 @@
+"""A user's own images: one directory a class, named ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
+
+Either ``<path>/train/<class>/`` and ``<path>/test/<class>/``, or ``<path>/<class>/``, of which a fixed stratified
+fifth becomes the test part [D]. Near-duplicates, such as frames of one video, fall on both sides of such a
+division: give those a train and a test directory instead.
+"""
+
+import pathlib
+import re
+
+import numpy
+
+from data import dataset, stratify
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp")
+GREY = ("1", "L", "LA")
+COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+SPLIT_SEED = 0
+
+
+def parse(text):
+    """``"<path>@<height>x<width>"`` as (Path, (height, width)); without the size as (Path, None)."""
+    path, height, width = re.fullmatch(r"(.*?)(?:@(\d+)x(\d+))?", text, re.DOTALL).groups()
+    size = None if height is None else (int(height), int(width))
+    if not path or (size and 0 in size):
+        raise ValueError(
+            f"folder:{text} names no folder, expected folder:<path> or folder:<path>@<height>x<width>"
+        )
+    return pathlib.Path(path).expanduser(), size
+
+
+def _directories(path):
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def read_image(path, size=None):
+    """Decode one image to uint8 (H, W, 1) if it is greyscale, else (H, W, 3); `size` (H, W) resizes it, bilinearly.
+
+    Transparency is dropped. Raises ValueError, naming the file, if it cannot be decoded or has more than
+    eight bits a channel.
+    """
+    import PIL.Image  # needed for image folders alone
+
+    try:
+        with PIL.Image.open(path) as image:
+            if image.mode not in GREY + COLOUR:
+                raise ValueError(f"pixel mode {image.mode}, expected 8-bit greyscale or colour")
+            image = image.convert("L" if image.mode in GREY else "RGB")
+            if size is not None and image.size != size[::-1]:
+                image = image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
+            pixels = numpy.asarray(image)
+    except Exception as error:  # Pillow's decoders meet damage with nearly any exception
+        raise ValueError(f"{path}: not a readable image ({error}): mend or remove it") from error
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _read_part(root, classes, size):
+    """All images below ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
+    images, labels, paths = [], [], []
+    for label, name in enumerate(classes):
+        found = sorted(
+            path for path in (root / name).iterdir() if path.suffix.lower() in ENDINGS and path.is_file()
+        )
+        if not found:
+            raise ValueError(
+                f"{root / name}: no image ({', '.join(ENDINGS)}): every class needs at least one"
+            )
+        for path in found:
+            image = read_image(path, size)
+            if images and image.shape[:2] != images[0].shape[:2]:
+                raise ValueError(
+                    f"{path}: {image.shape[0]}x{image.shape[1]} pixels, but {paths[0]} has {images[0].shape[0]}x"
+                    f"{images[0].shape[1]}: give one size for all, as in folder:<path>@32x32"
+                )
+            images.append(image)
+            labels.append(label)
+            paths.append(path)
+    return images, numpy.array(labels, numpy.int64), paths
+
+
+def _stack(images, channels):
+    """(N, H, W, channels): greyscale images among coloured ones get three equal channels [D]."""
+    shape = (*images[0].shape[:2], channels)
+    return numpy.stack([numpy.broadcast_to(image, shape) for image in images])
+
+
+def read(path, *, size=None):
+    """Read a folder: ``((x_train, y_train, x_test, y_test), classes)``; classes are directory names, sorted.
+
+    Files with other endings are passed over. If every image is greyscale, C is 1, else 3. Raises FileNotFoundError if
+    the folder is missing, and ValueError for fewer than two classes, an empty class, an unreadable image, differing
+    sizes without `size`, a train or test directory without the other, or classes that differ between them.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; expected one directory a class below it")
+    nested = [name for name in ("train", "test") if (path / name).is_dir() and _directories(path / name)]
+    if len(nested) == 1:
+        other = {"train": "test", "test": "train"}[nested[0]]
+        raise ValueError(
+            f"{path}: has {nested[0]}/<class> but no {other}/<class>: add it, or put the classes directly "
+            "below the folder to have them divided"
+        )
+    roots = [path / name for name in nested] or [path]
+    classes = [directory.name for directory in _directories(roots[0])]
+    if len(classes) < 2:
+        raise ValueError(f"{roots[0]}: {len(classes)} class directories, expected at least two")
+    for root in roots[1:]:
+        differing = set(classes) ^ {directory.name for directory in _directories(root)}
+        if differing:
+            raise ValueError(
+                f"{path}: {', '.join(sorted(differing))} is a class in only one of train and test"
+            )
+    read_parts = [_read_part(root, classes, size) for root in roots]
+    first = read_parts[0][0][0].shape[:2]
+    for images, _, paths in read_parts[1:]:
+        if images[0].shape[:2] != first:
+            raise ValueError(
+                f"{paths[0]}: {images[0].shape[0]}x{images[0].shape[1]} pixels, but train has "
+                f"{first[0]}x{first[1]}: give one size for all, as in folder:<path>@32x32"
+            )
+    channels = max(image.shape[2] for images, _, _ in read_parts for image in images)
+    parts = []
+    for images, labels, _ in read_parts:
+        parts += dataset.check(
+            _stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
+        )
+    if len(parts) == 2:
+        images, labels = parts
+        counts = numpy.bincount(labels)
+        if counts.min() < 2:
+            raise ValueError(
+                f"{path / classes[counts.argmin()]}: one image, expected at least two to divide into "
+                "training and test"
+            )
+        train, test = stratify.stratify(labels, (4, 5), SPLIT_SEED)
+        parts = [images[train], labels[train], images[test], labels[test]]
+    return tuple(parts), tuple(classes)

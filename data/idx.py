@@ -1,0 +1,64 @@
+"""IDX files, gzipped: the format of MNIST and Fashion-MNIST.
+
+Layout: two zero bytes, one type byte (8 = unsigned byte), one byte for the number of dimensions, the dimensions as
+big-endian 32-bit integers, then the values. Source: the MNIST page, http://yann.lecun.com/exdb/mnist/.
+"""
+
+import gzip
+import struct
+import zlib
+
+import numpy
+
+from data import dataset
+
+TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
+TRAIN_LABELS = "train-labels-idx1-ubyte.gz"
+TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
+TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
+MOST = 1_000_000  # items a file may announce: keeps a damaged header from claiming all memory
+
+
+def read_file(path, item_shape):
+    """Read one gzipped IDX file of unsigned bytes as uint8 (N, *item_shape).
+
+    Raises ValueError, naming the file, if it is not gzip, not IDX, of other dimensions, cut or too long.
+    """
+    dimensions = 1 + len(item_shape)
+    try:
+        with gzip.open(path, "rb") as stream:
+            header = stream.read(4 + 4 * dimensions)
+            if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) < 4 + 4 * dimensions:
+                raise ValueError(
+                    f"{path}: begins with bytes {header[:4].hex(' ')}, expected 00 00 08 {dimensions:02x} (IDX, "
+                    f"unsigned bytes, {dimensions} dimensions): is this the right file?"
+                )
+            count, *shape = struct.unpack(f">{dimensions}I", header[4:])
+            if tuple(shape) != tuple(item_shape) or count > MOST:
+                raise ValueError(
+                    f"{path}: announces {count} items of shape {tuple(shape)}, expected up to {MOST} of shape "
+                    f"{tuple(item_shape)}: is this the right file?"
+                )
+            size = count * int(numpy.prod(item_shape, dtype=numpy.int64))
+            body = stream.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole gzip file ({error}): fetch it again") from error
+    if len(body) != size:
+        found = f"only {len(body)}" if len(body) < size else "more"
+        raise ValueError(f"{path}: holds {found} bytes of data, expected {size}: fetch it again")
+    return numpy.frombuffer(body, numpy.uint8).reshape(count, *item_shape)
+
+
+def read(paths):
+    """Read the four files: ``(x_train, y_train, x_test, y_test)`` with images (N, 28, 28, 1).
+
+    `paths` maps the published file names to where they lie. Raises ValueError as `read_file` and
+    `data.dataset.check`.
+    """
+    parts = []
+    for images_name, labels_name in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
+        images = read_file(paths[images_name], (28, 28))[..., numpy.newaxis]
+        labels = read_file(paths[labels_name], ())
+        where = f"{paths[images_name]} with {paths[labels_name].name}"
+        parts += dataset.check(images, labels, shape=(28, 28, 1), classes=10, where=where)
+    return tuple(parts)

@@ -1,0 +1,60 @@
+"""The pixel scale of the models, [0, 1] in float32, and the statistics their first layer uses."""
+
+import dataclasses
+
+import numpy
+
+BLOCK = 1024  # images converted to float64 at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Pixel statistics in [0, 1] scale, all float32.
+
+    `mean_image` (H, W, C) per pixel; `channel_mean` and `channel_std` (C,) over images and positions (standard
+    deviation of the population; 0 for a constant channel).
+    """
+
+    mean_image: numpy.ndarray
+    channel_mean: numpy.ndarray
+    channel_std: numpy.ndarray
+
+
+def to_unit(x):
+    """uint8 pixels divided by 255 as float32; float32 pixels already in [0, 1] come back as they are.
+
+    Raises ValueError for any other dtype, and for float32 outside [0, 1] or NaN.
+    """
+    x = numpy.asarray(x)
+    if x.dtype == numpy.uint8:
+        return numpy.divide(x, numpy.float32(255), dtype=numpy.float32)
+    if x.dtype != numpy.float32:
+        raise ValueError(f"pixels are {x.dtype}, expected uint8 in 0..255 or float32 in [0, 1]")
+    if x.size and not (x.min() >= 0 and x.max() <= 1):
+        raise ValueError(
+            f"float32 pixels range from {x.min():g} to {x.max():g}, expected [0, 1]: "
+            "divide by 255 or pass the uint8 images"
+        )
+    return x
+
+
+def statistics(x):
+    """Mean image, channel mean and channel standard deviation of images (N, H, W, C), uint8 or float32 in [0, 1].
+
+    Give it x_train only. (The released code of DARE also used the test set [D].) Sums are float64, over
+    blocks of images. Raises ValueError for another shape, no image, or what `to_unit` refuses.
+    """
+    x = numpy.asarray(x)
+    if x.ndim != 4 or 0 in x.shape:
+        raise ValueError(f"images have shape {x.shape}, expected (N, H, W, C) with at least one image")
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(x), BLOCK)]
+    total = numpy.zeros(x.shape[1:], numpy.float64)
+    for block in blocks:
+        total += to_unit(x[block]).sum(axis=0, dtype=numpy.float64)
+    mean_image = total / len(x)
+    channel_mean = mean_image.mean(axis=(0, 1))
+    squares = numpy.zeros(x.shape[-1], numpy.float64)
+    for block in blocks:
+        squares += numpy.square(to_unit(x[block]) - channel_mean).sum(axis=(0, 1, 2))
+    channel_std = numpy.sqrt(squares / (x.size // x.shape[-1]))
+    return Statistics(*(value.astype(numpy.float32) for value in (mean_image, channel_mean, channel_std)))

@@ -1,0 +1,92 @@
+"""The split of DARE: one half of the training set trains, the other is mined.
+
+Source: DARE, TOSEM 33(3) 2024, data section: the original training set is halved at random [P]. Seeded and
+stratified, with the indices kept so that later stages use the same halves [D].
+"""
+
+import dataclasses
+
+import numpy
+
+from data import files, stratify
+
+KIND = "data split"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """x_train trains the model, x_validation is mined and tunes it, x_test judges it and chooses nothing.
+
+    Images (N, H, W, C) uint8, labels (N,) int64. `train_indices` and `validation_indices` are sorted rows of
+    the data set's original training part; `fingerprint` is the SHA-256 of the data set divided.
+    """
+
+    x_train: numpy.ndarray = dataclasses.field(repr=False)
+    y_train: numpy.ndarray = dataclasses.field(repr=False)
+    x_validation: numpy.ndarray = dataclasses.field(repr=False)
+    y_validation: numpy.ndarray = dataclasses.field(repr=False)
+    x_test: numpy.ndarray = dataclasses.field(repr=False)
+    y_test: numpy.ndarray = dataclasses.field(repr=False)
+    train_indices: numpy.ndarray = dataclasses.field(repr=False)
+    validation_indices: numpy.ndarray = dataclasses.field(repr=False)
+    classes: tuple
+    seed: int
+    fingerprint: str
+    verified: bool = False
+    name: str = ""
+
+    def save(self, path):
+        """Write the indices, the seed and the data's fingerprint to `path` (HDF5); not the images."""
+        files.save_artefact(
+            path,
+            KIND,
+            {"train_indices": self.train_indices, "validation_indices": self.validation_indices},
+            {"seed": self.seed, "data": self.fingerprint, "name": self.name, "verified": self.verified},
+        )
+
+
+def _take(dataset, train, validation, seed):
+    return Split(
+        x_train=dataset.x_train[train],
+        y_train=dataset.y_train[train],
+        x_validation=dataset.x_train[validation],
+        y_validation=dataset.y_train[validation],
+        x_test=dataset.x_test,
+        y_test=dataset.y_test,
+        train_indices=train,
+        validation_indices=validation,
+        classes=dataset.classes,
+        seed=seed,
+        fingerprint=dataset.fingerprint,
+        verified=dataset.verified,
+        name=dataset.name,
+    )
+
+
+def half_split(dataset, seed):
+    """Halve every class of the training part at random, repeatably for one `seed` (integer >= 0).
+
+    The halves differ by at most one image a class and, as long as no class is tiny, in total. Raises
+    ValueError for a class of fewer than two images.
+    """
+    train, validation = stratify.stratify(dataset.y_train, (1, 2), seed)
+    return _take(dataset, train, validation, int(seed))
+
+
+def load_split(path, dataset):
+    """Rebuild a saved split from `dataset`.
+
+    Raises FileNotFoundError if there is no such file, and ValueError if it is damaged, is not a split, or
+    was made from other images or labels than those of `dataset`.
+    """
+    arrays, attributes = files.load_artefact(path, KIND, ["train_indices", "validation_indices"])
+    if attributes.get("data") != dataset.fingerprint:
+        raise ValueError(
+            f"{path}: made from data {str(attributes.get('data'))[:12]} ({attributes.get('name')}), but this is "
+            f"{dataset.fingerprint[:12]} ({dataset.name}): load the same data set or make the split again"
+        )
+    train, validation = arrays["train_indices"], arrays["validation_indices"]
+    rows = numpy.sort(numpy.concatenate([train, validation]))
+    if not numpy.array_equal(rows, numpy.arange(len(dataset.y_train))):
+        raise ValueError(f"{path}: its indices do not divide the training set: delete it and make it again")
+    return _take(dataset, train, validation, attributes["seed"])

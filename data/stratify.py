@@ -1,0 +1,47 @@
+"""Seeded stratified division of labelled examples into two parts."""
+
+import operator
+
+import numpy
+
+
+def shuffled(count, generator):
+    """A permutation of range(count) from the raw words of a NumPy bit generator.
+
+    Only the raw stream of a bit generator is promised to stay the same in every NumPy release
+    (NEP 19), so the order is taken from it and not from `Generator.permutation`.
+    """
+    return numpy.argsort(generator.random_raw(count), kind="stable")
+
+
+def stratify(labels, share, seed):
+    """Divide examples, class by class, into a first part of about `share` and the rest.
+
+    `labels` (N,) integers; `share` a pair of integers, ``(1, 2)`` for a half. Returns two sorted int64 index
+    arrays, disjoint and together complete. A class's part differs from its exact share by less than one
+    example, the total by at most a half (odd classes give their extra example to the two parts in turn), save
+    that both parts get at least one example of every class. Raises ValueError for a class of one example
+    and for a seed that is not a non-negative integer.
+    """
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        seed = -1
+    if seed < 0:
+        raise ValueError("the seed of a split must be a non-negative integer")
+    labels = numpy.asarray(labels)
+    numerator, denominator = share
+    generator = numpy.random.PCG64(seed)
+    first, second, seen, taken = [], [], 0, 0
+    for label in numpy.unique(labels):
+        members = numpy.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise ValueError(f"class {label} has one example: a split needs at least two of every class")
+        seen += len(members)
+        quota = (seen * numerator + denominator // 2) // denominator
+        count = min(max(quota - taken, 1), len(members) - 1)
+        taken = quota
+        members = members[shuffled(len(members), generator)]
+        first.append(members[:count])
+        second.append(members[count:])
+    return numpy.sort(numpy.concatenate(first)), numpy.sort(numpy.concatenate(second))
