@@ -56,7 +56,7 @@ def digest(path, algorithm="sha256"):
 
 
 def fingerprint(*arrays):
-    """SHA-256 over the dtype, shape and bytes of the arrays: the identity that artefacts carry of their data."""
+    """SHA-256 over dtype, shape and bytes of the arrays: the identity that artefacts carry of their data."""
     total = hashlib.sha256()
     for array in arrays:
         array = numpy.ascontiguousarray(array)
@@ -109,7 +109,7 @@ def open_artefact(path, kind):
 
 
 def load_artefact(path, kind, names):
-    """Read the datasets `names` of an artefact into memory: ``(arrays, attributes)``. Errors as open_artefact."""
+    """Read the datasets `names` of an artefact: ``(arrays, attributes)``; errors as open_artefact."""
     file, attributes = open_artefact(path, kind)
     with file:
         missing = [name for name in names if name not in file]
@@ -119,3 +119,8 @@ def load_artefact(path, kind, names):
             return {name: file[name][()] for name in names}, attributes
         except OSError as error:
             raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from error
+
+
+def fingerprint_json(value):
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

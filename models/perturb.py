@@ -1,0 +1,75 @@
+"""Gradient-step perturbations of images, written in keras.ops for use inside a compiled graph.
+
+Every function takes `call`, the model's forward pass (images -> logits), and is pure: attacks compile it with
+models.compute.compiled, robust training calls it inside its own update. Images are float32 in [0, 1]; epsilon
+and step sizes are in the same units and either one number or one value an image.
+"""
+
+import keras
+
+from models import compute
+
+
+def cross_entropy(logits, labels):
+    """Softmax cross-entropy, one value an example: logits (N, K), integer labels (N,) -> (N,)."""
+    return -keras.ops.squeeze(
+        keras.ops.take_along_axis(keras.ops.log_softmax(logits), keras.ops.expand_dims(labels, 1), 1), 1
+    )
+
+
+def is_wrong(logits, labels):
+    """Boolean (N,): the label is not the (first) largest logit."""
+    return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
+
+
+def sign_gradient(call, images, labels, *, loss=cross_entropy):
+    """Sign of the input gradient of the loss, the shape of the images (Goodfellow et al. 2015, section 4)."""
+    (_, _), slope = compute.gradient(lambda x: (loss(call(x), labels), ()), images)
+    return keras.ops.sign(slope)
+
+
+def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cross_entropy):
+    """Projected gradient ascent in the Linf ball (Madry et al. 2018, section 2.1): exactly `steps` steps.
+
+    start: where to begin (images in the ball), the images themselves by default. Returns the last iterate.
+    """
+    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
+
+    def step(_, current):
+        return _project(current + step_size * sign_gradient(call, current, labels, loss=loss), images, epsilon)
+
+    return keras.ops.fori_loop(0, steps, step, images if start is None else start)
+
+
+def pgd_until_wrong(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cross_entropy):
+    """pgd that holds each image at its first misclassified iterate and ends when all are: (iterates, wrong).
+
+    The forward pass that each gradient needs anyway judges the iterate, so stopping costs one forward pass more.
+    """
+    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
+
+    def go_on(step, current, wrong):
+        return keras.ops.logical_and(step < steps, keras.ops.logical_not(keras.ops.all(wrong)))
+
+    def advance(step, current, wrong):
+        def judged(x):
+            logits = call(x)
+            return loss(logits, labels), is_wrong(logits, labels)
+
+        (_, now_wrong), slope = compute.gradient(judged, current)
+        moved = _project(current + step_size * keras.ops.sign(slope), images, epsilon)
+        return step + 1, keras.ops.where(_per_image(now_wrong, images), current, moved), now_wrong
+
+    begin = images if start is None else start
+    nothing_wrong = keras.ops.zeros((keras.ops.shape(images)[0],), "bool")
+    _, final, _ = keras.ops.while_loop(go_on, advance, (0, begin, nothing_wrong))
+    return final, is_wrong(call(final), labels)
+
+
+def _project(current, images, epsilon):
+    return keras.ops.clip(images + keras.ops.clip(current - images, -epsilon, epsilon), 0.0, 1.0)
+
+
+def _per_image(value, images):
+    value = keras.ops.convert_to_tensor(value)
+    return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value

@@ -1,0 +1,80 @@
+"""Train a source model on half of the training set and keep every epoch.
+
+Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metrics.csv.
+"""
+
+import csv
+import io
+import shutil
+
+import data
+import models
+from data import files
+from results import command, run
+from train import params
+from train.fit import fit
+from train.history import History
+
+
+def main(arguments):
+    recipe = params.recipe(arguments.model)
+    stage = run.begin("train", arguments)
+    if stage is None:
+        return
+    split = data.half_split(command.load_dataset(arguments), arguments.seed)
+    model = models.build(
+        arguments.model,
+        split.x_train.shape[1:],
+        len(split.classes),
+        preprocessing=data.statistics(split.x_train),
+        width=arguments.width,
+    )
+    epochs = arguments.epochs or recipe.epochs
+    check_disk(stage.folder, model, epochs, arguments.keep)
+    split.save(stage.folder / "split.h5")
+    with command.Progress("train", arguments.quiet) as progress:
+        history = fit(
+            model,
+            split,
+            recipe=recipe,
+            history=stage.folder / "history",
+            seed=arguments.seed,
+            epochs=epochs,
+            keep=arguments.keep,
+            progress=progress,
+            on_epoch=lambda history: write_metrics(history, stage.folder / "metrics.csv"),
+        )
+    _, _, metrics = history.record(history.last)
+    run.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
+    print(
+        f"train: {history.last} epochs, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "
+        f"{model.count_params():,} parameters ({stage.folder})"
+    )
+
+
+def check_disk(folder, model, epochs, keep):
+    """Refuse to start where the checkpoints will not fit: 4 bytes a parameter and epoch."""
+    kept = epochs if keep == "all" else epochs // 2 + 1
+    needed = 4 * model.count_params() * (kept + 3)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"{folder}: {kept} checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+
+
+def write_metrics(history, path):
+    """One CSV line an epoch, rewritten whole from the records."""
+    rows = [history.record(epoch)[2] for epoch in history.epochs]
+    text = io.StringIO()
+    names = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="dare")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on the model's hidden channels and units")
+    parser.add_argument("--epochs", type=int, help="length of the whole run (default: the recipe's)")
+    parser.add_argument("--keep", choices=["all", "second-half"], default="all", help="which epochs' weights to keep")
+    command.run(main, parser)

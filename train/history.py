@@ -1,0 +1,160 @@
+"""A model's training history: every epoch's weights, and how sure each epoch was of each held-out image.
+
+A folder of
+    architecture.json               the model, once
+    epoch-0007.weights.h5           weights only, 4 bytes a parameter (Keras's format: load_weights reads it)
+    epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, and the metrics
+    epoch-0007.optimizer.h5         optimizer state, of the newest epoch alone, for resuming
+An epoch exists once its record does; the record is written last.
+"""
+
+import pathlib
+import re
+
+import h5py
+import keras
+import numpy
+
+import data
+from data import files
+from models import compute
+
+
+class History:
+    """The folder `path`; made when the first epoch is saved. Epochs count from 1; the final one is the largest."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    @property
+    def epochs(self):
+        """All recorded epochs, ascending."""
+        return self._numbers("record")
+
+    @property
+    def stored(self):
+        """The epochs whose weights are on disk, ascending (retention may have dropped some)."""
+        return self._numbers("weights")
+
+    @property
+    def last(self):
+        """The final epoch E so far; 0 before the first."""
+        return max(self.epochs, default=0)
+
+    @property
+    def log_probability(self):
+        """float32 (epochs, samples): log p_t(y|x) of each recorded epoch's model t, in the order of `epochs`."""
+        return self._records("log_probability")
+
+    @property
+    def prediction(self):
+        """uint8 (epochs, samples): the class each recorded epoch predicted, in the order of `epochs`."""
+        return self._records("prediction")
+
+    def record(self, epoch):
+        """One epoch's (log_probability, prediction, metrics)."""
+        arrays, metrics = files.load_artefact(
+            self.file(epoch, "record"), "epoch record", ["log_probability", "prediction"]
+        )
+        return arrays["log_probability"], arrays["prediction"], metrics
+
+    def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
+        """Add an epoch: weights, then optimizer state (the older one goes), then the record that makes it exist."""
+        architecture = self.path / "architecture.json"
+        if not architecture.is_file():
+            files.write_text(architecture, model.to_json())
+        with files.atomic(self.file(epoch, "weights")) as temporary:
+            model.save_weights(temporary)
+        if optimizer is not None:
+            values = {f"{index:04d}": numpy.asarray(value) for index, value in enumerate(optimizer.variables)}
+            files.save_artefact(self.file(epoch, "optimizer"), "optimizer state", values)
+        arrays = {
+            "log_probability": numpy.asarray(log_probability, "float32"),
+            "prediction": numpy.asarray(prediction, "uint8"),
+        }
+        files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, metrics)
+        for older in self._numbers("optimizer"):
+            if older != epoch:
+                self.file(older, "optimizer").unlink()
+
+    def load_weights(self, model, epoch):
+        """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
+        path = self.file(epoch, "weights")
+        if not path.is_file():
+            stored = ", ".join(map(str, self.stored)) or "none"
+            raise FileNotFoundError(f"{path}: no weights of epoch {epoch}; stored epochs: {stored}")
+        load_weights(model, path)
+
+    def load_optimizer(self, optimizer, epoch):
+        """Load the optimizer state saved with `epoch` into a built optimizer."""
+        names = [f"{index:04d}" for index in range(len(optimizer.variables))]
+        values, _ = files.load_artefact(self.file(epoch, "optimizer"), "optimizer state", names)
+        for variable, name in zip(optimizer.variables, names, strict=True):
+            variable.assign(values[name])
+
+    def architecture(self):
+        """Build the model (with untrained weights) from architecture.json."""
+        path = self.path / "architecture.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; expected a training history, which training writes")
+        return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+
+    def final_model(self):
+        """The model with the weights of the final epoch."""
+        model = self.architecture()
+        self.load_weights(model, self.last)
+        return model
+
+    def drop_weights(self, epoch):
+        """Delete one epoch's weights; its record stays."""
+        self.file(epoch, "weights").unlink(missing_ok=True)
+
+    def file(self, epoch, part):
+        """The path of one epoch's "weights", "record" or "optimizer"."""
+        return self.path / f"epoch-{epoch:04d}.{part}.h5"
+
+    def _numbers(self, part):
+        pattern = re.compile(rf"epoch-(\d+)\.{part}\.h5")
+        names = (pattern.fullmatch(file.name) for file in self.path.glob("epoch-*"))
+        return sorted(int(match[1]) for match in names if match)
+
+    def _records(self, name):
+        epochs = self.epochs
+        if not epochs:
+            raise FileNotFoundError(f"{self.path}: holds no recorded epoch; training writes them")
+        rows = [files.load_artefact(self.file(epoch, "record"), "epoch record", [name])[0][name] for epoch in epochs]
+        return numpy.stack(rows)
+
+
+def load_weights(model, path):
+    """Load a ``.weights.h5`` file into `model`; ValueError where the file is cut or of another architecture."""
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path}: cannot be loaded into {model.name} ({reason})") from error
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path}: not an HDF5 file")
+
+
+def confidence(model, x, y, *, batch_size=256):
+    """How sure a model is of each image: (log p(y|x) float32, predicted class uint8).
+
+    x: uint8 or float32 images; y: true labels. Log-probabilities, at one batch size: probabilities saturate at 1
+    and then tie, and a different batch size may round differently.
+    """
+    if model.output_shape[-1] > 256:
+        raise ValueError(f"{model.output_shape[-1]} classes: the history keeps predictions as uint8, so at most 256")
+    run = compute.compiled(model, _confidence)
+    log_probability, prediction = compute.predict(
+        run, x, numpy.asarray(y, "int32"), batch_size=batch_size, prepare=data.to_unit
+    )
+    return log_probability, prediction.astype("uint8")
+
+
+def _confidence(call, x, labels):
+    log_probabilities = keras.ops.log_softmax(keras.ops.cast(call(x), "float32"))
+    chosen = keras.ops.take_along_axis(log_probabilities, keras.ops.expand_dims(labels, 1), 1)
+    return keras.ops.squeeze(chosen, 1), keras.ops.cast(keras.ops.argmax(log_probabilities, -1), "int32")
+
+
