@@ -52,7 +52,7 @@ class Entry:
 
 
 def _files(base, digests):
-    """The File of every name in `digests` (name -> MD5), fetched from the address `base` (None: not singly)."""
+    """A File for every name in `digests` (name -> MD5), at the address `base` (None: not fetched singly)."""
     return tuple(File(name, md5, base and base + name) for name, md5 in digests.items())
 
 
@@ -71,12 +71,13 @@ CLOTHES = (
     "Ankle boot",
 )
 FINE_OBJECTS = tuple(
-    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
-    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
-    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
-    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
-    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
-    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+    camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+    dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+    leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+    otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
+    road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+    sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
     wardrobe whale willow_tree wolf woman worm""".split()
 )
 
@@ -95,7 +96,7 @@ DATASETS = {
         classes=DIGITS,
         shape=(28, 28, 1),
         counts=(60000, 10000),
-        citation="LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition, 1998",
+        citation="LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998",
         homepage="http://yann.lecun.com/exdb/mnist/",
         read=idx.read,
         sources=Sources(
@@ -236,10 +237,11 @@ def _find(name):
 def load(name, data_dir=None, *, unverified=False, progress=None):
     """Load a catalogued data set, or a user's own as ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
 
-    Files are taken from `data_dir`, else ``$DARE_DATA``, else Keras's cache, else downloaded there, and must have
-    the published digests; `unverified` admits others, and then `Dataset.verified` is False. A folder has no
-    published digest: never verified, its classes are its directories, its `name` is ``folder-<directory>``.
-    `progress(path, done, total)` hears of a download. Returns Dataset: uint8 images (N, H, W, C), int64 labels.
+    Files are taken from `data_dir`, else ``$DARE_DATA``, else Keras's cache, else downloaded there, and
+    must have the published digests; `unverified` admits others, and then `Dataset.verified` is False. A
+    folder has no published digest: never verified, its classes are its directories, its `name` is
+    ``folder-<directory>``. `progress(path, done, total)` hears of a download. Returns Dataset: uint8
+    images (N, H, W, C), int64 labels.
 
     Raises ValueError for an unknown name, a wrong or damaged file or a class without images, and
     FileNotFoundError for files that are not there and cannot be had.

@@ -1,11 +1,12 @@
 """CIFAR-10 and CIFAR-100, Python version: pickled batches in a folder or in the published tar.gz.
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
-https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by channel, and a
-list of labels.
+https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by
+channel, and a list of labels.
 """
 
 import dataclasses
+import gzip
 import io
 import pathlib
 import pickle
@@ -73,8 +74,9 @@ class _Type:
 class BatchUnpickler(pickle.Unpickler):
     """Unpickles plain containers, numbers, text, and byte arrays; refuses every other name unexecuted.
 
-    A pickle may call whatever `find_class` returns. The batches need a few names to rebuild an array; they get
-    stand-ins, made anew for each look-up so that a pickle cannot alter them, that can do that and nothing else.
+    A pickle may call whatever `find_class` returns. The batches need a few names to rebuild an array;
+    they get stand-ins, made anew for each look-up so that a pickle cannot alter them, that can do that
+    and nothing else.
     """
 
     def find_class(self, module, name):
@@ -124,22 +126,24 @@ def read_batch(content, layout, where):
 def read_archive(path, layout):
     """The bytes of the batches in the published tar.gz, as a dict by name; nothing is written to disk.
 
-    Raises ValueError if the archive is cut, lacks a batch, or holds a member with an absolute or climbing path
-    or anything but plain files and folders.
+    Raises ValueError if the archive is cut, lacks a batch, or holds a member with an absolute or climbing
+    path or anything but plain files and folders.
     """
     wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test)}
     contents = {}
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with gzip.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 parts = pathlib.PurePosixPath(member.name.replace("\\", "/")).parts
                 if not (member.isreg() or member.isdir()) or ".." in parts or parts[:1] == ("/",):
                     raise ValueError(
-                        f"{path}: member {member.name!r} is a link or leaves the archive's folder: not the published "
-                        "archive, do not use it"
+                        f"{path}: member {member.name!r} is a link or leaves the archive's folder: "
+                        "not the published archive, do not use it"
                     )
                 if member.isreg() and member.name in wanted:
                     contents[wanted[member.name]] = archive.extractfile(member).read()
+            while stream.read(1 << 20):  # to the end, where gzip's own checksum stands
+                pass
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: not a whole tar.gz archive ({error}): fetch it again") from error
     missing = sorted(set(wanted.values()) - set(contents))

@@ -8,13 +8,13 @@ import numpy
 from data import files
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test images with their labels.
 
-    x_train (N, H, W, C) uint8, y_train (N,) int64, likewise x_test and y_test; `classes` names label 0, 1, ...
-    `verified` is True where every file had its published digest (or came inside a package); a result made
-    from an unverified set has to say so. `name` is fit for a folder or a table row.
+    x_train (N, H, W, C) uint8, y_train (N,) int64, likewise x_test and y_test; `classes` names label 0,
+    1, ... `verified` is True where every file had its published digest (or came inside a package); a
+    result made from an unverified set has to say so. `name` is fit for a folder or a table row.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -39,8 +39,8 @@ def check(images, labels, *, shape, classes, where):
     """
     if images.dtype != numpy.uint8 or images.shape[1:] != tuple(shape):
         raise ValueError(
-            f"{where}: holds {images.dtype} images of shape {images.shape[1:]}, expected uint8 {tuple(shape)}: "
-            "is this the right file?"
+            f"{where}: holds {images.dtype} images of shape {images.shape[1:]}, expected uint8 "
+            f"{tuple(shape)}: is this the right file?"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -55,7 +55,8 @@ def check(images, labels, *, shape, classes, where):
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"{where}: labels range from {low} to {high}, expected 0 to {classes - 1}: is this the right file?"
+            f"{where}: labels range from {low} to {high}, expected 0 to {classes - 1}: "
+            "is this the right file?"
         )
     return numpy.ascontiguousarray(images), labels.astype(numpy.int64)
 

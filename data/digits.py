@@ -15,8 +15,8 @@ SPLIT_SEED = 0
 def enlarge(images):
     """Bilinear 8x8 -> 28x28, values 0..16 -> 0..255: integers (N, 8, 8) to uint8 (N, 28, 28).
 
-    The scale is 2/7, so every weight is a whole number of fourteenths and the result, rounded half up, is exact
-    integer arithmetic: the same pixels on every machine.
+    The scale is 2/7, so every weight is a whole number of fourteenths and the result, rounded half up, is
+    exact integer arithmetic: the same pixels on every machine.
     """
     weights = numpy.zeros((28, 8), numpy.int64)
     for row in range(28):
@@ -30,7 +30,7 @@ def enlarge(images):
 
 
 def read(paths=None):
-    """All 1,797 digits: ``(x_train, y_train, x_test, y_test)``, images (N, 28, 28, 1). `paths` is not used."""
+    """The digits: ``(x_train, y_train, x_test, y_test)``, images (N, 28, 28, 1); no `paths` needed."""
     import sklearn.datasets  # a second to import, and needed here alone
 
     bundled = sklearn.datasets.load_digits()

@@ -40,14 +40,14 @@ def download(url, path, *, md5, progress=None):
                     progress(path, done, total)
         if total_digest.hexdigest() != md5:
             raise ValueError(
-                f"{url}: {done} bytes came with MD5 {total_digest.hexdigest()}, expected {md5}: the download was cut or "
-                f"the address serves something else, so try again or fetch it by hand to {path}"
+                f"{url}: {done} bytes came with MD5 {total_digest.hexdigest()}, expected {md5}: the download "
+                f"was cut or the address serves something else, so try again or fetch it by hand to {path}"
             )
 
 
 def _unreachable(url, path, error):
     reason = getattr(error, "reason", None) or error
     return FileNotFoundError(
-        f"{url}: cannot be downloaded ({reason}): fetch it elsewhere to {path}, or name the folder that has it with "
-        "--data-dir"
+        f"{url}: cannot be downloaded ({reason}): fetch it elsewhere to {path}, or name the "
+        "folder that has it with --data-dir"
     )

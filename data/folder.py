@@ -1,8 +1,8 @@
 """A user's own images: one directory a class, named ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
 
-Either ``<path>/train/<class>/`` and ``<path>/test/<class>/``, or ``<path>/<class>/``, of which a fixed stratified
-fifth becomes the test part [D]. Near-duplicates, such as frames of one video, fall on both sides of such a
-division: give those a train and a test directory instead.
+Either ``<path>/train/<class>/`` and ``<path>/test/<class>/``, or ``<path>/<class>/``, of which a fixed
+stratified fifth becomes the test part [D]. Near-duplicates, such as frames of one video, fall on both
+sides of such a division: give those a train and a test directory instead.
 """
 
 import pathlib
@@ -34,10 +34,10 @@ def _directories(path):
 
 
 def read_image(path, size=None):
-    """Decode one image to uint8 (H, W, 1) if it is greyscale, else (H, W, 3); `size` (H, W) resizes it, bilinearly.
+    """Decode one image to uint8 (H, W, 1) if it is greyscale, else (H, W, 3); `size` (H, W) resizes it.
 
-    Transparency is dropped. Raises ValueError, naming the file, if it cannot be decoded or has more than
-    eight bits a channel.
+    Resizing is bilinear; transparency is dropped. Raises ValueError, naming the file, if it cannot be
+    decoded or has more than eight bits a channel.
     """
     import PIL.Image  # needed for image folders alone
 
@@ -54,6 +54,15 @@ def read_image(path, size=None):
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
+def _same_size(path, image, paths, images):
+    if images and image.shape[:2] != images[0].shape[:2]:
+        height, width, *_ = images[0].shape
+        raise ValueError(
+            f"{path}: {image.shape[0]}x{image.shape[1]} pixels, but {paths[0]} has {height}x{width}: "
+            "give one size for all, as in folder:<path>@32x32"
+        )
+
+
 def _read_part(root, classes, size):
     """All images below ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
     images, labels, paths = [], [], []
@@ -67,11 +76,7 @@ def _read_part(root, classes, size):
             )
         for path in found:
             image = read_image(path, size)
-            if images and image.shape[:2] != images[0].shape[:2]:
-                raise ValueError(
-                    f"{path}: {image.shape[0]}x{image.shape[1]} pixels, but {paths[0]} has {images[0].shape[0]}x"
-                    f"{images[0].shape[1]}: give one size for all, as in folder:<path>@32x32"
-                )
+            _same_size(path, image, paths, images)
             images.append(image)
             labels.append(label)
             paths.append(path)
@@ -87,9 +92,10 @@ def _stack(images, channels):
 def read(path, *, size=None):
     """Read a folder: ``((x_train, y_train, x_test, y_test), classes)``; classes are directory names, sorted.
 
-    Files with other endings are passed over. If every image is greyscale, C is 1, else 3. Raises FileNotFoundError if
-    the folder is missing, and ValueError for fewer than two classes, an empty class, an unreadable image, differing
-    sizes without `size`, a train or test directory without the other, or classes that differ between them.
+    Files with other endings are passed over. If every image is greyscale, C is 1, else 3. Raises
+    FileNotFoundError if the folder is missing, and ValueError for fewer than two classes, an empty class,
+    an unreadable image, differing sizes without `size`, a train or test directory without the other, or
+    classes that differ between them.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -114,11 +120,7 @@ def read(path, *, size=None):
     read_parts = [_read_part(root, classes, size) for root in roots]
     first = read_parts[0][0][0].shape[:2]
     for images, _, paths in read_parts[1:]:
-        if images[0].shape[:2] != first:
-            raise ValueError(
-                f"{paths[0]}: {images[0].shape[0]}x{images[0].shape[1]} pixels, but train has "
-                f"{first[0]}x{first[1]}: give one size for all, as in folder:<path>@32x32"
-            )
+        _same_size(paths[0], images[0], read_parts[0][2], read_parts[0][0])
     channels = max(image.shape[2] for images, _, _ in read_parts for image in images)
     parts = []
     for images, labels, _ in read_parts:

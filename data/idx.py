@@ -1,7 +1,8 @@
 """IDX files, gzipped: the format of MNIST and Fashion-MNIST.
 
-Layout: two zero bytes, one type byte (8 = unsigned byte), one byte for the number of dimensions, the dimensions as
-big-endian 32-bit integers, then the values. Source: the MNIST page, http://yann.lecun.com/exdb/mnist/.
+Layout: two zero bytes, one type byte (8 = unsigned byte), one byte for the number of dimensions, the
+dimensions as big-endian 32-bit integers, then the values. Source: the MNIST page,
+http://yann.lecun.com/exdb/mnist/.
 """
 
 import gzip
@@ -30,14 +31,14 @@ def read_file(path, item_shape):
             header = stream.read(4 + 4 * dimensions)
             if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) < 4 + 4 * dimensions:
                 raise ValueError(
-                    f"{path}: begins with bytes {header[:4].hex(' ')}, expected 00 00 08 {dimensions:02x} (IDX, "
-                    f"unsigned bytes, {dimensions} dimensions): is this the right file?"
+                    f"{path}: begins with bytes {header[:4].hex(' ')}, expected 00 00 08 {dimensions:02x} "
+                    f"(IDX, unsigned bytes, {dimensions} dimensions): is this the right file?"
                 )
             count, *shape = struct.unpack(f">{dimensions}I", header[4:])
             if tuple(shape) != tuple(item_shape) or count > MOST:
                 raise ValueError(
-                    f"{path}: announces {count} items of shape {tuple(shape)}, expected up to {MOST} of shape "
-                    f"{tuple(item_shape)}: is this the right file?"
+                    f"{path}: announces {count} items of shape {tuple(shape)}, expected up to {MOST} "
+                    f"of shape {tuple(item_shape)}: is this the right file?"
                 )
             size = count * int(numpy.prod(item_shape, dtype=numpy.int64))
             body = stream.read(size + 1)

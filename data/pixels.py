@@ -7,12 +7,12 @@ import numpy
 BLOCK = 1024  # images converted to float64 at a time
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
     """Pixel statistics in [0, 1] scale, all float32.
 
-    `mean_image` (H, W, C) per pixel; `channel_mean` and `channel_std` (C,) over images and positions (standard
-    deviation of the population; 0 for a constant channel).
+    `mean_image` (H, W, C) per pixel; `channel_mean` and `channel_std` (C,) over images and positions
+    (standard deviation of the population; 0 for a constant channel).
     """
 
     mean_image: numpy.ndarray
@@ -39,7 +39,7 @@ def to_unit(x):
 
 
 def statistics(x):
-    """Mean image, channel mean and channel standard deviation of images (N, H, W, C), uint8 or float32 in [0, 1].
+    """Mean image, channel mean and channel deviation of images (N, H, W, C), uint8 or float32 in [0, 1].
 
     Give it x_train only. (The released code of DARE also used the test set [D].) Sums are float64, over
     blocks of images. Raises ValueError for another shape, no image, or what `to_unit` refuses.

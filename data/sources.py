@@ -1,7 +1,7 @@
 """Where a data set's published files lie on this machine, and whether they are the published ones.
 
-Order: the folder given, else ``$DARE_DATA``, else Keras's cache, else a download into that cache. A folder that was
-named is never topped up behind its owner's back.
+Order: the folder given, else ``$DARE_DATA``, else Keras's cache, else a download into that cache. A
+folder that was named is never topped up behind its owner's back.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ VARIABLE = "DARE_DATA"
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A published file: its name, its MD5 as published, and where it is fetched (None: not fetched singly)."""
+    """A published file: its name, its published MD5, and its address (None: not fetched singly)."""
 
     name: str
     md5: str
@@ -71,7 +71,7 @@ def _absent(sources, root, origin, incomplete):
 
 
 def fetch(sources, root, progress=None):
-    """Download the alternative that has addresses into `root`'s first subfolder; ``(paths by name, its Files)``.
+    """Download the alternative that has addresses into `root`'s first subfolder: paths by name.
 
     A file that is already there with the published digest is kept. Errors as `data.download.download`.
     """
@@ -82,14 +82,14 @@ def fetch(sources, root, progress=None):
         path = paths[file.name]
         if not (path.is_file() and files.digest(path, "md5") == file.md5):
             download.download(file.url, path, md5=file.md5, progress=progress)
-    return paths, alternative
+    return paths
 
 
 def locate(sources, data_dir=None, *, unverified=False, progress=None):
     """Find the files and compare their digests: ``(paths by name, whether all are the published ones)``.
 
-    Raises FileNotFoundError if a named folder lacks them or they cannot be downloaded, and ValueError for a file with
-    another digest than the published one, unless `unverified` admits it.
+    Raises FileNotFoundError if a named folder lacks them or they cannot be downloaded, and ValueError for
+    a file with another digest than the published one, unless `unverified` admits it.
     """
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
     origin = "--data-dir" if data_dir is not None else f"${VARIABLE}"
@@ -98,15 +98,14 @@ def locate(sources, data_dir=None, *, unverified=False, progress=None):
     if paths is None and given is not None:
         raise _absent(sources, root, origin, incomplete)
     if paths is None:
-        paths, _ = fetch(sources, root, progress)
-        return paths, True
+        return fetch(sources, root, progress), True
     for file in alternative:
         found = files.digest(paths[file.name], "md5")
         if found != file.md5:
             if unverified:
                 return paths, False
             raise ValueError(
-                f"{paths[file.name]}: MD5 is {found}, expected the published {file.md5}: the file is cut or another one, "
-                "so fetch it again, or admit your own with --unverified"
+                f"{paths[file.name]}: MD5 is {found}, expected the published {file.md5}: the file is cut or "
+                "another one, so fetch it again, or admit your own with --unverified"
             )
     return paths, True

@@ -13,7 +13,7 @@ from data import files, stratify
 KIND = "data split"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """x_train trains the model, x_validation is mined and tunes it, x_test judges it and chooses nothing.
 
@@ -82,8 +82,9 @@ def load_split(path, dataset):
     arrays, attributes = files.load_artefact(path, KIND, ["train_indices", "validation_indices"])
     if attributes.get("data") != dataset.fingerprint:
         raise ValueError(
-            f"{path}: made from data {str(attributes.get('data'))[:12]} ({attributes.get('name')}), but this is "
-            f"{dataset.fingerprint[:12]} ({dataset.name}): load the same data set or make the split again"
+            f"{path}: made from data {str(attributes.get('data'))[:12]} ({attributes.get('name')}), but "
+            f"this is {dataset.fingerprint[:12]} ({dataset.name}): load the same data set or "
+            "make the split again"
         )
     train, validation = arrays["train_indices"], arrays["validation_indices"]
     rows = numpy.sort(numpy.concatenate([train, validation]))

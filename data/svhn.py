@@ -1,8 +1,8 @@
 """SVHN, cropped digits: MATLAB files with X (32, 32, 3, N) and y (N, 1).
 
-Source: Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers/. The files label digit 0 as 10; here a class is
-its digit, so 10 becomes 0 [D] (DARE's released code subtracts one from every label, which orders the classes
-differently but changes no accuracy).
+Source: Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers/. The files label digit 0 as 10; here a
+class is its digit, so 10 becomes 0 [D] (DARE's released code subtracts one from every label, which orders
+the classes differently but changes no accuracy).
 """
 
 import numpy
