@@ -1,0 +1,107 @@
+"""How each class moves each neuron away from its average: the forward half of slicing.
+
+NNSlicer (FSE 2020, arXiv 2009.13747, section 4.1) describes a neuron's reaction to an image by the difference
+between its activation and its mean over the training set (the profile). Both means come from one forward
+pass: the images of a batch are summed by group inside the compiled graph, and only (groups, neurons) sums
+leave it.
+
+Differences from the papers:
+1. [D] A class is described by the mean over its images (`representative="mean"`); DARE's released code takes
+   its first image alone (`"first"`).
+2. [D] A difference below the rounding of float32 (1e-6 of the larger mean) counts as none, so that a constant
+   neuron, such as an always black pixel, has the same reaction (zero) on every machine.
+"""
+
+import keras
+import numpy
+
+import data
+from models import compute
+
+REPRESENTATIVES = ("mean", "first")
+ROUNDING = 1e-6
+
+
+def relative_activations(model, tensors, x, y, *, classes, representative, batch_size, progress=None):
+    """Class mean minus profile mean of every neuron of the `tensors` of a functional `model`.
+
+    x: uint8 images (N, H, W, C), or float32 in [0, 1]; y: int64 labels (N,); every class has an image.
+    progress: called with the number of batches done.
+    Returns one float64 array (classes, neurons) a tensor: maps are summed over positions, vectors kept.
+    Raises ValueError where activations are not finite.
+    """
+    group, groups = y, classes
+    if representative == "first":
+        first = numpy.unique(y, return_index=True)[1]
+        group, groups = numpy.full(len(y), classes), classes + 1
+        group[first] = numpy.arange(classes)
+    run = compute.compiled(keras.Model(model.inputs[0], tensors), _group_sums)
+    batch_size = min(batch_size, len(x))
+    sums = [numpy.zeros((groups, tensor.shape[-1])) for tensor in tensors]
+    for start in range(0, len(x), batch_size):
+        images, members = _batch(x, group, groups, start, batch_size)
+        for total, part in zip(sums, run(images, members), strict=True):
+            total += numpy.asarray(part)
+        if progress is not None:
+            progress(start // batch_size + 1)
+    counts = numpy.bincount(group, minlength=groups)
+    return [_difference(total, counts, classes, tensor) for total, tensor in zip(sums, tensors, strict=True)]
+
+
+def check(model, x, y, classes):
+    """The images and labels as NumPy arrays, labels as int64.
+
+    Raises ValueError with what was found and what is expected.
+    """
+    x, y = numpy.asarray(x), numpy.asarray(y)
+    expected = model.inputs[0].shape
+    if x.ndim != len(expected) or any(
+        size not in (None, found) for size, found in zip(expected[1:], x.shape[1:], strict=True)
+    ):
+        raise ValueError(f"images have shape {x.shape}, expected {expected}")
+    data.to_unit(x if x.dtype == numpy.float32 else x[:1])
+    if y.shape != (len(x),) or y.dtype.kind not in "iu":
+        raise ValueError(f"labels are {y.dtype} of shape {y.shape}, expected integers of shape ({len(x)},)")
+    y = y.astype(numpy.int64)
+    if y.size and not 0 <= y.min() <= y.max() < classes:
+        raise ValueError(f"labels lie in [{y.min()}, {y.max()}], expected [0, {classes - 1}]")
+    empty = numpy.flatnonzero(numpy.bincount(y, minlength=classes) == 0)
+    if empty.size:
+        raise ValueError(f"no image of class {', '.join(map(str, empty))}: slicing needs at least one of every class")
+    return x, y
+
+
+def _batch(x, group, groups, start, batch_size):
+    """One batch as float32 images and their group membership (N, groups).
+
+    A short last batch is filled up with members of no group: all batches have one shape: one compilation.
+    """
+    rows = numpy.arange(start, start + batch_size)
+    real = rows < len(x)
+    rows[~real] = start
+    members = numpy.zeros((batch_size, groups), numpy.float32)
+    members[real, group[rows[real]]] = 1
+    return data.to_unit(x[rows]), members
+
+
+def _group_sums(call, images, members):
+    members = keras.ops.transpose(members)
+    return tuple(keras.ops.matmul(members, _neurons(value)) for value in call(images))
+
+
+def _neurons(value):
+    value = keras.ops.cast(value, "float32")
+    return keras.ops.sum(value, axis=tuple(range(1, len(value.shape) - 1)))
+
+
+def _difference(sums, counts, classes, tensor):
+    if not numpy.isfinite(sums).all():
+        raise ValueError(
+            f"the activations {tensor.name!r} are not finite: the model's weights hold NaN or overflow, "
+            "so slice a checkpoint from before training diverged"
+        )
+    means = sums[:classes] / counts[:classes, None]
+    profile = sums.sum(axis=0) / counts.sum()
+    difference = means - profile
+    difference[numpy.abs(difference) <= ROUNDING * numpy.maximum(numpy.abs(means), numpy.abs(profile))] = 0
+    return difference
