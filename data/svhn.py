@@ -7,7 +7,7 @@ the classes differently but changes no accuracy).
 
 import numpy
 
-from data import dataset
+from data import dataset, mat5
 
 TRAIN = "train_32x32.mat"
 TEST = "test_32x32.mat"
@@ -15,14 +15,7 @@ TEST = "test_32x32.mat"
 
 def read_file(path):
     """Read one file: images uint8 (N, 32, 32, 3) and digits int64 (N,). ValueError if it is anything else."""
-    import scipy.io  # slow to import and needed for this format alone
-
-    try:
-        content = scipy.io.loadmat(path, variable_names=["X", "y"])
-    except Exception as error:  # SciPy's parser meets damage with nearly any exception
-        raise ValueError(
-            f"{path}: not a whole MATLAB 5 file ({type(error).__name__}: {error}): fetch it again"
-        ) from error
+    content = mat5.read(path, ("X", "y"))
     if "X" not in content or "y" not in content:
         raise ValueError(f"{path}: lacks the variables X and y of SVHN: is this the right file?")
     images, labels = content["X"], content["y"]

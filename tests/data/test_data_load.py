@@ -227,6 +227,10 @@ def test_real_data_sets_are_the_published_ones(real, name):
         assert set(numpy.bincount(split.y_train)) == {entry.counts[0] // 20}
     first = {"mnist": [5, 0, 4, 1], "fashion_mnist": [9, 0, 0, 3], "cifar10": [6, 9, 9, 4]}[name]
     assert dataset.y_train[:4].tolist() == first
+    if name == "cifar10":
+        found = data.statistics(dataset.x_train)
+        numpy.testing.assert_allclose(found.channel_mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
+        numpy.testing.assert_allclose(found.channel_std, [0.2470, 0.2435, 0.2616], atol=1e-4)
 
 
 def test_real_cifar_folder_and_class_names(real):
