@@ -25,7 +25,10 @@ def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
     x = inputs = keras.Input(input_shape, name="image")
     if preprocessing is not None:
         x = layers.Normalization(
-            axis=(1, 2, 3), mean=preprocessing.mean_image, variance=1.0 + 0 * preprocessing.mean_image, name="mean_image"
+            axis=(1, 2, 3),
+            mean=preprocessing.mean_image,
+            variance=1.0 + 0 * preprocessing.mean_image,
+            name="mean_image",
         )(x)
     for block, filters in enumerate((96, 256), start=1):
         x = layers.Conv2D(scaled(filters), 3, name=f"conv{block}")(x)

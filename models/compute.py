@@ -104,10 +104,10 @@ def predict(run, *arrays, batch_size=256, prepare=None):
     return columns[0] if single else columns
 
 
-def update(model, optimizer, loss, *, training=True, restore=None):
+def update(model, optimizer, loss, *, training=True, restore=None, regularise=True):
     """Compile one training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
-    loss: ``loss(outputs, *targets)`` -> one value an example; the model's own regularisation is added.
+    loss: ``loss(outputs, *targets)`` -> one value an example; regularise: add the model's own regularisation.
     training: False keeps dropout off and batch-norm statistics as they are.
     restore: list of (variable, mask): after each step every entry outside the boolean mask is put back to the
         value it has now, bit for bit.
@@ -123,7 +123,7 @@ def update(model, optimizer, loss, *, training=True, restore=None):
         for target, mask in restore or ()
     ]
     step = _jax_update if BACKEND == "jax" else _tensorflow_update
-    return step(model, variables, optimizer, loss, training, keep)
+    return step(model, variables, optimizer, loss, training, regularise, keep)
 
 
 def _compile(model, function):
@@ -153,14 +153,14 @@ def _values(variables):
     return [variable.value for variable in variables]
 
 
-def _tensorflow_update(model, variables, optimizer, loss, training, keep):
+def _tensorflow_update(model, variables, optimizer, loss, training, regularise, keep):
     @tensorflow.function(jit_compile=ON_ACCELERATOR, reduce_retracing=True)
     def graph(x, *targets):
         with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(_values(variables))
             outputs = model(x, training=training)
             value = keras.ops.mean(loss(outputs, *targets))
-            total = keras.ops.sum([value, *model.losses]) if model.losses else value
+            total = value + sum(model.losses) if regularise else value
         optimizer.apply(tape.gradient(total, _values(variables)), variables)
         for index, mask, original in keep:
             variables[index].assign(keras.ops.where(mask, variables[index], original))
@@ -169,7 +169,7 @@ def _tensorflow_update(model, variables, optimizer, loss, training, keep):
     return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
 
 
-def _jax_update(model, variables, optimizer, loss, training, keep):
+def _jax_update(model, variables, optimizer, loss, training, regularise, keep):
     @jax.jit
     def pure(trainable, frozen, state, x, *targets):
         def objective(trainable):
@@ -177,7 +177,7 @@ def _jax_update(model, variables, optimizer, loss, training, keep):
                 trainable, frozen, x, training=training, return_losses=True
             )
             value = keras.ops.mean(loss(outputs, *targets))
-            return value + sum(losses), (value, outputs, new_frozen)
+            return value + (sum(losses) if regularise else 0.0), (value, outputs, new_frozen)
 
         (_, (value, outputs, frozen)), slopes = jax.value_and_grad(objective, has_aux=True)(trainable)
         trainable, state = optimizer.stateless_apply(state, slopes, trainable)

@@ -51,6 +51,11 @@ def run(main, parser):
         sys.exit(130)
 
 
+def narrow(arguments, **changes):
+    """The arguments of one stage of a script that makes several: some replaced, the lists they stand for gone."""
+    return argparse.Namespace(**{**vars(arguments), **changes})
+
+
 def load_dataset(arguments):
     """The data set that the arguments name, with download progress."""
     with Progress("download", arguments.quiet) as progress:
@@ -81,7 +86,10 @@ class Progress:
             return
         if self.console.is_terminal:
             if self.bar is None:
-                columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TextColumn("{task.fields[note]}"))
+                columns = (
+                    *rich.progress.Progress.get_default_columns(),
+                    rich.progress.TextColumn("{task.fields[note]}"),
+                )
                 self.bar = rich.progress.Progress(*columns, console=self.console)
                 self.task = self.bar.add_task(self.title, total=total, note=note)
                 self.bar.start()

@@ -42,7 +42,8 @@ class Stage:
 
 def folder(arguments, stage):
     """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>`` for the arguments of a stage."""
-    dataset = arguments.dataset.replace(":", "-").replace("/", "-")
+    kind, _, path = arguments.dataset.partition(":")
+    dataset = f"{kind}-{pathlib.Path(path.partition('@')[0]).resolve().name}" if path else kind
     cell = pathlib.Path(arguments.runs) / arguments.study / f"{dataset}-{arguments.model}" / f"seed{arguments.seed}"
     return cell / stage
 
@@ -101,6 +102,15 @@ def finish(stage, **facts):
     (stage.folder / "started.json").unlink(missing_ok=True)
 
 
+def record(path):
+    """The run.json of a finished stage's folder. Raises FileNotFoundError naming the script that makes it."""
+    file = path / "run.json"
+    if not file.is_file():
+        name = path.name.split("-")[0]
+        raise FileNotFoundError(f"{file}: no such file; make it with the script *_{name}.py of the same study")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def provenance():
     """What made a result: command line, commit, versions and device."""
     packages = ("keras", keras.backend.backend(), "numpy", "h5py", "foolbox", "scikit-learn")
@@ -152,11 +162,7 @@ def device():
 
 
 def _result(path):
-    record = path / "run.json"
-    if not record.is_file():
-        name = path.name.split("-")[0]
-        raise FileNotFoundError(f"{record}: no such file; make it with the script *_{name}.py of the same study")
-    return files.fingerprint_json(json.loads(record.read_text(encoding="utf-8"))["outputs"])
+    return files.fingerprint_json(record(path)["outputs"])
 
 
 def _difference(before, now):

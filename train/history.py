@@ -156,5 +156,3 @@ def _confidence(call, x, labels):
     log_probabilities = keras.ops.log_softmax(keras.ops.cast(call(x), "float32"))
     chosen = keras.ops.take_along_axis(log_probabilities, keras.ops.expand_dims(labels, 1), 1)
     return keras.ops.squeeze(chosen, 1), keras.ops.cast(keras.ops.argmax(log_probabilities, -1), "int32")
-
-

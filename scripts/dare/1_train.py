@@ -13,7 +13,6 @@ from data import files
 from results import command, run
 from train import params
 from train.fit import fit
-from train.history import History
 
 
 def main(arguments):

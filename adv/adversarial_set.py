@@ -1,0 +1,90 @@
+"""Fixed adversarial images of one attack on one model, in parts that are disjoint by source image.
+
+Parts (DARE, methods of ASE 2022 / TOSEM 2024; sizes and roles made explicit here [D]):
+    train        of x_train: what the adversarial-training baselines train on
+    validation   of x_train: chooses learning rates, and nothing is reported on it
+    test         of x_train: Empirical Robustness is scored on it, and nothing else uses it
+    heldout      of x_test: the same score on images that no model was trained on
+"""
+
+import dataclasses
+
+import numpy
+
+from data import files
+
+KIND = "adversarial set"
+PARTS = ("train", "validation", "test", "heldout")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """images (K, H, W, C) float32 in [0, 1]; labels (K,) int64, the true classes; index (K,) rows of the source."""
+
+    images: numpy.ndarray = dataclasses.field(repr=False)
+    labels: numpy.ndarray = dataclasses.field(repr=False)
+    index: numpy.ndarray = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversarialSet:
+    """The parts, how many images were drawn for each (failed ones are dropped), and what they were made with.
+
+    attack: the catalogue name and its hyper-parameters; model, data: SHA-256 of the model attacked and of the data.
+    """
+
+    parts: dict
+    drawn: dict
+    attack: dict
+    model: str
+    data: str
+
+    def save(self, path):
+        """Write everything to `path` (HDF5)."""
+        arrays = {
+            f"{name}_{field}": getattr(part, field)
+            for name, part in self.parts.items()
+            for field in ("images", "labels", "index")
+        }
+        facts = {"attack": self.attack, "drawn": self.drawn, "model": self.model, "data": self.data}
+        files.save_artefact(path, KIND, arrays, facts)
+
+
+def load(path, *, model=None, data=None):
+    """Read a saved set. Raises FileNotFoundError, or ValueError where it is damaged or of another model or data.
+
+    model, data: the digests expected (None: any).
+    """
+    names = [f"{part}_{field}" for part in PARTS for field in ("images", "labels", "index")]
+    arrays, facts = files.load_artefact(path, KIND, names)
+    for what, expected in (("model", model), ("data", data)):
+        if expected is not None and facts[what] != expected:
+            raise ValueError(f"{path}: made for {what} {facts[what][:12]}, but this is {expected[:12]}: make it again")
+    parts = {part: Part(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index"))) for part in PARTS}
+    for name, part in parts.items():
+        if not len(part.images) == len(part.labels) == len(part.index):
+            raise ValueError(f"{path}: part {name} has {len(part.images)} images but {len(part.labels)} labels")
+        if not (numpy.isfinite(part.images).all() and (part.images >= 0).all() and (part.images <= 1).all()):
+            raise ValueError(f"{path}: part {name} has pixels outside [0, 1]: make it again")
+    return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])
+
+
+def draw(split, counts, seed):
+    """Rows to attack in each part: name -> sorted indices, of x_test for "heldout", of x_train for the others.
+
+    counts: part -> number of images. The draw depends on `split` and `seed` alone, so that every attack gets the
+    same images. Raises ValueError where more are asked for than there are.
+    """
+    inside = [part for part in PARTS if part != "heldout"]
+    wanted = sum(counts[part] for part in inside)
+    for count, images, name in ((wanted, split.x_train, "x_train"), (counts["heldout"], split.x_test, "x_test")):
+        if count > len(images):
+            raise ValueError(f"{count} images to attack, but {name} has {len(images)}: ask for smaller parts")
+    generator = numpy.random.default_rng([seed, 5])
+    order = generator.permutation(len(split.x_train))
+    rows, start = {}, 0
+    for part in inside:
+        rows[part] = numpy.sort(order[start : start + counts[part]])
+        start += counts[part]
+    rows["heldout"] = numpy.sort(generator.permutation(len(split.x_test))[: counts["heldout"]])
+    return rows

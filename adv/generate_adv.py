@@ -1,0 +1,55 @@
+"""Attack the original model once: from a split and an attack to an AdversarialSet, block by block on the disk."""
+
+import pathlib
+
+import numpy
+
+import models
+from adv import adversarial_set, search
+from data import files
+
+BLOCK = 250
+
+
+def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250, progress=None):
+    """Craft the minimal adversarials of every part; a killed call continues at its first missing block.
+
+    name, attack: the catalogue's key and entry; counts: part -> images to attack; folder: where finished blocks
+    are kept until the set is whole. An image that the model already gets wrong stays unchanged; one on which the
+    attack fails is dropped [P]. Returns the AdversarialSet.
+    """
+    rows = adversarial_set.draw(split, counts, seed)
+    blocks = [
+        (part, start, rows[part][start : start + BLOCK])
+        for part in adversarial_set.PARTS
+        for start in range(0, len(rows[part]), BLOCK)
+    ]
+    total, done, crafted = sum(counts.values()), 0, {part: [] for part in adversarial_set.PARTS}
+    for part, start, index in blocks:
+        x, y = (split.x_test, split.y_test) if part == "heldout" else (split.x_train, split.y_train)
+        path = pathlib.Path(folder) / f"block-{part}-{start:05d}.h5"
+        if not path.is_file():
+            found = search.minimal(model, x[index], y[index], attack, batch_size=batch_size)
+            files.save_artefact(path, "crafted block", {"images": found.images, "success": found.success})
+        block, _ = files.load_artefact(path, "crafted block", ["images", "success"])
+        success = block["success"]
+        crafted[part].append((block["images"][success], y[index][success], index[success]))
+        done += len(index)
+        if progress is not None:
+            progress(done, total, part)
+    shape = (0, *split.x_train.shape[1:])
+    nothing = (numpy.zeros(shape, "float32"), numpy.zeros(0, "int64"), numpy.zeros(0, "int64"))
+    parts = {
+        part: adversarial_set.Part(*(numpy.concatenate(column) for column in zip(nothing, *pieces, strict=True)))
+        for part, pieces in crafted.items()
+    }
+    specification = {"name": name, **attack.specification()}
+    return adversarial_set.AdversarialSet(
+        parts, dict(counts), specification, models.fingerprint(model), split.fingerprint
+    )
+
+
+def remove_blocks(folder):
+    """Delete the finished blocks, once the set is saved."""
+    for path in pathlib.Path(folder).glob("block-*.h5"):
+        path.unlink()

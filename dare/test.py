@@ -1,0 +1,100 @@
+"""Test a folder of models on adversarial sets: one flag an example, True where the model is right.
+
+    clean                   x_test
+    er/<attack>             the test part of the attack's set: Empirical Robustness, the papers' measure [P]
+    er-heldout/<attack>     the same on adversarials of x_test, which no model was trained or tuned on [D]
+    er-x1.5/<attack>        the test part pushed 1.5 times as far from the original image [D]
+    white-box/pgd@<eps>     x_test, attacked anew on the model under test [D]
+and, as a number an example rather than a flag,
+    minimal/fgsm            the Linf size of the smallest fgsm perturbation of an x_test image that the model now needs
+"""
+
+import dataclasses
+import functools
+
+import numpy
+
+import data
+from adv import evaluate, search
+from data import files
+
+KIND = "flags"
+PUSHES = (1.1, 1.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What one model got right: flags, measure -> bool (n,); index, measure -> source rows (n,); distance,
+    measure -> float32 (n,), NaN where the attack failed; model: SHA-256 of its weights."""
+
+    flags: dict
+    index: dict
+    distance: dict
+    model: str
+
+    def save(self, path):
+        """Write to `path` (HDF5)."""
+        arrays = {}
+        for group in ("flags", "index", "distance"):
+            arrays |= {f"{group}:{name.replace('/', '|')}": array for name, array in getattr(self, group).items()}
+        files.save_artefact(path, KIND, arrays, {"model": self.model})
+
+    @classmethod
+    def load(cls, path):
+        """Read saved flags. Raises FileNotFoundError, or ValueError where the file is damaged or foreign."""
+        file, facts = files.open_artefact(path, KIND)
+        groups = {"flags": {}, "index": {}, "distance": {}}
+        with file:
+            for name in file:
+                group, measure = name.split(":", 1)
+                groups[group][measure.replace("|", "/")] = file[name][()]
+        return cls(**groups, model=facts["model"])
+
+
+def test(model, split, sets, *, fingerprint, white_box=(), minimal=None, rows, batch_size=256, progress=None):
+    """Score one model. Returns Flags.
+
+    sets: attack name -> AdversarialSet; white_box: (attack, epsilon) pairs, epsilon in [0, 1] pixel scale; minimal:
+    the attack whose smallest perturbations are measured, or None; rows: the x_test rows for these two;
+    fingerprint: the model's digest.
+    """
+    probes = {"clean": (split.x_test, split.y_test, numpy.arange(len(split.x_test)))}
+    for name, adversarial in sets.items():
+        part, heldout = adversarial.parts["test"], adversarial.parts["heldout"]
+        probes[f"er/{name}"] = (part.images, part.labels, part.index)
+        probes[f"er-heldout/{name}"] = (heldout.images, heldout.labels, heldout.index)
+        for factor in PUSHES:
+            pushed = evaluate.push(split.x_train[part.index], part.images, factor)
+            probes[f"er-x{factor}/{name}"] = (pushed, part.labels, part.index)
+    flags, index, distance = {}, {}, {}
+    for done, (measure, (x, y, source)) in enumerate(probes.items()):
+        if len(y):
+            flags[measure] = evaluate.correct(model, x, y, batch_size=batch_size)
+            index[measure] = source
+        _report(progress, done, len(probes) + len(white_box) + 1, measure)
+    x, y = split.x_test[rows], split.y_test[rows]
+    for done, (attack, epsilon) in enumerate(white_box, start=len(probes)):
+        measure = f"white-box/pgd@{epsilon:g}"
+        flags[measure] = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon, batch_size=batch_size)
+        index[measure] = rows
+        _report(progress, done, len(probes) + len(white_box) + 1, measure)
+    if minimal is not None:
+        found = search.minimal(model, x, y, minimal, batch_size=batch_size)
+        size = numpy.abs(found.images - data.to_unit(x)).reshape(len(x), -1).max(1)
+        distance["minimal/fgsm"] = numpy.where(found.success, size, numpy.nan).astype("float32")
+        index["minimal/fgsm"] = rows
+    _report(progress, 1, 1, "")
+    return Flags(flags, index, distance, fingerprint)
+
+
+def worst_case(flags, prefix):
+    """Right under every measure that starts with `prefix`, over the source images that all of them hold (n,)."""
+    measures = [name for name in flags.flags if name.startswith(prefix)]
+    common = functools.reduce(numpy.intersect1d, (flags.index[name] for name in measures))
+    held = [flags.flags[name][numpy.searchsorted(flags.index[name], common)] for name in measures]
+    return numpy.logical_and.reduce(held)
+
+
+def _report(progress, done, total, note):
+    if progress is not None:
+        progress(done, total, note)

@@ -1,0 +1,35 @@
+"""The published numbers, read from results/published/*.csv. Values in percent; None where nothing was published."""
+
+import csv
+import functools
+import pathlib
+import statistics
+
+FOLDER = pathlib.Path(__file__).parent / "published"
+DATASETS = {"cifar10": "CIFAR10", "svhn": "SVHN", "fashion_mnist": "FM"}
+MODELS = {"alexnet": "AlexNet", "vgg16": "VGG16", "vgg19": "VGG19"}
+METHODS = {"dare": "Dare", "adv-cw": "adv_CW", "adv-fgsm": "adv_FGSM", "adv-jsma": "adv_JSMA", "adv-pgd": "adv_PGD"}
+
+
+def dare(dataset, model, method, measure):
+    """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs a cell."""
+    cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model)}
+    if measure == "clean":
+        column = method if method in ("original", "dare") else method.replace("-", "_")
+        rows = [row for row in _read("dare_tosem_clean_accuracy") if cell.items() <= row.items()]
+        return round(100 * float(rows[0][column]), 2) if rows and column in rows[0] else None
+    kind, _, attack = measure.partition("/")
+    if kind != "er" or method not in METHODS:
+        return None
+    rows = [
+        row
+        for row in _read("dare_tosem_empirical_robustness")
+        if cell.items() <= row.items() and row["tested_with"].lower() == attack
+    ]
+    return round(statistics.mean(float(row[METHODS[method]]) for row in rows), 2) if rows else None
+
+
+@functools.cache
+def _read(name):
+    with open(FOLDER / f"{name}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

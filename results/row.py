@@ -1,0 +1,71 @@
+"""One JSON file a result: what was measured, how often, how it spread, and what was published beside it.
+
+    {"study": "dare", "dataset": "fashion_mnist", "model": "alexnet", "method": "dare", "title": "DARE",
+     "role": "method", "hyperparameters": {...}, "seeds": [0], "repeats": 3, "verified": true,
+     "measures": {"er/fgsm": {"value": 61.2, "n": 950, "values": [61.0, 61.1, 61.5], "spread": 0.26,
+                              "interval": [58.1, 64.2], "published": 70.1}, ...},
+     "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ...}
+
+Shares are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
+for the first repeat's n examples.
+"""
+
+import json
+import pathlib
+
+import numpy
+
+from adv import evaluate
+from data import files
+
+NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit", "device")
+
+
+def share(flags, published=None):
+    """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
+    values = [100 * float(numpy.mean(repeat)) for repeat in flags]
+    low, high = evaluate.interval(int(numpy.sum(flags[0])), len(flags[0]))
+    return _measure(values, len(flags[0]), published) | {"interval": [round(100 * low, 2), round(100 * high, 2)]}
+
+
+def median(distances):
+    """The measure of one float array a repeat: its median, NaN (no adversarial found) counting as infinitely far."""
+    values = [float(numpy.median(numpy.where(numpy.isnan(repeat), numpy.inf, repeat))) for repeat in distances]
+    return _measure(values, len(distances[0]), None, digits=5)
+
+
+def _measure(values, n, published, digits=2):
+    spread = round(float(numpy.std(values, ddof=1)), digits) if len(values) > 1 else None
+    rounded = [round(value, digits) for value in values]
+    return {
+        "value": round(float(numpy.mean(values)), digits),
+        "n": n,
+        "values": rounded,
+        "spread": spread,
+        "published": published,
+    }
+
+
+def save(row, folder):
+    """Write a row as ``<dataset>-<model>-<method>.json`` into `folder`; returns the path."""
+    path = (
+        pathlib.Path(folder)
+        / f"{row['dataset'].replace(':', '-').replace('/', '-')}-{row['model']}-{row['method']}.json"
+    )
+    files.write_json(path, row)
+    return path
+
+
+def load_all(folder):
+    """All rows of a folder, in the order of their file names. Raises ValueError for a file that is not a row."""
+    rows = []
+    for path in sorted(pathlib.Path(folder).glob("*.json")):
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error})") from error
+        missing = [name for name in NAMES if not isinstance(row, dict) or name not in row]
+        if missing:
+            raise ValueError(f"{path}: this row lacks {', '.join(missing)}")
+        rows.append(row)
+    return rows

@@ -1,0 +1,43 @@
+"""Slice the trained model: which connections matter for each class.
+
+Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of dare/nnslicer.py.
+"""
+
+import data
+from dare import nnslicer
+from results import command, run
+from train.history import History
+
+
+def main(arguments):
+    stage = run.begin("slice", arguments, inputs=["train"])
+    if stage is None:
+        return
+    trained = run.folder(arguments, "train")
+    split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
+    model = History(trained / "history").final_model()
+    with command.Progress("slice", arguments.quiet) as progress:
+        found = nnslicer.slice_model(
+            model,
+            split.x_train,
+            split.y_train,
+            per=arguments.per,
+            rule=arguments.rule,
+            theta=arguments.theta,
+            representative=arguments.representative,
+            progress=progress,
+        )
+    found.save(stage.folder / "slice.h5")
+    frozen = found.frozen_share()
+    run.finish(stage, frozen_share=frozen)
+    shares = ", ".join(f"{layer} {100 * share['intersection']:.0f}" for layer, share in frozen.items())
+    print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="dare")
+    parser.add_argument("--per", type=float, default=0.95, help="kept share of each neuron's incoming connections")
+    parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
+    parser.add_argument("--theta", type=float, help="tolerance of rule nnslicer")
+    parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
+    command.run(main, parser)

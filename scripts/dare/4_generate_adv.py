@@ -1,0 +1,55 @@
+"""Attack the trained model once: minimal adversarial images in four disjoint parts.
+
+Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
+"""
+
+import data
+from adv import attacks, generate_adv
+from results import command, run
+from train.history import History
+
+
+def main(arguments):
+    for name in arguments.attack:
+        craft(arguments, name)
+
+
+def craft(arguments, name):
+    attack = attacks.get(name)
+    own = command.narrow(arguments, attack=name)
+    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"])
+    if stage is None:
+        return
+    trained = run.folder(arguments, "train")
+    split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
+    with command.Progress(f"generate_adv {name}", arguments.quiet) as progress:
+        made = generate_adv.generate(
+            History(trained / "history").final_model(),
+            split,
+            name,
+            attack,
+            counts=dict(zip(("train", "validation", "test", "heldout"), arguments.parts, strict=True)),
+            seed=arguments.seed,
+            folder=stage.folder,
+            progress=progress,
+        )
+    made.save(stage.folder / "adversarials.h5")
+    generate_adv.remove_blocks(stage.folder)
+    kept = {part: len(one.labels) for part, one in made.parts.items()}
+    run.finish(stage, specification=made.attack, drawn=made.drawn, kept=kept)
+    counts = ", ".join(f"{part} {kept[part]} of {drawn}" for part, drawn in made.drawn.items())
+    print(f"generate_adv {name}: {counts} ({stage.folder})")
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="dare")
+    parser.add_argument("--attack", nargs="+", default=["fgsm", "pgd", "deepfool"], help=", ".join(attacks.ATTACKS))
+    parser.add_argument(
+        "--parts",
+        nargs=4,
+        type=int,
+        default=[4000, 1000, 5000, 1000],
+        metavar=("TRAIN", "VALIDATION", "TEST", "HELDOUT"),
+        help="images to attack for each part",
+    )
+    command.run(main, parser)

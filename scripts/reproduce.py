@@ -1,0 +1,117 @@
+"""Run a whole study: expand a preset into the commands of its numbered scripts, and run them.
+
+    python scripts/reproduce.py --study dare --preset quick
+    python scripts/reproduce.py --study dare --preset paper --dry-run      # print the commands and the disk they need
+
+Each cell (data set, model, seed) runs in its own process, stage after stage; finished stages are skipped, so the same
+command continues after a crash.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent
+
+# preset -> cells and the options of each stage. quick: minutes on two cores; small: an hour or two; paper: one GPU, days.
+ATTACKS = ["fgsm", "pgd", "deepfool"]
+DARE = {
+    "quick": {
+        "cells": [("digits", "alexnet", 0)],
+        "1_train": ["--width", "0.25", "--epochs", "40", "--deterministic"],
+        "2_slice": ["--deterministic"],
+        "3_get_ats": ["--deterministic"],
+        "4_generate_adv": ["--parts", "100", "50", "100", "50", "--deterministic"],
+        "5_finetune_dare": ["--repeats", "2", "--deterministic"],
+        "6_finetune_adv": ["--repeats", "2", "--deterministic"],
+        "7_test": ["--white-box-images", "100", "--deterministic"],
+    },
+    "small": {
+        "cells": [("fashion_mnist", "alexnet", 0)],
+        "1_train": ["--epochs", "20"],
+        "4_generate_adv": ["--parts", "400", "100", "1000", "100"],
+        "5_finetune_dare": ["--repeats", "3"],
+        "6_finetune_adv": ["--repeats", "3"],
+        "7_test": ["--white-box-images", "200"],
+    },
+    "paper": {
+        "cells": [(dataset, "alexnet", seed) for dataset in ("cifar10", "svhn", "fashion_mnist") for seed in range(3)],
+        "1_train": ["--epochs", "200"],
+        "4_generate_adv": ["--parts", "4000", "1000", "5000", "1000"],
+    },
+}
+STUDIES = {
+    "dare": {
+        "stages": ("1_train", "2_slice", "3_get_ats", "4_generate_adv", "5_finetune_dare", "6_finetune_adv", "7_test"),
+        "last": "8_tables",
+        "presets": DARE,
+    },
+}
+MEGABYTES_AN_EPOCH = {("alexnet", 28): 32.3, ("alexnet", 32): 38.6}  # 4 bytes a parameter, at width 1
+
+
+def main(arguments):
+    study = STUDIES[arguments.study]
+    preset = study["presets"][arguments.preset]
+    cells = [[command(arguments, study, preset, stage, *cell) for stage in study["stages"]] for cell in preset["cells"]]
+    tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
+    if arguments.dry_run:
+        for commands in [*cells, [tables]]:
+            print("\n".join(show(one) for one in commands))
+        print(f"# {disk(preset):.1f} GB of checkpoints under {arguments.runs}")
+        return 0
+    with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
+        failed = [code for code in pool.map(run_cell, cells) if code]
+    return max(failed) if failed else run_cell([tables])
+
+
+def command(arguments, study, preset, stage, dataset, model, seed):
+    """The argument list of one stage of one cell."""
+    made = [sys.executable, str(SCRIPTS / arguments.study / f"{stage}.py")]
+    made += ["--dataset", dataset, "--model", model, "--seed", str(seed), "--runs", arguments.runs]
+    if arguments.data_dir:
+        made += ["--data-dir", arguments.data_dir]
+    made += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
+    return made + preset.get(stage, [])
+
+
+def run_cell(commands):
+    """Run the commands one after the other, each in its own process; the first failure's exit status, or 0."""
+    for one in commands:
+        print(f"$ {show(one)}", flush=True)
+        done = subprocess.run(one, check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+def show(command):
+    """The command as a user would type it."""
+    return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
+
+
+def disk(preset):
+    """Gigabytes of checkpoints that a preset writes."""
+    options = dict(zip(preset["1_train"][::2], preset["1_train"][1::2], strict=False))
+    scale = float(options.get("--width", 1)) ** 2
+    sizes = (
+        MEGABYTES_AN_EPOCH[model, 32 if dataset in ("cifar10", "svhn") else 28] for dataset, model, _ in preset["cells"]
+    )
+    return sum(sizes) * int(options["--epochs"]) * scale / 1000
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", choices=STUDIES, default="dare")
+    parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and the disk they need, run nothing")
+    parser.add_argument("--workers", type=int, default=1, help="cells that run at once")
+    parser.add_argument("--runs", default="runs", help="folder of all run directories")
+    parser.add_argument("--data-dir", help="folder of the original data files")
+    parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    sys.exit(main(parser.parse_args()))

@@ -1,0 +1,27 @@
+"""Batch-norm statistics measured anew, as weight averaging needs them (Izmailov et al. 2018, section 3.2)."""
+
+import keras
+import numpy
+
+import data
+from models import compute
+
+
+def reestimate(model, x, *, batch_size=256):
+    """Set every BatchNormalization's moving mean and variance to the population's over the images `x`, in place.
+
+    Layer after layer from the input on, each with the earlier ones already set, in inference mode: the exact
+    statistics rather than a moving average [D]. x: uint8 or float32 images in [0, 1].
+    """
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        received = keras.ops.cast(layer.input, "float32")
+        positions = tuple(range(1, len(layer.input.shape) - 1))
+        moments = [keras.ops.mean(power, axis=positions) if positions else power for power in (received, received**2)]
+        run = compute.forward(keras.Model(model.input, moments))
+        mean, square = (part.mean(0, dtype="float64") for part in compute.predict(
+            run, x, batch_size=batch_size, prepare=data.to_unit
+        ))  # fmt: skip
+        layer.moving_mean.assign(mean.astype("float32"))
+        layer.moving_variance.assign(numpy.maximum(square - mean**2, 0).astype("float32"))

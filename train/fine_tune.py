@@ -1,0 +1,84 @@
+"""The one fine-tuning loop: any model, any targets, any per-example loss, with layers frozen or entries masked."""
+
+import contextlib
+
+import keras
+import numpy
+
+import data
+from models import compute
+
+
+def fine_tune(
+    model, x, targets, *, loss, learning_rate, batch_size, seed, steps=None, epochs=None, training=True, restore=None,
+    regularise=True, reset_optimizer=False, progress=None,
+):  # fmt: skip
+    """Tune `model` in place with Adam on ``loss(outputs, targets)`` (one value an example).
+
+    x: images (N, ...), uint8 or float32 in [0, 1]; targets: (N, ...), both indexable by row and possibly lazy.
+    Give either `steps`, each one batch drawn with replacement, or `epochs`, each a permutation of all rows.
+    training: False keeps dropout off and batch-norm statistics as they are; restore: (variable, mask) pairs as
+    in compute.update; reset_optimizer: forget Adam's moments before every step.
+
+    Returns the mean loss of each step. Raises ArithmeticError when a loss is not finite.
+    """
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
+    if len(x) != len(targets) or not len(x):
+        raise ValueError(f"{len(x)} images but {len(targets)} targets; expected one target an image, and at least one")
+    optimizer = keras.optimizers.Adam(learning_rate)
+    step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+    fresh = [numpy.array(variable) for variable in optimizer.variables]
+    batches = (
+        _draws(len(x), batch_size, steps, seed) if epochs is None else _permutations(len(x), batch_size, epochs, seed)
+    )
+    losses = []
+    for rows in batches:
+        if reset_optimizer:
+            for variable, value in zip(optimizer.variables, fresh, strict=True):
+                variable.assign(value)
+        value, _ = step(data.to_unit(_take(x, rows)), _take(targets, rows))
+        losses.append(float(value))
+        if not numpy.isfinite(losses[-1]):
+            raise ArithmeticError(
+                f"the loss became {losses[-1]} in step {len(losses)}: use a learning rate below {learning_rate}"
+            )
+        if progress is not None:
+            progress(len(losses), steps or epochs * -(-len(x) // batch_size), f"loss {losses[-1]:.4g}")
+    return losses
+
+
+@contextlib.contextmanager
+def frozen_below(model, layer):
+    """Freeze every layer before `layer` (a name; None freezes nothing) while the context lasts."""
+    names = [one.name for one in model.layers]
+    if layer is not None and layer not in names:
+        raise ValueError(f"{model.name} has no layer {layer!r}; its layers: {', '.join(names)}")
+    before = [one.trainable for one in model.layers]
+    try:
+        for one in model.layers[: names.index(layer) if layer else 0]:
+            one.trainable = False
+        yield
+    finally:
+        for one, trainable in zip(model.layers, before, strict=True):
+            one.trainable = trainable
+
+
+def _draws(count, batch_size, steps, seed):
+    generator = numpy.random.default_rng(seed)
+    return (generator.integers(count, size=batch_size) for _ in range(steps))
+
+
+def _permutations(count, batch_size, epochs, seed):
+    for epoch in range(epochs):
+        order = numpy.random.default_rng([seed, epoch]).permutation(count)
+        for start in range(0, count, batch_size):
+            yield order[start : start + batch_size]
+
+
+def _take(array, rows):
+    """Rows in any order, with repeats, also of an HDF5 dataset (which wants them sorted and once)."""
+    if isinstance(array, numpy.ndarray):
+        return array[rows]
+    unique, inverse = numpy.unique(rows, return_inverse=True)
+    return array[unique][inverse]
