@@ -1,0 +1,173 @@
+"""Smallest perturbations that change a model's answer: one entry, `minimal`, and two searches over epsilon.
+
+DARE's adversarials are the closest ones that foolbox 2.3.0 finds, which tries a size of perturbation after another
+and keeps the nearest adversarial image it ever saw. Both of its searches are here for many images at once, with
+the answer that one image at a time would give:
+
+- `grid`, of its GradientSignAttack: the first success on a grid, then on a finer one below it;
+- `bisection`, of its iterative attacks (`_run_binary_search`): grow until it succeeds, then halve.
+
+Images are float32 (N, H, W, C) in [0, 1] and epsilon is in the same units (8/255, say). An attack (adv.attacks) is
+an object with ``closest(model, images, labels, *, batch_size) -> (candidates, success)``.
+
+Differences from foolbox 2.3.0:
+1. [D] An adversarial counts only if the stored float32 array, predicted once more, is misclassified.
+2. [D] The distance that decides which adversarial is nearest is summed in float64 (foolbox: float32).
+"""
+
+import dataclasses
+
+import numpy
+
+import data
+from models import compute
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Minimal:
+    """What `minimal` found: `images` float32 (N, H, W, C) in [0, 1] and `success` bool (N,).
+
+    An image that the model misclassified from the start comes back unchanged with success True; one on which
+    the attack failed comes back unchanged with success False.
+    """
+
+    images: numpy.ndarray
+    success: numpy.ndarray
+
+
+def minimal(model, x, y, attack, *, batch_size=256, progress=None):
+    """Attack every image of `x` with as small a perturbation as the attack finds; returns Minimal.
+
+    x: uint8 images or float32 in [0, 1], (N, H, W, C); y: integer labels (N,); attack: an entry of
+    adv.attacks.ATTACKS or any object with `closest`; batch_size: images attacked together; progress:
+    ``progress(done, total)`` is called after every batch.
+    Raises ValueError for no images, labels outside the classes, and outputs that are NaN or probabilities.
+    """
+    images, labels, correct = judge(model, x, y, batch_size=batch_size)
+    result, success = images.copy(), ~correct
+    targets = numpy.flatnonzero(correct)
+    for start in range(0, len(targets), batch_size):
+        rows = targets[start : start + batch_size]
+        candidates, found = attack.closest(model, images[rows], labels[rows], batch_size=batch_size)
+        found = found & (classes(model, candidates, batch_size=batch_size) != labels[rows])
+        result[rows[found]] = candidates[found]
+        success[rows] = found
+        if progress is not None:
+            progress(start + len(rows), len(targets))
+    return Minimal(result, success)
+
+
+def judge(model, x, y, *, batch_size=256):
+    """Check a model, its images and their labels: (images float32, labels int32, correct bool (N,)).
+
+    Raises ValueError as `minimal` does: every attack and every evaluation starts here.
+    """
+    x, y = numpy.asarray(x), numpy.asarray(y)
+    shape = tuple(model.input_shape[1:])
+    if x.ndim != 4 or len(x) == 0 or x.shape[1:] != shape:
+        raise ValueError(f"images have shape {x.shape}, expected (N, {', '.join(map(str, shape))}) with N at least 1")
+    if y.shape != (len(x),) or not numpy.issubdtype(y.dtype, numpy.integer):
+        raise ValueError(f"labels are {y.dtype} of shape {y.shape}, expected integers of shape ({len(x)},)")
+    images = data.to_unit(x)
+    logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
+    if not numpy.isfinite(logits).all():
+        bad = int((~numpy.isfinite(logits)).any(axis=1).sum())
+        raise ValueError(
+            f"the model's logits are NaN or infinite for {bad} of {len(x)} images, expected finite numbers"
+        )
+    if (logits >= 0).all() and numpy.allclose(logits.sum(axis=1, dtype=numpy.float64), 1, atol=1e-3):
+        raise ValueError(
+            "the model's outputs are probabilities (no row is negative and each sums to one), but attacks need logits: "
+            "save the model and read it with models.load, which takes its softmax off"
+        )
+    if y.min() < 0 or y.max() >= logits.shape[1]:
+        raise ValueError(
+            f"labels range from {y.min()} to {y.max()}, expected 0 to {logits.shape[1] - 1}, the model's classes"
+        )
+    labels = y.astype(numpy.int32)
+    return images, labels, logits.argmax(axis=1) == labels
+
+
+def classes(model, images, *, batch_size=256):
+    """The class with the (first) largest logit of each image: (N,) integers."""
+    return compute.predict(compute.forward(model), images, batch_size=batch_size).argmax(axis=1)
+
+
+def grid(trial, count, *, epsilons=1000, fine=20, block=10):
+    """The smallest epsilon that succeeds on a grid: float64 (count,), NaN where none does.
+
+    foolbox 2.3.0, attacks/gradient.py, `_run` [P]: the first success over `epsilons` equal steps up to 1; where
+    that is among the first 20, the first success over `fine` equal steps up to it.
+    trial: ``trial(rows, epsilon)`` tells the success, bool (n, k), of epsilon (n, k) on the images `rows` (n,).
+    block: k, how many epsilons are tried at once; images that have succeeded are tried no more.
+    """
+    coarse = numpy.linspace(0, 1, epsilons + 1)[1:]
+    first = _first_success(trial, numpy.arange(count), numpy.broadcast_to(coarse, (count, epsilons)), block)
+    found = numpy.where(first < epsilons, coarse[numpy.minimum(first, epsilons - 1)], numpy.nan)
+    again = numpy.flatnonzero(first < 20)
+    finer = numpy.linspace(0, found[again], fine + 1, axis=-1)[:, 1:]
+    first = _first_success(trial, again, finer, block)
+    hit = first < fine
+    found[again[hit]] = finer[hit, first[hit]]
+    return found
+
+
+def _first_success(trial, rows, epsilon, block):
+    """Index of the first success in each row of epsilon (n, K), tried from left to right; K where there is none."""
+    first = numpy.full(len(rows), epsilon.shape[1])
+    open_ = numpy.arange(len(rows))
+    for start in range(0, epsilon.shape[1], block):
+        if not len(open_):
+            break
+        success = trial(rows[open_], epsilon[open_, start : start + block])
+        hit = success.any(axis=1)
+        first[open_[hit]] = start + success[hit].argmax(axis=1)
+        open_ = open_[~hit]
+    return first
+
+
+def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=20):
+    """The closest adversarials of an attack of given size, by growing and halving epsilon: (candidates, success).
+
+    foolbox 2.3.0, attacks/iterative_projected_gradient.py, `_run_binary_search` [P]: `growths` trials, the first
+    at `epsilon` and each later one `growth` times larger, until one succeeds; then `bisections` trials halfway
+    between the largest failure (0 at first) and the smallest success. Of all the successful trials the image
+    nearest to the original (L2) is kept, the earlier one of equals.
+    trial: ``trial(rows, epsilon)`` -> (candidates (n, H, W, C), success bool (n,)) for images `rows` (n,) at their
+    own epsilon, float64 (n,). Failed images come back unchanged.
+    """
+    closest = images.copy()
+    nearest = numpy.full(len(images), numpy.inf)
+
+    def attempt(rows, sizes):
+        candidates, success = trial(rows, sizes)
+        distance = norm(candidates - images[rows], "l2")
+        better = success & (distance < nearest[rows])
+        closest[rows[better]] = candidates[better]
+        nearest[rows[better]] = distance[better]
+        return success
+
+    good = numpy.full(len(images), numpy.nan)
+    survivors = numpy.arange(len(images))
+    for _ in range(growths):
+        if not len(survivors):
+            break
+        success = attempt(survivors, numpy.full(len(survivors), float(epsilon)))
+        good[survivors[success]] = epsilon
+        survivors = survivors[~success]
+        epsilon *= growth
+    rows = numpy.flatnonzero(~numpy.isnan(good))
+    bad, good = numpy.zeros(len(rows)), good[rows]
+    for _ in range(bisections if len(rows) else 0):
+        middle = (good + bad) / 2
+        success = attempt(rows, middle)
+        good, bad = numpy.where(success, middle, good), numpy.where(success, bad, middle)
+    return closest, numpy.isfinite(nearest)
+
+
+def norm(perturbation, name):
+    """Size of each perturbation (N, H, W, C) in the norm "l1", "l2" or "linf": float64 (N,)."""
+    flat = numpy.abs(perturbation.reshape(len(perturbation), -1).astype(numpy.float64))
+    if name == "linf":
+        return flat.max(axis=1)
+    return flat.sum(axis=1) if name == "l1" else numpy.sqrt(numpy.square(flat).sum(axis=1))
