@@ -17,12 +17,12 @@ import sys
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
-# preset -> cells and the options of each stage. quick: minutes on two cores; small: an hour or two; paper: one GPU, days.
+# preset -> cells and the options of each stage. quick: minutes on two cores; small: an hour or two; paper: one GPU.
 ATTACKS = ["fgsm", "pgd", "deepfool"]
 DARE = {
     "quick": {
         "cells": [("digits", "alexnet", 0)],
-        "1_train": ["--width", "0.25", "--epochs", "40", "--deterministic"],
+        "1_train": ["--width", "0.25", "--epochs", "30", "--batch-size", "32", "--deterministic"],
         "2_slice": ["--deterministic"],
         "3_get_ats": ["--deterministic"],
         "4_generate_adv": ["--parts", "100", "50", "100", "50", "--deterministic"],

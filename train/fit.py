@@ -41,12 +41,12 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
                 progress((epoch - 1) * total + done, epochs * total, f"epoch {epoch}/{epochs} {note}")
 
         loss, accuracy = _epoch(model, step, split, recipe, seed, epoch, watch)
-        if not numpy.isfinite(loss):
+        log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
+        if not (numpy.isfinite(loss) and numpy.isfinite(log_probability).all()):
             raise ArithmeticError(
                 f"the loss became {loss} in epoch {epoch} at learning rate {rate}; epochs up to {epoch - 1} are "
                 "kept in the history: lower the learning rate or check the images"
             )
-        log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
         metrics = {
             "epoch": epoch,
             "learning_rate": rate,

@@ -4,6 +4,7 @@ Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metr
 """
 
 import csv
+import dataclasses
 import io
 import shutil
 
@@ -17,6 +18,7 @@ from train.fit import fit
 
 def main(arguments):
     recipe = params.recipe(arguments.model)
+    recipe = dataclasses.replace(recipe, batch_size=arguments.batch_size or recipe.batch_size)
     stage = run.begin("train", arguments)
     if stage is None:
         return
@@ -75,5 +77,6 @@ if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
     parser.add_argument("--width", type=float, default=1.0, help="factor on the model's hidden channels and units")
     parser.add_argument("--epochs", type=int, help="length of the whole run (default: the recipe's)")
+    parser.add_argument("--batch-size", type=int, help="images a step (default: the recipe's)")
     parser.add_argument("--keep", choices=["all", "second-half"], default="all", help="which epochs' weights to keep")
     command.run(main, parser)

@@ -1,0 +1,189 @@
+"""Augmentation, recipes, the history's files, exact resume, fine-tuning and batch-norm statistics."""
+
+import dataclasses
+
+import keras
+import numpy
+import pytest
+
+import data
+import models
+from models import compute
+from train import augment, batch_norm, fine_tune, history, params
+from train.fit import fit
+
+RECIPE = params.Recipe(learning_rates=(0.05, 0.01), milestones=(0.5,), batch_size=8, shift=0.1, fill="constant")
+
+
+@pytest.fixture
+def split(images):
+    x, y = images
+    dataset = data.Dataset(x, y.astype("int64"), x[:9], y[:9].astype("int64"), ("a", "b", "c"), True, "random")
+    return data.half_split(dataset, seed=0)
+
+
+def weights_of(kept, epoch):
+    model = kept.architecture()
+    kept.load_weights(model, epoch)
+    return models.fingerprint(model)
+
+
+@pytest.mark.parametrize("fill", ["constant", "nearest"])
+def test_a_shift_moves_whole_pixels(fill):
+    x = numpy.random.default_rng(0).integers(1, 256, (50, 9, 9, 1), dtype="uint8")
+    moved = augment.augment(x, numpy.random.default_rng(1), flip=False, shift=0.25, fill=fill)
+    mode = {"constant": "constant", "nearest": "edge"}[fill]
+    padded = numpy.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode=mode)
+    for image, result in zip(padded, moved, strict=True):
+        assert any((image[i : i + 9, j : j + 9] == result).all() for i in range(5) for j in range(5))
+
+
+def test_half_of_the_images_are_mirrored():
+    x = numpy.arange(200 * 6, dtype="uint8").reshape(200, 1, 6, 1)
+    moved = augment.augment(x, numpy.random.default_rng(0), flip=True, shift=0, fill="constant")
+    mirrored = (moved == x[:, :, ::-1]).all((1, 2, 3))
+    assert ((moved == x).all((1, 2, 3)) != mirrored).all()
+    assert 70 < mirrored.sum() < 130
+
+
+def test_the_recipe_changes_rates_where_the_paper_does():
+    recipe = params.recipe("alexnet")
+    rates = [recipe.learning_rate(epoch, 200) for epoch in (1, 80, 81, 160, 161, 200)]
+    assert rates == [0.01, 0.01, 0.005, 0.005, 0.001, 0.001]
+
+
+def test_training_continues_to_the_same_bits(tmp_path, small_net, split):
+    start = small_net.get_weights()
+    whole = fit(small_net, split, recipe=RECIPE, history=tmp_path / "whole", seed=3, epochs=4)
+    other = keras.models.clone_model(small_net)
+    other.set_weights(start)
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total, note):
+        if "epoch 3/4" in note:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(other, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4, progress=kill)
+    fresh = keras.models.clone_model(small_net)
+    cut = fit(fresh, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4)
+    assert cut.epochs == whole.epochs == [1, 2, 3, 4]
+    for epoch in cut.epochs:
+        assert weights_of(cut, epoch) == weights_of(whole, epoch)
+    numpy.testing.assert_array_equal(cut.log_probability, whole.log_probability)
+    assert len(list((tmp_path / "cut").glob("*.optimizer.h5"))) == 1
+
+
+def test_the_record_is_what_the_saved_weights_give(tmp_path, small_net, split):
+    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
+    model = kept.architecture()
+    kept.load_weights(model, 1)
+    logits = numpy.asarray(model(data.to_unit(split.x_validation), training=False), "float64")
+    naive = logits - numpy.log(numpy.exp(logits).sum(1, keepdims=True))
+    numpy.testing.assert_allclose(kept.log_probability[0], naive[range(len(naive)), split.y_validation], atol=1e-5)
+    numpy.testing.assert_array_equal(kept.prediction[0], logits.argmax(1))
+
+
+def test_a_checkpoint_takes_four_bytes_a_parameter(tmp_path):
+    inputs = keras.Input((50,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(20_000)(inputs)))
+    history.History(tmp_path).save(model, 1, [0.0], [1])
+    assert 4 <= (tmp_path / "epoch-0001.weights.h5").stat().st_size / model.count_params() < 4.1
+
+
+def test_a_nan_loss_keeps_the_epochs_before(tmp_path, small_net, split):
+    fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
+    broken = dataclasses.replace(RECIPE, learning_rates=(float("nan"),) * 2)
+    with pytest.raises(ArithmeticError, match="epoch 3.*up to 2 are kept"):
+        fit(small_net, split, recipe=broken, history=tmp_path, seed=0, epochs=5)
+    assert history.History(tmp_path).epochs == [1, 2]
+
+
+def test_retention_keeps_what_mining_reads(tmp_path, small_net, split):
+    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=6, keep="second-half")
+    assert kept.epochs == [1, 2, 3, 4, 5, 6]
+    assert kept.stored == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "other"])
+def test_damaged_weights_are_named(tmp_path, small_net, damage):
+    kept = history.History(tmp_path)
+    kept.save(small_net, 1, [0.0], [1])
+    path = kept.file(1, "weights")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif damage == "foreign":
+        path.write_text("not weights")
+    else:
+        inputs = keras.Input((4,))
+        keras.Model(inputs, keras.layers.Dense(2)(inputs)).save_weights(path)
+    with pytest.raises(ValueError, match="epoch-0001"):
+        kept.load_weights(small_net, 1)
+
+
+def test_an_epoch_without_record_does_not_exist(tmp_path, small_net):
+    kept = history.History(tmp_path)
+    kept.save(small_net, 1, [0.0], [1])
+    kept.save(small_net, 2, [0.0], [1])
+    kept.file(2, "record").unlink()
+    assert kept.epochs == [1] and kept.last == 1
+    with pytest.raises(FileNotFoundError, match="stored epochs: 1, 2"):
+        kept.load_weights(small_net, 3)
+
+
+def naive_adam(weight, gradients, rate):
+    first, second, result = 0.0, 0.0, weight.astype("float64")
+    for step, gradient in enumerate(gradients, 1):
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        scaled = rate * numpy.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        result = result - scaled * first / (numpy.sqrt(second) + 1e-7)
+    return result
+
+
+def test_fine_tuning_is_adam_on_the_drawn_batches():
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(inputs)))
+    generator = numpy.random.default_rng(0)
+    x, t = generator.random((20, 2, 2, 1), "float32"), generator.random((20, 1), "float32")
+    weight = model.get_weights()[0]
+    rows = [numpy.random.default_rng(7).integers(20, size=5)]
+    gradient = (2 * (x[rows[0]].reshape(5, 4) @ weight - t[rows[0]]) * x[rows[0]].reshape(5, 4)).mean(0)[:, None]
+    fine_tune.fine_tune(
+        model, x, t, loss=lambda a, b: ((a - b) ** 2)[:, 0], learning_rate=0.1, batch_size=5, seed=7, steps=1
+    )
+    numpy.testing.assert_allclose(model.get_weights()[0], naive_adam(weight, [gradient], 0.1), rtol=1e-4)
+
+
+def test_frozen_layers_stay_and_thaw(small_net, images):
+    x, y = images
+    before = small_net.get_weights()
+    with fine_tune.frozen_below(small_net, "conv2"):
+        fine_tune.fine_tune(
+            small_net,
+            x,
+            y.astype("int32"),
+            loss=lambda a, b: a[:, 0],
+            learning_rate=0.1,
+            batch_size=8,
+            seed=0,
+            epochs=1,
+        )
+    after = small_net.get_weights()
+    unchanged = [numpy.array_equal(old, new) for old, new in zip(before, after, strict=True)]
+    assert unchanged[:6] == [True] * 6
+    assert not unchanged[6]
+    assert all(layer.trainable for layer in small_net.layers)
+    with pytest.raises(ValueError, match="no layer 'conv9'.*conv1"), fine_tune.frozen_below(small_net, "conv9"):
+        pass
+
+
+def test_batch_norm_statistics_are_the_population_s(small_net, images):
+    x = data.to_unit(images[0])
+    batch_norm.reestimate(small_net, x, batch_size=10)
+    layer = small_net.get_layer("bn1")
+    received = compute.predict(compute.forward(keras.Model(small_net.input, layer.input)), x).astype("float64")
+    numpy.testing.assert_allclose(numpy.asarray(layer.moving_mean), received.mean((0, 1, 2)), atol=1e-5)
+    numpy.testing.assert_allclose(numpy.asarray(layer.moving_variance), received.var((0, 1, 2)), atol=1e-5)
