@@ -1,0 +1,141 @@
+"""The DARE study's tables, made of result rows: three for every data set and model.
+
+    <study>-<dataset>-<model>-er            clean accuracy and Empirical Robustness, the published value in brackets
+    <study>-<dataset>-<model>-transfer      the same adversarials of held-out images, and pushed further; worst case
+    <study>-<dataset>-<model>-white-box     attacked anew: accuracy in a ball, and the median minimal perturbation
+
+One line a method; every cell is `mean ± standard deviation over repeats (published)`, in percent unless it says
+otherwise. A column or a table for which nothing was measured is left out.
+"""
+
+import dataclasses
+
+from results import notes
+from results.tables import Cell, Table
+
+METHODS = ("original", "dare", "dare-s", "dare-sl", "dare-last", "dare-rand")
+CONTROLS = ("weight-noise", "logit-noise", "negated", "tune-clean", "checkpoint", "swa", "other-seed")
+ATTACKS = ("fgsm", "bim", "bim-linf", "pgd", "cw", "jsma", "deepfool", "deepfool-linf")
+TRANSFER = {"er-heldout": "held-out", "er-x1.1": "×1.1", "er-x1.5": "×1.5"}
+
+UNSEEN = "unseen: mean over the attacks that a method was not trained on (for an adv- line, all but its own)."
+HELDOUT = (
+    "held-out: adversarials of x_test; ×1.1, ×1.5: of x_train, moved so many times as far from the original image."
+)
+WORST = "worst case: right on the adversarials of every attack on the same image of x_train, none of them moved."
+WHITE_BOX = (
+    "attack@epsilon: right on x_test under the attack, run on each model, within Linf epsilon, pixels in [0, 1]."
+)
+MINIMAL = (
+    "median minimal: Linf size of the smallest perturbation that the attack needs, pixels in [0, 1]; larger is better."
+)
+
+
+def dare_tables(rows):
+    """Tables of all rows (results.row), in the order of data sets and models as they come. Returns a list of Table.
+
+    Raises ValueError for a row without title or valid role, and for two rows of one method.
+    """
+    made = []
+    for (study, dataset, model), methods in cells(rows).items():
+        name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        made += [_robustness(name, methods), _transfer(name, methods), _white_box(name, methods)]
+    return [table for table in made if table is not None]
+
+
+def cells(rows):
+    """(study, dataset, model) -> its rows in the order of the tables: original, methods, baselines, controls."""
+    found = {}
+    for row in rows:
+        name = f"{row['dataset']}-{row['model']}-{row['method']}"
+        if row.get("role") not in notes.ROLES or "title" not in row:
+            valid = ", ".join(notes.ROLES)
+            raise ValueError(f"row {name} has role {row.get('role')!r}; expected a title and a role of {valid}")
+        methods = found.setdefault((row["study"], row["dataset"], row["model"]), {})
+        if row["method"] in methods:
+            raise ValueError(f"two rows of {name}: expected one line a method")
+        methods[row["method"]] = row
+    return {cell: sorted(methods.values(), key=_rank) for cell, methods in found.items()}
+
+
+def attacks(rows, kind="er"):
+    """The attacks with a measure "<kind>/<attack>" in any row, in the papers' order, without "worst"."""
+    found = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
+    return sorted(found - {"worst"}, key=lambda attack: _place(attack, ATTACKS))
+
+
+def _robustness(name, rows):
+    known = attacks(rows)
+    columns = [("clean", "clean", 1), *((attack, f"er/{attack}", 1) for attack in known)]
+    table = _table(f"{name}-er", "clean accuracy and Empirical Robustness, %", rows, columns)
+    if table is None:
+        return None
+    table = dataclasses.replace(table, notes=(*table.notes, *notes.lines(rows)))
+    own = {row["method"].removeprefix("adv-") for row in rows if row["role"] == "baseline"}
+    if len(known) < 2 or not own & set(known):
+        return table
+    lines = tuple((*line, _unseen(row, known)) for line, row in zip(table.rows, rows, strict=True))
+    return dataclasses.replace(table, columns=(*table.columns, "unseen"), rows=lines, notes=(UNSEEN, *table.notes))
+
+
+def _unseen(row, known):
+    own = row["method"].removeprefix("adv-")
+    values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack != own]
+    return Cell(None if None in values else sum(values) / len(values))
+
+
+def _transfer(name, rows):
+    kinds = TRANSFER.items()
+    columns = [(f"{attack} {title}", f"{kind}/{attack}", 1) for attack in attacks(rows) for kind, title in kinds]
+    columns.append(("worst case", "er/worst", 1))
+    what = "adversarials of the original model, of held-out images and moved further, %"
+    return _table(f"{name}-transfer", what, rows, columns, {"er-": HELDOUT, "er/": WORST})
+
+
+def _white_box(name, rows):
+    columns = [(ball, f"white-box/{ball}", 1) for ball in attacks(rows, "white-box")]
+    columns += [(f"median minimal {attack}", f"minimal/{attack}", 5) for attack in attacks(rows, "minimal")]
+    what = "attacked anew on each model (white box), %"
+    return _table(f"{name}-white-box", what, rows, columns, {"white-box/": WHITE_BOX, "minimal/": MINIMAL})
+
+
+def _table(name, what, rows, columns, explained=()):
+    """The table of (heading, measure, digits) columns; columns without any value are left out, None without any.
+
+    explained: start of a measure's name -> the note that its column needs.
+    """
+    columns = [column for column in columns if any(column[1] in row["measures"] for row in rows)]
+    if not columns:
+        return None
+    measures = [measure for _, measure, _ in columns]
+    first = [explained[start] for start in explained if any(measure.startswith(start) for measure in measures)]
+    return Table(
+        name=name,
+        title=f"{rows[0]['dataset']}, {rows[0]['model']}: {what}",
+        columns=("method", *(heading + _count(rows, measure) for heading, measure, _ in columns)),
+        rows=tuple((row["method"], *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows),
+        notes=(*first, *notes.numbers(rows, measures)),
+    )
+
+
+def _cell(row, name, digits):
+    measure = row["measures"].get(name)
+    if measure is None:
+        return Cell(None)
+    return Cell(measure["value"], measure.get("spread"), measure.get("published"), digits)
+
+
+def _count(rows, measure):
+    """For a heading: the number of examples, or their range over the rows."""
+    counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
+    return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
+
+
+def _rank(row):
+    return (list(notes.ROLES).index(row["role"]), *_place(row["method"], METHODS + CONTROLS))
+
+
+def _place(name, order):
+    """A sorting key: the place in `order`, then alphabetical for names that it lacks, then the size after @."""
+    stem, _, size = name.partition("@")
+    return (order.index(stem) if stem in order else len(order), stem, float(size) if size else 0.0)

@@ -1,0 +1,64 @@
+"""Generated sections of a document: what stands between two markers is replaced, and nothing else.
+
+<!-- generated: dare-digits-alexnet-er -->
+...
+<!-- end generated -->
+"""
+
+import pathlib
+import re
+
+from data import files
+
+BEGIN = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
+END = re.compile(r"^<!-- end generated -->$", re.MULTILINE)
+
+
+def names(path):
+    """The names of a document's generated sections, in order; ValueError where its markers do not pair up."""
+    return list(_sections(path, pathlib.Path(path).read_text(encoding="utf-8")))
+
+
+def embed(path, marker, text, check=False):
+    """Replace the section `marker` of the document `path` by `text`; returns whether that changed anything.
+
+    check: change nothing, and raise ValueError where the section differs. Raises ValueError where the document has
+    no such section, has it twice, or where a begin and an end do not pair up.
+    """
+    path = pathlib.Path(path)
+    document = path.read_text(encoding="utf-8")
+    sections = _sections(path, document)
+    if marker not in sections:
+        valid = ", ".join(sections) or "none"
+        raise ValueError(f"{path}: no section <!-- generated: {marker} -->; there are: {valid}")
+    if BEGIN.search(text) or END.search(text):
+        raise ValueError(f"the text for section {marker} of {path} holds a marker itself")
+    start, stop = sections[marker]
+    wanted = "\n" + text.strip("\n") + "\n"
+    if document[start:stop] == wanted:
+        return False
+    if check:
+        raise ValueError(f"{path}: section {marker} differs from the measured results: generate it again")
+    files.write_text(path, document[:start] + wanted + document[stop:])
+    return True
+
+
+def _sections(path, document):
+    """name -> (start, stop) of the text between the markers."""
+    found, open_name, start = {}, None, None
+    marks = sorted([*BEGIN.finditer(document), *END.finditer(document)], key=lambda mark: mark.start())
+    for mark in marks:
+        line = document.count("\n", 0, mark.start()) + 1
+        begins = mark.re is BEGIN
+        if begins == (open_name is not None):
+            raise ValueError(f"{path}, line {line}: {mark[0]} does not pair up with the marker before it")
+        if begins:
+            open_name, start = mark[1], mark.end()
+            if open_name in found:
+                raise ValueError(f"{path}, line {line}: a second section {open_name}")
+        else:
+            found[open_name] = (start, mark.start())
+            open_name = None
+    if open_name is not None:
+        raise ValueError(f"{path}: section {open_name} has no <!-- end generated -->")
+    return found

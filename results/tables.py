@@ -1,0 +1,170 @@
+"""Tables and how they are written: Markdown, LaTeX, CSV, a terminal, and the generated sections of a document.
+
+table = Table("er", "Empirical Robustness", ("method", "fgsm"), (("dare", Cell(61.2, 0.3, 70.1)),))
+markdown(table)  ->  | method | fgsm |
+                     |:--|--:|
+                     | dare | 61.2 ± 0.3 (70.1) |
+"""
+
+import csv
+import dataclasses
+import io
+import math
+import pathlib
+import re
+
+import rich.console
+import rich.table
+import rich.text
+
+from data import files
+
+ABSENT = "-"
+SPECIAL = {
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "∞": r"$\infty$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A measured value, its standard deviation over repeats, and the published value; None where there is none."""
+
+    value: float | None
+    spread: float | None = None
+    published: float | None = None
+    digits: int = 1
+
+    def __str__(self):
+        text = number(self.value, self.digits)
+        if self.spread is not None and text not in (ABSENT, "∞"):
+            text += f" ± {number(self.spread, self.digits)}"
+        return text if self.published is None else f"{text} ({number(self.published, self.digits)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """name: of its files; rows: tuples of Cell or str as long as columns, the first a label; notes: sentences below."""
+
+    name: str
+    title: str
+    columns: tuple
+    rows: tuple
+    notes: tuple = ()
+
+    def __post_init__(self):
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns: {row}"
+                )
+
+
+def number(value, digits):
+    """A number with fixed digits; "-" for None or NaN, "∞" for infinity, no negative zero."""
+    if value is None or math.isnan(value):
+        return ABSENT
+    if math.isinf(value):
+        return "∞"
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def markdown(table):
+    """The table in Markdown under a bold title, its notes as a list below; ends with a newline."""
+    lines = [f"**{_pipe(table.title)}**", "", _line(table.columns), "|:--" + "|--:" * (len(table.columns) - 1) + "|"]
+    lines += [_line(row) for row in table.rows]
+    if table.notes:
+        lines += ["", *(f"- {_pipe(note)}" for note in table.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells):
+    return f"| {' | '.join(_pipe(cell) for cell in cells)} |"
+
+
+def _pipe(cell):
+    text = str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split())
+
+
+def latex(table):
+    """The table as a LaTeX table environment; needs the package booktabs."""
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(table.title)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        r"\toprule",
+        _ampersands(table.columns),
+        r"\midrule",
+        *(_ampersands(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\footnotesize {escape(note)}" for note in table.notes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ampersands(cells):
+    return " & ".join(escape(cell) for cell in cells) + r" \\"
+
+
+def escape(text):
+    """Text for LaTeX: its special characters escaped, white space joined."""
+    return "".join(SPECIAL.get(character, character) for character in " ".join(str(text).split()))
+
+
+def to_csv(table):
+    """The table as CSV of plain numbers: "<column> sd" and "<column> published" follow a column that has such."""
+    parts = [("", "value"), (" sd", "spread"), (" published", "published")]
+    kept = []
+    for index, column in enumerate(table.columns):
+        cells = [row[index] for row in table.rows if isinstance(row[index], Cell)]
+        for suffix, field in parts:
+            if field == "value" or any(getattr(cell, field) is not None for cell in cells):
+                kept.append((column + suffix, index, field))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for name, _, _ in kept])
+    writer.writerows([_plain(row[index], field) for _, index, field in kept] for row in table.rows)
+    return text.getvalue()
+
+
+def _plain(cell, field):
+    if isinstance(cell, Cell):
+        value = getattr(cell, field)
+        return "" if value is None else value
+    return cell if field == "value" else ""
+
+
+def print_table(table, console=None):
+    """Print the table on the terminal. console: a rich.console.Console (None: standard output)."""
+    console = console or rich.console.Console()
+    shown = rich.table.Table(title=rich.text.Text(table.title), title_justify="left")
+    for index, column in enumerate(table.columns):
+        shown.add_column(rich.text.Text(column), justify="right" if index else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(rich.text.Text(str(cell)) for cell in row))
+    console.print(shown)
+    for note in table.notes:
+        console.print(rich.text.Text(note, style="dim"))
+
+
+def write(tables, folder):
+    """Write every table as <name>.md, <name>.tex and <name>.csv into `folder`; returns the paths."""
+    paths = []
+    for table in tables:
+        for ending, text in (("md", markdown(table)), ("tex", latex(table)), ("csv", to_csv(table))):
+            paths.append(pathlib.Path(folder) / f"{table.name}.{ending}")
+            files.write_text(paths[-1], text)
+    return paths

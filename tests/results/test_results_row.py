@@ -1,0 +1,86 @@
+"""Result rows: measures, files, and the published values beside them."""
+
+import csv
+import json
+
+import numpy
+import pytest
+
+from results import published, row
+
+
+def test_share_of_three_repeats():
+    flags = [numpy.arange(10) < right for right in (6, 7, 8)]
+    measure = row.share(flags, 70.1)
+    assert measure["value"] == 70.0 and measure["values"] == [60.0, 70.0, 80.0]
+    assert measure["spread"] == 10.0 and measure["n"] == 10 and measure["published"] == 70.1
+    assert measure["interval"] == pytest.approx([31.27, 83.18], abs=0.02), "Wilson's interval of 6 in 10"
+    assert row.share(flags[:1])["spread"] is None
+
+
+def test_median_counts_failures_as_far():
+    assert row.median([numpy.array([0.1, 0.2, numpy.nan])])["value"] == 0.2
+
+
+def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
+    for method in ("swa", "dare"):
+        row.save(synthetic.row(method, "method", dataset="folder:a/b"), tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "folder-a-b-alexnet-dare.json",
+        "folder-a-b-alexnet-swa.json",
+    ]
+    assert [one["method"] for one in row.load_all(tmp_path)] == ["dare", "swa"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{not json", "not JSON"),
+        ('{"study": "dare"}', "lacks dataset, model, method"),
+        ("[1]", "lacks study"),
+    ],
+)
+def test_files_that_are_no_rows(tmp_path, text, message):
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(ValueError, match=f"bad.json.*{message}"):
+        row.load_all(tmp_path)
+
+
+@pytest.mark.parametrize("name", row.NAMES)
+def test_row_without_a_key(tmp_path, synthetic, name):
+    kept = {key: value for key, value in synthetic.row("dare", "method").items() if key != name}
+    (tmp_path / "bad.json").write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match=f"bad.json.*lacks {name}$"):
+        row.load_all(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["AlexNet", "VGG16", "VGG19"])
+@pytest.mark.parametrize("dataset", ["CIFAR10", "SVHN", "FM"])
+@pytest.mark.parametrize("attack", ["CW", "FGSM", "JSMA", "PGD"])
+def test_published_robustness_is_the_mean_of_nine_runs(model, dataset, attack):
+    ours = {"CIFAR10": "cifar10", "SVHN": "svhn", "FM": "fashion_mnist"}[dataset]
+    for column, method in (("Dare", "dare"), ("adv_PGD", "adv-pgd"), ("adv_CW", "adv-cw")):
+        values = []
+        with open(published.FOLDER / "dare_tosem_empirical_robustness.csv", newline="") as file:
+            for record in csv.DictReader(file):
+                if (record["model"], record["dataset"], record["tested_with"]) == (model, dataset, attack):
+                    values.append(float(record[column]))
+        assert len(values) == 9
+        found = published.dare(ours, model.lower(), method, f"er/{attack.lower()}")
+        assert found == pytest.approx(sum(values) / 9, abs=0.0051)
+
+
+def test_published_clean_accuracy_and_what_was_not_published():
+    assert published.dare("fashion_mnist", "alexnet", "dare", "clean") == 91.7
+    assert published.dare("cifar10", "vgg16", "original", "clean") == 88.7
+    assert published.dare("cifar10", "vgg19", "adv-cw", "clean") == 77.4
+    for question in (
+        ("digits", "alexnet", "dare", "clean"),
+        ("cifar10", "vgg16", "dare-s", "clean"),
+        ("cifar10", "vgg16", "swa", "er/pgd"),
+        ("cifar10", "vgg16", "dare", "er/deepfool"),
+        ("cifar10", "vgg16", "dare", "er/worst"),
+        ("cifar10", "vgg16", "dare", "er-x1.5/pgd"),
+        ("cifar10", "resnet", "dare", "er/pgd"),
+    ):
+        assert published.dare(*question) is None
