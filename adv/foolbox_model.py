@@ -5,13 +5,18 @@ tensors and not NumPy arrays, and the model must give logits (DeepFool and Carli
 Use any of its attacks on a Keras model with
 
     images = adv.foolbox_model.run(foolbox.attacks.L2FMNAttack(), model, x, y)
+
+or, in foolbox's own way, with tensors, ``attack(foolbox_model(model), x, y, epsilons=[2 / 255, 8 / 255])``.
 """
 
+import functools
+
+import eagerpy
 import foolbox
 import keras
 import numpy
 
-from models import compute
+from models import compute, perturb
 
 LABELS = "int32" if compute.BACKEND == "jax" else "int64"
 
@@ -23,9 +28,12 @@ def foolbox_model(model):
     """
     forward = compute.forward(model)
     if compute.BACKEND == "jax":
-        return foolbox.JAXModel(forward, bounds=(0, 1))
-    device = "/GPU:0" if compute.ON_ACCELERATOR else "/CPU:0"
-    return foolbox.TensorFlowModel(forward, bounds=(0, 1), device=device)
+        wrapped = foolbox.JAXModel(forward, bounds=(0, 1))
+    else:
+        device = "/GPU:0" if compute.ON_ACCELERATOR else "/CPU:0"
+        wrapped = foolbox.TensorFlowModel(forward, bounds=(0, 1), device=device)
+    wrapped.keras_model = model
+    return wrapped
 
 
 def run(attack, model, images, labels, *, batch_size=256, **options):
@@ -48,3 +56,30 @@ def deepfool(norm, *, steps, overshoot):
     """foolbox's DeepFool in the norm "l2" or "linf"."""
     attack = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}[norm]
     return attack(steps=steps, overshoot=overshoot)
+
+
+class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
+    """foolbox's LinfPGD with all its steps in one compiled graph, for models made by `foolbox_model`.
+
+    Untargeted and without random start; anything else runs as foolbox's own.
+    """
+
+    def run(self, model, inputs, criterion, *, epsilon, **options):
+        """The last iterate, as the parent class returns it."""
+        criterion = foolbox.attacks.base.get_criterion(criterion)
+        if self.random_start or not isinstance(criterion, foolbox.Misclassification):
+            return super().run(model, inputs, criterion, epsilon=epsilon, **options)
+        x, restore = eagerpy.astensor_(inputs)
+        foolbox.attacks.base.verify_input_bounds(x, model)
+        step_size = self.rel_stepsize * epsilon if self.abs_stepsize is None else self.abs_stepsize
+        sizes = (numpy.full(len(x), size, numpy.float32) for size in (epsilon, step_size))
+        final = compute.compiled(model.keras_model, _pgd(self.steps))(x.raw, criterion.labels.raw, *sizes)
+        return restore(eagerpy.astensor(final))
+
+
+@functools.cache
+def _pgd(steps):
+    def pgd(call, images, labels, epsilon, step_size):
+        return perturb.pgd(call, images, labels, epsilon=epsilon, step_size=step_size, steps=steps)
+
+    return pgd

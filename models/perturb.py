@@ -52,18 +52,27 @@ def pgd_until_wrong(call, images, labels, *, epsilon, step_size, steps, start=No
         return keras.ops.logical_and(step < steps, keras.ops.logical_not(keras.ops.all(wrong)))
 
     def advance(step, current, wrong):
-        def judged(x):
-            logits = call(x)
-            return loss(logits, labels), is_wrong(logits, labels)
-
-        (_, now_wrong), slope = compute.gradient(judged, current)
-        moved = _project(current + step_size * keras.ops.sign(slope), images, epsilon)
-        return step + 1, keras.ops.where(_per_image(now_wrong, images), current, moved), now_wrong
+        return step + 1, *step_until_wrong(
+            call, images, current, labels, epsilon=epsilon, step_size=step_size, loss=loss
+        )
 
     begin = images if start is None else start
     nothing_wrong = keras.ops.zeros((keras.ops.shape(images)[0],), "bool")
     _, final, _ = keras.ops.while_loop(go_on, advance, (0, begin, nothing_wrong))
     return final, is_wrong(call(final), labels)
+
+
+def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=cross_entropy):
+    """One step of pgd_until_wrong from `current`: (next iterates, which of `current` were wrong and stay)."""
+    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
+
+    def judged(x):
+        logits = call(x)
+        return loss(logits, labels), is_wrong(logits, labels)
+
+    (_, wrong), slope = compute.gradient(judged, current)
+    moved = _project(current + step_size * keras.ops.sign(slope), images, epsilon)
+    return keras.ops.where(_per_image(wrong, images), current, moved), wrong
 
 
 def _project(current, images, epsilon):

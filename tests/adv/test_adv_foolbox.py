@@ -3,12 +3,14 @@
 import dataclasses
 
 import foolbox
+import keras
 import numpy
 import pytest
 
 from adv import attacks, foolbox_model, search
 from models import compute, perturb
 
+LABELS = foolbox_model.LABELS
 EPSILON = 0.04  # some of the images withstand it, some do not
 
 
@@ -35,6 +37,22 @@ def test_pgd_is_foolbox_pgd_for_images_that_withstand_it(net, images):
 
     ours = compute.predict(compute.compiled(net, ten_steps), x, labels)
     numpy.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_compiled_pgd_is_a_foolbox_attack(net, images):
+    x, y = (keras.ops.convert_to_tensor(part, dtype) for part, dtype in zip(images, ("float32", LABELS), strict=True))
+    settings = {"rel_stepsize": 0.2, "steps": 6, "random_start": False}
+    model = foolbox_model.foolbox_model(net)
+    results = [
+        attack(model, x, y, epsilons=[0.01, EPSILON])
+        for attack in (foolbox_model.CompiledLinfPGD(**settings), foolbox.attacks.LinfPGD(**settings))
+    ]
+    for ours, theirs in zip(*results, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            numpy.testing.assert_allclose(numpy.asarray(one, float), numpy.asarray(other, float), atol=1e-6)
+    targets = foolbox.criteria.TargetedMisclassification(keras.ops.convert_to_tensor((images[1] + 1) % 4, LABELS))
+    targeted = foolbox_model.CompiledLinfPGD(**settings)(model, x, targets, epsilons=EPSILON)[0]
+    assert numpy.abs(numpy.asarray(targeted) - images[0]).max() <= EPSILON + 1e-6
 
 
 @pytest.mark.parametrize(

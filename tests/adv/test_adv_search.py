@@ -154,6 +154,22 @@ def test_pgd_equals_the_naive_loop(net, images):
         numpy.testing.assert_allclose(found, image if expected is None else expected, atol=1e-6)
 
 
+def test_a_trial_in_one_call_equals_a_trial_in_steps(net, images):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    attack = attacks.PGD(steps=7)
+    epsilon = numpy.full(len(x), 0.05, numpy.float32)
+    whole = compute.compiled(net, attacks._until_wrong(7))
+    for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
+        scale = numpy.float32(1 if count == len(x) else 20)
+        arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
+        one, wrong = (numpy.asarray(part) for part in whole(*arrays))
+        steps, wrong_too = (numpy.asarray(part) for part in attack._stepwise(net)(*arrays))
+        numpy.testing.assert_allclose(one, steps, atol=1e-6)
+        numpy.testing.assert_array_equal(wrong, wrong_too)
+        assert wrong.any() and wrong.all() == (count == 6)
+
+
 def margins(linear, count=12):
     model, weights, bias = linear
     generator = numpy.random.default_rng(2)
