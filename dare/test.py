@@ -91,8 +91,9 @@ def worst_case(flags, prefix):
     """Right under every measure that starts with `prefix`, over the source images that all of them hold (n,)."""
     measures = [name for name in flags.flags if name.startswith(prefix)]
     common = functools.reduce(numpy.intersect1d, (flags.index[name] for name in measures))
-    held = [flags.flags[name][numpy.searchsorted(flags.index[name], common)] for name in measures]
-    return numpy.logical_and.reduce(held)
+    return evaluate.worst_case(
+        {name: flags.flags[name][numpy.searchsorted(flags.index[name], common)] for name in measures}
+    )
 
 
 def _report(progress, done, total, note):

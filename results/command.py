@@ -32,7 +32,7 @@ def parser(description, *, study):
 
 
 def run(main, parser):
-    """Parse, call ``main(arguments)`` and exit: 0, or 2 with one sentence for bad input ($DARE_DEBUG=1: a traceback)."""
+    """Parse, call ``main(arguments)``; bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback)."""
     arguments = parser.parse_args()
     try:
         keras.utils.set_random_seed(arguments.seed)

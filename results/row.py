@@ -23,14 +23,21 @@ NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit",
 
 def share(flags, published=None):
     """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
-    values = [100 * float(numpy.mean(repeat)) for repeat in flags]
-    low, high = evaluate.interval(int(numpy.sum(flags[0])), len(flags[0]))
-    return _measure(values, len(flags[0]), published) | {"interval": [round(100 * low, 2), round(100 * high, 2)]}
+    shares = [evaluate.share(repeat) for repeat in flags]
+    first = shares[0]
+    return _measure([100 * one.value for one in shares], first.total, published) | {
+        "interval": [round(100 * first.low, 2), round(100 * first.high, 2)]
+    }
 
 
 def median(distances):
-    """The measure of one float array a repeat: its median, NaN (no adversarial found) counting as infinitely far."""
+    """The measure of one float array a repeat: its median, NaN (no adversarial found) counting as infinitely far.
+
+    The value is None where a median is infinite: the attack failed on half of the images or more.
+    """
     values = [float(numpy.median(numpy.where(numpy.isnan(repeat), numpy.inf, repeat))) for repeat in distances]
+    if not numpy.isfinite(values).all():
+        return {"value": None, "n": len(distances[0]), "values": [], "spread": None, "published": None}
     return _measure(values, len(distances[0]), None, digits=5)
 
 
@@ -43,6 +50,29 @@ def _measure(values, n, published, digits=2):
         "values": rounded,
         "spread": spread,
         "published": published,
+    }
+
+
+def pool(rows):
+    """One row for several seeds of one method: values of all repeats, their mean and spread; the rest of the first.
+
+    The interval stays that of the first seed's first repeat.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    first = rows[0]
+    measures = {}
+    for name, measure in first["measures"].items():
+        values = [value for row in rows for value in row["measures"][name]["values"]]
+        whole = values and all(row["measures"][name]["value"] is not None for row in rows)
+        digits = 5 if name.startswith("minimal/") else 2
+        pooled = _measure(values, measure["n"], measure["published"], digits) if whole else {"value": None}
+        measures[name] = {**measure, **pooled}
+    return {
+        **first,
+        "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
+        "repeats": sum(row["repeats"] for row in rows),
+        "measures": measures,
     }
 
 

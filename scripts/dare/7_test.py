@@ -119,7 +119,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "verified": bench.split.verified,
         "hyperparameters": {
             "width": trained["arguments"]["width"],
-            "epochs": bench.history.last,
+            "source_epochs": bench.history.last,
             **{name: source[name] for name in ("learning_rate", "combine", "images", "steps") if source.get(name)},
         },
         "seeds": [arguments.seed],
