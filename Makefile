@@ -1,0 +1,49 @@
+# make quick         the whole DARE study on bundled data, in an environment of its own (.venv)
+# make test          the whole test suite, in the same environment
+# make lint          ruff
+# make bench         the speed comparisons of benchmarks/
+# make requirements  pin the requirements*.in files again (UPGRADE=--upgrade: to the newest versions)
+#
+# Other Python: make quick PYTHON=python3.12. Other pins: make quick REQUIREMENTS=requirements-gpu.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+REQUIREMENTS ?= requirements.txt
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed-$(REQUIREMENTS)
+TESTING = $(VENV)/.installed-requirements-test.txt
+COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $(UPGRADE)
+
+.PHONY: help quick test lint bench requirements
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+quick: $(INSTALLED)
+	$(BIN)/python scripts/reproduce.py --study dare --preset quick
+
+test: $(TESTING)
+	$(BIN)/python -m pytest -m "not gpu and not cluster"
+
+lint: $(TESTING)
+	$(BIN)/ruff check
+
+bench: $(INSTALLED)
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+requirements: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet uv
+	$(COMPILE) requirements.in --output-file requirements.txt >/dev/null
+	for name in gpu jax test; do \
+		$(COMPILE) requirements-$$name.in --constraint requirements.txt --output-file requirements-$$name.txt \
+			>/dev/null || exit 1; \
+	done
+
+# One stamp a file of pins: the environment is made once, and brought up to date when its pins change.
+$(VENV)/.installed-%: % pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: name one, as in make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
