@@ -118,7 +118,7 @@ def update(model, optimizer, loss, *, training=True, restore=None, regularise=Tr
         (
             next(index for index, variable in enumerate(variables) if variable is target),
             keras.ops.convert_to_tensor(mask),
-            keras.ops.convert_to_tensor(numpy.array(target)),
+            keras.ops.convert_to_tensor(numpy.array(keras.ops.convert_to_numpy(target))),
         )
         for target, mask in restore or ()
     ]

@@ -108,7 +108,7 @@ class Bench:
         for rate in rates:
             try:
                 grid[rate] = self.score(self.tuned(variant, rate, self.seed(0)))
-            except ArithmeticError:
+            except (ArithmeticError, ValueError):  # the loss, or afterwards the logits, are no longer finite
                 grid[rate] = {"clean": 0.0, "er": 0.0}
         fit = [rate for rate in rates if grid[rate]["clean"] >= allowed]
         best = max(fit, key=lambda rate: grid[rate]["er"]) if fit else min(rates)

@@ -1,0 +1,139 @@
+"""What slicing and mining cost beside the passes that they cannot avoid: ratios within one run.
+
+    python benchmarks/dare_stages.py --images 8000
+
+Every ratio is of the fastest of --repeats interleaved timings on the same images and model. Aims: slicing at most 1.3
+forward passes; mining from recorded probabilities at most 1.3 times the forward passes of the chosen pairs; evaluating
+every checkpoint at most 1.15 times Keras's own predict; 4 bytes a parameter a checkpoint; memory that does not grow with
+the number of samples.
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+
+import data
+import models
+from dare import get_ats, nnslicer, transform
+from models import compute
+from train.history import History, confidence
+
+
+def make(images, width):
+    """A model, random images with labels, and its name's statistics: (model, x, y)."""
+    generator = numpy.random.default_rng(0)
+    x = generator.integers(0, 256, (images, 28, 28, 1), dtype="uint8")
+    y = numpy.arange(images) % 10
+    return models.build("alexnet", (28, 28, 1), 10, preprocessing=data.statistics(x[:1000]), width=width), x, y
+
+
+def make_history(folder, model, x, y, epochs):
+    """A history of noisy copies of the model, recorded as training records it."""
+    history, start, generator = History(folder), model.get_weights(), numpy.random.default_rng(1)
+    for epoch in range(1, epochs + 1):
+        model.set_weights([w * (1 + 0.05 * generator.standard_normal(w.shape, "float32")) for w in start])
+        history.save(model, epoch, *confidence(model, x, y))
+    return history
+
+
+def fastest(repeats, **jobs):
+    """name -> seconds of the fastest of `repeats` timings; the jobs take turns, after one untimed round."""
+    best = {}
+    for repeat in range(repeats + 1):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            if repeat:
+                best[name] = min(best.get(name, numpy.inf), time.perf_counter() - start)
+    return best
+
+
+def mine(model, history, x, y, folder, **options):
+    return get_ats.mine_history(model, history, x, y, path=pathlib.Path(folder) / "targets.h5", **options)
+
+
+def chosen_passes(model, history, x, targets):
+    """The floor of mining: the forward pass of every chosen (sample, epoch) pair, nothing kept."""
+    run = compute.forward(transform.transform(model))
+    for epoch in numpy.unique(targets.epoch):
+        history.load_weights(model, int(epoch))
+        rows = targets.index[targets.epoch == epoch]
+        for start in range(0, len(rows), 256):
+            numpy.asarray(run(data.to_unit(x[rows[start : start + 256]])))
+    history.load_weights(model, history.last)
+
+
+def checkpoints(model, history, epochs, evaluate):
+    for epoch in epochs:
+        history.load_weights(model, epoch)
+        evaluate()
+    history.load_weights(model, history.last)
+
+
+def peak(images, width):
+    """MiB that mining adds to the peak of a process that has the model, images and history."""
+    model, x, y = make(images, width)
+    with tempfile.TemporaryDirectory() as folder:
+        history = make_history(pathlib.Path(folder) / "history", model, x, y, 4)
+        compute.predict(compute.forward(transform.transform(model)), x[:256], prepare=data.to_unit)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        mine(model, history, x, y, folder)
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main(arguments):
+    model, x, y = make(arguments.images, arguments.width)
+    model.compile(jit_compile=False)
+    with tempfile.TemporaryDirectory() as folder:
+        history = make_history(pathlib.Path(folder) / "history", model, x, y, 6)
+        targets = mine(model, history, x, y, folder)
+        epochs = get_ats.second_half(history)
+        unit = data.to_unit(x)
+        seconds = fastest(
+            arguments.repeats,
+            forward=lambda: compute.predict(compute.forward(model), x, prepare=data.to_unit),
+            slicing=lambda: nnslicer.slice_model(model, x, y, batch_size=256),
+            chosen_passes=lambda: chosen_passes(model, history, x, targets),
+            mining=lambda: mine(model, history, x, y, folder),
+            keras_predict=lambda: checkpoints(
+                model, history, epochs, lambda: model.predict(unit, batch_size=256, verbose=0)
+            ),
+            evaluating=lambda: checkpoints(model, history, epochs, lambda: confidence(model, x, y)),
+        )
+        size = history.file(1, "weights").stat().st_size / model.count_params()
+    command = [sys.executable, __file__, "--width", str(arguments.width), "--peak"]
+    grown = [
+        float(subprocess.run([*command, str(count)], capture_output=True, text=True, check=True).stdout)
+        for count in (arguments.images // 4, arguments.images)
+    ]
+    print(f"{arguments.images} images, AlexNet x {arguments.width:g}, {len(targets.index)} chosen pairs")
+    print(f"slicing / forward pass                    {seconds['slicing'] / seconds['forward']:.2f}   (aim 1.30)")
+    print(f"mining / forward passes of chosen pairs   {seconds['mining'] / seconds['chosen_passes']:.2f}   (aim 1.30)")
+    print(
+        f"evaluating / Keras predict, a checkpoint  {seconds['evaluating'] / seconds['keras_predict']:.2f}   (aim 1.15)"
+    )
+    print(f"bytes a parameter a checkpoint            {size:.3f}  (aim 4)")
+    print(
+        f"memory that mining adds                   {grown[0]:.0f} MiB at a quarter of the images, {grown[1]:.0f} MiB"
+    )
+    print(json.dumps({name: round(value, 3) for name, value in seconds.items()}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=8000)
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peak", type=int, help="only print the memory that mining so many images adds")
+    given = parser.parse_args()
+    if given.peak:
+        print(peak(given.peak, given.width))
+    else:
+        main(given)

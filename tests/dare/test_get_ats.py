@@ -1,0 +1,164 @@
+"""Mining against a loop written out image by image and epoch by epoch; ties, wrong models, files, streaming."""
+
+import keras
+import numpy
+import pytest
+
+import data
+import models
+from dare import get_ats, transform
+from models import compute
+from train.history import History, confidence
+
+
+def naive_choice(log_probability, prediction, epochs, y, final):
+    """The rule read aloud: image by image, epoch by ascending epoch."""
+    chosen = []
+    for sample, label in enumerate(y):
+        best, taken = final[0][sample], 0
+        for row, epoch in enumerate(epochs):
+            if log_probability[row, sample] > best and (final[1][sample] == label or prediction[row, sample] == label):
+                best, taken = log_probability[row, sample], epoch
+        chosen.append(taken)
+    return numpy.array(chosen)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_choice_equals_the_loop_with_many_ties(seed):
+    generator = numpy.random.default_rng(seed)
+    epochs, samples, classes = 6, 200, 3
+    log_probability = generator.integers(-4, 1, (epochs, samples)).astype("float32")
+    prediction = generator.integers(0, classes, (epochs, samples)).astype("uint8")
+    y = generator.integers(0, classes, samples)
+    final = (
+        generator.integers(-3, 1, samples).astype("float32"),
+        generator.integers(0, classes, samples).astype("uint8"),
+    )
+    numbers = list(range(3, 3 + epochs))
+    found = get_ats.choose(log_probability, prediction, numbers, y, *final)
+    numpy.testing.assert_array_equal(found, naive_choice(log_probability, prediction, numbers, y, final))
+    assert 0 < (found > 0).sum() < samples
+
+
+def test_the_first_epoch_wins_a_tie_and_a_tie_with_the_final_model_is_no_gain():
+    tie = numpy.float32([[-1, -2], [-1, -2]])
+    right = numpy.zeros((2, 2), "uint8")
+    chosen = get_ats.choose(tie, right, [5, 6], numpy.zeros(2), numpy.float32([-2, -2]), right[0])
+    numpy.testing.assert_array_equal(chosen, [5, 0])
+
+
+def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right():
+    surer = numpy.float32([[-0.1], [-0.5]])
+    prediction = numpy.uint8([[1], [0]])
+    chosen = get_ats.choose(surer, prediction, [3, 4], numpy.array([0]), numpy.float32([-2]), numpy.uint8([1]))
+    numpy.testing.assert_array_equal(chosen, [4])
+
+
+@pytest.fixture
+def mined(tmp_path, small_net, images):
+    """A history of six random models: (final model, history, x, y)."""
+    x, y = images
+    history = History(tmp_path / "history")
+    generator = numpy.random.default_rng(0)
+    start = small_net.get_weights()
+    for epoch in range(1, 7):
+        small_net.set_weights([w + generator.normal(0, 0.2, w.shape).astype(w.dtype) ** 2 for w in start])
+        history.save(small_net, epoch, *confidence(small_net, x, y))
+    return small_net, history, x, y
+
+
+def naive_targets(model, history, x, y, layer):
+    """Load every checkpoint, run every image through it, choose, and look the activation up."""
+    probabilities, predictions, activations = [], [], []
+    for epoch in [3, 4, 5, 6]:
+        history.load_weights(model, epoch)
+        probe = keras.Model(model.input, model.get_layer(layer).output)
+        activations.append(numpy.asarray(probe(data.to_unit(x), training=False)))
+        log_probability, prediction = confidence(model, x, y)
+        probabilities.append(log_probability)
+        predictions.append(prediction)
+    final = probabilities[3], predictions[3]
+    chosen = naive_choice(numpy.stack(probabilities[:3]), numpy.stack(predictions[:3]), [3, 4, 5], y, final)
+    index = sorted(numpy.flatnonzero(chosen), key=lambda sample: (chosen[sample], sample))
+    return index, chosen[index], numpy.stack([activations[chosen[sample] - 3][sample] for sample in index])
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("stored", [True, False])
+def test_mining_equals_evaluating_everything(tmp_path, mined, recorded, stored):
+    model, history, x, y = mined
+    before = models.fingerprint(model)
+    path = tmp_path / "targets.h5" if stored else None
+    targets = get_ats.mine_history(model, history, x, y, recorded=recorded, path=path, batch_size=7)
+    assert models.fingerprint(model) == before
+    assert targets.layer == "conv2"
+    index, epoch, activation = naive_targets(model, history, x, y, "conv2")
+    numpy.testing.assert_array_equal(targets.index, index)
+    numpy.testing.assert_array_equal(targets.epoch, epoch)
+    numpy.testing.assert_allclose(targets.activation[:], activation, atol=1e-5)
+    assert (targets.gain > 0).all()
+
+
+def test_stored_targets_are_read_back(tmp_path, mined):
+    kept = get_ats.mine_history(*mined)
+    get_ats.mine_history(*mined, path=tmp_path / "targets.h5")
+    read = get_ats.Targets.load(tmp_path / "targets.h5")
+    numpy.testing.assert_array_equal(read.activation[:], kept.activation)
+    assert (read.layer, read.model, read.data) == (kept.layer, kept.model, kept.data)
+
+
+def test_a_smallest_gain_drops_the_others(mined):
+    every = get_ats.mine_history(*mined)
+    floor = float(numpy.median(every.gain))
+    some = get_ats.mine_history(*mined, min_gain=floor)
+    numpy.testing.assert_array_equal(some.index, every.index[every.gain >= floor])
+
+
+def test_nothing_to_mine_is_said(tmp_path, small_net, images):
+    x, y = images
+    history = History(tmp_path)
+    for epoch in (1, 2, 3):
+        history.save(small_net, epoch, *confidence(small_net, x, y))
+    with pytest.raises(ValueError, match="no sample is surer"):
+        get_ats.mine_history(small_net, history, x, y)
+
+
+def test_a_history_of_other_images_or_another_model_is_refused(mined):
+    model, history, x, y = mined
+    with pytest.raises(ValueError, match="recorded 48 samples, but 40 images"):
+        get_ats.mine_history(model, history, x[:40], y[:40])
+    history.load_weights(model, 2)
+    with pytest.raises(ValueError, match="another model"):
+        get_ats.mine_history(model, history, x, y)
+
+
+def test_one_epoch_is_no_history(tmp_path, small_net, images):
+    history = History(tmp_path)
+    history.save(small_net, 1, *confidence(small_net, *images))
+    with pytest.raises(ValueError, match="leave none to mine"):
+        get_ats.mine_history(small_net, history, *images)
+
+
+@pytest.mark.parametrize("layer", ["logits", "nothing", "flatten0"])
+def test_a_layer_that_cannot_be_regressed_lists_the_valid_ones(mined, layer):
+    with pytest.raises(ValueError, match="expected one of conv1, bn1, relu1, pool1, conv2, pool2, flatten, dense1"):
+        get_ats.mine_history(*mined, layer=layer)
+
+
+def test_the_default_layer_is_the_last_convolution_with_its_activation(small_net):
+    assert transform.regression_layer(small_net) == "conv2"
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3, name="only")(inputs)
+    x = keras.layers.ReLU(name="after")(keras.layers.BatchNormalization()(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    assert transform.regression_layer(keras.Model(inputs, keras.layers.Dense(2)(x))) == "after"
+
+
+def test_the_regression_model_is_the_inner_part_of_the_classifier(small_net, images):
+    x = data.to_unit(images[0])
+    inner = compute.predict(compute.forward(transform.transform(small_net, "conv2")), x)
+    for name in ("pool2", "flatten", "dense1", "dropout1", "logits"):
+        inner = small_net.get_layer(name)(inner)
+    numpy.testing.assert_allclose(
+        numpy.asarray(inner), compute.predict(compute.forward(small_net), x), rtol=1e-5, atol=1e-6
+    )
