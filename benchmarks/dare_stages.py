@@ -4,8 +4,8 @@
 
 Every ratio is of the fastest of --repeats interleaved timings on the same images and model. Aims: slicing at most 1.3
 forward passes; mining from recorded probabilities at most 1.3 times the forward passes of the chosen pairs; evaluating
-every checkpoint at most 1.15 times Keras's own predict; 4 bytes a parameter a checkpoint; memory that does not grow with
-the number of samples.
+every checkpoint at most 1.15 times Keras's own predict; 4 bytes a parameter a checkpoint; memory that does not grow
+with the number of samples.
 """
 
 import argparse

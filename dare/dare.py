@@ -22,8 +22,9 @@ from train import fine_tune as tuning
 class Variant:
     """One way to use mined targets. through: "regression" tunes G, "classifier" the whole net on one-hot labels.
 
-    combine: how the class slices become one mask (None: no slicing); steps or epochs: the budget; learning_rates:
-    the published value first, then the grid that a study chooses from; frozen_below: model name -> first tuned layer.
+    combine: how the class slices become one mask (None: no slicing); steps or epochs: the budget; learning_rates: the
+    published value, or for DARE (whose published values destroy some models [D]) the grid that a study chooses from on
+    validation adversarials; frozen_below: model name -> first tuned layer.
     """
 
     title: str
@@ -40,7 +41,7 @@ FIRST_TUNED = {"alexnet": "conv2"}
 
 VARIANTS = {
     "dare": Variant(title="DARE", combine="intersection", steps=10),
-    "dare-s": Variant(title="DARE without slicing", epochs=10, batch_size=32),
+    "dare-s": Variant(title="DARE without slicing", epochs=10, batch_size=32, learning_rates=(1e-6,)),
     "dare-sl": Variant(
         title="DARE without slicing and transformation",
         through="classifier",

@@ -7,7 +7,7 @@
      "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ...}
 
 Shares are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
-for the first repeat's n examples.
+for the mean over repeats, of n examples.
 """
 
 import json
@@ -23,11 +23,11 @@ NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit",
 
 def share(flags, published=None):
     """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
-    shares = [evaluate.share(repeat) for repeat in flags]
-    first = shares[0]
-    return _measure([100 * one.value for one in shares], first.total, published) | {
-        "interval": [round(100 * first.low, 2), round(100 * first.high, 2)]
-    }
+    values = [float(numpy.mean(repeat)) for repeat in flags]
+    n = len(flags[0])
+    mean = evaluate.share(numpy.arange(n) < round(n * float(numpy.mean(values))))
+    interval = [round(100 * mean.low, 2), round(100 * mean.high, 2)]
+    return _measure([100 * value for value in values], n, published) | {"interval": interval}
 
 
 def median(distances):
@@ -56,7 +56,7 @@ def _measure(values, n, published, digits=2):
 def pool(rows):
     """One row for several seeds of one method: values of all repeats, their mean and spread; the rest of the first.
 
-    The interval stays that of the first seed's first repeat.
+    The interval stays that of the first seed.
     """
     if len(rows) == 1:
         return rows[0]
