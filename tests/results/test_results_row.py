@@ -14,7 +14,7 @@ def test_share_of_three_repeats():
     measure = row.share(flags, 70.1)
     assert measure["value"] == 70.0 and measure["values"] == [60.0, 70.0, 80.0]
     assert measure["spread"] == 10.0 and measure["n"] == 10 and measure["published"] == 70.1
-    assert measure["interval"] == pytest.approx([31.27, 83.18], abs=0.02), "Wilson's interval of 6 in 10"
+    assert measure["interval"] == pytest.approx([39.68, 89.22], abs=0.02), "Wilson's interval of 7 in 10"
     assert row.share(flags[:1])["spread"] is None
 
 
