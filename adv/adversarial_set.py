@@ -56,14 +56,17 @@ def load(path, *, model=None, data=None):
     model, data: the digests expected (None: any).
     """
     names = [f"{part}_{field}" for part in PARTS for field in ("images", "labels", "index")]
-    arrays, facts = files.load_artefact(path, KIND, names)
+    arrays, facts = files.load_artefact(path, KIND, names, ("attack", "drawn", "model", "data"))
     for what, expected in (("model", model), ("data", data)):
         if expected is not None and facts[what] != expected:
             raise ValueError(f"{path}: made for {what} {facts[what][:12]}, but this is {expected[:12]}: make it again")
     parts = {part: Part(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index"))) for part in PARTS}
     for name, part in parts.items():
-        if not len(part.images) == len(part.labels) == len(part.index):
-            raise ValueError(f"{path}: part {name} has {len(part.images)} images but {len(part.labels)} labels")
+        if part.images.ndim != 4 or not part.images.shape[:1] == part.labels.shape == part.index.shape:
+            raise ValueError(
+                f"{path}: part {name} has images of shape {part.images.shape}, labels {part.labels.shape} and indices "
+                f"{part.index.shape}, expected one of each: make it again"
+            )
         if not (numpy.isfinite(part.images).all() and (part.images >= 0).all() and (part.images <= 1).all()):
             raise ValueError(f"{path}: part {name} has pixels outside [0, 1]: make it again")
     return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])

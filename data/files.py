@@ -7,6 +7,7 @@ process or a full disk leaves the old file or none.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ import tempfile
 
 import h5py
 import numpy
+
+TEMPORARY = ".writing-"
 
 
 @contextlib.contextmanager
@@ -24,18 +27,80 @@ def atomic(path):
     temporary file is removed and `path` is left as it was.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", suffix="-" + path.name, dir=path.parent)
-    os.close(handle)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, suffix="-" + path.name, dir=path.parent)
+        os.close(handle)
         yield pathlib.Path(temporary)
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+class Unfailing(io.BytesIO):
+    """An open file for HDF5 to write to, in which no write fails: HDF5 ends the process (a segmentation fault, later
+    and elsewhere) where one does. The first failure is kept in `error`, and nothing is written after it."""
+
+    def __init__(self, raw, name):
+        super().__init__()
+        self.raw, self.name, self.error = raw, name, None
+
+    def __str__(self):
+        return self.name  # Keras looks at its ending
+
+    def write(self, block):
+        rest = memoryview(block).cast("B")
+        size = len(rest)
+        while self.error is None and len(rest):
+            try:
+                rest = rest[self.raw.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size=None):
+        if self.error is None:
+            try:
+                self.raw.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def readinto(self, block):
+        return self.raw.readinto(block)
+
+    def seek(self, offset, whence=0):
+        return self.raw.seek(offset, whence)
+
+    def tell(self):
+        return self.raw.tell()
+
+    def check(self):
+        """Raise what went wrong so far."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextlib.contextmanager
+def atomic_hdf5(path):
+    """As `atomic`, but yield an open file for ``h5py.File(file, "w")`` or ``model.save_weights(file)``.
+
+    Its ``check()`` tells of a full disk before the end.
+    """
+    with atomic(path) as temporary, open(temporary, "wb+", buffering=0) as raw:
+        file = Unfailing(raw, temporary.name)
+        yield file
+        file.check()
 
 
 def write_text(path, text):
@@ -71,7 +136,7 @@ def save_artefact(path, kind, arrays, attributes=None):
     A value may be a tuple ``(shape, dtype, blocks)``: `blocks` yields ``(row selection, values)`` and is
     written as it comes, so that the whole never lies in memory.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as sink, h5py.File(sink, "w") as file:
         file.attrs["kind"] = kind
         for name, value in (attributes or {}).items():
             file.attrs[name] = json.dumps(value)
@@ -82,6 +147,7 @@ def save_artefact(path, kind, arrays, attributes=None):
                 dataset = file.create_dataset(name, shape, dtype, chunks=chunks)
                 for rows, values in blocks:
                     dataset[rows] = values
+                    sink.check()
             else:
                 file.create_dataset(name, data=array)
 
@@ -101,24 +167,41 @@ def open_artefact(path, kind):
         raise ValueError(
             f"{path}: not a whole HDF5 file ({error}); expected a saved {kind}: delete it and make it again"
         ) from error
-    found = file.attrs.get("kind")
-    if found != kind:
+    try:
+        with _damage_named(path):
+            found = file.attrs.get("kind")
+            attributes = {name: value for name, value in file.attrs.items() if name != "kind"}
+        if not isinstance(found, str) or found != kind:
+            raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
+        with _damage_named(path):
+            return file, {name: json.loads(value) for name, value in attributes.items()}
+    except ValueError:
         file.close()
-        raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
-    return file, {name: json.loads(value) for name, value in file.attrs.items() if name != "kind"}
+        raise
 
 
-def load_artefact(path, kind, names):
-    """Read the datasets `names` of an artefact: ``(arrays, attributes)``; errors as open_artefact."""
+def load_artefact(path, kind, names, facts=()):
+    """Read the datasets `names` of an artefact: ``(arrays, attributes)``, among these at least `facts`.
+
+    Errors as open_artefact, and ValueError where something lacks.
+    """
     file, attributes = open_artefact(path, kind)
-    with file:
-        missing = [name for name in names if name not in file]
-        if missing:
-            raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
-        try:
-            return {name: file[name][()] for name in names}, attributes
-        except OSError as error:
-            raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from error
+    with file, _damage_named(path):
+        missing = [name for name in names if name not in file] + [name for name in facts if name not in attributes]
+        arrays = {name: file[name][()] for name in names if name in file}
+    if missing:
+        raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
+    return arrays, attributes
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    """Turn what h5py and json raise on a damaged file into one ValueError that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: damaged ({reason}): delete it and make it again") from error
 
 
 def fingerprint_json(value):

@@ -1,27 +1,66 @@
-"""What the numbered scripts share: their common arguments, progress on a terminal, and errors in one sentence."""
+"""What the numbered scripts share: their common arguments, progress on a terminal, and errors in one sentence.
+
+Import it before anything that imports Keras: it keeps the start-up lines of TensorFlow off the terminal.
+"""
 
 import argparse
+import contextlib
+import difflib
+import math
 import os
 import sys
 import time
 import traceback
 
-import keras
 import rich.console
 import rich.progress
 
 import data
 
 
+@contextlib.contextmanager
+def _silent_start():
+    """Standard error of this process and its C++ libraries goes nowhere ($DARE_DEBUG=1: stays)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("DARE_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _silent_start():
+    import keras
+
+    import models
+    from results import run as run_directory
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors in one sentence and every default in the help."""
+
+    def __init__(self, **settings):
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
 def parser(description, *, study):
     """An argument parser with what every stage of a study takes: which cell, which data, where runs go."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
-    )
+    made = Parser(description=description)
     made.set_defaults(study=study)
-    made.add_argument("--dataset", default="digits", help=f"{', '.join(data.DATASETS)} or folder:<path>")
-    made.add_argument("--model", default="alexnet", help="a model of the catalogue")
-    made.add_argument("--seed", type=int, default=0, help="seed of split, training and sampling")
+    datasets = f"{', '.join(data.DATASETS)} or folder:<path>"
+    made.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help=datasets)
+    made.add_argument("--model", type=name("model", models.MODELS), default="alexnet", help=", ".join(models.MODELS))
+    made.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
     made.add_argument("--runs", default="runs", help="folder of all run directories")
     made.add_argument("--data-dir", help="folder of the original data files (else $DARE_DATA, the cache, a download)")
     made.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
@@ -29,6 +68,55 @@ def parser(description, *, study):
     made.add_argument("--deterministic", action="store_true", help="the same bits at every run, at some cost in speed")
     made.add_argument("--quiet", action="store_true", help="no progress")
     return made
+
+
+def name(what, known, prefix=None):
+    """An argument's type: one of the names `known`, or anything that begins with `prefix`."""
+    spelled = {one.replace("_", "-"): one for one in known}
+
+    def parse(text):
+        if text in known or (prefix and text.startswith(prefix)):
+            return text
+        near = difflib.get_close_matches(text.lower().replace("_", "-"), spelled, 1)
+        hint = f"did you mean {spelled[near[0]]}? " if near else ""
+        raise argparse.ArgumentTypeError(
+            f"unknown {what} {text!r}: {hint}valid names: {', '.join(known)}{f', {prefix}<path>' if prefix else ''}"
+        )
+
+    return parse
+
+
+def whole(least, most=None):
+    """An argument's type: a whole number from `least` to `most`."""
+    expected = f"expected a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} given, {expected}")
+        return value
+
+    return parse
+
+
+def real(*, above=-math.inf, least=-math.inf, most=math.inf):
+    """An argument's type: a finite number above `above`, of at least `least` and at most `most`."""
+    bounds = [("above", above), ("at least", least), ("at most", most)]
+    expected = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
+
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > above and least <= value <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} given, expected a number {expected}".rstrip())
+        return value
+
+    return parse
 
 
 def run(main, parser):
@@ -44,11 +132,20 @@ def run(main, parser):
     except (ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("DARE_DEBUG"):
             traceback.print_exc()
-        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        run_directory.abandon()
+        print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        run_directory.abandon()
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
+
+
+def sentence(error):
+    """An error in one line; of the operating system's, the file first."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 def narrow(arguments, **changes):

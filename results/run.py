@@ -7,10 +7,13 @@
     run.finish(stage)
 
 ``begin`` leaves a started.json, ``finish`` a run.json as the last file; a killed stage has only the first and is
-continued when it is called again with the same arguments.
+continued when it is called again with the same arguments. A stage that fails before it wrote anything else is taken
+back by ``abandon``.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -27,17 +30,26 @@ import keras
 
 from data import files
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stage under way: its folder, its identity (arguments and input digests) and when it was begun."""
+    """A stage under way: its folder, its identity (arguments and input digests) and when it was begun.
+
+    made: the folders that were not there before; lock: the descriptor that keeps other processes out.
+    """
 
     folder: pathlib.Path
     identity: dict
     begun: float
     resumed: bool
+    made: tuple
+    lock: int
+
+
+_under_way = []
 
 
 def folder(arguments, stage):
@@ -62,22 +74,27 @@ def begin(stage, arguments, inputs=()):
         "arguments": json.loads(json.dumps(settings, default=str)),
         "inputs": {name: _result(folder(arguments, name)) for name in inputs},
     }
-    found = [file for file in (path / "run.json", path / "started.json") if file.is_file()]
-    if found and arguments.overwrite:
-        shutil.rmtree(path)
-    elif found:
-        before = json.loads(found[0].read_text(encoding="utf-8"))
+    done = path / "run.json"
+    before = _read(done) or (_read(path / "started.json") if _work(path) else None)
+    if before is not None and not arguments.overwrite:
         difference = _difference(before, identity)
         if difference:
             raise ValueError(
                 f"{path} holds a run with {difference}: pass --overwrite to replace it, or --runs for another folder"
             )
-        if found[0].name == "run.json":
+        if done.is_file():
             print(f"{stage}: done before, skipped ({path})")
             return None
+    made = tuple(one for one in (path, *path.parents) if not one.exists())
     path.mkdir(parents=True, exist_ok=True)
+    lock = _lock(path)
+    for entry in path.iterdir() if arguments.overwrite else path.rglob(files.TEMPORARY + "*"):
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     files.write_json(path / "started.json", identity)
-    return Stage(path, identity, time.monotonic(), bool(found))
+    resumed = before is not None and not arguments.overwrite
+    begun = Stage(path, identity, time.monotonic(), resumed, made, lock)
+    _under_way.append(begun)
+    return begun
 
 
 def finish(stage, **facts):
@@ -100,15 +117,31 @@ def finish(stage, **facts):
         },
     )
     (stage.folder / "started.json").unlink(missing_ok=True)
+    _close(stage)
+
+
+def abandon():
+    """After an error: stages under way that wrote nothing leave no trace, the others keep what they have."""
+    for stage in list(_under_way):
+        if not _work(stage.folder):
+            (stage.folder / "started.json").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                for path in stage.made:
+                    path.rmdir()
+        _close(stage)
 
 
 def record(path):
     """The run.json of a finished stage's folder. Raises FileNotFoundError naming the script that makes it."""
-    file = path / "run.json"
-    if not file.is_file():
-        name = path.name.split("-")[0]
-        raise FileNotFoundError(f"{file}: no such file; make it with the script *_{name}.py of the same study")
-    return json.loads(file.read_text(encoding="utf-8"))
+    found = _read(path / "run.json")
+    if found is None:
+        name, _, which = path.name.partition("-")
+        scripts = sorted((ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
+        script = scripts[0].relative_to(ROOT) if scripts else name
+        raise FileNotFoundError(
+            f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"
+        )
+    return found
 
 
 def provenance():
@@ -124,10 +157,9 @@ def provenance():
 
 def commit():
     """The checkout's commit and whether tracked files differ from it; None outside a git checkout."""
-    root = pathlib.Path(__file__).parent
 
     def git(*arguments):
-        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
@@ -161,6 +193,45 @@ def device():
     return f"{model}, {len(os.sched_getaffinity(0))} cores"
 
 
+def _read(file):
+    """A JSON file's object, None where there is no such file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON ({error}): delete {file.parent} and run its stage again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: not the record of a run: delete {file.parent} and run its stage again")
+    return found
+
+
+def _work(path):
+    """Whether a stage's folder holds anything besides started.json and leftovers of a killed process."""
+    return any(
+        entry.is_file() and entry.name != "started.json" and not entry.name.startswith(files.TEMPORARY)
+        for entry in path.rglob("*")
+    )
+
+
+def _lock(path):
+    """Keep other processes out of a stage's folder, as long as this one lives. Returns the descriptor to close."""
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ValueError(f"{path}: another process is at work on this stage; wait for it or stop it") from error
+    except OSError:  # a file system without locks
+        pass
+    return lock
+
+
+def _close(stage):
+    _under_way.remove(stage)
+    os.close(stage.lock)
+
+
 def _result(path):
     return files.fingerprint_json(record(path)["outputs"])
 
@@ -176,9 +247,8 @@ def _difference(before, now):
 
 
 def _relative(arguments):
-    root = pathlib.Path(__file__).resolve().parent.parent
     script = pathlib.Path(arguments[0]).resolve()
-    return [str(script.relative_to(root)) if script.is_relative_to(root) else script.name, *arguments[1:]]
+    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *arguments[1:]]
 
 
 def _version(package):

@@ -148,8 +148,11 @@ def _plain(cell, field):
 
 
 def print_table(table, console=None):
-    """Print the table on the terminal. console: a rich.console.Console (None: standard output)."""
-    console = console or rich.console.Console()
+    """Print the table. console: a rich.console.Console (None: standard output, 200 columns unless a terminal)."""
+    if console is None:
+        console = rich.console.Console()
+        if not console.is_terminal:
+            console.width = 200
     shown = rich.table.Table(title=rich.text.Text(table.title), title_justify="left")
     for index, column in enumerate(table.columns):
         shown.add_column(rich.text.Text(column), justify="right" if index else "left", overflow="fold")

@@ -32,6 +32,7 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
+        history.drop_older_optimizers()
     for epoch in range(history.last + 1, epochs + 1):
         rate = recipe.learning_rate(epoch, epochs)
         optimizer.learning_rate = rate
@@ -56,8 +57,10 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
             "validation_accuracy": float((prediction == split.y_validation).mean()),
         }
         history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
-        if keep == "second-half" and 0 < epoch - 1 < epochs / 2:
-            history.drop_weights(epoch - 1)
+        if keep == "second-half":
+            for older in history.stored:
+                if older < min(epoch, epochs / 2):
+                    history.drop_weights(older)
         if on_epoch is not None:
             on_epoch(history)
     return history

@@ -63,8 +63,7 @@ class History:
         architecture = self.path / "architecture.json"
         if not architecture.is_file():
             files.write_text(architecture, model.to_json())
-        with files.atomic(self.file(epoch, "weights")) as temporary:
-            model.save_weights(temporary)
+        save_weights(model, self.file(epoch, "weights"))
         if optimizer is not None:
             values = {f"{index:04d}": numpy.asarray(value) for index, value in enumerate(optimizer.variables)}
             files.save_artefact(self.file(epoch, "optimizer"), "optimizer state", values)
@@ -73,9 +72,7 @@ class History:
             "prediction": numpy.asarray(prediction, "uint8"),
         }
         files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, metrics)
-        for older in self._numbers("optimizer"):
-            if older != epoch:
-                self.file(older, "optimizer").unlink()
+        self.drop_older_optimizers()
 
     def load_weights(self, model, epoch):
         """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
@@ -97,7 +94,11 @@ class History:
         path = self.path / "architecture.json"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a training history, which training writes")
-        return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+        try:
+            return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: not a model's architecture ({reason}): train it again") from error
 
     def final_model(self):
         """The model with the weights of the final epoch."""
@@ -108,6 +109,12 @@ class History:
     def drop_weights(self, epoch):
         """Delete one epoch's weights; its record stays."""
         self.file(epoch, "weights").unlink(missing_ok=True)
+
+    def drop_older_optimizers(self):
+        """Delete every optimizer state but the newest epoch's."""
+        for epoch in self._numbers("optimizer"):
+            if epoch != self.last:
+                self.file(epoch, "optimizer").unlink()
 
     def file(self, epoch, part):
         """The path of one epoch's "weights", "record" or "optimizer"."""
@@ -124,6 +131,12 @@ class History:
             raise FileNotFoundError(f"{self.path}: holds no recorded epoch; training writes them")
         rows = [files.load_artefact(self.file(epoch, "record"), "epoch record", [name])[0][name] for epoch in epochs]
         return numpy.stack(rows)
+
+
+def save_weights(model, path):
+    """Write a model's weights as ``.weights.h5``, atomically. Raises OSError on a full disk."""
+    with files.atomic_hdf5(path) as file:
+        model.save_weights(file)
 
 
 def load_weights(model, path):

@@ -8,10 +8,10 @@ import dataclasses
 import io
 import shutil
 
-import data
-import models
-from data import files
 from results import command, run
+import data
+from data import files
+import models
 from train import params
 from train.fit import fit
 
@@ -45,6 +45,7 @@ def main(arguments):
             progress=progress,
             on_epoch=lambda history: write_metrics(history, stage.folder / "metrics.csv"),
         )
+    write_metrics(history, stage.folder / "metrics.csv")
     _, _, metrics = history.record(history.last)
     run.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
     print(
@@ -75,8 +76,10 @@ def write_metrics(history, path):
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on the model's hidden channels and units")
-    parser.add_argument("--epochs", type=int, help="length of the whole run (default: the recipe's)")
-    parser.add_argument("--batch-size", type=int, help="images a step (default: the recipe's)")
+    parser.add_argument(
+        "--width", type=command.real(above=0), default=1.0, help="factor on the model's hidden channels and units"
+    )
+    parser.add_argument("--epochs", type=command.whole(1), help="length of the whole run (default: the recipe's)")
+    parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
     parser.add_argument("--keep", choices=["all", "second-half"], default="all", help="which epochs' weights to keep")
     command.run(main, parser)

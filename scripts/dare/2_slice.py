@@ -3,9 +3,9 @@
 Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of dare/nnslicer.py.
 """
 
-import data
-from dare import nnslicer
 from results import command, run
+from dare import nnslicer
+import data
 from train.history import History
 
 
@@ -36,8 +36,9 @@ def main(arguments):
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument("--per", type=float, default=0.95, help="kept share of each neuron's incoming connections")
+    share = command.real(above=0, most=1)
+    parser.add_argument("--per", type=share, default=0.95, help="kept share of each neuron's incoming connections")
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
-    parser.add_argument("--theta", type=float, help="tolerance of rule nnslicer")
+    parser.add_argument("--theta", type=command.real(least=0), help="tolerance of rule nnslicer")
     parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
     command.run(main, parser)

@@ -5,9 +5,9 @@ Reads train/; writes get_ats/targets.h5.
 
 import numpy
 
-import data
-from dare import get_ats
 from results import command, run
+from dare import get_ats
+import data
 from train.history import History
 
 
@@ -52,7 +52,8 @@ def main(arguments):
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
     parser.add_argument("--layer", help="the regression layer (default: the last convolution's output)")
-    parser.add_argument("--min-gain", type=float, default=0.0, help="smallest gain in p(y|x) that counts")
+    share = command.real(least=0, most=1)
+    parser.add_argument("--min-gain", type=share, default=0.0, help="smallest gain in p(y|x) that counts")
     parser.add_argument("--evaluate", action="store_true", help="evaluate every checkpoint, not what training recorded")
     parser.add_argument(
         "--keep",

@@ -3,9 +3,9 @@
 Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
 """
 
-import data
-from adv import attacks, generate_adv
 from results import command, run
+from adv import attacks, generate_adv
+import data
 from train.history import History
 
 
@@ -43,11 +43,18 @@ def craft(arguments, name):
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument("--attack", nargs="+", default=["fgsm", "pgd", "deepfool"], help=", ".join(attacks.ATTACKS))
+    known = attacks.ATTACKS
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack", known),
+        default=["fgsm", "pgd", "deepfool"],
+        help=", ".join(known),
+    )
     parser.add_argument(
         "--parts",
         nargs=4,
-        type=int,
+        type=command.whole(0),
         default=[4000, 1000, 5000, 1000],
         metavar=("TRAIN", "VALIDATION", "TEST", "HELDOUT"),
         help="images to attack for each part",

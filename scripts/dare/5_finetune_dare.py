@@ -6,11 +6,10 @@ finetune_dare-<variant>/weights-<repeat>.weights.h5.
 
 import numpy
 
-import data
-from adv import adversarial_set, evaluate
-from dare import controls, dare, get_ats, nnslicer
-from data import files
 from results import command, run
+from adv import adversarial_set, attacks, evaluate
+from dare import controls, dare, get_ats, nnslicer
+import data
 from train import history as histories
 
 NEEDS_DARE = ("weight-noise", "logit-noise", "tune-clean")
@@ -68,8 +67,7 @@ class Bench:
         for repeat in range(self.repeats(name)):
             weights = make(self.seed(repeat))
             self.model.set_weights(weights)
-            with files.atomic(folder / f"weights-{repeat}.weights.h5") as temporary:
-                self.model.save_weights(temporary)
+            histories.save_weights(self.model, folder / f"weights-{repeat}.weights.h5")
         self.model.set_weights(self.original)
         return facts
 
@@ -103,6 +101,11 @@ class Bench:
         rates = self.arguments.learning_rates or variant.learning_rates
         if len(rates) == 1:
             return rates[0], {}
+        if not any(len(part.labels) for part in self.validation):
+            raise ValueError(
+                "the validation parts hold no adversarial image to choose a learning rate with: make sets with a "
+                "larger validation part, or give one value to --learning-rates"
+            )
         allowed = self.score(self.original)["clean"] - 0.5
         grid = {}
         for rate in rates:
@@ -164,11 +167,24 @@ def _also(name):
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
     known = [*dare.VARIANTS, *controls.TITLES]
-    parser.add_argument("--variant", nargs="+", choices=known, default=known, help="what to make, in this order")
-    parser.add_argument("--repeats", type=int, default=3, help="tuning repeats of each variant, from different batches")
-    parser.add_argument("--learning-rates", nargs="+", type=float, help="instead of each variant's own grid")
+    variant = command.name("variant", known)
     parser.add_argument(
-        "--attack", nargs="+", default=["fgsm", "pgd", "deepfool"], help="whose validation parts choose"
+        "--variant", nargs="+", type=variant, default=known, help=f"what to make, in this order: {', '.join(known)}"
     )
-    parser.add_argument("--swa-images", type=int, default=5000, help="images that re-estimate batch-norm statistics")
+    parser.add_argument(
+        "--repeats", type=command.whole(1), default=3, help="tuning repeats of each variant, from different batches"
+    )
+    parser.add_argument(
+        "--learning-rates", nargs="+", type=command.real(above=0), help="instead of each variant's own grid"
+    )
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack", attacks.ATTACKS),
+        default=["fgsm", "pgd", "deepfool"],
+        help="whose validation parts choose",
+    )
+    parser.add_argument(
+        "--swa-images", type=command.whole(1), default=5000, help="images that re-estimate batch-norm statistics"
+    )
     command.run(main, parser)

@@ -3,10 +3,9 @@
 Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<attack>/weights-<repeat>.weights.h5.
 """
 
-from adv import adversarial_set, finetune_adv
-from data import files
 from results import command, run
-from train.history import History
+from adv import adversarial_set, attacks, finetune_adv
+from train import history as histories
 
 
 def main(arguments):
@@ -18,7 +17,7 @@ def main(arguments):
         )
         if stage is None:
             continue
-        history = History(run.folder(arguments, "train") / "history")
+        history = histories.History(run.folder(arguments, "train") / "history")
         model = history.final_model()
         part = adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts["train"]
         settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
@@ -28,8 +27,7 @@ def main(arguments):
                 losses = finetune_adv.finetune_adv(
                     model, part, settings=settings, seed=1000 * arguments.seed + repeat, progress=progress
                 )
-            with files.atomic(stage.folder / f"weights-{repeat}.weights.h5") as temporary:
-                model.save_weights(temporary)
+            histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
         run.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)
         print(f"finetune_adv {attack}: {len(part.labels)} images, {len(losses)} steps a repeat ({stage.folder})")
 
@@ -37,8 +35,16 @@ def main(arguments):
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
     published = finetune_adv.AdversarialFineTuning()
-    parser.add_argument("--attack", nargs="+", default=["fgsm", "pgd", "deepfool"], help="one baseline for each")
-    parser.add_argument("--repeats", type=int, default=3, help="repeats of each baseline, in different data orders")
-    parser.add_argument("--epochs", type=int, default=published.epochs, help="passes over the adversarial images")
-    parser.add_argument("--learning-rate", type=float, default=published.learning_rate, help="of Adam")
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack", attacks.ATTACKS),
+        default=["fgsm", "pgd", "deepfool"],
+        help="one baseline for each",
+    )
+    count = command.whole(1)
+    parser.add_argument("--repeats", type=count, default=3, help="repeats of each baseline, in different data orders")
+    parser.add_argument("--epochs", type=count, default=published.epochs, help="passes over the adversarial images")
+    rate = command.real(above=0)
+    parser.add_argument("--learning-rate", type=rate, default=published.learning_rate, help="of Adam")
     command.run(main, parser)

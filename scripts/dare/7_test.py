@@ -8,12 +8,12 @@ import json
 
 import numpy
 
-import data
-import models
+from results import command, published, row, run
 from adv import adversarial_set, attacks
 from dare import controls, dare, test
+import data
 from data import files
-from results import command, published, row, run
+import models
 from train import history as histories
 
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}
@@ -105,7 +105,8 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         )
         for name in made[0].flags
     }
-    measures["er/worst"] = row.share([test.worst_case(flags, "er/") for flags in made])
+    if any(name.startswith("er/") for name in made[0].flags):
+        measures["er/worst"] = row.share([test.worst_case(flags, "er/") for flags in made])
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     trained = run.record(run.folder(arguments, "train"))
     source = run.record(run.folder(arguments, inputs[0])) if inputs else trained
@@ -139,7 +140,14 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument("--attack", nargs="+", default=["fgsm", "pgd", "deepfool"], help="the adversarial sets")
-    parser.add_argument("--white-box-images", type=int, default=1000, help="test images attacked anew on each model")
-    parser.add_argument("--epsilons", nargs="+", type=float, help="of the white-box attack (default: by data set)")
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack", attacks.ATTACKS),
+        default=["fgsm", "pgd", "deepfool"],
+        help="the adversarial sets",
+    )
+    count, epsilon = command.whole(1), command.real(above=0, most=1)
+    parser.add_argument("--white-box-images", type=count, default=1000, help="test images attacked anew on each model")
+    parser.add_argument("--epsilons", nargs="+", type=epsilon, help="of the white-box attack (default: by data set)")
     command.run(main, parser)

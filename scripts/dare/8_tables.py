@@ -12,10 +12,10 @@ import pathlib
 
 import numpy
 
-import data
+from results import command, dare_tables, figures, image_figures, report, row, run, sections, tables
 from adv import adversarial_set
 from dare import get_ats
-from results import command, dare_tables, figures, image_figures, report, row, run, sections, tables
+import data
 from train.history import History
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -99,9 +99,10 @@ def draw(arguments, cell, methods):
     model = History(cell / "train" / "history").final_model()
     for folder in sorted(cell.glob("generate_adv-*")):
         part = adversarial_set.load(folder / "adversarials.h5").parts["test"]
-        chosen = numpy.flatnonzero(numpy.abs(part.images - data.to_unit(split.x_train[part.index])).max((1, 2, 3)) > 0)[
-            :8
-        ]
+        moved = numpy.abs(part.images - data.to_unit(split.x_train[part.index])).max((1, 2, 3)) > 0
+        chosen = numpy.flatnonzero(moved)[:8]
+        if not len(chosen):
+            continue
         yield (
             folder.name,
             f"The first adversarial images of {folder.name.partition('-')[2]}.",
