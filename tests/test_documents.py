@@ -1,0 +1,229 @@
+"""The documents say what is measured, name what is there, and their commands and examples work."""
+
+import csv
+import importlib.util
+import json
+import pathlib
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import data
+import models
+from adv import attacks
+from dare import controls, dare
+from results import dare_tables, row, sections, tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
+FILE_MAP = (ROOT / "docs" / "file_map.md").read_text(encoding="utf-8")
+ROOMS = ("adv", "dare", "data", "models", "results", "train")
+TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
+MEASURED = ROOT / "results" / "measured" / "dare"
+
+
+def script(name):
+    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / "dare" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_generated_sections_and_tables_say_what_was_measured():
+    rows = row.load_all(MEASURED)
+    assert script("8_tables").publish(rows, check=True) == []
+    made = {table.name: table for table in dare_tables.dare_tables(rows)}
+    for document in ("README.md", "REPRODUCTION.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for name in set(sections.names(ROOT / document)) - set(made):
+            assert f"<!-- generated: {name} -->\n<!-- end generated -->" in text, f"{document}: {name} is not measured"
+    written = {path.stem for path in (ROOT / "results" / "tables").glob("*.md")}
+    assert written == set(made)
+    for name, table in made.items():
+        for ending, text in (("md", tables.markdown), ("tex", tables.latex), ("csv", tables.to_csv)):
+            assert (ROOT / "results" / "tables" / f"{name}.{ending}").read_text(encoding="utf-8") == text(table)
+
+
+def test_a_changed_row_is_noticed(tmp_path, monkeypatch):
+    """The check above can fail: a section that holds another value than the rows is an error."""
+    publisher = script("8_tables")
+    monkeypatch.setattr(publisher, "ROOT", tmp_path)
+    measure = {"clean": {"value": 90.0, "n": 100, "values": [90.0], "spread": None, "published": None}}
+    found = {"study": "dare", "dataset": "digits", "model": "alexnet", "method": "original", "title": "original"}
+    found |= {"role": "original", "hyperparameters": {}, "seeds": [0], "repeats": 1, "measures": measure}
+    for document in publisher.DOCUMENTS:
+        text = "<!-- generated: dare-digits-alexnet-er -->\n<!-- end generated -->\n"
+        (tmp_path / document).write_text(text, encoding="utf-8")
+    assert publisher.publish([found], check=False)
+    assert publisher.publish([found], check=True) == []
+    measure["clean"]["value"] = 91.0
+    with pytest.raises(ValueError, match="differs from the measured results"):
+        publisher.publish([found], check=True)
+
+
+def test_measured_rows_hold_no_path_of_one_machine():
+    for path in (ROOT / "results" / "measured").rglob("*.json"):
+        one = json.loads(path.read_text(encoding="utf-8"))
+        for command in (one["command"], *one.get("commands", {}).values()):
+            absolute = [word for word in shlex.split(command) if word.startswith(("/", "~"))]
+            assert not absolute, f"{path.name}: {command}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "REPRODUCTION.md", "docs/file_map.md"])
+def test_every_link_and_path_exists(document):
+    path = ROOT / document
+    text = path.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    for link in links:
+        target, _, anchor = link.partition("#")
+        assert (path.parent / target).exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (path.parent / target if target else path).read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
+    words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()}
+    named = [word for word in words if word.split("/")[0] in TOP and "/" in word and not set(word) & set("*<")]
+    assert named
+    for word in named:
+        assert (ROOT / word).exists(), word
+
+
+def commands(text):
+    """Every command line of a document that runs a script of ours: [script path, options]."""
+    lines = re.findall(r"(?:python )?(scripts/[\w/]+\.py)([^`#\n]*)", text)
+    return [(path, re.findall(r"--[\w-]+", rest)) for path, rest in lines]
+
+
+@pytest.mark.parametrize("text", [README, REPRODUCTION, FILE_MAP], ids=["README", "REPRODUCTION", "file_map"])
+def test_commands_name_scripts_and_options_that_exist(text):
+    assert commands(text)
+    common = (ROOT / "results" / "command.py").read_text(encoding="utf-8")
+    for path, options in commands(text):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for option in options:
+            assert f'"{option}"' in source + common, f"{path} {option}"
+
+
+def test_every_option_that_the_prose_names_exists():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
+    sources += (ROOT / "results" / "command.py").read_text(encoding="utf-8") + '"--help"'
+    for option in set(re.findall(r"`(--[\w-]+)", README + REPRODUCTION)):
+        assert f'"{option}"' in sources, option
+
+
+def test_the_readme_begins_with_the_two_commands():
+    assert re.search(r"```\nmake quick .*\nmake test .*\n```", README)
+    assert README.index("make test") < 1000
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in re.findall(r"(?:^|`|&& )make ([a-z]+)", README, re.MULTILINE):
+        assert target in targets, target
+
+
+def test_the_small_preset_is_the_list_of_the_readme():
+    shown = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "reproduce.py", "--study", "dare", "--preset", "small", "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    ).stdout
+    lists = re.findall(r"^python (scripts/dare/\d\w+\.py)([^#\n]*)", README, re.MULTILINE)
+    for path, options in lists:
+        line = next(line for line in shown.splitlines() if path in line)
+        for option, values in re.findall(r"(--[\w-]+)((?: [\w.]+)*)", options):
+            defaults = {"--attack": " fgsm pgd deepfool", "--per": " 0.95"}
+            assert f"{option}{values}" in line or defaults.get(option) == values, f"{path} {option}{values}"
+
+
+CATALOGUES = {
+    "data set": data.DATASETS,
+    "model": models.MODELS,
+    "attack": attacks.ATTACKS,
+    "variant": dare.VARIANTS,
+    "control": controls.TITLES,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
+)
+def test_every_catalogue_entry_is_documented_and_has_a_source(kind, name):
+    entry = CATALOGUES[kind][name]
+    assert f"`{name}`" in README + REPRODUCTION, f"{kind} {name} is in neither README.md nor REPRODUCTION.md"
+    citation = getattr(entry, "citation", None)
+    if kind in ("data set", "model", "attack"):
+        assert citation and re.search(r"\d{4}", citation), f"{kind} {name} has no citation with a year"
+        assert citation.split(",")[0] in REPRODUCTION, f"{citation} is not in REPRODUCTION.md"
+    else:
+        assert entry if isinstance(entry, str) else entry.title
+
+
+def test_every_file_with_a_deviation_is_listed():
+    section = REPRODUCTION[REPRODUCTION.index("## Deviations") :]
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if re.search(r"\[[DI]\]", path.read_text(encoding="utf-8")):
+                assert f"`{path.relative_to(ROOT)}`" in section, path.relative_to(ROOT)
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. \[[PID]\]", section, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_published_numbers_are_those_of_the_sheets():
+    def sheet(name):
+        with open(ROOT / "results" / "published" / f"{name}.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    methods = ("Dare", "adv_PGD", "adv_JSMA", "adv_CW", "adv_FGSM")
+    cells = {}
+    for line in sheet("dare_tosem_empirical_robustness"):
+        cell = cells.setdefault((line["dataset"], line["model"], line["tested_with"]), {name: [] for name in methods})
+        for name in methods:
+            cell[name].append(float(line[name]))
+    means = [{name: statistics.mean(values) for name, values in cell.items()} for cell in cells.values()]
+    best = [max(cell, key=cell.get) for cell in means]
+    assert f"{best.count('Dare')} of {len(best)}" in REPRODUCTION
+    assert f"{max(best.count(name) for name in methods[1:])} of {len(best)}" in REPRODUCTION
+    overall = [f"{statistics.mean(cell[name] for cell in means):.1f}" for name in methods]
+    assert f"{overall[0]}; {', '.join(overall[1:])} %" in REPRODUCTION
+    for title, name in (("Fashion-MNIST", "FM"), ("CIFAR-10", "CIFAR10"), ("SVHN", "SVHN")):
+        values = [statistics.mean(cells[name, "AlexNet", attack]["Dare"]) for attack in ("FGSM", "PGD")]
+        assert f"AlexNet, {title}: `dare` | {values[0]:.1f}, {values[1]:.1f} %" in REPRODUCTION
+    changes = [100 * (float(line["dare"]) - float(line["original"])) for line in sheet("dare_tosem_clean_accuracy")]
+    assert f"{min(changes):.1f} to +{max(changes):.1f} points" in REPRODUCTION
+    for line in sheet("dare_readme_models"):
+        assert line["published_accuracy_percent"] in REPRODUCTION
+
+
+def test_requirements_of_all_backends_agree():
+    def lines(name):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        return [line for line in text.splitlines() if line and not line.startswith(("#", "-r"))]
+
+    backends = ("tensorflow-cpu", "tensorflow[and-cuda]", "jax")
+    shared = [line for line in lines("requirements.in") if line not in backends]
+    pins = {}
+    for kind in ("", "-gpu", "-jax"):
+        assert [line for line in lines(f"requirements{kind}.in") if line not in backends] == shared
+    for kind in ("", "-gpu", "-jax", "-test"):
+        for line in lines(f"requirements{kind}.txt"):
+            name, version = line.split("==")
+            assert pins.setdefault(name, version) == version, f"{name} in requirements{kind}.txt"
+    tested = {line.split("==")[0] for line in lines("requirements-test.txt")}
+    assert {line.split("==")[0] for line in lines("requirements.txt")} < tested
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
+    """All of them in order, in one namespace, as somebody would paste them."""
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    namespace = {}
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), namespace)
+    assert len(examples) == 5
+    assert namespace["tuned"].count_params() == namespace["mine"].count_params()
+    assert namespace["images"].shape == namespace["x"].shape
