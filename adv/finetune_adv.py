@@ -8,20 +8,19 @@ from train import fine_tune as tuning
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialFineTuning:
-    """Adam on cross-entropy of the adversarial images with their true labels, layers below one frozen [P].
-
-    frozen_below: model name -> the first layer that is tuned.
-    """
+    """Adam on cross-entropy of the adversarial images with their true labels [P]."""
 
     learning_rate: float = 1e-4
     epochs: int = 20
     batch_size: int = 32
-    frozen_below: dict = dataclasses.field(default_factory=lambda: {"alexnet": "conv2"})
 
 
-def finetune_adv(model, part, *, settings, seed, progress=None):
-    """Tune `model` in place on an adversarial_set.Part. Returns the mean loss of each step."""
-    with tuning.frozen_below(model, settings.frozen_below.get(model.name)):
+def finetune_adv(model, part, *, settings, seed, frozen_below=None, progress=None):
+    """Tune `model` in place on an adversarial_set.Part; the layers before `frozen_below` stay (train.params.FIRST_TUNED).
+
+    Returns the mean loss of each step.
+    """
+    with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(
             model,
             part.images,

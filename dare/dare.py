@@ -24,7 +24,7 @@ class Variant:
 
     combine: how the class slices become one mask (None: no slicing); steps or epochs: the budget; learning_rates: the
     published value, or for DARE (whose published values destroy some models [D]) the grid that a study chooses from on
-    validation adversarials; frozen_below: model name -> first tuned layer.
+    validation adversarials.
     """
 
     title: str
@@ -34,10 +34,6 @@ class Variant:
     epochs: int | None = None
     batch_size: int = 128
     learning_rates: tuple = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-    frozen_below: dict = dataclasses.field(default_factory=dict)
-
-
-FIRST_TUNED = {"alexnet": "conv2"}
 
 VARIANTS = {
     "dare": Variant(title="DARE", combine="intersection", steps=10),
@@ -48,7 +44,6 @@ VARIANTS = {
         epochs=10,
         batch_size=32,
         learning_rates=(1e-4,),
-        frozen_below=FIRST_TUNED,
     ),
 }
 
@@ -134,7 +129,8 @@ def tune_classifier(model, index, x, y, *, frozen_below, **settings):
 
 
 def improve(model, variant, targets, x, y, *, slices, learning_rate, seed, frozen_below=None, progress=None):
-    """Apply a Variant to `model` in place. slices: nnslicer.Slice, used where the variant combines class slices."""
+    """Apply a Variant to `model` in place. slices: nnslicer.Slice, used where the variant combines class slices;
+    frozen_below: the first layer that a variant through the classifier tunes (train.params.FIRST_TUNED)."""
     settings = {
         "steps": variant.steps,
         "epochs": variant.epochs,

@@ -35,6 +35,10 @@ RECIPES = {
     "alexnet": Recipe(learning_rates=(0.01, 0.005, 0.001), milestones=(0.4, 0.8), shift=0.125, fill="constant"),
 }
 
+# The layers before these are frozen where a whole classifier is fine-tuned: dare-sl and the baselines [P]. A model that is
+# not here is tuned whole.
+FIRST_TUNED = {"alexnet": "conv2"}
+
 
 def recipe(model):
     """The published recipe of a model of the catalogue. Raises ValueError for a model without one."""

@@ -11,6 +11,7 @@ from adv import adversarial_set, attacks, evaluate
 from dare import controls, dare, get_ats, nnslicer
 import data
 from train import history as histories
+from train import params
 
 NEEDS_DARE = ("weight-noise", "logit-noise", "tune-clean")
 
@@ -90,7 +91,7 @@ class Bench:
                 slices=self.slices,
                 learning_rate=rate,
                 seed=seed,
-                frozen_below=variant.frozen_below.get(self.arguments.model),
+                frozen_below=params.FIRST_TUNED.get(self.arguments.model),
                 progress=progress,
             )
         return self.model.get_weights()

@@ -6,6 +6,7 @@ Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<a
 from results import command, run
 from adv import adversarial_set, attacks, finetune_adv
 from train import history as histories
+from train import params
 
 
 def main(arguments):
@@ -25,7 +26,12 @@ def main(arguments):
             history.load_weights(model, history.last)
             with command.Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
                 losses = finetune_adv.finetune_adv(
-                    model, part, settings=settings, seed=1000 * arguments.seed + repeat, progress=progress
+                    model,
+                    part,
+                    settings=settings,
+                    seed=1000 * arguments.seed + repeat,
+                    frozen_below=params.FIRST_TUNED.get(arguments.model),
+                    progress=progress,
                 )
             histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
         run.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)

@@ -187,3 +187,16 @@ def test_batch_norm_statistics_are_the_population_s(small_net, images):
     received = compute.predict(compute.forward(keras.Model(small_net.input, layer.input)), x).astype("float64")
     numpy.testing.assert_allclose(numpy.asarray(layer.moving_mean), received.mean((0, 1, 2)), atol=1e-5)
     numpy.testing.assert_allclose(numpy.asarray(layer.moving_variance), received.var((0, 1, 2)), atol=1e-5)
+
+
+def test_tensorboard_holds_every_epoch(tmp_path, small_net, split):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from train import tensorboard
+
+    log = tensorboard.logger(tmp_path / "log")
+    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path / "history", seed=0, epochs=2, on_epoch=log)
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    found = [event.tensor_proto.float_val[0] for event in events.Tensors("loss")]
+    assert found == pytest.approx([kept.record(epoch)[2]["loss"] for epoch in (1, 2)])
