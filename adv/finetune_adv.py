@@ -16,7 +16,7 @@ class AdversarialFineTuning:
 
 
 def finetune_adv(model, part, *, settings, seed, frozen_below=None, progress=None):
-    """Tune `model` in place on an adversarial_set.Part; the layers before `frozen_below` stay (train.params.FIRST_TUNED).
+    """Tune `model` in place on an adversarial_set.Part; layers before `frozen_below` stay (train.params.FIRST_TUNED).
 
     Returns the mean loss of each step.
     """

@@ -35,6 +35,7 @@ class Variant:
     batch_size: int = 128
     learning_rates: tuple = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
+
 VARIANTS = {
     "dare": Variant(title="DARE", combine="intersection", steps=10),
     "dare-s": Variant(title="DARE without slicing", epochs=10, batch_size=32, learning_rates=(1e-6,)),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from models.alexnet import alexnet
 from models.load import fingerprint, load
+from models.vgg import vgg16, vgg19
 
 __all__ = ["MODELS", "Architecture", "build", "fingerprint", "load"]
 
@@ -24,6 +25,16 @@ MODELS = {
         title="AlexNet",
         builder=alexnet,
         citation="Krizhevsky, Sutskever, Hinton, NeurIPS 2012; sizes as released with DARE, ASE 2022",
+    ),
+    "vgg16": Architecture(
+        title="VGG16",
+        builder=vgg16,
+        citation="Simonyan, Zisserman, ICLR 2015; sizes as released with DARE, ASE 2022",
+    ),
+    "vgg19": Architecture(
+        title="VGG19",
+        builder=vgg19,
+        citation="Simonyan, Zisserman, ICLR 2015; sizes as released with DARE, ASE 2022",
     ),
 }
 

@@ -26,8 +26,8 @@ def fine_tune(
         raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
     if not (learning_rate > 0 and numpy.isfinite(learning_rate)) or min(batch_size, steps or epochs or 0) < 1:
         raise ValueError(
-            f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a finite "
-            "positive rate and at least 1 of the others"
+            f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
+            "finite positive rate and at least 1 of the others"
         )
     if len(x) != len(targets) or not len(x):
         raise ValueError(f"{len(x)} images but {len(targets)} targets; expected one target an image, and at least one")

@@ -31,17 +31,25 @@ class Recipe:
         return self.learning_rates[passed]
 
 
+VGG = Recipe(learning_rates=(0.01, 0.002, 0.0004, 0.00008), milestones=(0.3, 0.6, 0.8), shift=0.1, fill="nearest")
+
+VGG = Recipe(learning_rates=(0.01, 0.002, 0.0004, 0.00008), milestones=(0.3, 0.6, 0.8), shift=0.1, fill="nearest")
 RECIPES = {
     "alexnet": Recipe(learning_rates=(0.01, 0.005, 0.001), milestones=(0.4, 0.8), shift=0.125, fill="constant"),
+    "vgg16": VGG,
+    "vgg19": VGG,
 }
 
-# The layers before these are frozen where a whole classifier is fine-tuned: dare-sl and the baselines [P]. A model that is
-# not here is tuned whole.
-FIRST_TUNED = {"alexnet": "conv2"}
+# The layers before these are frozen where a whole classifier is fine-tuned: dare-sl and the baselines [P]. A model
+# that is not here is tuned whole.
+FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 
-def recipe(model):
-    """The published recipe of a model of the catalogue. Raises ValueError for a model without one."""
+def recipe(model, input_shape=None):
+    """The published recipe of a model of the catalogue; the VGG nets for images under 32x32 train as AlexNet does [P].
+
+    input_shape: (H, W, C), or None for the model's own recipe. Raises ValueError for a model without one.
+    """
     if model not in RECIPES:
         raise ValueError(f"no training recipe for model {model!r}: expected one of {', '.join(RECIPES)}")
-    return RECIPES[model]
+    return RECIPES["alexnet" if input_shape is not None and min(input_shape[:2]) < 32 else model]

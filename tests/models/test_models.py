@@ -6,12 +6,38 @@ import pytest
 
 import data
 import models
+from dare import transform
 from models import compute
 
 
 @pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 9_639_178), ((28, 28, 1), 8_064_586)])
 def test_alexnet_has_the_published_number_of_parameters(shape, count):
     assert models.build("alexnet", shape, 10).count_params() == count
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "count", "trainable", "regression"),
+    [
+        ("vgg16", (32, 32, 3), 33_650_890, 33_642_442, (2, 2, 512)),
+        ("vgg19", (32, 32, 3), 38_964_426, 38_953_418, (2, 2, 512)),
+        ("vgg16", (28, 28, 1), 26_557_642, 26_557_642, (3, 3, 512)),
+        ("vgg19", (28, 28, 1), 33_637_066, 33_637_066, (2, 2, 512)),
+    ],
+)
+def test_vgg_has_the_published_numbers_of_parameters(name, shape, count, trainable, regression):
+    model = models.build(name, shape, 10)
+    assert model.count_params() == count
+    assert sum(int(numpy.prod(variable.shape)) for variable in model.trainable_weights) == trainable
+    assert transform.transform(model).output_shape[1:] == regression
+
+
+def test_the_vgg_preprocessing_standardises_the_channels():
+    x = numpy.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype="uint8")
+    model = models.build("vgg16", (32, 32, 3), 10, preprocessing=data.statistics(x), width=0.02)
+    inner = keras.Model(model.input, model.get_layer("standardise").output)
+    found = compute.predict(compute.forward(inner), data.to_unit(x)).astype("float64")
+    numpy.testing.assert_allclose(found.mean((0, 1, 2)), 0, atol=1e-4)
+    numpy.testing.assert_allclose(found.std((0, 1, 2)), 1, atol=1e-4)
 
 
 def test_the_preprocessing_layer_subtracts_the_mean_image_and_adds_no_parameters():

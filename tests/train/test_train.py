@@ -52,6 +52,11 @@ def test_the_recipe_changes_rates_where_the_paper_does():
     assert rates == [0.01, 0.01, 0.005, 0.005, 0.001, 0.001]
 
 
+def test_small_images_train_vgg_by_alexnet_s_recipe():
+    assert params.recipe("vgg16", (28, 28, 1)) == params.recipe("alexnet")
+    assert params.recipe("vgg19", (32, 32, 3)).learning_rate(61, 200) == 0.002
+
+
 def test_training_continues_to_the_same_bits(tmp_path, small_net, split):
     start = small_net.get_weights()
     whole = fit(small_net, split, recipe=RECIPE, history=tmp_path / "whole", seed=3, epochs=4)
