@@ -12,13 +12,13 @@ from results import command, run
 import data
 from data import files
 import models
-from train import params
+from train import params, tensorboard
 from train.fit import fit
 
 
 def main(arguments):
-    recipe = params.recipe(arguments.model)
-    recipe = dataclasses.replace(recipe, batch_size=arguments.batch_size or recipe.batch_size)
+    params.recipe(arguments.model)
+    log = tensorboard.logger(run.folder(arguments, "tensorboard")) if arguments.tensorboard else None
     stage = run.begin("train", arguments)
     if stage is None:
         return
@@ -30,9 +30,21 @@ def main(arguments):
         preprocessing=data.statistics(split.x_train),
         width=arguments.width,
     )
+    recipe = params.recipe(arguments.model, split.x_train.shape[1:])
+    recipe = dataclasses.replace(
+        recipe,
+        batch_size=arguments.batch_size or recipe.batch_size,
+        flip=recipe.flip and not arguments.no_flip,
+    )
     epochs = arguments.epochs or recipe.epochs
     check_disk(stage.folder, model, epochs, arguments.keep)
     split.save(stage.folder / "split.h5")
+
+    def record(history):
+        write_metrics(history, stage.folder / "metrics.csv")
+        if log is not None:
+            log(history)
+
     with command.Progress("train", arguments.quiet) as progress:
         history = fit(
             model,
@@ -43,7 +55,7 @@ def main(arguments):
             epochs=epochs,
             keep=arguments.keep,
             progress=progress,
-            on_epoch=lambda history: write_metrics(history, stage.folder / "metrics.csv"),
+            on_epoch=record,
         )
     write_metrics(history, stage.folder / "metrics.csv")
     _, _, metrics = history.record(history.last)
@@ -81,5 +93,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--epochs", type=command.whole(1), help="length of the whole run (default: the recipe's)")
     parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
+    parser.add_argument(
+        "--no-flip", action="store_true", help="do not mirror images (sensible for digits; the paper does)"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="also log to <cell>/tensorboard/")
     parser.add_argument("--keep", choices=["all", "second-half"], default="all", help="which epochs' weights to keep")
     command.run(main, parser)
