@@ -42,11 +42,15 @@ class Targets:
     def load(cls, path):
         """Read saved targets; activations stay on disk. Raises FileNotFoundError, or ValueError if damaged."""
         names = ("index", "epoch", "gain")
-        arrays, attributes = files.load_artefact(path, KIND, names)
+        facts = ("layer", "model", "data")
+        arrays, attributes = files.load_artefact(path, KIND, names, facts)
         file, _ = files.open_artefact(path, KIND)
-        if "activation" not in file or len(file["activation"]) != len(arrays["index"]):
+        activation = file.get("activation")
+        lengths = {array.shape[:1] for array in arrays.values()}
+        if not hasattr(activation, "shape") or lengths != {activation.shape[:1]}:
+            file.close()
             raise ValueError(f"{path}: activations and indices do not match: delete it and make it again")
-        return cls(**arrays, activation=file["activation"], **attributes)
+        return cls(**arrays, activation=activation, **{name: attributes[name] for name in facts})
 
 
 def choose(log_probability, prediction, epochs, y, final_log_probability, final_prediction):

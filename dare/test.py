@@ -42,12 +42,18 @@ class Flags:
     @classmethod
     def load(cls, path):
         """Read saved flags. Raises FileNotFoundError, or ValueError where the file is damaged or foreign."""
-        file, facts = files.open_artefact(path, KIND)
-        groups = {"flags": {}, "index": {}, "distance": {}}
+        file, _ = files.open_artefact(path, KIND)
         with file:
-            for name in file:
-                group, measure = name.split(":", 1)
-                groups[group][measure.replace("|", "/")] = file[name][()]
+            names = list(file)
+        arrays, facts = files.load_artefact(path, KIND, names, ["model"])
+        groups = {"flags": {}, "index": {}, "distance": {}}
+        for name, array in arrays.items():
+            group, _, measure = name.partition(":")
+            groups.get(group, {})[measure.replace("|", "/")] = array
+        measured = groups["flags"] | groups["distance"]
+        sizes = {name: array.shape for name, array in measured.items()}
+        if not groups["flags"] or sizes != {name: array.shape for name, array in groups["index"].items()}:
+            raise ValueError(f"{path}: its flags and indices do not match: delete it and test again")
         return cls(**groups, model=facts["model"])
 
 

@@ -79,7 +79,7 @@ def load_split(path, dataset):
     Raises FileNotFoundError if there is no such file, and ValueError if it is damaged, is not a split, or
     was made from other images or labels than those of `dataset`.
     """
-    arrays, attributes = files.load_artefact(path, KIND, ["train_indices", "validation_indices"])
+    arrays, attributes = files.load_artefact(path, KIND, ["train_indices", "validation_indices"], ["seed", "data"])
     if attributes.get("data") != dataset.fingerprint:
         raise ValueError(
             f"{path}: made from data {str(attributes.get('data'))[:12]} ({attributes.get('name')}), but "

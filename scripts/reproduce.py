@@ -59,6 +59,8 @@ def main(arguments):
     preset = study["presets"][arguments.preset]
     cells = [[command(arguments, study, preset, stage, *cell) for stage in study["stages"]] for cell in preset["cells"]]
     tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
+    if arguments.data_dir:
+        tables += ["--data-dir", arguments.data_dir]
     if arguments.dry_run:
         for commands in [*cells, [tables]]:
             print("\n".join(show(one) for one in commands))
@@ -80,12 +82,17 @@ def command(arguments, study, preset, stage, dataset, model, seed):
 
 
 def run_cell(commands):
-    """Run the commands one after the other, each in its own process; the first failure's exit status, or 0."""
+    """Run the commands one after the other, each in its own process; the first failure's exit status, or 0.
+
+    A process that a signal ended counts as 128 plus the signal, as in a shell.
+    """
     for one in commands:
         print(f"$ {show(one)}", flush=True)
-        done = subprocess.run(one, check=False)
-        if done.returncode:
-            return done.returncode
+        code = subprocess.run(one, check=False).returncode
+        if code:
+            code = 128 - code if code < 0 else code
+            print(f"stopped with exit status {code}: {show(one)}", file=sys.stderr, flush=True)
+            return code
     return 0
 
 
@@ -94,14 +101,22 @@ def show(command):
     return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
 
 
+def workers(text):
+    """The number that --workers takes, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number of at least 1")
+    return int(text)
+
+
 def disk(preset):
     """Gigabytes of checkpoints that a preset writes."""
-    options = dict(zip(preset["1_train"][::2], preset["1_train"][1::2], strict=False))
-    scale = float(options.get("--width", 1)) ** 2
+    options = preset["1_train"]
+    epochs = int(options[options.index("--epochs") + 1])
+    scale = float(options[options.index("--width") + 1]) ** 2 if "--width" in options else 1
     sizes = (
         MEGABYTES_AN_EPOCH[model, 32 if dataset in ("cifar10", "svhn") else 28] for dataset, model, _ in preset["cells"]
     )
-    return sum(sizes) * int(options["--epochs"]) * scale / 1000
+    return sum(sizes) * epochs * scale / 1000
 
 
 if __name__ == "__main__":
@@ -109,9 +124,13 @@ if __name__ == "__main__":
     parser.add_argument("--study", choices=STUDIES, default="dare")
     parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the disk they need, run nothing")
-    parser.add_argument("--workers", type=int, default=1, help="cells that run at once")
+    parser.add_argument("--workers", type=workers, default=1, help="cells that run at once")
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    sys.exit(main(parser.parse_args()))
+    try:
+        sys.exit(main(parser.parse_args()))
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)

@@ -95,10 +95,13 @@ class History:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a training history, which training writes")
         try:
-            return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+            model = keras.models.model_from_json(path.read_text(encoding="utf-8"))
         except (KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path}: not a model's architecture ({reason}): train it again") from error
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"{path}: not a model's architecture but a {type(model).__name__}: train it again")
+        return model
 
     def final_model(self):
         """The model with the weights of the final epoch."""

@@ -1,6 +1,11 @@
 """Atomic files, digests and artefacts: whole or absent, and refused by name when they are something else."""
 
 import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
 
 import numpy
 import pytest
@@ -71,3 +76,69 @@ def test_a_failed_artefact_leaves_the_old_one(tmp_path):
         files.save_artefact(path, "numbers", {"x": ((4, 2), numpy.float32, broken())})
     assert files.load_artefact(path, "numbers", ["x"])[0]["x"].tolist() == [0, 1, 2]
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize("limit", [600, 3_000, 20_000, 100_000])
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, limit):
+    """In a process of its own, whose files may not grow beyond `limit` bytes: HDF5 ends a process that it fails in."""
+    script = """
+        import pathlib, resource, signal, sys
+        import numpy
+        from data import files
+
+        def blocks():
+            for row in range(0, 2000, 10):
+                yield slice(row, row + 10), numpy.ones((10, 10))
+
+        big = {
+            "text.json": lambda path: files.write_text(path, "x" * 200_000),
+            "one.h5": lambda path: files.save_artefact(path, "numbers", {"x": numpy.arange(50_000)}, {"a": 1}),
+            "many.h5": lambda path: files.save_artefact(path, "numbers", {str(i): numpy.ones(99) for i in range(400)}),
+            "streamed.h5": lambda path: files.save_artefact(
+                path, "numbers", {"x": ((2000, 10), "float32", blocks())}
+            ),
+        }
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+        for name, write in big.items():
+            path = pathlib.Path(name)
+            path.write_text("old")
+            try:
+                write(path)
+            except OSError as error:
+                assert error.filename == name and error.strerror == "File too large", error
+                print(name)
+            assert path.read_text() == "old"
+    """
+    root = pathlib.Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(limit)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["text.json", "one.h5", "many.h5", "streamed.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many.h5", "one.h5", "streamed.h5", "text.json"]
+
+
+def test_an_unwritable_folder_is_named_not_the_temporary_file(tmp_path):
+    (tmp_path / "occupied").write_text("a file")
+    with pytest.raises(OSError) as caught:
+        files.write_text(tmp_path / "occupied" / "value.json", "{}")
+    assert ".writing-" not in str(caught.value) and "occupied" in str(caught.value)
+
+
+def test_facts_that_lack_are_named(tmp_path):
+    files.save_artefact(tmp_path / "a.h5", "numbers", {"x": numpy.arange(3)}, {"model": "m"})
+    with pytest.raises(ValueError, match="a.h5: this numbers lacks y, data: delete it"):
+        files.load_artefact(tmp_path / "a.h5", "numbers", ["x", "y"], ["model", "data"])
+
+
+def test_an_artefact_has_the_same_bytes_each_time(tmp_path):
+    x = numpy.random.default_rng(0).random((50, 3), numpy.float32)
+    for name in ("a.h5", "b.h5"):
+        streamed = (x.shape, x.dtype, iter([(slice(0, 20), x[:20]), (slice(20, 50), x[20:])]))
+        files.save_artefact(tmp_path / name, "numbers", {"whole": x, "streamed": streamed}, {"seed": 3})
+    assert files.digest(tmp_path / "a.h5") == files.digest(tmp_path / "b.h5")

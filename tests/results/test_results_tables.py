@@ -92,3 +92,12 @@ def test_write(tmp_path):
 def test_row_of_wrong_length():
     with pytest.raises(ValueError, match="a row of 2 cells under 3 columns"):
         small(rows=(("dare", Cell(1.0)),))
+
+
+def test_print_table_does_not_fold_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = ("method", *(f"attack-{number} (n=1000)" for number in range(6)))
+    tables.print_table(small(columns=columns, rows=(("dare", *[Cell(61.2)] * 6),), notes=("x " * 60,)))
+    out = capsys.readouterr().out
+    assert all(column in out for column in columns)
+    assert "x " * 59 in out

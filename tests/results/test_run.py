@@ -1,0 +1,226 @@
+"""Run directories: where they lie, when a stage is skipped, refused, continued or taken back, and what is recorded."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from data import files
+from results import run
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """``arguments(**changes)``: an argparse namespace of one cell under tmp_path/runs."""
+
+    def arguments(**changes):
+        made = {
+            "study": "dare",
+            "dataset": "digits",
+            "model": "alexnet",
+            "seed": 3,
+            "runs": str(tmp_path / "runs"),
+            "overwrite": False,
+            "quiet": False,
+            "data_dir": None,
+            "epochs": 4,
+        }
+        return argparse.Namespace(**made | changes)
+
+    return arguments
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """Nothing stays under way after a test."""
+    yield
+    run.abandon()
+
+
+def whole(stage, arguments, content="made", inputs=()):
+    """One stage from begin to finish, which writes one file."""
+    begun = run.begin(stage, arguments, inputs)
+    files.write_text(begun.folder / "out.txt", content)
+    run.finish(begun, extra=1)
+    return begun.folder
+
+
+def killed(stage, arguments):
+    """A stage that wrote something and never finished."""
+    begun = run.begin(stage, arguments)
+    files.write_text(begun.folder / "half.txt", "half")
+    run.abandon()
+    return begun.folder
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("digits", "digits-alexnet"),
+        ("folder:/data/my cats", "folder-my cats-alexnet"),
+        ("folder:/data/cats/@28x28", "folder-cats-alexnet"),
+    ],
+)
+def test_a_stage_lies_in_its_cell(arguments, tmp_path, dataset, name):
+    path = run.folder(arguments(dataset=dataset), "train")
+    assert path == tmp_path / "runs" / "dare" / name / "seed3" / "train"
+
+
+def test_run_json_comes_last_and_names_what_was_made(arguments):
+    begun = run.begin("train", arguments())
+    assert listing(begun.folder) == ["started.json"]
+    files.write_text(begun.folder / "deep" / "out.txt", "made")
+    run.finish(begun, accuracy=0.5)
+    record = run.record(begun.folder)
+    assert listing(begun.folder) == ["deep", "deep/out.txt", "run.json"]
+    assert record["outputs"] == {"deep/out.txt": files.digest(begun.folder / "deep" / "out.txt")}
+    assert record["arguments"]["epochs"] == 4 and record["accuracy"] == 0.5
+    assert "overwrite" not in record["arguments"] and "runs" not in record["arguments"]
+
+
+def test_a_finished_stage_is_skipped_and_says_so(arguments, capsys):
+    folder = whole("train", arguments())
+    before = (folder / "run.json").read_bytes()
+    assert run.begin("train", arguments(quiet=True, data_dir="elsewhere")) is None
+    assert capsys.readouterr().out == f"train: done before, skipped ({folder})\n"
+    assert (folder / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("state", [whole, killed])
+def test_another_argument_is_refused_by_name(arguments, state):
+    folder = state("train", arguments())
+    before = listing(folder)
+    with pytest.raises(ValueError, match=r"epochs 4, not 5: pass --overwrite .* or --runs"):
+        run.begin("train", arguments(epochs=5))
+    assert listing(folder) == before
+
+
+def test_an_argument_that_was_not_there_is_a_difference(arguments):
+    whole("train", arguments())
+    with pytest.raises(ValueError, match="width None, not 0.5"):
+        run.begin("train", arguments(width=0.5))
+
+
+@pytest.mark.parametrize("state", [whole, killed])
+def test_overwrite_begins_anew(arguments, state):
+    folder = state("train", arguments())
+    begun = run.begin("train", arguments(epochs=5, overwrite=True))
+    assert listing(folder) == ["started.json"] and not begun.resumed
+    run.finish(begun)
+    assert run.record(folder)["arguments"]["epochs"] == 5
+
+
+def test_a_killed_stage_is_continued_without_leftovers(arguments):
+    folder = killed("train", arguments())
+    (folder / "history").mkdir()
+    for path in (folder / ".writing-abc-x.h5", folder / "history" / ".writing-def-y.h5"):
+        path.write_text("cut")
+    begun = run.begin("train", arguments())
+    assert begun.resumed
+    assert listing(folder) == ["half.txt", "history", "started.json"]
+    run.finish(begun)
+    assert run.record(folder)["resumed"] is True
+
+
+def test_a_stage_killed_before_it_wrote_anything_takes_other_arguments(arguments):
+    begun = run.begin("train", arguments())
+    started = (begun.folder / "started.json").read_text()
+    run.abandon()
+    begun.folder.mkdir(parents=True)
+    (begun.folder / "started.json").write_text(started)
+    assert not run.begin("train", arguments(epochs=5)).resumed
+
+
+def test_a_stage_that_failed_at_once_leaves_no_trace(arguments, tmp_path):
+    run.begin("train", arguments())
+    run.abandon()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_that_failed_later_keeps_its_work(arguments, tmp_path):
+    folder = killed("train", arguments())
+    assert listing(folder) == ["half.txt", "started.json"]
+
+
+def test_folders_that_were_there_stay(arguments, tmp_path):
+    whole("train", arguments())
+    run.begin("slice", arguments(), ["train"])
+    run.abandon()
+    assert listing(tmp_path / "runs" / "dare" / "digits-alexnet" / "seed3") == [
+        "train",
+        "train/out.txt",
+        "train/run.json",
+    ]
+
+
+def test_a_changed_input_is_refused_by_name(arguments):
+    whole("train", arguments(), "one")
+    whole("slice", arguments(), inputs=["train"])
+    assert run.begin("slice", arguments(), ["train"]) is None
+    whole("train", arguments(overwrite=True), "one")
+    assert run.begin("slice", arguments(), ["train"]) is None, "the same bytes are the same input"
+    whole("train", arguments(overwrite=True), "two")
+    with pytest.raises(ValueError, match="another train as input: pass --overwrite"):
+        run.begin("slice", arguments(), ["train"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("train", r"make it with scripts/dare/1_train\.py$"),
+        ("generate_adv-pgd", r"make it with scripts/dare/4_generate_adv\.py, which makes pgd$"),
+        ("finetune_dare-dare-s", r"make it with scripts/dare/5_finetune_dare\.py, which makes dare-s$"),
+    ],
+)
+def test_a_missing_input_names_its_script(arguments, tmp_path, stage, words):
+    with pytest.raises(FileNotFoundError, match=words):
+        run.begin("test", arguments(), [stage])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null"])
+@pytest.mark.parametrize("name", ["run.json", "started.json"])
+def test_a_damaged_record_is_named(arguments, name, content):
+    folder = killed("train", arguments())
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}: not .*: delete .* and run its stage again"):
+        run.begin("train", arguments())
+
+
+def test_two_processes_do_not_work_on_one_stage(arguments):
+    begun = run.begin("train", arguments())
+    with pytest.raises(ValueError, match="seed3/train: another process is at work on this stage"):
+        run.begin("train", arguments())
+    run.finish(begun)
+    assert run.begin("train", arguments()) is None
+
+
+def test_the_command_is_that_of_the_checkout(monkeypatch):
+    script = run.ROOT / "scripts" / "dare" / "1_train.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--runs", "my runs"])
+    assert run.provenance()["command"] == "python scripts/dare/1_train.py --runs 'my runs'"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/else.py"])
+    assert run.provenance()["command"] == "python else.py"
+
+
+def test_the_commit_is_that_of_the_checkout_whatever_the_folder(tmp_path, monkeypatch):
+    head = subprocess.run(["git", "-C", run.ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
+    monkeypatch.chdir(tmp_path)
+    found = run.commit()
+    assert found["commit"] == (head.stdout.strip() if head.returncode == 0 else None)
+    monkeypatch.setattr(os, "environ", {**os.environ, "PATH": ""})
+    assert run.commit() == {"commit": None, "dirty": None}
+
+
+def test_run_json_is_json_that_other_tools_read(arguments):
+    folder = whole("train", arguments())
+    text = (folder / "run.json").read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["extra"] == 1
+    assert text.endswith("}\n")

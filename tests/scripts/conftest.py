@@ -1,0 +1,89 @@
+"""The scripts of the DARE study as a user runs them: processes, calls in this process, and one finished small cell."""
+
+import hashlib
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+import types
+
+import pytest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+SMALL = {
+    "1_train": ["--width", "0.03", "--epochs", "4", "--batch-size", "64", "--deterministic"],
+    "2_slice": ["--deterministic"],
+    "3_get_ats": ["--deterministic", "--quiet"],
+    "4_generate_adv": ["--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8", "--deterministic"],
+    "5_finetune_dare": ["--attack", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"],
+    "6_finetune_adv": ["--attack", "fgsm", "pgd", "--repeats", "1", "--epochs", "2"],
+    "7_test": ["--attack", "fgsm", "pgd", "--white-box-images", "10"],
+    "8_tables": [],
+}
+
+
+def start(script, *options, cwd, **settings):
+    """A script in a process of its own, begun."""
+    line = [sys.executable, str(SCRIPTS / "dare" / f"{script}.py"), *options]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
+    return subprocess.Popen(
+        line, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
+    )
+
+
+def finish(process):
+    """What a process that was begun says and how it ends: .code, .out, .err."""
+    out, err = process.communicate(timeout=300)
+    return types.SimpleNamespace(code=process.returncode, out=out, err=err)
+
+
+def digests(folder, but=()):
+    """Name -> SHA-256 of every file below a folder, except those whose file name is in `but`."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in but
+    }
+
+
+@pytest.fixture(scope="session")
+def shell():
+    """The functions above, and the options of a small run of each script."""
+    return types.SimpleNamespace(start=start, finish=finish, digests=digests, small=SMALL, scripts=SCRIPTS)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """``call(script, *options)``: the script run in this process, from tmp_path; gives .code, .out, .err."""
+
+    def call(script, *options):
+        path = SCRIPTS / "dare" / f"{script}.py"
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, options)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as exit:
+            code = exit.code
+        said = capsys.readouterr()
+        return types.SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A whole study of one small cell, every script a process: .folder (it ran there), .cell, .said of each script.
+
+    Scripts that do not read each other's results run at the same time.
+    """
+    folder = tmp_path_factory.mktemp("study")
+    said = {}
+    for group in (["1_train"], ["2_slice", "3_get_ats", "4_generate_adv"], ["5_finetune_dare", "6_finetune_adv"],
+                  ["7_test"], ["8_tables"]):  # fmt: skip
+        begun = {script: start(script, *SMALL[script], cwd=folder) for script in group}
+        said |= {script: finish(process) for script, process in begun.items()}
+    cell = folder / "runs" / "dare" / "digits-alexnet" / "seed0"
+    return types.SimpleNamespace(folder=folder, cell=cell, said=said)

@@ -1,0 +1,191 @@
+"""Every file that a stage reads: cut, foreign, of another kind or incomplete, it is one sentence that names it."""
+
+import types
+
+import h5py
+import keras
+import numpy
+import pytest
+
+import data
+from adv import adversarial_set
+from dare import get_ats, nnslicer, test
+from data import files
+from train import history
+
+ROWS = numpy.arange(6)
+IMAGES = numpy.random.default_rng(0).random((6, 4, 4, 1), dtype="float32")
+
+
+def split_of(tmp_path):
+    y = numpy.array([0, 1] * 6)
+    dataset = data.Dataset(
+        numpy.zeros((12, 4, 4, 1), "uint8"), y, numpy.zeros((2, 4, 4, 1), "uint8"), y[:2], ("a", "b"), True, "zeros"
+    )
+    data.half_split(dataset, 0).save(tmp_path / "split.h5")
+    return tmp_path / "split.h5", lambda: data.load_split(tmp_path / "split.h5", dataset)
+
+
+def history_of(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    kept = history.History(tmp_path)
+    kept.save(model, 1, numpy.zeros(6), numpy.zeros(6), metrics={"epoch": 1}, optimizer=optimizer)
+    return kept, model, optimizer
+
+
+def record_of(tmp_path):
+    kept, _, _ = history_of(tmp_path)
+    return kept.file(1, "record"), lambda: kept.record(1)
+
+
+def optimizer_of(tmp_path):
+    kept, _, optimizer = history_of(tmp_path)
+    return kept.file(1, "optimizer"), lambda: kept.load_optimizer(optimizer, 1)
+
+
+def targets_of(tmp_path):
+    path = tmp_path / "targets.h5"
+    arrays = {"index": ROWS, "epoch": ROWS + 1, "gain": ROWS / 10, "activation": IMAGES}
+    files.save_artefact(path, get_ats.KIND, arrays, {"layer": "conv5", "model": "m", "data": "d"})
+    return path, lambda: get_ats.Targets.load(path)
+
+
+def slice_of(tmp_path):
+    path = tmp_path / "slice.h5"
+    kept = {"conv1": numpy.ones((2, 3, 5), bool), "logits": numpy.zeros((2, 5, 2), bool)}
+    made = nnslicer.Slice(
+        kept=kept, per=0.95, rule="dare", theta=None, representative="mean", model="m" * 64, data="d" * 64
+    )
+    made.save(path)
+    return path, lambda: nnslicer.Slice.load(path)
+
+
+def adversarials_of(tmp_path):
+    path = tmp_path / "adversarials.h5"
+    parts = {name: adversarial_set.Part(IMAGES, ROWS % 2, ROWS) for name in adversarial_set.PARTS}
+    made = adversarial_set.AdversarialSet(
+        parts, dict.fromkeys(adversarial_set.PARTS, 6), {"name": "fgsm"}, "m" * 64, "d" * 64
+    )
+    made.save(path)
+    return path, lambda: adversarial_set.load(path)
+
+
+def flags_of(tmp_path):
+    path = tmp_path / "flags.h5"
+    test.Flags({"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}, {}, "m" * 64).save(path)
+    return path, lambda: test.Flags.load(path)
+
+
+MAKERS = {
+    "split": split_of,
+    "record": record_of,
+    "optimizer": optimizer_of,
+    "targets": targets_of,
+    "slice": slice_of,
+    "adversarials": adversarials_of,
+    "flags": flags_of,
+}
+
+
+@pytest.fixture(params=MAKERS)
+def artefact(request, tmp_path):
+    """One saved artefact: .path, .load()."""
+    path, load = MAKERS[request.param](tmp_path)
+    return types.SimpleNamespace(name=request.param, path=path, load=load)
+
+
+def refused(artefact, *words):
+    """Loading it is a ValueError of one line that names the file."""
+    with pytest.raises(ValueError) as caught:
+        artefact.load()
+    text = str(caught.value)
+    assert str(artefact.path) in text and "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_the_whole_file_loads(artefact):
+    artefact.load()
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+def test_a_cut_file_is_named(artefact, share):
+    whole = artefact.path.read_bytes()
+    artefact.path.write_bytes(whole[: int(share * len(whole))])
+    refused(artefact, "not a whole HDF5 file", "delete it and make it again")
+
+
+def test_a_file_that_is_no_hdf5_is_named(artefact):
+    artefact.path.write_text("<html>404</html>" * 500)
+    refused(artefact, "not a whole HDF5 file")
+
+
+def test_a_foreign_hdf5_file_is_named(artefact):
+    with h5py.File(artefact.path, "w") as file:
+        file["x"] = ROWS
+    refused(artefact, "holds None, expected")
+
+
+@pytest.mark.parametrize("kind", ["data set", ROWS, 3.5])
+def test_another_kind_of_artefact_is_named(artefact, kind):
+    with h5py.File(artefact.path, "a") as file:
+        file.attrs["kind"] = kind
+    refused(artefact, "is this the right file?")
+
+
+def test_an_absent_file_is_named(artefact):
+    artefact.path.unlink()
+    with pytest.raises(FileNotFoundError, match=artefact.path.name):
+        artefact.load()
+
+
+def test_every_missing_data_set_is_named(artefact):
+    whole = artefact.path.read_bytes()
+    with h5py.File(artefact.path) as file:
+        names = list(file)
+    for name in names:
+        artefact.path.write_bytes(whole)
+        with h5py.File(artefact.path, "a") as file:
+            del file[name]
+        refused(artefact)
+
+
+def test_every_missing_fact_is_named(artefact):
+    whole = artefact.path.read_bytes()
+    with h5py.File(artefact.path) as file:
+        needed = [name for name in file.attrs if (artefact.name, name) not in OPTIONAL]
+    for name in needed:
+        artefact.path.write_bytes(whole)
+        with h5py.File(artefact.path, "a") as file:
+            del file.attrs[name]
+        refused(artefact)
+
+
+OPTIONAL = {("record", "epoch"), ("split", "name"), ("split", "verified")}
+
+
+def test_facts_that_are_not_json_are_named(artefact):
+    if artefact.name == "optimizer":
+        pytest.skip("it holds no facts")
+    with h5py.File(artefact.path, "a") as file:
+        file.attrs[next(name for name in file.attrs if name != "kind")] = "{"
+    refused(artefact, "damaged")
+
+
+def test_a_group_in_the_place_of_a_data_set_is_named(artefact):
+    with h5py.File(artefact.path, "a") as file:
+        name = next(iter(file))
+        del file[name]
+        file.create_group(name)
+    refused(artefact)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"class_name": "Nothing"}', "[]"])
+def test_a_damaged_architecture_is_named(tmp_path, content):
+    kept, _, _ = history_of(tmp_path)
+    path = tmp_path / "architecture.json"
+    path.write_text(content)
+    refused(types.SimpleNamespace(path=path, load=kept.final_model), "train it again")

@@ -1,0 +1,109 @@
+"""A stage that is killed or runs out of disk, and the same command again: the bytes of an uninterrupted run."""
+
+import resource
+import shutil
+import signal
+import time
+import types
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+STAGES = {
+    "1_train": ("train", ["--width", "0.05", "--epochs", "8", "--deterministic"]),
+    "2_slice": ("slice", ["--deterministic"]),
+    "3_get_ats": ("get_ats", ["--deterministic", "--evaluate"]),
+    "4_generate_adv": (
+        "generate_adv-pgd",
+        ["--attack", "pgd", "--parts", "300", "100", "260", "60", "--deterministic"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(shell, tmp_path_factory):
+    """Uninterrupted runs: .runs, and .digests of each script's stage but for run.json."""
+    folder = tmp_path_factory.mktemp("whole")
+    for group in (["1_train"], ["2_slice", "3_get_ats", "4_generate_adv"]):
+        begun = [shell.start(script, *STAGES[script][1], cwd=folder) for script in group]
+        for process in begun:
+            said = shell.finish(process)
+            assert said.code == 0, said.err
+    digests = {script: made(shell, folder, script) for script in STAGES}
+    return types.SimpleNamespace(runs=folder / "runs", digests=digests)
+
+
+@pytest.fixture
+def trained(whole, tmp_path):
+    """tmp_path with the uninterrupted training."""
+    shutil.copytree(cell(whole.runs.parent) / "train", cell(tmp_path) / "train")
+    return tmp_path
+
+
+def cell(folder):
+    return folder / "runs" / "dare" / "digits-alexnet" / "seed0"
+
+
+def made(shell, folder, script):
+    """The digests of what a script wrote, but for run.json; none may be a temporary file."""
+    found = shell.digests(cell(folder) / STAGES[script][0], but=["run.json"])
+    assert not [name for name in found if ".writing-" in name or name == "started.json"]
+    return found
+
+
+def kill_when(process, folder, pattern):
+    """kill -9 as soon as a file of that pattern is there; the process must not have ended before."""
+    deadline = time.monotonic() + 240
+    while not any(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("script", "pattern"),
+    [
+        ("1_train", "history/epoch-0001.record.h5"),
+        ("1_train", "history/.writing-*-epoch-0003.weights.h5"),
+        ("3_get_ats", ".writing-*-targets.h5"),
+        ("4_generate_adv", "block-train-00000.h5"),
+        ("4_generate_adv", "block-test-00000.h5"),
+    ],
+)
+def test_killed_and_continued_gives_the_same_bytes(shell, whole, trained, script, pattern):
+    stage, options = STAGES[script]
+    if script == "1_train":
+        shutil.rmtree(cell(trained) / "train")
+    kill_when(shell.start(script, *options, cwd=trained), cell(trained) / stage, pattern)
+    assert not (cell(trained) / stage / "run.json").exists()
+    said = shell.finish(shell.start(script, *options, cwd=trained))
+    assert said.code == 0, said.err
+    assert made(shell, trained, script) == whole.digests[script]
+
+
+@pytest.mark.parametrize(
+    ("script", "limit"),
+    [("1_train", 8_000), ("1_train", 40_000), ("2_slice", 10_000), ("3_get_ats", 50_000), ("4_generate_adv", 90_000)],
+)
+def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(shell, whole, trained, script, limit):
+    stage, options = STAGES[script]
+    if script == "1_train":
+        shutil.rmtree(cell(trained) / "train")
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    said = shell.finish(shell.start(script, *options, "--quiet", cwd=trained, preexec_fn=small_files))
+    assert said.code == 2, said
+    sentence = said.err.strip()
+    assert sentence.startswith(f"{script}.py: runs/dare/digits-alexnet/seed0/{stage}/") and "\n" not in sentence
+    assert sentence.endswith("File too large")
+    left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv"])
+    assert left.items() <= whole.digests[script].items()
+    said = shell.finish(shell.start(script, *options, cwd=trained))
+    assert said.code == 0, said.err
+    assert made(shell, trained, script) == whole.digests[script]

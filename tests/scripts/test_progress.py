@@ -1,0 +1,66 @@
+"""Progress: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+import contextlib
+import os
+import pty
+import sys
+
+import pytest
+
+from results import command
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """``on_terminal(action)``: what an action shows where standard error is a terminal."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def shown(action):
+        master, slave = pty.openpty()
+        with os.fdopen(slave, "w") as stream, monkeypatch.context() as changed:
+            changed.setattr(sys, "stderr", stream)
+            action()
+        found = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while block := os.read(master, 10_000):
+                found += block
+        os.close(master)
+        return found.decode()
+
+    return shown
+
+
+def work(quiet=False):
+    with command.Progress("work", quiet) as progress:
+        for done in range(1, 4):
+            progress(done, 3, f"note {done}")
+
+
+def test_a_terminal_shows_a_bar(on_terminal):
+    shown = on_terminal(work)
+    assert "work" in shown and "━" in shown and "100%" in shown and "note 3" in shown
+
+
+def test_quiet_shows_nothing_even_there(on_terminal):
+    assert on_terminal(lambda: work(quiet=True)) == ""
+
+
+def test_no_terminal_gets_the_last_line_alone(capsys):
+    work()
+    assert capsys.readouterr().err == "work: 3/3 note 3\n"
+
+
+def test_no_terminal_gets_a_line_every_ten_seconds(capsys, monkeypatch):
+    seconds = iter(range(0, 100, 4))
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(seconds))
+    with command.Progress("work") as progress:
+        for done in range(1, 8):
+            progress(done, 9)
+    assert capsys.readouterr().err == "work: 3/9\nwork: 6/9\n"
+
+
+def test_quiet_says_nothing(capsys):
+    work(quiet=True)
+    assert capsys.readouterr().err == ""

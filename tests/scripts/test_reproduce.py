@@ -1,0 +1,128 @@
+"""reproduce.py: the commands that a preset stands for, how they are run, and what a failure does."""
+
+import importlib.util
+import pathlib
+import runpy
+import subprocess
+import sys
+import threading
+import types
+
+import pytest
+
+PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
+
+
+@pytest.fixture
+def reproduce():
+    """The script as a module of its own."""
+    specification = importlib.util.spec_from_file_location("reproduce", PATH)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def arguments(**changes):
+    made = {
+        "study": "dare",
+        "preset": "fake",
+        "dry_run": False,
+        "workers": 1,
+        "runs": "runs",
+        "data_dir": None,
+        "unverified": False,
+        "quiet": True,
+    }
+    return types.SimpleNamespace(**made | changes)
+
+
+@pytest.fixture
+def fake(reproduce, monkeypatch, tmp_path):
+    """A study of two cells and three stages whose processes are recorded instead of begun: .ran, .codes.
+
+    codes: (stage, seed) -> exit status, 0 for those that are not there; with .meet, a stage "1_train" waits for that
+    of the other cell.
+    """
+    preset = {"cells": [("digits", "alexnet", 0), ("digits", "alexnet", 1)], "1_train": ["--epochs", "2"]}
+    study = {"stages": ("1_train", "2_slice"), "last": "8_tables", "presets": {"fake": preset}}
+    monkeypatch.setattr(reproduce, "STUDIES", {"dare": study})
+    monkeypatch.chdir(tmp_path)
+    state = types.SimpleNamespace(ran=[], codes={}, meet=None, main=reproduce.main)
+
+    def run(line, check):
+        assert line[0] == sys.executable and pathlib.Path(line[1]).is_file()
+        stage = pathlib.Path(line[1]).stem
+        seed = line[line.index("--seed") + 1] if "--seed" in line else None
+        if state.meet is not None and stage == "1_train":
+            state.meet.wait(timeout=20)
+        state.ran.append((stage, seed))
+        return subprocess.CompletedProcess(line, state.codes.get((stage, seed), 0))
+
+    monkeypatch.setattr(reproduce.subprocess, "run", run)
+    return state
+
+
+@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
+def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = arguments(preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
+    assert reproduce.main(given) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert not list(tmp_path.iterdir())
+    size = {"quick": 0.06, "small": 0.65, "paper": 65.7}[preset]
+    assert last.startswith("# ") and float(last.split()[1]) == pytest.approx(size, abs=0.06)
+    assert {line.split()[1].rsplit("/", 1)[-1] for line in lines} == {
+        path.name for path in (PATH.parent / "dare").glob("*.py")
+    }
+    assert len(lines) == 7 * len(reproduce.DARE[preset]["cells"]) + 1
+    for line in {line.replace("--seed 1", "--seed 0").replace("--seed 2", "--seed 0") for line in lines}:
+        accepted(line, monkeypatch)
+
+
+def accepted(line, monkeypatch):
+    """The script's own parser takes the options of a printed command."""
+    import shlex
+
+    from results import command
+
+    python, script, *options = shlex.split(line)
+    assert python == "python" and pathlib.Path(script).is_file()
+    parsed = []
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    monkeypatch.setattr(command, "run", lambda main, parser: parsed.append(parser.parse_args()))
+    runpy.run_path(script, run_name="__main__")
+    assert parsed[0].runs == "runs" and parsed[0].data_dir == "files"
+
+
+def test_a_cell_runs_stage_after_stage_and_the_tables_come_last(fake, capsys):
+    assert fake.main(arguments()) == 0
+    cells = [(stage, seed) for seed in "01" for stage in ("1_train", "2_slice")]
+    assert fake.ran == [*cells, ("8_tables", None)]
+    assert capsys.readouterr().out.count("$ python ") == 5
+
+
+def test_workers_run_cells_at_the_same_time(fake):
+    fake.meet = threading.Barrier(2)
+    assert fake.main(arguments(workers=2)) == 0
+    assert sorted(fake.ran[:4]) == [("1_train", "0"), ("1_train", "1"), ("2_slice", "0"), ("2_slice", "1")]
+    assert fake.ran[4:] == [("8_tables", None)]
+
+
+@pytest.mark.parametrize(("ended", "passed_on"), [(2, 2), (1, 1), (-9, 137)])
+def test_a_failing_stage_ends_its_cell_and_passes_its_status_on(fake, capsys, ended, passed_on):
+    fake.codes[("1_train", "0")] = ended
+    assert fake.main(arguments()) == passed_on
+    assert fake.ran == [("1_train", "0"), ("1_train", "1"), ("2_slice", "1")]
+    assert f"exit status {passed_on}: python" in capsys.readouterr().err
+
+
+def test_the_status_of_the_tables_is_passed_on(fake):
+    fake.codes[("8_tables", None)] = 2
+    assert fake.main(arguments()) == 2
+
+
+@pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "x"], ["--preset", "huge"], ["--study", "x"]])
+def test_wrong_options_end_with_status_2(options):
+    done = subprocess.run([sys.executable, PATH, *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error:" in done.stderr and "Traceback" not in done.stderr
