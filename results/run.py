@@ -148,11 +148,21 @@ def provenance():
     """What made a result: command line, commit, versions and device."""
     packages = ("keras", keras.backend.backend(), "numpy", "h5py", "foolbox", "scikit-learn")
     return {
-        "command": shlex.join(["python", *_relative(sys.argv)]),
+        "command": literal(shlex.join(["python", *_relative(sys.argv)])),
         **commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "device": device(),
     }
+
+
+def literal(command):
+    """A command line without the options that name folders of one machine, which decide nothing of the result."""
+    kept = shlex.split(command)
+    for option in ("--runs", "--data-dir"):
+        while option in kept:
+            place = kept.index(option)
+            del kept[place : place + 2]
+    return shlex.join(one for one in kept if not one.startswith(("--runs=", "--data-dir=")))
 
 
 def commit():

@@ -129,7 +129,9 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "attacks": {name: one.attack for name, one in bench.sets.items()}
         | {"white-box/pgd": attacks.ATTACKS["pgd"].specification() | {"epsilons": list(bench.epsilons)}},
         **run.provenance(),
-        "commands": {name: run.record(run.folder(arguments, name))["command"] for name in ("train", *inputs)},
+        "commands": {
+            name: run.literal(run.record(run.folder(arguments, name))["command"]) for name in ("train", *inputs)
+        },
         "wall_s": {name: run.record(run.folder(arguments, name))["wall_s"] for name in ("train", *inputs)},
     }
     files.write_json(stage.folder / "row.json", result)

@@ -224,3 +224,8 @@ def test_run_json_is_json_that_other_tools_read(arguments):
     text = (folder / "run.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["extra"] == 1
     assert text.endswith("}\n")
+
+
+def test_a_recorded_command_names_no_folder_of_this_machine():
+    command = "python scripts/dare/7_test.py --runs '/some where' --dataset folder:a --data-dir=/data --quiet"
+    assert run.literal(command) == "python scripts/dare/7_test.py --dataset folder:a --quiet"
