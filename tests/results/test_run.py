@@ -202,10 +202,11 @@ def test_two_processes_do_not_work_on_one_stage(arguments):
     assert run.begin("train", arguments()) is None
 
 
-def test_the_command_is_that_of_the_checkout(monkeypatch):
+def test_the_command_is_that_of_the_checkout_without_folders_of_one_machine(monkeypatch):
     script = run.ROOT / "scripts" / "dare" / "1_train.py"
-    monkeypatch.setattr(sys, "argv", [str(script), "--runs", "my runs"])
-    assert run.provenance()["command"] == "python scripts/dare/1_train.py --runs 'my runs'"
+    given = ["--runs", "my runs", "--dataset", "folder:my cats", "--data-dir=here", "--epochs", "3"]
+    monkeypatch.setattr(sys, "argv", [str(script), *given])
+    assert run.provenance()["command"] == "python scripts/dare/1_train.py --dataset 'folder:my cats' --epochs 3"
     monkeypatch.setattr(sys, "argv", ["/somewhere/else.py"])
     assert run.provenance()["command"] == "python else.py"
 
