@@ -123,7 +123,8 @@ def run(main, parser):
     """Parse, call ``main(arguments)``; bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback)."""
     arguments = parser.parse_args()
     try:
-        keras.utils.set_random_seed(arguments.seed)
+        with _silent_start():  # on every backend Keras imports TensorFlow here
+            keras.utils.set_random_seed(arguments.seed)
         if getattr(arguments, "deterministic", False) and keras.backend.backend() == "tensorflow":
             import tensorflow
 
