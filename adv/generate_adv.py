@@ -5,7 +5,7 @@ import pathlib
 import numpy
 
 import models
-from adv import adversarial_set, search
+from adv import adversarial_set, evaluate, search
 from data import files
 
 BLOCK = 250
@@ -39,10 +39,12 @@ def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250
             progress(done, total, part)
     shape = (0, *split.x_train.shape[1:])
     nothing = (numpy.zeros(shape, "float32"), numpy.zeros(0, "int64"), numpy.zeros(0, "int64"))
-    parts = {
-        part: adversarial_set.Part(*(numpy.concatenate(column) for column in zip(nothing, *pieces, strict=True)))
-        for part, pieces in crafted.items()
-    }
+    parts = {}
+    for part, pieces in crafted.items():
+        images, labels, index = (numpy.concatenate(column) for column in zip(nothing, *pieces, strict=True))
+        # Judged once more as a whole, as it will be scored: another batch size may round a borderline image back.
+        wrong = ~evaluate.correct(model, images, labels) if len(labels) else numpy.zeros(0, bool)
+        parts[part] = adversarial_set.Part(images[wrong], labels[wrong], index[wrong])
     specification = {"name": name, **attack.specification()}
     return adversarial_set.AdversarialSet(
         parts, dict(counts), specification, models.fingerprint(model), split.fingerprint

@@ -36,7 +36,7 @@ def logit_noise(model, original, tuned, x, *, seed, tolerance=0.02):
     """weight_noise scaled until the mean L2 change of logits on the images `x` is that of `tuned`.
 
     The scale is bisected on a logarithm within [2^-10, 2^10] until the change agrees to the relative `tolerance`.
-    `model` lends its architecture and gets its weights back.
+    `model` lends its architecture and gets its weights back. Raises ArithmeticError where no scale agrees.
     """
     kept = model.get_weights()
 
@@ -55,9 +55,11 @@ def logit_noise(model, original, tuned, x, *, seed, tolerance=0.02):
             noisy = weight_noise(original, tuned, seed=seed, scale=2.0**middle)
             found = change(noisy)
             if abs(found - wanted) <= tolerance * wanted:
-                break
-            low, high = (low, middle) if found > wanted else (middle, high)
-        return noisy
+                return noisy
+            low, high = (middle, high) if found < wanted else (low, middle)
+        raise ArithmeticError(
+            f"noise changes the logits by {found:.3g}, not by the {wanted:.3g} of tuning, at any scale"
+        )
     finally:
         model.set_weights(kept)
 
@@ -85,8 +87,11 @@ def checkpoint(model, history, *, epoch=None):
 
 
 def swa(model, history, x, *, epochs=None):
-    """The average of the weights of epochs E/2 .. E, with batch-norm statistics measured anew on the images `x`."""
-    epochs = [epoch for epoch in history.stored if 2 * epoch >= history.last] if epochs is None else epochs
+    """The average of the weights of epochs E/2 .. E, with batch-norm statistics measured anew on the images `x`.
+
+    Raises FileNotFoundError where retention has dropped one of them.
+    """
+    epochs = [epoch for epoch in history.epochs if 2 * epoch >= history.last] if epochs is None else epochs
     total = None
     for epoch in epochs:
         history.load_weights(model, epoch)

@@ -15,6 +15,7 @@ import numpy
 
 import models
 from dare import transform
+from data import files
 from train import fine_tune as tuning
 
 
@@ -153,13 +154,15 @@ def slice_masks(model, slices, combine, layer=None):
 
 
 def check(model, targets, x):
-    """Raise ValueError where targets were mined from another model or point outside the images."""
+    """Raise ValueError where targets were mined from another model or other images."""
     if targets.model and targets.model != models.fingerprint(model):
         raise ValueError("the targets were mined for another model than the one to tune: run get_ats for this one")
     if not len(targets.index):
         raise ValueError("the targets select no sample: nothing can be tuned")
     if int(numpy.max(targets.index)) >= len(x):
         raise ValueError(f"the targets point to image {int(numpy.max(targets.index))}, but there are {len(x)} images")
+    if targets.data and targets.data != files.fingerprint(x):
+        raise ValueError("the targets were mined from other images (or another dtype of them) than these: mine these")
 
 
 def _kernels(regression, masks):

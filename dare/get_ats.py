@@ -27,7 +27,7 @@ class Targets:
 
     index (K,) rows of the mined images; epoch (K,) the chosen epoch of each; activation (K, ...) float32 at the
     regression layer under that epoch, an array or a lazy HDF5 dataset. gain (K,) p_t(y|x) - p_M(y|x). layer: the
-    regression layer; model, data: SHA-256 of the final model and of the mined images and labels.
+    regression layer; model, data: SHA-256 of the final model and of the mined images.
     """
 
     index: numpy.ndarray
@@ -110,6 +110,8 @@ def mine_history(
         history.load_weights(model, history.last)
         if models.fingerprint(model) != identity:
             raise ValueError(f"{history.path}: its final epoch is another model than the one given: load that first")
+        if recorded:
+            _check_images(model, history, x, y, batch_size)
         log_probability, prediction, final = _confidences(model, history, epochs, x, y, recorded, batch_size)
         chosen = choose(log_probability, prediction, epochs, y, *final)
         rows = numpy.searchsorted(epochs, chosen)
@@ -119,7 +121,7 @@ def mine_history(
         if not len(index):
             raise ValueError(f"{history.path}: no sample is surer under an older epoch; nothing can be mined")
         index = index[numpy.argsort(chosen[index], kind="stable")]
-        facts = {"layer": layer, "model": identity, "data": files.fingerprint(x, y)}
+        facts = {"layer": layer, "model": identity, "data": files.fingerprint(x)}
         arrays = {"index": index, "epoch": chosen[index], "gain": gain[index].astype("float32")}
         shape = (len(index), *regression.output_shape[1:])
         blocks = _activations(model, regression, history, x, index, chosen[index], batch_size, progress)
@@ -134,15 +136,26 @@ def mine_history(
         model.set_weights(final_weights)
 
 
+def _check_images(model, history, x, y, batch_size):
+    """Raise ValueError unless the final model is as sure of the first images as its record says."""
+    recorded = history.record(history.last)[0]
+    if len(recorded) != len(y):
+        raise ValueError(
+            f"{history.path}: recorded {len(recorded)} samples, but {len(y)} images were given: "
+            "mine the x_validation that the model was trained beside"
+        )
+    found = confidence(model, x[:batch_size], y[:batch_size], batch_size=batch_size)[0]
+    if not numpy.allclose(found, recorded[:batch_size], rtol=1e-2, atol=1e-2):
+        raise ValueError(
+            f"{history.path}: recorded other confidences than these images and labels give: "
+            "mine the x_validation that the model was trained beside, in its order"
+        )
+
+
 def _confidences(model, history, epochs, x, y, recorded, batch_size):
     """(log-probabilities (T, N), predictions (T, N), the final model's (N,) pair)."""
     if recorded:
         rows = [history.record(epoch)[:2] for epoch in [*epochs, history.last]]
-        if len(rows[0][0]) != len(y):
-            raise ValueError(
-                f"{history.path}: recorded {len(rows[0][0])} samples, but {len(y)} images were given: "
-                "mine the x_validation that the model was trained beside"
-            )
     else:
         rows = []
         for epoch in [*epochs, history.last]:

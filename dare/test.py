@@ -3,14 +3,15 @@
     clean                   x_test
     er/<attack>             the test part of the attack's set: Empirical Robustness, the papers' measure [P]
     er-heldout/<attack>     the same on adversarials of x_test, which no model was trained or tuned on [D]
-    er-x1.5/<attack>        the test part pushed 1.5 times as far from the original image [D]
-    white-box/pgd@<eps>     x_test, attacked anew on the model under test [D]
+    er-x1.1/<attack>        the test part pushed 1.1 times as far from the original image, and 1.5 times [D]
+    white-box/<attack>@<eps>  x_test, attacked anew on the model under test [D]
 and, as a number an example rather than a flag,
-    minimal/fgsm            the Linf size of the smallest fgsm perturbation of an x_test image that the model now needs
+    minimal/<attack>        the size, in the attack's norm, of its smallest perturbation of an x_test image
 """
 
 import dataclasses
 import functools
+import itertools
 
 import numpy
 
@@ -57,11 +58,17 @@ class Flags:
         return cls(**groups, model=facts["model"])
 
 
-def test(model, split, sets, *, fingerprint, white_box=(), minimal=None, rows, batch_size=256, progress=None):
+def ball(name, epsilon):
+    """How a white-box measure is called: "pgd@8/255" where epsilon is so many 255ths, else "pgd@0.1"."""
+    steps = round(255 * epsilon)
+    return f"{name}@{steps}/255" if abs(255 * epsilon - steps) < 1e-6 else f"{name}@{epsilon:g}"
+
+
+def test(model, split, sets, *, fingerprint, white_box, minimal, rows, batch_size=256, progress=None):
     """Score one model. Returns Flags.
 
-    sets: attack name -> AdversarialSet; white_box: (attack, epsilon) pairs, epsilon in [0, 1] pixel scale; minimal:
-    the attack whose smallest perturbations are measured, or None; rows: the x_test rows for these two;
+    sets: attack name -> AdversarialSet; white_box: name (see `ball`) -> (attack, epsilon), epsilon in [0, 1] pixel
+    scale; minimal: name -> attack whose smallest perturbations are measured; rows: the x_test rows for these two;
     fingerprint: the model's digest.
     """
     probes = {"clean": (split.x_test, split.y_test, numpy.arange(len(split.x_test)))}
@@ -73,23 +80,25 @@ def test(model, split, sets, *, fingerprint, white_box=(), minimal=None, rows, b
             pushed = evaluate.push(split.x_train[part.index], part.images, factor)
             probes[f"er-x{factor}/{name}"] = (pushed, part.labels, part.index)
     flags, index, distance = {}, {}, {}
-    for done, (measure, (x, y, source)) in enumerate(probes.items()):
+    total, done = len(probes) + len(white_box) + len(minimal), itertools.count(1)
+    for measure, (x, y, source) in probes.items():
         if len(y):
             flags[measure] = evaluate.correct(model, x, y, batch_size=batch_size)
             index[measure] = source
-        _report(progress, done, len(probes) + len(white_box) + 1, measure)
+        _report(progress, next(done), total, measure)
     x, y = split.x_test[rows], split.y_test[rows]
-    for done, (attack, epsilon) in enumerate(white_box, start=len(probes)):
-        measure = f"white-box/pgd@{epsilon:g}"
+    for name, (attack, epsilon) in white_box.items():
+        measure = f"white-box/{name}"
         flags[measure] = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon, batch_size=batch_size)
         index[measure] = rows
-        _report(progress, done, len(probes) + len(white_box) + 1, measure)
-    if minimal is not None:
-        found = search.minimal(model, x, y, minimal, batch_size=batch_size)
-        size = numpy.abs(found.images - data.to_unit(x)).reshape(len(x), -1).max(1)
-        distance["minimal/fgsm"] = numpy.where(found.success, size, numpy.nan).astype("float32")
-        index["minimal/fgsm"] = rows
-    _report(progress, 1, 1, "")
+        _report(progress, next(done), total, measure)
+    for name, attack in minimal.items():
+        measure = f"minimal/{name}"
+        found = search.minimal(model, x, y, attack, batch_size=batch_size)
+        size = search.norm(found.images - data.to_unit(x), attack.norm)
+        distance[measure] = numpy.where(found.success, size, numpy.nan).astype("float32")
+        index[measure] = rows
+        _report(progress, next(done), total, measure)
     return Flags(flags, index, distance, fingerprint)
 
 

@@ -6,7 +6,7 @@ tuning G tunes the classifier and "synchronising the weights back" needs no copy
 
 import keras
 
-WEIGHTED = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+WEIGHTED = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 CONVOLUTIONS = WEIGHTED[1:]
 FOLLOWERS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU)
 

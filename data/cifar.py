@@ -102,17 +102,13 @@ def read_batch(content, layout, where):
     except Exception as error:  # damaged pickles raise nearly any exception
         raise ValueError(f"{where}: not a readable CIFAR batch ({error}): fetch it again") from error
     if not isinstance(batch, dict) or b"data" not in batch or layout.labels not in batch:
-        raise ValueError(
-            f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?"
-        )
+        raise ValueError(f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?")
     pixels, labels = getattr(batch[b"data"], "array", None), batch[layout.labels]
     if pixels is None or pixels.ndim != 2 or pixels.shape[1] != 3072:
         found = "no array" if pixels is None else f"an array of shape {pixels.shape}"
         raise ValueError(f"{where}: data is {found}, expected bytes (N, 3072): is this the right file?")
     if not isinstance(labels, list) or any(type(label) is not int for label in labels):
-        raise ValueError(
-            f"{where}: {layout.labels.decode()} is not a list of integers: is this the right file?"
-        )
+        raise ValueError(f"{where}: {layout.labels.decode()} is not a list of integers: is this the right file?")
     if any(not 0 <= label < layout.classes for label in labels):
         raise ValueError(
             f"{where}: labels range from {min(labels)} to {max(labels)}, expected 0 to "
@@ -148,9 +144,7 @@ def read_archive(path, layout):
         raise ValueError(f"{path}: not a whole tar.gz archive ({error}): fetch it again") from error
     missing = sorted(set(wanted.values()) - set(contents))
     if missing:
-        raise ValueError(
-            f"{path}: lacks {', '.join(missing)} in {layout.folder}/: is this the right archive?"
-        )
+        raise ValueError(f"{path}: lacks {', '.join(missing)} in {layout.folder}/: is this the right archive?")
     return contents
 
 

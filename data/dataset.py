@@ -43,9 +43,7 @@ def check(images, labels, *, shape, classes, where):
             f"{tuple(shape)}: is this the right file?"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: holds {labels.dtype} labels of shape {labels.shape}, expected one integer an image"
-        )
+        raise ValueError(f"{where}: holds {labels.dtype} labels of shape {labels.shape}, expected one integer an image")
     if len(images) != len(labels):
         raise ValueError(
             f"{where}: {len(images)} images but {len(labels)} labels: one of the two is cut, fetch them again"
@@ -55,8 +53,7 @@ def check(images, labels, *, shape, classes, where):
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"{where}: labels range from {low} to {high}, expected 0 to {classes - 1}: "
-            "is this the right file?"
+            f"{where}: labels range from {low} to {high}, expected 0 to {classes - 1}: is this the right file?"
         )
     return numpy.ascontiguousarray(images), labels.astype(numpy.int64)
 

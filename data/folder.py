@@ -23,9 +23,7 @@ def parse(text):
     path, height, width = re.fullmatch(r"(.*?)(?:@(\d+)x(\d+))?", text, re.DOTALL).groups()
     size = None if height is None else (int(height), int(width))
     if not path or (size and 0 in size):
-        raise ValueError(
-            f"folder:{text} names no folder, expected folder:<path> or folder:<path>@<height>x<width>"
-        )
+        raise ValueError(f"folder:{text} names no folder, expected folder:<path> or folder:<path>@<height>x<width>")
     return pathlib.Path(path).expanduser(), size
 
 
@@ -67,13 +65,9 @@ def _read_part(root, classes, size):
     """All images below ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
     images, labels, paths = [], [], []
     for label, name in enumerate(classes):
-        found = sorted(
-            path for path in (root / name).iterdir() if path.suffix.lower() in ENDINGS and path.is_file()
-        )
+        found = sorted(path for path in (root / name).iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
         if not found:
-            raise ValueError(
-                f"{root / name}: no image ({', '.join(ENDINGS)}): every class needs at least one"
-            )
+            raise ValueError(f"{root / name}: no image ({', '.join(ENDINGS)}): every class needs at least one")
         for path in found:
             image = read_image(path, size)
             _same_size(path, image, paths, images)
@@ -114,9 +108,7 @@ def read(path, *, size=None):
     for root in roots[1:]:
         differing = set(classes) ^ {directory.name for directory in _directories(root)}
         if differing:
-            raise ValueError(
-                f"{path}: {', '.join(sorted(differing))} is a class in only one of train and test"
-            )
+            raise ValueError(f"{path}: {', '.join(sorted(differing))} is a class in only one of train and test")
     read_parts = [_read_part(root, classes, size) for root in roots]
     first = read_parts[0][0][0].shape[:2]
     for images, _, paths in read_parts[1:]:
@@ -132,8 +124,7 @@ def read(path, *, size=None):
         counts = numpy.bincount(labels)
         if counts.min() < 2:
             raise ValueError(
-                f"{path / classes[counts.argmin()]}: one image, expected at least two to divide into "
-                "training and test"
+                f"{path / classes[counts.argmin()]}: one image, expected at least two to divide into training and test"
             )
         train, test = stratify.stratify(labels, (4, 5), SPLIT_SEED)
         parts = [images[train], labels[train], images[test], labels[test]]

@@ -93,9 +93,7 @@ def read(path, names):
     content = path.read_bytes()
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])  # version 0x0100 and the byte order
     if order is None:
-        raise ValueError(
-            f"{path}: not a MATLAB 5 file (it begins with {content[:10]!r}): is this the right file?"
-        )
+        raise ValueError(f"{path}: not a MATLAB 5 file (it begins with {content[:10]!r}): is this the right file?")
     found = {}
     try:
         for kind, element in _Elements(memoryview(content)[128:], order):

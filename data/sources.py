@@ -61,9 +61,7 @@ def _absent(sources, root, origin, incomplete):
         found = f"{folder} lacks {', '.join(missing)}"
     else:
         found = "found none of the data set's files"
-    expected = " or ".join(
-        ", ".join(file.name for file in alternative) for alternative in sources.alternatives
-    )
+    expected = " or ".join(", ".join(file.name for file in alternative) for alternative in sources.alternatives)
     return FileNotFoundError(
         f"{root} ({origin}): {found}; expected {expected}, there or in its subfolder "
         f"{' or '.join(sources.folders)}: put them there, or leave {origin} unset to have them downloaded"

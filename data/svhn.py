@@ -20,9 +20,7 @@ def read_file(path):
         raise ValueError(f"{path}: lacks the variables X and y of SVHN: is this the right file?")
     images, labels = content["X"], content["y"]
     if images.ndim != 4:
-        raise ValueError(
-            f"{path}: X has shape {images.shape}, expected (32, 32, 3, N): is this the right file?"
-        )
+        raise ValueError(f"{path}: X has shape {images.shape}, expected (32, 32, 3, N): is this the right file?")
     if labels.shape not in ((labels.size, 1), (1, labels.size)) or labels.dtype.kind not in "iuf":
         raise ValueError(f"{path}: y is {labels.dtype} of shape {labels.shape}, expected numbers (N, 1)")
     labels = labels.ravel()

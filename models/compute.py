@@ -17,10 +17,15 @@ if BACKEND == "tensorflow":
     import tensorflow
 
     ON_ACCELERATOR = bool(tensorflow.config.list_physical_devices("GPU"))
+    # Whole float32: a boundary's distance and a tie of log-probabilities drown in TF32's ten bits.
+    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+    for gpu in tensorflow.config.list_physical_devices("GPU"):  # several cells may share one
+        tensorflow.config.experimental.set_memory_growth(gpu, True)
 elif BACKEND == "jax":
     import jax
 
     ON_ACCELERATOR = jax.default_backend() != "cpu"
+    jax.config.update("jax_default_matmul_precision", "highest")
 else:
     raise ValueError(f"keras runs on {BACKEND!r}: set KERAS_BACKEND to tensorflow or jax")
 
@@ -82,7 +87,7 @@ def predict(run, *arrays, batch_size=256, prepare=None):
     """Apply a compiled `run` to the arrays batch by batch; returns NumPy (a tuple where `run` returns one).
 
     Arrays are indexed by row and may be lazy (HDF5). prepare: applied to each batch of the first array
-    (data.to_unit, say). On jax the last batch is padded to a power of two, since every new shape is a new
+    (data.to_unit, say). Under jax and XLA a short batch is padded to a power of two, since every new shape is a new
     compilation. Raises ValueError for arrays without rows.
     """
     count = len(arrays[0])
@@ -92,7 +97,7 @@ def predict(run, *arrays, batch_size=256, prepare=None):
         rows = len(batch[0])
         if prepare is not None:
             batch[0] = prepare(batch[0])
-        if BACKEND == "jax" and rows < batch_size:
+        if (BACKEND == "jax" or ON_ACCELERATOR) and rows < batch_size:
             padded = min(batch_size, 1 << (rows - 1).bit_length())
             batch = [numpy.concatenate([part, numpy.repeat(part[:1], padded - rows, 0)]) for part in batch]
         result = run(*batch)

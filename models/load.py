@@ -41,7 +41,7 @@ def to_logits(model):
 
 
 def fingerprint(model):
-    """SHA-256 over the names, shapes and values of a model's weights: the identity that artefacts carry of it."""
+    """SHA-256 over shapes and values of a model's weights, in their order: the identity that artefacts carry of it."""
     total = hashlib.sha256()
     for variable in model.weights:
         value = numpy.ascontiguousarray(variable.value if keras.backend.backend() == "jax" else variable.numpy())

@@ -9,6 +9,7 @@ otherwise. A column or a table for which nothing was measured is left out.
 """
 
 import dataclasses
+import fractions
 
 from results import notes
 from results.tables import Cell, Table
@@ -18,7 +19,10 @@ CONTROLS = ("weight-noise", "logit-noise", "negated", "tune-clean", "checkpoint"
 ATTACKS = ("fgsm", "bim", "bim-linf", "pgd", "cw", "jsma", "deepfool", "deepfool-linf")
 TRANSFER = {"er-heldout": "held-out", "er-x1.1": "×1.1", "er-x1.5": "×1.5"}
 
-UNSEEN = "unseen: mean over the attacks that a method was not trained on (for an adv- line, all but its own)."
+UNSEEN = (
+    "unseen: mean over the attacks that a method met neither in training (for an adv- line, all but its own) nor in "
+    "the choice of its learning rate; the attacks averaged differ from line to line."
+)
 HELDOUT = (
     "held-out: adversarials of x_test; ×1.1, ×1.5: of x_train, moved so many times as far from the original image."
 )
@@ -79,9 +83,9 @@ def _robustness(name, rows):
 
 
 def _unseen(row, known):
-    own = row["method"].removeprefix("adv-")
-    values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack != own]
-    return Cell(None if None in values else sum(values) / len(values))
+    met = {row["method"].removeprefix("adv-"), *row.get("chosen_on", [])}
+    values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack not in met]
+    return Cell(None if None in values or not values else sum(values) / len(values))
 
 
 def _transfer(name, rows):
@@ -138,4 +142,4 @@ def _rank(row):
 def _place(name, order):
     """A sorting key: the place in `order`, then alphabetical for names that it lacks, then the size after @."""
     stem, _, size = name.partition("@")
-    return (order.index(stem) if stem in order else len(order), stem, float(size) if size else 0.0)
+    return (order.index(stem) if stem in order else len(order), stem, float(fractions.Fraction(size or 0)))

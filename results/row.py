@@ -54,26 +54,40 @@ def _measure(values, n, published, digits=2):
 
 
 def pool(rows):
-    """One row for several seeds of one method: values of all repeats, their mean and spread; the rest of the first.
+    """One row for several seeds of one method.
 
-    The interval stays that of the first seed.
+    A measure's value is the mean over seeds of their means, its spread the standard deviation of those, its n the sum
+    and its interval Wilson's of both; values are those of all repeats. Raises ValueError where the seeds were not
+    made alike (width, epochs, attacks, measures).
     """
     if len(rows) == 1:
         return rows[0]
     first = rows[0]
-    measures = {}
-    for name, measure in first["measures"].items():
-        values = [value for row in rows for value in row["measures"][name]["values"]]
-        whole = values and all(row["measures"][name]["value"] is not None for row in rows)
-        digits = 5 if name.startswith("minimal/") else 2
-        pooled = _measure(values, measure["n"], measure["published"], digits) if whole else {"value": None}
-        measures[name] = {**measure, **pooled}
+    for row in rows[1:]:
+        for what in ("width", "source_epochs"):
+            if row["hyperparameters"].get(what) != first["hyperparameters"].get(what):
+                raise ValueError(f"{first['method']}: seeds {first['seeds']} and {row['seeds']} differ in {what}")
+        if row["attacks"] != first["attacks"] or row["measures"].keys() != first["measures"].keys():
+            raise ValueError(f"{first['method']}: seeds {first['seeds']} and {row['seeds']} were tested differently")
     return {
         **first,
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "repeats": sum(row["repeats"] for row in rows),
-        "measures": measures,
+        "verified": all(row.get("verified", False) for row in rows),
+        "measures": {name: _pooled([row["measures"][name] for row in rows]) for name in first["measures"]},
     }
+
+
+def _pooled(measures):
+    first, n = measures[0], sum(measure["n"] for measure in measures)
+    if any(measure["value"] is None for measure in measures):
+        return {**first, "value": None, "n": n, "spread": None, "values": []}
+    made = _measure([measure["value"] for measure in measures], n, first["published"], digits=5)
+    made["values"] = [value for measure in measures for value in measure["values"]]
+    if "interval" not in first:
+        return made
+    mean = evaluate.share(numpy.arange(n) < round(n * made["value"] / 100))
+    return made | {"interval": [round(100 * mean.low, 2), round(100 * mean.high, 2)]}
 
 
 def save(row, folder):

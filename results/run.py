@@ -68,12 +68,14 @@ def begin(stage, arguments, inputs=()):
     arguments or inputs.
     """
     path = folder(arguments, stage)
-    settings = {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
+    settings = {"backend": keras.backend.backend()}
+    settings |= {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
     identity = {
         "stage": stage,
         "arguments": json.loads(json.dumps(settings, default=str)),
         "inputs": {name: _result(folder(arguments, name)) for name in inputs},
     }
+    _check_ancestry(arguments, inputs)
     done = path / "run.json"
     before = _read(done) or (_read(path / "started.json") if _work(path) else None)
     if before is not None and not arguments.overwrite:
@@ -111,7 +113,7 @@ def finish(stage, **facts):
             **provenance(),
             "resumed": stage.resumed,
             "wall_s": round(time.monotonic() - stage.begun, 1),
-            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_memory_mib": _peak_memory(),
             **facts,
             "outputs": outputs,
         },
@@ -141,6 +143,15 @@ def record(path):
         raise FileNotFoundError(
             f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"
         )
+    return found
+
+
+def ancestors(arguments, stages):
+    """The run.json of the given stages and of all that they were made from: name -> record, the earliest first."""
+    found = {}
+    for stage in stages:
+        one = record(folder(arguments, stage))
+        found |= ancestors(arguments, [name for name in one["inputs"] if name not in found]) | {stage: one}
     return found
 
 
@@ -200,7 +211,14 @@ def device():
     if cpuinfo.is_file():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores"
+
+
+def _peak_memory():
+    """MiB; the operating systems differ in the unit that they count in."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def _read(file):
@@ -240,6 +258,17 @@ def _lock(path):
 def _close(stage):
     _under_way.remove(stage)
     os.close(stage.lock)
+
+
+def _check_ancestry(arguments, inputs):
+    """Raise ValueError where an input was made from what has been replaced since."""
+    for name, made in ancestors(arguments, inputs).items():
+        for source, digest in made["inputs"].items():
+            if digest != _result(folder(arguments, source)):
+                raise ValueError(
+                    f"{folder(arguments, name)}: made from another {source} than there is now: "
+                    f"make {name} again with --overwrite"
+                )
 
 
 def _result(path):

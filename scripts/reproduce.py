@@ -18,28 +18,32 @@ import sys
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
 # preset -> cells and the options of each stage. quick: minutes on two cores; small: an hour or two; paper: one GPU.
-ATTACKS = ["fgsm", "pgd", "deepfool"]
 DARE = {
     "quick": {
         "cells": [("digits", "alexnet", 0)],
-        "1_train": ["--width", "0.25", "--epochs", "30", "--batch-size", "32", "--deterministic"],
+        "1_train": ["--width", "0.2", "--epochs", "30", "--batch-size", "32", "--deterministic"],
         "2_slice": ["--deterministic"],
         "3_get_ats": ["--deterministic"],
-        "4_generate_adv": ["--parts", "100", "50", "100", "50", "--deterministic"],
+        "4_generate_adv": ["--parts", "60", "40", "100", "30", "--deterministic"],
         "5_finetune_dare": ["--repeats", "2", "--deterministic"],
         "6_finetune_adv": ["--repeats", "2", "--deterministic"],
-        "7_test": ["--white-box-images", "100", "--deterministic"],
+        "7_test": ["--white-box-images", "60", "--deterministic"],
     },
     "small": {
         "cells": [("fashion_mnist", "alexnet", 0)],
         "1_train": ["--epochs", "20"],
-        "4_generate_adv": ["--parts", "400", "100", "1000", "100"],
-        "5_finetune_dare": ["--repeats", "3"],
-        "6_finetune_adv": ["--repeats", "3"],
-        "7_test": ["--white-box-images", "200"],
+        "4_generate_adv": ["--parts", "200", "50", "1000", "50"],
+        "5_finetune_dare": ["--repeats", "2"],
+        "6_finetune_adv": ["--repeats", "1"],
+        "7_test": ["--white-box-images", "100"],
     },
     "paper": {
-        "cells": [(dataset, "alexnet", seed) for dataset in ("cifar10", "svhn", "fashion_mnist") for seed in range(3)],
+        "cells": [
+            (dataset, model, seed)
+            for dataset in ("cifar10", "svhn", "fashion_mnist")
+            for model in ("alexnet", "vgg16", "vgg19")
+            for seed in range(3)
+        ],
         "1_train": ["--epochs", "200"],
         "4_generate_adv": ["--parts", "4000", "1000", "5000", "1000"],
     },
@@ -51,7 +55,14 @@ STUDIES = {
         "presets": DARE,
     },
 }
-MEGABYTES_AN_EPOCH = {("alexnet", 28): 32.3, ("alexnet", 32): 38.6}  # 4 bytes a parameter, at width 1
+MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
+    ("alexnet", 28): 32.3,
+    ("alexnet", 32): 38.6,
+    ("vgg16", 28): 106.2,
+    ("vgg16", 32): 134.6,
+    ("vgg19", 28): 134.5,
+    ("vgg19", 32): 155.9,
+}
 
 
 def main(arguments):

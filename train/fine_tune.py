@@ -7,6 +7,7 @@ import numpy
 
 import data
 from models import compute
+from train.seeds import seed_dropout
 
 
 def fine_tune(
@@ -33,6 +34,7 @@ def fine_tune(
         raise ValueError(f"{len(x)} images but {len(targets)} targets; expected one target an image, and at least one")
     optimizer = keras.optimizers.Adam(learning_rate)
     step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+    seed_dropout(model, numpy.random.default_rng([seed, 2**31]))
     fresh = [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in optimizer.variables]
     batches = (
         _draws(len(x), batch_size, steps, seed) if epochs is None else _permutations(len(x), batch_size, epochs, seed)

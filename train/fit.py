@@ -12,6 +12,7 @@ import data
 from models import compute, perturb
 from train.augment import augment
 from train.history import History, confidence
+from train.seeds import seed_dropout
 
 
 def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progress=None, on_epoch=None):
@@ -68,9 +69,7 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
 
 def _epoch(model, step, split, recipe, seed, epoch, watch):
     generator = numpy.random.default_rng([seed, epoch])
-    for layer in model.layers:
-        if isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
-            layer.seed_generator.state.assign(generator.integers(2**31, size=2, dtype="uint32"))
+    seed_dropout(model, generator)
     order = generator.permutation(len(split.x_train))
     loss, correct = 0.0, 0
     for start in range(0, len(order), recipe.batch_size):

@@ -32,8 +32,6 @@ class Recipe:
 
 
 VGG = Recipe(learning_rates=(0.01, 0.002, 0.0004, 0.00008), milestones=(0.3, 0.6, 0.8), shift=0.1, fill="nearest")
-
-VGG = Recipe(learning_rates=(0.01, 0.002, 0.0004, 0.00008), milestones=(0.3, 0.6, 0.8), shift=0.1, fill="nearest")
 RECIPES = {
     "alexnet": Recipe(learning_rates=(0.01, 0.005, 0.001), milestones=(0.4, 0.8), shift=0.125, fill="constant"),
     "vgg16": VGG,

@@ -14,6 +14,7 @@ from data import files
 import models
 from train import params, tensorboard
 from train.fit import fit
+from train.history import History
 
 
 def main(arguments):
@@ -68,8 +69,8 @@ def main(arguments):
 
 def check_disk(folder, model, epochs, keep):
     """Refuse to start where the checkpoints will not fit: 4 bytes a parameter and epoch."""
-    kept = epochs if keep == "all" else epochs // 2 + 1
-    needed = 4 * model.count_params() * (kept + 3)
+    kept = (epochs if keep == "all" else epochs // 2 + 1) - len(History(folder / "history").stored)
+    needed = 4 * model.count_params() * (max(kept, 0) + 3)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"{folder}: {kept} checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")

@@ -1,7 +1,7 @@
 """Improve the trained model: DARE, its variants, and the controls that tell what its scores mean.
 
-Reads train/, slice/, get_ats/ and the adversarials' validation part (which alone chooses the learning rate); writes
-finetune_dare-<variant>/weights-<repeat>.weights.h5.
+Reads train/, slice/, get_ats/ and the validation part of one attack's adversarials, which alone chooses the learning
+rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
 import numpy
@@ -10,6 +10,7 @@ from results import command, run
 from adv import adversarial_set, attacks, evaluate
 from dare import controls, dare, get_ats, nnslicer
 import data
+import models
 from train import history as histories
 from train import params
 
@@ -20,7 +21,7 @@ def main(arguments):
     bench = None
     for name in arguments.variant:
         settings = command.narrow(arguments, variant=name)
-        inputs = ["train", "slice", "get_ats", *(f"generate_adv-{attack}" for attack in arguments.attack)]
+        inputs = ["train", "slice", "get_ats", *(f"generate_adv-{attack}" for attack in arguments.choose_on)]
         stage = run.begin(f"finetune_dare-{name}", settings, inputs=[*inputs, *_also(name)])
         if stage is None:
             continue
@@ -40,22 +41,32 @@ class Bench:
         self.history = histories.History(trained / "history")
         self.model = self.history.final_model()
         self.original = self.model.get_weights()
+        identity = models.fingerprint(self.model)
         self.targets = get_ats.Targets.load(run.folder(arguments, "get_ats") / "targets.h5")
         self.slices = nnslicer.Slice.load(run.folder(arguments, "slice") / "slice.h5")
         self.validation = [
-            adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts[
-                "validation"
-            ]
-            for attack in arguments.attack
+            adversarial_set.load(
+                run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5",
+                model=identity,
+                data=self.split.fingerprint,
+            ).parts["validation"]
+            for attack in arguments.choose_on
         ]
         dare.check(self.model, self.targets, self.split.x_validation)
+        if self.slices.model != identity:
+            raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
 
     def improve(self, name, folder):
         """Write one variant's or control's weights, a file a repeat; returns facts for run.json."""
         if name in dare.VARIANTS:
             variant = dare.VARIANTS[name]
             rate, grid = self.choose_rate(variant)
-            facts = {"learning_rate": rate, "grid": grid, "combine": variant.combine}
+            budget = {"steps": variant.steps, "epochs": variant.epochs, "batch_size": variant.batch_size}
+            facts = {"learning_rate": rate, "grid": grid, "combine": variant.combine, **budget}
+            facts |= {"chosen_on": list(self.arguments.choose_on)} if grid else {}
+            if variant.combine:
+                shares = self.slices.frozen_share().items()
+                facts["frozen_share"] = {layer: round(share[variant.combine], 4) for layer, share in shares}
 
             def make(seed):
                 return self.tuned(variant, rate, seed)
@@ -135,13 +146,13 @@ class Bench:
         if name == "checkpoint":
             return controls.checkpoint(model, self.history)
         if name == "swa":
-            return controls.swa(model, self.history, split.x_train[: self.arguments.swa_images])
+            return controls.swa(model, self.history, self.some(split.x_train, self.arguments.swa_images))
         tuned, record = self.dare_weights(seed - self.seed(0))
         facts["learning_rate"] = record["learning_rate"]
         if name == "weight-noise":
             return controls.weight_noise(self.original, tuned, seed=seed)
         if name == "logit-noise":
-            return controls.logit_noise(model, self.original, tuned, split.x_validation[:1000], seed=seed)
+            return controls.logit_noise(model, self.original, tuned, self.some(split.x_validation, 1000), seed=seed)
         variant = dare.VARIANTS["dare"]
         return controls.tune_clean(
             model,
@@ -152,6 +163,11 @@ class Bench:
             learning_rate=record["learning_rate"],
             seed=seed,
         )
+
+    def some(self, images, count):
+        """`count` images drawn at random: the first ones may all be of one class."""
+        order = numpy.random.default_rng([self.arguments.seed, 2**31]).permutation(len(images))
+        return images[numpy.sort(order[:count])]
 
     def dare_weights(self, repeat):
         folder = run.folder(self.arguments, "finetune_dare-dare")
@@ -179,11 +195,11 @@ if __name__ == "__main__":
         "--learning-rates", nargs="+", type=command.real(above=0), help="instead of each variant's own grid"
     )
     parser.add_argument(
-        "--attack",
+        "--choose-on",
         nargs="+",
         type=command.name("attack", attacks.ATTACKS),
-        default=["fgsm", "pgd", "deepfool"],
-        help="whose validation parts choose",
+        default=["fgsm"],
+        help="the attacks whose validation parts choose among several learning rates",
     )
     parser.add_argument(
         "--swa-images", type=command.whole(1), default=5000, help="images that re-estimate batch-norm statistics"

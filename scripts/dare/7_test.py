@@ -16,6 +16,7 @@ from data import files
 import models
 from train import history as histories
 
+TUNING = ("learning_rate", "combine", "steps", "epochs", "batch_size", "images")
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}
 
 
@@ -65,14 +66,15 @@ class Bench:
             )
             for name in arguments.attack
         }
-        generator = numpy.random.default_rng([arguments.seed, 7])
+        generator = numpy.random.default_rng([arguments.seed, 2**31 + 7])
         count = min(arguments.white_box_images, len(self.split.x_test))
         self.rows = numpy.sort(generator.permutation(len(self.split.x_test))[:count])
         self.epsilons = arguments.epsilons or EPSILONS[self.split.x_test.shape[-1]]
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
-        weights = sorted(run.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
+        found = run.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
+        weights = sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
         made = []
         for repeat, path in enumerate(weights):
             target = folder / f"flags-{repeat}.h5"
@@ -87,8 +89,10 @@ class Bench:
                         self.split,
                         self.sets,
                         fingerprint=models.fingerprint(self.model),
-                        white_box=[(attacks.ATTACKS["pgd"], epsilon) for epsilon in self.epsilons],
-                        minimal=attacks.ATTACKS["fgsm"],
+                        white_box={
+                            test.ball("pgd", epsilon): (attacks.ATTACKS["pgd"], epsilon) for epsilon in self.epsilons
+                        },
+                        minimal={"fgsm": attacks.ATTACKS["fgsm"]},
                         rows=self.rows,
                         progress=progress,
                     )
@@ -108,6 +112,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
     if any(name.startswith("er/") for name in made[0].flags):
         measures["er/worst"] = row.share([test.worst_case(flags, "er/") for flags in made])
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
+    made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     trained = run.record(run.folder(arguments, "train"))
     source = run.record(run.folder(arguments, inputs[0])) if inputs else trained
     result = {
@@ -121,18 +126,18 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "hyperparameters": {
             "width": trained["arguments"]["width"],
             "source_epochs": bench.history.last,
-            **{name: source[name] for name in ("learning_rate", "combine", "images", "steps") if source.get(name)},
+            **{name: source[name] for name in TUNING if source.get(name)},
         },
+        "chosen_on": source.get("chosen_on", []),
+        "frozen_share": source.get("frozen_share"),
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
         "attacks": {name: one.attack for name, one in bench.sets.items()}
         | {"white-box/pgd": attacks.ATTACKS["pgd"].specification() | {"epsilons": list(bench.epsilons)}},
         **run.provenance(),
-        "commands": {
-            name: run.literal(run.record(run.folder(arguments, name))["command"]) for name in ("train", *inputs)
-        },
-        "wall_s": {name: run.record(run.folder(arguments, name))["wall_s"] for name in ("train", *inputs)},
+        "commands": {name: run.literal(record["command"]) for name, record in made_by.items()},
+        "wall_s": {name: record["wall_s"] for name, record in made_by.items()},
     }
     files.write_json(stage.folder / "row.json", result)
     run.finish(stage)

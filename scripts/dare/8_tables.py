@@ -26,6 +26,9 @@ DOCUMENTS = ("README.md", "REPRODUCTION.md")
 def main(arguments):
     if arguments.check or arguments.publish:
         rows = collect(arguments.runs) if arguments.publish else []
+        dirty = [one["method"] for one in rows if one.get("dirty")]
+        if dirty:
+            raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
         for one in rows:
             row.save(one, MEASURED)
         changed = publish(row.load_all(MEASURED), check=arguments.check)
@@ -128,7 +131,8 @@ if __name__ == "__main__":
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")
-    parser.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
-    parser.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
+    either.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     command.run(main, parser)

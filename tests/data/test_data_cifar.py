@@ -64,9 +64,7 @@ def test_a_pickle_that_runs_code_is_refused_before_it_does(tmp_path, form, proto
     assert not witness.exists()
 
 
-@pytest.mark.parametrize(
-    "function", [eval, getattr, print, numpy.load, numpy.fromfile, __import__, bytearray]
-)
+@pytest.mark.parametrize("function", [eval, getattr, print, numpy.load, numpy.fromfile, __import__, bytearray])
 def test_no_other_function_is_admitted(function):
     with pytest.raises(ValueError, match="which no batch needs"):
         cifar.read_batch(pickle.dumps(Call(function, "1"), 2), cifar.CIFAR10, "batch")
@@ -156,9 +154,7 @@ def test_folder_and_archive_hold_the_same(tmp_path, write):
 
 def test_cifar100_takes_the_fine_labels(tmp_path, write):
     for name in ("train", "test"):
-        content = write.cifar_bytes(
-            numpy.zeros((100, 3072), numpy.uint8), list(range(100)), key=b"fine_labels"
-        )
+        content = write.cifar_bytes(numpy.zeros((100, 3072), numpy.uint8), list(range(100)), key=b"fine_labels")
         (tmp_path / name).write_bytes(content)
     arrays = cifar.read({name: tmp_path / name for name in ("train", "test")}, cifar.CIFAR100)
     assert arrays[1].tolist() == arrays[3].tolist() == list(range(100))

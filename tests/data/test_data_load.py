@@ -55,9 +55,7 @@ def test_every_entry_is_complete(name):
     ("name", "nearest"), [("cifar", "cifar10"), ("fashion-mnist", "fashion_mnist"), ("SVHN", "svhn")]
 )
 def test_an_unknown_name_gets_the_valid_ones_and_the_nearest(name, nearest):
-    with pytest.raises(
-        ValueError, match=f"expected one of digits, mnist, .*did you mean {nearest}"
-    ) as caught:
+    with pytest.raises(ValueError, match=f"expected one of digits, mnist, .*did you mean {nearest}") as caught:
         data.load(name)
     assert "folder:<path>" in str(caught.value)
 
@@ -148,9 +146,7 @@ def test_an_empty_class_is_named(published, write, labels, words):
 
 def test_a_download_goes_to_the_cache_once(published, cache):
     heard = []
-    dataset = data.load(
-        "fashion_mnist", progress=lambda path, done, total: heard.append((path.name, done, total))
-    )
+    dataset = data.load("fashion_mnist", progress=lambda path, done, total: heard.append((path.name, done, total)))
     assert dataset.verified and len(dataset.x_test) == 20
     assert sorted(path.name for path in (cache / "fashion_mnist").iterdir()) == sorted(
         path.name for path in published.iterdir()

@@ -51,9 +51,7 @@ def test_damaged_idx_files_are_named(tmp_path, content, words):
 
 
 def idx_paths(folder):
-    return {
-        name: folder / name for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)
-    }
+    return {name: folder / name for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)}
 
 
 def test_the_four_idx_files_become_a_data_set(tmp_path, write):

@@ -12,9 +12,7 @@ def tiny(counts, seed=0, name="tiny"):
     generator = numpy.random.default_rng(seed)
     labels = generator.permutation(numpy.repeat(numpy.arange(len(counts)), counts))
     images = generator.integers(0, 256, (len(labels), 2, 2, 1), numpy.uint8)
-    return data.Dataset(
-        images, labels, images[:3], labels[:3], tuple("abcdefghij"[: len(counts)]), True, name
-    )
+    return data.Dataset(images, labels, images[:3], labels[:3], tuple("abcdefghij"[: len(counts)]), True, name)
 
 
 @pytest.mark.parametrize("counts", [(10, 10, 10), (2, 3, 5, 7), (101, 33, 9), (2, 2)])

@@ -84,3 +84,23 @@ def test_published_clean_accuracy_and_what_was_not_published():
         ("cifar10", "resnet", "dare", "er/pgd"),
     ):
         assert published.dare(*question) is None
+
+
+def test_seeds_are_pooled_over_their_means():
+    def made(seed, rights, n):
+        measures = {"clean": row.share([numpy.arange(n) < right for right in rights], 90.0)}
+        settings = {"width": 1.0, "source_epochs": 20}
+        return {"method": "dare", "seeds": [seed], "repeats": len(rights), "verified": seed == 0, "measures": measures,
+                "hyperparameters": settings, "attacks": {}}  # fmt: skip
+
+    pooled = row.pool([made(0, (6, 8), 10), made(1, (18, 18), 20)])
+    measure = pooled["measures"]["clean"]
+    assert measure["value"] == pytest.approx(80.0) and measure["n"] == 30
+    assert measure["spread"] == pytest.approx(numpy.std([70, 90], ddof=1), abs=1e-4)
+    assert measure["values"] == [60.0, 80.0, 90.0, 90.0]
+    assert measure["interval"][0] < 80 < measure["interval"][1]
+    assert (pooled["seeds"], pooled["repeats"], pooled["verified"]) == ([0, 1], 4, False)
+    other = made(1, (18, 18), 20)
+    other["hyperparameters"] = {"width": 0.5, "source_epochs": 20}
+    with pytest.raises(ValueError, match="differ in width"):
+        row.pool([made(0, (6,), 10), other])
