@@ -77,15 +77,14 @@ def checkpoints(model, history, epochs, evaluate):
     history.load_weights(model, history.last)
 
 
-def peak(images, width):
-    """MiB that mining adds to the peak of a process that has the model, images and history."""
+def peak(folder, images, width):
+    """MiB that mining adds to the peak of a process that has loaded the model and the images, and nothing larger."""
     model, x, y = make(images, width)
-    with tempfile.TemporaryDirectory() as folder:
-        history = make_history(pathlib.Path(folder) / "history", model, x, y, 4)
-        compute.predict(compute.forward(transform.transform(model)), x[:256], prepare=data.to_unit)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        mine(model, history, x, y, folder)
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    history = History(pathlib.Path(folder) / "history")
+    history.load_weights(model, history.last)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mine(model, history, x, y, folder)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def main(arguments):
@@ -108,11 +107,21 @@ def main(arguments):
             evaluating=lambda: checkpoints(model, history, epochs, lambda: confidence(model, x, y)),
         )
         size = history.file(1, "weights").stat().st_size / model.count_params()
-    command = [sys.executable, __file__, "--width", str(arguments.width), "--peak"]
-    grown = [
-        float(subprocess.run([*command, str(count)], capture_output=True, text=True, check=True).stdout)
-        for count in (arguments.images // 4, arguments.images)
-    ]
+    grown = []
+    for count in (arguments.images // 4, arguments.images):
+        with tempfile.TemporaryDirectory() as folder:
+            make_history(pathlib.Path(folder) / "history", *make(count, arguments.width), 4)
+            command = [
+                sys.executable,
+                __file__,
+                "--width",
+                str(arguments.width),
+                "--images",
+                str(count),
+                "--peak",
+                folder,
+            ]
+            grown.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     print(f"{arguments.images} images, AlexNet x {arguments.width:g}, {len(targets.index)} chosen pairs")
     print(f"slicing / forward pass                    {seconds['slicing'] / seconds['forward']:.2f}   (aim 1.30)")
     print(f"mining / forward passes of chosen pairs   {seconds['mining'] / seconds['chosen_passes']:.2f}   (aim 1.30)")
@@ -131,9 +140,9 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, default=8000)
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peak", type=int, help="only print the memory that mining so many images adds")
+    parser.add_argument("--peak", help="only print the memory that mining the history in this folder adds")
     given = parser.parse_args()
     if given.peak:
-        print(peak(given.peak, given.width))
+        print(peak(given.peak, given.images, given.width))
     else:
         main(given)

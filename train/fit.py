@@ -5,6 +5,8 @@ dropout are seeded from the last two. Continuing from a saved epoch therefore en
 ends, bit for bit on one machine's CPU.
 """
 
+import dataclasses
+
 import keras
 import numpy
 
@@ -22,12 +24,15 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
     length (the recipe's by default); keep: "all" weights or the "second-half" (mining reads no others);
     progress: called as progress(done, total, note) after each batch; on_epoch: called with the history after each
     epoch.
-    Returns the History. Raises ArithmeticError when the loss is no longer finite: earlier epochs stay.
+    Returns the History. Raises ValueError where the history was begun with another recipe, seed, length or data, and
+    ArithmeticError when the loss is no longer finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; expected at least 1")
+    facts = {"recipe": dataclasses.asdict(recipe), "seed": seed, "epochs": epochs, "data": split.fingerprint}
+    history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
     step = compute.update(model, optimizer, perturb.cross_entropy)
     if history.last:

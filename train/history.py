@@ -2,12 +2,14 @@
 
 A folder of
     architecture.json               the model, once
+    origin.json                     recipe, seed, length and data of the training, once
     epoch-0007.weights.h5           weights only, 4 bytes a parameter (Keras's format: load_weights reads it)
     epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, and the metrics
     epoch-0007.optimizer.h5         optimizer state, of the newest epoch alone, for resuming
 An epoch exists once its record does; the record is written last.
 """
 
+import json
 import pathlib
 import re
 
@@ -108,6 +110,21 @@ class History:
         model = self.architecture()
         self.load_weights(model, self.last)
         return model
+
+    def claim(self, origin):
+        """Say what this history comes from (a JSON value) before its first epoch; ValueError if it comes from other."""
+        path = self.path / "origin.json"
+        origin = json.loads(json.dumps(origin))
+        if not path.is_file():
+            files.write_json(path, origin)
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name in sorted({*before, *origin}):
+            if before.get(name) != origin.get(name):
+                raise ValueError(
+                    f"{path}: this history has {name} {before.get(name)}, not {origin.get(name)}: "
+                    "continue it as it was begun, or begin another folder"
+                )
 
     def drop_weights(self, epoch):
         """Delete one epoch's weights; its record stays."""

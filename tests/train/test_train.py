@@ -99,11 +99,18 @@ def test_a_checkpoint_takes_four_bytes_a_parameter(tmp_path):
 
 
 def test_a_nan_loss_keeps_the_epochs_before(tmp_path, small_net, split):
-    fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
-    broken = dataclasses.replace(RECIPE, learning_rates=(float("nan"),) * 2)
+    broken = dataclasses.replace(RECIPE, learning_rates=(0.05, float("nan")))
     with pytest.raises(ArithmeticError, match="epoch 3.*up to 2 are kept"):
-        fit(small_net, split, recipe=broken, history=tmp_path, seed=0, epochs=5)
+        fit(small_net, split, recipe=broken, history=tmp_path, seed=0, epochs=4)
     assert history.History(tmp_path).epochs == [1, 2]
+
+
+def test_a_history_is_continued_as_it_was_begun(tmp_path, small_net, split):
+    fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
+    with pytest.raises(ValueError, match="this history has seed 0, not 1"):
+        fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=1, epochs=2)
+    with pytest.raises(ValueError, match="this history has epochs 2, not 3"):
+        fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3)
 
 
 def test_retention_keeps_what_mining_reads(tmp_path, small_net, split):
