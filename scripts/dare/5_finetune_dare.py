@@ -28,7 +28,8 @@ def main(arguments):
         bench = bench or Bench(arguments)
         facts = bench.improve(name, stage.folder)
         run.finish(stage, **facts)
-        print(f"finetune_dare {name}: {arguments.repeats} repeats, {facts} ({stage.folder})")
+        rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
+        print(f"finetune_dare {name}: {bench.repeats(name)} repeats{rate} ({stage.folder})")
 
 
 class Bench:
