@@ -16,7 +16,7 @@ SMALL = {
     "2_slice": ["--deterministic"],
     "3_get_ats": ["--deterministic", "--quiet"],
     "4_generate_adv": ["--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8", "--deterministic"],
-    "5_finetune_dare": ["--attack", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"],
+    "5_finetune_dare": ["--choose-on", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"],
     "6_finetune_adv": ["--attack", "fgsm", "pgd", "--repeats", "1", "--epochs", "2"],
     "7_test": ["--attack", "fgsm", "pgd", "--white-box-images", "10"],
     "8_tables": [],
