@@ -66,8 +66,8 @@ class Bench:
             facts = {"learning_rate": rate, "grid": grid, "combine": variant.combine, **budget}
             facts |= {"chosen_on": list(self.arguments.choose_on)} if grid else {}
             if variant.combine:
-                shares = self.slices.frozen_share().items()
-                facts["frozen_share"] = {layer: round(share[variant.combine], 4) for layer, share in shares}
+                masks = dare.slice_masks(self.model, self.slices, variant.combine, self.targets.layer)
+                facts["frozen_share"] = {layer: round(1 - float(mask.mean()), 4) for layer, mask in masks.items()}
 
             def make(seed):
                 return self.tuned(variant, rate, seed)
