@@ -11,7 +11,6 @@ with the number of samples.
 import argparse
 import json
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,13 +33,20 @@ def make(images, width):
     return models.build("alexnet", (28, 28, 1), 10, preprocessing=data.statistics(x[:1000]), width=width), x, y
 
 
-def make_history(folder, model, x, y, epochs):
-    """A history of noisy copies of the model, recorded as training records it."""
+def make_history(folder, model, x, epochs):
+    """A history of noisy copies of the model, recorded as training records it, and its labels: the model's own."""
     history, start, generator = History(folder), model.get_weights(), numpy.random.default_rng(1)
+    labels = predicted(model, x)
     for epoch in range(1, epochs + 1):
         model.set_weights([w * (1 + 0.05 * generator.standard_normal(w.shape, "float32")) for w in start])
-        history.save(model, epoch, *confidence(model, x, y))
-    return history
+        history.save(model, epoch, *confidence(model, x, labels))
+    numpy.save(history.path / "labels.npy", labels)
+    return history, labels
+
+
+def predicted(model, x):
+    """Labels on which the model is right, so that about as many samples are mined as of a trained one."""
+    return confidence(model, x, numpy.zeros(len(x), int))[1].astype("int64")
 
 
 def fastest(repeats, **jobs):
@@ -78,21 +84,28 @@ def checkpoints(model, history, epochs, evaluate):
 
 
 def peak(folder, images, width):
-    """MiB that mining adds to the peak of a process that has loaded the model and the images, and nothing larger."""
-    model, x, y = make(images, width)
+    """MiB that mining adds at its peak to a process that has loaded the model and the images."""
+    model, x, _ = make(images, width)
     history = History(pathlib.Path(folder) / "history")
     history.load_weights(model, history.last)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mine(model, history, x, y, folder)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew from here (Linux)
+    before = resident("VmRSS")
+    mine(model, history, x, numpy.load(history.path / "labels.npy"), folder)
+    return resident("VmHWM") - before
+
+
+def resident(what):
+    """MiB of this process's memory: VmRSS now, VmHWM at its peak."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
 def main(arguments):
     model, x, y = make(arguments.images, arguments.width)
     model.compile(jit_compile=False)
     with tempfile.TemporaryDirectory() as folder:
-        history = make_history(pathlib.Path(folder) / "history", model, x, y, 6)
-        targets = mine(model, history, x, y, folder)
+        history, labels = make_history(pathlib.Path(folder) / "history", model, x, 6)
+        targets = mine(model, history, x, labels, folder)
         epochs = get_ats.second_half(history)
         unit = data.to_unit(x)
         seconds = fastest(
@@ -100,7 +113,7 @@ def main(arguments):
             forward=lambda: compute.predict(compute.forward(model), x, prepare=data.to_unit),
             slicing=lambda: nnslicer.slice_model(model, x, y, batch_size=256),
             chosen_passes=lambda: chosen_passes(model, history, x, targets),
-            mining=lambda: mine(model, history, x, y, folder),
+            mining=lambda: mine(model, history, x, labels, folder),
             keras_predict=lambda: checkpoints(
                 model, history, epochs, lambda: model.predict(unit, batch_size=256, verbose=0)
             ),
@@ -110,7 +123,8 @@ def main(arguments):
     grown = []
     for count in (arguments.images // 4, arguments.images):
         with tempfile.TemporaryDirectory() as folder:
-            make_history(pathlib.Path(folder) / "history", *make(count, arguments.width), 4)
+            other, pixels, _ = make(count, arguments.width)
+            make_history(pathlib.Path(folder) / "history", other, pixels, 4)
             command = [
                 sys.executable,
                 __file__,

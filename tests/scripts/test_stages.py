@@ -126,6 +126,7 @@ def test_a_changed_input_is_named_and_overwrite_mends_it(copy, shell, call):
     assert call("1_train", *shell.small["1_train"], "--epochs", "1", "--overwrite").code == 0
     assert set(shell.digests(copy / "train" / "history")) == {
         "architecture.json",
+        "origin.json",
         "epoch-0001.weights.h5",
         "epoch-0001.record.h5",
         "epoch-0001.optimizer.h5",
