@@ -4,7 +4,7 @@ import keras
 import numpy
 import pytest
 
-from adv import attacks, search
+from adv import attacks, pgd, search
 from models import compute
 
 
@@ -159,7 +159,7 @@ def test_a_trial_in_one_call_equals_a_trial_in_steps(net, images):
     labels = search.classes(net, x).astype(numpy.int32)
     attack = attacks.PGD(steps=7)
     epsilon = numpy.full(len(x), 0.05, numpy.float32)
-    whole = compute.compiled(net, attacks._until_wrong(7))
+    whole = compute.compiled(net, pgd._until_wrong(7))
     for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
         scale = numpy.float32(1 if count == len(x) else 20)
         arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]

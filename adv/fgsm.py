@@ -1,0 +1,65 @@
+"""FGSM: one step along the sign of the gradient, and the smallest such step that fools."""
+
+import dataclasses
+
+import keras
+import numpy
+
+from adv import search
+from adv.attack import Attack
+from models import compute, perturb
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FGSM(Attack):
+    """Fast gradient sign method: x + epsilon * sign(gradient of the cross-entropy), clipped to [0, 1].
+
+    Goodfellow et al. 2015, section 4; the search over epsilon is foolbox 2.3.0's GradientSignAttack.
+    epsilons: size of the grid over (0, 1]; fine: size of the grid below a success among the first 20.
+    """
+
+    title = "FGSM"
+    citation = "Goodfellow, Shlens, Szegedy, ICLR 2015"
+    norm = "linf"
+    epsilons: int = 1000
+    fine: int = 20
+
+    def closest(self, model, images, labels, *, batch_size=256):
+        """The gradient once, then the smallest epsilon of the grid that is misclassified (search.grid)."""
+        block = 10
+        signs = self._signs(model, images, labels, batch_size)
+        ladder = compute.compiled(model, _ladder)
+
+        def trial(rows, epsilon):
+            return compute.predict(
+                ladder,
+                images[rows],
+                signs[rows],
+                labels[rows],
+                epsilon.astype(numpy.float32),
+                batch_size=max(1, batch_size // block),
+            )
+
+        epsilon = search.grid(trial, len(images), epsilons=self.epsilons, fine=self.fine, block=block)
+        success = ~numpy.isnan(epsilon)
+        return _step(images, signs, numpy.where(success, epsilon, 0)), success
+
+    def within(self, model, images, labels, *, epsilon, batch_size=256):
+        """One step of size epsilon."""
+        return _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
+
+    def _signs(self, model, images, labels, batch_size):
+        return compute.predict(compute.compiled(model, perturb.sign_gradient), images, labels, batch_size=batch_size)
+
+
+def _step(images, signs, epsilon):
+    return numpy.clip(images + epsilon.astype(numpy.float32)[:, None, None, None] * signs, 0, 1)
+
+
+def _ladder(call, images, signs, labels, epsilon):
+    """Which of k sizes of step, epsilon (N, k), are misclassified: bool (N, k)."""
+    images, signs = keras.ops.expand_dims(images, 1), keras.ops.expand_dims(signs, 1)
+    steps = keras.ops.clip(images + epsilon[:, :, None, None, None] * signs, 0.0, 1.0)
+    logits = call(keras.ops.reshape(steps, (-1, *images.shape[2:])))
+    wrong = perturb.is_wrong(logits, keras.ops.repeat(labels, keras.ops.shape(epsilon)[1]))
+    return keras.ops.reshape(wrong, keras.ops.shape(epsilon))
