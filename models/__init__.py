@@ -2,13 +2,14 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable
 
 from models.alexnet import alexnet
 from models.load import fingerprint, load
 from models.vgg import vgg16, vgg19
 
-__all__ = ["MODELS", "Architecture", "build", "fingerprint", "load"]
+__all__ = ["MODELS", "Architecture", "build", "fingerprint", "load", "parse"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,15 +40,33 @@ MODELS = {
 }
 
 
+def parse(name):
+    """``"<model>"`` or ``"<model>@<width>"`` as (model, width): "alexnet@0.25" has a quarter of the channels and units.
+
+    Raises ValueError for a model that is not in the catalogue, and for a width that is not a number above 0.
+    """
+    stem, separator, text = name.partition("@")
+    if stem not in MODELS:
+        nearest = difflib.get_close_matches(stem.lower(), MODELS, 1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        raise ValueError(f"unknown model {name!r}: {hint}valid names: {', '.join(MODELS)}, narrower as in alexnet@0.25")
+    try:
+        width = float(text) if separator else 1.0
+    except ValueError:
+        width = math.nan
+    if not (width > 0 and math.isfinite(width)):
+        raise ValueError(f"model {name!r} has width {text!r}, expected a number above 0 as in {stem}@0.25")
+    return stem, width
+
+
 def build(name, input_shape, classes, preprocessing=None, **options):
-    """Build the model `name` of the catalogue.
+    """Build the model `name` of the catalogue, or ``"<name>@<width>"`` with every hidden layer so many times as wide.
 
     input_shape: (H, W, C); classes: number of classes; preprocessing: data.Statistics of the training images,
-    or None for pixels as they are; options: the builder's own (alexnet: ``width``).
+    or None for pixels as they are; options: the builder's own.
     Raises ValueError for an unknown name or an image that is too small.
     """
-    if name not in MODELS:
-        nearest = difflib.get_close_matches(name, MODELS, 1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        raise ValueError(f"unknown model {name!r}: {hint}valid names: {', '.join(MODELS)}")
-    return MODELS[name].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
+    stem, width = parse(name)
+    if width != 1:
+        options = {"width": width, **options}
+    return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)

@@ -59,7 +59,8 @@ def parser(description, *, study):
     made.set_defaults(study=study)
     datasets = f"{', '.join(data.DATASETS)} or folder:<path>"
     made.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help=datasets)
-    made.add_argument("--model", type=name("model", models.MODELS), default="alexnet", help=", ".join(models.MODELS))
+    widths = f"{', '.join(models.MODELS)}; alexnet@0.25 has a quarter of the channels and units"
+    made.add_argument("--model", type=model, default="alexnet", help=widths)
     made.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
     made.add_argument("--runs", default="runs", help="folder of all run directories")
     made.add_argument("--data-dir", help="folder of the original data files (else $DARE_DATA, the cache, a download)")
@@ -84,6 +85,15 @@ def name(what, known, prefix=None):
         )
 
     return parse
+
+
+def model(text):
+    """An argument's type: a model of the catalogue, or one of another width (models.parse)."""
+    try:
+        models.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def whole(least, most=None):

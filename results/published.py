@@ -12,8 +12,11 @@ METHODS = {"dare": "Dare", "adv-cw": "adv_CW", "adv-fgsm": "adv_FGSM", "adv-jsma
 
 
 def dare(dataset, model, method, measure):
-    """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs a cell."""
-    cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model)}
+    """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs a cell.
+
+    model: a narrower one ("alexnet@0.25") has the value of the published width beside it.
+    """
+    cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model.partition("@")[0])}
     if measure == "clean":
         column = method if method in ("original", "dare") else method.replace("-", "_")
         rows = [row for row in _read("dare_tosem_clean_accuracy") if cell.items() <= row.items()]

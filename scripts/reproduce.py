@@ -17,11 +17,12 @@ import sys
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
-# preset -> cells and the options of each stage. quick: minutes on two cores; small: an hour or two; paper: one GPU.
+# preset -> cells and the options of each stage, one list or, where a stage runs several times, a tuple of lists.
+# quick: minutes on two cores; small: an evening on two cores; paper: one GPU.
 DARE = {
     "quick": {
-        "cells": [("digits", "alexnet", 0)],
-        "1_train": ["--width", "0.2", "--epochs", "30", "--batch-size", "32", "--deterministic"],
+        "cells": [("digits", "alexnet@0.2", 0)],
+        "1_train": ["--epochs", "30", "--batch-size", "32", "--deterministic"],
         "2_slice": ["--deterministic"],
         "3_get_ats": ["--deterministic"],
         "4_generate_adv": ["--parts", "60", "40", "100", "30", "--deterministic"],
@@ -30,8 +31,8 @@ DARE = {
         "7_test": ["--white-box-images", "60", "--deterministic"],
     },
     "small": {
-        "cells": [("fashion_mnist", "alexnet", 0)],
-        "1_train": ["--epochs", "20"],
+        "cells": [*(("fashion_mnist", "alexnet@0.25", seed) for seed in range(3)), ("cifar10", "alexnet@0.25", 0)],
+        "1_train": ["--epochs", "24"],
         "4_generate_adv": ["--parts", "200", "50", "1000", "50"],
         "5_finetune_dare": ["--repeats", "2"],
         "6_finetune_adv": ["--repeats", "1"],
@@ -68,13 +69,16 @@ MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
 def main(arguments):
     study = STUDIES[arguments.study]
     preset = study["presets"][arguments.preset]
-    cells = [[command(arguments, study, preset, stage, *cell) for stage in study["stages"]] for cell in preset["cells"]]
+    cells = [
+        [one for stage in study["stages"] for one in commands(arguments, study, preset, stage, *cell)]
+        for cell in preset["cells"]
+    ]
     tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
     if arguments.data_dir:
         tables += ["--data-dir", arguments.data_dir]
     if arguments.dry_run:
-        for commands in [*cells, [tables]]:
-            print("\n".join(show(one) for one in commands))
+        for lines in [*cells, [tables]]:
+            print("\n".join(show(one) for one in lines))
         print(f"# {disk(preset):.1f} GB of checkpoints under {arguments.runs}")
         return 0
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
@@ -82,14 +86,15 @@ def main(arguments):
     return max(failed) if failed else run_cell([tables])
 
 
-def command(arguments, study, preset, stage, dataset, model, seed):
-    """The argument list of one stage of one cell."""
+def commands(arguments, study, preset, stage, dataset, model, seed):
+    """The argument lists of one stage of one cell, one for every list of options that the preset gives it."""
     made = [sys.executable, str(SCRIPTS / arguments.study / f"{stage}.py")]
     made += ["--dataset", dataset, "--model", model, "--seed", str(seed), "--runs", arguments.runs]
     if arguments.data_dir:
         made += ["--data-dir", arguments.data_dir]
     made += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
-    return made + preset.get(stage, [])
+    options = preset.get(stage, [])
+    return [made + each for each in (options if isinstance(options, tuple) else (options,))]
 
 
 def run_cell(commands):
@@ -123,11 +128,12 @@ def disk(preset):
     """Gigabytes of checkpoints that a preset writes."""
     options = preset["1_train"]
     epochs = int(options[options.index("--epochs") + 1])
-    scale = float(options[options.index("--width") + 1]) ** 2 if "--width" in options else 1
-    sizes = (
-        MEGABYTES_AN_EPOCH[model, 32 if dataset in ("cifar10", "svhn") else 28] for dataset, model, _ in preset["cells"]
-    )
-    return sum(sizes) * epochs * scale / 1000
+    total = 0
+    for dataset, model, _ in preset["cells"]:
+        stem, _, width = model.partition("@")
+        size = MEGABYTES_AN_EPOCH[stem, 32 if dataset in ("cifar10", "svhn") else 28]
+        total += size * float(width or 1) ** 2 * epochs / 1000
+    return total
 
 
 if __name__ == "__main__":

@@ -43,11 +43,18 @@ RECIPES = {
 FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 
+def first_tuned(model):
+    """The first layer that is tuned where a whole classifier is; None: all are. A width (alexnet@0.25) is ignored."""
+    return FIRST_TUNED.get(model.partition("@")[0])
+
+
 def recipe(model, input_shape=None):
     """The published recipe of a model of the catalogue; the VGG nets for images under 32x32 train as AlexNet does [P].
 
-    input_shape: (H, W, C), or None for the model's own recipe. Raises ValueError for a model without one.
+    input_shape: (H, W, C), or None for the model's own recipe; a width (alexnet@0.25) is ignored. Raises ValueError
+    for a model without one.
     """
+    model = model.partition("@")[0]
     if model not in RECIPES:
         raise ValueError(f"no training recipe for model {model!r}: expected one of {', '.join(RECIPES)}")
     return RECIPES["alexnet" if input_shape is not None and min(input_shape[:2]) < 32 else model]

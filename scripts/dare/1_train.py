@@ -29,7 +29,6 @@ def main(arguments):
         split.x_train.shape[1:],
         len(split.classes),
         preprocessing=data.statistics(split.x_train),
-        width=arguments.width,
     )
     recipe = params.recipe(arguments.model, split.x_train.shape[1:])
     recipe = dataclasses.replace(
@@ -89,9 +88,6 @@ def write_metrics(history, path):
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument(
-        "--width", type=command.real(above=0), default=1.0, help="factor on the model's hidden channels and units"
-    )
     parser.add_argument("--epochs", type=command.whole(1), help="length of the whole run (default: the recipe's)")
     parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
     parser.add_argument(

@@ -30,7 +30,7 @@ def main(arguments):
                     part,
                     settings=settings,
                     seed=1000 * arguments.seed + repeat,
-                    frozen_below=params.FIRST_TUNED.get(arguments.model),
+                    frozen_below=params.first_tuned(arguments.model),
                     progress=progress,
                 )
             histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")

@@ -11,8 +11,9 @@ import types
 import pytest
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+MODEL = "alexnet@0.03"
 SMALL = {
-    "1_train": ["--width", "0.03", "--epochs", "4", "--batch-size", "64", "--deterministic"],
+    "1_train": ["--epochs", "4", "--batch-size", "64", "--deterministic"],
     "2_slice": ["--deterministic"],
     "3_get_ats": ["--deterministic", "--quiet"],
     "4_generate_adv": ["--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8", "--deterministic"],
@@ -23,9 +24,14 @@ SMALL = {
 }
 
 
+def narrow(script, options):
+    """The options with the small model, where they name none and the script takes one."""
+    return [*options] if script == "8_tables" or "--model" in options else ["--model", MODEL, *options]
+
+
 def start(script, *options, cwd, **settings):
     """A script in a process of its own, begun."""
-    line = [sys.executable, str(SCRIPTS / "dare" / f"{script}.py"), *options]
+    line = [sys.executable, str(SCRIPTS / "dare" / f"{script}.py"), *narrow(script, options)]
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
     return subprocess.Popen(
         line, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
@@ -60,7 +66,7 @@ def call(tmp_path, monkeypatch, capsys):
     def call(script, *options):
         path = SCRIPTS / "dare" / f"{script}.py"
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, options)])
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, narrow(script, options))])
         capsys.readouterr()
         code = 0
         try:
@@ -85,5 +91,5 @@ def study(tmp_path_factory):
                   ["7_test"], ["8_tables"]):  # fmt: skip
         begun = {script: start(script, *SMALL[script], cwd=folder) for script in group}
         said |= {script: finish(process) for script, process in begun.items()}
-    cell = folder / "runs" / "dare" / "digits-alexnet" / "seed0"
+    cell = folder / "runs" / "dare" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)

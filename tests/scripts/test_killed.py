@@ -10,13 +10,14 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+MODEL = ["--model", "alexnet@0.05"]
 STAGES = {
-    "1_train": ("train", ["--width", "0.05", "--epochs", "8", "--deterministic"]),
-    "2_slice": ("slice", ["--deterministic"]),
-    "3_get_ats": ("get_ats", ["--deterministic", "--evaluate"]),
+    "1_train": ("train", [*MODEL, "--epochs", "8", "--deterministic"]),
+    "2_slice": ("slice", [*MODEL, "--deterministic"]),
+    "3_get_ats": ("get_ats", [*MODEL, "--deterministic", "--evaluate"]),
     "4_generate_adv": (
         "generate_adv-pgd",
-        ["--attack", "pgd", "--parts", "300", "100", "260", "60", "--deterministic"],
+        [*MODEL, "--attack", "pgd", "--parts", "300", "100", "260", "60", "--deterministic"],
     ),
 }
 
@@ -42,7 +43,7 @@ def trained(whole, tmp_path):
 
 
 def cell(folder):
-    return folder / "runs" / "dare" / "digits-alexnet" / "seed0"
+    return folder / "runs" / "dare" / f"digits-{MODEL[1]}" / "seed0"
 
 
 def made(shell, folder, script):
@@ -100,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(shell, whole, t
     said = shell.finish(shell.start(script, *options, "--quiet", cwd=trained, preexec_fn=small_files))
     assert said.code == 2, said
     sentence = said.err.strip()
-    assert sentence.startswith(f"{script}.py: runs/dare/digits-alexnet/seed0/{stage}/") and "\n" not in sentence
+    assert sentence.startswith(f"{script}.py: runs/dare/digits-{MODEL[1]}/seed0/{stage}/") and "\n" not in sentence
     assert sentence.endswith("File too large")
     left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv"])
     assert left.items() <= whole.digests[script].items()

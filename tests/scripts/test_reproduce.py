@@ -69,7 +69,7 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_
     assert reproduce.main(given) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert not list(tmp_path.iterdir())
-    size = {"quick": 0.06, "small": 0.65, "paper": 558.7}[preset]
+    size = {"quick": 0.04, "small": 0.2, "paper": 558.7}[preset]
     assert last.startswith("# ") and float(last.split()[1]) == pytest.approx(size, abs=0.06)
     assert {line.split()[1].rsplit("/", 1)[-1] for line in lines} == {
         path.name for path in (PATH.parent / "dare").glob("*.py")

@@ -36,7 +36,7 @@ PROGRESS = re.compile(r"[\w@:./ -]+: \d+/\d+.*")
 def copy(study, tmp_path):
     """The finished cell in tmp_path, to be changed."""
     shutil.copytree(study.folder / "runs", tmp_path / "runs")
-    return tmp_path / "runs" / "dare" / "digits-alexnet" / "seed0"
+    return tmp_path / "runs" / "dare" / "digits-alexnet@0.03" / "seed0"
 
 
 def one_sentence(said, *words):
@@ -168,9 +168,9 @@ def test_no_rows_name_the_script_that_makes_them(tmp_path, call):
         ("6_finetune_adv", ["--attack", "nothing"], ["unknown attack 'nothing'", "fgsm"]),
         ("7_test", ["--attack", "pgf"], ["did you mean pgd?"]),
         ("2_slice", ["--rule", "other"], ["nnslicer"]),
-        ("1_train", ["--width", "0"], ["--width", "above 0"]),
-        ("1_train", ["--width", "nan"], ["--width", "above 0"]),
-        ("1_train", ["--width", "inf"], ["--width", "above 0"]),
+        ("1_train", ["--model", "alexnet@0"], ["width '0'", "above 0"]),
+        ("1_train", ["--model", "alexnet@nan"], ["width 'nan'", "above 0"]),
+        ("2_slice", ["--model", "alexnet@"], ["width ''", "above 0", "alexnet@0.25"]),
         ("1_train", ["--epochs", "0"], ["--epochs", "at least 1"]),
         ("1_train", ["--epochs", "-3"], ["--epochs", "at least 1"]),
         ("1_train", ["--epochs", "2.5"], ["--epochs", "whole number"]),
