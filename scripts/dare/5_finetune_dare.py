@@ -103,7 +103,7 @@ class Bench:
                 slices=self.slices,
                 learning_rate=rate,
                 seed=seed,
-                frozen_below=params.FIRST_TUNED.get(self.arguments.model),
+                frozen_below=params.first_tuned(self.arguments.model),
                 progress=progress,
             )
         return self.model.get_weights()

@@ -124,7 +124,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "role": role,
         "verified": bench.split.verified,
         "hyperparameters": {
-            "width": trained["arguments"]["width"],
+            "width": models.parse(arguments.model)[1],
             "source_epochs": bench.history.last,
             **{name: source[name] for name in TUNING if source.get(name)},
         },
