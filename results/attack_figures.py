@@ -1,0 +1,114 @@
+"""Figures over attacks: ER by model and attack, transfer against white box, and how far adversarials lie away."""
+
+import matplotlib.lines
+import numpy
+
+from results import figures
+
+
+def er_by_attack(rows, methods):
+    """A heat map a method: cells (data set, model) down, attacks across, Empirical Robustness written in each.
+
+    rows: result rows of any number of cells; methods: names of the methods, left to right; one that no row has is
+    left out. A missing value stays white.
+    """
+    present = [method for method in methods if any(row["method"] == method for row in rows)]
+    if not present:
+        raise ValueError(f"no row of {', '.join(methods)} to draw")
+    cells = list(dict.fromkeys((row["dataset"], row["model"]) for row in rows))
+    attacks = list(
+        dict.fromkeys(name for row in rows for name in row["measures"] if name.startswith("er/") and name != "er/worst")
+    )
+    size = (len(present) * (0.55 * len(attacks) + 0.4) + 1.9, 0.42 * len(cells) + 1.4)
+    figure, axes = figures.panels(1, len(present), size, sharey=True)
+    for axis, method in zip(axes[0], present, strict=True):
+        values = numpy.full((len(cells), len(attacks)), numpy.nan)
+        for row in rows:
+            if row["method"] == method:
+                place = cells.index((row["dataset"], row["model"]))
+                values[place] = [row["measures"].get(name, {}).get("value", numpy.nan) for name in attacks]
+        shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        for (line, column), value in numpy.ndenumerate(values):
+            if numpy.isfinite(value):
+                colour = "white" if value < 55 else "black"
+                axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=8, color=colour)
+        axis.set_xticks(range(len(attacks)), [name.removeprefix("er/") for name in attacks], rotation=50, fontsize=8)
+        axis.set_yticks(range(len(cells)), [f"{dataset}\n{model}" for dataset, model in cells], fontsize=8)
+        axis.set_title(method, fontsize=9)
+        axis.spines[:].set_visible(False)
+    figure.colorbar(shown, ax=list(axes[0]), label="Empirical Robustness (%)", fraction=0.03)
+    return figure
+
+
+def transfer_against_white_box(rows, measure):
+    """A point a method: mean ER on the original's adversarials across, accuracy under attack on the model itself up.
+
+    rows: those of one data set and model; measure: the white-box measure, such as "white-box/pgd@0.02". If ER meant
+    robustness, the points would rise from left to right. Error bars: 95 % intervals, over images.
+    """
+    points = [(row, _mean_er(row), row["measures"][measure]) for row in rows if measure in row["measures"]]
+    points = [point for point in points if point[1] is not None and point[2]["value"] is not None]
+    if not points:
+        raise ValueError(f"no row has both an ER and {measure}")
+    figure, axes = figures.panels(1, 1, (6.4, 4.4))
+    axis = axes[0, 0]
+    for row, across, up in points:
+        colour = figures.ROLES.get(row["role"], figures.BLUE)
+        low, high = up.get("interval") or (up["value"], up["value"])
+        bars = [[max(0.0, up["value"] - low)], [max(0.0, high - up["value"])]]
+        axis.errorbar(across, up["value"], bars, fmt="o", color=colour, markersize=5, elinewidth=0.8, alpha=0.9)
+        axis.annotate(
+            row["method"], (across, up["value"]), (4, 3), textcoords="offset points", fontsize=7, color=colour
+        )
+    axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
+    axis.set_ylabel(f"right under {measure.removeprefix('white-box/')}, run on the model (%)")
+    axis.grid(alpha=0.3)
+    present = [role for role in figures.ROLES if any(row["role"] == role for row, _, _ in points)]
+    axis.legend(
+        handles=[
+            matplotlib.lines.Line2D([], [], linestyle="", marker="o", color=figures.ROLES[role], label=role)
+            for role in present
+        ],
+        frameon=False,
+        fontsize=8,
+    )
+    counts = sorted({up["n"] for _, _, up in points})
+    first = points[0][0]
+    figure.suptitle(f"{first['dataset']}, {first['model']}: n = {'-'.join(map(str, counts))} test images", fontsize=10)
+    return figure
+
+
+def perturbation_sizes(sizes, norm):
+    """The share of adversarials within each size, one line an attack, on a logarithmic axis.
+
+    sizes: attack -> sizes (N,) in `norm`, of adversarials that moved (zeros, images wrong from the start, are left
+    out); pixels in [0, 1]. A dotted line marks 1/255, the step of eight-bit pixels, for norm "linf".
+    """
+    drawn = {name: numpy.sort(values[values > 0]) for name, values in sizes.items()}
+    drawn = {name: values for name, values in drawn.items() if len(values)}
+    if not drawn:
+        raise ValueError("no adversarial that moved: nothing to draw")
+    figure, axes = figures.panels(1, 1, (6.4, 3.6))
+    axis = axes[0, 0]
+    styles = ("-", "--", "-.", ":")
+    for place, (name, values) in enumerate(drawn.items()):
+        share = 100 * numpy.arange(1, len(values) + 1) / len(values)
+        colour = figures.CYCLE[place % len(figures.CYCLE)]
+        label = f"{name}: median {numpy.median(values):.2g}, n = {len(values)}"
+        axis.step(values, share, where="post", color=colour, linestyle=styles[place // len(figures.CYCLE)], label=label)
+    if norm == "linf":
+        axis.axvline(1 / 255, color="black", linestyle=":", linewidth=0.9)
+        axis.text(1 / 255, 101, "1/255", ha="center", fontsize=7)
+    axis.set_xscale("log")
+    axis.set_ylim(0, 104)
+    axis.set_xlabel(f"size of the perturbation, {norm} (pixels in [0, 1])")
+    axis.set_ylabel("adversarials within it (%)")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _mean_er(row):
+    """Mean ER over the attacks; None where a value is missing."""
+    values = [one["value"] for name, one in row["measures"].items() if name.startswith("er/") and name != "er/worst"]
+    return None if not values or None in values else float(numpy.mean(values))

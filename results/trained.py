@@ -1,0 +1,59 @@
+"""What the train stage of a cell made, opened for a later stage: images, history, final model; and its adversarials."""
+
+import dataclasses
+
+import keras
+
+import data
+import models
+from adv import adversarial_set
+from dare import dare, get_ats, nnslicer
+from results import command, run
+from train.history import History
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """split, history: as training left them; model: the final one; original: its weights; identity: its SHA-256."""
+
+    split: data.Split
+    history: History
+    model: keras.Model
+    original: list = dataclasses.field(repr=False)
+    identity: str
+
+
+def load(arguments):
+    """The Trained that the arguments of a stage name. Raises FileNotFoundError or ValueError where it is not whole."""
+    folder = run.folder(arguments, "train")
+    split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
+    history = History(folder / "history")
+    model = history.final_model()
+    return Trained(split, history, model, model.get_weights(), models.fingerprint(model))
+
+
+def adversarial_sets(arguments, trained, names):
+    """attack name -> AdversarialSet, made for this very model and data."""
+    return {
+        name: adversarial_set.load(
+            run.folder(arguments, f"generate_adv-{name}") / "adversarials.h5",
+            model=trained.identity,
+            data=trained.split.fingerprint,
+        )
+        for name in names
+    }
+
+
+def targets(arguments, trained):
+    """The mined targets of get_ats/, which must be of this model and these images."""
+    found = get_ats.Targets.load(run.folder(arguments, "get_ats") / "targets.h5")
+    dare.check(trained.model, found, trained.split.x_validation)
+    return found
+
+
+def slices(arguments, trained):
+    """The Slice of slice/, which must be of this model."""
+    found = nnslicer.Slice.load(run.folder(arguments, "slice") / "slice.h5")
+    if found.model != trained.identity:
+        raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
+    return found

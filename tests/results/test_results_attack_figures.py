@@ -1,0 +1,48 @@
+"""Figures over attacks, from small rows and sizes: what they show, and bytes that repeat."""
+
+import numpy
+import pytest
+
+from results import attack_figures, figures
+
+
+def test_er_by_attack_writes_every_value(rows):
+    narrow = [row | {"model": "vgg16"} for row in rows if row["method"] == "dare"]
+    figure = attack_figures.er_by_attack([*rows, *narrow], ["dare", "absent", "swa"])
+    dare, swa, *_ = figure.axes
+    assert dare.get_title() == "dare" and swa.get_title() == "swa"
+    assert [text.get_text() for text in dare.texts] == ["62", "68", "61"] * 2
+    assert [text.get_text() for text in swa.texts] == ["67", "77", "66"]
+    with pytest.raises(ValueError, match="no row of absent"):
+        attack_figures.er_by_attack(rows, ["absent"])
+
+
+def test_transfer_against_white_box_has_a_point_a_method(rows):
+    figure = attack_figures.transfer_against_white_box(rows, "white-box/pgd@0.02")
+    labels = {text.get_text(): text.xy for text in figure.axes[0].texts}
+    assert set(labels) == {row["method"] for row in rows}
+    dare = next(row for row in rows if row["method"] == "dare")["measures"]
+    assert labels["dare"][0] == pytest.approx(
+        numpy.mean([dare[f"er/{name}"]["value"] for name in ("fgsm", "pgd", "deepfool")])
+    )
+    assert labels["dare"][1] == dare["white-box/pgd@0.02"]["value"]
+    with pytest.raises(ValueError, match="both an ER and white-box/none"):
+        attack_figures.transfer_against_white_box(rows, "white-box/none")
+
+
+def test_perturbation_sizes_are_shares_of_those_that_moved():
+    sizes = {"fgsm": numpy.array([0, 0.1, 0.01]), "pgd": numpy.zeros(2), "cw": numpy.array([0.02])}
+    figure = attack_figures.perturbation_sizes(sizes, "linf")
+    lines = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in lines] == ["fgsm: median 0.055, n = 2", "cw: median 0.02, n = 1"]
+    numpy.testing.assert_array_equal(lines[0].get_xdata(), [0.01, 0.1])
+    numpy.testing.assert_array_equal(lines[0].get_ydata(), [50, 100])
+    with pytest.raises(ValueError, match="no adversarial that moved"):
+        attack_figures.perturbation_sizes({"pgd": numpy.zeros(3)}, "l2")
+
+
+def test_bytes_repeat(rows, tmp_path):
+    for name in "ab":
+        figure = attack_figures.transfer_against_white_box(rows, "white-box/pgd@0.1")
+        figures.save(figure, tmp_path / name, dpi=60)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
