@@ -16,7 +16,7 @@ import data
 import models
 from adv import attacks
 from dare import controls, dare
-from results import dare_tables, row, sections, tables
+from results import sections, tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,7 +24,6 @@ REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
 FILE_MAP = (ROOT / "docs" / "file_map.md").read_text(encoding="utf-8")
 ROOMS = ("adv", "dare", "data", "models", "results", "train")
 TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
-MEASURED = ROOT / "results" / "measured" / "dare"
 
 
 def script(name):
@@ -35,9 +34,10 @@ def script(name):
 
 
 def test_generated_sections_and_tables_say_what_was_measured():
-    rows = row.load_all(MEASURED)
-    assert script("8_tables").publish(rows, check=True) == []
-    made = {table.name: table for table in dare_tables.dare_tables(rows)}
+    publisher = script("8_tables")
+    rows = publisher.measured()
+    assert publisher.publish(rows, check=True) == []
+    made = {table.name: table for table in publisher.make(rows)}
     for document in ("README.md", "REPRODUCTION.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in set(sections.names(ROOT / document)) - set(made):

@@ -1,26 +1,22 @@
 """Collect the rows of every finished cell into tables, and write a report with figures for each cell.
 
-Reads <runs>/dare/*/seed*/test-*/row.json; writes <runs>/dare/<dataset>-<model>/report/. With --publish the rows go to
-results/measured/dare/ and the generated sections of README.md and REPRODUCTION.md are rewritten; --check only tells
+Reads <runs>/dare/*/seed*/*/row*.json; writes <runs>/dare/<dataset>-<model>/report/. With --publish the rows go to
+results/measured/ and the generated sections of README.md and REPRODUCTION.md are rewritten; --check only tells
 whether those still say what results/measured/ holds.
 """
 
 import argparse
-import csv
 import json
 import pathlib
 
-import numpy
-
-from results import command, dare_tables, figures, image_figures, report, row, run, sections, tables
-from adv import adversarial_set
-from dare import get_ats
-import data
-from train.history import History
+from results import command, dare_report, dare_tables, report, row, sections, tables, what_matters
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MEASURED = ROOT / "results" / "measured" / "dare"
 DOCUMENTS = ("README.md", "REPRODUCTION.md")
+STUDIES = {  # study of a row -> what makes its tables
+    "dare": dare_tables.dare_tables,
+    "what_matters": what_matters.what_matters_tables,
+}
 
 
 def main(arguments):
@@ -30,43 +26,59 @@ def main(arguments):
         if dirty:
             raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
         for one in rows:
-            row.save(one, MEASURED)
-        changed = publish(row.load_all(MEASURED), check=arguments.check)
+            row.save(one, ROOT / "results" / "measured" / one["study"])
+        changed = publish(measured(), check=arguments.check)
         print(f"tables: {len(rows)} rows published, changed: {', '.join(changed) or 'nothing'}")
         return
     rows = collect(arguments.runs)
     if not rows:
         raise FileNotFoundError(f"{arguments.runs}/dare: no row.json; make them with scripts/dare/7_test.py")
-    made = dare_tables.dare_tables(rows)
-    for table in made:
+    for table in make(rows):
         tables.print_table(table)
-    for (_, dataset, model), methods in dare_tables.cells(rows).items():
+    for (_, dataset, model), methods in dare_tables.cells(of_study(rows, "dare")).items():
         cell = pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}"
-        own = [table for table in made if table.name.startswith(f"dare-{dataset}-{model}-")]
+        own = make([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)])
         tables.write(own, cell / "report")
         path = report.write_report(
             cell / "report",
             title=f"DARE on {dataset}, {model}",
             tables=own,
-            figures=draw(arguments, sorted(cell.glob("seed*"))[0], methods),
+            figures=[
+                *dare_report.draw(arguments, sorted(cell.glob("seed*"))[0], methods),
+                *studies(rows, dataset, model),
+            ],
             facts=facts(methods),
         )
         print(f"report: {path}")
 
 
 def collect(runs):
-    """One row a (data set, model, method), the seeds of a cell pooled."""
+    """One row a (study, data set, model, method), the seeds of a cell pooled."""
     found = {}
-    for path in sorted(pathlib.Path(runs).glob("dare/*/seed*/test-*/row.json")):
+    for path in sorted(pathlib.Path(runs).glob("dare/*/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
             one = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault((one["dataset"], one["model"], one["method"]), []).append(one)
+            found.setdefault((one["study"], one["dataset"], one["model"], one["method"]), []).append(one)
     return [row.pool(seeds) for seeds in found.values()]
+
+
+def measured():
+    """The published rows of all studies."""
+    return [one for study in STUDIES for one in row.load_all(ROOT / "results" / "measured" / study)]
+
+
+def of_study(rows, study):
+    return [one for one in rows if one["study"] == study]
+
+
+def make(rows):
+    """The tables of all studies that have rows, in the order of STUDIES."""
+    return [table for study, tabulate in STUDIES.items() for table in tabulate(of_study(rows, study))]
 
 
 def publish(rows, *, check):
     """Write results/tables/ and the generated sections; returns the names of the sections that changed."""
-    made = dare_tables.dare_tables(rows)
+    made = make(rows)
     if not check:
         tables.write(made, ROOT / "results" / "tables")
     texts = {table.name: tables.markdown(table) for table in made}
@@ -78,52 +90,19 @@ def publish(rows, *, check):
     return changed
 
 
+def studies(rows, dataset, model):
+    """The figures of the studies of one data set and model, where they have rows."""
+    own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
+    if of_study(own, "what_matters"):
+        caption = "One choice of DARE changed at a time; the dotted line is the published setting."
+        yield "what-matters", caption, what_matters.what_matters(of_study(own, "what_matters"))
+
+
 def facts(methods):
     """What the report says was run: taken from the original's row."""
     first = methods[0]
     settings = {name: first[name] for name in ("dataset", "model", "seeds", "repeats", "device", "commit", "command")}
     return settings | first["hyperparameters"] | {"training command": first["commands"]["train"]}
-
-
-def draw(arguments, cell, methods):
-    """The report's figures, of one seed's run directories."""
-    with open(cell / "train" / "metrics.csv", newline="", encoding="utf-8") as file:
-        metrics = list(csv.DictReader(file))
-    yield "training-history", "Training of the original model.", figures.training_history(metrics)
-    targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
-    epochs, counts = numpy.unique(targets.epoch, return_counts=True)
-    caption = "Which epoch the selected samples take their activation from, and how much surer it was of them."
-    yield "chosen-epochs", caption, figures.chosen_epochs(epochs, counts, targets.gain)
-    frozen = run.record(cell / "slice")["frozen_share"]
-    yield "frozen-share", "Share of connections that slicing would freeze.", figures.frozen_share(frozen)
-    yield "robustness", "Every measure of every method.", figures.robustness(methods)
-    dataset = command.load_dataset(cell_arguments(arguments, cell))
-    split = data.load_split(cell / "train" / "split.h5", dataset)
-    model = History(cell / "train" / "history").final_model()
-    for folder in sorted(cell.glob("generate_adv-*")):
-        part = adversarial_set.load(folder / "adversarials.h5").parts["test"]
-        moved = numpy.abs(part.images - data.to_unit(split.x_train[part.index])).max((1, 2, 3)) > 0
-        chosen = numpy.flatnonzero(moved)[:8]
-        if not len(chosen):
-            continue
-        yield (
-            folder.name,
-            f"The first adversarial images of {folder.name.partition('-')[2]}.",
-            image_figures.adversarial_examples(
-                split.x_train[part.index[chosen]],
-                part.images[chosen],
-                part.labels[chosen],
-                numpy.argmax(model(part.images[chosen], training=False), -1),
-                split.classes,
-                folder.name.partition("-")[2],
-            ),
-        )
-
-
-def cell_arguments(arguments, cell):
-    """The data arguments of a trained cell, from its run.json."""
-    trained = run.record(cell / "train")["arguments"]
-    return argparse.Namespace(**{**trained, **vars(arguments)})
 
 
 if __name__ == "__main__":
