@@ -6,8 +6,12 @@ import math
 from collections.abc import Callable
 
 from models.alexnet import alexnet
+from models.densenet import densenet121
 from models.load import fingerprint, load
+from models.resnet import preact_resnet18, resnet18, resnet50
+from models.small_cnn import small_cnn
 from models.vgg import vgg16, vgg19
+from models.wide_resnet import wrn_32_10, wrn_34_10
 
 __all__ = ["MODELS", "Architecture", "build", "fingerprint", "load", "parse"]
 
@@ -36,6 +40,27 @@ MODELS = {
         title="VGG19",
         builder=vgg19,
         citation="Simonyan, Zisserman, ICLR 2015; sizes as released with DARE, ASE 2022",
+    ),
+    "preact_resnet18": Architecture(
+        title="PreAct-ResNet-18", builder=preact_resnet18, citation="He, Zhang, Ren, Sun, Identity Mappings, ECCV 2016"
+    ),
+    "resnet18": Architecture(title="ResNet-18", builder=resnet18, citation="He, Zhang, Ren, Sun, CVPR 2016"),
+    "resnet50": Architecture(title="ResNet-50", builder=resnet50, citation="He, Zhang, Ren, Sun, CVPR 2016"),
+    "wrn_34_10": Architecture(
+        title="WRN-34-10",
+        builder=wrn_34_10,
+        citation="Zagoruyko, Komodakis, BMVC 2016; as released with TRADES, ICML 2019",
+    ),
+    "wrn_32_10": Architecture(
+        title="WRN-32-10",
+        builder=wrn_32_10,
+        citation="Zagoruyko, Komodakis, BMVC 2016; as released by Madry et al., ICLR 2018",
+    ),
+    "densenet121": Architecture(
+        title="DenseNet-121", builder=densenet121, citation="Huang, Liu, van der Maaten, Weinberger, CVPR 2017"
+    ),
+    "small_cnn": Architecture(
+        title="small CNN", builder=small_cnn, citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019"
     ),
 }
 

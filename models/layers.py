@@ -1,0 +1,68 @@
+"""Layers with PyTorch's conventions, which move robust accuracy: padding, batch norm, initialisers.
+
+stride 2   one pixel of zeros on every side and a "valid" convolution (Keras's "same" pads right and below only)
+batch norm epsilon 1e-5, moving average of weight .1 (Keras: 1e-3 and .01); the moving variance is Keras's, of the
+           batch itself and not n / (n - 1) of it [D]
+kernels    uniform in 1 / sqrt(fan in) unless a builder says otherwise; so are the biases of dense layers
+"""
+
+import math
+
+import keras
+
+
+def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None):
+    """A square convolution without bias, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
+    if kernel > 1 and stride > 1:
+        x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+        padding = "valid"
+    else:
+        padding = "same"
+    made = keras.layers.Conv2D(
+        filters,
+        kernel,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=initializer or uniform(),
+        name=name,
+    )
+    return made(x)
+
+
+def normalised(x, *, name, activation="relu"):
+    """Batch norm, and after it a ReLU, a leaky ReLU of .1, or nothing (None)."""
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    if activation == "relu":
+        return keras.layers.ReLU(name=f"{name}_relu")(x)
+    return x if activation is None else keras.layers.LeakyReLU(0.1, name=f"{name}_relu")(x)
+
+
+def logits(x, classes):
+    """The last layer: dense, kernel and bias uniform in 1 / sqrt(fan in)."""
+    bound = 1 / math.sqrt(x.shape[-1])
+    bias = keras.initializers.RandomUniform(-bound, bound)
+    return keras.layers.Dense(classes, kernel_initializer=uniform(), bias_initializer=bias, name="logits")(x)
+
+
+def uniform():
+    """PyTorch's default for kernels: uniform with bound 1 / sqrt(fan in)."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def fan_out():
+    """He's normal initialiser over the outputs: deviation sqrt(2 / (kernel^2 filters))."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def standardised(inputs, preprocessing):
+    """The first layer: channels standardised by data.Statistics, or pixels as they are where it is None."""
+    if preprocessing is None:
+        return inputs
+    mean, std = preprocessing.channel_mean, preprocessing.channel_std
+    return keras.layers.Normalization(mean=mean, variance=std**2, name="standardise")(inputs)
+
+
+def scaler(width):
+    """Channels at a width: at least one."""
+    return lambda channels: max(1, round(channels * width))
