@@ -26,7 +26,7 @@ def slice_layer(weights, received, made, contribution, *, per, theta, output):
     if output and theta is None:
         contribution = contribution * made
     factor = numpy.sign(contribution) * numpy.sign(made)
-    cut = int((1 - per) * inputs + 1e-9)
+    cut = _cut(per, inputs)
     kept = numpy.zeros((classes, inputs, len(rows)), bool)
     handed = numpy.zeros((classes, inputs))
     for c in range(classes):
@@ -44,6 +44,26 @@ def slice_layer(weights, received, made, contribution, *, per, theta, output):
         signs = factor.astype(numpy.float32) @ numpy.sign(rows, dtype=numpy.float32)
         handed = numpy.sign(received) * signs
     return kept, handed
+
+
+def slice_depthwise(weights, received, made, contribution, *, per, theta):
+    """Slice one depthwise layer for every class: neuron i * M + m has one connection, from input i.
+
+    weights: (inputs, M); received: d_in (classes, inputs); made: d and contribution: C (classes, inputs * M).
+    Returns the kept connections, bool (classes, inputs, M), and what is handed back, (classes, inputs).
+    """
+    made, contribution = (array.reshape(len(received), *weights.shape) for array in (made, contribution))
+    products = weights * received[:, :, None]
+    signs = numpy.sign(contribution) * numpy.sign(made) * numpy.sign(products)
+    if theta is None:
+        return numpy.full(products.shape, _cut(per, 1) == 0), signs.sum(axis=2)
+    kept = ~(numpy.abs(products) < theta * numpy.abs(made))
+    return kept, (signs * kept).sum(axis=2)
+
+
+def _cut(per, inputs):
+    """How many of a neuron's connections rule "dare" cuts."""
+    return int((1 - per) * inputs + 1e-9)
 
 
 def _blocks(c, output, inputs, outputs):

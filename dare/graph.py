@@ -5,12 +5,18 @@ tensor that each receives and the tensor that it makes, is read off the function
 between them hands contributions back by a fixed rule (NNSlicer, FSE 2020, arXiv 2009.13747, section 4).
 
 A contribution is an array (classes, neurons) belonging to one tensor: neurons are the units of a vector and
-the channels of a map.
+the channels of a map. A layer passes it on unchanged where each channel of its output is made of the same
+channel of its input alone: so do padding, cropping, upsampling, pooling of every kind, dropout, activations
+and normalization by stored statistics. A normalization that measures a statistic across channels is refused.
 
 Differences from the papers:
 1. [D] Flatten sums the contributions of a channel's positions.
 2. [D] Add hands the whole contribution to every branch and Concatenate splits it by channels; a tensor that
    feeds several layers sums what they hand back. The released code knows plain chains only.
+3. [D] In a depthwise layer of multiplier M a channel receives its own input channel alone: output i * M + m
+   has the single connection (i, m), from input i. Weights, `kept` and masks have the shape (inputs, M) of
+   its kernel. As int((1 - per) * 1) is 0, rule "dare" cuts none of them.
+4. [D] GroupNormalization passes contributions on where every channel is a group of its own.
 """
 
 import collections
@@ -24,33 +30,51 @@ PASSING = (
     keras.layers.Normalization,
     keras.layers.Rescaling,
     keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
     keras.layers.Activation,
     keras.layers.ReLU,
     keras.layers.LeakyReLU,
+    keras.layers.PReLU,
     keras.layers.ELU,
+    keras.layers.Identity,
     keras.layers.Dropout,
     keras.layers.SpatialDropout2D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
     keras.layers.ZeroPadding2D,
+    keras.layers.Cropping2D,
+    keras.layers.UpSampling2D,
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
+    keras.layers.AdaptiveMaxPooling2D,
+    keras.layers.AdaptiveAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalAveragePooling2D,
 )
-WEIGHTED = (keras.layers.Conv2D, keras.layers.Dense)
+MIXING = (keras.layers.Conv2D, keras.layers.Dense)
+WEIGHTED = (*MIXING, keras.layers.DepthwiseConv2D)
 SUPPORTED = (*WEIGHTED, *PASSING, keras.layers.Flatten, keras.layers.Add, keras.layers.Concatenate)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weighted:
-    """A dense or convolutional layer: what it receives and what it makes (Keras tensors)."""
+    """A dense, convolutional or depthwise layer: what it receives and what it makes (Keras tensors)."""
 
     layer: keras.layers.Layer
     received: object
     made: object
 
+    @property
+    def depthwise(self):
+        """Whether each channel receives its own input channel alone."""
+        return not isinstance(self.layer, MIXING)
+
     def weights(self):
-        """The weights (inputs, outputs): the dense kernel, or the conv kernel summed over its positions."""
+        """The weights (inputs, outputs) of a dense kernel, or of a conv kernel summed over its positions.
+
+        A depthwise layer's are (inputs, multiplier).
+        """
         kernel = numpy.asarray(keras.ops.convert_to_numpy(self.layer.kernel))
         if not numpy.isfinite(kernel).all():
             raise ValueError(
@@ -138,7 +162,7 @@ def _output_layer(graph, nodes):
     while not isinstance(node.operation, WEIGHTED) and len(node.input_tensors) == 1:
         node = maker[id(node.input_tensors[0])]
     if (
-        not isinstance(node.operation, WEIGHTED)
+        not isinstance(node.operation, MIXING)
         or len(logits.shape) != 2
         or node.output_tensors[0].shape[-1] != logits.shape[-1]
     ):
@@ -153,14 +177,23 @@ def _check(node):
     """Refuse, by name, an operation that slicing has no rule for."""
     layer, inputs = node.operation, node.input_tensors
     if not isinstance(layer, SUPPORTED):
+        separable = isinstance(layer, keras.layers.SeparableConv2D)
+        instead = "write it as DepthwiseConv2D and a 1x1 Conv2D; " if separable else ""
         raise ValueError(
-            f"layer {layer.name!r} ({type(layer).__name__}) cannot be sliced; supported are "
+            f"layer {layer.name!r} ({type(layer).__name__}) cannot be sliced; {instead}supported are "
             f"{', '.join(kind.__name__ for kind in SUPPORTED)}"
         )
     if getattr(layer, "data_format", "channels_last") == "channels_first":
         raise ValueError(f"layer {layer.name!r} has its channels first: slicing needs channels_last")
-    if getattr(layer, "groups", 1) != 1:
+    if isinstance(layer, keras.layers.Conv2D) and layer.groups != 1:
         raise ValueError(f"layer {layer.name!r} convolves in {layer.groups} groups: slicing needs groups=1")
+    if isinstance(layer, keras.layers.GroupNormalization) and (
+        layer.groups != inputs[0].shape[-1] or layer.axis not in (-1, len(inputs[0].shape) - 1)
+    ):
+        raise ValueError(
+            f"layer {layer.name!r} normalizes {layer.groups} groups of axis {layer.axis} in {inputs[0].shape}: "
+            "slicing needs every channel to be a group of its own, axis=-1 and groups=-1"
+        )
     if isinstance(layer, keras.layers.Add) and len({tensor.shape for tensor in inputs}) > 1:
         raise ValueError(
             f"layer {layer.name!r} adds shapes {', '.join(str(tensor.shape) for tensor in inputs)}: "

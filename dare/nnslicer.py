@@ -19,11 +19,12 @@ Differences from the papers:
 1. [D] The cut orders raw values; DARE's released code sorts their signs, which cuts low indices first.
 2. [I] In a hidden layer the cut connections of `rule="dare"` still count in what is handed back.
 3. [I] NNSlicer's |y_n| is read as the neuron's difference |d_i|; [D] a neuron with d_i = 0 keeps everything.
-4. [D] Branches and Flatten: see `dare.graph`; class means and rounding: see `dare.relative`.
+4. [D] Branches, Flatten and depthwise layers: see `dare.graph`; class means and rounding: see `dare.relative`.
 """
 
 import dataclasses
 import itertools
+import numbers
 
 import numpy
 
@@ -47,10 +48,12 @@ KIND = "slice"
 class Slice:
     """The connections that each class keeps.
 
-    kept: layer name -> bool (classes, inputs, outputs); of the output layer only column c is analysed for
-    class c, its other columns are False.
+    kept: layer name -> bool (classes, inputs, outputs), after the classes the last two axes of the layer's
+    kernel: of a depthwise layer (classes, inputs, multiplier). Of the output layer only column c is analysed
+    for class c, its other columns are False.
     per, rule, theta, representative: as given to slice_model (theta is None under rule "dare").
     model, data: SHA-256 of the model (models.fingerprint) and of the images and labels (files.fingerprint).
+    output: name of the output layer, None where it is not in `kept`.
     """
 
     kept: dict
@@ -60,23 +63,31 @@ class Slice:
     representative: str
     model: str
     data: str
+    output: str | None = None
 
     def mask(self, layer, combine):
         """One mask (inputs, outputs), True where kept by any ("union"), more than half ("majority") or all
         ("intersection") of the classes.
 
-        A column of the output layer belongs to one class alone, so only "union" is of use there.
+        A column of the output layer is analysed for one class alone, which decides on it in each of the three.
         """
         if layer not in self.kept:
             raise ValueError(f"layer {layer!r} is not in the slice; it holds {', '.join(self.kept)}")
+        if combine not in COMBINES:
+            raise ValueError(f"combine is {combine!r}, expected one of {', '.join(COMBINES)}")
         kept = self.kept[layer]
-        if combine == "union":
+        if combine == "union" or layer == self.output:
             return kept.any(axis=0)
         if combine == "majority":
             return 2 * kept.sum(axis=0, dtype=numpy.int32) > len(kept)
-        if combine == "intersection":
-            return kept.all(axis=0)
-        raise ValueError(f"combine is {combine!r}, expected one of {', '.join(COMBINES)}")
+        return kept.all(axis=0)
+
+    def kept_share(self):
+        """layer -> share in [0, 1] of the analysed connections that each class keeps, a list."""
+        return {
+            layer: [float((part[:, c] if layer == self.output else part).mean()) for c, part in enumerate(kept)]
+            for layer, kept in self.kept.items()
+        }
 
     def frozen_share(self):
         """layer -> combine -> share in [0, 1] of the connections that the mask freezes."""
@@ -87,7 +98,8 @@ class Slice:
     def save(self, path):
         """Write the slice to `path` (HDF5, one bit a connection), whole or not at all."""
         bits = numpy.concatenate([numpy.packbits(kept) for kept in self.kept.values()])
-        attributes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
+        facts = {field: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
+        attributes = {field.name: fact for field, fact in facts.items() if fact != field.default}
         attributes["layers"] = {layer: kept.shape for layer, kept in self.kept.items()}
         attributes["digest"] = files.fingerprint(bits)
         files.save_artefact(path, KIND, {"bits": bits}, attributes)
@@ -95,11 +107,9 @@ class Slice:
     @classmethod
     def load(cls, path):
         """Read a saved slice. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
-        arrays, attributes = files.load_artefact(path, KIND, ["bits"])
-        fields = [field.name for field in dataclasses.fields(cls)[1:]]
-        missing = [name for name in (*fields, "layers", "digest") if name not in attributes]
-        if missing:
-            raise ValueError(f"{path}: this {KIND} lacks {', '.join(missing)}: delete it and slice again")
+        fields = {field.name: field.default for field in dataclasses.fields(cls)[1:]}
+        needed = [name for name, default in fields.items() if default is dataclasses.MISSING]
+        arrays, attributes = files.load_artefact(path, KIND, ["bits"], facts=[*needed, "layers", "digest"])
         shapes = attributes["layers"]
         bits = arrays["bits"]
         ends = numpy.cumsum([(numpy.prod(shape, dtype=int) + 7) // 8 for shape in shapes.values()])
@@ -109,7 +119,7 @@ class Slice:
             layer: numpy.unpackbits(part, count=int(numpy.prod(shape))).view(bool).reshape(shape)
             for (layer, shape), part in zip(shapes.items(), numpy.split(bits, ends[:-1]), strict=True)
         }
-        return cls(kept, **{name: attributes[name] for name in fields})
+        return cls(kept, **{name: attributes.get(name, default) for name, default in fields.items()})
 
 
 load_slice = Slice.load
@@ -169,15 +179,11 @@ def slice_model(
     done = itertools.count(batches + 1)
 
     def at_layer(name, item, made):
-        part, handed = contribution.slice_layer(
-            item.weights(),
-            differences[id(item.received)],
-            differences[id(item.made)],
-            made,
-            per=per,
-            theta=theta,
-            output=name == table.output,
-        )
+        arrays = item.weights(), differences[id(item.received)], differences[id(item.made)], made
+        if item.depthwise:
+            part, handed = contribution.slice_depthwise(*arrays, per=per, theta=theta)
+        else:
+            part, handed = contribution.slice_layer(*arrays, per=per, theta=theta, output=name == table.output)
         if name in layers:
             kept[name] = part
         report(next(done))
@@ -192,6 +198,7 @@ def slice_model(
         representative=representative,
         model=models.fingerprint(model),
         data=files.fingerprint(x, y),
+        output=table.output if table.output in kept else None,
     )
 
 
@@ -211,14 +218,14 @@ def _chosen_layers(name, layers, table):
 
 
 def _check_options(per, rule, theta, representative, batch_size):
-    if not 0 < per <= 1:
-        raise ValueError(f"per is {per}, expected the kept share in (0, 1]")
+    if not (isinstance(per, numbers.Real) and 0 < per <= 1):
+        raise ValueError(f"per is {per!r}, expected the kept share in (0, 1]")
     if rule not in RULES:
         raise ValueError(f"rule is {rule!r}, expected one of {', '.join(RULES)}")
     if rule == "dare" and theta is not None:
         raise ValueError(f"theta is {theta}, but rule 'dare' cuts by per: leave theta out")
-    if rule == "nnslicer" and not (theta is not None and 0 <= theta < float("inf")):
-        raise ValueError(f"theta is {theta}, but rule 'nnslicer' needs a share >= 0: give theta, such as 0.1")
+    if rule == "nnslicer" and not (isinstance(theta, numbers.Real) and 0 <= theta < float("inf")):
+        raise ValueError(f"theta is {theta!r}, but rule 'nnslicer' needs a share >= 0: give theta, such as 0.1")
     if representative not in relative.REPRESENTATIVES:
         expected = ", ".join(relative.REPRESENTATIVES)
         raise ValueError(f"representative is {representative!r}, expected one of {expected}")

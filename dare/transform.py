@@ -8,11 +8,23 @@ import keras
 
 WEIGHTED = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 CONVOLUTIONS = WEIGHTED[1:]
-FOLLOWERS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU)
+FOLLOWERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+)
 
 
 def regression_layer(model):
-    """Name of the default R: the output of the last convolution, batch norm and activation included [I].
+    """Name of the default R: the output of the last convolution, normalization and activation included [I], and
+    in a branching net the Add or Concatenate that it ends in [D].
 
     Raises ValueError for a model without convolutions: name the layer yourself.
     """

@@ -29,7 +29,7 @@ def main(arguments):
         )
     found.save(stage.folder / "slice.h5")
     frozen = found.frozen_share()
-    run.finish(stage, frozen_share=frozen)
+    run.finish(stage, frozen_share=frozen, kept_share=found.kept_share())
     shares = ", ".join(f"{layer} {100 * share['intersection']:.0f}" for layer, share in frozen.items())
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 
