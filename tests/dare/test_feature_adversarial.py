@@ -1,0 +1,320 @@
+"""Feature-adversarial hardening and its rivals against NumPy, what must stay bit-identical, and what they learn."""
+
+import keras
+import numpy
+import pytest
+
+import data
+from dare import dare, feature_adversarial, get_ats, hardening_targets, transform
+from dare.feature_adversarial import STRATEGIES
+from models import compute, perturb
+from train.history import History, confidence
+
+
+@pytest.fixture
+def linear_net():
+    """A linear G, a 1x1 convolution without bias, before the logits."""
+    inputs = keras.Input((3, 3, 2))
+    x = keras.layers.Conv2D(4, 1, use_bias=False, name="conv1")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x)), name="linear")
+
+
+def naive_ascent(x, start, kernel, targets, epsilon, step_size, steps):
+    """Sign-gradient steps up the squared distance of x @ kernel to the targets."""
+    current = start.astype("float64")
+    for _ in range(steps):
+        gradient = 2 * (current @ kernel - targets) @ kernel.T
+        current = numpy.clip(current + step_size * numpy.sign(gradient), x - epsilon, x + epsilon).clip(0, 1)
+    return current
+
+
+def distance(x, kernel, targets):
+    return numpy.square(x.astype("float64") @ kernel - targets).mean((1, 2, 3))
+
+
+def test_the_perturbation_of_a_linear_net_is_the_closed_form_and_never_lowers_the_distance(linear_net):
+    generator = numpy.random.default_rng(1)
+    x = generator.random((20, 3, 3, 2), "float32")
+    targets = generator.normal(size=(20, 3, 3, 4)).astype("float32")
+    kernel = linear_net.get_weights()[0][0, 0].astype("float64")
+    regression = transform.transform(linear_net, "conv1")
+    last = None
+    for steps in (1, 2, 3):
+        epsilon, size = numpy.float32(0.1), numpy.float32(0.04)
+        start = feature_adversarial.random_start(x, epsilon, numpy.random.default_rng(2))
+        run = compute.compiled(regression, feature_adversarial.perturbation(dare.squared_error, steps))
+        moved = numpy.asarray(run(x, start, targets, epsilon, size))
+        wanted = naive_ascent(x, start, kernel, targets, 0.1, 0.04, steps)
+        numpy.testing.assert_allclose(moved, wanted, atol=1e-6)
+        before = distance(start, kernel, targets) if last is None else last
+        last = distance(moved, kernel, targets)
+        assert (last >= before - 1e-6).all() and last.mean() > before.mean()
+
+
+@pytest.mark.parametrize("name", ["feature-adversarial", "fgsm-training", "pgd-training", "soft-average", "trades-6"])
+def test_the_perturbation_stays_in_ball_and_range(small_net, images, name):
+    strategy = STRATEGIES[name]
+    net = transform.transform(small_net) if strategy.through == "regression" else small_net
+    x, y = data.to_unit(images[0]), images[1].astype("int32")
+    x[0], x[1] = 0, 1
+    generator = numpy.random.default_rng(0)
+    targets = y if strategy.targets == "labels" else generator.random((48, *net.output_shape[1:]), "float32")
+    count, size = strategy.perturbation(3)
+    run = compute.compiled(net, feature_adversarial.perturbation(strategy.climbed, count, strategy.paired))
+    for epsilon in (0.0, 0.05, 0.7):
+        radius = numpy.float32(epsilon)
+        start = feature_adversarial.random_start(x, radius, generator)
+        moved = numpy.asarray(run(x, start, targets, radius, numpy.float32(size * epsilon)))
+        assert moved.dtype == numpy.float32 and moved.min() >= 0 and moved.max() <= 1
+        assert numpy.abs(moved - x).max() <= epsilon + 1e-6
+        if epsilon == 0:
+            numpy.testing.assert_array_equal(moved, x)
+        else:
+            assert (numpy.abs(moved - x).reshape(48, -1).max(1) > 0.3 * epsilon).all()
+
+
+def test_the_random_start_is_uniform_in_the_ball():
+    x = numpy.full((2000, 2, 2, 1), 0.5, "float32")
+    noise = feature_adversarial.random_start(x, numpy.float32(0.2), numpy.random.default_rng(0)) - x
+    assert numpy.abs(noise).max() <= 0.2 + 1e-6 and abs(noise.mean()) < 0.005
+    assert noise.std() == pytest.approx(0.2 / 3**0.5, rel=0.02)
+
+
+def naive_softmax(logits):
+    powers = numpy.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def test_losses_equal_numpy():
+    generator = numpy.random.default_rng(0)
+    logits = generator.normal(scale=3, size=(10, 4)).astype("float32")
+    labels = generator.integers(4, size=5)
+    clean, adversarial = naive_softmax(logits[:5].astype("float64")), naive_softmax(logits[5:].astype("float64"))
+    for beta in (1.0, 6.0):
+        wanted = [
+            -numpy.log(p[label]) + beta * sum(a * numpy.log(a / b) for a, b in zip(p, q, strict=True))
+            for p, q, label in zip(clean, adversarial, labels, strict=True)
+        ]
+        found = feature_adversarial.trades(beta)(keras.ops.convert_to_tensor(logits), labels)
+        numpy.testing.assert_allclose(numpy.asarray(found), wanted, rtol=1e-4)
+    found = feature_adversarial.soft_cross_entropy(keras.ops.convert_to_tensor(logits[5:]), clean.astype("float32"))
+    numpy.testing.assert_allclose(numpy.asarray(found), -(clean * numpy.log(adversarial)).sum(-1), rtol=1e-4)
+
+
+def naive_hardening(kernel, x, targets, draws, noise, *, epsilon, steps, rate):
+    """Adam on the squared distance of x' @ kernel to the targets, x' of naive_ascent."""
+    kernel, first, second = kernel.astype("float64"), 0.0, 0.0
+    for update, rows in enumerate(draws, 1):
+        start = feature_adversarial.random_start(x[rows], numpy.float32(epsilon), noise)
+        moved = naive_ascent(x[rows], start, kernel, targets[rows], epsilon, 2.5 / steps * epsilon, steps)
+        flat, error = moved.reshape(-1, 2), (moved @ kernel - targets[rows]).reshape(-1, 4)
+        gradient = 2 * flat.T @ error / error.size
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        scale = rate * numpy.sqrt(1 - 0.999**update) / (1 - 0.9**update)
+        kernel = kernel - scale * first / (numpy.sqrt(second) + 1e-7)
+    return kernel
+
+
+def test_hardening_equals_adam_on_perturbed_inputs_written_out(linear_net):
+    generator = numpy.random.default_rng(3)
+    x = generator.random((24, 3, 3, 2), "float32")
+    targets = generator.normal(size=(24, 3, 3, 4)).astype("float32")
+    before = linear_net.get_weights()
+    orders = [numpy.random.default_rng([7, epoch]).permutation(24) for epoch in (0, 1)]
+    draws = numpy.concatenate(orders)[:40].reshape(4, 10)
+    settings = {"epsilon": 0.1, "steps": 2}
+    wanted = naive_hardening(
+        before[0][0, 0], x, targets, draws, numpy.random.default_rng([7, 1]), rate=0.01, **settings
+    )
+    strategy = STRATEGIES["feature-adversarial"]
+    settings |= {"learning_rate": 0.01, "batch_size": 10, "stops": [1, 4], "seed": 7}
+    made = feature_adversarial.harden(linear_net, x, targets, strategy, layer="conv1", **settings)
+    assert [updates for updates, _ in made] == [1, 4]
+    after = linear_net.get_weights()
+    numpy.testing.assert_allclose(after[0][0, 0], wanted, atol=2e-5)
+    assert numpy.abs(wanted - before[0][0, 0]).max() > 0.02
+    for old, new in zip(before[1:], after[1:], strict=True):
+        numpy.testing.assert_array_equal(old, new)
+
+
+@pytest.fixture
+def mined(small_net, images):
+    """Samples and activations 0.1 above the net's own."""
+    activation = compute.predict(compute.forward(transform.transform(small_net)), images[0], prepare=data.to_unit)
+    return images[0], activation + numpy.float32(0.1)
+
+
+def hardened(net, x, targets, name, **settings):
+    """The weights that a strategy makes of the net, which gets its own back."""
+    before = net.get_weights()
+    settings = {"epsilon": 0.05, "learning_rate": 1e-3, "batch_size": 16, "stops": [5], "seed": 4} | settings
+    list(feature_adversarial.harden(net, x, targets, STRATEGIES[name], **settings))
+    after = net.get_weights()
+    net.set_weights(before)
+    return after
+
+
+def test_epsilon_zero_is_plain_regression_bit_for_bit(small_net, mined):
+    x, targets = mined
+    perturbed = hardened(small_net, x, targets, "feature-adversarial", epsilon=0.0, steps=1, stops=[6])
+    plain = hardened(small_net, x, targets, "regression", stops=[6])
+    before = small_net.get_weights()
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "seed": 4}
+    wanted = get_ats.Targets(numpy.arange(48), numpy.ones(48, int), targets, layer="conv2")
+    dare.tune_weights(small_net, wanted, x, **settings)
+    for one, other, published in zip(perturbed, plain, small_net.get_weights(), strict=True):
+        numpy.testing.assert_array_equal(one, other)
+        numpy.testing.assert_array_equal(one, published)
+    assert feature_adversarial.weight_change(before, plain) > 0.001
+
+
+def test_trades_without_a_ball_is_clean_cross_entropy(small_net, images):
+    x, labels = images[0], images[1].astype("int32")
+    trades = hardened(small_net, x, labels, "trades-6", epsilon=0.0)
+    plain = hardened(small_net, x, labels, "pgd-training", epsilon=0.0)
+    for one, other in zip(trades, plain, strict=True):
+        numpy.testing.assert_allclose(one, other, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_lowers_its_loss_and_touches_nothing_else(small_net, mined, images, name):
+    x, activation = mined
+    strategy = STRATEGIES[name]
+    probabilities = numpy.full((48, 3), 1 / 3, "float32")
+    targets = activation if strategy.through == "regression" else probabilities
+    targets = images[1].astype("int32") if strategy.targets == "labels" else targets
+    before = {variable.path: numpy.asarray(variable) for variable in small_net.variables}
+    made = feature_adversarial.harden(
+        small_net, x, targets, strategy, epsilon=0.02, learning_rate=3e-3, batch_size=48, stops=[1, 25]
+    )
+    losses = [loss for _, loss in made]
+    assert losses[1] < losses[0]
+    moved = {path for path, old in before.items() if (numpy.asarray(value(small_net, path)) != old).any()}
+    inner = {"conv1/kernel", "conv1/bias", "bn1/gamma", "bn1/beta", "conv2/kernel", "conv2/bias"}
+    head = {f"{layer}/{part}" for layer in ("dense1", "logits") for part in ("kernel", "bias")}
+    assert moved == (inner if strategy.through == "regression" else inner | head)
+
+
+def value(net, path):
+    return next(variable for variable in net.variables if variable.path == path)
+
+
+def test_passes_are_counted():
+    passes = {name: strategy.passes(3) for name, strategy in STRATEGIES.items()}
+    four = ("feature-adversarial", "feature-adversarial-own", "pgd-training", "soft-chosen", "soft-average")
+    assert passes == dict.fromkeys(four, 4) | {"regression": 1, "fgsm-training": 2, "trades-6": 5.5, "trades-1": 5.5}
+    assert STRATEGIES["pgd-training"].perturbation(5) == (5, 0.5)
+    assert STRATEGIES["fgsm-training"].perturbation(5) == (1, 1.25)
+    effort = {"passes": 4, "batch_size": 128, "samples": 1280}
+    assert feature_adversarial.bp_epochs(10, **effort) == 4
+    assert feature_adversarial.bp_epochs(3, passes=2, batch_size=128, samples=50) == 6, "a batch is at most all samples"
+
+
+def test_updates_are_the_fewest_that_reach_the_effort():
+    generator = numpy.random.default_rng(0)
+    for _ in range(200):
+        effort = {
+            "passes": generator.choice([1, 2, 2.5, 4, 5.5]),
+            "batch_size": int(generator.integers(1, 200)),
+            "samples": int(generator.integers(1, 3000)),
+        }
+        wanted = float(generator.choice([0.25, 0.5, 1, 3, 4]))
+        updates = feature_adversarial.updates_for(wanted, **effort)
+        assert updates >= 1 and feature_adversarial.bp_epochs(updates, **effort) >= wanted - 1e-6
+        assert updates == 1 or feature_adversarial.bp_epochs(updates - 1, **effort) < wanted
+
+
+def test_weight_change_equals_numpy(small_net):
+    generator = numpy.random.default_rng(0)
+    before = feature_adversarial.weights(small_net)
+    after = [array + generator.normal(scale=0.1, size=array.shape).astype("float32") for array in before]
+    flat, moved = (numpy.concatenate([array.ravel() for array in one]).astype("float64") for one in (before, after))
+    wanted = numpy.linalg.norm(moved - flat) / numpy.linalg.norm(flat)
+    assert feature_adversarial.weight_change(before, after) == pytest.approx(wanted, rel=1e-12)
+    assert feature_adversarial.weight_change(before, before) == 0
+    assert len(before) == len(small_net.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epsilon": -0.1}, "epsilon=-0.1"),
+        ({"epsilon": 8}, "epsilon=8"),
+        ({"learning_rate": 0.0}, "a finite rate above 0"),
+        ({"steps": 0}, "steps=0"),
+        ({"stops": []}, "expected ascending numbers"),
+        ({"stops": [4, 2]}, "expected ascending numbers"),
+        ({"stops": [0, 2]}, "expected ascending numbers"),
+        ({"layer": "logits"}, "cannot be the regression layer"),
+    ],
+)
+def test_bad_arguments_are_refused(small_net, mined, change, words):
+    with pytest.raises(ValueError, match=words):
+        hardened(small_net, *mined, "feature-adversarial", **change)
+    with pytest.raises(ValueError, match="48 samples but 47 targets"):
+        hardened(small_net, mined[0], mined[1][1:], "regression")
+
+
+def test_a_loss_that_is_not_finite_ends_it(small_net, mined):
+    with pytest.raises(ArithmeticError, match="at update 1: use a rate below"):
+        hardened(small_net, mined[0], mined[1] * numpy.float32(numpy.inf), "regression")
+
+
+@pytest.fixture
+def source(small_net, images, tmp_path):
+    """A history of five noisy copies of the net, targets mined from it, and half of these as samples."""
+    x, y = images
+    start, generator, history = small_net.get_weights(), numpy.random.default_rng(1), History(tmp_path)
+    for epoch in range(1, 6):
+        small_net.set_weights([w + 0.2 * generator.standard_normal(w.shape, "float32") for w in start])
+        history.save(small_net, epoch, *confidence(small_net, x, y))
+    found = get_ats.mine_history(small_net, history, x, y, path=tmp_path / "targets.h5")
+    rows = numpy.arange(len(found.index))[::-2]
+    index = found.index[rows]
+    return hardening_targets.Source(small_net, history, found, rows, x[index], y[index])
+
+
+def probabilities(source, epoch):
+    """The softmax of a checkpoint, by a plain forward pass."""
+    model = source.history.architecture()
+    source.history.load_weights(model, int(epoch))
+    return naive_softmax(numpy.asarray(model(data.to_unit(source.x), training=False)).astype("float64"))
+
+
+def test_targets_are_those_of_plain_forward_passes(source):
+    before = source.model.get_weights()
+    made = {name: make(source) for name, make in hardening_targets.TARGETS.items()}
+    assert {name: passes for name, (_, passes) in made.items()} == {
+        "labels": 0, "mined": 0.5, "own": 0.5, "chosen-softmax": 0.5, "average-softmax": 1.0
+    }  # fmt: skip
+    assert {strategy.targets for strategy in STRATEGIES.values()} == set(made)
+    epochs = source.mined.epoch[source.rows]
+    assert set(epochs) <= {3, 4} and len(epochs) > 4
+    by_epoch = {epoch: probabilities(source, epoch) for epoch in (3, 4)}
+    chosen = numpy.stack([by_epoch[epoch][row] for row, epoch in enumerate(epochs)])
+    regression = transform.transform(source.model)
+    wanted = {
+        "labels": source.y,
+        "mined": source.mined.activation[()][source.rows],
+        "own": numpy.asarray(regression(data.to_unit(source.x), training=False)),
+        "chosen-softmax": chosen,
+        "average-softmax": (by_epoch[3] + by_epoch[4]) / 2,
+    }
+    for name, (found, _) in made.items():
+        numpy.testing.assert_allclose(found, wanted[name], atol=1e-5, err_msg=name)
+        assert found.dtype == ("int32" if name == "labels" else "float32")
+    for old, new in zip(before, source.model.get_weights(), strict=True):
+        numpy.testing.assert_array_equal(old, new)
+
+
+def test_a_dropped_checkpoint_is_named(source):
+    source.history.drop_weights(3)
+    with pytest.raises(FileNotFoundError, match="no weights of epoch 3; stored epochs: 1, 2, 4, 5"):
+        hardening_targets.TARGETS["average-softmax"](source)
+
+
+def test_strategies_say_where_they_come_from():
+    for name, strategy in STRATEGIES.items():
+        assert strategy.title and strategy.through in ("regression", "classifier"), name
+        assert strategy.citation or strategy.targets not in ("labels",), name
+    assert STRATEGIES["pgd-training"].loss is perturb.cross_entropy
