@@ -4,8 +4,8 @@ foolbox 2.3.0's SaliencyMapAttack in its fast variant, for many images at once a
 a time. Three of its habits decide that answer [P]:
 
 - its saliency is the gradient of the *cross-entropy* of the target class (the paper: of the target's output), and with
-  betas of -1 the element taken is the one of the largest signed gradient. So elements are only ever made darker: one
-  is brightened only where no element at all would help by becoming darker;
+  betas of -1 the element taken is the one of the largest signed gradient. So elements are made darker: one is
+  brightened only where every gradient is negative and no element has left the search yet;
 - an element is one channel of one pixel (the paper changes two pixels at a time); it leaves the search once it
   reaches 0 or 1 or was changed seven times. An element that is 0 already costs a step of the 2,000 and changes nothing;
 - the attack aims at one class but ends at the first image that is not classified as its label, whatever the class.
