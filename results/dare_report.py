@@ -8,7 +8,7 @@ import numpy
 import data
 from adv import adversarial_set, search
 from dare import get_ats
-from results import attack_figures, command, figures, image_figures, run
+from results import attack_figures, command, figures, image_figures, run, slice_figures
 from train.history import History
 
 
@@ -21,8 +21,12 @@ def draw(arguments, cell, rows):
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
     caption = "Which epoch the selected samples take their activation from, and how much surer it was of them."
     yield "chosen-epochs", caption, figures.chosen_epochs(epochs, counts, targets.gain)
-    frozen = run.record(cell / "slice")["frozen_share"]
-    yield "frozen-share", "Share of connections that slicing would freeze.", figures.frozen_share(frozen)
+    sliced = run.record(cell / "slice")
+    caption = "Share of connections that slicing would freeze."
+    yield "frozen-share", caption, slice_figures.frozen_share(sliced["frozen_share"])
+    if "kept_share" in sliced:
+        caption = "Share of connections that each class keeps."
+        yield "slice-size", caption, slice_figures.slice_size(sliced["kept_share"])
     yield "robustness", "Every measure of every method.", figures.robustness(rows)
     caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
     for measure in (name for name in rows[0]["measures"] if name.startswith("white-box/")):

@@ -101,39 +101,6 @@ def chosen_epochs(epochs, counts, gains):
     return figure
 
 
-def frozen_share(frozen):
-    """The share of each layer's connections that stays fixed, for each way of combining the class slices.
-
-    frozen: layer -> combine -> share in [0, 1], as of nnslicer.Slice.frozen_share().
-    """
-    if not frozen:
-        raise ValueError("no layer to draw: the slice is empty")
-    combines = list(next(iter(frozen.values())))
-    figure, axes = panels(1, 1, (max(6, 1.1 * len(frozen) + 2), 3.4))
-    axis, width = axes[0, 0], 0.84 / len(combines)
-    for place, combine in enumerate(combines):
-        shares = [100 * shares[combine] for shares in frozen.values()]
-        offsets = numpy.arange(len(frozen)) + (place - (len(combines) - 1) / 2) * width
-        bars = axis.bar(offsets, shares, width=0.92 * width, color=CYCLE[place % len(CYCLE)], label=combine)
-        if len(frozen) * len(combines) <= 30:
-            axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
-    axis.set_xticks(range(len(frozen)), list(frozen), rotation=30 if len(frozen) > 8 else 0)
-    axis.set_ylim(0, 108)
-    axis.set_yticks(range(0, 101, 20))
-    axis.set_ylabel("frozen connections (%)")
-    axis.legend(
-        title="class slices\ncombined by",
-        frameon=False,
-        fontsize=8,
-        title_fontsize=8,
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-    )
-    axis.grid(axis="y", alpha=0.3)
-    figure.suptitle(f"Connections outside the combined slices (n = {len(frozen)} layers)", fontsize=10)
-    return figure
-
-
 def robustness(rows, measures=None):
     """One panel a measure, one bar a method: mean, a line for its 95 % interval, a diamond where a value is published.
 

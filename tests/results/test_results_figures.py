@@ -29,12 +29,10 @@ def examples(channels, attack="fgsm", count=3):
 
 
 def draw(name, rows):
-    frozen = {f"conv{layer}": {"union": 0.0, "intersection": 0.2 * layer} for layer in range(1, 4)}
     return {
         "history": lambda: figures.training_history(history()),
         "one-epoch": lambda: figures.training_history(history(1)),
         "epochs": lambda: figures.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
-        "frozen": lambda: figures.frozen_share(frozen),
         "robustness": lambda: figures.robustness(rows),
         "one-measure": lambda: figures.robustness(rows[:1], ["clean"]),
         "grey": lambda: examples(1),
@@ -42,9 +40,7 @@ def draw(name, rows):
     }[name]()
 
 
-@pytest.mark.parametrize(
-    "name", ["history", "one-epoch", "epochs", "frozen", "robustness", "one-measure", "grey", "colour"]
-)
+@pytest.mark.parametrize("name", ["history", "one-epoch", "epochs", "robustness", "one-measure", "grey", "colour"])
 def test_png_is_whole_and_always_the_same(name, rows, tmp_path):
     figures.save(draw(name, rows), tmp_path / "a.png", dpi=60)
     figures.save(draw(name, rows), tmp_path / "b.png", dpi=60)
@@ -71,7 +67,6 @@ def test_nothing_to_draw():
     for function, arguments in (
         (figures.training_history, ([],)),
         (figures.chosen_epochs, ([], [], [])),
-        (figures.frozen_share, ({},)),
         (figures.robustness, ([],)),
         (examples, (1, "fgsm", 0)),
     ):
