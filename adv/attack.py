@@ -10,12 +10,20 @@ those, never the attack's own success.
 """
 
 import dataclasses
+import hashlib
 import typing
+
+import numpy
+
+from adv import search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attack:
-    """What every attack has: `title`, `citation`, the `norm` that its epsilon is measured in, `specification()`."""
+    """What every attack has: `title`, `citation`, the `norm` that its epsilon is measured in, `specification()`.
+
+    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image, in [0, 1] pixel scale (adv.search.norm).
+    """
 
     title: typing.ClassVar[str]
     citation: typing.ClassVar[str]
@@ -24,3 +32,26 @@ class Attack:
     def specification(self):
         """Everything that decides the attack, as JSON values: for result rows and artefacts."""
         return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self)}
+
+    def within(self, model, images, labels, *, epsilon, batch_size=256):
+        """The closest adversarials that are no farther than epsilon; other images stay as they are.
+
+        For attacks that minimise the perturbation; one of fixed size has its own.
+        """
+        candidates, success = self.closest(model, images, labels, batch_size=batch_size)
+        success = success & (search.norm(candidates - images, self.norm) <= epsilon)
+        return numpy.where(success[:, None, None, None], candidates, images)
+
+
+def noise(images, *, seed, draw=0):
+    """Uniform noise in [-1, 1) for random starts: float32 of the images' shape.
+
+    The noise of an image depends on `seed`, `draw` (0, 1, ...: which restart) and its own pixels alone: not on its
+    neighbours, the batch size, or which images an earlier restart has already fooled.
+    """
+    made = numpy.empty(images.shape, numpy.float32)
+    for row, image in enumerate(images):
+        digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
+        generator = numpy.random.default_rng([seed, draw, int.from_bytes(digest[:8], "little")])
+        made[row] = 2 * generator.random(image.shape, numpy.float32) - 1
+    return made

@@ -11,15 +11,23 @@ its own and a line of `ATTACKS`.
 import difflib
 
 from adv.attack import Attack
+from adv.bim import BIM
+from adv.cw import CW
 from adv.deepfool import DeepFool
 from adv.fgsm import FGSM
+from adv.jsma import JSMA
 from adv.pgd import PGD
 
-__all__ = ["ATTACKS", "FGSM", "PGD", "Attack", "DeepFool", "get"]
+__all__ = ["ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "get"]
 
 ATTACKS = {
     "fgsm": FGSM(),
     "pgd": PGD(),
+    "pgd-strong": PGD(rel_stepsize=0.1, random_start=True, restarts=5),
+    "bim": BIM(norm="l1"),
+    "bim-linf": BIM(norm="linf"),
+    "cw": CW(),
+    "jsma": JSMA(),
     "deepfool": DeepFool(norm="l2"),
     "deepfool-linf": DeepFool(norm="linf"),
 }

@@ -1,19 +1,24 @@
-"""DeepFool: the nearest of the linearised boundaries, again and again (through foolbox)."""
+"""DeepFool: the nearest of the linearised boundaries, again and again."""
 
 import dataclasses
+import functools
 
+import keras
 import numpy
 
-from adv import foolbox_model, search
+from adv import search
 from adv.attack import Attack
+from models import compute, perturb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeepFool(Attack):
-    """DeepFool: to the nearest of the linearised boundaries, again and again (Moosavi-Dezfooli et al. 2016).
+    """DeepFool in L2 or Linf (Moosavi-Dezfooli et al. 2016, algorithm 2), as foolbox 3.3.4's L2DeepFoolAttack and
+    LinfDeepFoolAttack do it, over the likeliest classes.
 
-    foolbox 3.3.4's L2DeepFoolAttack or LinfDeepFoolAttack, over the ten likeliest classes. norm: "l2" or "linf";
-    steps: at most; overshoot: how far beyond the boundary.
+    norm: "l2" or "linf"; steps: at most; overshoot: how far beyond the boundary, as a share; candidates: classes
+    considered, the label among them. A step is one compiled call for the images that no earlier one has fooled.
+    Raises ValueError for another norm and for fewer than two candidates.
     """
 
     title = "DeepFool"
@@ -21,20 +26,73 @@ class DeepFool(Attack):
     norm: str = "l2"
     steps: int = 100
     overshoot: float = 0.05
+    candidates: int = 10
+
+    def __post_init__(self):
+        if self.norm not in ("l2", "linf"):
+            raise ValueError(f"norm is {self.norm!r}, expected 'l2' or 'linf'")
+        if self.candidates < 2:
+            raise ValueError(f"candidates is {self.candidates}, expected at least 2: the label and another class")
 
     def closest(self, model, images, labels, *, batch_size=256):
-        """The whole attack for the images that a tenth of the steps does not fool, so that few hold up many."""
-        result, rows, success = images.copy(), numpy.arange(len(images)), numpy.zeros(len(images), bool)
-        for steps in (max(1, self.steps // 10), self.steps):
-            attack = foolbox_model.deepfool(self.norm, steps=steps, overshoot=self.overshoot)
-            result[rows] = foolbox_model.run(attack, model, images[rows], labels[rows], batch_size=batch_size)
-            if len(rows):
-                success[rows] = search.classes(model, result[rows], batch_size=batch_size) != labels[rows]
-            rows = rows[~success[rows]]
-        return result, success
+        """Where the steps end, and whether that is misclassified; failed images come back unchanged."""
+        logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
+        logits = logits.copy()
+        logits[numpy.arange(len(labels)), labels] = numpy.inf
+        classes = (-logits).argsort(axis=1, kind="stable")[:, : self.candidates].astype(numpy.int32)
+        step = compute.compiled(model, _step(self.norm, self.overshoot))
+        current, moved, rows = images.copy(), numpy.zeros_like(images), numpy.arange(len(images))
+        for _ in range(self.steps):
+            current[rows], moved[rows], wrong = compute.predict(
+                step, images[rows], current[rows], moved[rows], classes[rows], batch_size=batch_size
+            )
+            rows = rows[~wrong]
+            if not len(rows):
+                break
+        success = search.classes(model, current, batch_size=batch_size) != labels
+        return numpy.where(success[:, None, None, None], current, images), success
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The closest adversarials that are no farther than epsilon; other images stay as they are."""
-        candidates, success = self.closest(model, images, labels, batch_size=batch_size)
-        success &= search.norm(candidates - images, self.norm) <= epsilon
-        return numpy.where(success[:, None, None, None], candidates, images)
+
+@functools.cache
+def _step(norm, overshoot):
+    """One step from `current`: (next images, whole perturbation before the overshoot, which of `current` were wrong
+    and stay). classes: (N, k), the label first."""
+
+    def step(call, images, current, moved, classes):
+        def towards(place):
+            def difference(x):
+                logits = call(x)
+                values = keras.ops.take_along_axis(logits, classes[:, place : place + 1], 1)
+                values = values - keras.ops.take_along_axis(logits, classes[:, :1], 1)
+                return values[:, 0], perturb.is_wrong(logits, classes[:, 0])
+
+            return compute.gradient(difference, current)
+
+        # One gradient after another in one graph: the compiler computes their common forward pass once.
+        found = [towards(place) for place in range(1, classes.shape[1])]
+        wrong = found[0][0][1]
+        gaps = keras.ops.stack([values for (values, _), _ in found], 1)
+        slopes = keras.ops.stack([slope for _, slope in found], 1)
+        sizes = _dual(slopes, norm) + 1e-8
+        distances = keras.ops.abs(gaps) / sizes
+        nearest = keras.ops.cast(
+            keras.ops.equal(keras.ops.argmin(distances, 1)[:, None], keras.ops.arange(classes.shape[1] - 1)), "float32"
+        )
+        distance = keras.ops.sum(nearest * distances, 1) + 1e-4  # foolbox, for numerical stability
+        slope = keras.ops.sum(nearest[:, :, None, None, None] * slopes, 1)
+        if norm == "l2":
+            direction = slope / keras.ops.sum(nearest * sizes, 1)[:, None, None, None]
+        else:
+            direction = keras.ops.sign(slope)
+        moved = moved + distance[:, None, None, None] * direction
+        further = keras.ops.clip(images + (1 + overshoot) * moved, 0.0, 1.0)
+        return keras.ops.where(wrong[:, None, None, None], current, further), moved, wrong
+
+    return step
+
+
+def _dual(slopes, norm):
+    """Size of slopes (N, k, H, W, C) in the dual norm: (N, k)."""
+    if norm == "linf":
+        return keras.ops.sum(keras.ops.abs(slopes), axis=(2, 3, 4))
+    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(slopes), axis=(2, 3, 4)))

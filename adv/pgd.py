@@ -7,23 +7,27 @@ import keras
 import numpy
 
 from adv import search
-from adv.attack import Attack
+from adv.attack import Attack, noise
 from models import compute, perturb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PGD(Attack):
-    """Projected gradient descent in the Linf ball, from the image itself, ended at the first misclassified iterate.
+    """Projected gradient descent in a ball, from the image itself, ended at the first misclassified iterate.
 
     Madry et al. 2018, section 2.1; defaults and the search over epsilon (search.bisection) are foolbox 2.3.0's
     ProjectedGradientDescent as DARE called it [P]: binary search 20, epsilon .3, step size .01, 40 steps, no random
-    start. steps: gradient steps a trial; rel_stepsize: step size as a share of epsilon; epsilon, growth, growths,
-    bisections: the search; random_start, seed: begin at a uniform point of the ball, drawn with NumPy.
+    start. norm: "linf", or "l1" with foolbox's steps of the gradient over its L1 norm (adv/bim.py); steps: gradient
+    steps a trial; rel_stepsize: step size as a share of epsilon; epsilon: where the search begins, as the change of
+    one value (in "l1" their mean, so that it says the same of every image size); growth, growths, bisections: the
+    rest of the search; random_start: begin at a point of the ball drawn with `seed` (adv.attack.noise); restarts:
+    random starts, each later one only for images that are still right.
+    Raises ValueError for an unknown norm and for several restarts without random start.
     """
 
     title = "PGD"
     citation = "Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018"
-    norm = "linf"
+    norm: str = "linf"
     steps: int = 40
     epsilon: float = 0.3
     rel_stepsize: float = 0.01 / 0.3
@@ -31,14 +35,24 @@ class PGD(Attack):
     growths: int = 20
     bisections: int = 20
     random_start: bool = False
+    restarts: int = 1
     seed: int = 0
+
+    def __post_init__(self):
+        if self.norm not in _STEPS:
+            raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(_STEPS)}")
+        if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
+            raise ValueError(
+                f"restarts is {self.restarts} with random_start={self.random_start}, expected 1, or more with "
+                "random_start=True: without it every restart is the same"
+            )
 
     def closest(self, model, images, labels, *, batch_size=256):
         """The nearest of all the successful trials of the bisection over epsilon."""
-        generator = numpy.random.default_rng(self.seed)
+        whole = self._whole(images)
 
         def trial(rows, epsilon):
-            return self._trial(model, images[rows], labels[rows], epsilon, generator, batch_size)
+            return self._trial(model, images[rows], labels[rows], whole * epsilon, batch_size)
 
         return search.bisection(
             trial,
@@ -50,23 +64,36 @@ class PGD(Attack):
         )
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """One trial at a fixed epsilon."""
-        sizes = numpy.full(len(images), float(epsilon))
-        return self._trial(model, images, labels, sizes, numpy.random.default_rng(self.seed), batch_size)[0]
+        """One trial at a fixed epsilon, in the norm: in "l1" the sum of the absolute changes, not their mean."""
+        return self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
 
-    def _trial(self, model, images, labels, epsilon, generator, batch_size):
-        start = images
-        if self.random_start:
-            noise = generator.uniform(-1, 1, images.shape) * epsilon[:, None, None, None]
-            start = numpy.clip(images + noise.astype(numpy.float32), 0, 1)
-        sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
-        run = compute.compiled(model, _until_wrong(self.steps)) if compute.ON_ACCELERATOR else self._stepwise(model)
-        return compute.predict(run, images, start, labels, *sizes, batch_size=batch_size)
+    def _whole(self, images):
+        """The norm of an image of ones: what a change of one value each amounts to."""
+        return images[0].size if self.norm == "l1" else 1
+
+    def _trial(self, model, images, labels, epsilon, batch_size):
+        """Every restart, each on the images that no earlier one has fooled: (iterates, wrong); epsilon float64 (N,)."""
+        loop = _until_wrong(self.norm, self.steps)
+        run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
+        result, wrong = images.copy(), numpy.zeros(len(images), bool)
+        for draw in range(self.restarts):
+            rows = numpy.flatnonzero(~wrong)
+            if not len(rows):
+                break
+            start = images[rows]
+            if self.random_start:
+                reach = (epsilon[rows] / self._whole(images)).astype(numpy.float32)[:, None, None, None]
+                start = numpy.clip(start + reach * noise(start, seed=self.seed, draw=draw), 0, 1)
+            sizes = (size[rows].astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
+            result[rows], wrong[rows] = compute.predict(
+                run, images[rows], start, labels[rows], *sizes, batch_size=batch_size
+            )
+        return result, wrong
 
     def _stepwise(self, model):
         """The trial as one compiled call a step. On a CPU some of TensorFlow's compiled loops, and not others of
         the same code, take 1.4 times as long as the same steps in a row; there a call costs nothing beside a step."""
-        step, judge = compute.compiled(model, _step_until_wrong), compute.compiled(model, _judge)
+        step, judge = compute.compiled(model, _STEPS[self.norm]), compute.compiled(model, _judge)
 
         def run(images, start, *arrays):
             images, current, labels, *sizes = map(keras.ops.convert_to_tensor, (images, start, *arrays))
@@ -79,21 +106,54 @@ class PGD(Attack):
         return run
 
 
-def _step_until_wrong(call, images, current, labels, epsilon, step_size):
-    return perturb.step_until_wrong(call, images, current, labels, epsilon=epsilon, step_size=step_size)
+@functools.cache
+def _until_wrong(norm, steps):
+    """The trial in one compiled call (one object a norm and number of steps, so that it is compiled once a model)."""
+    step = _STEPS[norm]
+
+    def until_wrong(call, images, start, labels, epsilon, step_size):
+        def go_on(taken, current, wrong):
+            return keras.ops.logical_and(taken < steps, keras.ops.logical_not(keras.ops.all(wrong)))
+
+        def advance(taken, current, wrong):
+            return taken + 1, *step(call, images, current, labels, epsilon, step_size)
+
+        nothing_wrong = keras.ops.zeros((keras.ops.shape(images)[0],), "bool")
+        _, final, _ = keras.ops.while_loop(go_on, advance, (0, start, nothing_wrong))
+        return final, _judge(call, final, labels)
+
+    return until_wrong
 
 
 def _judge(call, images, labels):
     return perturb.is_wrong(call(images), labels)
 
 
-@functools.cache
-def _until_wrong(steps):
-    """The compiled trial with this number of steps (one object a number, so that it is compiled once a model)."""
+def _linf_step(call, images, current, labels, epsilon, step_size):
+    return perturb.step_until_wrong(call, images, current, labels, epsilon=epsilon, step_size=step_size)
 
-    def until_wrong(call, images, start, labels, epsilon, step_size):
-        return perturb.pgd_until_wrong(
-            call, images, labels, epsilon=epsilon, step_size=step_size, steps=steps, start=start
-        )
 
-    return until_wrong
+def _l1_step(call, images, current, labels, epsilon, step_size):
+    """The same in the L1 ball: along the gradient over its L1 norm, and back by shrinking the perturbation.
+
+    foolbox 2.3.0's L1GradientMixin and L1ClippingMixin, with sums for their means [P]; where the gradient is zero
+    the image stays (foolbox 2.3.0: NaN) [D].
+    """
+
+    def judged(x):
+        logits = call(x)
+        return perturb.cross_entropy(logits, labels), perturb.is_wrong(logits, labels)
+
+    (_, wrong), slope = compute.gradient(judged, current)
+    size = _l1(slope)
+    step_size, epsilon, held = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (step_size, epsilon, wrong))
+    change = current + step_size * slope / keras.ops.where(size > 0, size, 1.0) - images
+    change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_l1(change), 1e-12))
+    return keras.ops.where(held, current, keras.ops.clip(images + change, 0.0, 1.0)), wrong
+
+
+def _l1(x):
+    return keras.ops.sum(keras.ops.abs(x), axis=(1, 2, 3), keepdims=True)
+
+
+_STEPS = {"linf": _linf_step, "l1": _l1_step}

@@ -166,8 +166,19 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
 
 
 def norm(perturbation, name):
-    """Size of each perturbation (N, H, W, C) in the norm "l1", "l2" or "linf": float64 (N,)."""
+    """Size of each perturbation (N, H, W, C), float64 (N,): "l0" (values that differ), "l1" (sum), "l2" or "linf".
+
+    Raises ValueError for another name.
+    """
     flat = numpy.abs(perturbation.reshape(len(perturbation), -1).astype(numpy.float64))
-    if name == "linf":
-        return flat.max(axis=1)
-    return flat.sum(axis=1) if name == "l1" else numpy.sqrt(numpy.square(flat).sum(axis=1))
+    if name not in _NORMS:
+        raise ValueError(f"norm is {name!r}, expected one of {', '.join(_NORMS)}")
+    return _NORMS[name](flat)
+
+
+_NORMS = {
+    "l0": lambda flat: numpy.count_nonzero(flat, axis=1).astype(numpy.float64),
+    "l1": lambda flat: flat.sum(axis=1),
+    "l2": lambda flat: numpy.sqrt(numpy.square(flat).sum(axis=1)),
+    "linf": lambda flat: flat.max(axis=1),
+}
