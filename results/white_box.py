@@ -2,6 +2,7 @@
 as little clean accuracy. Tables and figure, made of its rows (study "white_box"; trajectories: white_box_levels.py).
 """
 
+import matplotlib.ticker
 import numpy
 
 from results import figures, notes, white_box_levels
@@ -88,8 +89,11 @@ def trajectories(rows):
         column[1].set_xlabel(what)
         for measure, panel in zip(("near", "clean"), column, strict=True):
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
             panel.grid(alpha=0.3)
-            for place, row in enumerate(methods):
+            for place, row in enumerate(sorted(methods, key=lambda row: not _budget(row))):
                 _draw(panel, row, axis, measure, place)
     first = methods[0]
     axes[0, 0].set_ylabel(f"right under attack within {first['epsilons']['near']:.3g} (%)", fontsize=9)

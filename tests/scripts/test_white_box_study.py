@@ -1,0 +1,240 @@
+"""The white-box study as a user runs it: what it writes, how it is continued, what it refuses."""
+
+import argparse
+import importlib.util
+import json
+import re
+import shutil
+import time
+import types
+
+import numpy
+import pytest
+
+from adv import attacks, evaluate
+from dare import feature_adversarial
+from results import white_box
+
+SCRIPT = "10_white_box"
+OPTIONS = [
+    "--strategy",
+    "regression",
+    "trades-1",
+    "swa",
+    "--learning-rates",
+    "1e-3",
+    "--points",
+    "2",
+    "--samples",
+    "30",
+]
+OPTIONS += ["--bp-epochs", "2", "--batch-size", "10", "--images", "12", "--held-out", "16", "--choice-images", "8"]
+OPTIONS += ["--attack-steps", "2", "--restarts", "2", "--quiet"]
+OURS = [*OPTIONS[:1], "feature-adversarial", *OPTIONS[4:]]
+
+
+@pytest.fixture(scope="module")
+def trained(study, tmp_path_factory):
+    """A folder with what the study reads: runs/ of the small cell, its train/ and get_ats/ alone."""
+    folder = tmp_path_factory.mktemp("white-box")
+    for stage in ("train", "get_ats"):
+        target = folder / study.cell.relative_to(study.folder) / stage
+        shutil.copytree(study.cell / stage, target)
+    return types.SimpleNamespace(folder=folder, cell=target.parent)
+
+
+@pytest.fixture
+def cell(trained, tmp_path):
+    """The cell in tmp_path, to be changed."""
+    shutil.copytree(trained.folder / "runs", tmp_path / "runs")
+    return tmp_path / trained.cell.relative_to(trained.folder)
+
+
+@pytest.fixture
+def script(shell):
+    """The script as a module."""
+    specification = importlib.util.spec_from_file_location("white_box_script", shell.scripts / "dare" / f"{SCRIPT}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def units(stage):
+    """Name -> content of a stage's units, without the seconds that they took."""
+    found = {path.name: load(path) for path in stage.glob("unit-*.json")}
+    return {name: {key: value for key, value in one.items() if key != "train_s"} for name, one in found.items()}
+
+
+def test_what_it_writes_and_that_it_writes_it_once(cell, shell, call):
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0, said.err
+    assert said.err == "" and "at equal weight change" in said.out and "bounded cost" in said.out
+    stages = {path.name: path for path in cell.glob("white_box*")}
+    methods = ("original", "regression", "trades-1", "swa")
+    assert set(stages) == {"white_box", *(f"white_box-{name}" for name in methods)}
+    assert {path.suffix for path in stages["white_box"].iterdir()} == {".md", ".tex", ".csv", ".png"}
+    rows = {name: load(stages[f"white_box-{name}"] / "row.json") for name in methods}
+    start = rows["original"]["trajectories"][0]["points"]
+    assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
+    samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
+    assert len(samples) == 1 and max(samples) <= 30
+    for name, updates in (("regression", 2 * max(samples) / 10), ("trades-1", 2 * max(samples) / 55)):
+        [found] = rows[name]["trajectories"]
+        assert found == load(stages[f"white_box-{name}"] / "unit-0.001-0.json") and found["train_s"] > 0
+        points = found["points"]
+        assert points[0] == start[0] and len(points) == 3
+        assert [point["updates"] for point in points[1:]] == [numpy.ceil(updates / 2), numpy.ceil(updates)]
+        passes = feature_adversarial.STRATEGIES[name].passes(3)
+        assert points[2]["bp_epochs"] == pytest.approx(points[2]["updates"] * passes * 10 / max(samples))
+        assert 0 < points[1]["weight_change"] < points[2]["weight_change"]
+        assert set(points[2]) == set(points[0])
+    row = rows["trades-1"]
+    assert row["study"] == "white_box" and row["role"] == "baseline" and row["method"] == "trades-1"
+    assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 12
+    assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
+    assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
+    assert [run["seed"] for run in row["attacks"]["white-box/worst"]["runs"].values() if "seed" in run] == [0, 1]
+    assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
+    assert row["hyperparameters"]["passes"] == 5.5 and row["hyperparameters"]["learning_rate"] == 1e-3
+    assert len(white_box.white_box_tables(list(rows.values()))) == 4
+    assert load(stages["white_box-trades-1"] / "run.json")["inputs"].keys() == {
+        "train",
+        "get_ats",
+        "white_box-original",
+    }
+    before = shell.digests(cell)
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0 and said.out.count("done before, skipped") == 4
+    assert shell.digests(cell) == before
+
+
+def test_interrupted_and_continued_gives_the_same_units(cell, call, monkeypatch):
+    options = [*OURS, "--repeats", "2", "--deterministic"]
+    stage = cell / "white_box-feature-adversarial"
+    correct, calls = evaluate.correct, []
+
+    def interrupt(*arguments, **settings):
+        """While the second unit is measured."""
+        calls.append(arguments)
+        if (stage / "unit-0.001-0.json").is_file():
+            raise KeyboardInterrupt
+        return correct(*arguments, **settings)
+
+    monkeypatch.setattr(evaluate, "correct", interrupt)
+    assert call(SCRIPT, *options).code == 130
+    monkeypatch.setattr(evaluate, "correct", correct)
+    assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-0.001-0.json"}
+    first = (stage / "unit-0.001-0.json").read_bytes()
+    said = call(SCRIPT, *options)
+    assert said.code == 0 and (stage / "unit-0.001-0.json").read_bytes() == first, said.err
+    assert load(stage / "run.json")["resumed"] is True
+    continued = units(stage)
+    assert set(continued) == {"unit-0.001-0.json", "unit-0.001-1.json"}
+    assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
+    assert call(SCRIPT, *options, "--overwrite").code == 0
+    assert units(stage) == continued, "an uninterrupted run has the same units, bit for bit"
+
+
+def test_a_rate_that_diverges_ends_early_and_is_not_chosen(cell, call):
+    rates = ["--strategy", "regression", *OPTIONS[4:], "--learning-rates", "1e30", "1e-4"]
+    said = call(SCRIPT, *rates)
+    assert said.code == 0, said.err
+    row = load(cell / "white_box-regression" / "row.json")
+    assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
+    assert row["hyperparameters"]["learning_rate"] == 1e-4
+    said = call(SCRIPT, *rates[:-1], "--overwrite")
+    assert said.code == 2 and "no learning rate stays finite for 2 BP-epochs: give lower ones" in said.err
+    assert not (cell / "white_box-regression" / "run.json").exists()
+
+
+def one_sentence(said, *words):
+    assert said.code == 2, said
+    assert re.match(r"10_white_box\.py: ", said.err.strip().splitlines()[-1]) and "Traceback" not in said.err
+    for word in words:
+        assert word in said.err
+
+
+def test_bad_input_is_named(cell, call, shell):
+    before = shell.digests(cell)
+    one_sentence(call(SCRIPT, "--strategy", "feature-adversary"), "did you mean feature-adversarial?")
+    one_sentence(call(SCRIPT, "--attack", "deepfool"), "attack deepfool measures l2, but the balls are linf")
+    one_sentence(call(SCRIPT, "--epsilon", "2"), "expected a number above 0 and at most 1")
+    shutil.rmtree(cell / "get_ats")
+    one_sentence(call(SCRIPT, *OPTIONS), "make it with scripts/dare/3_get_ats.py")
+    assert {name: one for name, one in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
+
+
+def test_a_damaged_unit_and_a_changed_argument_are_named(cell, call):
+    options = ["--strategy", "regression", *OPTIONS[4:]]
+    assert call(SCRIPT, *options).code == 0
+    stage = cell / "white_box-regression"
+    one_sentence(call(SCRIPT, *options, "--images", "11"), "images 12, not 11", "--overwrite")
+    one_sentence(call(SCRIPT, *options, "--steps", "4"), "steps 3, not 4", "--overwrite")
+    (stage / "run.json").unlink()
+    text = (stage / "unit-0.001-0.json").read_text()
+    (stage / "unit-0.001-0.json").write_text(text[: len(text) // 2])
+    one_sentence(call(SCRIPT, *options), "unit-0.001-0.json: damaged", "delete it and run this again")
+
+
+def arguments(trained, *, attack=("fgsm", "pgd"), **changes):
+    """What the parser gives, as Bench takes it."""
+    known = {"study": "dare", "dataset": "digits", "model": trained.cell.parent.name.partition("-")[2], "seed": 0}
+    known |= {"runs": trained.folder / "runs", "data_dir": None, "unverified": False, "quiet": True, "samples": None}
+    known |= {"epsilon": None, "far_epsilon": None, "attack": attack, "attack_steps": None, "restarts": 3}
+    known |= {"images": 40, "held_out": 2000, "choice_images": 20}
+    return argparse.Namespace(**known | changes)
+
+
+def test_who_trains_who_chooses_and_who_is_attacked(trained, script):
+    bench = script.Bench(arguments(trained))
+    validation = len(bench.split.x_validation)
+    assert len(bench.held) == len(set(bench.held)) == validation // 4 and len(set(bench.tested)) == 40
+    index = bench.samples.mined.index[bench.samples.rows]
+    assert not set(index) & set(bench.held)
+    assert set(index) | set(bench.held) >= set(bench.samples.mined.index)
+    numpy.testing.assert_array_equal(bench.samples.x, bench.split.x_validation[index])
+    numpy.testing.assert_array_equal(bench.samples.y, bench.split.y_validation[index])
+    few = script.Bench(arguments(trained, samples=7))
+    assert len(few.samples.rows) == 7 and set(few.samples.rows) <= set(bench.samples.rows)
+    assert set(few.held) == set(bench.held)
+
+
+def test_the_worst_case_is_that_of_each_attack_alone(trained, script):
+    bench = script.Bench(arguments(trained))
+    x, y = bench.split.x_test[:60], bench.split.y_test[:60].copy()
+    y[:] = numpy.argmax(bench.model(x.astype("float32") / 255, training=False), -1)
+    alone = {
+        attack: evaluate.robust_flags(bench.model, x, y, attacks.get(attack), epsilon=0.1) for attack in ("fgsm", "pgd")
+    }
+    numpy.testing.assert_array_equal(bench.worst(x, y, 0.1), evaluate.worst_case(alone))
+
+
+def test_attacks_that_draw_random_numbers_are_restarted(trained, script):
+    found = list(script.probes(arguments(trained, attack=["fgsm", "pgd", "pgd-restarts"], attack_steps=7)))
+    assert [type(attack).__name__ for attack in found] == ["FGSM", "PGD", "PGD", "PGD", "PGD"]
+    assert [attack.seed for attack in found[2:]] == [0, 1, 2] and found[1] == attacks.PGD(steps=7)
+    assert all(attack.random_start and attack.steps == 7 and attack.rel_stepsize == 0.1 for attack in found[2:])
+
+
+@pytest.mark.slow
+def test_killed_and_continued_gives_the_same_units(cell, shell, tmp_path):
+    options = [*OURS, "--repeats", "2", "--deterministic"]
+    stage = cell / "white_box-feature-adversarial"
+    process = shell.start(SCRIPT, *options, cwd=tmp_path)
+    deadline = time.monotonic() + 240
+    while not (stage / "unit-0.001-0.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert not (stage / "run.json").exists()
+    said = shell.finish(shell.start(SCRIPT, *options, cwd=tmp_path))
+    assert said.code == 0, said.err
+    continued = units(stage)
+    assert len(continued) == 2 and not list(stage.glob(".writing-*"))
+    said = shell.finish(shell.start(SCRIPT, *options, "--overwrite", cwd=tmp_path))
+    assert said.code == 0 and units(stage) == continued, said.err
