@@ -4,9 +4,15 @@
     er/<attack>             the test part of the attack's set: Empirical Robustness, the papers' measure [P]
     er-heldout/<attack>     the same on adversarials of x_test, which no model was trained or tuned on [D]
     er-x1.1/<attack>        the test part pushed 1.1 times as far from the original image, and 1.5 times [D]
+    er/worst                right on the adversarials of every attack on the same image
     white-box/<attack>@<eps>  x_test, attacked anew on the model under test [D]
+    white-box/worst@<eps>   right under every one of these attacks
 and, as a number an example rather than a flag,
     minimal/<attack>        the size, in the attack's norm, of its smallest perturbation of an x_test image
+
+White-box attacks run one after the other as in AutoAttack (Croce, Hein, ICML 2020), each only on images that those
+before it, and itself within a smaller epsilon, left right: so the last one has the worst case, a larger epsilon never
+more right than a smaller one, and nothing is attacked whose answer is known.
 """
 
 import dataclasses
@@ -15,39 +21,50 @@ import itertools
 
 import numpy
 
-import data
-from adv import evaluate, search
+from adv import evaluate
 from data import files
 
 KIND = "flags"
 PUSHES = (1.1, 1.5)
+GROUPS = ("flags", "index", "distance")
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What one model got right: flags, measure -> bool (n,); index, measure -> source rows (n,); distance,
-    measure -> float32 (n,), NaN where the attack failed; model: SHA-256 of its weights."""
+    measure -> float32 (n,), NaN where the attack failed; model, data: SHA-256 of its weights and of the data set;
+    checks: what adv.checks.check found of it, as dictionaries."""
 
     flags: dict
     index: dict
     distance: dict
     model: str
+    data: str
+    checks: tuple = ()
 
     def save(self, path):
         """Write to `path` (HDF5)."""
         arrays = {}
-        for group in ("flags", "index", "distance"):
+        for group in GROUPS:
             arrays |= {f"{group}:{name.replace('/', '|')}": array for name, array in getattr(self, group).items()}
-        files.save_artefact(path, KIND, arrays, {"model": self.model})
+        facts = {"model": self.model, "data": self.data, "checks": list(self.checks)}
+        files.save_artefact(path, KIND, arrays, facts)
 
     @classmethod
-    def load(cls, path):
-        """Read saved flags. Raises FileNotFoundError, or ValueError where the file is damaged or foreign."""
+    def load(cls, path, *, model=None, data=None):
+        """Read saved flags. Raises FileNotFoundError, or ValueError where damaged or of another model or data.
+
+        model, data: the digests expected (None: any).
+        """
         file, _ = files.open_artefact(path, KIND)
         with file:
             names = list(file)
-        arrays, facts = files.load_artefact(path, KIND, names, ["model"])
-        groups = {"flags": {}, "index": {}, "distance": {}}
+        arrays, facts = files.load_artefact(path, KIND, names, ["model", "data", "checks"])
+        for what, expected in (("model", model), ("data", data)):
+            if expected is not None and facts[what] != expected:
+                found = f"flags of {what} {facts[what][:12]}, expected {expected[:12]}"
+                raise ValueError(f"{path}: {found}: delete it and test again")
+        groups = {group: {} for group in GROUPS}
         for name, array in arrays.items():
             group, _, measure = name.partition(":")
             groups.get(group, {})[measure.replace("|", "/")] = array
@@ -55,7 +72,7 @@ class Flags:
         sizes = {name: array.shape for name, array in measured.items()}
         if not groups["flags"] or sizes != {name: array.shape for name, array in groups["index"].items()}:
             raise ValueError(f"{path}: its flags and indices do not match: delete it and test again")
-        return cls(**groups, model=facts["model"])
+        return cls(**groups, model=facts["model"], data=facts["data"], checks=tuple(facts["checks"]))
 
 
 def ball(name, epsilon):
@@ -64,51 +81,68 @@ def ball(name, epsilon):
     return f"{name}@{steps}/255" if abs(255 * epsilon - steps) < 1e-6 else f"{name}@{epsilon:g}"
 
 
-def test(model, split, sets, *, fingerprint, white_box, minimal, rows, batch_size=256, progress=None):
+def test(model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows, batch_size=256, progress=None):
     """Score one model. Returns Flags.
 
-    sets: attack name -> AdversarialSet; white_box: name (see `ball`) -> (attack, epsilon), epsilon in [0, 1] pixel
-    scale; minimal: name -> attack whose smallest perturbations are measured; rows: the x_test rows for these two;
-    fingerprint: the model's digest.
+    sets: attack name -> AdversarialSet; white_box: name -> attack, run in this order within each of `epsilons`, in
+    the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
+    the x_test rows for these two; fingerprint: the model's digest.
     """
-    probes = {"clean": (split.x_test, split.y_test, numpy.arange(len(split.x_test)))}
-    for name, adversarial in sets.items():
-        part, heldout = adversarial.parts["test"], adversarial.parts["heldout"]
-        probes[f"er/{name}"] = (part.images, part.labels, part.index)
-        probes[f"er-heldout/{name}"] = (heldout.images, heldout.labels, heldout.index)
-        for factor in PUSHES:
-            pushed = evaluate.push(split.x_train[part.index], part.images, factor)
-            probes[f"er-x{factor}/{name}"] = (pushed, part.labels, part.index)
     flags, index, distance = {}, {}, {}
-    total, done = len(probes) + len(white_box) + len(minimal), itertools.count(1)
-    for measure, (x, y, source) in probes.items():
+    pushes = len(sets) * len(PUSHES)
+    total = 1 + 2 * len(sets) + pushes + len(white_box) * len(epsilons) + len(minimal)
+    done = itertools.count(1)
+    for measure, x, y, source in _probes(split, sets):
         if len(y):
             flags[measure] = evaluate.correct(model, x, y, batch_size=batch_size)
             index[measure] = source
         _report(progress, next(done), total, measure)
     x, y = split.x_test[rows], split.y_test[rows]
-    for name, (attack, epsilon) in white_box.items():
-        measure = f"white-box/{name}"
-        flags[measure] = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon, batch_size=batch_size)
-        index[measure] = rows
-        _report(progress, next(done), total, measure)
+    before = dict.fromkeys(epsilons, flags["clean"][rows])
+    for name, attack in white_box.items():
+        left = numpy.ones(len(rows), bool)
+        for epsilon in sorted(epsilons):
+            measure = f"white-box/{ball(name, epsilon)}"
+            left = evaluate.robust_flags(
+                model, x, y, attack, epsilon=epsilon, right=left & before[epsilon], batch_size=batch_size
+            )
+            flags[measure], index[measure], before[epsilon] = left, rows, left
+            _report(progress, next(done), total, measure)
     for name, attack in minimal.items():
         measure = f"minimal/{name}"
-        found = search.minimal(model, x, y, attack, batch_size=batch_size)
-        size = search.norm(found.images - data.to_unit(x), attack.norm)
-        distance[measure] = numpy.where(found.success, size, numpy.nan).astype("float32")
+        right = flags["clean"][rows]
+        distance[measure] = evaluate.distances(model, x, y, attack, right=right, batch_size=batch_size)
         index[measure] = rows
         _report(progress, next(done), total, measure)
-    return Flags(flags, index, distance, fingerprint)
+    for worst, measures in _worst_cases(sets, white_box, epsilons).items():
+        measures = [measure for measure in measures if measure in flags]
+        common = functools.reduce(numpy.intersect1d, (index[measure] for measure in measures)) if measures else []
+        if len(common):
+            places = {measure: numpy.searchsorted(index[measure], common) for measure in measures}
+            flags[worst] = evaluate.worst_case({measure: flags[measure][place] for measure, place in places.items()})
+            index[worst] = common
+    return Flags(flags, index, distance, fingerprint, split.fingerprint)
 
 
-def worst_case(flags, prefix):
-    """Right under every measure that starts with `prefix`, over the source images that all of them hold (n,)."""
-    measures = [name for name in flags.flags if name.startswith(prefix)]
-    common = functools.reduce(numpy.intersect1d, (flags.index[name] for name in measures))
-    return evaluate.worst_case(
-        {name: flags.flags[name][numpy.searchsorted(flags.index[name], common)] for name in measures}
-    )
+def _probes(split, sets):
+    """(measure, images, labels, source rows) of everything that is predicted as it is, one at a time."""
+    yield "clean", split.x_test, split.y_test, numpy.arange(len(split.x_test))
+    for name, adversarial in sets.items():
+        part, heldout = adversarial.parts["test"], adversarial.parts["heldout"]
+        yield f"er/{name}", part.images, part.labels, part.index
+        yield f"er-heldout/{name}", heldout.images, heldout.labels, heldout.index
+        for factor in PUSHES:
+            pushed = evaluate.push(split.x_train[part.index], part.images, factor)
+            yield f"er-x{factor}/{name}", pushed, part.labels, part.index
+
+
+def _worst_cases(sets, white_box, epsilons):
+    """Name of each worst case -> the measures that it is over; white box only where there are several attacks."""
+    found = {"er/worst": [f"er/{name}" for name in sets]}
+    if len(white_box) > 1:
+        for epsilon in epsilons:
+            found[f"white-box/{ball('worst', epsilon)}"] = [f"white-box/{ball(name, epsilon)}" for name in white_box]
+    return found
 
 
 def _report(progress, done, total, note):

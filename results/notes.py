@@ -16,6 +16,7 @@ def numbers(rows, measures):
     if unverified:
         whose = "" if len(unverified) == len(rows) else f" ({', '.join(unverified)})"
         said.append(f"Unverified data{whose}: from files without the published digest, so compare no published number.")
+    said += raised(rows)
     if any(measure.get("spread") is not None for measure in shown):
         one = " of the tuning, all from one source model" if len(_seeds(rows)) == 1 else ""
         said.append(f"a ± b: mean and standard deviation over repeats{one}.")
@@ -27,6 +28,14 @@ def numbers(rows, measures):
     used = {part for measure in measures for part in (measure.split("/", 1)[-1], measure.partition("@")[0])}
     specifications = {name: value for row in rows for name, value in row.get("attacks", {}).items() if name in used}
     return said + [f"{name}: {settings(value)}." for name, value in specifications.items()]
+
+
+def raised(rows):
+    """The note on rows whose checks (adv.checks) were raised: a list of one sentence, or of none."""
+    found = {row["method"]: [one["name"] for one in row.get("checks", []) if not one["passed"]] for row in rows}
+    whose = [f"{method} ({', '.join(names)})" for method, names in found.items() if names]
+    what = "their robustness may be hidden, not there; docs/checks.md says what to do"
+    return [f"Checks raised: {'; '.join(whose)}: {what}."] if whose else []
 
 
 def lines(rows):

@@ -4,6 +4,7 @@
      "role": "method", "hyperparameters": {...}, "seeds": [0], "repeats": 3, "verified": true,
      "measures": {"er/fgsm": {"value": 61.2, "n": 950, "values": [61.0, 61.1, 61.5], "spread": 0.26,
                               "interval": [58.1, 64.2], "published": 70.1}, ...},
+     "checks": [{"name": "gradient", "passed": true, "seen": ..., "expected": ...}, ...],
      "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ...}
 
 Shares are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
@@ -15,8 +16,8 @@ import pathlib
 
 import numpy
 
-from adv import evaluate
 from data import files
+from results import statistics
 
 NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit", "device")
 
@@ -25,9 +26,7 @@ def share(flags, published=None):
     """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
     values = [float(numpy.mean(repeat)) for repeat in flags]
     n = len(flags[0])
-    mean = evaluate.share(numpy.arange(n) < round(n * float(numpy.mean(values))))
-    interval = [round(100 * mean.low, 2), round(100 * mean.high, 2)]
-    return _measure([100 * value for value in values], n, published) | {"interval": interval}
+    return _measure([100 * value for value in values], n, published) | {"interval": _wilson(numpy.mean(values), n)}
 
 
 def median(distances):
@@ -53,6 +52,18 @@ def _measure(values, n, published, digits=2):
     }
 
 
+def checks(found):
+    """One list for several repeats or seeds: of each check (adv.checks) the first that was not passed, else the first.
+
+    found: list of lists of dictionaries with name, passed, seen and expected.
+    """
+    kept = {}
+    for one in (one for each in found for one in each):
+        if one["name"] not in kept or (kept[one["name"]]["passed"] and not one["passed"]):
+            kept[one["name"]] = one
+    return list(kept.values())
+
+
 def pool(rows):
     """One row for several seeds of one method.
 
@@ -74,6 +85,7 @@ def pool(rows):
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "repeats": sum(row["repeats"] for row in rows),
         "verified": all(row.get("verified", False) for row in rows),
+        "checks": checks([row.get("checks", []) for row in rows]),
         "measures": {name: _pooled([row["measures"][name] for row in rows]) for name in first["measures"]},
     }
 
@@ -86,8 +98,13 @@ def _pooled(measures):
     made["values"] = [value for measure in measures for value in measure["values"]]
     if "interval" not in first:
         return made
-    mean = evaluate.share(numpy.arange(n) < round(n * made["value"] / 100))
-    return made | {"interval": [round(100 * mean.low, 2), round(100 * mean.high, 2)]}
+    return made | {"interval": _wilson(made["value"] / 100, n)}
+
+
+def _wilson(share, n):
+    """The interval of a mean share over repeats, of n examples, in percent."""
+    found = statistics.wilson(round(n * float(share)), n)
+    return [round(100 * found.low, 2), round(100 * found.high, 2)]
 
 
 def save(row, folder):

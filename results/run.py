@@ -38,12 +38,14 @@ NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tens
 class Stage:
     """A stage under way: its folder, its identity (arguments and input digests) and when it was begun.
 
-    made: the folders that were not there before; lock: the descriptor that keeps other processes out.
+    spent: seconds of the earlier sessions that it continues; made: the folders that were not there before; lock: the
+    descriptor that keeps other processes out.
     """
 
     folder: pathlib.Path
     identity: dict
     begun: float
+    spent: float
     resumed: bool
     made: tuple
     lock: int
@@ -92,9 +94,10 @@ def begin(stage, arguments, inputs=()):
     lock = _lock(path)
     for entry in path.iterdir() if arguments.overwrite else path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    files.write_json(path / "started.json", identity)
     resumed = before is not None and not arguments.overwrite
-    begun = Stage(path, identity, time.monotonic(), resumed, made, lock)
+    spent = _spent(path, before) if resumed else 0.0
+    files.write_json(path / "started.json", {**identity, "session_began": time.time(), "spent_s": spent})
+    begun = Stage(path, identity, time.monotonic(), spent, resumed, made, lock)
     _under_way.append(begun)
     return begun
 
@@ -112,7 +115,7 @@ def finish(stage, **facts):
             **stage.identity,
             **provenance(),
             "resumed": stage.resumed,
-            "wall_s": round(time.monotonic() - stage.begun, 1),
+            "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
             "peak_memory_mib": _peak_memory(),
             **facts,
             "outputs": outputs,
@@ -232,6 +235,14 @@ def _read(file):
     if not isinstance(found, dict):
         raise ValueError(f"{file}: not the record of a run: delete {file.parent} and run its stage again")
     return found
+
+
+def _spent(path, before):
+    """Seconds that the sessions before this one worked: up to the last file that each of them wrote, since a killed
+    process cannot say when it ended."""
+    written = [entry.stat().st_mtime for entry in path.rglob("*") if entry.is_file() and entry.name != "started.json"]
+    last = max(written, default=0.0) - before.get("session_began", float("inf"))
+    return round(before.get("spent_s", 0.0) + max(0.0, last), 1)
 
 
 def _work(path):

@@ -36,17 +36,22 @@ SPECIAL = {
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A measured value, its standard deviation over repeats, and the published value; None where there is none."""
+    """A measured value, its standard deviation over repeats, the published value, and the ends of its interval; None
+    where there is none."""
 
     value: float | None
     spread: float | None = None
     published: float | None = None
     digits: int = 1
+    low: float | None = None
+    high: float | None = None
 
     def __str__(self):
         text = number(self.value, self.digits)
         if self.spread is not None and text not in (ABSENT, "∞"):
             text += f" ± {number(self.spread, self.digits)}"
+        if self.low is not None:
+            text += f" [{number(self.low, self.digits)}, {number(self.high, self.digits)}]"
         return text if self.published is None else f"{text} ({number(self.published, self.digits)})"
 
 
@@ -125,8 +130,9 @@ def escape(text):
 
 
 def to_csv(table):
-    """The table as CSV of plain numbers: "<column> sd" and "<column> published" follow a column that has such."""
-    parts = [("", "value"), (" sd", "spread"), (" published", "published")]
+    """The table as CSV of plain numbers: "<column> sd", "... published", "... low" and "... high" follow a column that
+    has such."""
+    parts = [("", "value"), (" sd", "spread"), (" published", "published"), (" low", "low"), (" high", "high")]
     kept = []
     for index, column in enumerate(table.columns):
         cells = [row[index] for row in table.rows if isinstance(row[index], Cell)]

@@ -6,7 +6,7 @@ import json
 import numpy
 import pytest
 
-from results import published, row
+from results import published, row, statistics
 
 
 def test_share_of_three_repeats():
@@ -20,6 +20,19 @@ def test_share_of_three_repeats():
 
 def test_median_counts_failures_as_far():
     assert row.median([numpy.array([0.1, 0.2, numpy.nan])])["value"] == 0.2
+
+
+def test_of_several_checks_the_raised_one_is_kept():
+    good, bad = ({"name": "batch", "passed": passed, "seen": "", "expected": ""} for passed in (True, False))
+    other = good | {"name": "logits"}
+    assert row.checks([[good, other], [bad], [bad | {"seen": "later"}]]) == [bad, other]
+    assert row.checks([[], []]) == []
+
+
+def test_the_interval_is_of_the_mean_over_repeats():
+    flags = [numpy.arange(30) < right for right in (11, 12)]
+    expected = statistics.wilson(12, 30)  # 11.5 rounded to the even number
+    assert row.share(flags)["interval"] == [round(100 * expected.low, 2), round(100 * expected.high, 2)]
 
 
 def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
@@ -100,6 +113,9 @@ def test_seeds_are_pooled_over_their_means():
     assert measure["values"] == [60.0, 80.0, 90.0, 90.0]
     assert measure["interval"][0] < 80 < measure["interval"][1]
     assert (pooled["seeds"], pooled["repeats"], pooled["verified"]) == ([0, 1], 4, False)
+    raised = {"name": "batch", "passed": False, "seen": "", "expected": ""}
+    assert pooled["checks"] == []
+    assert row.pool([made(0, (6,), 10), made(1, (6,), 10) | {"checks": [raised]}])["checks"] == [raised]
     other = made(1, (18, 18), 20)
     other["hyperparameters"] = {"width": 0.5, "source_epochs": 20}
     with pytest.raises(ValueError, match="differ in width"):

@@ -73,6 +73,22 @@ def test_a_stage_lies_in_its_cell(arguments, tmp_path, dataset, name):
     assert path == tmp_path / "runs" / "dare" / name / "seed3" / "train"
 
 
+def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wrote(arguments):
+    folder = killed("train", arguments())
+    for worked, before in ((100, 0), (50, 100)):
+        started = json.loads((folder / "started.json").read_text())
+        assert started["spent_s"] == pytest.approx(before, abs=2)
+        os.utime(folder / "half.txt", (started["session_began"] + worked,) * 2)
+        begun = run.begin("train", arguments())
+        assert begun.spent == pytest.approx(before + worked, abs=2)
+        os.utime(folder / "half.txt", (0, 0))
+        run.abandon()
+    run.finish(run.begin("train", arguments()))
+    assert 149 < run.record(folder)["wall_s"] < 153
+    run.finish(run.begin("train", arguments(overwrite=True)))
+    assert run.record(folder)["wall_s"] < 3, "begun anew"
+
+
 def test_run_json_comes_last_and_names_what_was_made(arguments):
     begun = run.begin("train", arguments())
     assert listing(begun.folder) == ["started.json"]

@@ -1,0 +1,203 @@
+"""How far methods differ from controls on the same images, with intervals, and run by run, with a test.
+
+A method has shown something beyond a control only where it exceeds it. Both are tested on the same images, so their
+difference is surer than the intervals of the two shares suggest: it is measured image by image.
+
+    attach(rows, {(study, dataset, model, method): [folder of test-<method>, one a seed], ...})
+    tables = difference_tables(rows)
+
+A row that has been attached to carries what it needs, so that tables are made again from published rows alone:
+
+    "differences": {"swa": {"er/fgsm": {"value": -5.0, "interval": [-7.1, -2.8], "n": 992, "runs": [-5.2, -4.8],
+                                        "p": null, "why": "2 paired runs, ..."}, ...}, ...}
+"""
+
+import dataclasses
+import pathlib
+
+import numpy
+
+from dare import test
+from results import dare_tables, statistics
+from results.tables import Cell, Table
+
+REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")
+ROLES = ("method", "baseline")
+KINDS = ("er", "white-box")  # of the columns, after clean
+
+POINTS = (
+    "Points by which the method exceeds the control on the same images; a negative one falls behind. In brackets: 95 % "
+    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 shows no "
+    "difference. It says how sure the difference is for other images, not for other source models or tunings."
+)
+RUNS = (
+    "Paired runs: the same source model and number of repeat (a control with one repeat stands beside each). p: "
+    "one-sided Wilcoxon signed-rank test that the method exceeds the control, exact. Below "
+    f"{statistics.LEAST_PAIRS} pairs no p can be below .05, and the differences themselves are printed, in points."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """By how much `method` exceeds `reference` in one measure, in points, with the interval [low, high] over n images.
+
+    runs: the difference of each paired run; p: of the one-sided signed-rank test over these, None with the reason why.
+    """
+
+    method: str
+    reference: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+    runs: tuple
+    p: float | None
+    why: str
+
+
+def differences(flags_by_method, *, references=REFERENCES, methods=None):
+    """Compare methods with references in every measure that both have. Returns a list of Difference.
+
+    flags_by_method: name -> {seed: [dare.test.Flags of each repeat]}; methods: names (None: all that are no
+    reference). Seeds that the two do not share are left out, and so are images (rows of Flags.index) of one alone.
+    Raises ValueError where repeats of a seed were tested on other data.
+    """
+    chosen = [name for name in flags_by_method if name not in references] if methods is None else methods
+    found = []
+    for method in chosen:
+        for reference in (name for name in references if name in flags_by_method and name != method):
+            first, second = flags_by_method[method], flags_by_method[reference]
+            seeds = sorted(set(first) & set(second))
+            _check(method, reference, [*(first[seed] for seed in seeds), *(second[seed] for seed in seeds)])
+            pairs = [(first[seed], second[seed]) for seed in seeds]
+            found += [_difference(method, reference, measure, pairs) for measure in _measures(pairs)]
+    return found
+
+
+def _check(method, reference, tested):
+    data = {flags.data for repeats in tested for flags in repeats}
+    if len(data) > 1:
+        raise ValueError(f"{method} and {reference} were tested on {len(data)} different data sets: test them again")
+
+
+def _measures(pairs):
+    """The measures that every repeat has on images that all share."""
+    every = [flags for pair in pairs for repeats in pair for flags in repeats]
+    return [name for name in every[0].flags if all(name in flags.flags for flags in every)] if every else []
+
+
+def _difference(method, reference, measure, pairs):
+    strata, first, second = [], [], []
+    for ours, theirs in pairs:
+        common = ours[0].index[measure]
+        for flags in (*ours, *theirs):
+            common = numpy.intersect1d(common, flags.index[measure])
+        one, other = (numpy.array([_take(flags, measure, common) for flags in repeats]) for repeats in (ours, theirs))
+        strata.append(one.mean(axis=0) - other.mean(axis=0))
+        repeats = max(len(one), len(other)) if 1 in (len(one), len(other)) else min(len(one), len(other))
+        for repeat in range(repeats):
+            first.append(100 * one[min(repeat, len(one) - 1)].mean())
+            second.append(100 * other[min(repeat, len(other) - 1)].mean())
+    found, test_of_runs = statistics.paired_bootstrap(strata), statistics.signed_rank(first, second)
+    return Difference(
+        method=method,
+        reference=reference,
+        measure=measure,
+        value=round(100 * found.value, 2),
+        low=round(100 * found.low, 2),
+        high=round(100 * found.high, 2),
+        n=sum(map(len, strata)),
+        runs=tuple(round(float(a - b), 2) for a, b in zip(first, second, strict=True)),
+        p=test_of_runs.p,
+        why=test_of_runs.why,
+    )
+
+
+def _take(flags, measure, rows):
+    order = numpy.argsort(flags.index[measure])
+    return flags.flags[measure][order[numpy.searchsorted(flags.index[measure], rows, sorter=order)]]
+
+
+def attach(rows, folders, *, references=REFERENCES):
+    """Give every row of a method or baseline its "differences"; rows of which there are no flags stay as they are.
+
+    rows: pooled (results.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
+    """
+    for cell in {_cell(row) for row in rows}:
+        own = [row for row in rows if _cell(row) == cell]
+        flags = {row["method"]: _read(folders.get((*cell, row["method"]), [])) for row in own}
+        flags = {method: seeds for method, seeds in flags.items() if seeds}
+        methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
+        made = differences(flags, references=references, methods=methods)
+        for row in own:
+            if row["method"] in methods:
+                row["differences"] = _as_json([one for one in made if one.method == row["method"]])
+
+
+def _cell(row):
+    return row["study"], row["dataset"], row["model"]
+
+
+def _read(folders):
+    """seed folder -> the Flags of its repeats, in their order."""
+    found = {}
+    for folder in map(pathlib.Path, folders):
+        paths = sorted(folder.glob("flags-*.h5"), key=lambda path: int(path.stem.split("-")[1]))
+        if paths:
+            found[folder.parent.name] = [test.Flags.load(path) for path in paths]
+    return found
+
+
+def _as_json(made):
+    found = {}
+    for one in made:
+        kept = {"value": one.value, "interval": [one.low, one.high], "n": one.n, "runs": list(one.runs)}
+        found.setdefault(one.reference, {})[one.measure] = kept | {"p": one.p, "why": one.why}
+    return found
+
+
+def difference_tables(rows):
+    """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
+    made = []
+    for (study, dataset, model), methods in dare_tables.cells(rows).items():
+        lines = [
+            (row["method"], reference, found)
+            for row in methods
+            for reference, found in row.get("differences", {}).items()
+        ]
+        name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        measures = _columns([found for _, _, found in lines])
+        if measures:
+            title = f"{dataset}, {model}: what methods have beyond controls"
+            made.append(_table(f"{name}-differences", f"{title}, in points", lines, measures, _interval, POINTS))
+            made.append(_table(f"{name}-runs", f"{title}, run by run", lines, measures, _runs, RUNS))
+    return made
+
+
+def _columns(found):
+    """measure -> heading: clean, then Empirical Robustness, then white box, each as the rows have them."""
+    every = dict.fromkeys(measure for one in found for measure in one)
+    chosen = [measure for measure in every if measure == "clean"]
+    chosen += [measure for kind in KINDS for measure in every if measure.startswith(f"{kind}/")]
+    return {measure: "worst case" if measure == "er/worst" else measure.removeprefix("er/") for measure in chosen}
+
+
+def _table(name, title, lines, measures, cell, note):
+    rows = tuple(
+        (f"{method} vs. {reference}", *(cell(found.get(measure)) for measure in measures))
+        for method, reference, found in lines
+    )
+    return Table(name, title, ("method vs. control", *measures.values()), rows, (note,))
+
+
+def _interval(one):
+    return Cell(None) if one is None else Cell(one["value"], low=one["interval"][0], high=one["interval"][1])
+
+
+def _runs(one):
+    if one is None:
+        return "-"
+    if one["p"] is None:
+        return ", ".join(f"{value:+.1f}" for value in one["runs"])
+    return f"p = {one['p']:.2g} (n = {len(one['runs'])})"

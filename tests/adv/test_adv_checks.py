@@ -1,0 +1,120 @@
+"""Every check is raised by a model that deserves it, and none by a sound one."""
+
+import pathlib
+
+import keras
+import numpy
+import pytest
+
+from adv import checks
+
+EPSILON = 0.1
+
+
+@pytest.fixture(scope="module")
+def labelled(net):
+    """Sixteen images that the sound net classifies correctly, all but one."""
+    x = numpy.random.default_rng(4).random((16, 8, 8, 2), dtype=numpy.float32)
+    y = numpy.asarray(net(x)).argmax(1)
+    y[5] = (y[5] + 1) % 4
+    return x, y
+
+
+def raised(model, images, **options):
+    """The names of the checks that the model does not pass."""
+    return {one.name for one in checks.check(model, *images, epsilon=EPSILON, **options) if not one.passed}
+
+
+def after(net, function):
+    """The net with a function of its outputs behind it."""
+    return keras.Model(net.inputs, function(net.outputs[0]))
+
+
+def before(net, function):
+    """The net with a function of the images in front of it."""
+    inputs = keras.Input(net.input_shape[1:])
+    return keras.Model(inputs, net(function(inputs)))
+
+
+def test_a_sound_net_raises_nothing(net, labelled):
+    transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
+    found = checks.check(net, *labelled, epsilon=EPSILON, transferred=transferred)
+    assert tuple(one.name for one in found) == checks.NAMES
+    assert all(one.passed for one in found), found
+    assert all(one.seen and one.expected for one in found)
+
+
+def test_uint8_images_are_the_same(net, labelled):
+    x = (255 * labelled[0]).astype(numpy.uint8)
+    assert not raised(net, (x, labelled[1])) - {"large-epsilon"}
+
+
+def test_probabilities_are_no_logits(net, labelled):
+    assert "logits" in raised(after(net, keras.layers.Softmax()), labelled)
+
+
+def test_outputs_that_are_not_finite(net, labelled):
+    broken = after(net, keras.layers.Lambda(lambda x: keras.ops.log(x * 0 - 1), output_shape=(4,)))
+    assert {"logits", "batch", "gradient"} <= raised(broken, labelled)
+
+
+def test_saturated_logits_have_no_gradient(net, labelled):
+    """As those of defensive distillation: the other classes' probabilities underflow. Where XLA has fused the softmax
+    with what is before it, rounding errors stay as a gradient, and the attack on another model alone tells."""
+    transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
+    found = raised(after(net, keras.layers.Rescaling(1e5)), labelled, transferred=transferred)
+    assert "transfer" in found
+    assert keras.backend.backend() == "jax" or {"gradient", "large-epsilon"} <= found
+
+
+def test_rounded_images_have_no_gradient(net, labelled):
+    rounding = keras.layers.Lambda(lambda x: keras.ops.round(x * 8) / 8, output_shape=net.input_shape[1:])
+    assert {"gradient", "large-epsilon"} <= raised(before(net, rounding), labelled)
+
+
+def test_a_gradient_that_is_nan_is_no_gradient(net, labelled):
+    """Of a branch that is never taken, and of a root at zero: one of the two on either backend."""
+
+    def roots(x):
+        return keras.ops.where(x > 2, keras.ops.sqrt(x - 3), x) + keras.ops.sqrt(keras.ops.relu(x - 2))
+
+    root = keras.layers.Lambda(roots, output_shape=net.input_shape[1:])
+    assert "gradient" in raised(before(net, root), labelled)
+
+
+def test_a_net_that_looks_at_the_whole_batch(net, labelled):
+    centred = keras.layers.Lambda(
+        lambda x: x - keras.ops.mean(x, axis=0, keepdims=True), output_shape=net.input_shape[1:]
+    )
+    assert "batch" in raised(before(net, centred), labelled)
+
+
+@keras.saving.register_keras_serializable("tests")
+class AlwaysNoisy(keras.layers.Layer):
+    """Noise at inference too: a defence by chance."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = keras.random.SeedGenerator(0)
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), stddev=0.5, seed=self.generator)
+
+
+def test_a_net_of_chance(net, labelled):
+    found = raised(before(net, AlwaysNoisy()), labelled)
+    assert "batch" in found
+    # A function that jax compiled draws the same noise at every call with the same shapes.
+    assert ("no-epsilon" in found) == (keras.backend.backend() == "tensorflow")
+
+
+def test_every_check_has_a_paragraph_in_the_documents():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
+    for name in checks.NAMES:
+        assert f"## {name}\n" in text
+    assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(checks.NAMES)
+
+
+def test_no_images(net):
+    with pytest.raises(ValueError, match="no rows"):
+        checks.check(net, numpy.zeros((0, 8, 8, 2), numpy.float32), numpy.zeros(0, int), epsilon=EPSILON)
