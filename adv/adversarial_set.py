@@ -15,6 +15,7 @@ from data import files
 
 KIND = "adversarial set"
 PARTS = ("train", "validation", "test", "heldout")
+STREAM = 2**31 + 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +77,15 @@ def draw(split, counts, seed):
     """Rows to attack in each part: name -> sorted indices, of x_test for "heldout", of x_train for the others.
 
     counts: part -> number of images. The draw depends on `split` and `seed` alone, so that every attack gets the
-    same images. Raises ValueError where more are asked for than there are.
+    same images. Its generator is that of [seed, STREAM]: training shuffles epoch t with [seed, t] (train/fit.py), and
+    an epoch's number is far below STREAM. Raises ValueError where more are asked for than there are.
     """
     inside = [part for part in PARTS if part != "heldout"]
     wanted = sum(counts[part] for part in inside)
     for count, images, name in ((wanted, split.x_train, "x_train"), (counts["heldout"], split.x_test, "x_test")):
         if count > len(images):
             raise ValueError(f"{count} images to attack, but {name} has {len(images)}: ask for smaller parts")
-    generator = numpy.random.default_rng([seed, 5])
+    generator = numpy.random.default_rng([seed, STREAM])
     order = generator.permutation(len(split.x_train))
     rows, start = {}, 0
     for part in inside:

@@ -80,9 +80,7 @@ class CW(Attack):
 
     def _steps(self, model, first, count):
         """``run(*arrays)`` that takes `count` steps, the first of them the step number `first` from 0."""
-        taken = numpy.arange(first + 1, first + 1 + count, dtype=numpy.float64)
-        rates = numpy.stack([self.stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)], 1)
-        rates = rates.astype(numpy.float32)
+        rates = self._rates(first, count)
         if compute.ON_ACCELERATOR:
             return functools.partial(compute.compiled(model, _loop(self.confidence, count)), rates)
         step = compute.compiled(model, _step(self.confidence))
@@ -94,6 +92,12 @@ class CW(Attack):
             return loss, going, *arrays[5:]
 
         return run
+
+    def _rates(self, first, count):
+        """Adam's step size over the bias of its first moment, and the inverse bias of its second: (count, 2)."""
+        taken = numpy.arange(first + 1, first + 1 + count, dtype=numpy.float64)
+        rates = numpy.stack([self.stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)], 1)
+        return rates.astype(numpy.float32)
 
 
 @dataclasses.dataclass

@@ -40,7 +40,7 @@ class DeepFool(Attack):
         logits = logits.copy()
         logits[numpy.arange(len(labels)), labels] = numpy.inf
         classes = (-logits).argsort(axis=1, kind="stable")[:, : self.candidates].astype(numpy.int32)
-        step = compute.compiled(model, _step(self.norm, self.overshoot))
+        step = compute.compiled(model, _step(self.norm, self.overshoot, classes.shape[1]))
         current, moved, rows = images.copy(), numpy.zeros_like(images), numpy.arange(len(images))
         for _ in range(self.steps):
             current[rows], moved[rows], wrong = compute.predict(
@@ -54,9 +54,9 @@ class DeepFool(Attack):
 
 
 @functools.cache
-def _step(norm, overshoot):
+def _step(norm, overshoot, count):
     """One step from `current`: (next images, whole perturbation before the overshoot, which of `current` were wrong
-    and stay). classes: (N, k), the label first."""
+    and stay). classes: (N, count), the label first."""
 
     def step(call, images, current, moved, classes):
         def towards(place):
@@ -69,14 +69,14 @@ def _step(norm, overshoot):
             return compute.gradient(difference, current)
 
         # One gradient after another in one graph: the compiler computes their common forward pass once.
-        found = [towards(place) for place in range(1, classes.shape[1])]
+        found = [towards(place) for place in range(1, count)]
         wrong = found[0][0][1]
         gaps = keras.ops.stack([values for (values, _), _ in found], 1)
         slopes = keras.ops.stack([slope for _, slope in found], 1)
         sizes = _dual(slopes, norm) + 1e-8
         distances = keras.ops.abs(gaps) / sizes
         nearest = keras.ops.cast(
-            keras.ops.equal(keras.ops.argmin(distances, 1)[:, None], keras.ops.arange(classes.shape[1] - 1)), "float32"
+            keras.ops.equal(keras.ops.argmin(distances, 1)[:, None], keras.ops.arange(count - 1)), "float32"
         )
         distance = keras.ops.sum(nearest * distances, 1) + 1e-4  # foolbox, for numerical stability
         slope = keras.ops.sum(nearest[:, :, None, None, None] * slopes, 1)

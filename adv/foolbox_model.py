@@ -52,12 +52,6 @@ def run(attack, model, images, labels, *, batch_size=256, **options):
     return numpy.concatenate(parts) if parts else images.copy()
 
 
-def deepfool(norm, *, steps, overshoot):
-    """foolbox's DeepFool in the norm "l2" or "linf"."""
-    attack = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}[norm]
-    return attack(steps=steps, overshoot=overshoot)
-
-
 class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
     """foolbox's LinfPGD with all its steps in one compiled graph, for models made by `foolbox_model`.
 

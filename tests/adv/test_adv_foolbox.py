@@ -1,13 +1,11 @@
-"""Our FGSM and PGD against foolbox's own at a fixed epsilon, and foolbox's attacks on a Keras model."""
-
-import dataclasses
+"""Our attacks against foolbox's own, and foolbox's attacks on a Keras model."""
 
 import foolbox
 import keras
 import numpy
 import pytest
 
-from adv import attacks, foolbox_model, search
+from adv import attacks, cw, foolbox_model, search
 from models import compute, perturb
 
 LABELS = foolbox_model.LABELS
@@ -73,19 +71,61 @@ def test_any_foolbox_attack_runs_on_a_keras_model(attack, net, images):
     assert (search.classes(net, fooled) != labels).mean() > 0.7
 
 
-def test_deepfool_goes_on_where_a_tenth_of_the_steps_fails(net, images):
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("candidates", [3, 10])  # of four classes
+def test_deepfool_is_foolbox_deepfool(norm, candidates, net, images):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
-    whole = foolbox_model.run(foolbox_model.deepfool("l2", steps=30, overshoot=0.0), net, x, labels)
-    candidates, _ = attacks.DeepFool(steps=30, overshoot=0.0).closest(net, x, labels, batch_size=5)
-    numpy.testing.assert_allclose(candidates, whole, atol=1e-6)
+    theirs = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}[norm]
+    attack = attacks.DeepFool(norm=norm, steps=20, overshoot=0.02, candidates=candidates)
+    theirs = foolbox_model.run(theirs(steps=20, overshoot=0.02, candidates=candidates), net, x, labels)
+    ours, success = attack.closest(net, x, labels, batch_size=5)
+    numpy.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert success.all()
 
 
-@pytest.mark.parametrize("name", attacks.ATTACKS)
-def test_every_entry_says_what_it_is(name):
-    attack = attacks.get(name)
-    assert attack.title and attack.citation and attack.norm in ("l1", "l2", "linf")
-    specification = attack.specification()
-    assert specification["norm"] == attack.norm
-    assert set(dataclasses.asdict(attack)) <= set(specification)
-    assert hash(attack) == hash(dataclasses.replace(attack))
+@pytest.mark.parametrize("epsilon", [1, 4])
+def test_bim_is_foolbox_bim_for_images_that_withstand_it(epsilon, net, images):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    theirs = foolbox.attacks.L1BasicIterativeAttack(rel_stepsize=1 / 6, steps=10, random_start=False)
+    theirs = foolbox_model.run(theirs, net, x, labels, epsilon=epsilon)
+    ours = attacks.BIM().within(net, x, labels, epsilon=epsilon)
+    robust = search.classes(net, ours) == labels
+    assert 0 < robust.sum() < len(x)
+    numpy.testing.assert_allclose(ours[robust], theirs[robust], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stepsize": 0.05},  # ends early, whether it has found one or not
+        {"stepsize": 0.05, "confidence": 0.2, "abort_early": False, "initial_const": 3},
+    ],
+    ids=["early", "confident"],
+)
+def test_cw_is_foolbox_cw_for_one_image_at_a_time(settings, net, images):
+    x = images[0][[0, 1, 3]]
+    labels = search.classes(net, x).astype(numpy.int32)
+    settings = {"binary_search_steps": 3, "steps": 20, "initial_const": 0.3} | settings
+    theirs = foolbox_model.run(foolbox.attacks.L2CarliniWagnerAttack(**settings), net, x, labels, batch_size=1)
+    ours, success = attacks.CW(**settings).closest(net, x, labels)
+    failed = (theirs == 0).all(axis=(1, 2, 3))
+    numpy.testing.assert_array_equal(success, ~failed)
+    numpy.testing.assert_allclose(ours, numpy.where(failed[:, None, None, None], x, theirs), atol=1e-5)
+    assert success.any()
+
+
+def test_cw_in_one_call_equals_cw_in_steps(net, images):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    attack = attacks.CW(stepsize=0.05)
+    space = numpy.arctanh((2 * x - 1) * numpy.float32(0.999999))
+    inf, zero = numpy.full(len(x), numpy.inf, numpy.float32), numpy.zeros_like(x)
+    arrays = x, space, labels, numpy.full(len(x), 2, numpy.float32), inf
+    arrays = *arrays, zero, zero, zero, x, inf, numpy.zeros(len(x), bool)
+    steps = attack._steps(net, 0, 12)(*arrays)
+    whole = compute.compiled(net, cw._loop(0.0, 12))(attack._rates(0, 12), *arrays)
+    for one, other in zip(steps, whole, strict=True):
+        numpy.testing.assert_allclose(numpy.asarray(one, float), numpy.asarray(other, float), atol=1e-5)
+    assert numpy.asarray(steps[-1]).any()

@@ -1,10 +1,14 @@
-"""The two searches against one image at a time, a linear model in closed form, and what `minimal` refuses."""
+"""The two searches and the stepping attacks against one image at a time in NumPy, a linear model in closed form, and
+what `minimal` refuses."""
+
+import dataclasses
 
 import keras
 import numpy
 import pytest
 
 from adv import attacks, pgd, search
+from adv.attack import noise
 from models import compute
 
 
@@ -24,7 +28,7 @@ def sequential_grid(adversarial, epsilons=1000):
     return found
 
 
-def sequential_bisection(attempt, image, epsilon=0.3):
+def sequential_bisection(attempt, image, epsilon=0.3, bisections=20):
     """foolbox 2.3.0's `_run_binary_search` for one image with its memory of the closest: image or None."""
     closest, nearest = None, numpy.inf
 
@@ -43,7 +47,7 @@ def sequential_bisection(attempt, image, epsilon=0.3):
     else:
         return None
     bad, good = 0, epsilon
-    for _ in range(20):
+    for _ in range(bisections):
         epsilon = (good + bad) / 2
         if fooled(epsilon):
             good = epsilon
@@ -57,16 +61,16 @@ def cross_entropy(logits, labels):
 
 
 def eager(model):
-    """Prediction and sign of the gradient of one image, without the code under test."""
+    """Prediction and gradient of one image, without the code under test."""
     gradient = compute.input_gradient(model, cross_entropy)
 
     def predict(image):
         return numpy.asarray(model(image[None], training=False))[0].argmax()
 
-    def sign(image, label):
-        return numpy.sign(numpy.asarray(gradient(image[None], numpy.asarray([label], numpy.int32)))[0])
+    def slope(image, label):
+        return numpy.asarray(gradient(image[None], numpy.asarray([label], numpy.int32)))[0]
 
-    return predict, sign
+    return predict, slope
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -113,13 +117,13 @@ def test_bisection_equals_one_image_at_a_time(seed):
 
 def test_fgsm_equals_the_naive_loop(net, images):
     x, y = (part[:9] for part in images)
-    predict, sign = eager(net)
+    predict, slope = eager(net)
     result = search.minimal(net, x, y, attacks.FGSM(), batch_size=6)
     for image, label, found, success in zip(x, y, result.images, result.success, strict=True):
         if predict(image) != label:
             assert success and (found == image).all()
             continue
-        direction = sign(image, label)
+        direction = numpy.sign(slope(image, label))
 
         def moved(size, image=image, direction=direction):
             return numpy.clip(image + numpy.float32(size) * direction, 0, 1)
@@ -129,37 +133,64 @@ def test_fgsm_equals_the_naive_loop(net, images):
         numpy.testing.assert_array_equal(found, image if size is None else moved(size))
 
 
-def test_pgd_equals_the_naive_loop(net, images):
+def naive_trial(model, image, label, attack, size):
+    """One trial of PGD or BIM on one image: (iterate, is it wrong). size: epsilon, in "l1" the mean change [P]."""
+    predict, slope = eager(model)
+    size, step = numpy.float32(size), numpy.float32(attack.rel_stepsize * float(size))
+    for draw in range(attack.restarts):
+        current = image
+        if attack.random_start:
+            current = numpy.clip(image + size * noise(image[None], seed=attack.seed, draw=draw)[0], 0, 1)
+        for _ in range(attack.steps):
+            if attack.random_start and predict(current) != label:  # a random start is judged, the image is right
+                break
+            gradient = slope(current, label)
+            if attack.norm == "linf":
+                change = numpy.clip(current + step * numpy.sign(gradient) - image, -size, size)
+            else:
+                change = current + step * gradient / numpy.mean(numpy.abs(gradient)) - image
+                change = change * min(1, size / max(1e-12, numpy.mean(numpy.abs(change))))
+            current = numpy.clip(image + change, 0, 1)
+            if predict(current) != label:
+                break
+        if predict(current) != label:
+            return current, True
+    return current, False
+
+
+STEPPING = {
+    "pgd": attacks.PGD(steps=6, rel_stepsize=0.25),
+    "restarts": attacks.PGD(steps=3, rel_stepsize=0.4, random_start=True, restarts=3, seed=4),
+    "bim": attacks.BIM(),
+    "bim-linf": attacks.BIM(norm="linf"),
+}
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_stepping_equals_the_naive_loop(name, net, images):
     x, y = images
-    predict, sign = eager(net)
-    attack = attacks.PGD(steps=6, rel_stepsize=0.25)
+    attack = dataclasses.replace(STEPPING[name], bisections=8)
     result = search.minimal(net, x, y, attack, batch_size=6)
-    for image, label, found, success in zip(x, y, result.images, result.success, strict=True):
-        if predict(image) != label:
+    for image, label, found, success in zip(x[:6], y[:6], result.images, result.success, strict=False):
+        if search.classes(net, image[None])[0] != label:
             assert success and (found == image).all()
             continue
 
         def attempt(size, image=image, label=label):
-            size, current = numpy.float32(size), image
-            step = numpy.float32(0.25 * float(size))
-            for _ in range(6):
-                current = current + step * sign(current, label)
-                current = numpy.clip(image + numpy.clip(current - image, -size, size), 0, 1)
-                if predict(current) != label:
-                    return current, True
-            return current, False
+            return naive_trial(net, image, label, attack, size)
 
-        expected = sequential_bisection(attempt, image)
+        expected = sequential_bisection(attempt, image, bisections=8)
         assert success == (expected is not None)
         numpy.testing.assert_allclose(found, image if expected is None else expected, atol=1e-6)
 
 
-def test_a_trial_in_one_call_equals_a_trial_in_steps(net, images):
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, net, images):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
-    attack = attacks.PGD(steps=7)
-    epsilon = numpy.full(len(x), 0.05, numpy.float32)
-    whole = compute.compiled(net, pgd._until_wrong(7))
+    attack = attacks.PGD(norm=norm, steps=7)
+    epsilon = numpy.full(len(x), 0.05 if norm == "linf" else 3, numpy.float32)
+    whole = compute.compiled(net, pgd._until_wrong(norm, 7))
     for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
         scale = numpy.float32(1 if count == len(x) else 20)
         arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
@@ -168,6 +199,70 @@ def test_a_trial_in_one_call_equals_a_trial_in_steps(net, images):
         numpy.testing.assert_allclose(one, steps, atol=1e-6)
         numpy.testing.assert_array_equal(wrong, wrong_too)
         assert wrong.any() and wrong.all() == (count == 6)
+
+
+def test_a_gradient_of_zero_moves_nothing(linear):
+    model, _, _ = linear
+    flat = keras.models.clone_model(model)
+    flat.set_weights([numpy.zeros((64, 2)), numpy.float32([0, 1])])
+    x = numpy.random.default_rng(0).random((3, 8, 8, 1), dtype=numpy.float32)
+    for norm in ("linf", "l1"):
+        made = attacks.PGD(norm=norm, steps=3).within(flat, x, numpy.ones(3, numpy.int32), epsilon=0.1)
+        numpy.testing.assert_array_equal(made, x)
+
+
+def test_noise_depends_on_the_seed_the_draw_and_the_image_alone(images):
+    x = images[0]
+    whole = noise(x, seed=3, draw=1)
+    assert whole.dtype == numpy.float32 and whole.shape == x.shape
+    assert whole.min() < -0.99 and whole.max() > 0.99 and numpy.abs(whole).max() <= 1 and abs(whole.mean()) < 0.05
+    numpy.testing.assert_array_equal(noise(x[[5, 2]], seed=3, draw=1), whole[[5, 2]])
+    for other in (noise(x, seed=4, draw=1), noise(x, seed=3, draw=0), numpy.roll(whole, 1, axis=0)):
+        assert (other != whole).mean() > 0.99
+
+
+def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeypatch):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    attack = attacks.PGD(steps=1, rel_stepsize=0.2, random_start=True)
+    asked = []
+
+    def spy(started, *, seed, draw):
+        asked.append((draw, len(started)))
+        return noise(started, seed=seed, draw=draw)
+
+    monkeypatch.setattr(pgd, "noise", spy)
+    once = attack.within(net, x, labels, epsilon=0.05, batch_size=5)
+    fooled = search.classes(net, once) != labels
+    asked.clear()
+    often = dataclasses.replace(attack, restarts=4).within(net, x, labels, epsilon=0.05, batch_size=5)
+    numpy.testing.assert_array_equal(often[fooled], once[fooled])
+    assert asked[:2] == [(0, 14), (1, 14 - fooled.sum())] and 0 < fooled.sum() < 14
+    assert (search.classes(net, often) != labels).sum() > fooled.sum()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: attacks.PGD(norm="l2"), "norm is 'l2', expected one of linf, l1"),
+        (lambda: attacks.PGD(restarts=2), "restarts is 2 with random_start=False"),
+        (lambda: attacks.PGD(restarts=0, random_start=True), "restarts is 0"),
+        (lambda: attacks.DeepFool(norm="l1"), "norm is 'l1', expected 'l2' or 'linf'"),
+        (lambda: attacks.DeepFool(candidates=1), "candidates is 1, expected at least 2"),
+        (lambda: search.norm(numpy.zeros((1, 2, 2, 1)), "l3"), "norm is 'l3', expected one of l0, l1, l2, linf"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_norms_equal_those_of_numpy():
+    change = numpy.random.default_rng(0).normal(size=(5, 3, 4, 2)).astype(numpy.float32)
+    change[:, 0] = 0
+    for name, order in (("l0", 0), ("l1", 1), ("l2", 2), ("linf", numpy.inf)):
+        expected = [numpy.linalg.norm(one.astype(float).ravel(), order) for one in change]
+        numpy.testing.assert_allclose(search.norm(change, name), expected, rtol=1e-12)
 
 
 def margins(linear, count=12):
@@ -180,53 +275,24 @@ def margins(linear, count=12):
 
 def test_linear_model_in_closed_form(linear):
     model, weights, x, y, margin = margins(linear)
-    exact = margin / numpy.abs(weights).sum()
-    size = {
-        name: search.norm(search.minimal(model, x, y, attack).images - x, attack.norm)
-        for name, attack in attacks.ATTACKS.items()
-    }
+    l1, l2 = numpy.abs(weights).sum(), numpy.linalg.norm(weights)
+    exact = margin / l1
+
+    def size(name):
+        return search.norm(search.minimal(model, x, y, attacks.get(name)).images - x, attacks.get(name).norm)
+
     coarse = numpy.ceil(exact * 1000) / 1000
     assert (coarse <= 0.02).any() and (coarse > 0.02).any()
     grid = numpy.where(coarse <= 0.02, numpy.ceil(exact / coarse * 20) * coarse / 20, coarse)
-    numpy.testing.assert_allclose(size["fgsm"], grid, atol=1e-6)
-    numpy.testing.assert_allclose(size["pgd"], exact, atol=2e-6)
+    numpy.testing.assert_allclose(size("fgsm"), grid, atol=1e-6)
+    numpy.testing.assert_allclose(size("pgd"), exact, atol=2e-6)
+    numpy.testing.assert_allclose(size("bim-linf"), exact, atol=2e-6)
+    numpy.testing.assert_allclose(size("bim"), margin * l1 / l2**2, rtol=1e-3)  # along the gradient
     # DeepFool adds 1e-4 to the distance and overshoots by 5 %
-    numpy.testing.assert_allclose(size["deepfool-linf"], 1.05 * (exact + 1e-4), rtol=1e-3)
-    numpy.testing.assert_allclose(size["deepfool"], 1.05 * (margin / numpy.linalg.norm(weights) + 1e-4), rtol=1e-3)
-
-
-def always_zero():
-    """A model that calls every image class 0, whatever an attack does: the mean of an image is below 2."""
-    inputs = keras.Input((8, 8, 1))
-    mean = keras.layers.GlobalAveragePooling2D()(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(2)(mean))
-    model.layers[-1].set_weights([numpy.float32([[0, 1]]), numpy.float32([2, 0])])
-    return model
-
-
-@pytest.mark.parametrize("name", attacks.ATTACKS)
-def test_an_image_that_cannot_be_fooled_stays_as_it_is(name):
-    model = always_zero()
-    x = numpy.random.default_rng(0).random((5, 8, 8, 1), dtype=numpy.float32)
-    result = search.minimal(model, x, numpy.array([0, 1, 0, 1, 0]), attacks.get(name))
-    assert result.success.tolist() == [False, True, False, True, False]
-    numpy.testing.assert_array_equal(result.images, x)
-
-
-@pytest.mark.parametrize("name", attacks.ATTACKS)
-def test_every_attack_finds_float32_adversarials_in_range(name, net, images):
-    x, y = images
-    before = x.copy()
-    done = []
-    result = search.minimal(net, x, y, attacks.get(name), batch_size=5, progress=lambda *pair: done.append(pair))
-    assert result.images.dtype == numpy.float32 and result.images.shape == x.shape
-    assert result.images.min() >= 0 and result.images.max() <= 1
-    numpy.testing.assert_array_equal(search.classes(net, result.images) != y, result.success)
-    assert result.success[[2, 7, 13]].all() and (result.images[[2, 7, 13]] == x[[2, 7, 13]]).all()
-    assert (result.images[~result.success] == x[~result.success]).all()
-    assert result.success.sum() > 10
-    assert done == [(5, 11), (10, 11), (11, 11)]
-    numpy.testing.assert_array_equal(x, before)
+    numpy.testing.assert_allclose(size("deepfool-linf"), 1.05 * (exact + 1e-4), rtol=1e-3)
+    numpy.testing.assert_allclose(size("deepfool"), 1.05 * (margin / l2 + 1e-4), rtol=1e-3)
+    found = size("cw") / (margin / l2)
+    assert found.min() > 1 - 1e-5 and found.max() < 1.08 and numpy.median(found) < 1.03
 
 
 def test_uint8_images_and_batches_give_the_same(net, images):

@@ -71,6 +71,12 @@ def test_the_draw_depends_on_the_seed_alone(split):
     assert any((first[part] != other[part]).any() for part in PARTS)
 
 
+def test_the_draw_shares_no_stream_with_an_epoch_of_training(split):
+    orders = [numpy.random.default_rng([0, epoch]).permutation(48)[:20] for epoch in range(300)]
+    drawn = adversarial_set.draw(split, COUNTS | {"train": 20}, seed=0)["train"]
+    assert not any((numpy.sort(order) == drawn).all() for order in orders)
+
+
 def test_a_longer_train_part_keeps_the_images_of_a_shorter_one(split):
     short, long = (adversarial_set.draw(split, COUNTS | {"train": count}, seed=0)["train"] for count in (5, 20))
     assert set(short) <= set(long)
@@ -147,6 +153,14 @@ def test_a_killed_call_continues_at_its_first_missing_block(net, split, tmp_path
     assert len(first.seen) + len(second.seen) == 8 - skipped(net, split)
     generate_adv.remove_blocks(tmp_path / "cut")
     assert not list((tmp_path / "cut").iterdir())
+
+
+def test_blocks_of_another_size_are_made_anew(net, split, tmp_path, monkeypatch):
+    whole = craft(net, split, tmp_path)
+    monkeypatch.setattr(generate_adv, "BLOCK", 2)
+    attack = Stub()
+    same(craft(net, split, tmp_path, attack), whole)
+    assert attack.seen
 
 
 def skipped(net, split):
