@@ -3,54 +3,23 @@
 Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
   D1 [D] epochs count from 1 and the history is E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
   D2 [D] confidences are float32 log-probabilities at one batch size: probabilities saturate at 1 and then tie.
+  D3 [D] activations are computed in batches of one fixed size, the last one filled up: a row's bits depend on the
+     shape of its batch (not on its place or its neighbours), and so are the same whoever computes them.
 """
 
-import dataclasses
 import math
-from typing import Any
 
 import numpy
 
 import data
 import models
-from dare import transform
+from dare import mining_checks, transform
+from dare.targets import KIND, Targets
 from data import files
 from models import compute
 from train.history import confidence
 
-KIND = "mined targets"
-
-
-@dataclasses.dataclass(frozen=True)
-class Targets:
-    """What the regression model is tuned towards, one row a selected sample.
-
-    index (K,) rows of the mined images; epoch (K,) the chosen epoch of each; activation (K, ...) float32 at the
-    regression layer under that epoch, an array or a lazy HDF5 dataset. gain (K,) p_t(y|x) - p_M(y|x). layer: the
-    regression layer; model, data: SHA-256 of the final model and of the mined images.
-    """
-
-    index: numpy.ndarray
-    epoch: numpy.ndarray
-    activation: Any = dataclasses.field(repr=False)
-    gain: numpy.ndarray | None = None
-    layer: str | None = None
-    model: str = ""
-    data: str = ""
-
-    @classmethod
-    def load(cls, path):
-        """Read saved targets; activations stay on disk. Raises FileNotFoundError, or ValueError if damaged."""
-        names = ("index", "epoch", "gain")
-        facts = ("layer", "model", "data")
-        arrays, attributes = files.load_artefact(path, KIND, names, facts)
-        file, _ = files.open_artefact(path, KIND)
-        activation = file.get("activation")
-        lengths = {array.shape[:1] for array in arrays.values()}
-        if not hasattr(activation, "shape") or lengths != {activation.shape[:1]}:
-            file.close()
-            raise ValueError(f"{path}: activations and indices do not match: delete it and make it again")
-        return cls(**arrays, activation=activation, **{name: attributes[name] for name in facts})
+BATCH = 64  # images of one activation batch; a larger one wastes more where few samples share an epoch
 
 
 def choose(log_probability, prediction, epochs, y, final_log_probability, final_prediction):
@@ -71,9 +40,14 @@ def choose(log_probability, prediction, epochs, y, final_log_probability, final_
     return chosen
 
 
+def window(last):
+    """The epochs that are mined in a training of `last` epochs: E/2 .. E-1."""
+    return range(math.ceil(last / 2), last)
+
+
 def second_half(history):
-    """The epochs that are mined: E/2 .. E-1 of a history of E epochs."""
-    return [epoch for epoch in history.epochs if math.ceil(history.last / 2) <= epoch < history.last]
+    """The epochs of a history that are mined: those of E/2 .. E-1 that it has."""
+    return [epoch for epoch in history.epochs if epoch in window(history.last)]
 
 
 def mine_history(
@@ -86,32 +60,36 @@ def mine_history(
     epochs=None,
     min_gain=0.0,
     recorded=True,
+    store=None,
     path=None,
     batch_size=256,
     progress=None,
 ):
     """Choose each sample's surest epoch and collect its activation at the regression layer.
 
-    model: the final model M, returned with the weights it came with; x, y: the held-out images (uint8 or float32
-    in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs: which to search (default: E/2 ..
-    E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the probabilities that training
-    recorded, or evaluate every checkpoint anew; path: stream the targets there, and read activations from there.
+    model: the final model M, returned with the weights it came with; history: a train.history.History, or a folder
+    of anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False); x, y: the held-out images (uint8
+    or float32 in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs: which to search
+    (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the probabilities that
+    training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size gives its bits);
+    store: an online.Store that was kept while training ran, read in place of the checkpoints; path: stream the
+    targets there, and read activations from there.
 
-    Returns Targets, grouped by epoch and ascending by index within each. Raises ValueError if the history is not
-    of these images or this model, or if no sample is surer under an older epoch.
+    Returns Targets, grouped by epoch and ascending by index within each: the same bits from checkpoints or a store.
+    Raises ValueError if the history is not of these images or this model, or if no sample is surer under an older
+    epoch.
     """
+    layer = store.layer if layer is None and store is not None else layer
     regression = transform.transform(model, layer)
-    layer = regression.layers[-1].name if layer is None else layer
+    layer = layer or transform.regression_layer(model)
     epochs = second_half(history) if epochs is None else sorted(epochs)
-    if not epochs:
-        raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
+    mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store)
     final_weights, identity = model.get_weights(), models.fingerprint(model)
     try:
         history.load_weights(model, history.last)
-        if models.fingerprint(model) != identity:
-            raise ValueError(f"{history.path}: its final epoch is another model than the one given: load that first")
-        if recorded:
-            _check_images(model, history, x, y, batch_size)
+        mining_checks.check_final(model, identity, history, x, y, batch_size)
+        if store is not None:
+            store.check(history, x, y, layer=layer, epochs=epochs)
         log_probability, prediction, final = _confidences(model, history, epochs, x, y, recorded, batch_size)
         chosen = choose(log_probability, prediction, epochs, y, *final)
         rows = numpy.searchsorted(epochs, chosen)
@@ -124,7 +102,8 @@ def mine_history(
         facts = {"layer": layer, "model": identity, "data": files.fingerprint(x)}
         arrays = {"index": index, "epoch": chosen[index], "gain": gain[index].astype("float32")}
         shape = (len(index), *regression.output_shape[1:])
-        blocks = _activations(model, regression, history, x, index, chosen[index], batch_size, progress)
+        source = _checkpoint_source(model, regression, history, x) if store is None else store.source
+        blocks = _blocks(source, index, chosen[index], progress)
         if path is not None:
             files.save_artefact(path, KIND, arrays | {"activation": (shape, "float32", blocks)}, facts)
             return Targets.load(path)
@@ -136,20 +115,11 @@ def mine_history(
         model.set_weights(final_weights)
 
 
-def _check_images(model, history, x, y, batch_size):
-    """Raise ValueError unless the final model is as sure of the first images as its record says."""
-    recorded = history.record(history.last)[0]
-    if len(recorded) != len(y):
-        raise ValueError(
-            f"{history.path}: recorded {len(recorded)} samples, but {len(y)} images were given: "
-            "mine the x_validation that the model was trained beside"
-        )
-    found = confidence(model, x[:batch_size], y[:batch_size], batch_size=batch_size)[0]
-    if not numpy.allclose(found, recorded[:batch_size], rtol=1e-2, atol=1e-2):
-        raise ValueError(
-            f"{history.path}: recorded other confidences than these images and labels give: "
-            "mine the x_validation that the model was trained beside, in its order"
-        )
+def activations(run, x, rows):
+    """What the compiled regression model `run` makes of the images `rows`: float32, in batches of BATCH exactly."""
+    images = x[rows]
+    images = numpy.concatenate([images, numpy.repeat(images[:1], -len(images) % BATCH, axis=0)])
+    return compute.predict(run, images, batch_size=BATCH, prepare=data.to_unit)[: len(rows)].astype("float32")
 
 
 def _confidences(model, history, epochs, x, y, recorded, batch_size):
@@ -165,17 +135,24 @@ def _confidences(model, history, epochs, x, y, recorded, batch_size):
     return log_probability, prediction, rows[-1]
 
 
-def _activations(model, regression, history, x, index, chosen, batch_size, progress):
-    """Yield (row slice, activations) epoch by epoch, each epoch's weights loaded once."""
+def _checkpoint_source(model, regression, history, x):
+    """epoch -> (rows -> activations), loading each epoch's weights once."""
     run = compute.forward(regression)
-    for epoch in numpy.unique(chosen):
-        history.load_weights(model, int(epoch))
-        rows = numpy.flatnonzero(chosen == epoch)
-        for start in range(rows[0], rows[-1] + 1, batch_size):
-            stop = min(start + batch_size, rows[-1] + 1)
-            yield (
-                slice(start, stop),
-                compute.predict(run, x[index[start:stop]], batch_size=batch_size, prepare=data.to_unit),
-            )
+
+    def source(epoch):
+        history.load_weights(model, epoch)
+        return lambda rows: activations(run, x, rows)
+
+    return source
+
+
+def _blocks(source, index, chosen, progress):
+    """Yield (row slice, activations) epoch by epoch."""
+    for epoch in numpy.unique(chosen).tolist():
+        read = source(epoch)
+        first, after = numpy.searchsorted(chosen, [epoch, epoch + 1]).tolist()
+        for start in range(first, after, BATCH):
+            stop = min(start + BATCH, after)
+            yield slice(start, stop), read(index[start:stop])
             if progress is not None:
                 progress(stop, len(index), f"epoch {epoch}")

@@ -2,13 +2,14 @@
 
 import argparse
 import csv
+import dataclasses
 
 import numpy
 
 import data
 from adv import adversarial_set, search
 from dare import get_ats
-from results import attack_figures, command, figures, image_figures, run, slice_figures
+from results import attack_figures, command, figures, image_figures, mining, run, slice_figures
 from train.history import History
 
 
@@ -20,7 +21,7 @@ def draw(arguments, cell, rows):
     targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
     caption = "Which epoch the selected samples take their activation from, and how much surer it was of them."
-    yield "chosen-epochs", caption, figures.chosen_epochs(epochs, counts, targets.gain)
+    yield "chosen-epochs", caption, mining.chosen_epochs(epochs, counts, targets.gain)
     sliced = run.record(cell / "slice")
     caption = "Share of connections that slicing would freeze."
     yield "frozen-share", caption, slice_figures.frozen_share(sliced["frozen_share"])
@@ -33,6 +34,12 @@ def draw(arguments, cell, rows):
         name = f"transfer-{measure.partition('/')[2]}"
         yield name, caption, attack_figures.transfer_against_white_box(rows, measure)
     yield from _adversarials(cell_arguments(arguments, cell), cell)
+
+
+def mined(cell):
+    """The table of what was mined. cell: the folder of one seed."""
+    targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
+    return dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")
 
 
 def _adversarials(arguments, cell):

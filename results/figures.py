@@ -74,33 +74,6 @@ def training_history(metrics):
     return figure
 
 
-def chosen_epochs(epochs, counts, gains):
-    """How many samples took their activation from which epoch, and how much confidence they gained by it.
-
-    epochs, counts: (T,); gains: (N,) p_t(y|x) - p_M(y|x), on a logarithmic axis; smaller ones than 1e-8 are put there.
-    """
-    gains = numpy.asarray(gains, "float64")
-    if not len(gains):
-        raise ValueError("no sample to draw: no epoch was chosen")
-    figure, axes = panels(1, 2, (8, 3.4), width_ratios=(3, 2))
-    taken, gained = axes[0]
-    taken.bar(epochs, counts, width=0.9, color=BLUE)
-    taken.set_xlabel("epoch $t$ whose activation is the target")
-    taken.set_ylabel("samples")
-    taken.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    taken.grid(axis="y", alpha=0.3)
-    gained.hist(gains.clip(1e-8, 1), bins=numpy.logspace(-8, 0, 33), color=GREEN)
-    gained.set_xscale("log")
-    median = float(numpy.median(gains))
-    gained.axvline(max(median, 1e-8), color="black", linestyle="--", linewidth=1)
-    gained.set_title(f"median {median:.2g}", fontsize=9)
-    gained.set_xlabel("confidence gained, $p_t(y|x) - p_M(y|x)$")
-    gained.set_ylabel("samples")
-    gained.grid(axis="y", alpha=0.3)
-    figure.suptitle(f"Mined epochs (n = {int(numpy.sum(counts))} samples surer under an older epoch)", fontsize=10)
-    return figure
-
-
 def robustness(rows, measures=None):
     """One panel a measure, one bar a method: mean, a line for its 95 % interval, a diamond where a value is published.
 

@@ -16,14 +16,22 @@ from train.augment import augment
 from train.history import History, confidence
 from train.seeds import seed_dropout
 
+KEEP = ("all", "second-half", "last")
 
-def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progress=None, on_epoch=None):
+
+def fit(
+    model, split, *, recipe, history, seed, epochs=None, keep="all", loss=perturb.cross_entropy, targets=None,
+    origin=None, progress=None, observe=None, on_epoch=None,
+):  # fmt: skip
     """Train `model` on the training half and record each epoch; continue `history` where it ends.
 
     split: data.Split; recipe: train.params.Recipe; history: a History or its path; epochs: the whole run's
-    length (the recipe's by default); keep: "all" weights or the "second-half" (mining reads no others);
-    progress: called as progress(done, total, note) after each batch; on_epoch: called with the history after each
-    epoch.
+    length (the recipe's by default); keep: "all" weights, the "second-half" (mining reads no others) or the "last";
+    loss: ``loss(logits, targets)`` -> one value an example; targets: (N, ...), one a row of x_train (None: its
+    labels); origin: what else the history comes from, a dictionary of JSON values that must agree to continue it;
+    progress: called as progress(done, total, note) after each batch; observe: called as observe(model, epoch,
+    log_probability, prediction) before an epoch is recorded, and again for the same epoch where training was killed
+    between the two; on_epoch: called with the history after each epoch.
     Returns the History. Raises ValueError where the history was begun with another recipe, seed, length or data, and
     ArithmeticError when the loss is no longer finite: earlier epochs stay.
     """
@@ -31,14 +39,18 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
     epochs = recipe.epochs if epochs is None else epochs
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; expected at least 1")
+    if keep not in KEEP:
+        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
     facts = {"recipe": dataclasses.asdict(recipe), "seed": seed, "epochs": epochs, "data": split.fingerprint}
+    facts |= origin or {}
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
-    step = compute.update(model, optimizer, perturb.cross_entropy)
+    step = compute.update(model, optimizer, loss)
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
+        _drop_weights(history, keep, epochs)
     for epoch in range(history.last + 1, epochs + 1):
         rate = recipe.learning_rate(epoch, epochs)
         optimizer.learning_rate = rate
@@ -47,32 +59,39 @@ def fit(model, split, *, recipe, history, seed, epochs=None, keep="all", progres
             if progress is not None:
                 progress((epoch - 1) * total + done, epochs * total, f"epoch {epoch}/{epochs} {note}")
 
-        loss, accuracy = _epoch(model, step, split, recipe, seed, epoch, watch)
+        mean_loss, accuracy = _epoch(model, step, split, targets, recipe, seed, epoch, watch)
         log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
-        if not (numpy.isfinite(loss) and numpy.isfinite(log_probability).all()):
+        if not (numpy.isfinite(mean_loss) and numpy.isfinite(log_probability).all()):
             raise ArithmeticError(
-                f"the loss became {loss} in epoch {epoch} at learning rate {rate}; epochs up to {epoch - 1} are "
+                f"the loss became {mean_loss} in epoch {epoch} at learning rate {rate}; epochs up to {epoch - 1} are "
                 "kept in the history: lower the learning rate or check the images"
             )
         metrics = {
             "epoch": epoch,
             "learning_rate": rate,
-            "loss": loss,
+            "loss": mean_loss,
             "accuracy": accuracy,
             "validation_loss": -float(log_probability.mean(dtype="float64")),
             "validation_accuracy": float((prediction == split.y_validation).mean()),
         }
+        if observe is not None:
+            observe(model, epoch, log_probability, prediction)
         history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
-        if keep == "second-half":
-            for older in history.stored:
-                if older < min(epoch, epochs / 2):
-                    history.drop_weights(older)
+        _drop_weights(history, keep, epochs)
         if on_epoch is not None:
             on_epoch(history)
     return history
 
 
-def _epoch(model, step, split, recipe, seed, epoch, watch):
+def _drop_weights(history, keep, epochs):
+    """Delete the weights that `keep` does not name; the newest epoch's stay in any case, to continue from."""
+    first = {"all": 0, "second-half": epochs / 2, "last": epochs}[keep]
+    for older in history.stored:
+        if older < min(history.last, first):
+            history.drop_weights(older)
+
+
+def _epoch(model, step, split, targets, recipe, seed, epoch, watch):
     generator = numpy.random.default_rng([seed, epoch])
     seed_dropout(model, generator)
     order = generator.permutation(len(split.x_train))
@@ -81,7 +100,7 @@ def _epoch(model, step, split, recipe, seed, epoch, watch):
         rows = order[start : start + recipe.batch_size]
         images = augment(split.x_train[rows], generator, flip=recipe.flip, shift=recipe.shift, fill=recipe.fill)
         labels = split.y_train[rows].astype("int32")
-        value, logits = step(data.to_unit(images), labels)
+        value, logits = step(data.to_unit(images), labels if targets is None else targets[rows])
         loss += float(value) * len(rows)
         correct += int((numpy.argmax(logits, -1) == labels).sum())
         watch(start + len(rows), len(order), f"loss {loss / (start + len(rows)):.3f}")

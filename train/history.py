@@ -111,14 +111,19 @@ class History:
         self.load_weights(model, self.last)
         return model
 
+    @property
+    def origin(self):
+        """What this history comes from: recipe, seed, epochs and data of its training; {} where nobody said."""
+        path = self.path / "origin.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
     def claim(self, origin):
         """Say what this history comes from (a JSON value) before its first epoch; ValueError if it comes from other."""
-        path = self.path / "origin.json"
+        path, before = self.path / "origin.json", self.origin
         origin = json.loads(json.dumps(origin))
         if not path.is_file():
             files.write_json(path, origin)
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
         for name in sorted({*before, *origin}):
             if before.get(name) != origin.get(name):
                 raise ValueError(

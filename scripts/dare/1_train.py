@@ -1,6 +1,7 @@
 """Train a source model on half of the training set and keep every epoch.
 
-Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metrics.csv.
+Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metrics.csv; with --mine also mined/, from
+which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep last).
 """
 
 import csv
@@ -9,11 +10,12 @@ import io
 import shutil
 
 from results import command, run
+from dare import online
 import data
 from data import files
 import models
 from train import params, tensorboard
-from train.fit import fit
+from train.fit import KEEP, fit
 from train.history import History
 
 
@@ -37,7 +39,13 @@ def main(arguments):
         flip=recipe.flip and not arguments.no_flip,
     )
     epochs = arguments.epochs or recipe.epochs
-    check_disk(stage.folder, model, epochs, arguments.keep)
+    history = History(stage.folder / "history")
+    miner = None
+    if arguments.mine is not None:
+        held_out = split.x_validation, split.y_validation
+        layer = arguments.mine or None
+        miner = online.Miner(stage.folder / "mined", model, history, *held_out, epochs=epochs, layer=layer)
+    check_disk(stage.folder, model, epochs, arguments.keep, miner)
     split.save(stage.folder / "split.h5")
 
     def record(history):
@@ -50,11 +58,12 @@ def main(arguments):
             model,
             split,
             recipe=recipe,
-            history=stage.folder / "history",
+            history=history,
             seed=arguments.seed,
             epochs=epochs,
             keep=arguments.keep,
             progress=progress,
+            observe=None if miner is None else miner.observe,
             on_epoch=record,
         )
     write_metrics(history, stage.folder / "metrics.csv")
@@ -66,13 +75,15 @@ def main(arguments):
     )
 
 
-def check_disk(folder, model, epochs, keep):
-    """Refuse to start where the checkpoints will not fit: 4 bytes a parameter and epoch."""
-    kept = (epochs if keep == "all" else epochs // 2 + 1) - len(History(folder / "history").stored)
-    needed = 4 * model.count_params() * (max(kept, 0) + 3)
+def check_disk(folder, model, epochs, keep, miner):
+    """Refuse to start where the checkpoints (4 bytes a parameter and epoch) and what is mined will not fit."""
+    kept = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
+    kept = max(kept - len(History(folder / "history").stored), 0)
+    needed = 4 * model.count_params() * (kept + 3) + (0 if miner is None else miner.largest_size)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(f"{folder}: {kept} checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+        mined = "" if miner is None else " and mining"
+        raise OSError(f"{folder}: {kept} checkpoints{mined} need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
 
 def write_metrics(history, path):
@@ -94,5 +105,13 @@ if __name__ == "__main__":
         "--no-flip", action="store_true", help="do not mirror images (sensible for digits; the paper does)"
     )
     parser.add_argument("--tensorboard", action="store_true", help="also log to <cell>/tensorboard/")
-    parser.add_argument("--keep", choices=["all", "second-half"], default="all", help="which epochs' weights to keep")
+    parser.add_argument("--keep", choices=KEEP, default="all", help="which epochs' weights to keep")
+    parser.add_argument(
+        "--mine",
+        nargs="?",
+        const="",
+        metavar="LAYER",
+        help="mine while training, at LAYER (none named: the last convolution's output): 3_get_ats.py then needs no "
+        "epoch's weights, so --keep last will do (but not for the checkpoint and swa controls)",
+    )
     command.run(main, parser)

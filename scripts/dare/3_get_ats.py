@@ -1,52 +1,85 @@
 """Mine the training history: for each x_validation image the activation of the epoch that was surest of it.
 
-Reads train/; writes get_ats/targets.h5.
+Reads train/, from its checkpoints or, where 1_train.py --mine kept them, from the activations in train/mined/; or reads
+a folder of your own checkpoints (--checkpoints). Writes get_ats/targets.h5 and a summary.
 """
+
+import shutil
 
 import numpy
 
-from results import command, run
-from dare import get_ats
+from results import command, mining, run, tables
+from dare import get_ats, online_store
 import data
+import models
+from train.checkpoints import Checkpoints
 from train.history import History
 
 
 def main(arguments):
-    stage = run.begin("get_ats", arguments, inputs=["train"])
+    if arguments.checkpoints and arguments.keep == "mined":
+        raise ValueError("--keep mined deletes what training wrote, not your own --checkpoints: choose one of them")
+    stage = run.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
     if stage is None:
         return
-    trained = run.folder(arguments, "train")
-    split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
-    history = History(trained / "history")
+    history, model, split, store = own(arguments) if arguments.checkpoints else trained(arguments)
     with command.Progress("get_ats", arguments.quiet) as progress:
         targets = get_ats.mine_history(
-            history.final_model(),
+            model,
             history,
             split.x_validation,
             split.y_validation,
             layer=arguments.layer,
             min_gain=arguments.min_gain,
-            recorded=not arguments.evaluate,
+            recorded=not (arguments.evaluate or arguments.checkpoints),
+            store=store,
             path=stage.folder / "targets.h5",
             progress=progress,
         )
+    of = len(split.y_validation)
+    tables.write([mining.summary(targets, of)], stage.folder)
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
-    share = len(targets.index) / len(split.y_validation)
     run.finish(
         stage,
         layer=targets.layer,
         selected=len(targets.index),
-        of=len(split.y_validation),
+        of=of,
         chosen=dict(zip(map(str, epochs), counts.tolist(), strict=True)),
         median_gain=float(numpy.median(targets.gain)),
     )
     if arguments.keep == "mined":
         for epoch in set(history.stored) - {history.last}:
             history.drop_weights(epoch)
+        shutil.rmtree(run.folder(arguments, "train") / "mined", ignore_errors=True)
     print(
-        f"get_ats: {len(targets.index)} of {len(split.y_validation)} samples ({100 * share:.1f} %) were surer under an "
+        f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
     )
+
+
+def trained(arguments):
+    """What 1_train.py left: (history, final model, split, what was mined while training or None)."""
+    folder = run.folder(arguments, "train")
+    split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
+    history = History(folder / "history")
+    store = None
+    if (folder / "mined").is_dir() and not arguments.evaluate:
+        store = online_store.Store.load(folder / "mined")
+        if arguments.layer not in (None, store.layer) and {*get_ats.second_half(history)} <= {*history.stored}:
+            store = None
+    return history, history.final_model(), split, store
+
+
+def own(arguments):
+    """The user's checkpoints: (checkpoints, final model, split of this seed, None)."""
+    split = data.half_split(command.load_dataset(arguments), arguments.seed)
+    history = Checkpoints(arguments.checkpoints)
+
+    def build():
+        statistics = data.statistics(split.x_train)
+        return models.build(arguments.model, split.x_train.shape[1:], len(split.classes), preprocessing=statistics)
+
+    return history, history.final_model(build), split, None
 
 
 if __name__ == "__main__":
@@ -55,6 +88,12 @@ if __name__ == "__main__":
     share = command.real(least=0, most=1)
     parser.add_argument("--min-gain", type=share, default=0.0, help="smallest gain in p(y|x) that counts")
     parser.add_argument("--evaluate", action="store_true", help="evaluate every checkpoint, not what training recorded")
+    parser.add_argument(
+        "--checkpoints",
+        metavar="FOLDER",
+        help="mine this folder in place of train/: .weights.h5, .keras or .h5 files with the epoch in their name; "
+        "weights alone are of --model; the images are x_validation of --seed, which must not have trained them",
+    )
     parser.add_argument(
         "--keep",
         choices=["all", "mined"],

@@ -37,14 +37,16 @@ def main(arguments):
         tables.print_table(table)
     for (_, dataset, model), methods in dare_tables.cells(of_study(rows, "dare")).items():
         cell = pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}"
+        first = sorted(cell.glob("seed*"))[0]
         own = make([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)])
+        own.append(dare_report.mined(first))
         tables.write(own, cell / "report")
         path = report.write_report(
             cell / "report",
             title=f"DARE on {dataset}, {model}",
             tables=own,
             figures=[
-                *dare_report.draw(arguments, sorted(cell.glob("seed*"))[0], methods),
+                *dare_report.draw(arguments, first, methods),
                 *studies(rows, dataset, model),
             ],
             facts=facts(methods),

@@ -1,5 +1,7 @@
 """Mining against a loop written out image by image and epoch by epoch; ties, wrong models, files, streaming."""
 
+import shutil
+
 import keras
 import numpy
 import pytest
@@ -8,6 +10,7 @@ import data
 import models
 from dare import get_ats, transform
 from models import compute
+from train import checkpoints
 from train.history import History, confidence
 
 
@@ -107,6 +110,36 @@ def test_stored_targets_are_read_back(tmp_path, mined):
     assert (read.layer, read.model, read.data) == (kept.layer, kept.model, kept.data)
 
 
+@pytest.mark.parametrize("layer", ["conv2", "dense1"])
+def test_recorded_evaluated_streamed_and_plain_checkpoints_give_the_same_bits(tmp_path, mined, layer):
+    model, history, x, y = mined
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for epoch in history.epochs:
+        shutil.copy(history.file(epoch, "weights"), plain / f"net_{epoch}.weights.h5")
+    kept = get_ats.mine_history(*mined, layer=layer)
+    for other in (
+        get_ats.mine_history(*mined, layer=layer, recorded=False),
+        get_ats.mine_history(*mined, layer=layer, path=tmp_path / "targets.h5"),
+        get_ats.mine_history(model, checkpoints.Checkpoints(plain), x, y, layer=layer, recorded=False),
+    ):
+        for name in ("index", "epoch", "gain", "activation"):
+            numpy.testing.assert_array_equal(getattr(other, name)[:], getattr(kept, name))
+        assert (other.layer, other.model, other.data) == (kept.layer, kept.model, kept.data)
+
+
+@pytest.mark.parametrize("layer", ["conv2", "dense1"])
+def test_the_bits_of_an_activation_depend_on_nothing_but_its_image(small_net, layer):
+    generator = numpy.random.default_rng(0)
+    x = generator.integers(0, 256, (200, 12, 12, 2), dtype="uint8")
+    run = compute.forward(transform.transform(small_net, layer))
+    every = get_ats.activations(run, x, numpy.arange(200))
+    numpy.testing.assert_allclose(every, compute.predict(run, x, prepare=data.to_unit), rtol=1e-5, atol=1e-6)
+    for count in (1, 2, 63, 64, 65, 130):
+        rows = generator.permutation(200)[:count]
+        numpy.testing.assert_array_equal(get_ats.activations(run, x, rows), every[rows])
+
+
 def test_a_smallest_gain_drops_the_others(mined):
     every = get_ats.mine_history(*mined)
     floor = float(numpy.median(every.gain))
@@ -130,6 +163,37 @@ def test_a_history_of_other_images_or_another_model_is_refused(mined):
     history.load_weights(model, 2)
     with pytest.raises(ValueError, match="another model"):
         get_ats.mine_history(model, history, x, y)
+
+
+def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mined):
+    model, history, x, y = mined
+    inputs = keras.Input((12, 12, 2))
+    other = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Conv2D(2, 3)(inputs)), name="other")
+    shutil.copytree(history.path, tmp_path / "cut")
+    cut = History(tmp_path / "cut")
+    cut.file(4, "weights").write_bytes(cut.file(4, "weights").read_bytes()[:2000])
+    shutil.copytree(history.path, tmp_path / "dropped")
+    dropped = History(tmp_path / "dropped")
+    for epoch in (3, 4):
+        dropped.drop_weights(epoch)
+    for arguments, options, sentence in (
+        ((model, history, x[:, :9], y), {}, "images are (9, 12, 2), but small takes (12, 12, 2)"),
+        ((model, history, x, y + 1), {}, "48 labels from 1 to 3 for 48 images; expected one of 0 .. 2 for each"),
+        ((model, history, x, y[:-1]), {}, "47 labels from 0 to 2 for 48 images"),
+        ((model, history, x[::-1], y[::-1]), {"recorded": False}, "recorded other confidences"),
+        ((model, history, x, y), {"epochs": [3, 9]}, "has no epoch 9; it has 1, 2, 3, 4, 5, 6"),
+        ((model, history, x, y), {"epochs": [0]}, "has no epoch 0"),
+        ((other, history, x, y), {}, "cannot be loaded into other"),
+        ((model, cut, x, y), {"recorded": False}, "epoch-0004.weights.h5"),
+        ((model, dropped, x, y), {}, "the weights of epoch 3, 4 are not kept: train with --keep second-half"),
+        ((model, checkpoints.Checkpoints(history.path), x, y), {}, "mine with recorded=False"),
+    ):
+        before = arguments[0].get_weights()
+        with pytest.raises(ValueError) as caught:
+            get_ats.mine_history(*arguments, **options)
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+        for kept, now in zip(before, arguments[0].get_weights(), strict=True):
+            numpy.testing.assert_array_equal(kept, now)
 
 
 def test_one_epoch_is_no_history(tmp_path, small_net, images):

@@ -5,7 +5,7 @@ import struct
 import numpy
 import pytest
 
-from results import figures, image_figures, report, tables
+from results import figures, image_figures, mining, report, tables
 
 
 def history(epochs=6):
@@ -32,7 +32,7 @@ def draw(name, rows):
     return {
         "history": lambda: figures.training_history(history()),
         "one-epoch": lambda: figures.training_history(history(1)),
-        "epochs": lambda: figures.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
+        "epochs": lambda: mining.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
         "robustness": lambda: figures.robustness(rows),
         "one-measure": lambda: figures.robustness(rows[:1], ["clean"]),
         "grey": lambda: examples(1),
@@ -66,7 +66,7 @@ def test_what_the_figures_say(rows):
 def test_nothing_to_draw():
     for function, arguments in (
         (figures.training_history, ([],)),
-        (figures.chosen_epochs, ([], [], [])),
+        (mining.chosen_epochs, ([], [], [])),
         (figures.robustness, ([],)),
         (examples, (1, "fgsm", 0)),
     ):

@@ -57,7 +57,8 @@ def test_small_images_train_vgg_by_alexnet_s_recipe():
     assert params.recipe("vgg19", (32, 32, 3)).learning_rate(61, 200) == 0.002
 
 
-def test_training_continues_to_the_same_bits(tmp_path, small_net, split):
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_training_continues_to_the_same_bits(tmp_path, small_net, split, keep):
     start = small_net.get_weights()
     whole = fit(small_net, split, recipe=RECIPE, history=tmp_path / "whole", seed=3, epochs=4)
     other = keras.models.clone_model(small_net)
@@ -71,11 +72,12 @@ def test_training_continues_to_the_same_bits(tmp_path, small_net, split):
             raise Killed
 
     with pytest.raises(Killed):
-        fit(other, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4, progress=kill)
+        fit(other, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4, keep=keep, progress=kill)
     fresh = keras.models.clone_model(small_net)
-    cut = fit(fresh, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4)
+    cut = fit(fresh, split, recipe=RECIPE, history=tmp_path / "cut", seed=3, epochs=4, keep=keep)
     assert cut.epochs == whole.epochs == [1, 2, 3, 4]
-    for epoch in cut.epochs:
+    assert cut.stored == ([4] if keep == "last" else cut.epochs)
+    for epoch in cut.stored:
         assert weights_of(cut, epoch) == weights_of(whole, epoch)
     numpy.testing.assert_array_equal(cut.log_probability, whole.log_probability)
     assert len(list((tmp_path / "cut").glob("*.optimizer.h5"))) == 1
@@ -117,6 +119,23 @@ def test_retention_keeps_what_mining_reads(tmp_path, small_net, split):
     kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=6, keep="second-half")
     assert kept.epochs == [1, 2, 3, 4, 5, 6]
     assert kept.stored == [3, 4, 5, 6]
+
+
+def test_an_epoch_is_observed_before_it_is_recorded(tmp_path, small_net, split):
+    seen = {}
+
+    def observe(model, epoch, log_probability, prediction):
+        assert history.History(tmp_path).last == epoch - 1
+        seen[epoch] = models.fingerprint(model), log_probability, prediction
+
+    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3, observe=observe)
+    with pytest.raises(ValueError, match="keep is 'some'; expected one of all, second-half, last"):
+        fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3, keep="some")
+    for epoch, (weights, log_probability, prediction) in seen.items():
+        assert weights == weights_of(kept, epoch)
+        numpy.testing.assert_array_equal(log_probability, kept.record(epoch)[0])
+        numpy.testing.assert_array_equal(prediction, kept.record(epoch)[1])
+    assert list(seen) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "other"])

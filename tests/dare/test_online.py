@@ -1,0 +1,311 @@
+"""Mining while training against mining the stored history: the same bits, also after a kill at any moment."""
+
+import shutil
+import signal
+
+import numpy
+import pytest
+
+import data
+from dare import get_ats, online, online_store, surest
+from train.fit import fit
+from train.history import History, confidence
+from train.params import Recipe
+
+RECIPE = Recipe(learning_rates=(0.05, 0.02), milestones=(0.5,), batch_size=16, shift=0.1, fill="constant")
+EPOCHS = 6
+
+
+class Killed(Exception):
+    """Stands for kill -9: nobody catches it."""
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(get_ats, "BATCH", 8)
+
+
+@pytest.fixture
+def split():
+    generator = numpy.random.default_rng(1)
+    x, y = generator.integers(0, 256, (100, 12, 12, 2), dtype="uint8"), numpy.arange(100) % 3
+    return data.half_split(data.Dataset(x, y, x[:9], y[:9], ("a", "b", "c"), True, "random"), seed=0)
+
+
+def random_epochs(model, split, seed):
+    """EPOCHS random models as (weights, log-probabilities, predictions).
+
+    The records of all but the last are random too, with many ties: mining takes them as they are.
+    """
+    generator, start, samples, made = numpy.random.default_rng(seed), model.get_weights(), len(split.y_validation), []
+    for _ in range(EPOCHS):
+        model.set_weights([w + generator.normal(0, 0.2, w.shape).astype(w.dtype) ** 2 for w in start])
+        record = generator.integers(-9, 0, samples).astype("float32") / 4, generator.integers(0, 3, samples)
+        made.append((model.get_weights(), *record))
+    made[-1] = (made[-1][0], *confidence(model, split.x_validation, split.y_validation))
+    return made
+
+
+@pytest.fixture
+def epochs(small_net, split):
+    return random_epochs(small_net, split, 0)
+
+
+class Training:
+    """A history of given epochs, every one of them stored, beside what is mined: both are made by `advance`."""
+
+    def __init__(self, folder, model, split, epochs=EPOCHS, layer=None):
+        self.model, self.split, self.history = model, split, History(folder / "history")
+        self.history.claim({"seed": 0, "epochs": epochs})
+        held_out = split.x_validation, split.y_validation
+        self.folder = folder / "mined"
+        self.miner = online.Miner(self.folder, model, self.history, *held_out, epochs=epochs, layer=layer)
+
+    def advance(self, epoch, observed=True, recorded=True):
+        weights, log_probability, prediction = epoch
+        self.model.set_weights(weights)
+        number = self.history.last + 1
+        if observed:
+            self.miner.observe(self.model, number, log_probability, prediction)
+        if recorded:
+            self.history.save(self.model, number, log_probability, prediction)
+        return self
+
+    def mine(self, **options):
+        self.history.load_weights(self.model, self.history.last)
+        held_out = self.split.x_validation, self.split.y_validation
+        return get_ats.mine_history(self.model, self.history, *held_out, **options)
+
+
+def same(one, other):
+    for name in ("index", "epoch", "gain", "activation"):
+        numpy.testing.assert_array_equal(getattr(one, name)[:], getattr(other, name)[:])
+    assert (one.layer, one.model, one.data) == (other.layer, other.model, other.data)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_two_kept_epochs_are_those_that_any_final_model_may_choose(seed):
+    generator = numpy.random.default_rng(seed)
+    epochs, samples = 7, 150
+    log_probability = generator.integers(-5, 0, (epochs, samples)).astype("float32")
+    y = generator.integers(0, 3, samples)
+    prediction = generator.integers(0, 3, (epochs, samples)).astype("uint8")
+    state = surest.nothing(samples)
+    for row in range(epochs):
+        rows, kinds, state = surest.improve(state, row + 3, log_probability[row], prediction[row] == y)
+        assert (state[0][kinds, rows] == row + 3).all() and (state[2] == -1).all()
+        assert len(rows) == (state[0] == row + 3).sum()
+    for sample in range(samples):  # read aloud: the first surest right epoch, and a wrong one that may win over it
+        right = [row for row in range(epochs) if prediction[row, sample] == y[sample]]
+        best = max(right, key=lambda row: log_probability[row, sample], default=None)
+        overall = int(log_probability[:, sample].argmax())
+        assert state[0][surest.RIGHT, sample] == (0 if best is None else best + 3)
+        if overall not in right:
+            assert state[0][surest.WRONG, sample] == overall + 3
+    final = generator.integers(-5, 0, samples).astype("float32"), generator.integers(0, 3, samples).astype("uint8")
+    chosen = get_ats.choose(log_probability, prediction, list(range(3, 3 + epochs)), y, *final)
+    assert ((chosen == 0) | (chosen == state[0]).any(0)).all()
+    assert (chosen > 0).any()
+
+
+def test_slots_are_used_again():
+    slots = numpy.array([[0, -1, 4, -1], [1, 7, -1, 2]])
+    numpy.testing.assert_array_equal(online.surest.free_slots(slots, 4), [3, 5, 6, 8])
+    numpy.testing.assert_array_equal(online.surest.free_slots(slots[:, :0], 3), [0, 1, 2])
+    assert len(online.surest.free_slots(slots, 0)) == 0
+
+
+@pytest.mark.parametrize("layer", [None, "dense1"])
+def test_targets_are_those_of_the_stored_history(tmp_path, small_net, split, epochs, layer):
+    training = Training(tmp_path, small_net, split, layer=layer)
+    for epoch in epochs:
+        training.advance(epoch)
+    stored = training.mine(layer=layer, path=tmp_path / "stored.h5")
+    assert len(stored.index) > 16 and len(numpy.unique(stored.epoch)) > 1
+    for epoch in training.history.epochs[:-1]:
+        training.history.drop_weights(epoch)
+    store = online.Store.load(training.folder)
+    same(training.mine(store=store, path=tmp_path / "online.h5"), stored)
+    same(training.mine(store=store, layer=layer), stored)
+    some = training.mine(store=store, layer=layer, min_gain=0.2)
+    kept = stored.gain >= 0.2
+    assert 0 < kept.sum() < len(kept)
+    numpy.testing.assert_array_equal(some.activation, stored.activation[:][kept])
+    assert (tmp_path / "online.h5").read_bytes() == (tmp_path / "stored.h5").read_bytes()
+
+
+def test_only_what_improves_is_computed_and_few_rows_are_kept(tmp_path, small_net, split, epochs, monkeypatch):
+    computed, original = [], get_ats.activations
+    monkeypatch.setattr(get_ats, "activations", lambda *all: computed.append(len(all[2])) or original(*all))
+    training = Training(tmp_path, small_net, split)
+    state, expected, peak, live = surest.nothing(50), [], 0, 0
+    for number, epoch in enumerate(epochs, 1):
+        del computed[:]
+        training.advance(epoch)
+        rows = ()
+        if number in get_ats.window(EPOCHS):
+            rows, _, state = surest.improve(state, number, epoch[1], epoch[2] == split.y_validation)
+            peak = max(peak, live + len(rows))
+            live = int((state[0] > 0).sum())
+        expected.append(len(rows))
+        assert sum(computed) == len(rows)
+    assert expected[:2] == [0, 0] and expected[2] == 50 and 0 < expected[3] < 50 and expected[5] == 0
+    store = online.Store.load(training.folder)
+    assert store.rows.stat().st_size <= peak * store.row_size < training.miner.largest_size
+    assert [path.name for path in sorted(training.folder.iterdir())] == [
+        "activations.float32",
+        "epoch-0004.best.h5",
+        "epoch-0005.best.h5",
+    ]
+
+
+def digests(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("moment", ["rows", "state", "record"])
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_killed_and_continued_leaves_the_same_bytes(tmp_path, small_net, split, epochs, monkeypatch, moment, number):
+    whole = Training(tmp_path / "whole", small_net, split)
+    for epoch in epochs:
+        whole.advance(epoch)
+    cut = Training(tmp_path / "cut", small_net, split)
+    for epoch in epochs[: number - 1]:
+        cut.advance(epoch)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if moment == "rows":
+            original, calls = get_ats.activations, []
+
+            def killed(*all):
+                if calls:
+                    raise Killed
+                calls.append(1)
+                return original(*all)
+
+            patch.setattr(get_ats, "activations", killed)
+        elif moment == "state":
+            patch.setattr(online_store.Store, "save", lambda self: (_ for _ in ()).throw(Killed))
+        cut.advance(epochs[number - 1], recorded=False)
+        raise Killed
+    cut = Training(tmp_path / "cut", small_net, split)
+    for epoch in epochs[number - 1 :]:
+        cut.advance(epoch)
+    assert digests(cut.folder) == digests(whole.folder)
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_an_epoch_done_again_with_other_bits_counts_alone(tmp_path, small_net, split, epochs, number):
+    """As on an accelerator, where the epoch after a kill is not the epoch before it."""
+    other = random_epochs(small_net, split, 9)[0]
+    training = Training(tmp_path, small_net, split)
+    for epoch in epochs[: number - 1]:
+        training.advance(epoch)
+    training.advance(other, recorded=False)
+    training = Training(tmp_path, small_net, split)
+    for epoch in epochs[number - 1 :]:
+        training.advance(epoch)
+    same(training.mine(store=online.Store.load(training.folder)), training.mine())
+
+
+def test_a_full_disk_leaves_the_epoch_before(tmp_path, small_net, split, epochs):
+    resource = pytest.importorskip("resource")
+    training = Training(tmp_path, small_net, split)
+    for epoch in epochs[:3]:
+        training.advance(epoch)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    size = online.Store.load(training.folder).rows.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            training.advance(epochs[3])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    training = Training(tmp_path, small_net, split)
+    for epoch in epochs[3:]:
+        training.advance(epoch)
+    same(training.mine(store=online.Store.load(training.folder)), training.mine())
+
+
+def test_training_and_mining_are_not_changed_by_keeping_no_checkpoints(tmp_path, small_net, split):
+    start, held_out = small_net.get_weights(), (split.x_validation, split.y_validation)
+    options = {"recipe": RECIPE, "seed": 3, "epochs": 4}
+    whole = fit(small_net, split, history=tmp_path / "whole", **options)
+    small_net.set_weights(start)
+    history = History(tmp_path / "history")
+    miner = online.Miner(tmp_path / "mined", small_net, history, *held_out, epochs=4)
+    fit(small_net, split, history=history, keep="last", observe=miner.observe, **options)
+    assert history.stored == [4]
+    numpy.testing.assert_array_equal(history.log_probability, whole.log_probability)
+    mined = get_ats.mine_history(small_net, history, *held_out, store=online.Store.load(tmp_path / "mined"))
+    same(mined, get_ats.mine_history(small_net, whole, *held_out))
+
+
+@pytest.fixture
+def finished(tmp_path, small_net, split, epochs):
+    training = Training(tmp_path, small_net, split)
+    for epoch in epochs:
+        training.advance(epoch)
+    return training
+
+
+def test_what_a_store_was_not_kept_for_is_refused_in_one_sentence(tmp_path, small_net, split, epochs, finished):
+    store, x, y = online.Store.load(finished.folder), split.x_validation, split.y_validation
+    other = Training(tmp_path / "other", small_net, split)
+    for epoch in random_epochs(small_net, split, 5):
+        other.advance(epoch)
+    foreign = History(tmp_path / "foreign")
+    shutil.copytree(finished.history.path, foreign.path)
+    (foreign.path / "origin.json").unlink()
+    foreign.claim({"seed": 7, "epochs": EPOCHS})
+    short = History(tmp_path / "short")
+    shutil.copytree(finished.history.path, short.path)
+    short.file(EPOCHS, "record").unlink()
+    mine = get_ats.mine_history
+    for call, sentence in (
+        (lambda: mine(small_net, foreign, x, y, store=store), "was kept for seed 0, not 7"),
+        (lambda: mine(small_net, finished.history, x, y, store=store, layer="dense1"), "layer conv2, not dense1"),
+        (lambda: mine(small_net, finished.history, x ^ 1, y, store=store), "was kept for another images"),
+        (lambda: mine(small_net, finished.history, x, y, store=store, recorded=False), "mine with recorded=True"),
+        (lambda: mine(small_net, finished.history, x, y, store=store, epochs=[4, 5]), "among 4 .. 5"),
+        (lambda: other.mine(store=store), "holds other epochs than are the surest of"),
+        (lambda: online.Miner(finished.folder, small_net, short, x, y, epochs=8), "was kept for epochs 6, not 8"),
+        (lambda: online.Miner(finished.folder, small_net, short, x ^ 1, y, epochs=6), "another images"),
+        (lambda: online.Miner(finished.folder, small_net, short, x, y, epochs=6, layer="dense1"), "not dense1"),
+        (lambda: online.Miner(finished.folder, small_net, foreign, x, y, epochs=6), "seed 0, not 7"),
+        (lambda: online.Miner(tmp_path / "new", small_net, short, x, y, epochs=6), "train anew with mining"),
+        (lambda: online.Miner(tmp_path / "new", small_net, short, x, y, epochs=1), "1 epochs leave none to mine"),
+        (lambda: online.Miner(tmp_path / "new", small_net, short, x, y, epochs=6, layer="logits"), "'logits' cannot"),
+    ):
+        small_net.set_weights(epochs[-1][0])
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            call()
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    small_net.set_weights(epochs[-2][0])
+    short.save(small_net, 5, *confidence(small_net, x, y))
+    with pytest.raises(ValueError, match="was kept for a training of 6 epochs, but .*short has 5: finish"):
+        mine(small_net, short, x, y, store=store)
+
+
+@pytest.mark.parametrize("keep", [0, 500, 0.5, 0.9])
+def test_cut_files_are_named(finished, keep):
+    for name in ("activations.float32", "epoch-0005.best.h5"):
+        path = finished.folder / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+        with pytest.raises(ValueError, match=name):
+            online.Store.load(finished.folder)
+        path.write_bytes(whole)
+
+
+def test_absent_and_foreign_files_are_named(tmp_path, finished):
+    with pytest.raises(FileNotFoundError, match="nowhere: no state of any epoch"):
+        online.Store.load(tmp_path / "nowhere")
+    path = finished.folder / "epoch-0005.best.h5"
+    shutil.copy(finished.history.file(5, "record"), path)
+    with pytest.raises(ValueError, match="holds 'epoch record', expected 'surest epochs so far'"):
+        online.Store.load(finished.folder)
+    (finished.folder / "activations.float32").unlink()
+    with pytest.raises(ValueError, match="activations.float32: has 0 bytes"):
+        online.Store.load(finished.folder, 4)

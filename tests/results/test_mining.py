@@ -1,0 +1,30 @@
+"""The table of what mining chose, against the numbers counted by hand."""
+
+import numpy
+import pytest
+
+from dare.targets import Targets
+from results import mining, tables
+
+
+def targets(epochs, gains):
+    count = len(epochs)
+    rows = numpy.arange(count)
+    return Targets(rows, numpy.array(epochs), numpy.zeros((count, 2)), numpy.array(gains, "float32"), "conv5")
+
+
+def test_the_summary_counts():
+    table = mining.summary(targets([5, 7, 7, 9], [0.5, 0.001, 0.25, 0.0]), 16)
+    found = {name: str(cell) for name, cell in table.rows}
+    assert table.title == "Mined activations at conv5"
+    assert list(found.values()) == [
+        *("16", "4", "25.0", "3", "5", "9", "7", "50.0"),
+        *("0.1878", "0.1255", "0.5000", "50.0"),
+    ]
+    assert "selected (%),25.0\n" in tables.to_csv(table)
+
+
+@pytest.mark.parametrize(("epochs", "of"), [([], 3), ([4, 4], 1)])
+def test_more_selected_than_mined_or_none_is_refused(epochs, of):
+    with pytest.raises(ValueError, match=f"{len(epochs)} samples selected of {of}"):
+        mining.summary(targets(epochs, [0.1] * len(epochs)), of)

@@ -1,0 +1,143 @@
+"""A user's own folder of checkpoints, one file an epoch: read like a history whose epochs recorded nothing.
+
+Files are weights (``.weights.h5``, or ``.h5`` as Keras 2 wrote them) or whole models (``.keras``, ``.h5``; a final
+softmax is taken off, as by models.load). The epoch is the number in the name: the one that follows "epoch", or the
+only whole number that differs between the names, so that ``cifar10-7-0.93.keras`` is epoch 7. Numbers that start from
+0 count from 1 here, like every epoch.
+"""
+
+import itertools
+import math
+import pathlib
+import re
+import zipfile
+
+import h5py
+
+import models
+from train import history
+
+ENDINGS = (".weights.h5", ".keras", ".h5")
+OTHER_PARTS = (".record.h5", ".optimizer.h5")
+MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
+
+
+class Checkpoints:
+    """The folder `path`, with what mining asks of a History: `path`, `epochs`, `stored`, `last`, `load_weights`.
+
+    Raises FileNotFoundError for a folder without checkpoints, and ValueError where the names do not tell one epoch
+    each, or an epoch is missing between the others.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.files = _by_epoch(self.path)
+        self.epochs = self.stored = sorted(self.files)
+        self.last = self.epochs[-1]
+
+    def load_weights(self, model, epoch):
+        """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
+        if epoch not in self.files:
+            raise ValueError(f"{self.path}: no checkpoint of epoch {epoch}; found {self.epochs[0]} to {self.last}")
+        path = self.files[epoch]
+        if not _is_whole_model(path):
+            history.load_weights(model, path)
+            return
+        values = _whole_model(path).get_weights()
+        found, expected = [value.shape for value in values], [tuple(variable.shape) for variable in model.weights]
+        if found != expected:
+            differing = [pair for pair in zip(found, expected, strict=False) if pair[0] != pair[1]]
+            what = f"its weights are {len(found)} arrays, not {len(expected)}"
+            if differing:
+                what = "an array is {}, not {}".format(*differing[0])
+            raise ValueError(f"{path}: cannot be loaded into {model.name} ({what}): another architecture")
+        model.set_weights(values)
+
+    def final_model(self, build=None):
+        """The final epoch's model, ending in logits.
+
+        build: makes the architecture of weights that have none: called only where there is neither a whole model nor
+        an architecture.json (as a History keeps it) beside the weights. Raises ValueError where nobody makes it.
+        """
+        path = self.files[self.last]
+        if _is_whole_model(path):
+            return _whole_model(path)
+        if (self.path / "architecture.json").is_file():
+            model = history.History(self.path).architecture()
+        elif build is not None:
+            model = build()
+        else:
+            raise ValueError(f"{path}: holds weights without an architecture: name the model that they belong to")
+        self.load_weights(model, self.last)
+        return model
+
+
+def _is_whole_model(path):
+    if path.name.endswith((".weights.h5", ".keras")):
+        return path.name.endswith(".keras")
+    try:
+        with h5py.File(path, "r") as file:
+            return "model_config" in file.attrs
+    except OSError as error:
+        raise ValueError(f"{path}: not a whole HDF5 file ({error}): save that epoch again") from error
+
+
+def _whole_model(path):
+    try:
+        return models.load(path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: not a whole Keras model ({error}): save that epoch again") from error
+
+
+def _by_epoch(folder):
+    """Epoch -> path of every checkpoint in the folder."""
+    found = {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
+        if ending and not path.name.startswith(".") and not path.name.endswith(OTHER_PARTS) and path.is_file():
+            found.setdefault(ending, []).append(path)
+    if not found:
+        raise FileNotFoundError(f"{folder}: no checkpoints; expected files ending in {', '.join(ENDINGS)}")
+    if len(found) > 1:
+        kinds = " and ".join(f"{len(paths)} {ending}" for ending, paths in found.items())
+        raise ValueError(f"{folder}: holds {kinds} files; expected one kind: move the others elsewhere")
+    (ending, paths), *_ = found.items()
+    numbers = _numbers(folder, [path.name.removesuffix(ending) for path in paths])
+    first = min(numbers)
+    by_epoch = {}
+    for number, path in zip(numbers, paths, strict=True):
+        other = by_epoch.setdefault(number + (first == 0), path)
+        if other != path:
+            raise ValueError(f"{folder}: {other.name} and {path.name} are both epoch {number}: keep one of them")
+    epochs = sorted(by_epoch)
+    step = math.gcd(*(later - epoch for epoch, later in itertools.pairwise(epochs))) or 1
+    missing = sorted({*range(epochs[0], epochs[-1], step)} - {*epochs})
+    if missing:
+        shown = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+        raise ValueError(
+            f"{folder}: no checkpoint of epoch {shown}, but of others between {epochs[0]} and {epochs[-1]}: "
+            "put the lost ones back, or keep the epochs of one regular step"
+        )
+    return by_epoch
+
+
+def _numbers(folder, stems):
+    """The epoch in each name (without its ending)."""
+    said = [re.findall(r"epoch[^0-9a-z]*(\d+)(?!\d*\.\d)", stem, re.IGNORECASE) for stem in stems]
+    if all(len(found) == 1 for found in said):
+        return [int(found[0]) for found in said]
+    columns = [re.findall(r"\d+(?:\.\d+)?", stem) for stem in stems]
+    lacking = next((stem for stem, found in zip(stems, columns, strict=True) if not found), None)
+    if lacking is not None:
+        raise ValueError(f"{folder}: no number in the name {lacking!r}: {MEND}")
+    counting = []
+    if len({len(found) for found in columns}) == 1:
+        for column in zip(*columns, strict=True):
+            if all("." not in number for number in column) and (len({*column}) > 1 or len(stems) == 1):
+                counting.append([int(number) for number in column])
+    if len(counting) != 1:
+        raise ValueError(
+            f"{folder}: cannot tell the epoch from names like {stems[0]!r} and {stems[-1]!r} (whole numbers that "
+            f"differ: {len(counting)}, expected 1): {MEND}"
+        )
+    return counting[0]
