@@ -283,7 +283,7 @@ if __name__ == "__main__":
         "--far-epsilon", type=ball, help="a larger radius to attack within (default: 0.1; colour 8/255)"
     )
     parser.add_argument("--steps", type=count, default=3, help="gradient steps of a training perturbation")
-    parser.add_argument("--learning-rates", nargs="+", type=above, default=[1e-4, 3e-4], help="Adam's")
+    parser.add_argument("--learning-rates", nargs="+", type=above, default=[1e-4, 3e-4, 1e-3], help="Adam's")
     parser.add_argument("--bp-epochs", type=above, default=4.0, help="budget: passes as a share of the samples")
     parser.add_argument(
         "--points", type=count, default=5, help="measurements, each at twice the effort of the one before"
