@@ -1,8 +1,8 @@
 """Of the epochs seen so far, the two that a sample can still take its activation from: one wrong, one right.
 
-Ours (see dare/online.py). In get_ats.choose the final model M decides two things only: how sure an epoch must at least be
-and, where M is wrong, that the epoch must be right. So only the surest right epoch can be chosen, and the surest wrong
-one as long as it is surer than every right one; the first of equals, as there.
+Ours (see dare/online.py). In get_ats.choose the final model M decides two things only: how sure an epoch must at least
+be and, where M is wrong, that the epoch must be right. So only the surest right epoch can be chosen, and the surest
+wrong one as long as it is surer than every right one; the first of equals, as there.
 
 A state is (epoch, log_probability, slot), each (2, N): of the wrong and the right one; epoch 0 and slot -1 for none.
 """

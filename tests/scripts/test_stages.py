@@ -23,7 +23,7 @@ WRITTEN = {
         *(f"history/epoch-{epoch:04d}.{part}.h5" for epoch in EPOCHS for part in ("weights", "record")),
     },
     "slice": {"slice.h5"},
-    "get_ats": {"targets.h5"},
+    "get_ats": {"targets.h5", *(f"summary.{ending}" for ending in ("md", "tex", "csv"))},
     **{f"generate_adv-{attack}": {"adversarials.h5"} for attack in ("fgsm", "pgd")},
     **{f"finetune_dare-{method}": {"weights-0.weights.h5"} for method in METHODS},
     **{f"finetune_adv-{attack}": {"weights-0.weights.h5"} for attack in ("fgsm", "pgd")},

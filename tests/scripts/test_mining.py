@@ -1,0 +1,74 @@
+"""Mining while training and mining somebody's checkpoints, from the shell: the targets of the stored history."""
+
+import shutil
+import signal
+import time
+
+import pytest
+
+from data import files
+
+TRAIN = ("--epochs", "4", "--batch-size", "64", "--deterministic", "--quiet", "--mine", "--keep", "last")
+
+
+def targets(folder):
+    return (cell(folder) / "get_ats" / "targets.h5").read_bytes()
+
+
+def cell(folder):
+    return folder / "runs" / "dare" / "digits-alexnet@0.03" / "seed0"
+
+
+def test_targets_are_the_same_without_checkpoints(study, call, tmp_path):
+    said = call("1_train", *TRAIN)
+    assert said.code == 0, said.err
+    history = cell(tmp_path) / "train" / "history"
+    assert [path.name for path in history.glob("*.weights.h5")] == ["epoch-0004.weights.h5"]
+    said = call("3_get_ats", "--layer", "dense1")
+    assert said.code == 2 and "was kept for layer conv5, not dense1" in said.err
+    assert call("3_get_ats", "--evaluate").err.count("are not kept: train with --keep second-half") == 1
+    said = call("3_get_ats", "--deterministic", "--quiet", "--keep", "mined")
+    assert said.code == 0, said.err
+    assert targets(tmp_path) == targets(study.folder)
+    summary = (cell(tmp_path) / "get_ats" / "summary.md").read_text()
+    assert summary == (cell(study.folder) / "get_ats" / "summary.md").read_text()
+    assert "| samples mined | 719 |" in summary
+    assert not (cell(tmp_path) / "train" / "mined").exists()
+
+
+def test_somebodys_checkpoints_are_mined(study, call, tmp_path):
+    for epoch in range(1, 5):
+        shutil.copy(
+            cell(study.folder) / "train" / "history" / f"epoch-{epoch:04d}.weights.h5",
+            tmp_path / f"net.{epoch}.weights.h5",
+        )
+    said = call("3_get_ats", "--checkpoints", tmp_path, "--keep", "mined")
+    assert said.code == 2 and "not your own --checkpoints" in said.err
+    said = call("3_get_ats", "--checkpoints", tmp_path / "none")
+    assert said.code == 2 and "none: no checkpoints" in said.err
+    assert not cell(tmp_path).exists()
+    said = call("3_get_ats", "--checkpoints", tmp_path, "--quiet")
+    assert said.code == 0, said.err
+    assert targets(tmp_path) == targets(study.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["mined/epoch-0005.best.h5", "mined/.writing-*-epoch-0006.best.h5"])
+def test_killed_and_continued_gives_the_same_bytes(shell, tmp_path, pattern):
+    options = ("--model", "alexnet@0.05", "--epochs", "8", "--deterministic", "--mine", "--keep", "last")
+    whole = shell.finish(shell.start("1_train", *options, "--runs", "whole", cwd=tmp_path))
+    assert whole.code == 0, whole.err
+    train = tmp_path / "runs" / "dare" / "digits-alexnet@0.05" / "seed0" / "train"
+    process = shell.start("1_train", *options, cwd=tmp_path)
+    deadline = time.monotonic() + 240
+    while not any(train.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    said = shell.finish(shell.start("1_train", *options, cwd=tmp_path))
+    assert said.code == 0, said.err
+    other = tmp_path / "whole" / "dare" / "digits-alexnet@0.05" / "seed0" / "train"
+    assert shell.digests(train, but=["run.json"]) == shell.digests(other, but=["run.json"])
+    assert not list(train.rglob(files.TEMPORARY + "*"))
