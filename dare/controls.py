@@ -1,22 +1,63 @@
 """Controls without which Empirical Robustness cannot be read: what plain weight changes and old checkpoints score.
 
 Every control gives a list of weight arrays in the order of ``model.get_weights()``. None is in the papers [D].
+`checkpoint`, `checkpoints`, `swa` and `other-seed` are tuned on nothing.
 """
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
 import numpy
 
 import data
+from dare import get_ats
 from models import compute, perturb
 from train import batch_norm
 from train import fine_tune as tuning
 
-TITLES = {
-    "weight-noise": "Gaussian noise of DARE's own size, per layer",
-    "logit-noise": "the same noise, scaled to DARE's mean change of logits",
-    "tune-clean": "as many training steps on clean x_validation",
-    "checkpoint": "one older checkpoint, untouched",
-    "swa": "average of the second half of the checkpoints",
-}
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a control is made of: the final model, which lends its architecture, and its weights and history; images.
+
+    x_train: those that measure batch-norm statistics; sample: those that a change of logits is measured on;
+    x_validation, y_validation: those that are tuned on. Of a repeat of DARE: tuned, its weights; budget, its learning
+    rate, steps and batch size. other: the history of a training from another seed; epoch: whose checkpoint it is.
+    """
+
+    model: keras.Model
+    original: list = dataclasses.field(repr=False)
+    history: Any
+    x_train: numpy.ndarray = dataclasses.field(repr=False)
+    sample: numpy.ndarray = dataclasses.field(repr=False)
+    x_validation: numpy.ndarray = dataclasses.field(repr=False)
+    y_validation: numpy.ndarray = dataclasses.field(repr=False)
+    tuned: list | None = dataclasses.field(repr=False, default=None)
+    budget: dict = dataclasses.field(default_factory=dict)
+    other: Any = None
+    epoch: int | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """make: Given -> weights; reads_dare: it compares with DARE's repeats, and has a model for each; epochs: history ->
+    the epochs of which it has a model each."""
+
+    title: str
+    make: Callable
+    reads_dare: bool = False
+    epochs: Callable | None = None
+
+
+def relative_change(original, tuned):
+    """The size of a change of weights: its L2 norm over the original's, all arrays together."""
+    pairs = zip(original, tuned, strict=True)
+    change = sum(float(numpy.sum(numpy.square(after - before, dtype="float64"))) for before, after in pairs)
+    size = sum(float(numpy.sum(numpy.square(before, dtype="float64"))) for before in original)
+    return (change / size) ** 0.5 if size else 0.0
 
 
 def weight_noise(original, tuned, *, seed, scale=1.0):
@@ -64,6 +105,11 @@ def logit_noise(model, original, tuned, x, *, seed, tolerance=0.02):
         model.set_weights(kept)
 
 
+def negated(original, tuned):
+    """`original` minus what tuning added to it: as far in weight space, the other way."""
+    return [(before - (after - before)).astype(before.dtype) for before, after in zip(original, tuned, strict=True)]
+
+
 def tune_clean(model, x, y, *, steps, batch_size, learning_rate, seed):
     """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen."""
     tuning.fine_tune(
@@ -80,9 +126,24 @@ def tune_clean(model, x, y, *, steps, batch_size, learning_rate, seed):
     return model.get_weights()
 
 
+def older_epoch(history):
+    """The epoch of the control `checkpoint`: the one at three fifths of the run."""
+    return max(1, round(0.6 * history.last))
+
+
 def checkpoint(model, history, *, epoch=None):
-    """The weights of one older epoch: by default the one at three fifths of the run."""
-    history.load_weights(model, epoch or max(1, round(0.6 * history.last)))
+    """The weights of one older epoch (default: older_epoch)."""
+    history.load_weights(model, epoch or older_epoch(history))
+    return model.get_weights()
+
+
+def other_seed(model, other):
+    """The weights of the final epoch of `other`, the history of a training from another seed.
+
+    They are put behind this model's own preprocessing, whose statistics are of its own seed's half of the data [D].
+    Raises ValueError where the architectures differ.
+    """
+    other.load_weights(model, other.last)
     return model.get_weights()
 
 
@@ -101,3 +162,48 @@ def swa(model, history, x, *, epochs=None):
     model.set_weights([(sum_ / len(epochs)).astype(array.dtype) for sum_, array in zip(total, before, strict=True)])
     batch_norm.reestimate(model, x)
     return model.get_weights()
+
+
+CONTROLS = {
+    "weight-noise": Control(
+        title="Gaussian noise of DARE's own size, per layer",
+        make=lambda given: weight_noise(given.original, given.tuned, seed=given.seed),
+        reads_dare=True,
+    ),
+    "logit-noise": Control(
+        title="the same noise, scaled to DARE's mean change of logits",
+        make=lambda given: logit_noise(given.model, given.original, given.tuned, given.sample, seed=given.seed),
+        reads_dare=True,
+    ),
+    "negated": Control(
+        title="DARE's change of weights with its sign turned",
+        make=lambda given: negated(given.original, given.tuned),
+        reads_dare=True,
+    ),
+    "tune-clean": Control(
+        title="as many training steps on clean x_validation",
+        make=lambda given: tune_clean(
+            given.model, given.x_validation, given.y_validation, seed=given.seed, **given.budget
+        ),
+        reads_dare=True,
+    ),
+    "checkpoint": Control(
+        title="one older checkpoint, untouched",
+        make=lambda given: checkpoint(given.model, given.history, epoch=given.epoch),
+        epochs=lambda history: [older_epoch(history)],
+    ),
+    "checkpoints": Control(
+        title="every mined checkpoint, untouched, a value each",
+        make=lambda given: checkpoint(given.model, given.history, epoch=given.epoch),
+        epochs=get_ats.second_half,
+    ),
+    "swa": Control(
+        title="average of the second half of the checkpoints",
+        make=lambda given: swa(given.model, given.history, given.x_train),
+    ),
+    "other-seed": Control(
+        title="final model of the same recipe from another seed",
+        make=lambda given: other_seed(given.model, given.other),
+    ),
+}
+TITLES = {name: control.title for name, control in CONTROLS.items()}

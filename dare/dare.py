@@ -5,55 +5,34 @@ Source: DARE, ASE 2022; TOSEM 33(3) 2024, section 3.3. For selected samples x_i 
 over all of the regression layer R; ten steps of Adam, each on 128 samples drawn with replacement; after each step
 every convolution weight outside the slice is put back [P].
   D1 [D] one mask for all classes: the intersection of the class slices (the union freezes almost nothing).
-  D2 [D] batch-norm statistics are frozen and Adam keeps its state between steps; the released code does neither.
+  D2 [D] batch-norm statistics are frozen and Adam keeps its state between steps; the released code does neither
+     (`freeze_statistics`, `reset_optimizer`).
+  D3 [D] the mean is over all of R; the papers' key neurons are unpublished: `key` restricts it (dare.key_neurons).
 """
-
-import dataclasses
 
 import keras
 import numpy
 
 import models
-from dare import transform
+from dare import key_neurons, transform
+from dare.variants import VARIANTS, Variant
 from data import files
 from train import fine_tune as tuning
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One way to use mined targets. through: "regression" tunes G, "classifier" the whole net on one-hot labels.
-
-    combine: how the class slices become one mask (None: no slicing); steps or epochs: the budget; learning_rates: the
-    published value, or for DARE (whose published values destroy some models [D]) the grid that a study chooses from on
-    validation adversarials.
-    """
-
-    title: str
-    through: str = "regression"
-    combine: str | None = None
-    steps: int | None = None
-    epochs: int | None = None
-    batch_size: int = 128
-    learning_rates: tuple = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-
-
-VARIANTS = {
-    "dare": Variant(title="DARE", combine="intersection", steps=10),
-    "dare-s": Variant(title="DARE without slicing", epochs=10, batch_size=32, learning_rates=(1e-6,)),
-    "dare-sl": Variant(
-        title="DARE without slicing and transformation",
-        through="classifier",
-        epochs=10,
-        batch_size=32,
-        learning_rates=(1e-4,),
-    ),
-}
+__all__ = ["VARIANTS", "Variant", "check", "improve", "slice_masks", "tune", "tune_classifier", "tune_weights"]
 
 
 def squared_error(outputs, targets):
     """Mean squared error over everything but the batch: (N, ...), (N, ...) -> (N,)."""
-    axes = tuple(range(1, len(outputs.shape)))
-    return keras.ops.mean(keras.ops.square(targets - outputs), axis=axes)
+    return keras.ops.mean(keras.ops.square(targets - outputs), axis=tuple(range(1, len(outputs.shape))))
+
+
+def key_squared_error(outputs, targets, key):
+    """Mean squared error over the key channels: (N, ..., C) twice, bool (N, C) with at least one a row -> (N,)."""
+    square = keras.ops.square(targets - outputs)
+    channels = keras.ops.mean(square, axis=tuple(range(1, len(square.shape) - 1)))
+    key = keras.ops.cast(key, channels.dtype)
+    return keras.ops.sum(channels * key, axis=1) / keras.ops.sum(key, axis=1)
 
 
 def softmax_squared_error(logits, labels):
@@ -68,6 +47,7 @@ def tune(
     x,
     *,
     masks=None,
+    key=None,
     steps=10,
     epochs=None,
     batch_size=128,
@@ -81,7 +61,8 @@ def tune(
 
     masks: layer name -> (inputs, outputs) bool, the connections of convolutions that may change (None: all);
     convolutions without a mask, biases and batch-norm parameters are free, the head after R is bit-identical.
-    steps: batches drawn with replacement; or give `epochs` instead. Other arguments as in train.fine_tune.
+    key: bool (K, channels of R), the key neurons of each selected sample (None: all). steps: batches drawn with
+    replacement; or give `epochs` instead. Other arguments as in train.fine_tune.
     Raises ValueError where targets, images, model or masks do not belong together.
     """
     check(model, targets, x)
@@ -92,6 +73,7 @@ def tune(
         targets,
         x[targets.index],
         masks=masks,
+        key=key,
         steps=None if epochs else steps,
         epochs=epochs,
         batch_size=batch_size,
@@ -104,20 +86,28 @@ def tune(
     return tuned
 
 
-def tune_weights(model, targets, selected, *, masks=None, **settings):
-    """As `tune`, in place: selected (K, ...) are the images of the targets, settings those of train.fine_tune."""
+def tune_weights(model, targets, selected, *, masks=None, key=None, **settings):
+    """As `tune`, in place: selected (K, ...) are the images of the targets, settings those of train.fine_tune.
+
+    training: True lets batch-norm statistics move, and dropout before R act.
+    """
     regression = transform.transform(model, targets.layer)
     if tuple(targets.activation.shape[1:]) != tuple(regression.output_shape[1:]):
         raise ValueError(
             f"targets have shape {tuple(targets.activation.shape[1:])} but {regression.layers[-1].name} gives "
             f"{tuple(regression.output_shape[1:])}: mine them at the same layer of the same model"
         )
+    if key is not None and (key.shape != (len(targets.index), regression.output_shape[-1]) or not key.any(1).all()):
+        raise ValueError(
+            f"the key neurons have shape {key.shape}, expected {(len(targets.index), regression.output_shape[-1])} "
+            "with at least one True a row: one row a selected sample"
+        )
     restore = [] if masks is None else list(_kernels(regression, masks))
     return tuning.fine_tune(
         regression,
         selected,
-        targets.activation,
-        loss=squared_error,
+        targets.activation if key is None else (targets.activation, key),
+        loss=squared_error if key is None else key_squared_error,
         restore=restore,
         regularise=False,
         **{"training": False, **settings},
@@ -131,20 +121,33 @@ def tune_classifier(model, index, x, y, *, frozen_below, **settings):
 
 
 def improve(model, variant, targets, x, y, *, slices, learning_rate, seed, frozen_below=None, progress=None):
-    """Apply a Variant to `model` in place. slices: nnslicer.Slice, used where the variant combines class slices;
-    frozen_below: the first layer that a variant through the classifier tunes (train.params.FIRST_TUNED)."""
+    """Apply a Variant to `model` in place. targets: those that the variant asks for (dare.retarget.of_variant); slices:
+    nnslicer.Slice, read for masks and key neurons; frozen_below: the first layer that a variant through the classifier
+    tunes (train.params.FIRST_TUNED)."""
     settings = {
         "steps": variant.steps,
         "epochs": variant.epochs,
         "batch_size": variant.batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
+        "reset_optimizer": variant.reset_optimizer,
         "progress": progress,
     }
     if variant.through == "classifier":
         return tune_classifier(model, targets.index, x, y, frozen_below=frozen_below, **settings)
     masks = slice_masks(model, slices, variant.combine, targets.layer) if variant.combine else None
-    return tune_weights(model, targets, x[targets.index], masks=masks, **settings)
+    key = None
+    if variant.neurons:
+        key = key_neurons.key_channels(model, slices, targets.layer, variant.neurons)[y[targets.index]]
+    return tune_weights(
+        model,
+        targets,
+        x[targets.index],
+        masks=masks,
+        key=key,
+        training=variant.statistics == "moving",
+        **settings,
+    )
 
 
 def slice_masks(model, slices, combine, layer=None):

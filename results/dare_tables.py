@@ -11,12 +11,14 @@ otherwise. A column or a table for which nothing was measured is left out.
 import dataclasses
 import fractions
 
+from adv import attacks as catalogue
+from dare import controls, variants
 from results import notes
 from results.tables import Cell, Table
 
-METHODS = ("original", "dare", "dare-s", "dare-sl", "dare-last", "dare-rand")
-CONTROLS = ("weight-noise", "logit-noise", "negated", "tune-clean", "checkpoint", "swa", "other-seed")
-ATTACKS = ("fgsm", "bim", "bim-linf", "pgd", "cw", "jsma", "deepfool", "deepfool-linf")
+METHODS = ("original", *variants.VARIANTS)
+CONTROLS = tuple(controls.CONTROLS)
+ATTACKS = tuple(catalogue.ATTACKS)
 TRANSFER = {"er-heldout": "held-out", "er-x1.1": "×1.1", "er-x1.5": "×1.5"}
 
 UNSEEN = (
@@ -63,7 +65,7 @@ def cells(rows):
 
 
 def attacks(rows, kind="er"):
-    """The attacks with a measure "<kind>/<attack>" in any row, in the papers' order, without "worst"."""
+    """The attacks with a measure "<kind>/<attack>" in any row, in the order of the catalogue, without "worst"."""
     found = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
     return sorted(found - {"worst"}, key=lambda attack: _place(attack, ATTACKS))
 

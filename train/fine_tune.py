@@ -6,6 +6,7 @@ import keras
 import numpy
 
 import data
+from data import files
 from models import compute
 from train.seeds import seed_dropout
 
@@ -16,7 +17,8 @@ def fine_tune(
 ):  # fmt: skip
     """Tune `model` in place with Adam on ``loss(outputs, targets)`` (one value an example).
 
-    x: images (N, ...), uint8 or float32 in [0, 1]; targets: (N, ...), both indexable by row and possibly lazy.
+    x: images (N, ...), uint8 or float32 in [0, 1]; targets: (N, ...), or a tuple of such for a loss of several; all
+    indexable by row and possibly lazy (an array that is not NumPy's is asked for ascending rows, each once).
     Give either `steps`, each one batch drawn with replacement, or `epochs`, each a permutation of all rows.
     training: False keeps dropout off and batch-norm statistics as they are; restore: (variable, mask) pairs as
     in compute.update; reset_optimizer: forget Adam's moments before every step.
@@ -30,21 +32,23 @@ def fine_tune(
             f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
             "finite positive rate and at least 1 of the others"
         )
-    if len(x) != len(targets) or not len(x):
-        raise ValueError(f"{len(x)} images but {len(targets)} targets; expected one target an image, and at least one")
-    optimizer = keras.optimizers.Adam(learning_rate)
-    step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+    targets = targets if isinstance(targets, tuple) else (targets,)
+    if any(len(x) != len(target) for target in targets) or not len(x):
+        found = " and ".join(str(len(target)) for target in targets)
+        raise ValueError(f"{len(x)} images but {found} targets; expected one target an image, and at least one")
+    step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise)()
+    _assign(optimizer.variables, fresh)
+    optimizer.learning_rate = learning_rate
+    fresh = _values(optimizer.variables)
     seed_dropout(model, numpy.random.default_rng([seed, 2**31]))
-    fresh = [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in optimizer.variables]
     batches = (
         _draws(len(x), batch_size, steps, seed) if epochs is None else _permutations(len(x), batch_size, epochs, seed)
     )
     losses = []
     for rows in batches:
         if reset_optimizer:
-            for variable, value in zip(optimizer.variables, fresh, strict=True):
-                variable.assign(value)
-        value, _ = step(data.to_unit(_take(x, rows)), _take(targets, rows))
+            _assign(optimizer.variables, fresh)
+        value, _ = step(data.to_unit(_take(x, rows)), *(_take(target, rows) for target in targets))
         losses.append(float(value))
         if not numpy.isfinite(losses[-1]):
             raise ArithmeticError(
@@ -69,6 +73,41 @@ def frozen_below(model, layer):
     finally:
         for one, trainable in zip(model.layers, before, strict=True):
             one.trainable = trainable
+
+
+def _compiled(model, loss, training, restore, regularise):
+    """A function that gives (step, optimizer, the optimizer's first state): compiled anew only where anything that
+    enters the compiled graph differs from the model's last fine-tuning, so that a grid of rates compiles once.
+
+    A function, since Keras writes an optimizer that it finds among a model's attributes into its weights files.
+    """
+    key = (
+        loss,
+        training,
+        regularise,
+        tuple(variable.path for variable in model.trainable_variables),
+        tuple((target.path, files.fingerprint(mask, *_values([target]))) for target, mask in restore),
+    )
+    last, made = model.__dict__.get("_fine_tuning", (None, None))
+    if last != key:
+        optimizer = keras.optimizers.Adam()
+        step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+        fresh = _values(optimizer.variables)
+
+        def made():
+            return step, optimizer, fresh
+
+        model.__dict__["_fine_tuning"] = key, made
+    return made
+
+
+def _values(variables):
+    return [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _draws(count, batch_size, steps, seed):

@@ -4,193 +4,211 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
+import contextlib
+import dataclasses
+import functools
+import os
+
 import numpy
 
-from results import command, run
-from adv import adversarial_set, attacks, evaluate
-from dare import controls, dare, get_ats, nnslicer
-import data
-import models
+from results import command, run, seeds, trained
+from adv import attacks, evaluate
+from dare import bench, controls, dare, get_ats
+from data import files
 from train import history as histories
 from train import params
 
-NEEDS_DARE = ("weight-noise", "logit-noise", "tune-clean")
+KNOWN = (*dare.VARIANTS, *controls.CONTROLS)
+ONLY_BY_NAME = ("checkpoints",)  # a test of every checkpoint takes longer than that of all the others
+NOISES = ("weight-noise", "logit-noise")
 
 
 def main(arguments):
-    bench = None
-    for name in arguments.variant:
-        settings = command.narrow(arguments, variant=name)
-        inputs = ["train", "slice", "get_ats", *(f"generate_adv-{attack}" for attack in arguments.choose_on)]
-        stage = run.begin(f"finetune_dare-{name}", settings, inputs=[*inputs, *_also(name)])
+    cell = None
+    for name, asked in wanted(arguments.variant):
+        reason = None if asked or finished(arguments, name) else lacking(arguments, name)
+        if reason:
+            print(f"finetune_dare {name}: left out, {reason}")
+            continue
+        settings, inputs = narrow(arguments, name)
+        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs)
         if stage is None:
             continue
-        bench = bench or Bench(arguments)
-        facts = bench.improve(name, stage.folder)
-        run.finish(stage, **facts)
+        cell = cell or Cell(arguments)
+        made, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
+        copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
+        changes = []
+        for repeat, weights in enumerate(made):
+            cell.save(weights, stage.folder / f"weights-{repeat}.weights.h5", copied[repeat] if copied else None)
+            changes.append(float(f"{controls.relative_change(cell.original, weights):.4g}"))
+        run.finish(stage, **facts, relative_change=changes)
         rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
-        print(f"finetune_dare {name}: {bench.repeats(name)} repeats{rate} ({stage.folder})")
+        print(f"finetune_dare {name}: {len(changes)} repeats{rate} ({stage.folder})")
 
 
-class Bench:
-    """What every variant needs, read once: the original model, images, targets, slice and validation adversarials."""
+def wanted(names):
+    """Yield (variant or control, whether it was asked for by name)."""
+    for name in names:
+        if name == "all":
+            yield from ((one, False) for one in KNOWN if one not in ONLY_BY_NAME)
+        else:
+            yield name, True
+
+
+def finished(arguments, name):
+    return (run.folder(arguments, f"finetune_dare-{name}") / "run.json").is_file()
+
+
+def narrow(arguments, name):
+    """(the arguments that a variant or control reads, the stages that it reads)."""
+    settings = command.narrow(arguments, variant=name, draws=arguments.draws if name in NOISES else None)
+    inputs = ["train", "slice", "get_ats", *(f"generate_adv-{attack}" for attack in arguments.choose_on)]
+    if name == "other-seed":
+        settings.other_seed = other_seed(arguments)
+        inputs.append(f"../seed{settings.other_seed}/train")
+    else:
+        settings.other_seed = None
+    if name in controls.CONTROLS and controls.CONTROLS[name].reads_dare:
+        inputs.append("finetune_dare-dare")
+    return settings, inputs
+
+
+def other_seed(arguments):
+    """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
+    if arguments.other_seed is None and finished(arguments, "other-seed"):
+        return run.record(run.folder(arguments, "finetune_dare-other-seed"))["arguments"]["other_seed"]
+    return seeds.other(arguments, arguments.other_seed)
+
+
+def lacking(arguments, name):
+    """What this cell lacks for a variant or control; None where it can be made."""
+    if name == "other-seed":
+        try:
+            other_seed(arguments)
+        except FileNotFoundError as error:
+            return str(error)
+    if name in ("checkpoint", "swa") or (name in dare.VARIANTS and dare.VARIANTS[name].retargets):
+        history = histories.History(run.folder(arguments, "train") / "history")
+        if not set(get_ats.second_half(history)) <= set(history.stored):
+            return "weights of mined epochs are deleted: train with --keep second-half or all to have them"
+    return None
+
+
+class Cell:
+    """The bench of a trained cell, and its images and validation adversarials."""
 
     def __init__(self, arguments):
         self.arguments = arguments
-        trained = run.folder(arguments, "train")
-        self.split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
-        self.history = histories.History(trained / "history")
-        self.model = self.history.final_model()
-        self.original = self.model.get_weights()
-        identity = models.fingerprint(self.model)
-        self.targets = get_ats.Targets.load(run.folder(arguments, "get_ats") / "targets.h5")
-        self.slices = nnslicer.Slice.load(run.folder(arguments, "slice") / "slice.h5")
-        self.validation = [
-            adversarial_set.load(
-                run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5",
-                model=identity,
-                data=self.split.fingerprint,
-            ).parts["validation"]
-            for attack in arguments.choose_on
-        ]
-        dare.check(self.model, self.targets, self.split.x_validation)
-        if self.slices.model != identity:
-            raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
+        opened = trained.load(arguments)
+        self.model, self.original = opened.model, opened.original
+        self.history, self.split = opened.history, opened.split
+        sets = trained.adversarial_sets(arguments, opened, arguments.choose_on).values()
+        self.validation = [one.parts["validation"] for one in sets if len(one.parts["validation"].labels)]
+        self.bench = bench.Bench(
+            model=self.model,
+            original=self.original,
+            history=self.history,
+            targets=trained.targets(arguments, opened),
+            slices=trained.slices(arguments, opened),
+            x=self.split.x_validation,
+            y=self.split.y_validation,
+            score=self.score,
+            frozen_below=params.first_tuned(arguments.model),
+            seed=arguments.seed,
+            progress=functools.partial(command.Progress, quiet=arguments.quiet),
+        )
 
-    def improve(self, name, folder):
-        """Write one variant's or control's weights, a file a repeat; returns facts for run.json."""
-        if name in dare.VARIANTS:
-            variant = dare.VARIANTS[name]
-            rate, grid = self.choose_rate(variant)
-            budget = {"steps": variant.steps, "epochs": variant.epochs, "batch_size": variant.batch_size}
-            facts = {"learning_rate": rate, "grid": grid, "combine": variant.combine, **budget}
-            facts |= {"chosen_on": list(self.arguments.choose_on)} if grid else {}
-            if variant.combine:
-                masks = dare.slice_masks(self.model, self.slices, variant.combine, self.targets.layer)
-                facts["frozen_share"] = {layer: round(1 - float(mask.mean()), 4) for layer, mask in masks.items()}
-
-            def make(seed):
-                return self.tuned(variant, rate, seed)
-        else:
-            facts = {}
-
-            def make(seed):
-                return self.control(name, seed, facts)
-
-        for repeat in range(self.repeats(name)):
-            weights = make(self.seed(repeat))
-            self.model.set_weights(weights)
-            histories.save_weights(self.model, folder / f"weights-{repeat}.weights.h5")
-        self.model.set_weights(self.original)
-        return facts
-
-    def repeats(self, name):
-        return 1 if name in ("checkpoint", "swa") else self.arguments.repeats
-
-    def seed(self, repeat):
-        return 1000 * self.arguments.seed + repeat
-
-    def tuned(self, variant, rate, seed):
-        """The weights that a variant makes of the original at one learning rate."""
-        self.model.set_weights(self.original)
-        with command.Progress(f"{variant.title} at {rate:g}", self.arguments.quiet) as progress:
-            dare.improve(
-                self.model,
-                variant,
-                self.targets,
-                self.split.x_validation,
-                self.split.y_validation,
-                slices=self.slices,
-                learning_rate=rate,
-                seed=seed,
-                frozen_below=params.first_tuned(self.arguments.model),
-                progress=progress,
-            )
-        return self.model.get_weights()
-
-    def choose_rate(self, variant):
-        """The rate with the highest mean ER on the validation parts, among those that cost x_validation accuracy at
-        most 0.5 points; where none qualifies, the lowest rate. Returns (rate, what each rate scored)."""
-        rates = self.arguments.learning_rates or variant.learning_rates
-        if len(rates) == 1:
-            return rates[0], {}
-        if not any(len(part.labels) for part in self.validation):
+    def score(self, weights, rows):
+        """What chooses a learning rate, in percent: accuracy on rows of x_validation, ER on the validation parts."""
+        if not self.validation:
             raise ValueError(
                 "the validation parts hold no adversarial image to choose a learning rate with: make sets with a "
                 "larger validation part, or give one value to --learning-rates"
             )
-        allowed = self.score(self.original)["clean"] - 0.5
-        grid = {}
-        for rate in rates:
-            try:
-                grid[rate] = self.score(self.tuned(variant, rate, self.seed(0)))
-            except (ArithmeticError, ValueError):  # the loss, or afterwards the logits, are no longer finite
-                grid[rate] = {"clean": 0.0, "er": 0.0}
-        fit = [rate for rate in rates if grid[rate]["clean"] >= allowed]
-        best = max(fit, key=lambda rate: grid[rate]["er"]) if fit else min(rates)
-        return best, {f"{rate:g}": score for rate, score in grid.items()}
-
-    def score(self, weights):
         self.model.set_weights(weights)
-        clean = evaluate.correct(self.model, self.split.x_validation, self.split.y_validation).mean()
-        flags = [
-            evaluate.correct(self.model, part.images, part.labels).mean()
-            for part in self.validation
-            if len(part.labels)
-        ]
+        clean = evaluate.correct(self.model, self.split.x_validation[rows], self.split.y_validation[rows]).mean()
+        flags = [evaluate.correct(self.model, part.images, part.labels).mean() for part in self.validation]
         return {"clean": round(100 * float(clean), 3), "er": round(100 * float(numpy.mean(flags)), 3)}
 
-    def control(self, name, seed, facts):
-        """The weights of one control; DARE's own change of weights and learning rate are read from its stage."""
-        model, split = self.model, self.split
-        model.set_weights(self.original)
-        if name == "checkpoint":
-            return controls.checkpoint(model, self.history)
-        if name == "swa":
-            return controls.swa(model, self.history, self.some(split.x_train, self.arguments.swa_images))
-        tuned, record = self.dare_weights(seed - self.seed(0))
-        facts["learning_rate"] = record["learning_rate"]
-        if name == "weight-noise":
-            return controls.weight_noise(self.original, tuned, seed=seed)
-        if name == "logit-noise":
-            return controls.logit_noise(model, self.original, tuned, self.some(split.x_validation, 1000), seed=seed)
-        variant = dare.VARIANTS["dare"]
-        return controls.tune_clean(
-            model,
-            split.x_validation,
-            split.y_validation,
-            steps=variant.steps,
-            batch_size=variant.batch_size,
-            learning_rate=record["learning_rate"],
-            seed=seed,
+    def variant(self, name, folder):
+        """(the weights of each repeat, one after the other; facts) of a variant."""
+        path = folder / f"{files.TEMPORARY}targets.h5"
+        make, facts = self.bench.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
+        facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
+        return map(make, range(self.arguments.repeats)), facts
+
+    def control(self, name, settings):
+        """The same of a control; DARE's own change of weights and its budget are read from its stage."""
+        control = controls.CONTROLS[name]
+        given = controls.Given(
+            model=self.model,
+            original=self.original,
+            history=self.history,
+            x_train=self.some(self.split.x_train, self.arguments.swa_images),
+            sample=self.some(self.split.x_validation, 1000),
+            x_validation=self.split.x_validation,
+            y_validation=self.split.y_validation,
         )
+        facts, changes = {}, [{}]
+        if control.epochs is not None:
+            facts["checkpoints"] = control.epochs(self.history)
+            changes = [{"epoch": epoch} for epoch in facts["checkpoints"]]
+        elif control.reads_dare:
+            record = run.record(run.folder(self.arguments, "finetune_dare-dare"))
+            facts["learning_rate"] = record["learning_rate"]
+            budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
+            draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
+            changes = (
+                {"tuned": self.dare_weights(draw % tunings), "budget": budget, "seed": self.bench.repeat_seed(draw)}
+                for draw in range(draws)
+            )
+        elif name == "other-seed":
+            path = run.folder(command.narrow(self.arguments, seed=settings.other_seed), "train")
+            changes = [{"other": histories.History(path / "history")}]
+        return (self.make(control, dataclasses.replace(given, **change)) for change in changes), facts
+
+    def make(self, control, given):
+        self.model.set_weights(self.original)
+        return control.make(given)
+
+    def dare_weights(self, repeat):
+        """What DARE's own stage made; a control with more draws than it has repeats takes these in turn."""
+        folder = run.folder(self.arguments, "finetune_dare-dare")
+        histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
+        return self.model.get_weights()
+
+    def save(self, weights, path, copied=None):
+        """Write weights; of a file `copied` that holds them already, make a link where the file system can."""
+        path.unlink(missing_ok=True)
+        if copied is not None:
+            with contextlib.suppress(OSError):
+                os.link(copied, path)
+                return
+        self.model.set_weights(weights)
+        histories.save_weights(self.model, path)
+        self.model.set_weights(self.original)
 
     def some(self, images, count):
         """`count` images drawn at random: the first ones may all be of one class."""
         order = numpy.random.default_rng([self.arguments.seed, 2**31]).permutation(len(images))
         return images[numpy.sort(order[:count])]
 
-    def dare_weights(self, repeat):
-        folder = run.folder(self.arguments, "finetune_dare-dare")
-        histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
-        tuned = self.model.get_weights()
-        self.model.set_weights(self.original)
-        return tuned, run.record(folder)
-
-
-def _also(name):
-    return ["finetune_dare-dare"] if name in NEEDS_DARE else []
-
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
-    known = [*dare.VARIANTS, *controls.TITLES]
-    variant = command.name("variant", known)
     parser.add_argument(
-        "--variant", nargs="+", type=variant, default=known, help=f"what to make, in this order: {', '.join(known)}"
+        "--variant",
+        nargs="+",
+        type=command.name("variant", ["all", *KNOWN]),
+        default=["all"],
+        help=f"what to make, in this order: {', '.join(KNOWN)}; all: whatever this cell has the files for, but "
+        f"{', '.join(ONLY_BY_NAME)} only by name",
     )
     parser.add_argument(
         "--repeats", type=command.whole(1), default=3, help="tuning repeats of each variant, from different batches"
+    )
+    parser.add_argument(
+        "--draws", type=command.whole(1), help="draws of each noise (default: one for each repeat of dare)"
     )
     parser.add_argument(
         "--learning-rates", nargs="+", type=command.real(above=0), help="instead of each variant's own grid"
@@ -204,5 +222,10 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--swa-images", type=command.whole(1), default=5000, help="images that re-estimate batch-norm statistics"
+    )
+    parser.add_argument(
+        "--other-seed",
+        type=command.whole(0, 2**32 - 1),
+        help="whose net other-seed is (default: the next seed that is trained by the same recipe)",
     )
     command.run(main, parser)

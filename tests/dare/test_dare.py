@@ -1,14 +1,18 @@
-"""Masked tuning against Adam written out, what must stay bit-identical, variants and controls."""
+"""Masked tuning against Adam written out, what must stay bit-identical, key neurons, and the variants."""
 
+import dataclasses
+
+import h5py
 import keras
 import numpy
 import pytest
 
 import data
 import models
-from dare import controls, dare, get_ats, nnslicer, transform
+from dare import dare, get_ats, key_neurons, nnslicer, transform
 from models import compute
-from train.history import History
+
+ONES = numpy.ones((1, 8), "float32")
 
 
 def linear_net():
@@ -19,11 +23,13 @@ def linear_net():
     return keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x)), name="linear")
 
 
-def naive_tuning(first, second, x, targets, mask, draws, rate):
+def naive_tuning(first, second, x, targets, mask, draws, rate, reset=False):
     """Adam on the mean squared error of a two-layer linear net; entries outside the mask are put back each step."""
     original, moments = first.copy(), [numpy.zeros_like(w, "float64") for w in (first, first, second, second)]
     first, second = first.astype("float64"), second.astype("float64")
     for step, rows in enumerate(draws, 1):
+        if reset:
+            step, moments = 1, [numpy.zeros_like(moment) for moment in moments]
         pixels, wanted = x[rows].reshape(-1, 2), targets[rows].reshape(-1, 2)
         hidden = pixels @ first
         slope = 2 * (hidden @ second - wanted) / wanted.size
@@ -38,7 +44,8 @@ def naive_tuning(first, second, x, targets, mask, draws, rate):
     return first, second
 
 
-def test_masked_tuning_equals_adam_written_out():
+@pytest.mark.parametrize("reset", [False, True])
+def test_masked_tuning_equals_adam_written_out(reset):
     model = linear_net()
     generator = numpy.random.default_rng(0)
     x = generator.random((30, 2, 2, 2), "float32")
@@ -48,10 +55,11 @@ def test_masked_tuning_equals_adam_written_out():
     )
     mask = numpy.array([[True, False, True], [False, True, True]])
     before = model.get_weights()
-    tuned = dare.tune(model, targets, x, masks={"conv1": mask}, steps=4, batch_size=6, learning_rate=0.01, seed=3)
+    options = {"steps": 4, "batch_size": 6, "learning_rate": 0.01, "seed": 3, "reset_optimizer": reset}
+    tuned = dare.tune(model, targets, x, masks={"conv1": mask}, **options)
     draw = numpy.random.default_rng(3)
     draws = [draw.integers(12, size=6) for _ in range(4)]
-    first, second = naive_tuning(before[0][0, 0], before[1][0, 0], x[5:17], activation, mask, draws, 0.01)
+    first, second = naive_tuning(before[0][0, 0], before[1][0, 0], x[5:17], activation, mask, draws, 0.01, reset)
     after = tuned.get_weights()
     numpy.testing.assert_allclose(after[0][0, 0], first, atol=2e-5)
     numpy.testing.assert_allclose(after[1][0, 0], second, atol=2e-5)
@@ -76,28 +84,104 @@ def bench(small_net, images):
     return small_net, targets, x, y, nnslicer.slice_model(small_net, x, y, per=0.5)
 
 
+def values(model):
+    return {variable.path: numpy.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
+
+
 @pytest.mark.parametrize("name", dare.VARIANTS)
 def test_a_variant_leaves_what_it_must_leave(bench, name):
     model, targets, x, y, slices = bench
     variant = dare.VARIANTS[name]
-    before = {variable.path: numpy.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
+    if variant.layer == "last-hidden":
+        targets = dataclasses.replace(targets, layer="dense1", activation=targets.activation[:, 0, 0, :1] + ONES)
+    before = values(model)
     first_tuned = "conv2" if variant.through == "classifier" else None
     dare.improve(model, variant, targets, x, y, slices=slices, learning_rate=0.01, seed=0, frozen_below=first_tuned)
-    after = {variable.path: numpy.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
-    changed = {path.split("/")[-2] for path in before if not numpy.array_equal(before[path], after[path])}
+    after = values(model)
+    moved = {path for path in before if not numpy.array_equal(before[path], after[path])}
+    changed = {path.split("/")[-2] for path in moved}
     if variant.through == "regression":
-        assert "dense1" not in changed and "logits" not in changed
-        assert {"conv1", "conv2", "bn1"} <= changed
-        statistics = [path for path in before if "moving" in path]
-        assert all(numpy.array_equal(before[path], after[path]) for path in statistics)
+        tuned = {"conv1", "conv2", "bn1"} | ({"dense1"} if targets.layer == "dense1" else set())
+        assert changed == tuned
+        statistics = {path for path in before if "moving" in path}
+        assert statistics & moved == (statistics if variant.statistics == "moving" else set())
     else:
         assert changed == {"conv2", "dense1", "logits"}
-    if variant.combine:
-        for layer in ("conv1", "conv2"):
-            kernel = next(path for path in before if path.endswith(f"{layer}/kernel"))
-            frozen = ~slices.mask(layer, variant.combine)
-            numpy.testing.assert_array_equal(before[kernel][:, :, frozen], after[kernel][:, :, frozen])
-            assert (before[kernel][:, :, ~frozen] != after[kernel][:, :, ~frozen]).any() or frozen.all()
+    for layer in ("conv1", "conv2") if variant.combine else ():
+        kernel = next(path for path in before if path.endswith(f"{layer}/kernel"))
+        frozen = ~slices.mask(layer, variant.combine)
+        numpy.testing.assert_array_equal(before[kernel][:, :, frozen], after[kernel][:, :, frozen])
+        assert (before[kernel][:, :, ~frozen] != after[kernel][:, :, ~frozen]).any() or frozen.all()
+    if variant.combine == "intersection":
+        assert frozen.any(), "a slice that freezes nothing would test nothing"
+
+
+def test_each_variant_changes_one_choice():
+    dare_, plain = dataclasses.asdict(dare.VARIANTS["dare"]), dataclasses.asdict(dare.VARIANTS["dare-s"])
+    schedule = ("steps", "epochs", "batch_size", "learning_rates")
+    for name, variant in dare.VARIANTS.items():
+        made = dataclasses.asdict(variant)
+        differs = {field for field in made if made[field] != dare_[field]} - {"title"}
+        if name in ("dare", "dare-s", "dare-sl"):
+            continue
+        assert len(differs - set(schedule)) == {"dare-released": 2, "dare-10-epochs": 0}.get(name, 1), name
+        expected = plain if name == "dare-10-epochs" else dare_
+        assert all(made[field] == expected[field] for field in schedule), name
+    assert dare.VARIANTS["dare-s-10-steps"].combine is None
+
+
+def test_budgets_are_spent(bench):
+    model, targets, x, y, slices = bench
+    original = model.get_weights()
+    for name, steps in (("dare-s-10-steps", 10), ("dare-10-epochs", 10 * -(-len(targets.index) // 32))):
+        model.set_weights(original)
+        made = dare.improve(model, dare.VARIANTS[name], targets, x, y, slices=slices, learning_rate=1e-5, seed=0)
+        assert len(made) == steps
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 3, 4), (5, 4)])
+def test_the_loss_over_key_neurons_equals_a_loop(shape):
+    generator = numpy.random.default_rng(1)
+    outputs, targets = generator.random((2, *shape), "float32")
+    key = generator.random((5, 4)) < 0.5
+    key[:, 1] = True
+    expected = []
+    for sample in range(5):
+        terms = []
+        for place in numpy.ndindex(shape[1:]):
+            if key[sample, place[-1]]:
+                terms.append((targets[sample][place] - outputs[sample][place]) ** 2)
+        expected.append(sum(terms) / len(terms))
+    found = keras.ops.convert_to_numpy(dare.key_squared_error(outputs, targets, key))
+    numpy.testing.assert_allclose(found, expected, rtol=1e-5)
+    everything = keras.ops.convert_to_numpy(dare.key_squared_error(outputs, targets, numpy.ones((5, 4), bool)))
+    plain = keras.ops.convert_to_numpy(dare.squared_error(outputs, targets))
+    numpy.testing.assert_allclose(everything, plain, rtol=1e-5)
+
+
+def test_channels_that_are_no_key_neurons_pull_nothing(bench):
+    model, targets, x, _, _ = bench
+    key = numpy.zeros((20, 6), bool)
+    key[:, 2] = True
+    tuned = dare.tune(model, targets, x, key=key, steps=3, learning_rate=0.01)
+    before, after = model.get_layer("conv2").get_weights(), tuned.get_layer("conv2").get_weights()
+    others = numpy.arange(6) != 2
+    for old, new in zip(before, after, strict=True):
+        numpy.testing.assert_array_equal(old[..., others], new[..., others])
+        assert (old[..., 2] != new[..., 2]).any()
+    for wrong in (key[:5], numpy.zeros((20, 6), bool)):
+        with pytest.raises(ValueError, match=r"key neurons have shape .* expected \(20, 6\) with at least one True"):
+            dare.tune(model, targets, x, key=wrong)
+
+
+def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(bench):
+    model, targets, x, y, slices = bench
+    masks = dare.slice_masks(model, slices, "intersection")
+    key = key_neurons.key_channels(model, slices, "conv2")[y[targets.index]]
+    assert not key.all()
+    expected = dare.tune(model, targets, x, masks=masks, key=key, learning_rate=1e-3, seed=4)
+    dare.improve(model, dare.VARIANTS["dare-key"], targets, x, y, slices=slices, learning_rate=1e-3, seed=4)
+    assert models.fingerprint(model) == models.fingerprint(expected)
 
 
 def test_tuning_lowers_the_loss_and_repeats_to_the_bit(bench):
@@ -112,9 +196,41 @@ def test_tuning_lowers_the_loss_and_repeats_to_the_bit(bench):
     assert loss(made[0]) < 0.8 * loss(model)
 
 
-def test_lazy_targets_tune_to_the_same_bits(tmp_path, bench):
-    import h5py
+def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(bench, tmp_path):
+    model, targets, x, _, slices = bench
+    masks = dare.slice_masks(model, slices, "intersection")
+    original = model.get_weights()
+    settings = [
+        {"masks": masks, "learning_rate": 1e-3, "seed": 1},
+        {"masks": masks, "learning_rate": 1e-4, "seed": 2},
+        {"masks": masks, "learning_rate": 1e-3, "seed": 1, "reset_optimizer": True},
+        {"masks": {name: ~mask for name, mask in masks.items()}, "learning_rate": 1e-3, "seed": 1},
+    ]
+    expected = [models.fingerprint(dare.tune(model, targets, x, steps=3, **chosen)) for chosen in settings]
+    assert len(set(expected)) == 4
+    for place in (0, 1, 2, 3, 0):
+        model.set_weights(original)
+        dare.tune_weights(model, targets, x[targets.index], steps=3, batch_size=128, **settings[place])
+        assert models.fingerprint(model) == expected[place]
+    moved = [array + numpy.float32(0.01) for array in original]
+    model.set_weights(moved)
+    dare.tune_weights(model, targets, x[targets.index], steps=3, batch_size=128, **settings[0])
+    frozen = ~masks["conv1"]
+    kernel = model.get_layer("conv1").get_weights()[0]
+    numpy.testing.assert_array_equal(kernel[:, :, frozen], moved[0][:, :, frozen])
 
+
+def test_a_weights_file_of_a_tuned_model_holds_its_weights_alone(bench, tmp_path):
+    model, targets, x, _, _ = bench
+    dare.tune_weights(model, targets, x[targets.index], steps=1, batch_size=4, learning_rate=1e-3, seed=0)
+    model.save_weights(tmp_path / "tuned.weights.h5")
+    sizes = []
+    with h5py.File(tmp_path / "tuned.weights.h5") as file:
+        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    assert sum(sizes) == model.count_params()
+
+
+def test_lazy_targets_tune_to_the_same_bits(tmp_path, bench):
     model, targets, x, _, _ = bench
     with h5py.File(tmp_path / "activation.h5", "w") as file:
         file["activation"] = targets.activation
@@ -143,49 +259,3 @@ def test_what_does_not_belong_together_is_refused(bench):
     model.set_weights([weight + 1 for weight in model.get_weights()])
     with pytest.raises(ValueError, match="mined for another model"):
         dare.tune(model, targets, x)
-
-
-def test_weight_noise_has_the_norm_of_the_change_and_its_places():
-    generator = numpy.random.default_rng(0)
-    original = [generator.normal(size=(5, 4)).astype("float32"), generator.normal(size=3).astype("float32")]
-    tuned = [original[0] + generator.normal(size=(5, 4)).astype("float32"), original[1].copy()]
-    tuned[0][2] = original[0][2]
-    noisy = controls.weight_noise(original, tuned, seed=1)
-    numpy.testing.assert_array_equal(noisy[1], original[1])
-    numpy.testing.assert_array_equal(noisy[0][2], original[0][2])
-    sizes = [numpy.linalg.norm(weights[0] - original[0]) for weights in (noisy, tuned)]
-    assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)
-    assert not numpy.array_equal(noisy[0], controls.weight_noise(original, tuned, seed=2)[0])
-
-
-def test_logit_noise_moves_the_logits_as_far_as_tuning(bench):
-    model, targets, x, _, _ = bench
-    original = model.get_weights()
-    tuned = dare.tune(model, targets, x, steps=10, learning_rate=1e-2, seed=0).get_weights()
-    noisy = controls.logit_noise(model, original, tuned, x, seed=0)
-
-    def logits(weights):
-        model.set_weights(weights)
-        return compute.predict(compute.forward(model), x, prepare=data.to_unit)
-
-    change = [numpy.linalg.norm(logits(weights) - logits(original), axis=1).mean() for weights in (noisy, tuned)]
-    assert change[0] == pytest.approx(change[1], rel=0.05)
-
-
-def test_checkpoint_and_swa_are_what_the_history_holds(tmp_path, small_net, images):
-    history = History(tmp_path)
-    generator = numpy.random.default_rng(0)
-    kept = []
-    for epoch in range(1, 6):
-        small_net.set_weights([w + generator.random(w.shape).astype(w.dtype) for w in small_net.get_weights()])
-        kept.append(small_net.get_weights())
-        history.save(small_net, epoch, [0.0], [0])
-    for found, expected in zip(controls.checkpoint(small_net, history), kept[2], strict=True):
-        numpy.testing.assert_array_equal(found, expected)
-    averaged = controls.swa(small_net, history, images[0])
-    places = [index for index, variable in enumerate(small_net.weights) if "moving" not in variable.path]
-    for place in places:
-        numpy.testing.assert_allclose(averaged[place], numpy.mean([w[place] for w in kept[2:]], 0), rtol=1e-5)
-    layer = small_net.get_layer("bn1")
-    received = compute.predict(compute.forward(keras.Model(small_net.input, layer.input)), data.to_unit(images[0]))
-    numpy.testing.assert_allclose(numpy.asarray(layer.moving_mean), received.mean((0, 1, 2)), rtol=1e-3)

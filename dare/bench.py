@@ -1,0 +1,126 @@
+"""Variants applied to one trained model: everything that they need read once, and a weight set for each tuning."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy
+
+from dare import dare, get_ats, key_neurons, learning_rate, nnslicer, retarget
+
+
+@contextlib.contextmanager
+def _silent(title):
+    yield None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The final model and the weights it came with, its history, the mined targets, its slice, and x_validation.
+
+    score: weights and rows of x_validation -> {"clean", "er"} in percent: the accuracy on those rows, and on the
+    validation part of the adversarials; frozen_below: as in dare.improve; seed: of the cell, an integer;
+    progress: title -> a context manager that gives a progress function or None.
+    """
+
+    model: keras.Model
+    original: list = dataclasses.field(repr=False)
+    history: Any
+    targets: get_ats.Targets
+    slices: nnslicer.Slice
+    x: numpy.ndarray = dataclasses.field(repr=False)
+    y: numpy.ndarray = dataclasses.field(repr=False)
+    score: Callable
+    frozen_below: str | None = None
+    seed: int = 0
+    progress: Callable = _silent
+
+    def variant(self, variant, *, rates=None, path=None):
+        """(make, facts) of a Variant: make(repeat) gives the weights, facts say what it does in this model.
+
+        rates: instead of the variant's own; path: a file that holds other targets than the mined ones while they are
+        read. A source "random" draws its epochs anew for every repeat.
+        """
+        targets = self.targets_of(variant, 0, path)
+        rate, facts = self.choose_rate(variant, targets, rates or variant.learning_rates)
+        facts |= {"learning_rate": rate, "combine": variant.combine, "layer": targets.layer, "source": variant.source}
+        facts |= {"steps": variant.steps, "epochs": variant.epochs, "batch_size": variant.batch_size}
+        if variant.combine:
+            masks = dare.slice_masks(self.model, self.slices, variant.combine, targets.layer)
+            facts["frozen_share"] = {layer: round(1 - float(mask.mean()), 4) for layer, mask in masks.items()}
+        if variant.neurons:
+            key = key_neurons.key_channels(self.model, self.slices, targets.layer, variant.neurons)
+            facts["key_share"] = [round(float(share), 4) for share in key.mean(axis=1)]
+
+        def make(repeat):
+            again = variant.source == "random" and repeat > 0
+            return self.tuned(variant, self.targets_of(variant, repeat, path) if again else targets, rate, repeat)
+
+        return make, facts
+
+    def targets_of(self, variant, repeat, path=None):
+        """The targets that a variant asks for; a file at `path` loses its name at once and lasts while it is read."""
+        try:
+            with self.progress(f"targets of {variant.title}") as progress:
+                return retarget.of_variant(
+                    variant,
+                    self.model,
+                    self.history,
+                    self.targets,
+                    self.x,
+                    seed=self.repeat_seed(repeat),
+                    path=path,
+                    progress=progress,
+                )
+        finally:
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    def tuned(self, variant, targets, rate, repeat):
+        """The weights that a variant makes of the original at one learning rate."""
+        self.model.set_weights(self.original)
+        try:
+            with self.progress(f"{variant.title} at {rate:g}") as progress:
+                dare.improve(
+                    self.model,
+                    variant,
+                    targets,
+                    self.x,
+                    self.y,
+                    slices=self.slices,
+                    learning_rate=rate,
+                    seed=self.repeat_seed(repeat),
+                    frozen_below=self.frozen_below,
+                    progress=progress,
+                )
+            return self.model.get_weights()
+        finally:
+            self.model.set_weights(self.original)
+
+    def choose_rate(self, variant, targets, rates):
+        """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""
+        if len(rates) == 1:
+            return rates[0], {}
+        judges = learning_rate.held_out(len(self.y), [self.seed, 2**31 + 1])
+        rows = numpy.flatnonzero(~numpy.isin(targets.index, judges))
+        if not len(rows):
+            raise ValueError(
+                f"all {len(targets.index)} selected samples are among the images that judge a learning rate: give one "
+                "value to --learning-rates"
+            )
+        fewer = retarget.subset(targets, rows)
+        clean = self.score(self.original, judges)["clean"]
+        rate, grid = learning_rate.choose(
+            rates,
+            lambda rate: self.tuned(variant, fewer, rate, 0),
+            lambda weights: self.score(weights, judges),
+            clean=clean,
+        )
+        judged = {"images": len(judges), "clean": clean, "least": round(clean - learning_rate.LOSS, 3)}
+        return rate, {"grid": {f"{one:g}": score for one, score in grid.items()}, "judged_by": judged}
+
+    def repeat_seed(self, repeat):
+        """The seed of a repeat: of its batches and, of a source "random", its epochs."""
+        return 1000 * self.seed + repeat
