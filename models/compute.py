@@ -80,7 +80,7 @@ def gradient(function, x):
     with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         values, extra = function(x)
-    return (values, extra), tape.gradient(values, x)
+    return (values, extra), tape.gradient(values, x, unconnected_gradients="zero")  # as jax does
 
 
 def predict(run, *arrays, batch_size=256, prepare=None):

@@ -35,6 +35,11 @@ WHITE_BOX = (
 MINIMAL = (
     "median minimal: Linf size of the smallest perturbation that the attack needs, pixels in [0, 1]; larger is better."
 )
+SEVERAL = (
+    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left right, in the "
+    "order of the lines below; worst: right under all of them."
+)
+NORMS = "median minimal: in the norm of the attack, which its line below names; l0 counts values that change."
 
 
 def dare_tables(rows):
@@ -102,7 +107,17 @@ def _white_box(name, rows):
     columns = [(ball, f"white-box/{ball}", 1) for ball in attacks(rows, "white-box")]
     columns += [(f"median minimal {attack}", f"minimal/{attack}", 5) for attack in attacks(rows, "minimal")]
     what = "attacked anew on each model (white box), %"
-    return _table(f"{name}-white-box", what, rows, columns, {"white-box/": WHITE_BOX, "minimal/": MINIMAL})
+    explained = {"white-box/": WHITE_BOX, "white-box/worst@": SEVERAL, "minimal/": MINIMAL}
+    norms = [_norm(row, attack) for row in rows for attack in attacks(rows, "minimal")]
+    if any(norm not in ("linf", None) for norm in norms):
+        explained["minimal/"] = NORMS
+    return _table(f"{name}-white-box", what, rows, columns, explained)
+
+
+def _norm(row, attack):
+    """The norm that a row's minimal perturbations of an attack are measured in; None where it does not say."""
+    specifications = row.get("attacks", {})
+    return specifications.get(f"minimal/{attack}", specifications.get(attack, {})).get("norm")
 
 
 def _table(name, what, rows, columns, explained=()):

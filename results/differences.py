@@ -18,12 +18,11 @@ import pathlib
 import numpy
 
 from dare import test
-from results import dare_tables, statistics
+from results import dare_tables, notes, statistics
 from results.tables import Cell, Table
 
 REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")
 ROLES = ("method", "baseline")
-KINDS = ("er", "white-box")  # of the columns, after clean
 
 POINTS = (
     "Points by which the method exceeds the control on the same images; a negative one falls behind. In brackets: 95 % "
@@ -31,9 +30,10 @@ POINTS = (
     "difference. It says how sure the difference is for other images, not for other source models or tunings."
 )
 RUNS = (
-    "Paired runs: the same source model and number of repeat (a control with one repeat stands beside each). p: "
-    "one-sided Wilcoxon signed-rank test that the method exceeds the control, exact. Below "
-    f"{statistics.LEAST_PAIRS} pairs no p can be below .05, and the differences themselves are printed, in points."
+    "Paired runs: the same source model and number of repeat; a control with fewer repeats stands beside several, of "
+    "one with more those that were made of the same repeat are averaged. p: one-sided Wilcoxon signed-rank test that "
+    f"the method exceeds the control, exact. Below {statistics.LEAST_PAIRS} pairs no p can be below .05, and the "
+    "differences themselves are printed, in points."
 )
 
 
@@ -95,10 +95,10 @@ def _difference(method, reference, measure, pairs):
             common = numpy.intersect1d(common, flags.index[measure])
         one, other = (numpy.array([_take(flags, measure, common) for flags in repeats]) for repeats in (ours, theirs))
         strata.append(one.mean(axis=0) - other.mean(axis=0))
-        repeats = max(len(one), len(other)) if 1 in (len(one), len(other)) else min(len(one), len(other))
-        for repeat in range(repeats):
-            first.append(100 * one[min(repeat, len(one) - 1)].mean())
-            second.append(100 * other[min(repeat, len(other) - 1)].mean())
+        for repeat in range(len(one)):
+            beside = other[repeat :: len(one)] if repeat < len(other) else other[[repeat % len(other)]]
+            first.append(100 * one[repeat].mean())
+            second.append(100 * beside.mean())
     found, test_of_runs = statistics.paired_bootstrap(strata), statistics.signed_rank(first, second)
     return Difference(
         method=method,
@@ -167,28 +167,34 @@ def difference_tables(rows):
             for reference, found in row.get("differences", {}).items()
         ]
         name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
-        measures = _columns([found for _, _, found in lines])
-        if measures:
-            title = f"{dataset}, {model}: what methods have beyond controls"
-            made.append(_table(f"{name}-differences", f"{title}, in points", lines, measures, _interval, POINTS))
-            made.append(_table(f"{name}-runs", f"{title}, run by run", lines, measures, _runs, RUNS))
+        measures = _columns(methods, [found for _, _, found in lines])
+        for what, title, cell, note in (
+            ("differences", "in points", _interval, POINTS),
+            ("runs", "run by run", _runs, RUNS),
+        ):
+            if measures:
+                title = f"{dataset}, {model}: what methods have beyond controls, {title}"
+                said = (note, *notes.numbers(methods, []))
+                made.append(_table(f"{name}-{what}", title, lines, measures, cell, said))
     return made
 
 
-def _columns(found):
-    """measure -> heading: clean, then Empirical Robustness, then white box, each as the rows have them."""
-    every = dict.fromkeys(measure for one in found for measure in one)
-    chosen = [measure for measure in every if measure == "clean"]
-    chosen += [measure for kind in KINDS for measure in every if measure.startswith(f"{kind}/")]
-    return {measure: "worst case" if measure == "er/worst" else measure.removeprefix("er/") for measure in chosen}
+def _columns(rows, found):
+    """measure -> heading: clean, Empirical Robustness, white box (of several attacks the worst case alone)."""
+    names = {"clean": "clean"}
+    names |= {f"er/{attack}": attack for attack in dare_tables.attacks(rows)} | {"er/worst": "worst case"}
+    balls = dare_tables.attacks(rows, "white-box")
+    worst = [ball for ball in balls if ball.startswith("worst@")]
+    names |= {f"white-box/{ball}": f"white box {ball}" for ball in worst or balls}
+    return {measure: name for measure, name in names.items() if any(measure in one for one in found)}
 
 
-def _table(name, title, lines, measures, cell, note):
+def _table(name, title, lines, measures, cell, said):
     rows = tuple(
         (f"{method} vs. {reference}", *(cell(found.get(measure)) for measure in measures))
         for method, reference, found in lines
     )
-    return Table(name, title, ("method vs. control", *measures.values()), rows, (note,))
+    return Table(name, title, ("method vs. control", *measures.values()), rows, said)
 
 
 def _interval(one):

@@ -1,41 +1,99 @@
-"""The baselines: fine-tune the trained model on one attack's adversarial images.
+"""The baselines: fine-tune the trained model on one attack's adversarial images; with --distillation also distil it.
 
-Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<attack>/weights-<repeat>.weights.h5.
+Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<attack>/weights-<repeat>.weights.h5 and
+finetune_adv-distillation/weights-0.weights.h5, a net trained from fresh weights (twice as long as the original was).
 """
 
-from results import command, run
-from adv import adversarial_set, attacks, finetune_adv
+import dataclasses
+import shutil
+
+from results import command, run, trained
+from adv import adversarial_set, attacks, distillation, finetune_adv
+import data
+import models
 from train import history as histories
 from train import params
 
 
 def main(arguments):
     for attack in arguments.attack:
-        stage = run.begin(
-            f"finetune_adv-{attack}",
-            command.narrow(arguments, attack=attack),
-            inputs=["train", f"generate_adv-{attack}"],
+        finetune(arguments, attack)
+    if arguments.distillation:
+        distil(arguments)
+
+
+def finetune(arguments, attack):
+    """One stage finetune_adv-<attack>."""
+    stage = run.begin(
+        f"finetune_adv-{attack}",
+        command.narrow(arguments, attack=attack, distillation=None, temperature=None, distillation_epochs=None),
+        inputs=["train", f"generate_adv-{attack}"],
+    )
+    if stage is None:
+        return
+    history = histories.History(run.folder(arguments, "train") / "history")
+    model = history.final_model()
+    part = adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts["train"]
+    settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
+    for repeat in range(arguments.repeats):
+        history.load_weights(model, history.last)
+        with command.Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
+            losses = finetune_adv.finetune_adv(
+                model,
+                part,
+                settings=settings,
+                seed=1000 * arguments.seed + repeat,
+                frozen_below=params.first_tuned(arguments.model),
+                progress=progress,
+            )
+        histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
+    run.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)
+    print(f"finetune_adv {attack}: {len(part.labels)} images, {len(losses)} steps a repeat ({stage.folder})")
+
+
+def distil(arguments):
+    """The stage finetune_adv-distillation: a teacher and a student by the recipe of the original."""
+    unread = dict.fromkeys(("attack", "repeats", "epochs", "learning_rate"))
+    stage = run.begin("finetune_adv-distillation", command.narrow(arguments, **unread), inputs=["train"])
+    if stage is None:
+        return
+    import keras  # late, since results.command keeps its start-up lines off the terminal
+
+    opened = trained.load(arguments)
+    split, origin = opened.split, opened.history.origin
+    if "recipe" not in origin:
+        raise ValueError(f"{opened.history.path}: does not say by which recipe it was trained: train it again")
+    recipe = params.Recipe(**origin["recipe"])
+    epochs = arguments.distillation_epochs or origin["epochs"]
+    keras.utils.set_random_seed(1000 * arguments.seed + 7)  # of the fresh weights, whatever ran before
+    teacher, student = (
+        models.build(
+            arguments.model,
+            split.x_train.shape[1:],
+            len(split.classes),
+            preprocessing=data.statistics(split.x_train),
         )
-        if stage is None:
-            continue
-        history = histories.History(run.folder(arguments, "train") / "history")
-        model = history.final_model()
-        part = adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts["train"]
-        settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
-        for repeat in range(arguments.repeats):
-            history.load_weights(model, history.last)
-            with command.Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
-                losses = finetune_adv.finetune_adv(
-                    model,
-                    part,
-                    settings=settings,
-                    seed=1000 * arguments.seed + repeat,
-                    frozen_below=params.first_tuned(arguments.model),
-                    progress=progress,
-                )
-            histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
-        run.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)
-        print(f"finetune_adv {attack}: {len(part.labels)} images, {len(losses)} steps a repeat ({stage.folder})")
+        for _ in range(2)
+    )
+    with command.Progress("distillation", arguments.quiet) as progress:
+        kept = distillation.distil(
+            teacher,
+            student,
+            split,
+            recipe=dataclasses.replace(recipe, epochs=epochs),
+            folder=stage.folder / "histories",
+            seed=1000 * arguments.seed + 7,
+            settings=distillation.Distillation(temperature=arguments.temperature, epochs=epochs),
+            progress=progress,
+        )
+    metrics = kept.record(epochs)[2]
+    histories.save_weights(student, stage.folder / "weights-0.weights.h5")
+    shutil.rmtree(stage.folder / "histories")
+    run.finish(stage, epochs=epochs, temperature=arguments.temperature, metrics=metrics)
+    print(
+        f"distillation: {epochs} epochs each of teacher and student at temperature {arguments.temperature:g}, "
+        f"validation accuracy {100 * metrics['validation_accuracy']:.2f} % ({stage.folder})"
+    )
 
 
 if __name__ == "__main__":
@@ -43,7 +101,7 @@ if __name__ == "__main__":
     published = finetune_adv.AdversarialFineTuning()
     parser.add_argument(
         "--attack",
-        nargs="+",
+        nargs="*",
         type=command.name("attack", attacks.ATTACKS),
         default=["fgsm", "pgd", "deepfool"],
         help="one baseline for each",
@@ -53,4 +111,13 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=count, default=published.epochs, help="passes over the adversarial images")
     rate = command.real(above=0)
     parser.add_argument("--learning-rate", type=rate, default=published.learning_rate, help="of Adam")
+    parser.add_argument(
+        "--distillation", action="store_true", help="also make the baseline distillation (alone: --attack without name)"
+    )
+    parser.add_argument(
+        "--temperature", type=rate, default=distillation.Distillation().temperature, help="of distillation"
+    )
+    parser.add_argument(
+        "--distillation-epochs", type=count, help="of teacher and of student (default: as many as the original's)"
+    )
     command.run(main, parser)

@@ -1,23 +1,25 @@
 """Test every model made so far on every adversarial set, clean images and white-box attacks; write one row a method.
 
 Reads train/, generate_adv-*/, finetune_dare-*/ and finetune_adv-*/ (whatever is finished); writes test-<method>/
-flags-<repeat>.h5 and row.json.
+flags-<repeat>.h5 and row.json. Checks that are raised (docs/checks.md) are printed and stored in the row.
 """
 
+import dataclasses
 import json
 
 import numpy
 
-from results import command, published, row, run
-from adv import adversarial_set, attacks
+from results import command, published, row, run, trained
+from adv import attacks, checks
 from dare import controls, dare, test
-import data
 from data import files
 import models
 from train import history as histories
 
-TUNING = ("learning_rate", "combine", "steps", "epochs", "batch_size", "images")
+TUNING = ("learning_rate", "combine", "layer", "source", "steps", "epochs", "batch_size", "images", "temperature")
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}
+LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
+WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 
 def main(arguments):
@@ -44,32 +46,25 @@ def methods():
         yield name, [f"finetune_dare-{name}"], "method", variant.title
     for name in attacks.ATTACKS:
         yield f"adv-{name}", [f"finetune_adv-{name}"], "baseline", f"fine-tuned on {name} adversarials"
+    yield "distillation", ["finetune_adv-distillation"], "baseline", "defensive distillation"
     for name, title in controls.TITLES.items():
         yield name, [f"finetune_dare-{name}"], "control", title
 
 
 class Bench:
-    """The architecture compiled once, the images and the adversarial sets."""
+    """The architecture compiled once, the images, the adversarial sets, and what the original's adversarials are."""
 
     def __init__(self, arguments):
         self.arguments = arguments
-        trained = run.folder(arguments, "train")
-        self.split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
-        self.history = histories.History(trained / "history")
-        self.model = self.history.final_model()
-        identity = models.fingerprint(self.model)
-        self.sets = {
-            name: adversarial_set.load(
-                run.folder(arguments, f"generate_adv-{name}") / "adversarials.h5",
-                model=identity,
-                data=self.split.fingerprint,
-            )
-            for name in arguments.attack
-        }
-        generator = numpy.random.default_rng([arguments.seed, 2**31 + 7])
-        count = min(arguments.white_box_images, len(self.split.x_test))
-        self.rows = numpy.sort(generator.permutation(len(self.split.x_test))[:count])
+        opened = trained.load(arguments)
+        self.split, self.history, self.model = opened.split, opened.history, opened.model
+        self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
+        order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(self.split.x_test))
+        self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or EPSILONS[self.split.x_test.shape[-1]]
+        checked = order[: checks.IMAGES]
+        self.checked = self.split.x_test[checked], self.split.y_test[checked]
+        self.transferred = checks.transferable(self.model, *self.checked, epsilon=max(self.epsilons))
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
@@ -77,28 +72,33 @@ class Bench:
         weights = sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
         made = []
         for repeat, path in enumerate(weights):
-            target = folder / f"flags-{repeat}.h5"
+            if path is None:
+                self.history.load_weights(self.model, self.history.last)
+            else:
+                histories.load_weights(self.model, path)
+            identity, target = models.fingerprint(self.model), folder / f"flags-{repeat}.h5"
             if not target.is_file():
-                if path is None:
-                    self.history.load_weights(self.model, self.history.last)
-                else:
-                    histories.load_weights(self.model, path)
                 with command.Progress(f"test {method} {repeat + 1}/{len(weights)}", self.arguments.quiet) as progress:
-                    flags = test.test(
-                        self.model,
-                        self.split,
-                        self.sets,
-                        fingerprint=models.fingerprint(self.model),
-                        white_box={
-                            test.ball("pgd", epsilon): (attacks.ATTACKS["pgd"], epsilon) for epsilon in self.epsilons
-                        },
-                        minimal={"fgsm": attacks.ATTACKS["fgsm"]},
-                        rows=self.rows,
-                        progress=progress,
-                    )
-                flags.save(target)
-            made.append(test.Flags.load(target))
+                    self.score(identity, progress).save(target)
+            made.append(test.Flags.load(target, model=identity, data=self.split.fingerprint))
         return made
+
+    def score(self, identity, progress):
+        """The Flags of the model as it is, with its checks."""
+        catalogue, arguments = attacks.ATTACKS, self.arguments
+        flags = test.test(
+            self.model,
+            self.split,
+            self.sets,
+            fingerprint=identity,
+            white_box={name: catalogue[name] for name in arguments.white_box},
+            epsilons=self.epsilons,
+            minimal={name: catalogue[name] for name in arguments.minimal},
+            rows=self.rows,
+            progress=progress,
+        )
+        found = checks.check(self.model, *self.checked, epsilon=max(self.epsilons), transferred=self.transferred)
+        return dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found)))
 
 
 def write_row(arguments, bench, stage, method, role, title, inputs, made):
@@ -109,12 +109,9 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         )
         for name in made[0].flags
     }
-    if any(name.startswith("er/") for name in made[0].flags):
-        measures["er/worst"] = row.share([test.worst_case(flags, "er/") for flags in made])
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
-    trained = run.record(run.folder(arguments, "train"))
-    source = run.record(run.folder(arguments, inputs[0])) if inputs else trained
+    source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -130,11 +127,12 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         },
         "chosen_on": source.get("chosen_on", []),
         "frozen_share": source.get("frozen_share"),
+        "relative_change": source.get("relative_change"),
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "attacks": {name: one.attack for name, one in bench.sets.items()}
-        | {"white-box/pgd": attacks.ATTACKS["pgd"].specification() | {"epsilons": list(bench.epsilons)}},
+        "checks": row.checks([flags.checks for flags in made]),
+        "attacks": specifications(bench),
         **run.provenance(),
         "commands": {name: run.literal(record["command"]) for name, record in made_by.items()},
         "wall_s": {name: record["wall_s"] for name, record in made_by.items()},
@@ -143,18 +141,41 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
     run.finish(stage)
     shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
     print(f"test {method}: {json.dumps(shown)} ({stage.folder})")
+    raised = [one for one in result["checks"] if not one["passed"]]
+    if raised:
+        said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
+        print(f"test {method}: checks raised: {said}: see docs/checks.md")
+
+
+def specifications(bench):
+    """Every attack with all its settings: of the sets by name, "white-box/<name>", and "minimal/<name>" of no set."""
+    arguments = bench.arguments
+    found = {name: one.attack for name, one in bench.sets.items()}
+    for name in arguments.white_box:
+        found[f"white-box/{name}"] = attacks.ATTACKS[name].specification() | {"epsilons": list(bench.epsilons)}
+    for name in arguments.minimal:
+        if name not in found:
+            found[f"minimal/{name}"] = attacks.ATTACKS[name].specification()
+    return found
 
 
 if __name__ == "__main__":
     parser = command.parser(__doc__, study="dare")
+    attack = command.name("attack", attacks.ATTACKS)
     parser.add_argument(
-        "--attack",
-        nargs="+",
-        type=command.name("attack", attacks.ATTACKS),
-        default=["fgsm", "pgd", "deepfool"],
-        help="the adversarial sets",
+        "--attack", nargs="+", type=attack, default=["fgsm", "pgd", "deepfool"], help="the adversarial sets"
     )
     count, epsilon = command.whole(1), command.real(above=0, most=1)
     parser.add_argument("--white-box-images", type=count, default=1000, help="test images attacked anew on each model")
-    parser.add_argument("--epsilons", nargs="+", type=epsilon, help="of the white-box attack (default: by data set)")
+    parser.add_argument(
+        "--white-box",
+        nargs="+",
+        type=command.name("attack in Linf", LINF),
+        default=WHITE_BOX,
+        help="attacks run on each model, in this order, each on what those before it left right",
+    )
+    parser.add_argument("--epsilons", nargs="+", type=epsilon, help="of the white-box attacks (default: by data set)")
+    parser.add_argument(
+        "--minimal", nargs="*", type=attack, default=["fgsm"], help="attacks whose smallest perturbations are measured"
+    )
     command.run(main, parser)

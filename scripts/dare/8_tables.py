@@ -9,12 +9,12 @@ import argparse
 import json
 import pathlib
 
-from results import command, dare_report, dare_tables, report, row, sections, tables, what_matters
+from results import command, dare_report, dare_tables, differences, report, row, sections, tables, what_matters
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "REPRODUCTION.md")
 STUDIES = {  # study of a row -> what makes its tables
-    "dare": dare_tables.dare_tables,
+    "dare": lambda rows: [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)],
     "what_matters": what_matters.what_matters_tables,
 }
 
@@ -55,13 +55,17 @@ def main(arguments):
 
 
 def collect(runs):
-    """One row a (study, data set, model, method), the seeds of a cell pooled."""
-    found = {}
+    """One row a (study, data set, model, method), the seeds of a cell pooled, with its differences from controls."""
+    found, folders = {}, {}
     for path in sorted(pathlib.Path(runs).glob("dare/*/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
             one = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault((one["study"], one["dataset"], one["model"], one["method"]), []).append(one)
-    return [row.pool(seeds) for seeds in found.values()]
+            key = one["study"], one["dataset"], one["model"], one["method"]
+            found.setdefault(key, []).append(one)
+            folders.setdefault(key, []).append(path.parent)
+    rows = [row.pool(seeds) for seeds in found.values()]
+    differences.attach(of_study(rows, "dare"), folders)
+    return rows
 
 
 def measured():

@@ -16,6 +16,51 @@ def test_random_start_stays_in_the_ball_and_repeats(net, images):
     assert (first != attacks.PGD(steps=3).within(net, x, labels, epsilon=0.01)).any()
 
 
+def test_known_flags_are_attacked_alone_and_the_others_stay_false(net, images):
+    x, y = images
+    attack, clean = attacks.FGSM(), evaluate.correct(net, x, y)
+    whole = evaluate.robust_flags(net, x, y, attack, epsilon=0.01)
+    numpy.testing.assert_array_equal(
+        evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=clean, batch_size=3), whole
+    )
+    some = clean & (numpy.arange(len(y)) % 2 == 0)
+    found = evaluate.robust_flags(net, (255 * x).round().astype("uint8"), y, attack, epsilon=0, right=some)
+    numpy.testing.assert_array_equal(found, some)
+    assert found is not some
+    for wrong in (clean[:3], clean.astype(int)):
+        with pytest.raises(ValueError, match="right is"):
+            evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=wrong)
+
+
+@pytest.mark.parametrize("name", ["fgsm", "deepfool"])
+def test_distances_are_the_norms_of_minimal_perturbations(name, net, images):
+    x, y = images
+    attack = attacks.get(name)
+    minimal = search.minimal(net, x, y, attack)
+    naive = [numpy.linalg.norm((one - other).ravel(), {"linf": numpy.inf, "l2": 2}[attack.norm])
+             for one, other in zip(minimal.images, x, strict=True)]  # fmt: skip
+    assert minimal.success.all()
+    found = evaluate.distances(net, x, y, attack)
+    assert found.dtype == numpy.float32
+    numpy.testing.assert_allclose(found, naive, rtol=1e-3)
+    clean = evaluate.correct(net, x, y)
+    numpy.testing.assert_array_equal(found == 0, ~clean)
+    numpy.testing.assert_allclose(evaluate.distances(net, x, y, attack, right=clean), naive, rtol=1e-3)
+
+
+def test_a_failed_attack_has_no_distance(net, images):
+    class Failing:
+        norm = "linf"
+
+        def closest(self, model, images, labels, *, batch_size):
+            return images, numpy.zeros(len(images), bool)
+
+    clean = evaluate.correct(net, *images)
+    found = evaluate.distances(net, *images, Failing())
+    numpy.testing.assert_array_equal(numpy.isnan(found), clean)
+    assert not evaluate.distances(net, *images, Failing(), right=numpy.zeros(len(clean), bool)).any()
+
+
 def test_negative_epsilon_is_refused(net, images):
     with pytest.raises(ValueError, match="epsilon is -1"):
         evaluate.robust_flags(net, *images, attacks.FGSM(), epsilon=-1)

@@ -97,6 +97,25 @@ def test_one_set_of_tables_a_cell(synthetic):
     assert names == ["dare-svhn-a-er", "dare-svhn-b-er", "dare-folder-a-b-a-er", "dare-folder-a-b-b-er"]
 
 
+def test_distillation_has_met_no_attack(rows, synthetic):
+    rows.append(synthetic.line("distillation", "baseline", 85.0, 30.0, 40.0, 50.0))
+    cells = {line[0]: [str(cell) for cell in line[1:]] for line in by_name(rows)["er"].rows}
+    assert cells["distillation"][-1] == "40.0", "the mean over all attacks"
+
+
+def test_notes_of_several_white_box_attacks_and_other_norms(rows):
+    few = "\n".join(by_name(rows)["white-box"].notes)
+    assert "Of several attacks" not in few and "median minimal: Linf" in few
+    for row in rows:
+        row["measures"]["white-box/worst@0.1"] = row["measures"]["white-box/pgd@0.1"]
+        row["measures"]["minimal/deepfool"] = row["measures"]["minimal/fgsm"]
+        row["attacks"] = {**row["attacks"], "minimal/deepfool": {"attack": "deepfool", "norm": "l2"}}
+    table = by_name(rows)["white-box"]
+    many = "\n".join(table.notes)
+    assert "Of several attacks" in many and "in the norm of the attack" in many and "norm l2" in many
+    assert table.columns[2:4] == ("pgd@0.1 (n=1000)", "worst@0.1 (n=1000)")
+
+
 def test_bad_rows(synthetic):
     with pytest.raises(ValueError, match="two rows of fashion_mnist-alexnet-dare"):
         dare_tables.dare_tables([synthetic.row("dare", "method"), synthetic.row("dare", "method")])

@@ -50,6 +50,18 @@ def test_values_are_those_of_plain_loops(tested):
         assert one.p == pytest.approx(1 / 64) and not one.why, "six runs that all agree"
 
 
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_more_or_fewer_repeats_of_a_control_are_dealt_to_those_of_the_method(tested, count):
+    ours, theirs = tested["dare"]["seed0"], [flags(300 + k, 0.4) for k in range(count)]
+    dealt = {1: [[0], [0], [0]], 2: [[0], [1], [0]], 7: [[0, 3, 6], [1, 4], [2, 5]]}[count]
+    naive = [
+        100 * (own.flags["clean"].mean() - numpy.mean([theirs[k].flags["clean"].mean() for k in places]))
+        for own, places in zip(ours, dealt, strict=True)
+    ]
+    found = differences.differences({"dare": {0: ours}, "weight-noise": {0: theirs}})[0]
+    assert found.measure == "clean" and found.runs == pytest.approx(naive, abs=0.006)
+
+
 def test_only_images_that_both_have_are_compared(tested):
     rows = numpy.random.default_rng(1).permutation(90)[:70]
     other = flags(5, 0.5, rows=rows)
@@ -81,7 +93,8 @@ def test_flags_of_other_data_are_refused(tested):
 def attached(tmp_path, tested, synthetic):
     """The rows of a cell after their flags were saved and attached."""
     roles = {"dare": "method", "swa": "control", "weight-noise": "control", "distillation": "baseline"}
-    rows = [synthetic.row(method, role, seeds=[0, 1]) for method, role in roles.items()]
+    measures = {measure: synthetic.measure(50.0) for measure in MEASURES}
+    rows = [synthetic.row(method, role, seeds=[0, 1], measures=measures) for method, role in roles.items()]
     folders = {}
     for method, seeds in tested.items():
         for seed, repeats in seeds.items():
@@ -106,7 +119,7 @@ def test_rows_carry_what_the_tables_need(attached, tested):
 def test_tables_of_attached_rows(attached):
     points, runs = differences.difference_tables(attached)
     assert points.name == "dare-fashion_mnist-alexnet-differences" and runs.name == "dare-fashion_mnist-alexnet-runs"
-    assert points.columns == ("method vs. control", "clean", "fgsm", "worst case", "white-box/pgd@0.1")
+    assert points.columns == ("method vs. control", "clean", "fgsm", "worst case", "white box pgd@0.1")
     assert [line[0] for line in points.rows] == ["dare vs. swa", "dare vs. weight-noise"]
     kept = attached[0]["differences"]["swa"]["er/fgsm"]
     low, high = kept["interval"]
@@ -115,6 +128,23 @@ def test_tables_of_attached_rows(attached):
     header, first, _ = tables.to_csv(points).splitlines()
     assert header.split(",")[:4] == ["method vs. control", "clean", "clean low", "clean high"]
     assert float(first.split(",")[4]) == kept["value"]
+
+
+def test_of_several_white_box_attacks_the_worst_case_is_shown(attached):
+    for row in attached:
+        row["measures"]["white-box/worst@0.1"] = row["measures"]["clean"]
+    kept = attached[0]["differences"]["swa"]
+    kept["white-box/worst@0.1"] = kept["clean"]
+    points, _ = differences.difference_tables(attached)
+    assert points.columns[-2:] == ("worst case", "white box worst@0.1")
+
+
+def test_warnings_of_the_rows_stand_below(attached):
+    attached[0] |= {"verified": False}
+    attached[3] |= {"checks": [{"name": "gradient", "passed": False, "seen": "", "expected": ""}]}
+    for table in differences.difference_tables(attached):
+        said = "\n".join(table.notes)
+        assert "Unverified data (dare)" in said and "Checks raised: distillation (gradient)" in said
 
 
 def test_few_runs_are_printed_instead_of_p(attached):

@@ -1,0 +1,153 @@
+"""Scoring one model: what is measured against plain loops, who is attacked, and flags of other models refused."""
+
+import dataclasses
+import types
+
+import keras
+import numpy
+import pytest
+
+from adv import adversarial_set
+from dare import test as testing
+
+PARTS = ("train", "validation", "test", "heldout")
+
+
+@pytest.fixture
+def net():
+    """Three classes of 4x4x1 images: the class is the brightest of three pixels."""
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+    model.layers[-1].set_weights([10 * numpy.eye(16, 3, dtype="float32"), numpy.zeros(3, "float32")])
+    return model
+
+
+@pytest.fixture
+def split():
+    generator = numpy.random.default_rng(0)
+    x = generator.integers(0, 256, (70, 4, 4, 1), dtype="uint8")
+    y = x.reshape(70, 16)[:, :3].argmax(1)
+    y[::7] = (y[::7] + 1) % 3
+    return types.SimpleNamespace(x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:], fingerprint="d" * 64)
+
+
+@pytest.fixture
+def sets(split):
+    """Two sets of noisy images; the second lacks some rows of the first, and has no held-out ones."""
+    generator = numpy.random.default_rng(1)
+
+    def part(x, y, rows):
+        noise = generator.normal(0, 0.3, (len(rows), *x.shape[1:]))
+        return adversarial_set.Part(numpy.clip(x[rows] / 255 + noise, 0, 1).astype("float32"), y[rows], rows)
+
+    made = {}
+    for name, rows, heldout in (("a", numpy.arange(5, 30), 6), ("b", numpy.arange(12, 36, 2), 0)):
+        parts = {one: part(split.x_train, split.y_train, rows) for one in ("train", "validation", "test")}
+        parts["heldout"] = part(split.x_test, split.y_test, numpy.arange(heldout))
+        made[name] = adversarial_set.AdversarialSet(parts, {}, {}, "m", "d")
+    return made
+
+
+class Fixed:
+    """An attack that turns the images of some labels black from an epsilon on, and remembers whom it saw."""
+
+    norm = "linf"
+
+    def __init__(self, label, least):
+        self.label, self.least, self.seen = label, least, []
+
+    def within(self, model, images, labels, *, epsilon, batch_size):
+        self.seen.append(len(labels))
+        hit = (labels == self.label) & (epsilon >= self.least)
+        moved = images.copy()
+        moved[hit, 0, self.label] = 0
+        moved[hit, 0, (self.label + 1) % 3] = 1
+        return moved
+
+
+ROWS = numpy.arange(3, 28)
+
+
+@pytest.fixture
+def tested(net, split, sets):
+    """``tested(**white box)``: the Flags; the epsilons are given in falling order."""
+
+    def tested(**white_box):
+        return testing.test(
+            net, split, sets, fingerprint="m" * 64, white_box=white_box, epsilons=[0.3, 0.1], minimal={}, rows=ROWS
+        )
+
+    return tested
+
+
+def right(images, labels):
+    return images.reshape(len(images), -1)[:, :3].argmax(1) == labels
+
+
+def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
+    found = tested()
+    assert (found.model, found.data, found.checks) == ("m" * 64, "d" * 64, ())
+    naive = {"clean": right(split.x_test, split.y_test)}
+    for name, one in sets.items():
+        part, heldout = one.parts["test"], one.parts["heldout"]
+        naive[f"er/{name}"] = right(part.images, part.labels)
+        if len(heldout.labels):
+            naive[f"er-heldout/{name}"] = right(heldout.images, heldout.labels)
+        original = split.x_train[part.index] / 255
+        for factor in (1.1, 1.5):
+            pushed = numpy.clip(original + factor * (part.images - original), 0, 1)
+            naive[f"er-x{factor}/{name}"] = right(pushed, part.labels)
+    common = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
+    flag = {name: dict(zip(sets[name].parts["test"].index, naive[f"er/{name}"], strict=True)) for name in sets}
+    naive["er/worst"] = numpy.array([flag["a"][row] and flag["b"][row] for row in common])
+    assert found.index["er/worst"].tolist() == common
+    assert set(found.flags) == set(naive)
+    for measure, flags in naive.items():
+        numpy.testing.assert_array_equal(found.flags[measure], flags, err_msg=measure)
+
+
+def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
+    first, second = Fixed(0, 0.15), Fixed(1, 0.05)
+    found = tested(first=first, second=second)
+    labels, clean = split.y_test[ROWS], right(split.x_test, split.y_test)[ROWS]
+    naive = {
+        "first@0.1": clean,
+        "first@0.3": clean & (labels != 0),
+        "second@0.1": clean & (labels != 1),
+        "second@0.3": clean & (labels == 2),
+    }
+    for name, flags in naive.items():
+        numpy.testing.assert_array_equal(found.flags[f"white-box/{name}"], flags, err_msg=name)
+    for epsilon in ("0.1", "0.3"):
+        numpy.testing.assert_array_equal(found.flags[f"white-box/worst@{epsilon}"], naive[f"second@{epsilon}"])
+    assert first.seen == [clean.sum(), clean.sum()]
+    assert second.seen == [clean.sum(), (clean & (labels == 2)).sum()], "not what first or a smaller epsilon lost"
+    assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).flags if "white-box" in name)
+
+
+def test_progress_counts_to_the_end(net, split, sets):
+    said = []
+    testing.test(
+        net, split, sets, fingerprint="m", white_box={"one": Fixed(0, 0.1)}, epsilons=[0.1, 0.3], minimal={}, rows=ROWS,
+        progress=lambda done, total, note: said.append((done, total)),
+    )  # fmt: skip
+    assert said == [(k, 11) for k in range(1, 12)]
+
+
+def test_saved_flags_come_back(tested, tmp_path):
+    found = dataclasses.replace(tested(one=Fixed(0, 0.1)), checks=({"name": "batch", "passed": True},))
+    found.save(tmp_path / "flags-0.h5")
+    again = testing.Flags.load(tmp_path / "flags-0.h5", model="m" * 64, data="d" * 64)
+    assert (again.model, again.data, again.checks) == (found.model, found.data, found.checks)
+    for group in ("flags", "index"):
+        one, other = getattr(found, group), getattr(again, group)
+        assert set(one) == set(other)
+        for measure in one:
+            numpy.testing.assert_array_equal(one[measure], other[measure])
+
+
+@pytest.mark.parametrize("what", ["model", "data"])
+def test_flags_of_another_model_or_data_are_refused(tested, tmp_path, what):
+    tested().save(tmp_path / "flags-0.h5")
+    with pytest.raises(ValueError, match=f"flags-0.h5: flags of {what} [md]+, expected eeeeeeeeeeee: delete it"):
+        testing.Flags.load(tmp_path / "flags-0.h5", **{what: "e" * 64})
