@@ -13,7 +13,7 @@ from results.tables import Cell, Table
 FACTORS = {
     "published": "as published",
     "combine": "slices combined by",
-    "targets": "target epoch",
+    "source": "target epoch",
     "layer": "regression layer",
     "learning_rate": "learning rate",
     "steps": "steps",
@@ -85,7 +85,7 @@ def _settings(name, rows):
         columns=("setting", "clean", *(one.removeprefix("er/") for one in attacks), "beyond noise", "weights moved, %"),
         rows=tuple(lines),
         notes=(
-            f"as published: {base['combine']} of the slices, {base['targets']} epoch, layer {base['layer']}, learning "
+            f"as published: {base['combine']} of the slices, {base['source']} epoch, layer {base['layer']}, learning "
             f"rate {base['learning_rate']:g}, {base['steps']} steps; every other line changes one of these.",
             BEYOND,
             "weights moved: norm of the change of all weights, as a share of their norm.",
@@ -179,7 +179,7 @@ def _order(row, factor):
     value = row["hyperparameters"][factor]
     if isinstance(value, int | float):
         return value
-    order = (None, "union", "majority", "intersection", "best", "random", "last")
+    order = (None, "union", "majority", "intersection", "surest", "random", "newest")
     return order.index(value) if value in order else 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from results import figures, tables, what_matters
 
-BASE = {"combine": "intersection", "targets": "best", "layer": "conv5", "learning_rate": 1e-4, "steps": 10}
+BASE = {"combine": "intersection", "source": "surest", "layer": "conv5", "learning_rate": 1e-4, "steps": 10}
 
 
 def row(factor, level, er, noise, clean=89.0):

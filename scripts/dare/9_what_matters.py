@@ -1,0 +1,153 @@
+"""What moves DARE's scores: one of its choices changed at a time, each beside weight noise of the same size.
+
+Reads train/, slice/, get_ats/ and generate_adv-*/; writes what_matters/unit-*.json as it goes (a killed run continues
+at the first missing one) and a row a setting, which 8_tables.py collects.
+"""
+
+import json
+
+import numpy
+
+from results import command, row, run, trained, what_matters
+from adv import attacks, evaluate
+from dare import bench as benches
+from dare import controls, feature_adversarial
+from dare import what_matters as study
+from data import files
+import models
+
+
+def main(arguments):
+    stage = run.begin("what_matters", arguments, inputs=inputs(arguments))
+    if stage is None:
+        return
+    bench = Bench(arguments)
+    settings = study.settings(bench.cell.model, arguments.factor)
+    units = {}
+    with command.Progress("what_matters", arguments.quiet) as progress:
+        for factor, level, variant in settings:
+            for repeat in range(arguments.repeats):
+                path = stage.folder / f"unit-{factor}-{level}-{repeat}.json"
+                if not path.is_file():
+                    files.write_json(path, bench.unit(variant, repeat))
+                units.setdefault((factor, level), []).append(json.loads(path.read_text(encoding="utf-8")))
+                progress(sum(map(len, units.values())), len(settings) * arguments.repeats, f"{factor} {level}")
+    for factor, level, variant in settings:
+        save_row(arguments, bench, stage, factor, level, variant, units[factor, level])
+    run.finish(stage, settings=len(settings), repeats=arguments.repeats)
+    print(f"what_matters: {len(settings)} settings x {arguments.repeats} repeats ({stage.folder})")
+
+
+def inputs(arguments):
+    """The stages that are read."""
+    return ["train", "slice", "get_ats", *(f"generate_adv-{name}" for name in arguments.attack)]
+
+
+class Bench:
+    """The cell, read once, and its adversarial sets."""
+
+    def __init__(self, arguments):
+        self.cell = trained.load(arguments)
+        self.sets = trained.adversarial_sets(arguments, self.cell, arguments.attack)
+        self.bench = benches.Bench(
+            model=self.cell.model,
+            original=self.cell.original,
+            history=self.cell.history,
+            targets=trained.targets(arguments, self.cell),
+            slices=trained.slices(arguments, self.cell),
+            x=self.cell.split.x_validation,
+            y=self.cell.split.y_validation,
+            score=None,
+            seed=arguments.seed,
+        )
+        self.retargeted = None, None
+
+    def unit(self, variant, repeat):
+        """What one tuning scores, and noise of its size: measure -> [right, of]; and the size of the change."""
+        targets = self.targets_of(variant, repeat)
+        try:
+            tuned = self.bench.tuned(variant, targets, variant.learning_rates[0], repeat)
+        except ArithmeticError:  # the loss is no longer finite: a model that gets nothing right
+            tuned = None
+        original, seed = self.cell.original, self.bench.repeat_seed(repeat)
+        found = {"change": None if tuned is None else feature_adversarial.weight_change(original, tuned)}
+        noise = None if tuned is None else controls.weight_noise(original, tuned, seed=seed)
+        for prefix, weights in (("", tuned), ("noise-", noise)):
+            found |= {prefix + name: score for name, score in self.scores(weights).items()}
+        return found
+
+    def targets_of(self, variant, repeat):
+        """The targets of a setting: kept for the next unit, since the repeats share them unless they are random."""
+        key = variant.source, variant.layer, repeat if variant.source == "random" else None
+        if self.retargeted[0] != key:
+            self.retargeted = key, self.bench.targets_of(variant, repeat)
+        return self.retargeted[1]
+
+    def scores(self, weights):
+        """measure -> [number right, number of images] of a weight set; None, or a net without finite logits: 0."""
+        split, model = self.cell.split, self.cell.model
+        parts = {name: one.parts["test"] for name, one in self.sets.items()}
+        probes = {"clean": (split.x_test, split.y_test)}
+        probes |= {f"er/{name}": (part.images, part.labels) for name, part in parts.items()}
+        model.set_weights(self.cell.original if weights is None else weights)
+        try:
+            right = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
+        except ValueError:  # logits that are not finite
+            weights = None
+        finally:
+            model.set_weights(self.cell.original)
+        return {name: [0 if weights is None else right[name], len(y)] for name, (_, y) in probes.items()}
+
+
+def save_row(arguments, bench, stage, factor, level, variant, units):
+    """One row of the study: a setting, its measures over the repeats."""
+    measures = {
+        name: row.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
+        for name in units[0]
+        if name != "change"
+    }
+    made = run.ancestors(arguments, inputs(arguments))
+    result = {
+        "study": "what_matters",
+        "dataset": bench.cell.split.name,
+        "model": arguments.model,
+        "method": what_matters.method(factor, level),
+        "title": f"DARE, {factor} {level}",
+        "role": "original" if factor == "published" else "method",
+        "factor": factor,
+        "level": level,
+        "verified": bench.cell.split.verified,
+        "hyperparameters": {
+            "width": models.parse(arguments.model)[1],
+            "source_epochs": bench.cell.history.last,
+            **study.facts(variant, bench.bench.targets.layer),
+        },
+        "change": [unit["change"] for unit in units],
+        "seeds": [arguments.seed],
+        "repeats": len(units),
+        "measures": measures,
+        "attacks": {name: one.attack for name, one in bench.sets.items()},
+        **run.provenance(),
+        "commands": {name: run.literal(record["command"]) for name, record in made.items()},
+    }
+    files.write_json(stage.folder / f"row-{result['method']}.json", result)
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="dare")
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack", attacks.ATTACKS),
+        default=["fgsm", "pgd", "deepfool"],
+        help="the adversarial sets that it is scored on",
+    )
+    parser.add_argument(
+        "--factor",
+        nargs="+",
+        type=command.name("factor", study.FACTORS),
+        default=list(study.FACTORS),
+        help=f"the choices that are changed: {', '.join(study.FACTORS)}",
+    )
+    parser.add_argument("--repeats", type=command.whole(1), default=3, help="tunings a setting, from different batches")
+    command.run(main, parser)
