@@ -17,8 +17,11 @@ SMALL = {
     "2_slice": ["--deterministic"],
     "3_get_ats": ["--deterministic", "--quiet"],
     "4_generate_adv": ["--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8", "--deterministic"],
-    "5_finetune_dare": ["--choose-on", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"],
-    "6_finetune_adv": ["--attack", "fgsm", "pgd", "--repeats", "1", "--epochs", "2"],
+    "5_finetune_dare": [
+        *("--variant", "dare", "dare-s", "dare-sl", "weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa"),
+        *("--choose-on", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"),
+    ],
+    "6_finetune_adv": ["--attack", "fgsm", "pgd", "--repeats", "1", "--epochs", "2", "--distillation"],
     "7_test": ["--attack", "fgsm", "pgd", "--white-box-images", "10"],
     "8_tables": [],
 }

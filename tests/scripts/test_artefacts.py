@@ -75,7 +75,9 @@ def adversarials_of(tmp_path):
 
 def flags_of(tmp_path):
     path = tmp_path / "flags.h5"
-    test.Flags({"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}, {}, "m" * 64).save(path)
+    test.Flags({"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}, {}, "m" * 64, "d" * 64).save(
+        path
+    )
     return path, lambda: test.Flags.load(path)
 
 

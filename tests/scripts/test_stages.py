@@ -12,6 +12,8 @@ from data import files
 
 SCRIPTS = ("1_train", "2_slice", "3_get_ats", "4_generate_adv", "5_finetune_dare", "6_finetune_adv", "7_test")
 METHODS = ("dare", "dare-s", "dare-sl", "weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa")
+ATTACKS = ("fgsm", "pgd")
+BASELINES = ("adv-fgsm", "adv-pgd", "distillation")
 EPOCHS = range(1, 5)
 WRITTEN = {
     "train": {
@@ -24,10 +26,10 @@ WRITTEN = {
     },
     "slice": {"slice.h5"},
     "get_ats": {"targets.h5", *(f"summary.{ending}" for ending in ("md", "tex", "csv"))},
-    **{f"generate_adv-{attack}": {"adversarials.h5"} for attack in ("fgsm", "pgd")},
+    **{f"generate_adv-{attack}": {"adversarials.h5"} for attack in ATTACKS},
     **{f"finetune_dare-{method}": {"weights-0.weights.h5"} for method in METHODS},
-    **{f"finetune_adv-{attack}": {"weights-0.weights.h5"} for attack in ("fgsm", "pgd")},
-    **{f"test-{method}": {"flags-0.h5", "row.json"} for method in ("original", "adv-fgsm", "adv-pgd", *METHODS)},
+    **{f"finetune_adv-{attack}": {"weights-0.weights.h5"} for attack in (*ATTACKS, "distillation")},
+    **{f"test-{method}": {"flags-0.h5", "row.json"} for method in ("original", *BASELINES, *METHODS)},
 }
 PROGRESS = re.compile(r"[\w@:./ -]+: \d+/\d+.*")
 
@@ -88,7 +90,7 @@ def test_run_json_tells_where_a_stage_comes_from(study, shell, stage):
 
 def test_the_report_shows_every_method(study):
     report = (study.cell.parent / "report" / "report.md").read_text()
-    assert all(f"| {method} |" in report for method in ("original", "adv-fgsm", *METHODS))
+    assert all(f"| {method} |" in report for method in ("original", *BASELINES, *METHODS))
     assert "original" in study.said["8_tables"].out
     assert max(map(len, study.said["8_tables"].out.splitlines())) > 80
 
@@ -111,6 +113,7 @@ def test_the_second_run_skips_and_changes_nothing(study, shell, call, script):
         ("4_generate_adv", ["--parts", "12", "8", "12", "9"], "parts [12, 8, 12, 8], not [12, 8, 12, 9]"),
         ("5_finetune_dare", ["--repeats", "2"], "repeats 1, not 2"),
         ("6_finetune_adv", ["--learning-rate", "0.5"], "learning_rate 0.0001, not 0.5"),
+        ("6_finetune_adv", ["--temperature", "5"], "temperature 10.0, not 5.0"),
         ("7_test", ["--white-box-images", "11"], "white_box_images 10, not 11"),
     ],
 )
@@ -189,6 +192,10 @@ def test_no_rows_name_the_script_that_makes_them(tmp_path, call):
         ("6_finetune_adv", ["--learning-rate", "nan"], ["--learning-rate", "above 0"]),
         ("6_finetune_adv", ["--repeats", "0"], ["--repeats", "at least 1"]),
         ("6_finetune_adv", ["--epochs", "0"], ["--epochs", "at least 1"]),
+        ("6_finetune_adv", ["--temperature", "0"], ["--temperature", "above 0"]),
+        ("6_finetune_adv", ["--distillation-epochs", "0"], ["--distillation-epochs", "at least 1"]),
+        ("7_test", ["--white-box", "deepfool"], ["unknown attack in Linf 'deepfool'", "pgd"]),
+        ("7_test", ["--minimal", "deepfoo"], ["did you mean deepfool?"]),
         ("7_test", ["--white-box-images", "0"], ["--white-box-images", "at least 1"]),
         ("7_test", ["--epsilons", "0.1", "1.5"], ["--epsilons", "at most 1"]),
     ],
