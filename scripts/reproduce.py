@@ -17,6 +17,9 @@ import sys
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
+CRAFTED = ["fgsm", "bim", "pgd", "jsma"]
+ALL = [*CRAFTED, "cw"]  # the attacks of the papers; cw takes a hundred times as long as fgsm
+
 # preset -> cells and the options of each stage, one list or, where a stage runs several times, a tuple of lists.
 # quick: minutes on two cores; small: an evening on two cores; paper: one GPU.
 DARE = {
@@ -26,17 +29,28 @@ DARE = {
         "2_slice": ["--deterministic"],
         "3_get_ats": ["--deterministic"],
         "4_generate_adv": ["--parts", "60", "40", "100", "30", "--deterministic"],
-        "5_finetune_dare": ["--repeats", "2", "--deterministic"],
+        "5_finetune_dare": [
+            *("--variant", "dare", "dare-s", "dare-sl", "dare-rand"),
+            *("weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa", "--repeats", "2", "--deterministic"),
+        ],
         "6_finetune_adv": ["--repeats", "2", "--deterministic"],
-        "7_test": ["--white-box-images", "60", "--deterministic"],
+        "7_test": ["--white-box", "pgd", "--white-box-images", "60", "--deterministic"],
     },
     "small": {
         "cells": [*(("fashion_mnist", "alexnet@0.25", seed) for seed in range(3)), ("cifar10", "alexnet@0.25", 0)],
         "1_train": ["--epochs", "24"],
-        "4_generate_adv": ["--parts", "200", "50", "1000", "50"],
-        "5_finetune_dare": ["--repeats", "2"],
-        "6_finetune_adv": ["--repeats", "1"],
-        "7_test": ["--white-box-images", "100"],
+        "4_generate_adv": (
+            ["--attack", *CRAFTED, "--parts", "200", "100", "1000", "100"],
+            ["--attack", "cw", "--parts", "0", "0", "100", "0"],
+        ),
+        "5_finetune_dare": ["--variant", "all", "checkpoints", "--repeats", "1"],
+        "6_finetune_adv": ["--attack", *CRAFTED, "--repeats", "1"],
+        "7_test": ["--attack", *ALL, "--white-box", "pgd", "--white-box-images", "200"],
+        "9_what_matters": ["--attack", *CRAFTED],
+        "10_white_box": [
+            *("--samples", "8000", "--learning-rates", "1e-4", "5e-4"),
+            *("--images", "400", "--choice-images", "200", "--attack-steps", "20", "--restarts", "1"),
+        ],
     },
     "paper": {
         "cells": [
@@ -46,12 +60,20 @@ DARE = {
             for seed in range(3)
         ],
         "1_train": ["--epochs", "200"],
-        "4_generate_adv": ["--parts", "4000", "1000", "5000", "1000"],
+        "4_generate_adv": ["--attack", *ALL, "--parts", "4000", "1000", "5000", "1000"],
+        "6_finetune_adv": ["--attack", *ALL, "--distillation"],
+        "7_test": ["--attack", *ALL],
+        "9_what_matters": ["--attack", *ALL],
+        "10_white_box": [],
     },
 }
 STUDIES = {
     "dare": {
-        "stages": ("1_train", "2_slice", "3_get_ats", "4_generate_adv", "5_finetune_dare", "6_finetune_adv", "7_test"),
+        "stages": (
+            *("1_train", "2_slice", "3_get_ats", "4_generate_adv", "5_finetune_dare", "6_finetune_adv", "7_test"),
+            *("9_what_matters", "10_white_box"),
+        ),
+        "optional": ("9_what_matters", "10_white_box"),  # run by the presets that name them
         "last": "8_tables",
         "presets": DARE,
     },
@@ -70,7 +92,7 @@ def main(arguments):
     study = STUDIES[arguments.study]
     preset = study["presets"][arguments.preset]
     cells = [
-        [one for stage in study["stages"] for one in commands(arguments, study, preset, stage, *cell)]
+        [one for stage in stages(study, preset) for one in commands(arguments, study, preset, stage, *cell)]
         for cell in preset["cells"]
     ]
     tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
@@ -84,6 +106,11 @@ def main(arguments):
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
         failed = [code for code in pool.map(run_cell, cells) if code]
     return max(failed) if failed else run_cell([tables])
+
+
+def stages(study, preset):
+    """The stages of a preset in order: all but the optional ones that it has no options for."""
+    return [stage for stage in study["stages"] if stage in preset or stage not in study["optional"]]
 
 
 def commands(arguments, study, preset, stage, dataset, model, seed):
