@@ -87,7 +87,9 @@ def test(model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows,
     sets: attack name -> AdversarialSet; white_box: name -> attack, run in this order within each of `epsilons`, in
     the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
     the x_test rows for these two; fingerprint: the model's digest.
+    Raises ValueError where a set tests on images that another trains or chooses on.
     """
+    _refuse_overlap(sets)
     flags, index, distance = {}, {}, {}
     pushes = len(sets) * len(PUSHES)
     total = 1 + 2 * len(sets) + pushes + len(white_box) * len(epsilons) + len(minimal)
@@ -122,6 +124,18 @@ def test(model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows,
             flags[worst] = evaluate.worst_case({measure: flags[measure][place] for measure, place in places.items()})
             index[worst] = common
     return Flags(flags, index, distance, fingerprint, split.fingerprint)
+
+
+def _refuse_overlap(sets):
+    """Sets of other sizes deal the same images to other parts (adversarial_set.draw)."""
+    for (name, one), (other, two) in itertools.permutations(sets.items(), 2):
+        used = numpy.concatenate([two.parts["train"].index, two.parts["validation"].index])
+        common = len(numpy.intersect1d(one.parts["test"].index, used))
+        if common:
+            raise ValueError(
+                f"{common} source images of the test part of {name} are in the train or validation part of {other}: "
+                f"make both with the same --parts ({name}: {one.drawn}, {other}: {two.drawn})"
+            )
 
 
 def _probes(split, sets):

@@ -42,7 +42,8 @@ def sets(split):
 
     made = {}
     for name, rows, heldout in (("a", numpy.arange(5, 30), 6), ("b", numpy.arange(12, 36, 2), 0)):
-        parts = {one: part(split.x_train, split.y_train, rows) for one in ("train", "validation", "test")}
+        parts = {one: part(split.x_train, split.y_train, numpy.arange(36, 40)) for one in ("train", "validation")}
+        parts["test"] = part(split.x_train, split.y_train, rows)
         parts["heldout"] = part(split.x_test, split.y_test, numpy.arange(heldout))
         made[name] = adversarial_set.AdversarialSet(parts, {}, {}, "m", "d")
     return made
@@ -123,6 +124,12 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
     assert first.seen == [clean.sum(), clean.sum()]
     assert second.seen == [clean.sum(), (clean & (labels == 2)).sum()], "not what first or a smaller epsilon lost"
     assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).flags if "white-box" in name)
+
+
+def test_a_set_that_tests_on_what_another_trains_on_is_refused(tested, sets):
+    sets["b"].parts["validation"] = sets["a"].parts["test"]
+    with pytest.raises(ValueError, match="25 source images of the test part of a are in .* of b: make both"):
+        tested()
 
 
 def test_progress_counts_to_the_end(net, split, sets):
