@@ -9,12 +9,23 @@ import numpy
 import data
 from adv import adversarial_set, search
 from dare import get_ats
-from results import attack_figures, command, figures, image_figures, mining, run, slice_figures
+from results import (
+    attack_figures,
+    command,
+    dare_tables,
+    figures,
+    image_figures,
+    mining,
+    run,
+    slice_figures,
+    what_matters,
+    white_box,
+)
 from train.history import History
 
 
-def draw(arguments, cell, rows):
-    """Yield (name, caption, Figure). cell: the folder of one seed; rows: those of its data set and model."""
+def draw(arguments, cell):
+    """Yield (name, caption, Figure) of what the stages left. cell: the folder of one seed."""
     with open(cell / "train" / "metrics.csv", newline="", encoding="utf-8") as file:
         metrics = list(csv.DictReader(file))
     yield "training-history", "Training of the original model.", figures.training_history(metrics)
@@ -28,11 +39,6 @@ def draw(arguments, cell, rows):
     if "kept_share" in sliced:
         caption = "Share of connections that each class keeps."
         yield "slice-size", caption, slice_figures.slice_size(sliced["kept_share"])
-    yield "robustness", "Every measure of every method.", figures.robustness(rows)
-    caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
-    for measure in (name for name in rows[0]["measures"] if name.startswith("white-box/")):
-        name = f"transfer-{measure.partition('/')[2]}"
-        yield name, caption, attack_figures.transfer_against_white_box(rows, measure)
     yield from _adversarials(cell_arguments(arguments, cell), cell)
 
 
@@ -40,6 +46,24 @@ def mined(cell):
     """The table of what was mined. cell: the folder of one seed."""
     targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
     return dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")
+
+
+def draw_rows(rows):
+    """Yield (name, caption, Figure) of what rows alone tell: those of one data set and model, of all studies."""
+    own = {study: [row for row in rows if row["study"] == study] for study in ("dare", "what_matters", "white_box")}
+    if own["dare"]:
+        (methods,) = dare_tables.cells(own["dare"]).values()
+        yield "robustness", "Every measure of every method.", figures.robustness(methods)
+        caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
+        for measure in (name for name in methods[0]["measures"] if name.startswith("white-box/")):
+            name = f"transfer-{measure.partition('/')[2]}"
+            yield name, caption, attack_figures.transfer_against_white_box(methods, measure)
+    if own["what_matters"]:
+        caption = "One choice of DARE changed at a time; the dotted line is the published setting."
+        yield "what-matters", caption, what_matters.what_matters(own["what_matters"])
+    if own["white_box"]:
+        caption = "Hardened by different strategies: accuracy under attack against weight change and effort."
+        yield "white-box", caption, white_box.trajectories(own["white_box"])
 
 
 def _adversarials(arguments, cell):

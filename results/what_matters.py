@@ -8,6 +8,7 @@ import math
 import statistics
 
 from results import figures
+from results import row as result_row
 from results.tables import Cell, Table
 
 FACTORS = {
@@ -27,6 +28,11 @@ SOUND = 1.0  # points of clean accuracy that a setting may cost to count in the 
 def method(factor, level):
     """The name of a setting in rows and files: "steps=30"."""
     return factor if factor == "published" else f"{factor}={level}"
+
+
+def pool(rows):
+    """One row for several seeds of a setting: as results.row.pool, with the changes of weights of all tunings."""
+    return {**result_row.pool(rows), "change": [change for row in rows for change in row["change"]]}
 
 
 def what_matters_tables(rows):

@@ -9,14 +9,28 @@ import argparse
 import json
 import pathlib
 
-from results import command, dare_report, dare_tables, differences, report, row, sections, tables, what_matters
+from results import (
+    command,
+    dare_report,
+    dare_tables,
+    differences,
+    figures,
+    report,
+    row,
+    sections,
+    tables,
+    what_matters,
+    white_box,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "REPRODUCTION.md")
-STUDIES = {  # study of a row -> what makes its tables
+TABLES = {  # study of a row -> what makes its tables
     "dare": lambda rows: [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)],
     "what_matters": what_matters.what_matters_tables,
+    "white_box": white_box.white_box_tables,
 }
+POOLS = {"dare": row.pool, "what_matters": what_matters.pool, "white_box": white_box.pool}
 
 
 def main(arguments):
@@ -46,8 +60,8 @@ def main(arguments):
             title=f"DARE on {dataset}, {model}",
             tables=own,
             figures=[
-                *dare_report.draw(arguments, first, methods),
-                *studies(rows, dataset, model),
+                *dare_report.draw(arguments, first),
+                *dare_report.draw_rows([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]),
             ],
             facts=facts(methods),
         )
@@ -63,14 +77,14 @@ def collect(runs):
             key = one["study"], one["dataset"], one["model"], one["method"]
             found.setdefault(key, []).append(one)
             folders.setdefault(key, []).append(path.parent)
-    rows = [row.pool(seeds) for seeds in found.values()]
+    rows = [POOLS[study](seeds) for (study, *_), seeds in found.items()]
     differences.attach(of_study(rows, "dare"), folders)
     return rows
 
 
 def measured():
     """The published rows of all studies."""
-    return [one for study in STUDIES for one in row.load_all(ROOT / "results" / "measured" / study)]
+    return [one for study in TABLES for one in row.load_all(ROOT / "results" / "measured" / study)]
 
 
 def of_study(rows, study):
@@ -78,15 +92,19 @@ def of_study(rows, study):
 
 
 def make(rows):
-    """The tables of all studies that have rows, in the order of STUDIES."""
-    return [table for study, tabulate in STUDIES.items() for table in tabulate(of_study(rows, study))]
+    """The tables of all studies that have rows, in the order of TABLES."""
+    return [table for study, tabulate in TABLES.items() for table in tabulate(of_study(rows, study))]
 
 
 def publish(rows, *, check):
-    """Write results/tables/ and the generated sections; returns the names of the sections that changed."""
+    """Write results/tables/, results/figures/ and the generated sections; returns the sections that changed."""
     made = make(rows)
     if not check:
         tables.write(made, ROOT / "results" / "tables")
+        for dataset, model in dict.fromkeys((one["dataset"], one["model"]) for one in rows):
+            own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
+            for name, _, figure in dare_report.draw_rows(own):
+                figures.save(figure, ROOT / "results" / "figures" / f"{dataset}-{model}-{name.replace('/', '-')}.png")
     texts = {table.name: tables.markdown(table) for table in made}
     changed = []
     for document in DOCUMENTS:
@@ -94,14 +112,6 @@ def publish(rows, *, check):
             if name in texts and sections.embed(ROOT / document, name, texts[name], check=check):
                 changed.append(f"{document} {name}")
     return changed
-
-
-def studies(rows, dataset, model):
-    """The figures of the studies of one data set and model, where they have rows."""
-    own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
-    if of_study(own, "what_matters"):
-        caption = "One choice of DARE changed at a time; the dotted line is the published setting."
-        yield "what-matters", caption, what_matters.what_matters(of_study(own, "what_matters"))
 
 
 def facts(methods):

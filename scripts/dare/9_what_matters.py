@@ -11,7 +11,7 @@ import numpy
 from results import command, row, run, trained, what_matters
 from adv import attacks, evaluate
 from dare import bench as benches
-from dare import controls, feature_adversarial
+from dare import controls
 from dare import what_matters as study
 from data import files
 import models
@@ -70,7 +70,7 @@ class Bench:
         except ArithmeticError:  # the loss is no longer finite: a model that gets nothing right
             tuned = None
         original, seed = self.cell.original, self.bench.repeat_seed(repeat)
-        found = {"change": None if tuned is None else feature_adversarial.weight_change(original, tuned)}
+        found = {"change": None if tuned is None else controls.relative_change(original, tuned)}
         noise = None if tuned is None else controls.weight_noise(original, tuned, seed=seed)
         for prefix, weights in (("", tuned), ("noise-", noise)):
             found |= {prefix + name: score for name, score in self.scores(weights).items()}
