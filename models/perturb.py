@@ -17,6 +17,41 @@ def cross_entropy(logits, labels):
     )
 
 
+def margin(logits, labels):
+    """max over i != y of z_i, minus z_y: above 0 where misclassified (Carlini and Wagner 2017, f6 without its bound).
+
+    logits (N, K) with K of at least 2, integer labels (N,) -> (N,); so are the losses below.
+    """
+    best, runner_up = _largest(logits, 2)
+    return keras.ops.where(is_wrong(logits, labels), best, runner_up) - _at(logits, labels)
+
+
+def dlr(logits, labels):
+    """Difference of logits ratio: (max over i != y of z_i, minus z_y) / (z_(1) - z_(3)), z_(j) the j-th largest.
+
+    Croce and Hein 2020, equation 6; 1e-12 is added below as in their code [P]. With two classes there is no third
+    and the loss is the margin [D].
+    """
+    difference = margin(logits, labels)
+    if logits.shape[-1] < 3:
+        return difference
+    first, _, third = _largest(logits, 3)
+    return difference / (first - third + 1e-12)
+
+
+def targeted_dlr(logits, labels, targets):
+    """The DLR towards a class t: (z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), with integer targets (N,).
+
+    Croce and Hein 2020, equation 7; 1e-12 as in `dlr`. With fewer than four classes there is no fourth and the loss
+    is z_t - z_y [D].
+    """
+    difference = _at(logits, targets) - _at(logits, labels)
+    if logits.shape[-1] < 4:
+        return difference
+    first, _, third, fourth = _largest(logits, 4)
+    return difference / (first - (third + fourth) / 2 + 1e-12)
+
+
 def is_wrong(logits, labels):
     """Boolean (N,): the label is not the (first) largest logit."""
     return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
@@ -82,3 +117,13 @@ def _project(current, images, epsilon):
 def _per_image(value, images):
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value
+
+
+def _at(logits, classes):
+    return keras.ops.squeeze(keras.ops.take_along_axis(logits, keras.ops.expand_dims(classes, 1), 1), 1)
+
+
+def _largest(logits, count):
+    """The `count` largest logits of each example, in descending order: a list of (N,)."""
+    values = keras.ops.top_k(logits, count)[0]
+    return [values[:, place] for place in range(count)]

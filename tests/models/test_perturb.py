@@ -2,6 +2,7 @@
 
 import keras
 import numpy
+import pytest
 
 from models import compute, perturb
 
@@ -60,3 +61,41 @@ def test_cross_entropy_is_keras_own():
         numpy.asarray(expected),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_margin_losses_equal_their_definitions(classes):
+    generator = numpy.random.default_rng(classes)
+    logits = generator.normal(size=(40, classes)).astype("float32")
+    labels = generator.integers(0, classes, 40).astype("int32")
+    targets = ((labels + generator.integers(1, classes, 40)) % classes).astype("int32")
+    margin, dlr, targeted = [], [], []
+    for z, y, t in zip(logits.astype(float), labels, targets, strict=True):
+        ordered = sorted(z, reverse=True)
+        margin.append(max(z[i] for i in range(classes) if i != y) - z[y])
+        dlr.append(margin[-1] / (ordered[0] - ordered[2] if classes > 2 else 1))
+        targeted.append((z[t] - z[y]) / (ordered[0] - (ordered[2] + ordered[3]) / 2 if classes > 3 else 1))
+    for loss, expected, extra in (
+        (perturb.margin, margin, ()),
+        (perturb.dlr, dlr, ()),
+        (perturb.targeted_dlr, targeted, (targets,)),
+    ):
+        found = loss(keras.ops.convert_to_tensor(logits), labels, *extra)
+        numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-4, atol=1e-6)
+    wrong = numpy.asarray(perturb.is_wrong(keras.ops.convert_to_tensor(logits), labels))
+    numpy.testing.assert_array_equal(wrong, numpy.array(margin) > 0)
+
+
+def test_dlr_does_not_change_with_shift_or_scale():
+    logits = numpy.random.default_rng(1).normal(size=(20, 6)).astype("float32")
+    labels, targets = numpy.arange(20) % 6, numpy.arange(1, 21) % 6
+    for loss, extra in ((perturb.dlr, ()), (perturb.targeted_dlr, (targets,))):
+        one, other = (numpy.asarray(loss(z, labels, *extra)) for z in (logits, 50 * logits - 7))
+        numpy.testing.assert_allclose(one, other, rtol=1e-3)
+
+
+def test_margin_of_a_tie_is_zero_with_the_first_class_right():
+    logits = numpy.float32([[1, 1, 0], [1, 1, 0], [0, 2, 2]])
+    labels = numpy.array([0, 1, 2])
+    numpy.testing.assert_array_equal(numpy.asarray(perturb.margin(logits, labels)), [0, 0, 0])
+    numpy.testing.assert_array_equal(numpy.asarray(perturb.is_wrong(logits, labels)), [False, True, True])

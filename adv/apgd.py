@@ -1,0 +1,178 @@
+"""APGD: gradient steps whose size halves by itself where the loss stops rising, on cross-entropy or a ratio of logits.
+
+Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1 with conditions 1 and 2 and equations 6 and 7: the two
+attacks apgd-ce and apgd-t of AutoAttack. Differences, every one free of effect on what counts as fooled except 1-3:
+1. [P] The conditions of checkpoint w are judged at iterate w, as in the released code; the paper's listing is one
+   step later, at iterate w + 1, which its condition 1 does not look at.
+2. [P] The random start lies on the surface of the ball (cube or sphere), as in the released code.
+3. [D] Comparisons that the released code makes otherwise than the paper are the paper's: rises strictly below rho times
+   the window, the first rise measured from the start, the loss after a return to the best point measured from there,
+   condition 2 at the first checkpoint too, checkpoints rounded up from the exact fractions.
+4. [D] An image stops at its first misclassified iterate (released code: it goes on, and the last one counts), and is
+   computed no further than the next of a few fixed steps. Up to there nothing differs, so no flag does.
+5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
+6. [D] The noise of an image is drawn from the seed, the run and the image's own bytes: the same in every batch.
+"""
+
+import dataclasses
+import functools
+import itertools
+import zlib
+
+import keras
+import numpy
+
+from adv import apgd_step, search
+from adv.attack import Attack
+from models import compute
+
+SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
+TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class APGD(Attack):
+    """Auto-PGD: momentum steps from a random start, a step size an image, with no size of step to choose.
+
+    loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` likeliest other classes, the likeliest
+    first); norm: "linf" or "l2"; steps: gradient steps a run; restarts: runs (each target has as many); rho: share of
+    rising steps below which the step is halved; alpha: weight of the new step against the last one; seed: of the
+    random starts; epsilon, growth, growths, bisections: the search over epsilon for the closest (as PGD's).
+    Raises ValueError for a hyper-parameter out of its range.
+    """
+
+    citation = "Croce, Hein, ICML 2020"
+    loss: str = "ce"
+    norm: str = "linf"
+    steps: int = 100
+    restarts: int = 1
+    targets: int = 9
+    rho: float = 0.75
+    alpha: float = 0.75
+    seed: int = 0
+    epsilon: float = 0.3
+    growth: float = 1.5
+    growths: int = 20
+    bisections: int = 20
+
+    def __post_init__(self):
+        for name, valid in (("loss", tuple(apgd_step.LOSSES)), ("norm", ("linf", "l2"))):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
+        for name, least in (("steps", 1), ("restarts", 1), ("targets", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name in ("rho", "alpha"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1")
+
+    @property
+    def title(self):
+        return TITLES[self.loss]
+
+    def closest(self, model, images, labels, *, batch_size=256):
+        """The nearest of all the successful trials of the bisection over epsilon, a whole attack each [D]."""
+
+        def trial(rows, epsilon):
+            return self._attack(model, images[rows], labels[rows], epsilon, batch_size)
+
+        return search.bisection(
+            trial,
+            images,
+            epsilon=self.epsilon,
+            growth=self.growth,
+            growths=self.growths,
+            bisections=self.bisections,
+        )
+
+    def within(self, model, images, labels, *, epsilon, batch_size=256):
+        """The attack at a fixed epsilon: every run on the images that withstood the runs before it.
+
+        Raises ValueError where the loss becomes NaN or infinite.
+        """
+        return self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+
+    def _attack(self, model, images, labels, epsilon, batch_size):
+        """All runs: (images, fooled (N,))."""
+        epsilon = epsilon.astype(numpy.float32)
+        targets = self._targets(model, images, labels, batch_size)
+        result, fooled = images.copy(), numpy.zeros(len(images), bool)
+        highest = numpy.full(len(images), -numpy.inf)
+        for run in range(targets.shape[1] * self.restarts):
+            rows = numpy.flatnonzero(~fooled)
+            if not len(rows):
+                break
+            constants = images[rows], labels[rows], targets[rows, run // self.restarts], epsilon[rows]
+            found, value, fooled[rows] = self._run(model, constants, run, batch_size)
+            better = fooled[rows] | (value > highest[rows])
+            result[rows[better]], highest[rows[better]] = found[better], value[better]
+        return result, fooled
+
+    def _targets(self, model, images, labels, batch_size):
+        """Classes to aim at, (N, T), likeliest first; of a loss without a target the labels, (N, 1), never read."""
+        if self.loss != "dlr-targeted":
+            return labels[:, None]
+        logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
+        logits[numpy.arange(len(labels)), labels] = -numpy.inf
+        order = (-logits).argsort(axis=1, kind="stable")[:, :-1]
+        return order[:, : self.targets].astype(labels.dtype)
+
+    def _run(self, model, constants, run, batch_size):
+        """One run: (first misclassified iterates or else the best points, their highest loss, fooled)."""
+        images, _, _, epsilon = constants
+        start = numpy.clip(images + epsilon[:, None, None, None] * self._noise(images, run), 0, 1)
+        state = apgd_step.begin(start, epsilon)
+        for first, last in itertools.pairwise(_stops(self.steps)):
+            self._update(self._advance(model, first, last), constants, state, batch_size)
+        self._update(compute.compiled(model, apgd_step.judge(self.loss)), constants, state, batch_size)
+        return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
+
+    def _update(self, run, constants, state, batch_size):
+        """Apply a compiled run to the images that still stand, and write their new state in place."""
+        rows = numpy.flatnonzero(~state.fooled)
+        if not len(rows):
+            return
+        if compute.BACKEND == "jax" or compute.ON_ACCELERATOR:  # a new shape is a compilation, a row costs nothing
+            rows = numpy.resize(rows, max(len(rows), min(batch_size, SMALLEST)))
+        arrays = (part[rows] for part in (*constants, *state))
+        for part, new in zip(state, compute.predict(run, *arrays, batch_size=batch_size), strict=True):
+            part[rows] = new
+        bad = int((~numpy.isfinite(state.highest)).sum())
+        if bad:
+            raise ValueError(
+                f"the loss of {self.title} is NaN or infinite near {bad} of {len(state.highest)} images, "
+                f"expected a model whose logits are finite everywhere within epsilon of an image"
+            )
+
+    def _noise(self, images, run):
+        """Noise of norm 1, float32 (N, H, W, C)."""
+        noise = numpy.empty_like(images)
+        for row, image in enumerate(images):
+            generator = numpy.random.default_rng([self.seed, run, zlib.crc32(image.tobytes())])
+            draw = generator.normal(size=image.shape) if self.norm == "l2" else generator.uniform(-1, 1, image.shape)
+            noise[row] = draw
+        return noise / search.norm(noise, self.norm).astype(numpy.float32)[:, None, None, None]
+
+    def _advance(self, model, first, last):
+        """``run(*constants, *state) -> state``: steps first .. last - 1. On a CPU one compiled call a step, as PGD."""
+        settings, windows = (self.loss, self.norm, self.rho, self.alpha), apgd_step.windows(self.steps)
+        if compute.ON_ACCELERATOR:
+            loop = compute.compiled(model, apgd_step.loop(*settings))
+            return functools.partial(loop, numpy.int32(first), numpy.int32(last), windows)
+        step = compute.compiled(model, apgd_step.step(*settings))
+
+        def run(*arrays):
+            arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
+            constants, state = arrays[:4], apgd_step.State(*arrays[4:])
+            for index in range(first, last):
+                state = apgd_step.State(*step(numpy.int32(index), windows[index], *constants, *state))
+                if numpy.asarray(state.fooled).all():
+                    break
+            return state
+
+        return run
+
+
+def _stops(steps):
+    """Where images that are fooled leave the batch: at a few early steps and at every checkpoint."""
+    return sorted({stop for stop in (0, 1, 2, 4, 8, 16, *apgd_step.checkpoints(steps)) if stop < steps} | {steps})

@@ -1,0 +1,169 @@
+"""One step of APGD for many images at once, and its schedule (adv/apgd.py is the attack)."""
+
+import functools
+import typing
+
+import keras
+import numpy
+
+from models import compute, perturb
+
+LOSSES = {
+    "ce": lambda logits, labels, targets: perturb.cross_entropy(logits, labels),
+    "dlr": lambda logits, labels, targets: perturb.dlr(logits, labels),
+    "dlr-targeted": perturb.targeted_dlr,
+}
+
+
+def checkpoints(steps):
+    """The iterates w_j at which the step size is judged: ceil(p_j steps), with p_0 = 0, p_1 = .22 and
+    p_(j+1) = p_j + max(p_j - p_(j-1) - .03, .06) up to 1 (section 3 of the paper); each once, ascending."""
+    percent = [0, 22]
+    while (after := percent[-1] + max(percent[-1] - percent[-2] - 3, 6)) <= 100:
+        percent.append(after)
+    return sorted({-(-share * steps // 100) for share in percent})
+
+
+def windows(steps):
+    """At each iterate 0 .. steps - 1: how many steps the window that ends there has, -1 where none ends. int32."""
+    due = checkpoints(steps)
+    lengths = numpy.full(steps + 1, -1, numpy.int32)
+    lengths[due] = numpy.diff(due, prepend=0)
+    return lengths[:-1]
+
+
+class State(typing.NamedTuple):
+    """Where a run stands, one row an image. Images (N, H, W, C): current and previous iterate, best point and the
+    gradient there. (N,): size of the step; value, the loss where the current step starts; highest loss, now and at
+    the last checkpoint; rises since then; steady, the step was not halved then; fooled, at the current iterate."""
+
+    current: typing.Any
+    previous: typing.Any
+    best: typing.Any
+    slope: typing.Any
+    size: typing.Any
+    value: typing.Any
+    highest: typing.Any
+    checked: typing.Any
+    rises: typing.Any
+    steady: typing.Any
+    fooled: typing.Any
+
+
+def begin(start, epsilon):
+    """The state before any gradient, as NumPy arrays: steps of twice epsilon."""
+    count = len(start)
+    numbers = (numpy.full(count, value, numpy.float32) for value in (numpy.inf, -numpy.inf, numpy.inf))
+    return State(
+        start, start.copy(), start.copy(), numpy.zeros_like(start), 2 * epsilon, *numbers,
+        rises=numpy.zeros(count, numpy.int32), steady=numpy.ones(count, bool), fooled=numpy.zeros(count, bool),
+    )  # fmt: skip
+
+
+@functools.cache
+def step(loss, norm, rho, alpha):
+    """The function to compile of one step: ``(index, window, images, labels, targets, epsilon, *state) -> state``.
+
+    window: as `windows` gives for this index.
+    """
+
+    def advance(call, index, window, images, labels, targets, epsilon, *state):
+        state, ops = State(*state), keras.ops
+        judge = functools.partial(_value, loss, call, labels, targets)
+        (value, fooled), slope = compute.gradient(judge, state.current)
+        better, best, highest = _keep_best(state, value)
+        best_slope = ops.where(_wide(better), slope, state.slope)
+        rises = state.rises + ops.cast(value > state.value, "int32")
+
+        due = window >= 0
+        few = ops.cast(rises, "float32") < rho * ops.cast(window, "float32")
+        halve = due & (few | (state.steady & (highest == state.checked)))
+        size = ops.where(halve, state.size / 2, state.size)
+        origin = ops.where(_wide(halve), best, state.current)
+        slope = ops.where(_wide(halve), best_slope, slope)
+
+        target = _project(origin + _wide(size) * _direction(slope, norm), images, epsilon, norm)
+        weight = ops.where(index == 0, 1.0, alpha)
+        moved = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
+        moved = _project(moved, images, epsilon, norm)
+        return State(
+            current=ops.where(_wide(fooled), state.current, moved),
+            previous=origin,
+            best=best,
+            slope=best_slope,
+            size=size,
+            value=ops.where(halve, highest, value),
+            highest=highest,
+            checked=ops.where(due, highest, state.checked),
+            rises=ops.where(due, 0, rises),
+            steady=ops.where(due, ops.logical_not(halve), state.steady),
+            fooled=fooled,
+        )
+
+    return advance
+
+
+@functools.cache
+def loop(*settings):
+    """The same of steps first .. last - 1, ended once all are fooled: ``(first, last, windows, *arrays) -> state``."""
+
+    def advance_all(call, first, last, windows, images, labels, targets, epsilon, *state):
+        def go_on(index, *state):
+            return (index < last) & keras.ops.logical_not(keras.ops.all(State(*state).fooled))
+
+        def advance(index, *state):
+            window = keras.ops.take(windows, index)
+            return index + 1, *step(*settings)(call, index, window, images, labels, targets, epsilon, *state)
+
+        return State(*keras.ops.while_loop(go_on, advance, (first, *state))[1:])
+
+    return advance_all
+
+
+@functools.cache
+def judge(loss):
+    """The same of the last iterate, only looked at: ``(images, labels, targets, epsilon, *state) -> state``."""
+
+    def look(call, images, labels, targets, epsilon, *state):
+        state = State(*state)
+        value, fooled = _value(loss, call, labels, targets, state.current)
+        _, best, highest = _keep_best(state, value)
+        return state._replace(best=best, highest=highest, fooled=fooled)
+
+    return look
+
+
+def _value(loss, call, labels, targets, images):
+    logits = call(images)
+    return LOSSES[loss](logits, labels, targets), perturb.is_wrong(logits, labels)
+
+
+def _keep_best(state, value):
+    """(where the current iterate is the best so far, best points, highest loss); NaN once a loss was not finite."""
+    better = value > state.highest
+    highest = keras.ops.where(better, value, state.highest)
+    highest = keras.ops.where(keras.ops.isfinite(value), highest, float("nan"))
+    return better, keras.ops.where(_wide(better), state.current, state.best), highest
+
+
+def _direction(slope, norm):
+    """The steepest ascent of norm 1 (0 where the gradient is 0)."""
+    return keras.ops.sign(slope) if norm == "linf" else slope / (_length(slope) + 1e-12)
+
+
+def _project(moved, images, epsilon, norm):
+    """Into the ball around the images, then into [0, 1]."""
+    change, epsilon = moved - images, _wide(epsilon)
+    if norm == "linf":
+        change = keras.ops.clip(change, -epsilon, epsilon)
+    else:
+        change = change * keras.ops.minimum(1.0, epsilon / (_length(change) + 1e-12))
+    return keras.ops.clip(images + change, 0.0, 1.0)
+
+
+def _length(change):
+    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(change), axis=(1, 2, 3), keepdims=True))
+
+
+def _wide(values):
+    return keras.ops.reshape(values, (-1, 1, 1, 1))
