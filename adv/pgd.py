@@ -73,22 +73,24 @@ class PGD(Attack):
 
     def _trial(self, model, images, labels, epsilon, batch_size):
         """Every restart, each on the images that no earlier one has fooled: (iterates, wrong); epsilon float64 (N,)."""
-        loop = _until_wrong(self.norm, self.steps)
-        run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
         result, wrong = images.copy(), numpy.zeros(len(images), bool)
         for draw in range(self.restarts):
             rows = numpy.flatnonzero(~wrong)
             if not len(rows):
                 break
-            start = images[rows]
-            if self.random_start:
-                reach = (epsilon[rows] / self._whole(images)).astype(numpy.float32)[:, None, None, None]
-                start = numpy.clip(start + reach * noise(start, seed=self.seed, draw=draw), 0, 1)
-            sizes = (size[rows].astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
-            result[rows], wrong[rows] = compute.predict(
-                run, images[rows], start, labels[rows], *sizes, batch_size=batch_size
-            )
+            arrays = images[rows], labels[rows], epsilon[rows]
+            result[rows], wrong[rows] = self._restart(model, *arrays, draw, batch_size)
         return result, wrong
+
+    def _restart(self, model, images, labels, epsilon, draw, batch_size):
+        start = images
+        if self.random_start:
+            reach = (epsilon / self._whole(images)).astype(numpy.float32)[:, None, None, None]
+            start = numpy.clip(images + reach * noise(images, seed=self.seed, draw=draw), 0, 1)
+        sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
+        loop = _until_wrong(self.norm, self.steps)
+        run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
+        return compute.predict(run, images, start, labels, *sizes, batch_size=batch_size)
 
     def _stepwise(self, model):
         """The trial as one compiled call a step. On a CPU some of TensorFlow's compiled loops, and not others of

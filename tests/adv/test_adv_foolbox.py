@@ -56,9 +56,8 @@ def test_compiled_pgd_is_a_foolbox_attack(net, images):
 @pytest.mark.parametrize(
     "attack",
     [
-        foolbox.attacks.L2CarliniWagnerAttack(binary_search_steps=2, steps=20, stepsize=0.05, initial_const=1),
         foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.2, steps=5),
-        foolbox.attacks.L2FMNAttack(steps=20),
+        foolbox.attacks.L2FMNAttack(steps=10),
     ],
     ids=lambda attack: type(attack).__name__,
 )
@@ -100,14 +99,14 @@ def test_bim_is_foolbox_bim_for_images_that_withstand_it(epsilon, net, images):
     "settings",
     [
         {"stepsize": 0.05},  # ends early, whether it has found one or not
-        {"stepsize": 0.05, "confidence": 0.2, "abort_early": False, "initial_const": 3},
+        {"stepsize": 0.05, "confidence": 0.05, "abort_early": False},
     ],
     ids=["early", "confident"],
 )
 def test_cw_is_foolbox_cw_for_one_image_at_a_time(settings, net, images):
-    x = images[0][[0, 1, 3]]
+    x = images[0][:2]
     labels = search.classes(net, x).astype(numpy.int32)
-    settings = {"binary_search_steps": 3, "steps": 20, "initial_const": 0.3} | settings
+    settings = {"binary_search_steps": 2, "steps": 12, "initial_const": 2} | settings
     theirs = foolbox_model.run(foolbox.attacks.L2CarliniWagnerAttack(**settings), net, x, labels, batch_size=1)
     ours, success = attacks.CW(**settings).closest(net, x, labels)
     failed = (theirs == 0).all(axis=(1, 2, 3))
