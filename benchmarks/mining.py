@@ -3,7 +3,7 @@
     python benchmarks/mining.py --dataset digits --model alexnet@0.5 --epochs 20
 
 One training keeps both, so every ratio is of the same epochs on the same machine, and the targets must agree bit for
-bit. The disk that mining while training needs grows with the images (two activations each at most) and not with the
+bit. The disk that mining while training needs grows with the images (three activations each at most) and not with the
 epochs; checkpoints grow with the parameters and the epochs. Aim: at most a tenth more training time. The published size
 is 200 epochs, of which 100 checkpoints are kept: the disk of that is printed beside the measured one.
 """
@@ -97,7 +97,7 @@ def main(arguments):
     )
     print(f"disk, mined + last weights / second half  {(rows + one) / checkpoints:.3f}")
     print(f"  of 200 epochs (100 checkpoints)         {(rows + one) / (101 * one):.3f}")
-    print(f"disk of what is mined, rows an image      {rows / (store.row_size * count):.2f}   (at most 2)")
+    print(f"disk of what is mined, rows an image      {rows / (store.row_size * count):.2f}   (at most 3)")
     print(f"observing / training without it           {sum(observing) / (training - sum(observing)):.3f}  (aim 0.1)")
     print(f"mining + observing / mining checkpoints   {(kept + sum(observing)) / stored:.2f}")
     print(f"mining what was kept / mining checkpoints {kept / stored:.2f}")

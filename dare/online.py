@@ -49,8 +49,8 @@ class Miner:
 
     @property
     def largest_size(self):
-        """Bytes that the folder takes at most: two rows a sample, and two states."""
-        return len(self.y) * (8 * int(numpy.prod(self.facts["shape"])) + 64) + 2**20
+        """Bytes that the folder takes at most: a row for each of a sample's epochs, one for its next, and states."""
+        return len(self.y) * (12 * int(numpy.prod(self.facts["shape"])) + 64) + 2**20
 
     def observe(self, model, epoch, log_probability, prediction):
         """Take in an epoch before it is recorded; one that is not mined is passed over.
