@@ -61,11 +61,11 @@ def cross_entropy(logits, labels):
 
 
 def eager(model):
-    """Prediction and gradient of one image, without the code under test."""
-    gradient = compute.input_gradient(model, cross_entropy)
+    """Prediction and gradient of one image, without the searches under test."""
+    gradient, forward = compute.input_gradient(model, cross_entropy), compute.forward(model)
 
     def predict(image):
-        return numpy.asarray(model(image[None], training=False))[0].argmax()
+        return numpy.asarray(forward(image[None]))[0].argmax()
 
     def slope(image, label):
         return numpy.asarray(gradient(image[None], numpy.asarray([label], numpy.int32)))[0]
@@ -291,8 +291,10 @@ def test_linear_model_in_closed_form(linear):
     # DeepFool adds 1e-4 to the distance and overshoots by 5 %
     numpy.testing.assert_allclose(size("deepfool-linf"), 1.05 * (exact + 1e-4), rtol=1e-3)
     numpy.testing.assert_allclose(size("deepfool"), 1.05 * (margin / l2 + 1e-4), rtol=1e-3)
-    found = size("cw") / (margin / l2)
-    assert found.min() > 1 - 1e-5 and found.max() < 1.08 and numpy.median(found) < 1.03
+    found = search.minimal(model, x, y, attacks.CW(steps=100, initial_const=0.1)).images - x
+    found = search.norm(found, "l2")
+    assert (found > margin / l2 - 1e-6).all()
+    numpy.testing.assert_allclose(found, margin / l2, rtol=0.02, atol=0.005)  # a first step of Adam is larger than some
 
 
 def test_uint8_images_and_batches_give_the_same(net, images):
