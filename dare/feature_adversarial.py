@@ -3,7 +3,7 @@
 With G the model up to the regression layer R and T_i the mined activation of sample i, find x'_i in the Linf ball
 around x_i (and in [0, 1]) by a few sign-gradient steps up ||G(x') - T_i||^2 from a random start, then take an Adam step
 down mean_i ||G(x'_i) - T_i||^2. No paper has it. `STRATEGIES` are that and what it has to beat, as data; `harden` is
-their one loop, and `bp_epochs` and `weight_change` are what they are compared at.
+their one loop; `bp_epochs` and the relative change of `weights` are what they are compared at.
 
 Differences of the rivals from their papers, the same for all, since they continue one trained model:
   D1 [D] Adam at a constant rate; batch-norm statistics frozen, dropout off, no weight decay; every layer is tuned.
@@ -174,13 +174,6 @@ def updates_for(epochs, *, passes, batch_size, samples):
 def weights(net):
     """Copies of a net's trainable weights (kernels, biases, batch-norm scale and offset)."""
     return [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in net.trainable_variables]
-
-
-def weight_change(before, after):
-    """||after - before||_2 / ||before||_2 over all entries of two lists of arrays, in float64."""
-    before = [array.astype("float64") for array in before]
-    moved = sum(float(numpy.square(new - old).sum()) for old, new in zip(before, after, strict=True))
-    return (moved / sum(float(numpy.square(array).sum()) for array in before)) ** 0.5
 
 
 def _batches(count, batch_size, updates, seed):

@@ -123,9 +123,9 @@ class Bench:
             for updates, _ in tuning:
                 seconds += time.monotonic() - begun
                 point = {"updates": updates, "bp_epochs": feature_adversarial.bp_epochs(updates, **effort)}
-                points.append(point | self.changes() | self.accuracies())
+                points.append(point | self.changes() | self.finite_accuracies())
                 begun = time.monotonic()
-        except ArithmeticError:  # the trajectory ends where the loss or the weights are no longer finite
+        except ArithmeticError:  # the trajectory ends where loss, weights or logits are no longer finite
             pass
         self.model.set_weights(self.original)
         return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}
@@ -144,7 +144,7 @@ class Bench:
     def changes(self):
         """How far the weights are from the original's: of the whole net, and of its layers up to R."""
         found = {
-            name: feature_adversarial.weight_change(self.before[name], feature_adversarial.weights(net))
+            name: controls.relative_change(self.before[name], feature_adversarial.weights(net))
             for name, net in self.nets.items()
         }
         if not numpy.isfinite(list(found.values())).all():
@@ -164,6 +164,13 @@ class Bench:
             "choice near": self.worst(held[0][:few], held[1][:few], self.epsilons["near"]),
         }
         return {name: 100 * float(found.mean()) for name, found in flags.items()}
+
+    def finite_accuracies(self):
+        """As `accuracies`; ArithmeticError where the logits have overflowed."""
+        try:
+            return self.accuracies()
+        except ValueError as error:
+            raise ArithmeticError(str(error)) from error
 
     def worst(self, x, y, epsilon):
         """Right under every attack, each run on what the earlier ones left: bool (N,)."""

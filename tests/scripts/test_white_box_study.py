@@ -1,10 +1,14 @@
 """The white-box study as a user runs it: what it writes, how it is continued, what it refuses."""
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import json
 import re
+import runpy
 import shutil
+import sys
 import time
 import types
 
@@ -16,21 +20,10 @@ from dare import feature_adversarial
 from results import white_box
 
 SCRIPT = "10_white_box"
-OPTIONS = [
-    "--strategy",
-    "regression",
-    "trades-1",
-    "swa",
-    "--learning-rates",
-    "1e-3",
-    "--points",
-    "2",
-    "--samples",
-    "30",
-]
-OPTIONS += ["--bp-epochs", "2", "--batch-size", "10", "--images", "12", "--held-out", "16", "--choice-images", "8"]
-OPTIONS += ["--attack-steps", "2", "--restarts", "2", "--quiet"]
-OURS = [*OPTIONS[:1], "feature-adversarial", *OPTIONS[4:]]
+FEW = ["--points", "2", "--bp-epochs", "2", "--batch-size", "10", "--samples", "30", "--images", "12"]
+FEW += ["--held-out", "16", "--choice-images", "8", "--attack", "fgsm", "--quiet"]
+OPTIONS = ["--strategy", "regression", "trades-1", "swa", "--learning-rates", "1e30", "1e-3", *FEW]
+STAGES = ("original", "regression", "trades-1", "swa")
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +36,32 @@ def trained(study, tmp_path_factory):
     return types.SimpleNamespace(folder=folder, cell=target.parent)
 
 
+@pytest.fixture(scope="module")
+def finished(trained, shell, tmp_path_factory):
+    """The study, run once in this process: .folder, .cell, .out."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(trained.folder / "runs", folder / "runs")
+    model = trained.cell.parent.name.partition("-")[2]
+    line = [str(shell.scripts / "dare" / f"{SCRIPT}.py"), "--model", model, *OPTIONS]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", line)
+        runpy.run_path(line[0], run_name="__main__")
+    return types.SimpleNamespace(folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=out)
+
+
 @pytest.fixture
 def cell(trained, tmp_path):
-    """The cell in tmp_path, to be changed."""
+    """The trained cell in tmp_path, to be changed."""
     shutil.copytree(trained.folder / "runs", tmp_path / "runs")
     return tmp_path / trained.cell.relative_to(trained.folder)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The finished cell in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
 
 
 @pytest.fixture
@@ -69,21 +83,19 @@ def units(stage):
     return {name: {key: value for key, value in one.items() if key != "train_s"} for name, one in found.items()}
 
 
-def test_what_it_writes_and_that_it_writes_it_once(cell, shell, call):
-    said = call(SCRIPT, *OPTIONS)
-    assert said.code == 0, said.err
-    assert said.err == "" and "at equal weight change" in said.out and "bounded cost" in said.out
-    stages = {path.name: path for path in cell.glob("white_box*")}
-    methods = ("original", "regression", "trades-1", "swa")
-    assert set(stages) == {"white_box", *(f"white_box-{name}" for name in methods)}
+def test_what_it_writes(finished):
+    said = finished.out.getvalue()
+    assert "at equal weight change" in said and "bounded cost" in said
+    stages = {path.name: path for path in finished.cell.glob("white_box*")}
+    assert set(stages) == {"white_box", *(f"white_box-{name}" for name in STAGES)}
     assert {path.suffix for path in stages["white_box"].iterdir()} == {".md", ".tex", ".csv", ".png"}
-    rows = {name: load(stages[f"white_box-{name}"] / "row.json") for name in methods}
+    rows = {name: load(stages[f"white_box-{name}"] / "row.json") for name in STAGES}
     start = rows["original"]["trajectories"][0]["points"]
     assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
     samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
     assert len(samples) == 1 and max(samples) <= 30
     for name, updates in (("regression", 2 * max(samples) / 10), ("trades-1", 2 * max(samples) / 55)):
-        [found] = rows[name]["trajectories"]
+        found = rows[name]["trajectories"][1]
         assert found == load(stages[f"white_box-{name}"] / "unit-0.001-0.json") and found["train_s"] > 0
         points = found["points"]
         assert points[0] == start[0] and len(points) == 3
@@ -97,56 +109,49 @@ def test_what_it_writes_and_that_it_writes_it_once(cell, shell, call):
     assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 12
     assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
     assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
-    assert [run["seed"] for run in row["attacks"]["white-box/worst"]["runs"].values() if "seed" in run] == [0, 1]
+    assert row["attacks"]["white-box/worst"]["runs"] == {"0": attacks.get("fgsm").specification()}
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
-    assert row["hyperparameters"]["passes"] == 5.5 and row["hyperparameters"]["learning_rate"] == 1e-3
+    assert row["hyperparameters"]["passes"] == 5.5
     assert len(white_box.white_box_tables(list(rows.values()))) == 4
-    assert load(stages["white_box-trades-1"] / "run.json")["inputs"].keys() == {
-        "train",
-        "get_ats",
-        "white_box-original",
-    }
-    before = shell.digests(cell)
+    inputs = load(stages["white_box-trades-1"] / "run.json")["inputs"]
+    assert inputs.keys() == {"train", "get_ats", "white_box-original"}
+
+
+def test_the_second_run_skips_and_changes_nothing(done, shell, call):
+    before = shell.digests(done)
     said = call(SCRIPT, *OPTIONS)
-    assert said.code == 0 and said.out.count("done before, skipped") == 4
-    assert shell.digests(cell) == before
+    assert said.code == 0 and said.err == "" and said.out.count("done before, skipped") == 4
+    assert shell.digests(done) == before
 
 
-def test_interrupted_and_continued_gives_the_same_units(cell, call, monkeypatch):
-    options = [*OURS, "--repeats", "2", "--deterministic"]
-    stage = cell / "white_box-feature-adversarial"
-    correct, calls = evaluate.correct, []
+def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, monkeypatch):
+    stage, correct = cell / "white_box-trades-1", evaluate.correct
 
     def interrupt(*arguments, **settings):
         """While the second unit is measured."""
-        calls.append(arguments)
-        if (stage / "unit-0.001-0.json").is_file():
+        if (stage / "unit-1e+30-0.json").is_file():
             raise KeyboardInterrupt
         return correct(*arguments, **settings)
 
     monkeypatch.setattr(evaluate, "correct", interrupt)
-    assert call(SCRIPT, *options).code == 130
+    assert call(SCRIPT, *OPTIONS).code == 130
     monkeypatch.setattr(evaluate, "correct", correct)
-    assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-0.001-0.json"}
-    first = (stage / "unit-0.001-0.json").read_bytes()
-    said = call(SCRIPT, *options)
-    assert said.code == 0 and (stage / "unit-0.001-0.json").read_bytes() == first, said.err
+    assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-1e+30-0.json"}
+    first = (stage / "unit-1e+30-0.json").read_bytes()
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0 and (stage / "unit-1e+30-0.json").read_bytes() == first, said.err
     assert load(stage / "run.json")["resumed"] is True
-    continued = units(stage)
-    assert set(continued) == {"unit-0.001-0.json", "unit-0.001-1.json"}
-    assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
-    assert call(SCRIPT, *options, "--overwrite").code == 0
-    assert units(stage) == continued, "an uninterrupted run has the same units, bit for bit"
+    for name in STAGES[1:3]:
+        found = units(cell / f"white_box-{name}")
+        assert len(found) == 2 and found == units(finished.cell / f"white_box-{name}"), "bit for bit"
 
 
-def test_a_rate_that_diverges_ends_early_and_is_not_chosen(cell, call):
-    rates = ["--strategy", "regression", *OPTIONS[4:], "--learning-rates", "1e30", "1e-4"]
-    said = call(SCRIPT, *rates)
-    assert said.code == 0, said.err
-    row = load(cell / "white_box-regression" / "row.json")
-    assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
-    assert row["hyperparameters"]["learning_rate"] == 1e-4
-    said = call(SCRIPT, *rates[:-1], "--overwrite")
+def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call):
+    for name in STAGES[1:3]:
+        row = load(finished.cell / f"white_box-{name}" / "row.json")
+        assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
+        assert row["hyperparameters"]["learning_rate"] == 1e-3
+    said = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)
     assert said.code == 2 and "no learning rate stays finite for 2 BP-epochs: give lower ones" in said.err
     assert not (cell / "white_box-regression" / "run.json").exists()
 
@@ -168,16 +173,14 @@ def test_bad_input_is_named(cell, call, shell):
     assert {name: one for name, one in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
 
 
-def test_a_damaged_unit_and_a_changed_argument_are_named(cell, call):
-    options = ["--strategy", "regression", *OPTIONS[4:]]
-    assert call(SCRIPT, *options).code == 0
-    stage = cell / "white_box-regression"
-    one_sentence(call(SCRIPT, *options, "--images", "11"), "images 12, not 11", "--overwrite")
-    one_sentence(call(SCRIPT, *options, "--steps", "4"), "steps 3, not 4", "--overwrite")
+def test_a_damaged_unit_and_a_changed_argument_are_named(done, call):
+    stage = done / "white_box-regression"
+    one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 12, not 11", "--overwrite")
+    one_sentence(call(SCRIPT, *OPTIONS, "--steps", "4"), "steps 3, not 4", "--overwrite")
     (stage / "run.json").unlink()
     text = (stage / "unit-0.001-0.json").read_text()
     (stage / "unit-0.001-0.json").write_text(text[: len(text) // 2])
-    one_sentence(call(SCRIPT, *options), "unit-0.001-0.json: damaged", "delete it and run this again")
+    one_sentence(call(SCRIPT, *OPTIONS), "unit-0.001-0.json: damaged", "delete it and run this again")
 
 
 def arguments(trained, *, attack=("fgsm", "pgd"), **changes):
@@ -222,7 +225,16 @@ def test_attacks_that_draw_random_numbers_are_restarted(trained, script):
 
 @pytest.mark.slow
 def test_killed_and_continued_gives_the_same_units(cell, shell, tmp_path):
-    options = [*OURS, "--repeats", "2", "--deterministic"]
+    options = [
+        "--strategy",
+        "feature-adversarial",
+        *FEW,
+        "--learning-rates",
+        "1e-3",
+        "--repeats",
+        "2",
+        "--deterministic",
+    ]
     stage = cell / "white_box-feature-adversarial"
     process = shell.start(SCRIPT, *options, cwd=tmp_path)
     deadline = time.monotonic() + 240
@@ -236,5 +248,6 @@ def test_killed_and_continued_gives_the_same_units(cell, shell, tmp_path):
     assert said.code == 0, said.err
     continued = units(stage)
     assert len(continued) == 2 and not list(stage.glob(".writing-*"))
+    assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
     said = shell.finish(shell.start(SCRIPT, *options, "--overwrite", cwd=tmp_path))
     assert said.code == 0 and units(stage) == continued, said.err
