@@ -172,11 +172,11 @@ def provenance():
 def literal(command):
     """A command line without the options that name folders of one machine, which decide nothing of the result."""
     kept = shlex.split(command)
-    for option in ("--runs", "--data-dir"):
+    for option in ("--runs", "--data-dir", "--checkpoints"):
         while option in kept:
             place = kept.index(option)
             del kept[place : place + 2]
-    return shlex.join(one for one in kept if not one.startswith(("--runs=", "--data-dir=")))
+    return shlex.join(one for one in kept if not one.startswith(("--runs=", "--data-dir=", "--checkpoints=")))
 
 
 def commit():

@@ -18,6 +18,11 @@ import sys
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
 CRAFTED = ["fgsm", "bim", "pgd", "jsma"]
+QUICK_VARIANTS = [
+    *("dare-union", "dare-majority", "dare-key", "dare-last", "dare-rand", "dare-newest", "dare-released"),
+    "dare-s-10-steps",
+]
+CONTROLS = ["weight-noise", "logit-noise", "negated", "tune-clean", "checkpoint", "swa"]
 ALL = [*CRAFTED, "cw"]  # the attacks of the papers; cw takes a hundred times as long as fgsm
 
 # preset -> cells and the options of each stage, one list or, where a stage runs several times, a tuple of lists.
@@ -43,7 +48,11 @@ DARE = {
             ["--attack", *CRAFTED, "--parts", "200", "100", "1000", "100"],
             ["--attack", "cw", "--parts", "0", "0", "100", "0"],
         ),
-        "5_finetune_dare": ["--variant", "all", "checkpoints", "--repeats", "1"],
+        "5_finetune_dare": (
+            ["--variant", "dare", "--repeats", "1"],
+            ["--variant", *QUICK_VARIANTS, "--learning-rates", "1e-4", "--repeats", "1"],
+            ["--variant", "dare-s", "dare-sl", "dare-10-epochs", *CONTROLS, "--repeats", "1"],
+        ),
         "6_finetune_adv": ["--attack", *CRAFTED, "--repeats", "1"],
         "7_test": ["--attack", *ALL, "--white-box", "pgd", "--white-box-images", "200"],
         "9_what_matters": ["--attack", *CRAFTED],

@@ -16,7 +16,18 @@ from data import files
 import models
 from train import history as histories
 
-TUNING = ("learning_rate", "combine", "layer", "source", "steps", "epochs", "batch_size", "images", "temperature")
+TUNING = (
+    "learning_rate",
+    "combine",
+    "layer",
+    "source",
+    "steps",
+    "epochs",
+    "batch_size",
+    "images",
+    "temperature",
+    "checkpoints",
+)
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]

@@ -75,7 +75,7 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_
     if preset == "quick":
         scripts -= {"9_what_matters.py", "10_white_box.py"}
     assert {line.split()[1].rsplit("/", 1)[-1] for line in lines} == scripts
-    assert len(lines) == {"quick": 7, "small": 10, "paper": 9}[preset] * len(reproduce.DARE[preset]["cells"]) + 1
+    assert len(lines) == {"quick": 7, "small": 12, "paper": 9}[preset] * len(reproduce.DARE[preset]["cells"]) + 1
     for line in {line.replace("--seed 1", "--seed 0").replace("--seed 2", "--seed 0") for line in lines}:
         accepted(line, monkeypatch)
 
