@@ -1,7 +1,7 @@
 """APGD: gradient steps whose size halves by itself where the loss stops rising, on cross-entropy or a ratio of logits.
 
-Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1 with conditions 1 and 2 and equations 6 and 7: the two
-attacks apgd-ce and apgd-t of AutoAttack. Differences, every one free of effect on what counts as fooled except 1-3:
+Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1 with its conditions 1 and 2, and the losses of equations 6
+and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper, its released code and this differ:
 1. [P] The conditions of checkpoint w are judged at iterate w, as in the released code; the paper's listing is one
    step later, at iterate w + 1, which its condition 1 does not look at.
 2. [P] The random start lies on the surface of the ball (cube or sphere), as in the released code.
@@ -11,19 +11,20 @@ attacks apgd-ce and apgd-t of AutoAttack. Differences, every one free of effect 
 4. [D] An image stops at its first misclassified iterate (released code: it goes on, and the last one counts), and is
    computed no further than the next of a few fixed steps. Up to there nothing differs, so no flag does.
 5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
-6. [D] The noise of an image is drawn from the seed, the run and the image's own bytes: the same in every batch.
+6. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.noise): the same in every
+   batch, and so is all the rest, up to the rounding of the model's kernels.
 """
 
 import dataclasses
 import functools
 import itertools
-import zlib
 
 import keras
 import numpy
+import scipy.special
 
 from adv import apgd_step, search
-from adv.attack import Attack
+from adv.attack import Attack, noise
 from models import compute
 
 SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
@@ -145,13 +146,11 @@ class APGD(Attack):
             )
 
     def _noise(self, images, run):
-        """Noise of norm 1, float32 (N, H, W, C)."""
-        noise = numpy.empty_like(images)
-        for row, image in enumerate(images):
-            generator = numpy.random.default_rng([self.seed, run, zlib.crc32(image.tobytes())])
-            draw = generator.normal(size=image.shape) if self.norm == "l2" else generator.uniform(-1, 1, image.shape)
-            noise[row] = draw
-        return noise / search.norm(noise, self.norm).astype(numpy.float32)[:, None, None, None]
+        """Noise of norm 1, float32 (N, H, W, C): uniform, in the L2 norm made normal and so without a direction."""
+        drawn = noise(images, seed=self.seed, draw=run)
+        if self.norm == "l2":
+            drawn = scipy.special.erfinv(numpy.maximum(drawn, numpy.float32(-1 + 1e-7)))
+        return drawn / search.norm(drawn, self.norm).astype(numpy.float32)[:, None, None, None]
 
     def _advance(self, model, first, last):
         """``run(*constants, *state) -> state``: steps first .. last - 1. On a CPU one compiled call a step, as PGD."""
