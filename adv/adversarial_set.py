@@ -77,19 +77,28 @@ def draw(split, counts, seed):
     """Rows to attack in each part: name -> sorted indices, of x_test for "heldout", of x_train for the others.
 
     counts: part -> number of images. The draw depends on `split` and `seed` alone, so that every attack gets the
-    same images. Its generator is that of [seed, STREAM]: training shuffles epoch t with [seed, t] (train/fit.py), and
-    an epoch's number is far below STREAM. Raises ValueError where more are asked for than there are.
+    same images, and a smaller part is inside a larger one: of one permutation of x_train, "test" is the beginning,
+    "validation" begins in the middle, and "train" is the end. A dear attack may so have fewer images than the others
+    without meeting what these train on. The generator is that of [seed, STREAM]: training shuffles epoch t with
+    [seed, t] (train/fit.py), and an epoch's number is far below STREAM. Raises ValueError where parts would overlap.
     """
-    inside = [part for part in PARTS if part != "heldout"]
-    wanted = sum(counts[part] for part in inside)
-    for count, images, name in ((wanted, split.x_train, "x_train"), (counts["heldout"], split.x_test, "x_test")):
-        if count > len(images):
-            raise ValueError(f"{count} images to attack, but {name} has {len(images)}: ask for smaller parts")
+    total, middle = len(split.x_train), len(split.x_train) // 2
+    if counts["test"] > middle or counts["validation"] + counts["train"] > total - middle:
+        raise ValueError(
+            f"{counts['test']} images to attack for the test part, {counts['validation']} and {counts['train']} for "
+            f"validation and train, but x_train has {total}: expected at most half of them for the first, and at most "
+            "half for the two others together"
+        )
+    if counts["heldout"] > len(split.x_test):
+        raise ValueError(
+            f"{counts['heldout']} images to attack, but x_test has {len(split.x_test)}: ask for a smaller heldout part"
+        )
     generator = numpy.random.default_rng([seed, STREAM])
-    order = generator.permutation(len(split.x_train))
-    rows, start = {}, 0
-    for part in inside:
-        rows[part] = numpy.sort(order[start : start + counts[part]])
-        start += counts[part]
-    rows["heldout"] = numpy.sort(generator.permutation(len(split.x_test))[: counts["heldout"]])
-    return rows
+    order = generator.permutation(total)
+    rows = {
+        "train": order[total - counts["train"] :],
+        "validation": order[middle : middle + counts["validation"]],
+        "test": order[: counts["test"]],
+        "heldout": generator.permutation(len(split.x_test))[: counts["heldout"]],
+    }
+    return {part: numpy.sort(rows[part]) for part in PARTS}

@@ -17,7 +17,7 @@ STAGES = {
     "3_get_ats": ("get_ats", [*MODEL, "--deterministic", "--evaluate"]),
     "4_generate_adv": (
         "generate_adv-pgd",
-        [*MODEL, "--attack", "pgd", "--parts", "300", "100", "260", "60", "--deterministic"],
+        [*MODEL, "--attack", "pgd", "--parts", "250", "100", "260", "60", "--deterministic"],
     ),
 }
 

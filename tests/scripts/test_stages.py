@@ -210,7 +210,7 @@ def test_a_wrong_argument_after_begin_takes_the_stage_back(study, copy, call, sh
         shutil.rmtree(copy / stage)
     before = shell.digests(copy)
     said = call("4_generate_adv", "--attack", "fgsm", "--parts", "9999", "1", "1", "1")
-    one_sentence(said, "10001 images to attack, but x_train has 719")
+    one_sentence(said, "9999 for validation and train, but x_train has 719")
     one_sentence(call("3_get_ats", "--layer", "conv55"), "conv55", "conv5")
     one_sentence(call("2_slice", "--rule", "nnslicer"), "theta")
     assert shell.digests(copy) == before
