@@ -3,13 +3,15 @@
     minimal = adv.search.minimal(model, x, y, adv.attacks.get("pgd"))
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
-Names and defaults are those of foolbox 2.3.0 as DARE used it (methods fgsm and pgd of the released
-generate_adv.py [P]); DeepFool is foolbox 3.3.4's. A new attack is a subclass of `Attack` (adv/attack.py) in a file of
-its own and a line of `ATTACKS`.
+fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P]; deepfool is foolbox 3.3.4's,
+bim-linf the BIM of its paper, apgd-ce and apgd-t the two attacks of AutoAttack that follow gradients, and pgd-strong a
+PGD for white-box accuracy [D]. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own and a line
+of `ATTACKS`.
 """
 
 import difflib
 
+from adv.apgd import APGD
 from adv.attack import Attack
 from adv.bim import BIM
 from adv.cw import CW
@@ -18,12 +20,14 @@ from adv.fgsm import FGSM
 from adv.jsma import JSMA
 from adv.pgd import PGD
 
-__all__ = ["ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "get"]
+__all__ = ["APGD", "ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "get"]
 
 ATTACKS = {
     "fgsm": FGSM(),
     "pgd": PGD(),
     "pgd-strong": PGD(rel_stepsize=0.1, random_start=True, restarts=5),
+    "apgd-ce": APGD(loss="ce"),
+    "apgd-t": APGD(loss="dlr-targeted"),
     "bim": BIM(norm="l1"),
     "bim-linf": BIM(norm="linf"),
     "cw": CW(),

@@ -1,0 +1,281 @@
+"""How long our attacks take beside foolbox's and ART's of the same name, on the same weights and images.
+
+    python benchmarks/attacks.py --images 16 --model alexnet@0.25
+
+One process: a seeded AlexNet, trained for a few epochs on the bundled digits; test images that it classifies
+correctly; every job once to compile or trace, then in turn, the fastest of --repeats
+counting. foolbox gets a compiled
+forward pass, and in the searches over epsilon our search around it. ART (adversarial-robustness-toolbox) runs where it
+is installed and Keras runs on TensorFlow; the project does not need it. Times depend on the machine and on what else
+it does, so compare the ratios within one run: times as long as ours, aims in brackets.
+"result" is what the attack achieves: the share still right at a fixed epsilon, or the median perturbation.
+"""
+
+import argparse
+import functools
+import importlib.util
+import logging
+import time
+
+import eagerpy
+import foolbox
+import keras
+import numpy
+
+import data
+import models
+from adv import attacks, foolbox_model, jsma, search
+from models import compute, perturb
+
+LONG = 10  # seconds
+ROW = "{:34} {:>9} {:>9} {:>9} {:>9} {:>7} {:>11} {:>11} {:>11}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=16, help="images attacked, all in one batch")
+    parser.add_argument("--model", default="alexnet@0.25", help="an AlexNet of any width")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of training first")
+    parser.add_argument("--bisections", type=int, default=2, help="trials after the growth (the attack itself: 20)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=50,
+        help="steps a search of C&W, of ten times its step size",
+    )
+    parser.add_argument("--repeats", type=int, default=1, help="timed runs, in turn; the fastest of each counts")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="seconds of all cores, which a busy machine disturbs less"
+    )
+    parser.add_argument("--only", nargs="+", help="rows whose name begins so")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    model, images, labels = prepare(arguments)
+    half = attacks.PGD(bisections=4).closest(model, images, labels)[0]
+    epsilon = float(numpy.median(search.norm(half - images, "linf")))
+    print(f"{compute.BACKEND}, {arguments.model}, {len(images)} images of 28x28x1, epsilon {epsilon:.3f}")
+    print(ROW.format("", "ours s", "foolbox s", "/ ours", "ART s", "/ ours", "result", "foolbox", "ART"))
+    for name, (norm, jobs) in rows(model, images, labels, epsilon, arguments).items():
+        if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
+            report(name, norm, *timed(jobs, arguments.repeats, clock), model, images, labels)
+    for name, (aim, jobs) in pairs(model, images, labels, epsilon).items():
+        if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
+            seconds, made = timed(jobs, arguments.repeats, clock)
+            (ours, fast), (other, slow) = seconds.items()
+            same = numpy.mean([(one == two).all() for one, two in zip(*made.values(), strict=True)])
+            print(f"{name}: {other} {slow:.2f} s, {ours} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}")
+
+
+def prepare(arguments):
+    """A trained model, and float32 images that it classifies correctly, with their labels."""
+    keras.utils.set_random_seed(arguments.seed)
+    digits = data.load("digits")
+    x = data.to_unit(digits.x_train)
+    model = models.build(arguments.model, x.shape[1:], 10, preprocessing=data.statistics(digits.x_train))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
+    model.fit(x, digits.y_train, batch_size=32, epochs=arguments.epochs, verbose=0)
+    right = numpy.flatnonzero(search.classes(model, x) == digits.y_train)[: arguments.images]
+    return model, x[right], digits.y_train[right].astype(numpy.int32)
+
+
+def timed(jobs, repeats, clock):
+    """name -> seconds of the fastest run, name -> what it made; the jobs take turns. The first run compiles and
+    traces, and counts only where that cannot matter, in one of more than LONG seconds (which is then not repeated)."""
+    seconds, made = dict.fromkeys(jobs, numpy.inf), {}
+    for repeat in range(repeats + 1):
+        for name, job in jobs.items():
+            if seconds[name] > LONG and repeat and numpy.isfinite(seconds[name]):
+                continue
+            start = clock()
+            made[name] = job()
+            taken = clock() - start
+            if repeat or taken > LONG:
+                seconds[name] = min(seconds[name], taken)
+    return seconds, made
+
+
+def report(name, norm, seconds, made, model, images, labels):
+    ours = seconds["ours"]
+    times = [f"{ours:.2f}"]
+    for other in ("foolbox", "art"):
+        times += [f"{seconds[other]:.2f}", f"{seconds[other] / ours:.2f}"] if other in seconds else ["-", "-"]
+    results = [result(made[each], norm, model, images, labels) if each in made else "-" for each in
+               ("ours", "foolbox", "art")]  # fmt: skip
+    print(ROW.format(name, *times, *results), flush=True)
+
+
+def result(made, norm, model, images, labels):
+    right = search.classes(model, made) == labels
+    if norm is None:
+        return f"{right.mean():.1%}"
+    size = search.norm(made - images, norm)[~right]
+    return f"{numpy.median(size):.4f} {1 - right.mean():.0%}" if len(size) else "none"
+
+
+def rows(model, images, labels, epsilon, arguments):
+    """name -> (norm of a minimal attack or None, name -> job)."""
+    size = {"batch_size": len(images)}
+    short = {"growths": 4, "bisections": arguments.bisections}
+    pgd, strong = attacks.PGD(**short), attacks.PGD(rel_stepsize=0.1)
+    bim, cw = attacks.BIM(**short), attacks.CW(steps=arguments.steps, stepsize=0.05)
+    fgsm, whole = attacks.FGSM(epsilons=200), images[0].size
+    box = foolbox.attacks
+    cw_settings = {name: getattr(cw, name) for name in ("binary_search_steps", "steps", "stepsize", "initial_const")}
+    linf = functools.partial(box.LinfPGD, random_start=False)
+    l1 = L1(rel_stepsize=bim.rel_stepsize, steps=bim.steps, random_start=False)
+    art = art_attacks(model, images, labels, cw_settings)
+
+    def within(attack, other, epsilon):
+        return {
+            "ours": lambda: attack.within(model, images, labels, epsilon=epsilon, **size),
+            "foolbox": lambda: foolbox_model.run(other, model, images, labels, epsilon=epsilon, **size),
+        }
+
+    def closest(attack, other):
+        jobs = {"ours": lambda: attack.closest(model, images, labels, **size)[0], "foolbox": other}
+        return attack.norm, jobs
+
+    def theirs(attack):
+        return functools.partial(foolbox_model.run, attack, model, images, labels, **size)
+
+    table = {
+        "fgsm, one step": (None, within(fgsm, box.FGSM(random_start=False), epsilon) | art("fgsm", epsilon)),
+        "fgsm, grid of 200": closest(fgsm, lambda: gradient_sign(model, images, labels, fgsm)),
+        "pgd, 40 steps": (
+            None, within(strong, linf(rel_stepsize=0.1, steps=40), epsilon) | art("pgd", epsilon)),
+        "pgd, search": closest(pgd, lambda: searched(
+            model, images, labels, pgd, linf(rel_stepsize=pgd.rel_stepsize, steps=pgd.steps), 1)),
+        "bim (L1), 10 steps, mean .1": (None, within(bim, l1, 0.1 * whole)),
+        "bim (L1), search": closest(bim, lambda: searched(model, images, labels, bim, l1, whole)),
+        "deepfool": closest(attacks.get("deepfool"), theirs(box.L2DeepFoolAttack(steps=100, overshoot=0.05))),
+        "deepfool-linf": closest(
+            attacks.get("deepfool-linf"), theirs(box.LinfDeepFoolAttack(steps=100, overshoot=0.05))),
+        f"cw, 5 searches of {cw.steps} steps": closest(cw, theirs(box.L2CarliniWagnerAttack(**cw_settings))),
+    }  # fmt: skip
+    for name, row in table.items():
+        row[1].update(art(name.split(",")[0]) if row[0] == "l2" else {})
+    return table
+
+
+def searched(model, images, labels, attack, other, whole):
+    """search.bisection around an attack of foolbox, as ours: every trial takes all the steps."""
+
+    def trial(rows, epsilon):
+        sizes = keras.ops.convert_to_tensor((whole * epsilon).astype(numpy.float32)[:, None, None, None])
+        made = foolbox_model.run(other, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
+        return made, search.classes(model, made) != labels[rows]
+
+    settings = {name: getattr(attack, name) for name in ("epsilon", "growth", "growths", "bisections")}
+    return search.bisection(trial, images, **settings)[0]
+
+
+class L1(foolbox.attacks.L1BasicIterativeAttack):
+    """foolbox's, admitting one epsilon an image."""
+
+    def normalize(self, gradients, *, x, bounds):
+        return super().normalize(gradients, x=x, bounds=bounds).raw
+
+    def project(self, x, x0, epsilon):
+        return super().project(x, x0, eagerpy.astensor(keras.ops.reshape(epsilon, -1)))
+
+
+def gradient_sign(model, images, labels, attack):
+    """search.grid around foolbox's FGSM, one epsilon at a time."""
+    fgsm = foolbox.attacks.FGSM(random_start=False)
+
+    def made(rows, epsilon):
+        sizes = keras.ops.convert_to_tensor(epsilon.astype(numpy.float32)[:, None, None, None])
+        return foolbox_model.run(fgsm, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
+
+    def trial(rows, epsilon):
+        return (search.classes(model, made(rows, epsilon[:, 0])) != labels[rows])[:, None]
+
+    found = search.grid(trial, len(images), epsilons=attack.epsilons, fine=attack.fine, block=1)
+    return made(numpy.arange(len(images)), numpy.nan_to_num(found))
+
+
+def art_attacks(model, images, labels, cw):
+    """``art(name, epsilon=None)`` -> {"art": job}, or {} where ART has no such attack or cannot run."""
+    if importlib.util.find_spec("art") is None or compute.BACKEND != "tensorflow":
+        print("ART: not installed" if compute.BACKEND == "tensorflow" else "ART: needs KERAS_BACKEND=tensorflow")
+        return lambda name, epsilon=None: {}
+    from art.attacks import evasion
+    from art.estimators.classification import TensorFlowV2Classifier
+
+    logging.getLogger("art").setLevel(logging.ERROR)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    shape = {"nb_classes": 10, "input_shape": images.shape[1:], "clip_values": (0, 1)}
+    judge = TensorFlowV2Classifier(model=model, loss_object=loss, **shape)
+    batch, hot = {"batch_size": len(images)}, numpy.eye(10, dtype=numpy.float32)[labels]
+    quiet, steps = batch | {"verbose": False}, evasion.ProjectedGradientDescent
+    make = {
+        "fgsm": lambda e: evasion.FastGradientMethod(judge, eps=e, **batch),
+        "pgd": lambda e: steps(judge, norm=numpy.inf, eps=e, eps_step=0.1 * e, max_iter=40, **quiet),
+        "deepfool": lambda e: evasion.DeepFool(judge, max_iter=100, epsilon=0.05, nb_grads=10, **quiet),
+        "cw": lambda e: evasion.CarliniL2Method(
+            judge, max_iter=cw["steps"], learning_rate=cw["stepsize"], initial_const=cw["initial_const"],
+            binary_search_steps=cw["binary_search_steps"], **quiet),
+    }  # fmt: skip
+    return lambda name, e=None: {"art": lambda: make[name](e).generate(images, hot)} if name in make else {}
+
+
+def pairs(model, images, labels, epsilon):
+    """Ours twice: name -> (aim, ours and the other way to the same images)."""
+    size = {"batch_size": len(images)}
+    strong = attacks.get("pgd-strong")
+    few = slice(0, 3)
+
+    def every_restart():
+        """All the restarts on all the images, the first success of each kept."""
+        made, fooled = images.copy(), numpy.zeros(len(images), bool)
+        for draw in range(strong.restarts):
+            found, wrong = strong._restart(model, images, labels, numpy.full(len(images), epsilon), draw, len(images))
+            new = ~fooled
+            made[new], fooled = found[new], fooled | wrong
+        return made
+
+    return {
+        "pgd-strong, 5 restarts": (1.5, {
+            "survivors only": lambda: strong.within(model, images, labels, epsilon=epsilon, **size),
+            "all images": every_restart,
+        }),
+        "jsma": (5, {
+            "batch": lambda: jsma.JSMA(steps=200).closest(model, images[few], labels[few], **size)[0],
+            "one image at a time": lambda: saliency(model, images[few], labels[few]),
+        }),
+    }  # fmt: skip
+
+
+def saliency(model, images, labels):
+    """foolbox 2.3.0's SaliencyMapAttack, one image and one uncompiled gradient a step."""
+    attack, made = jsma.JSMA(steps=200), images.copy()
+    targets = jsma.target_classes(model, images, labels, seed=attack.seed)
+
+    def loss_and_logits(x, target):
+        def loss(x):
+            logits = model(x, training=False)
+            return perturb.cross_entropy(logits, target), logits
+
+        (_, logits), slope = compute.gradient(loss, keras.ops.convert_to_tensor(x))
+        return numpy.asarray(logits)[0], numpy.asarray(slope).ravel()
+
+    for row, image in enumerate(images):
+        current, allowed, counts = image.ravel().copy(), numpy.ones(image.size), numpy.zeros(image.size)
+        for _ in range(attack.steps):
+            logits, slope = loss_and_logits(current.reshape(1, *image.shape), targets[row : row + 1])
+            if logits.argmax() != labels[row]:
+                made[row] = current.reshape(image.shape)
+                break
+            element = (slope * allowed).argmax()
+            current[element] = float(current[element]) - float(numpy.sign((slope * allowed)[element])) * attack.theta
+            counts[element] += 1
+            if not 0 < current[element] < 1 or counts[element] >= attack.repeats:
+                allowed[element] = 0
+            current = numpy.clip(current, 0, 1)
+    return made
+
+
+if __name__ == "__main__":
+    main()
