@@ -20,8 +20,8 @@ from dare import feature_adversarial
 from results import white_box
 
 SCRIPT = "10_white_box"
-FEW = ["--points", "2", "--bp-epochs", "2", "--batch-size", "10", "--samples", "30", "--images", "12"]
-FEW += ["--held-out", "16", "--choice-images", "8", "--attack", "fgsm", "--quiet"]
+FEW = ["--points", "2", "--bp-epochs", "2", "--batch-size", "10", "--samples", "30", "--images", "8"]
+FEW += ["--held-out", "8", "--choice-images", "8", "--attack", "fgsm", "--quiet"]
 OPTIONS = ["--strategy", "regression", "trades-1", "swa", "--learning-rates", "1e30", "1e-3", *FEW]
 STAGES = ("original", "regression", "trades-1", "swa")
 
@@ -106,7 +106,7 @@ def test_what_it_writes(finished):
         assert set(points[2]) == set(points[0])
     row = rows["trades-1"]
     assert row["study"] == "white_box" and row["role"] == "baseline" and row["method"] == "trades-1"
-    assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 12
+    assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 8
     assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
     assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
     assert row["attacks"]["white-box/worst"]["runs"] == {"0": attacks.get("fgsm").specification()}
@@ -175,7 +175,7 @@ def test_bad_input_is_named(cell, call, shell):
 
 def test_a_damaged_unit_and_a_changed_argument_are_named(done, call):
     stage = done / "white_box-regression"
-    one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 12, not 11", "--overwrite")
+    one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 8, not 11", "--overwrite")
     one_sentence(call(SCRIPT, *OPTIONS, "--steps", "4"), "steps 3, not 4", "--overwrite")
     (stage / "run.json").unlink()
     text = (stage / "unit-0.001-0.json").read_text()
