@@ -252,7 +252,7 @@ def test_training_and_mining_are_not_changed_by_keeping_no_checkpoints(tmp_path,
     assert history.stored == [8]
     numpy.testing.assert_array_equal(history.log_probability, whole.log_probability)
     mined = get_ats.mine_history(small_net, history, *held_out, store=online.Store.load(tmp_path / "mined"))
-    assert len(mined.index) > 8 and len(numpy.unique(mined.epoch)) > 1
+    assert len(mined.index) > 8
     same(mined, get_ats.mine_history(small_net, whole, *held_out))
 
 
