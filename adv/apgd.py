@@ -24,7 +24,7 @@ import numpy
 import scipy.special
 
 from adv import apgd_step, search
-from adv.attack import Attack, noise
+from adv.attack import Searched, noise
 from models import compute
 
 SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
@@ -32,7 +32,7 @@ TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class APGD(Attack):
+class APGD(Searched):
     """Auto-PGD: momentum steps from a random start, a step size an image, with no size of step to choose.
 
     loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` likeliest other classes, the likeliest
@@ -51,10 +51,6 @@ class APGD(Attack):
     rho: float = 0.75
     alpha: float = 0.75
     seed: int = 0
-    epsilon: float = 0.3
-    growth: float = 1.5
-    growths: int = 20
-    bisections: int = 20
 
     def __post_init__(self):
         for name, valid in (("loss", tuple(apgd_step.LOSSES)), ("norm", ("linf", "l2"))):
@@ -77,14 +73,7 @@ class APGD(Attack):
         def trial(rows, epsilon):
             return self._attack(model, images[rows], labels[rows], epsilon, batch_size)
 
-        return search.bisection(
-            trial,
-            images,
-            epsilon=self.epsilon,
-            growth=self.growth,
-            growths=self.growths,
-            bisections=self.bisections,
-        )
+        return self.bisection(trial, images)
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """The attack at a fixed epsilon: every run on the images that withstood the runs before it.

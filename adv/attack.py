@@ -22,7 +22,8 @@ from adv import search
 class Attack:
     """What every attack has: `title`, `citation`, the `norm` that its epsilon is measured in, `specification()`.
 
-    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image, in [0, 1] pixel scale (adv.search.norm).
+    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image, in [0, 1] pixel scale, or "l0", the number
+    of values changed (adv.search.norm).
     """
 
     title: typing.ClassVar[str]
@@ -41,6 +42,30 @@ class Attack:
         candidates, success = self.closest(model, images, labels, batch_size=batch_size)
         success = success & (search.norm(candidates - images, self.norm) <= epsilon)
         return numpy.where(success[:, None, None, None], candidates, images)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Searched(Attack):
+    """An attack of given size, whose closest adversarials are searched for by growing and halving epsilon.
+
+    epsilon, growth, growths, bisections: as in search.bisection.
+    """
+
+    epsilon: float = 0.3
+    growth: float = 1.5
+    growths: int = 20
+    bisections: int = 20
+
+    def bisection(self, trial, images):
+        """search.bisection with the settings of this attack."""
+        return search.bisection(
+            trial,
+            images,
+            epsilon=self.epsilon,
+            growth=self.growth,
+            growths=self.growths,
+            bisections=self.bisections,
+        )
 
 
 def noise(images, *, seed, draw=0):

@@ -6,13 +6,12 @@ import functools
 import keras
 import numpy
 
-from adv import search
-from adv.attack import Attack, noise
+from adv.attack import Searched, noise
 from models import compute, perturb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PGD(Attack):
+class PGD(Searched):
     """Projected gradient descent in a ball, from the image itself, ended at the first misclassified iterate.
 
     Madry et al. 2018, section 2.1; defaults and the search over epsilon (search.bisection) are foolbox 2.3.0's
@@ -29,11 +28,7 @@ class PGD(Attack):
     citation = "Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018"
     norm: str = "linf"
     steps: int = 40
-    epsilon: float = 0.3
     rel_stepsize: float = 0.01 / 0.3
-    growth: float = 1.5
-    growths: int = 20
-    bisections: int = 20
     random_start: bool = False
     restarts: int = 1
     seed: int = 0
@@ -54,14 +49,7 @@ class PGD(Attack):
         def trial(rows, epsilon):
             return self._trial(model, images[rows], labels[rows], whole * epsilon, batch_size)
 
-        return search.bisection(
-            trial,
-            images,
-            epsilon=self.epsilon,
-            growth=self.growth,
-            growths=self.growths,
-            bisections=self.bisections,
-        )
+        return self.bisection(trial, images)
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """One trial at a fixed epsilon, in the norm: in "l1" the sum of the absolute changes, not their mean."""

@@ -3,24 +3,20 @@
 Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of dare/nnslicer.py.
 """
 
-from results import command, run
+from results import command, run, trained
 from dare import nnslicer
-import data
-from train.history import History
 
 
 def main(arguments):
     stage = run.begin("slice", arguments, inputs=["train"])
     if stage is None:
         return
-    trained = run.folder(arguments, "train")
-    split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
-    model = History(trained / "history").final_model()
+    cell = trained.load(arguments)
     with command.Progress("slice", arguments.quiet) as progress:
         found = nnslicer.slice_model(
-            model,
-            split.x_train,
-            split.y_train,
+            cell.model,
+            cell.split.x_train,
+            cell.split.y_train,
             per=arguments.per,
             rule=arguments.rule,
             theta=arguments.theta,

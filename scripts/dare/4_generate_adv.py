@@ -3,10 +3,8 @@
 Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
 """
 
-from results import command, run
+from results import command, run, trained
 from adv import attacks, generate_adv
-import data
-from train.history import History
 
 
 def main(arguments):
@@ -20,12 +18,11 @@ def craft(arguments, name):
     stage = run.begin(f"generate_adv-{name}", own, inputs=["train"])
     if stage is None:
         return
-    trained = run.folder(arguments, "train")
-    split = data.load_split(trained / "split.h5", command.load_dataset(arguments))
+    cell = trained.load(arguments)
     with command.Progress(f"generate_adv {name}", arguments.quiet) as progress:
         made = generate_adv.generate(
-            History(trained / "history").final_model(),
-            split,
+            cell.model,
+            cell.split,
             name,
             attack,
             counts=dict(zip(("train", "validation", "test", "heldout"), arguments.parts, strict=True)),

@@ -58,16 +58,9 @@ def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right()
 
 
 @pytest.fixture
-def mined(tmp_path, small_net, images):
+def mined(cell):
     """A history of six random models: (final model, history, x, y)."""
-    x, y = images
-    history = History(tmp_path / "history")
-    generator = numpy.random.default_rng(0)
-    start = small_net.get_weights()
-    for epoch in range(1, 7):
-        small_net.set_weights([w + generator.normal(0, 0.2, w.shape).astype(w.dtype) ** 2 for w in start])
-        history.save(small_net, epoch, *confidence(small_net, x, y))
-    return small_net, history, x, y
+    return cell.model, cell.history, cell.x, cell.y
 
 
 def naive_targets(model, history, x, y, layer):
