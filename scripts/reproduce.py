@@ -53,8 +53,8 @@ DARE = {
             ["--variant", *QUICK_VARIANTS, "--learning-rates", "1e-4", "--repeats", "1"],
             ["--variant", "dare-s", "dare-sl", "dare-10-epochs", *CONTROLS, "--repeats", "1"],
         ),
-        "6_finetune_adv": ["--attack", *CRAFTED, "--repeats", "1"],
-        "7_test": ["--attack", *ALL, "--white-box", "pgd", "--white-box-images", "200"],
+        "6_finetune_adv": ["--attack", *CRAFTED, "--distillation", "--repeats", "1"],
+        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "--white-box-images", "200"],
         "9_what_matters": ["--attack", *CRAFTED],
         "10_white_box": [
             *("--samples", "8000", "--learning-rates", "1e-4", "5e-4"),
