@@ -24,6 +24,10 @@ class FGSM(Attack):
     epsilons: int = 1000
     fine: int = 20
 
+    @property
+    def closest_gradients(self):
+        return 1
+
     def closest(self, model, images, labels, *, batch_size=256):
         """The gradient once, then the smallest epsilon of the grid that is misclassified (search.grid)."""
         block = 10

@@ -42,6 +42,10 @@ class PGD(Searched):
                 "random_start=True: without it every restart is the same"
             )
 
+    @property
+    def within_gradients(self):
+        return self.steps * self.restarts
+
     def closest(self, model, images, labels, *, batch_size=256):
         """The nearest of all the successful trials of the bisection over epsilon."""
         whole = self._whole(images)

@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from adv import attacks, evaluate, search
+from models import compute
 
 # Fewer steps than the papers', so that the table takes seconds; every promise holds for any number of them.
 SMALL = {
@@ -25,8 +26,18 @@ SMALL = {
     "deepfool-linf": {"steps": 20},
 }
 PRECISE = {"cw": {"steps": 80, "initial_const": 0.1}}  # within some per cent of a boundary
+COUNTED = {"pgd": {"steps": 8, "bisections": 8}}  # one step after another
 NAMES = list(attacks.ATTACKS)
 EPSILON = {"linf": 0.1, "l2": 1.0, "l1": 6.0, "l0": 12}  # most images of `net` fall, some do not
+
+
+def constant():
+    """A model that calls every image class 0, whatever an attack does: the mean of an image is below 2."""
+    inputs = keras.Input((8, 8, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(mean))
+    model.layers[-1].set_weights([numpy.float32([[0, 1]]), numpy.float32([2, 0])])
+    return model
 
 
 def small(name, settings=SMALL):
@@ -152,15 +163,47 @@ def test_flags_are_the_clean_ones_at_no_epsilon_and_fall_at_a_large_one(name, ne
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_that_cannot_be_fooled_stays(name):
-    """A model that calls every image class 0, whatever an attack does: the mean of an image is below 2."""
-    inputs = keras.Input((8, 8, 1))
-    mean = keras.layers.GlobalAveragePooling2D()(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(2)(mean))
-    model.layers[-1].set_weights([numpy.float32([[0, 1]]), numpy.float32([2, 0])])
+    model = constant()
     x = numpy.random.default_rng(0).random((5, 8, 8, 1), dtype=numpy.float32)
     result = search.minimal(model, x, numpy.array([0, 1, 0, 1, 0]), small(name), batch_size=5)
     assert result.success.tolist() == [False, True, False, True, False]
     numpy.testing.assert_array_equal(result.images, x)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """One number an input gradient: of how many images it was. Graphs run uncompiled, so that each step is counted."""
+    counts, gradient = [], compute.gradient
+
+    def count(function, x, *settings):
+        counts.append(len(x))
+        return gradient(function, x, *settings)
+
+    def uncompiled(model, function):
+        call = functools.partial(model, training=False)
+        return lambda *arrays: function(call, *map(keras.ops.convert_to_tensor, arrays))
+
+    monkeypatch.setattr(compute, "gradient", count)
+    monkeypatch.setattr(compute, "compiled", uncompiled)
+    monkeypatch.setattr(compute, "ON_ACCELERATOR", False)  # there all steps are one loop, which is traced once
+    return counts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_takes_no_more_gradients_than_it_says(name, net, right, counted):
+    attack, one = small(name, COUNTED), [part[:1] for part in right]
+    attack.within(net, *one, epsilon=EPSILON[attack.norm], batch_size=1)
+    assert 0 < sum(counted) <= attack.within_gradients
+    counted.clear()
+    attack.closest(net, *one, batch_size=1)
+    assert 0 < sum(counted) <= attack.closest_gradients
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "pgd-strong", "apgd-ce", "bim-linf"])
+def test_an_image_that_withstands_takes_all_of_them(name, counted):
+    attack, x = small(name, COUNTED), numpy.full((2, 8, 8, 1), 0.4, "float32")
+    attack.within(constant(), x, numpy.zeros(2, "int32"), epsilon=0.1, batch_size=1)
+    assert sum(counted) == 2 * attack.within_gradients
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if attacks.get(name).norm != "l0"])
