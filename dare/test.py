@@ -26,6 +26,7 @@ from data import files
 
 KIND = "flags"
 PUSHES = (1.1, 1.5)
+EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}  # channels -> Linf radii of white-box attacks, in [0, 1] pixel scale
 GROUPS = ("flags", "index", "distance")
 
 

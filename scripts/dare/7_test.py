@@ -28,7 +28,6 @@ TUNING = (
     "temperature",
     "checkpoints",
 )
-EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
@@ -72,7 +71,7 @@ class Bench:
         self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
         order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
-        self.epsilons = arguments.epsilons or EPSILONS[self.split.x_test.shape[-1]]
+        self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
         checked = order[: checks.IMAGES]
         self.checked = self.split.x_test[checked], self.split.y_test[checked]
         self.transferred = checks.transferable(self.model, *self.checked, epsilon=max(self.epsilons))

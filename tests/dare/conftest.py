@@ -5,7 +5,7 @@ import types
 import numpy
 import pytest
 
-from dare import get_ats
+from dare import get_ats, hardening_targets
 from train.history import History, confidence
 
 
@@ -21,3 +21,17 @@ def cell(tmp_path, small_net, images):
         history.save(small_net, epoch, *confidence(small_net, x, y))
     targets = get_ats.mine_history(small_net, history, x, y)
     return types.SimpleNamespace(model=small_net, history=history, x=x, y=y, targets=targets)
+
+
+@pytest.fixture
+def source(small_net, images, tmp_path):
+    """A history of five noisy copies of the net, targets mined from it, and half of these as samples."""
+    x, y = images
+    start, generator, history = small_net.get_weights(), numpy.random.default_rng(1), History(tmp_path)
+    for epoch in range(1, 6):
+        small_net.set_weights([w + 0.2 * generator.standard_normal(w.shape, "float32") for w in start])
+        history.save(small_net, epoch, *confidence(small_net, x, y))
+    found = get_ats.mine_history(small_net, history, x, y, path=tmp_path / "targets.h5")
+    rows = numpy.arange(len(found.index))[::-2]
+    index = found.index[rows]
+    return hardening_targets.Source(small_net, history, found, rows, x[index], y[index])

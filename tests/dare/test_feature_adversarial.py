@@ -5,10 +5,9 @@ import numpy
 import pytest
 
 import data
-from dare import controls, dare, feature_adversarial, get_ats, hardening_targets, transform
+from dare import controls, dare, feature_adversarial, get_ats, transform
 from dare.feature_adversarial import STRATEGIES
 from models import compute, perturb
-from train.history import History, confidence
 
 KINDS = ("feature-adversarial", "fgsm-training", "soft-average", "trades-6")  # what the other strategies are made like
 
@@ -201,42 +200,6 @@ def value(net, path):
     return next(variable for variable in net.variables if variable.path == path)
 
 
-def test_passes_are_counted():
-    passes = {name: strategy.passes(3) for name, strategy in STRATEGIES.items()}
-    four = ("feature-adversarial", "feature-adversarial-own", "pgd-training", "soft-chosen", "soft-average")
-    assert passes == dict.fromkeys(four, 4) | {"regression": 1, "fgsm-training": 2, "trades-6": 5.5, "trades-1": 5.5}
-    assert STRATEGIES["pgd-training"].perturbation(5) == (5, 0.5)
-    assert STRATEGIES["fgsm-training"].perturbation(5) == (1, 1.25)
-    effort = {"passes": 4, "batch_size": 128, "samples": 1280}
-    assert feature_adversarial.bp_epochs(10, **effort) == 4
-    assert feature_adversarial.bp_epochs(3, passes=2, batch_size=128, samples=50) == 6, "a batch is at most all samples"
-
-
-def test_updates_are_the_fewest_that_reach_the_effort():
-    generator = numpy.random.default_rng(0)
-    for _ in range(200):
-        effort = {
-            "passes": generator.choice([1, 2, 2.5, 4, 5.5]),
-            "batch_size": int(generator.integers(1, 200)),
-            "samples": int(generator.integers(1, 3000)),
-        }
-        wanted = float(generator.choice([0.25, 0.5, 1, 3, 4]))
-        updates = feature_adversarial.updates_for(wanted, **effort)
-        assert updates >= 1 and feature_adversarial.bp_epochs(updates, **effort) >= wanted - 1e-6
-        assert updates == 1 or feature_adversarial.bp_epochs(updates - 1, **effort) < wanted
-
-
-def test_weight_change_equals_numpy(small_net):
-    generator = numpy.random.default_rng(0)
-    before = feature_adversarial.weights(small_net)
-    after = [array + generator.normal(scale=0.1, size=array.shape).astype("float32") for array in before]
-    flat, moved = (numpy.concatenate([array.ravel() for array in one]).astype("float64") for one in (before, after))
-    wanted = numpy.linalg.norm(moved - flat) / numpy.linalg.norm(flat)
-    assert controls.relative_change(before, after) == pytest.approx(wanted, rel=1e-6)
-    assert controls.relative_change(before, before) == 0
-    assert len(before) == len(small_net.trainable_variables)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -260,59 +223,6 @@ def test_bad_arguments_are_refused(small_net, mined, change, words):
 def test_a_loss_that_is_not_finite_ends_it(small_net, mined):
     with pytest.raises(ArithmeticError, match="at update 1: use a rate below"):
         hardened(small_net, mined[0], mined[1] * numpy.float32(numpy.inf), "regression")
-
-
-@pytest.fixture
-def source(small_net, images, tmp_path):
-    """A history of five noisy copies of the net, targets mined from it, and half of these as samples."""
-    x, y = images
-    start, generator, history = small_net.get_weights(), numpy.random.default_rng(1), History(tmp_path)
-    for epoch in range(1, 6):
-        small_net.set_weights([w + 0.2 * generator.standard_normal(w.shape, "float32") for w in start])
-        history.save(small_net, epoch, *confidence(small_net, x, y))
-    found = get_ats.mine_history(small_net, history, x, y, path=tmp_path / "targets.h5")
-    rows = numpy.arange(len(found.index))[::-2]
-    index = found.index[rows]
-    return hardening_targets.Source(small_net, history, found, rows, x[index], y[index])
-
-
-def probabilities(source, epoch):
-    """The softmax of a checkpoint, by a plain forward pass."""
-    model = source.history.architecture()
-    source.history.load_weights(model, int(epoch))
-    return naive_softmax(numpy.asarray(model(data.to_unit(source.x), training=False)).astype("float64"))
-
-
-def test_targets_are_those_of_plain_forward_passes(source):
-    before = source.model.get_weights()
-    made = {name: make(source) for name, make in hardening_targets.TARGETS.items()}
-    assert {name: passes for name, (_, passes) in made.items()} == {
-        "labels": 0, "mined": 0.5, "own": 0.5, "chosen-softmax": 0.5, "average-softmax": 1.0
-    }  # fmt: skip
-    assert {strategy.targets for strategy in STRATEGIES.values()} == set(made)
-    epochs = source.mined.epoch[source.rows]
-    assert set(epochs) <= {3, 4} and len(epochs) > 4
-    by_epoch = {epoch: probabilities(source, epoch) for epoch in (3, 4)}
-    chosen = numpy.stack([by_epoch[epoch][row] for row, epoch in enumerate(epochs)])
-    regression = transform.transform(source.model)
-    wanted = {
-        "labels": source.y,
-        "mined": source.mined.activation[()][source.rows],
-        "own": numpy.asarray(regression(data.to_unit(source.x), training=False)),
-        "chosen-softmax": chosen,
-        "average-softmax": (by_epoch[3] + by_epoch[4]) / 2,
-    }
-    for name, (found, _) in made.items():
-        numpy.testing.assert_allclose(found, wanted[name], atol=1e-5, err_msg=name)
-        assert found.dtype == ("int32" if name == "labels" else "float32")
-    for old, new in zip(before, source.model.get_weights(), strict=True):
-        numpy.testing.assert_array_equal(old, new)
-
-
-def test_a_dropped_checkpoint_is_named(source):
-    source.history.drop_weights(3)
-    with pytest.raises(FileNotFoundError, match="no weights of epoch 3; stored epochs: 1, 2, 4, 5"):
-        hardening_targets.TARGETS["average-softmax"](source)
 
 
 def test_strategies_say_where_they_come_from():

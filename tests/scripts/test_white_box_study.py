@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib.util
 import io
 import json
 import re
@@ -17,7 +16,7 @@ import pytest
 
 from adv import attacks, evaluate
 from dare import feature_adversarial
-from results import white_box
+from results import white_box, white_box_cell
 
 SCRIPT = "10_white_box"
 FEW = ["--points", "2", "--bp-epochs", "2", "--batch-size", "10", "--samples", "30", "--images", "8"]
@@ -62,15 +61,6 @@ def done(finished, tmp_path):
     """The finished cell in tmp_path, to be changed."""
     shutil.copytree(finished.folder / "runs", tmp_path / "runs")
     return tmp_path / finished.cell.relative_to(finished.folder)
-
-
-@pytest.fixture
-def script(shell):
-    """The script as a module."""
-    specification = importlib.util.spec_from_file_location("white_box_script", shell.scripts / "dare" / f"{SCRIPT}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def load(path):
@@ -183,44 +173,27 @@ def test_a_damaged_unit_and_a_changed_argument_are_named(done, call):
     one_sentence(call(SCRIPT, *OPTIONS), "unit-0.001-0.json: damaged", "delete it and run this again")
 
 
-def arguments(trained, *, attack=("fgsm", "pgd"), **changes):
-    """What the parser gives, as Bench takes it."""
+def arguments(trained, **changes):
+    """What the parser gives, as the cell takes it."""
     known = {"study": "dare", "dataset": "digits", "model": trained.cell.parent.name.partition("-")[2], "seed": 0}
     known |= {"runs": trained.folder / "runs", "data_dir": None, "unverified": False, "quiet": True, "samples": None}
-    known |= {"epsilon": None, "far_epsilon": None, "attack": attack, "attack_steps": None, "restarts": 3}
+    known |= {"epsilon": None, "far_epsilon": None, "attack": ["fgsm"], "attack_steps": None, "restarts": 3}
     known |= {"images": 40, "held_out": 2000, "choice_images": 20}
     return argparse.Namespace(**known | changes)
 
 
-def test_who_trains_who_chooses_and_who_is_attacked(trained, script):
-    bench = script.Bench(arguments(trained))
-    validation = len(bench.split.x_validation)
-    assert len(bench.held) == len(set(bench.held)) == validation // 4 and len(set(bench.tested)) == 40
-    index = bench.samples.mined.index[bench.samples.rows]
-    assert not set(index) & set(bench.held)
-    assert set(index) | set(bench.held) >= set(bench.samples.mined.index)
-    numpy.testing.assert_array_equal(bench.samples.x, bench.split.x_validation[index])
-    numpy.testing.assert_array_equal(bench.samples.y, bench.split.y_validation[index])
-    few = script.Bench(arguments(trained, samples=7))
-    assert len(few.samples.rows) == 7 and set(few.samples.rows) <= set(bench.samples.rows)
-    assert set(few.held) == set(bench.held)
-
-
-def test_the_worst_case_is_that_of_each_attack_alone(trained, script):
-    bench = script.Bench(arguments(trained))
-    x, y = bench.split.x_test[:60], bench.split.y_test[:60].copy()
-    y[:] = numpy.argmax(bench.model(x.astype("float32") / 255, training=False), -1)
-    alone = {
-        attack: evaluate.robust_flags(bench.model, x, y, attacks.get(attack), epsilon=0.1) for attack in ("fgsm", "pgd")
-    }
-    numpy.testing.assert_array_equal(bench.worst(x, y, 0.1), evaluate.worst_case(alone))
-
-
-def test_attacks_that_draw_random_numbers_are_restarted(trained, script):
-    found = list(script.probes(arguments(trained, attack=["fgsm", "pgd", "pgd-restarts"], attack_steps=7)))
-    assert [type(attack).__name__ for attack in found] == ["FGSM", "PGD", "PGD", "PGD", "PGD"]
-    assert [attack.seed for attack in found[2:]] == [0, 1, 2] and found[1] == attacks.PGD(steps=7)
-    assert all(attack.random_start and attack.steps == 7 and attack.rel_stepsize == 0.1 for attack in found[2:])
+def test_who_trains_who_chooses_and_who_is_attacked(trained):
+    cell = white_box_cell.Cell(arguments(trained))
+    validation = len(cell.split.x_validation)
+    assert len(cell.held) == len(set(cell.held)) == validation // 4 and len(set(cell.tested)) == 40
+    index = cell.samples.mined.index[cell.samples.rows]
+    assert not set(index) & set(cell.held)
+    assert set(index) | set(cell.held) >= set(cell.samples.mined.index)
+    numpy.testing.assert_array_equal(cell.samples.x, cell.split.x_validation[index])
+    numpy.testing.assert_array_equal(cell.samples.y, cell.split.y_validation[index])
+    few = white_box_cell.Cell(arguments(trained, samples=7))
+    assert len(few.samples.rows) == 7 and set(few.samples.rows) <= set(cell.samples.rows)
+    assert set(few.held) == set(cell.held)
 
 
 @pytest.mark.slow
