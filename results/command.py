@@ -40,7 +40,10 @@ with _silent_start():
     import keras
 
     import models
+    from adv import attacks
     from results import run as run_directory
+
+ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +72,12 @@ def parser(description, *, study):
     made.add_argument("--deterministic", action="store_true", help="the same bits at every run, at some cost in speed")
     made.add_argument("--quiet", action="store_true", help="no progress")
     return made
+
+
+def add_attacks(parser, meaning, *, nargs="+"):
+    """The option --attack of several stages: names of the catalogue. meaning: what they are there, for the help."""
+    known = name("attack", attacks.ATTACKS)
+    parser.add_argument("--attack", nargs=nargs, type=known, default=list(ATTACKS), help=meaning)
 
 
 def name(what, known, prefix=None):

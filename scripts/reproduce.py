@@ -1,7 +1,7 @@
 """Run a whole study: expand a preset into the commands of its numbered scripts, and run them.
 
     python scripts/reproduce.py --study dare --preset quick
-    python scripts/reproduce.py --study dare --preset paper --dry-run      # print the commands and the disk they need
+    python scripts/reproduce.py --study dare --preset paper --dry-run      # print the commands and what they cost
 
 Each cell (data set, model, seed) runs in its own process, stage after stage; finished stages are skipped, so the same
 command continues after a crash.
@@ -110,6 +110,8 @@ def main(arguments):
     if arguments.dry_run:
         for lines in [*cells, [tables]]:
             print("\n".join(show(one) for one in lines))
+        for line in costs(cells):
+            print(f"# {line}")
         print(f"# {disk(preset):.1f} GB of checkpoints under {arguments.runs}")
         return 0
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
@@ -160,6 +162,13 @@ def workers(text):
     return int(text)
 
 
+def costs(cells):
+    """The estimate of the cells' commands, as lines. It loads Keras, which running them here does not."""
+    from results import command, estimate  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
+
+    return estimate.lines(estimate.of(cells))
+
+
 def disk(preset):
     """Gigabytes of checkpoints that a preset writes."""
     options = preset["1_train"]
@@ -176,7 +185,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", choices=STUDIES, default="dare")
     parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
-    parser.add_argument("--dry-run", action="store_true", help="print the commands and the disk they need, run nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
     parser.add_argument("--workers", type=workers, default=1, help="cells that run at once")
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")

@@ -103,7 +103,8 @@ def report(arguments):
     print(f"white_box: {len(rows)} rows ({folder})")
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     known = [*feature_adversarial.STRATEGIES, "swa"]
     count, above, ball = command.whole(1), command.real(above=0), command.real(above=0, most=1)
@@ -139,4 +140,8 @@ if __name__ == "__main__":
     parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
     parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

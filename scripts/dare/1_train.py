@@ -97,7 +97,8 @@ def write_metrics(history, path):
     files.write_text(path, text.getvalue())
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     parser.add_argument("--epochs", type=command.whole(1), help="length of the whole run (default: the recipe's)")
     parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
@@ -114,4 +115,8 @@ if __name__ == "__main__":
         help="mine while training, at LAYER (none named: the last convolution's output): 3_get_ats.py then needs no "
         "epoch's weights, so --keep last will do (but not for the checkpoint and swa controls)",
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

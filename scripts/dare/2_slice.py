@@ -30,11 +30,16 @@ def main(arguments):
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     share = command.real(above=0, most=1)
     parser.add_argument("--per", type=share, default=0.95, help="kept share of each neuron's incoming connections")
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
     parser.add_argument("--theta", type=command.real(least=0), help="tolerance of rule nnslicer")
     parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -82,7 +82,8 @@ def own(arguments):
     return history, history.final_model(build), split, None
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     parser.add_argument("--layer", help="the regression layer (default: the last convolution's output)")
     share = command.real(least=0, most=1)
@@ -100,4 +101,8 @@ if __name__ == "__main__":
         default="all",
         help="mined: delete all weights but the last epoch's afterwards (the checkpoint and swa controls need them)",
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -38,16 +38,10 @@ def craft(arguments, name):
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
-    known = attacks.ATTACKS
-    parser.add_argument(
-        "--attack",
-        nargs="+",
-        type=command.name("attack", known),
-        default=["fgsm", "pgd", "deepfool"],
-        help=", ".join(known),
-    )
+    command.add_attacks(parser, ", ".join(attacks.ATTACKS))
     parser.add_argument(
         "--parts",
         nargs=4,
@@ -56,4 +50,8 @@ if __name__ == "__main__":
         metavar=("TRAIN", "VALIDATION", "TEST", "HELDOUT"),
         help="images to attack for each part",
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -4,19 +4,10 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
-import contextlib
-import dataclasses
-import functools
-import os
-
-import numpy
-
-from results import command, run, seeds, trained
-from adv import attacks, evaluate
-from dare import bench, controls, dare, get_ats
-from data import files
+from results import command, finetune_cell, run, seeds
+from adv import attacks
+from dare import controls, dare, get_ats
 from train import history as histories
-from train import params
 
 KNOWN = (*dare.VARIANTS, *controls.CONTROLS)
 ONLY_BY_NAME = ("checkpoints",)  # a test of every checkpoint takes longer than that of all the others
@@ -34,7 +25,7 @@ def main(arguments):
         stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs)
         if stage is None:
             continue
-        cell = cell or Cell(arguments)
+        cell = cell or finetune_cell.Cell(arguments)
         made, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
         copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
         changes = []
@@ -94,107 +85,8 @@ def lacking(arguments, name):
     return None
 
 
-class Cell:
-    """The bench of a trained cell, and its images and validation adversarials."""
-
-    def __init__(self, arguments):
-        self.arguments = arguments
-        opened = trained.load(arguments)
-        self.model, self.original = opened.model, opened.original
-        self.history, self.split = opened.history, opened.split
-        sets = trained.adversarial_sets(arguments, opened, arguments.choose_on).values()
-        self.validation = [one.parts["validation"] for one in sets if len(one.parts["validation"].labels)]
-        self.bench = bench.Bench(
-            model=self.model,
-            original=self.original,
-            history=self.history,
-            targets=trained.targets(arguments, opened),
-            slices=trained.slices(arguments, opened),
-            x=self.split.x_validation,
-            y=self.split.y_validation,
-            score=self.score,
-            frozen_below=params.first_tuned(arguments.model),
-            seed=arguments.seed,
-            progress=functools.partial(command.Progress, quiet=arguments.quiet),
-        )
-
-    def score(self, weights, rows):
-        """What chooses a learning rate, in percent: accuracy on rows of x_validation, ER on the validation parts."""
-        if not self.validation:
-            raise ValueError(
-                "the validation parts hold no adversarial image to choose a learning rate with: make sets with a "
-                "larger validation part, or give one value to --learning-rates"
-            )
-        self.model.set_weights(weights)
-        clean = evaluate.correct(self.model, self.split.x_validation[rows], self.split.y_validation[rows]).mean()
-        flags = [evaluate.correct(self.model, part.images, part.labels).mean() for part in self.validation]
-        return {"clean": round(100 * float(clean), 3), "er": round(100 * float(numpy.mean(flags)), 3)}
-
-    def variant(self, name, folder):
-        """(the weights of each repeat, one after the other; facts) of a variant."""
-        path = folder / f"{files.TEMPORARY}targets.h5"
-        make, facts = self.bench.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
-        facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
-        return map(make, range(self.arguments.repeats)), facts
-
-    def control(self, name, settings):
-        """The same of a control; DARE's own change of weights and its budget are read from its stage."""
-        control = controls.CONTROLS[name]
-        given = controls.Given(
-            model=self.model,
-            original=self.original,
-            history=self.history,
-            x_train=self.some(self.split.x_train, self.arguments.swa_images),
-            sample=self.some(self.split.x_validation, 1000),
-            x_validation=self.split.x_validation,
-            y_validation=self.split.y_validation,
-        )
-        facts, changes = {}, [{}]
-        if control.epochs is not None:
-            facts["checkpoints"] = control.epochs(self.history)
-            changes = [{"epoch": epoch} for epoch in facts["checkpoints"]]
-        elif control.reads_dare:
-            record = run.record(run.folder(self.arguments, "finetune_dare-dare"))
-            facts["learning_rate"] = record["learning_rate"]
-            budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
-            draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
-            changes = (
-                {"tuned": self.dare_weights(draw % tunings), "budget": budget, "seed": self.bench.repeat_seed(draw)}
-                for draw in range(draws)
-            )
-        elif name == "other-seed":
-            path = run.folder(command.narrow(self.arguments, seed=settings.other_seed), "train")
-            changes = [{"other": histories.History(path / "history")}]
-        return (self.make(control, dataclasses.replace(given, **change)) for change in changes), facts
-
-    def make(self, control, given):
-        self.model.set_weights(self.original)
-        return control.make(given)
-
-    def dare_weights(self, repeat):
-        """What DARE's own stage made; a control with more draws than it has repeats takes these in turn."""
-        folder = run.folder(self.arguments, "finetune_dare-dare")
-        histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
-        return self.model.get_weights()
-
-    def save(self, weights, path, copied=None):
-        """Write weights; of a file `copied` that holds them already, make a link where the file system can."""
-        path.unlink(missing_ok=True)
-        if copied is not None:
-            with contextlib.suppress(OSError):
-                os.link(copied, path)
-                return
-        self.model.set_weights(weights)
-        histories.save_weights(self.model, path)
-        self.model.set_weights(self.original)
-
-    def some(self, images, count):
-        """`count` images drawn at random: the first ones may all be of one class."""
-        order = numpy.random.default_rng([self.arguments.seed, 2**31]).permutation(len(images))
-        return images[numpy.sort(order[:count])]
-
-
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     parser.add_argument(
         "--variant",
@@ -228,4 +120,8 @@ if __name__ == "__main__":
         type=command.whole(0, 2**32 - 1),
         help="whose net other-seed is (default: the next seed that is trained by the same recipe)",
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

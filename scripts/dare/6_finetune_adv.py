@@ -8,7 +8,7 @@ import dataclasses
 import shutil
 
 from results import command, run, trained
-from adv import adversarial_set, attacks, distillation, finetune_adv
+from adv import adversarial_set, distillation, finetune_adv
 import data
 import models
 from train import history as histories
@@ -96,16 +96,11 @@ def distil(arguments):
     )
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     published = finetune_adv.AdversarialFineTuning()
-    parser.add_argument(
-        "--attack",
-        nargs="*",
-        type=command.name("attack", attacks.ATTACKS),
-        default=["fgsm", "pgd", "deepfool"],
-        help="one baseline for each",
-    )
+    command.add_attacks(parser, "one baseline for each", nargs="*")
     count = command.whole(1)
     parser.add_argument("--repeats", type=count, default=3, help="repeats of each baseline, in different data orders")
     parser.add_argument("--epochs", type=count, default=published.epochs, help="passes over the adversarial images")
@@ -120,4 +115,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--distillation-epochs", type=count, help="of teacher and of student (default: as many as the original's)"
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

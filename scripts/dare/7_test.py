@@ -169,12 +169,11 @@ def specifications(bench):
     return found
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
     attack = command.name("attack", attacks.ATTACKS)
-    parser.add_argument(
-        "--attack", nargs="+", type=attack, default=["fgsm", "pgd", "deepfool"], help="the adversarial sets"
-    )
+    command.add_attacks(parser, "the adversarial sets")
     count, epsilon = command.whole(1), command.real(above=0, most=1)
     parser.add_argument("--white-box-images", type=count, default=1000, help="test images attacked anew on each model")
     parser.add_argument(
@@ -188,4 +187,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--minimal", nargs="*", type=attack, default=["fgsm"], help="attacks whose smallest perturbations are measured"
     )
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

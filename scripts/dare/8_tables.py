@@ -121,7 +121,8 @@ def facts(methods):
     return settings | first["hyperparameters"] | {"training command": first["commands"]["train"]}
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
@@ -130,4 +131,8 @@ if __name__ == "__main__":
     either.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
     either.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

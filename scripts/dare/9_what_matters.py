@@ -9,7 +9,7 @@ import json
 import numpy
 
 from results import command, row, run, trained, what_matters
-from adv import attacks, evaluate
+from adv import evaluate
 from dare import bench as benches
 from dare import controls
 from dare import what_matters as study
@@ -133,15 +133,10 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
     files.write_json(stage.folder / f"row-{result['method']}.json", result)
 
 
-if __name__ == "__main__":
+def options():
+    """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
-    parser.add_argument(
-        "--attack",
-        nargs="+",
-        type=command.name("attack", attacks.ATTACKS),
-        default=["fgsm", "pgd", "deepfool"],
-        help="the adversarial sets that it is scored on",
-    )
+    command.add_attacks(parser, "the adversarial sets that it is scored on")
     parser.add_argument(
         "--factor",
         nargs="+",
@@ -150,4 +145,8 @@ if __name__ == "__main__":
         help=f"the choices that are changed: {', '.join(study.FACTORS)}",
     )
     parser.add_argument("--repeats", type=command.whole(1), default=3, help="tunings a setting, from different batches")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -67,10 +67,15 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_
     monkeypatch.chdir(tmp_path)
     given = arguments(preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
     assert reproduce.main(given) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
+    *lines, trained, crafting, white_box, last = capsys.readouterr().out.splitlines()
     assert not list(tmp_path.iterdir())
     size = {"quick": 0.04, "small": 0.2, "paper": 558.7}[preset]
     assert last.startswith("# ") and float(last.split()[1]) == pytest.approx(size, abs=0.06)
+    images = {"quick": 719 * 30, "small": (3 * 30_000 + 25_000) * 24, "paper": 9 * (25_000 + 36_629 + 30_000) * 200}
+    assert f"(1_train {images[preset]:,}," in trained and trained.startswith("# images trained on, at most: ")
+    crafted = {"quick": 230 * 1600, "small": 4 * 1400 * 1600, "paper": 27 * 11_000 * 1600}[preset]
+    assert f"pgd {crafted:,}" in crafting and crafting.startswith("# input gradients of crafting, at most: fgsm ")
+    assert white_box.startswith("# input gradients of white-box tests, at most: pgd ")
     scripts = {path.name for path in (PATH.parent / "dare").glob("*.py")}
     if preset == "quick":
         scripts -= {"9_what_matters.py", "10_white_box.py"}

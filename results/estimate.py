@@ -1,0 +1,186 @@
+"""What a study costs before any of it is run: the images it trains on, and the input gradients of its attacks.
+
+Every number is an upper bound: images that the model gets wrong are not attacked, and an attack leaves an image as soon
+as it is fooled. Not counted are forward passes alone (slicing, mining, the grid of FGSM) and the checks of each tested
+model, a few dozen images.
+"""
+
+import collections
+import dataclasses
+import functools
+import importlib.util
+import pathlib
+
+import data
+import models
+from adv import attacks, probes
+from dare import controls, feature_adversarial, test, variants
+from dare import what_matters as factors
+from results import command, white_box_row
+from train import params
+
+
+@dataclasses.dataclass
+class Work:
+    """trained: stage -> images, once for every time that they go forward and backward in training; crafting, white_box:
+    attack -> input gradients (images x steps x restarts x trials of the search); unknown: stages of other studies."""
+
+    trained: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    crafting: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    white_box: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    unknown: set = dataclasses.field(default_factory=set)
+
+
+def of(cells):
+    """The Work of cells, each a list of commands [python, script, *options], which their own scripts' parsers read."""
+    work = Work()
+    for commands in cells:
+        asked = collections.defaultdict(list)  # stage -> the arguments of its commands
+        for _, path, *options in commands:
+            stage = pathlib.Path(path).relative_to(pathlib.Path(path).parents[1]).with_suffix("").as_posix()
+            asked[stage].append(_script(path).options().parse_args(options))
+        for stage, each in tuple(asked.items()):
+            if stage not in STAGES:
+                work.unknown.add(stage)
+                continue
+            for arguments in each:
+                STAGES[stage](work, asked, arguments)
+    return work
+
+
+def lines(work):
+    """The Work as sentences, one a line."""
+    trained = _listed(work.trained)
+    yield f"images trained on, at most: {sum(work.trained.values()):,}{f' ({trained})' if trained else ''}"
+    yield f"input gradients of crafting, at most: {_listed(work.crafting) or 'none'}"
+    yield f"input gradients of white-box tests, at most: {_listed(work.white_box) or 'none'}"
+    if work.unknown:
+        yield f"not estimated: {', '.join(sorted(work.unknown))}"
+
+
+def _listed(counts):
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+@functools.cache
+def _script(path):
+    specification = importlib.util.spec_from_file_location(f"script_{pathlib.Path(path).stem}", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def _half(arguments):
+    """Images of x_train, and of x_validation."""
+    entry = data.DATASETS.get(arguments.dataset)
+    return ((entry.counts[0] if entry else len(command.load_dataset(arguments).y_train)) + 1) // 2
+
+
+def _epochs(arguments):
+    return arguments.epochs or params.recipe(arguments.model).epochs
+
+
+def _train(work, asked, arguments):
+    work.trained["1_train"] += _epochs(arguments) * _half(arguments)
+
+
+def _generate_adv(work, asked, arguments):
+    for name in arguments.attack:
+        work.crafting[name] += sum(arguments.parts) * attacks.ATTACKS[name].closest_gradients
+
+
+def _finetune_dare(work, asked, arguments):
+    for name, repeats in _made(asked, arguments).items():
+        variant = variants.DARE if name == "tune-clean" else variants.VARIANTS.get(name)
+        if variant is not None:
+            rates = arguments.learning_rates or variant.learning_rates
+            tried = len(rates) if len(rates) > 1 and name != "tune-clean" else 0
+            work.trained["5_finetune_dare"] += (repeats + tried) * _budget(variant, arguments)
+
+
+def _made(asked, arguments):
+    """Name -> how many models: the variants and controls of one command of 5_finetune_dare."""
+    found = {}
+    for name in arguments.variant:
+        for one in variants.VARIANTS | controls.CONTROLS if name == "all" else [name]:
+            control = controls.CONTROLS.get(one)
+            found[one] = max(arguments.repeats, arguments.draws or 0)
+            if control is not None and not control.reads_dare:
+                found[one] = 1
+    if "checkpoints" in found:
+        found["checkpoints"] = max(map(_epochs, asked["dare/1_train"]), default=0) // 2
+    if "all" in arguments.variant and "checkpoints" not in arguments.variant:
+        del found["checkpoints"]
+    return found
+
+
+def _budget(variant, arguments):
+    return variant.epochs * _half(arguments) if variant.epochs else variant.steps * variant.batch_size
+
+
+def _finetune_adv(work, asked, arguments):
+    crafted = {name: one.parts[0] for one in asked["dare/4_generate_adv"] for name in one.attack}
+    images = sum(crafted.get(name, 0) for name in arguments.attack)
+    work.trained["6_finetune_adv"] += arguments.repeats * arguments.epochs * images
+    if arguments.distillation:
+        epochs = arguments.distillation_epochs or max(map(_epochs, asked["dare/1_train"]), default=0)
+        work.trained["6_finetune_adv"] += 2 * epochs * _half(arguments)
+
+
+def _test(work, asked, arguments):
+    made = {}
+    for one in asked["dare/5_finetune_dare"]:
+        made |= _made(asked, one)
+    tested = 1 + sum(made.values())
+    for one in asked["dare/6_finetune_adv"]:
+        tested += len(one.attack) * one.repeats + one.distillation
+    radii = len(arguments.epsilons or max(test.EPSILONS.values(), key=len))
+    for name in arguments.white_box:
+        work.white_box[name] += tested * arguments.white_box_images * radii * attacks.ATTACKS[name].within_gradients
+    for name in arguments.minimal:
+        work.white_box[name] += tested * arguments.white_box_images * attacks.ATTACKS[name].closest_gradients
+
+
+def _what_matters(work, asked, arguments):
+    settings = factors.settings(_narrow(arguments.model.partition("@")[0]), arguments.factor)
+    images = sum(_budget(variant, arguments) for _, _, variant in settings)
+    work.trained["9_what_matters"] += arguments.repeats * images
+
+
+@functools.cache
+def _narrow(name):
+    """A model for its layers' names alone."""
+    return models.build(name, (32, 32, 3), 10, width=0.03)
+
+
+def _white_box(work, asked, arguments):
+    samples = min(arguments.samples or _half(arguments), _half(arguments))
+    measured = 1 + len(set(arguments.strategy) & set(white_box_row.SINGLE) - {"original"})
+    for name in set(arguments.strategy) - set(white_box_row.SINGLE):
+        tuned = len(arguments.learning_rates) * arguments.repeats
+        passes = feature_adversarial.STRATEGIES[name].passes(arguments.steps)
+        effort = {"passes": passes, "batch_size": arguments.batch_size, "samples": samples}
+        updates = feature_adversarial.updates_for(arguments.bp_epochs, **effort)
+        work.trained["10_white_box"] += round(tuned * samples * feature_adversarial.bp_epochs(updates, **effort))
+        measured += tuned * arguments.points
+    images = measured * (2 * arguments.images + arguments.choice_images)
+    for name in arguments.attack:
+        several = probes.probes([name], steps=arguments.attack_steps, restarts=arguments.restarts)
+        work.white_box[name] += images * sum(attack.within_gradients for attack in several)
+
+
+def _nothing(work, asked, arguments):
+    """Forward passes alone, or none."""
+
+
+STAGES = {
+    "dare/1_train": _train,
+    "dare/2_slice": _nothing,
+    "dare/3_get_ats": _nothing,
+    "dare/4_generate_adv": _generate_adv,
+    "dare/5_finetune_dare": _finetune_dare,
+    "dare/6_finetune_adv": _finetune_adv,
+    "dare/7_test": _test,
+    "dare/9_what_matters": _what_matters,
+    "dare/10_white_box": _white_box,
+}
