@@ -38,11 +38,11 @@ def of(cells):
         asked = collections.defaultdict(list)  # stage -> the arguments of its commands
         for _, path, *options in commands:
             stage = pathlib.Path(path).relative_to(pathlib.Path(path).parents[1]).with_suffix("").as_posix()
-            asked[stage].append(_script(path).options().parse_args(options))
-        for stage, each in tuple(asked.items()):
-            if stage not in STAGES:
+            if stage in STAGES:
+                asked[stage].append(_script(path).options().parse_args(options))
+            else:
                 work.unknown.add(stage)
-                continue
+        for stage, each in tuple(asked.items()):
             for arguments in each:
                 STAGES[stage](work, asked, arguments)
     return work

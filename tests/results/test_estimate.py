@@ -86,11 +86,8 @@ def test_the_white_box_study_counts_points_and_passes():
     assert found.white_box == {"fgsm": points * 25, "pgd-restarts": points * 25 * 3 * 7}
 
 
-def test_it_is_said_in_sentences(tmp_path):
-    study = tmp_path / "scripts" / "other"
-    study.mkdir(parents=True)
-    (study / "1_train.py").write_text("import argparse\n\n\ndef options():\n    return argparse.ArgumentParser()\n")
-    found = estimate.of([[["python", str(study / "1_train.py")]]])
+def test_it_is_said_in_sentences():
+    found = estimate.of([[["python", "scripts/other/1_train.py", "--epochs", "3"]]])
     assert list(estimate.lines(found)) == [
         "images trained on, at most: 0",
         "input gradients of crafting, at most: none",
