@@ -122,9 +122,6 @@ class Slice:
         return cls(kept, **{name: attributes.get(name, default) for name, default in fields.items()})
 
 
-load_slice = Slice.load
-
-
 def slice_model(
     model,
     x,

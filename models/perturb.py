@@ -76,29 +76,9 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cro
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
 
-def pgd_until_wrong(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cross_entropy):
-    """pgd that holds each image at its first misclassified iterate and ends when all are: (iterates, wrong).
-
-    The forward pass that each gradient needs anyway judges the iterate, so stopping costs one forward pass more.
-    """
-    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
-
-    def go_on(step, current, wrong):
-        return keras.ops.logical_and(step < steps, keras.ops.logical_not(keras.ops.all(wrong)))
-
-    def advance(step, current, wrong):
-        return step + 1, *step_until_wrong(
-            call, images, current, labels, epsilon=epsilon, step_size=step_size, loss=loss
-        )
-
-    begin = images if start is None else start
-    nothing_wrong = keras.ops.zeros((keras.ops.shape(images)[0],), "bool")
-    _, final, _ = keras.ops.while_loop(go_on, advance, (0, begin, nothing_wrong))
-    return final, is_wrong(call(final), labels)
-
-
 def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=cross_entropy):
-    """One step of pgd_until_wrong from `current`: (next iterates, which of `current` were wrong and stay)."""
+    """One step of pgd from `current` that holds what is misclassified: (next iterates, which of `current` were wrong).
+    The forward pass that the gradient needs anyway judges them."""
     epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
 
     def judged(x):

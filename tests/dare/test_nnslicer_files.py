@@ -19,7 +19,7 @@ def some_slice():
 def test_saved_slices_come_back_and_are_small(tmp_path):
     found, path = some_slice(), tmp_path / "slice.h5"
     found.save(path)
-    again = nnslicer.load_slice(path)
+    again = nnslicer.Slice.load(path)
     assert list(again.kept) == list(found.kept)
     for layer, kept in found.kept.items():
         assert again.kept[layer].dtype == bool
@@ -35,18 +35,18 @@ def test_saved_slices_come_back_and_are_small(tmp_path):
 def test_damaged_slices_are_refused(tmp_path):
     path = tmp_path / "slice.h5"
     with pytest.raises(FileNotFoundError):
-        nnslicer.load_slice(path)
+        nnslicer.Slice.load(path)
     found = some_slice()
     found.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"slice\.h5"):
-        nnslicer.load_slice(path)
+        nnslicer.Slice.load(path)
     bits = numpy.concatenate([numpy.packbits(kept) for kept in found.kept.values()]).tobytes()
     assert whole.count(bits) == 1
     path.write_bytes(whole.replace(bits, bits[:-1] + bytes([bits[-1] ^ 64])))
     with pytest.raises(ValueError, match="damaged"):
-        nnslicer.load_slice(path)
+        nnslicer.Slice.load(path)
 
 
 def test_lacking_and_contradicting_attributes_are_named(tmp_path):
@@ -56,9 +56,9 @@ def test_lacking_and_contradicting_attributes_are_named(tmp_path):
         shapes = json.loads(file.attrs["layers"])
         file.attrs["layers"] = json.dumps(shapes | {"a/b": [3, 5, 70]})
     with pytest.raises(ValueError, match="damaged"):
-        nnslicer.load_slice(path)
+        nnslicer.Slice.load(path)
     some_slice().save(path)
     with h5py.File(path, "r+") as file:
         del file.attrs["rule"]
     with pytest.raises(ValueError, match="lacks rule"):
-        nnslicer.load_slice(path)
+        nnslicer.Slice.load(path)

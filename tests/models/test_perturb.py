@@ -1,4 +1,4 @@
-"""pgd against a loop written out in NumPy, and its early-stopping twin."""
+"""pgd against a loop written out in NumPy, and its step that holds what is wrong."""
 
 import keras
 import numpy
@@ -19,7 +19,10 @@ def attack(call, x, y, epsilon):
 
 
 def attack_until(call, x, y, epsilon):
-    return perturb.pgd_until_wrong(call, x, y, epsilon=epsilon, step_size=epsilon / 4, steps=7)
+    current = x
+    for _ in range(7):
+        current, _ = perturb.step_until_wrong(call, x, current, y, epsilon=epsilon, step_size=epsilon / 4)
+    return current, perturb.is_wrong(call(current), y)
 
 
 def reference(small_net, x, y, gradient, epsilon, until):
