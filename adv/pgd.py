@@ -20,8 +20,9 @@ class PGD(Searched):
     steps a trial; rel_stepsize: step size as a share of epsilon; epsilon: where the search begins, as the change of
     one value (in "l1" their mean, so that it says the same of every image size); growth, growths, bisections: the
     rest of the search; random_start: begin at a point of the ball drawn with `seed` (adv.attack.noise); restarts:
-    random starts, each later one only for images that are still right.
-    Raises ValueError for an unknown norm and for several restarts without random start.
+    random starts, each later one only for images that are still right; loss: what the steps climb, "ce" or "margin",
+    which makes it the CW-Linf of the tables of robust training (Carlini, Wagner 2017, f6 without its bound).
+    Raises ValueError for an unknown norm or loss and for several restarts without random start.
     """
 
     title = "PGD"
@@ -32,10 +33,12 @@ class PGD(Searched):
     random_start: bool = False
     restarts: int = 1
     seed: int = 0
+    loss: str = "ce"
 
     def __post_init__(self):
-        if self.norm not in _STEPS:
-            raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(_STEPS)}")
+        for name, valid in (("norm", _MOVES), ("loss", LOSSES)):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
             raise ValueError(
                 f"restarts is {self.restarts} with random_start={self.random_start}, expected 1, or more with "
@@ -80,14 +83,14 @@ class PGD(Searched):
             reach = (epsilon / self._whole(images)).astype(numpy.float32)[:, None, None, None]
             start = numpy.clip(images + reach * noise(images, seed=self.seed, draw=draw), 0, 1)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
-        loop = _until_wrong(self.norm, self.steps)
+        loop = _until_wrong(self.norm, self.loss, self.steps)
         run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
         return compute.predict(run, images, start, labels, *sizes, batch_size=batch_size)
 
     def _stepwise(self, model):
         """The trial as one compiled call a step. On a CPU some of TensorFlow's compiled loops, and not others of
         the same code, take 1.4 times as long as the same steps in a row; there a call costs nothing beside a step."""
-        step, judge = compute.compiled(model, _STEPS[self.norm]), compute.compiled(model, _judge)
+        step, judge = compute.compiled(model, _step(self.norm, self.loss)), compute.compiled(model, _judge)
 
         def run(images, start, *arrays):
             images, current, labels, *sizes = map(keras.ops.convert_to_tensor, (images, start, *arrays))
@@ -101,9 +104,9 @@ class PGD(Searched):
 
 
 @functools.cache
-def _until_wrong(norm, steps):
-    """The trial in one compiled call (one object a norm and number of steps, so that it is compiled once a model)."""
-    step = _STEPS[norm]
+def _until_wrong(norm, loss, steps):
+    """The trial in one compiled call (one object a norm, loss and number of steps: compiled once a model)."""
+    step = _step(norm, loss)
 
     def until_wrong(call, images, start, labels, epsilon, step_size):
         def go_on(taken, current, wrong):
@@ -123,11 +126,23 @@ def _judge(call, images, labels):
     return perturb.is_wrong(call(images), labels)
 
 
-def _linf_step(call, images, current, labels, epsilon, step_size):
-    return perturb.step_until_wrong(call, images, current, labels, epsilon=epsilon, step_size=step_size)
+@functools.cache
+def _step(norm, loss):
+    """One step from `current`: (next iterates, which of `current` were wrong and stay)."""
+    move, climbed = _MOVES[norm], LOSSES[loss]
+
+    def step(call, images, current, labels, epsilon, step_size):
+        return move(call, images, current, labels, epsilon, step_size, climbed)
+
+    return step
 
 
-def _l1_step(call, images, current, labels, epsilon, step_size):
+def _linf(call, images, current, labels, epsilon, step_size, loss):
+    sizes = {"epsilon": epsilon, "step_size": step_size}
+    return perturb.step_until_wrong(call, images, current, labels, **sizes, loss=loss)
+
+
+def _l1(call, images, current, labels, epsilon, step_size, loss):
     """The same in the L1 ball: along the gradient over its L1 norm, and back by shrinking the perturbation.
 
     foolbox 2.3.0's L1GradientMixin and L1ClippingMixin, with sums for their means [P]; where the gradient is zero
@@ -136,18 +151,19 @@ def _l1_step(call, images, current, labels, epsilon, step_size):
 
     def judged(x):
         logits = call(x)
-        return perturb.cross_entropy(logits, labels), perturb.is_wrong(logits, labels)
+        return loss(logits, labels), perturb.is_wrong(logits, labels)
 
     (_, wrong), slope = compute.gradient(judged, current)
-    size = _l1(slope)
+    size = _length(slope)
     step_size, epsilon, held = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (step_size, epsilon, wrong))
     change = current + step_size * slope / keras.ops.where(size > 0, size, 1.0) - images
-    change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_l1(change), 1e-12))
+    change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(change), 1e-12))
     return keras.ops.where(held, current, keras.ops.clip(images + change, 0.0, 1.0)), wrong
 
 
-def _l1(x):
+def _length(x):
     return keras.ops.sum(keras.ops.abs(x), axis=(1, 2, 3), keepdims=True)
 
 
-_STEPS = {"linf": _linf_step, "l1": _l1_step}
+_MOVES = {"linf": _linf, "l1": _l1}
+LOSSES = {"ce": perturb.cross_entropy, "margin": perturb.margin}

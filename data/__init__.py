@@ -1,7 +1,7 @@
 """Image data: a catalogue, verified readers of the original files, seeded splits, statistics.
 
     dataset = data.load("fashion_mnist")                    # uint8 images, int64 labels
-    split = data.half_split(dataset, seed=0)                # x_train, x_validation, x_test
+    split = data.half_split(dataset, seed=0)                # x_train, x_validation, x_test (or holdout_split)
     pixels = data.statistics(split.x_train)                 # for the model's preprocessing layer
     batch = data.to_unit(split.x_train[:128])               # float32 in [0, 1]
 
@@ -17,7 +17,7 @@ from data import cifar, digits, folder, idx, svhn
 from data.dataset import Dataset, check_classes
 from data.pixels import Statistics, statistics, to_unit
 from data.sources import File, Sources, locate
-from data.split import Split, half_split, load_split
+from data.split import Split, half_split, holdout_split, load_split, reduced
 
 __all__ = [
     "DATASETS",
@@ -26,8 +26,10 @@ __all__ = [
     "Split",
     "Statistics",
     "half_split",
+    "holdout_split",
     "load",
     "load_split",
+    "reduced",
     "statistics",
     "to_unit",
 ]

@@ -1,7 +1,7 @@
-"""The split of DARE: one half of the training set trains, the other is mined.
+"""Splits of the training set: DARE's halves, and the held-out part of robust training.
 
-Source: DARE, TOSEM 33(3) 2024, data section: the original training set is halved at random [P]. Seeded and
-stratified, with the indices kept so that later stages use the same halves [D].
+Source of the halves: DARE, TOSEM 33(3) 2024, data section: the original training set is halved at random [P]. All are
+seeded and stratified, with the indices kept so that later stages use the same parts [D].
 """
 
 import dataclasses
@@ -71,6 +71,32 @@ def half_split(dataset, seed):
     """
     train, validation = stratify.stratify(dataset.y_train, (1, 2), seed)
     return _take(dataset, train, validation, int(seed))
+
+
+def holdout_split(dataset, seed, *, validation):
+    """Hold out about `validation` images of the training part, the same share of every class; train on the rest.
+
+    Raises ValueError for a class of fewer than two images, and where nothing would be left to train on.
+    """
+    count = len(dataset.y_train)
+    if not 0 < validation < count:
+        raise ValueError(f"validation={validation} of {count} training images: expected at least 1, and some left")
+    held_out, train = stratify.stratify(dataset.y_train, (validation, count), seed)
+    return _take(dataset, train, held_out, int(seed))
+
+
+def reduced(dataset, images, seed):
+    """The same data set with about `images` of its training images, the same share of every class.
+
+    Its fingerprint is its own, so nothing made from it passes for the whole set's. Raises ValueError as holdout_split.
+    """
+    count = len(dataset.y_train)
+    if images == count:
+        return dataset
+    if not 0 < images < count:
+        raise ValueError(f"{images} of {count} training images: expected at least 1, and no more than there are")
+    kept, _ = stratify.stratify(dataset.y_train, (images, count), seed)
+    return dataclasses.replace(dataset, x_train=dataset.x_train[kept], y_train=dataset.y_train[kept])
 
 
 def load_split(path, dataset):

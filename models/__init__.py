@@ -5,6 +5,8 @@ import difflib
 import math
 from collections.abc import Callable
 
+import keras
+
 from models.alexnet import alexnet
 from models.densenet import densenet121
 from models.load import fingerprint, load
@@ -84,14 +86,25 @@ def parse(name):
     return stem, width
 
 
-def build(name, input_shape, classes, preprocessing=None, **options):
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def build(name, input_shape, classes, preprocessing=None, precision="float32", **options):
     """Build the model `name` of the catalogue, or ``"<name>@<width>"`` with every hidden layer so many times as wide.
 
     input_shape: (H, W, C); classes: number of classes; preprocessing: data.Statistics of the training images,
-    or None for pixels as they are; options: the builder's own.
-    Raises ValueError for an unknown name or an image that is too small.
+    or None for pixels as they are; precision: "float32", or "bfloat16" for layers that compute in it, with float32
+    weights (and logits, where the builder takes its last layer from models.layers); options: the builder's own.
+    Raises ValueError for an unknown name or precision, or an image that is too small.
     """
     stem, width = parse(name)
     if width != 1:
         options = {"width": width, **options}
-    return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[precision])
+    try:
+        return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -30,17 +30,18 @@ else:
     raise ValueError(f"keras runs on {BACKEND!r}: set KERAS_BACKEND to tensorflow or jax")
 
 
-def compiled(model, function):
+def compiled(model, function, *, training=False):
     """Compile ``function(call, *arrays)``, where ``call(x)`` is the model's output in inference mode.
 
     Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once
     for each (model, function), so pass module-level functions or keep the object you pass. Batch-norm
-    statistics are read, never written.
+    statistics are read, never written; training=True runs the model in training mode instead, where each call
+    normalises by its batch and moves the statistics (a `gradient` inside has to be given the `call`).
     """
     cache = model.__dict__.setdefault("_compiled_functions", {})
-    if function not in cache:
-        cache[function] = _compile(model, function)
-    return cache[function]
+    if (function, training) not in cache:
+        cache[function, training] = _compile(model, function, training)
+    return cache[function, training]
 
 
 def forward(model):
@@ -64,19 +65,22 @@ def _input_gradient(loss, call, x, *targets):
     return gradient(lambda image: (loss(call(image), *targets), None), x)[1]
 
 
-def gradient(function, x):
+def gradient(function, x, call=None):
     """Inside a compiled function: differentiate ``function(x) -> (values, extra)`` by x.
 
+    call: the compiled function's, where `function` uses it in training mode: its moving statistics pass through.
     Returns ``((values, extra), d sum(values) / dx)``.
     """
     if BACKEND == "jax":
 
         def total(x):
             values, extra = function(x)
-            return keras.ops.sum(values), (values, extra)
+            return keras.ops.sum(values), (values, extra, getattr(call, "frozen", None))
 
-        (_, result), slope = jax.value_and_grad(total, has_aux=True)(x)
-        return result, slope
+        (_, (values, extra, frozen)), slope = jax.value_and_grad(total, has_aux=True)(x)
+        if frozen is not None:
+            call.frozen = frozen
+        return (values, extra), slope
     with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         values, extra = function(x)
@@ -112,7 +116,23 @@ def predict(run, *arrays, batch_size=256, prepare=None):
 def update(model, optimizer, loss, *, training=True, restore=None, regularise=True):
     """Compile one training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
-    loss: ``loss(outputs, *targets)`` -> one value an example; regularise: add the model's own regularisation.
+    loss: ``loss(outputs, *targets)`` -> one value an example; the rest as in `descend`.
+    """
+
+    def objective(call, x, *targets):
+        outputs = call(x)
+        return loss(outputs, *targets), outputs
+
+    return descend(model, optimizer, objective, training=training, restore=restore, regularise=regularise)
+
+
+def descend(model, optimizer, objective, *, follow=None, training=True, restore=None, regularise=True):
+    """Compile one training update: ``step(x, *arrays) -> (mean value, extra)``.
+
+    objective: ``objective(call, x, *arrays) -> (values, extra)``, one value an example, with any number of passes
+    ``call(images)`` through the model; regularise: add the model's own regularisation.
+    follow: ``follow(x, slope, *arrays)`` of x and d mean value / dx, from the same backward pass and the weights
+    before the update; its result is then the step's third.
     training: False keeps dropout off and batch-norm statistics as they are.
     restore: list of (variable, mask): after each step every entry outside the boolean mask is put back to the
         value it has now, bit for bit.
@@ -127,27 +147,85 @@ def update(model, optimizer, loss, *, training=True, restore=None, regularise=Tr
         )
         for target, mask in restore or ()
     ]
-    step = _jax_update if BACKEND == "jax" else _tensorflow_update
-    return step(model, variables, optimizer, loss, training, regularise, keep)
+    differentiate = _differentiate(model, objective, follow, training, regularise)
+    step = _jax_descend if BACKEND == "jax" else _tensorflow_descend
+    return step(model, variables, optimizer, differentiate, keep)
 
 
-def _compile(model, function):
+def slopes(model, objective, *, follow=None, training=True):
+    """Compile the gradients that `descend` would follow: ``run(x, *arrays) -> (list, mean value, extra[, followed])``.
+
+    The list has d mean value / d w of each of model.trainable_variables.
+    """
+    differentiate = _differentiate(model, objective, follow, training, False)
+    if BACKEND == "jax":
+        pure = jax.jit(differentiate)
+
+        def run(*arrays):
+            frozen = model.non_trainable_variables
+            found, moved, *results = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+            _assign(frozen, moved)
+            return found, *results
+
+        return run
+
+    graph = tensorflow.function(differentiate, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
+    return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
+
+
+def apply(optimizer, variables):
+    """Compile an update along given gradients, one a variable: ``run(*gradients)``."""
+    optimizer.build(variables)
+    if BACKEND == "jax":
+        pure = jax.jit(lambda state, found, trainable: optimizer.stateless_apply(state, found, trainable))
+
+        def run(*found):
+            trainable, state = pure(_values(optimizer.variables), list(found), _values(variables))
+            _assign(variables, trainable)
+            _assign(optimizer.variables, state)
+
+        return run
+    return tensorflow.function(
+        lambda *found: optimizer.apply(found, variables), jit_compile=ON_ACCELERATOR, reduce_retracing=True
+    )
+
+
+class _Call:
+    """A jax model's forward pass inside a compiled function: the state that it moves is kept in `frozen`."""
+
+    def __init__(self, model, trainable, frozen, training):
+        self.model, self.trainable, self.frozen, self.training = model, trainable, frozen, training
+        self.losses = ()
+
+    def __call__(self, x):
+        outputs, frozen, self.losses = self.model.stateless_call(
+            self.trainable, self.frozen, x, training=self.training, return_losses=True
+        )
+        if self.training:
+            self.frozen = frozen
+        return outputs
+
+
+def _compile(model, function, training):
     if BACKEND == "jax":
 
         @jax.jit
         def pure(trainable, frozen, *arrays):
-            def call(x):
-                return model.stateless_call(trainable, frozen, x, training=False)[0]
-
-            return function(call, *arrays)
+            call = _Call(model, trainable, frozen, training)
+            result = function(call, *arrays)
+            return result, call.frozen if training else None
 
         def run(*arrays):
-            return pure(_values(model.trainable_variables), _values(model.non_trainable_variables), *arrays)
+            frozen = model.non_trainable_variables
+            result, moved = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+            if training:
+                _assign(frozen, moved)
+            return result
 
         return run
 
     graph = tensorflow.function(
-        functools.partial(function, functools.partial(model, training=False)),
+        functools.partial(function, functools.partial(model, training=training)),
         jit_compile=ON_ACCELERATOR,
         reduce_retracing=True,
     )
@@ -158,47 +236,79 @@ def _values(variables):
     return [variable.value for variable in variables]
 
 
-def _tensorflow_update(model, variables, optimizer, loss, training, regularise, keep):
-    @tensorflow.function(jit_compile=ON_ACCELERATOR, reduce_retracing=True)
-    def graph(x, *targets):
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _differentiate(model, objective, follow, training, regularise):
+    """The traceable gradients of an update.
+
+    TensorFlow: ``run(x, *arrays) -> (slopes, mean value, extra[, followed])``; jax, where state is passed:
+    ``run(trainable, frozen, x, *arrays) -> (slopes, frozen, mean value, extra[, followed])``.
+    """
+    if BACKEND == "jax":
+
+        def run(trainable, frozen, x, *arrays):
+            def total(trainable, x):
+                call = _Call(model, trainable, frozen, training)
+                values, extra = objective(call, x, *arrays)
+                value = keras.ops.mean(values)
+                regular = sum(call.losses) if regularise else 0.0
+                return value + regular, (call.frozen, value, extra)
+
+            if follow is None:
+                (_, results), found = jax.value_and_grad(total, has_aux=True)(trainable, x)
+                return found, *results
+            (_, results), (found, slope) = jax.value_and_grad(total, (0, 1), has_aux=True)(trainable, x)
+            return found, *results, follow(x, slope, *arrays)
+
+        return run
+
+    variables = model.trainable_variables
+
+    def run(x, *arrays):
+        sources = _values(variables) if follow is None else [*_values(variables), x]
         with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(_values(variables))
-            outputs = model(x, training=training)
-            value = keras.ops.mean(loss(outputs, *targets))
+            tape.watch(sources)
+            values, extra = objective(functools.partial(model, training=training), x, *arrays)
+            value = keras.ops.mean(values)
             total = value + sum(model.losses) if regularise else value
-        optimizer.apply(tape.gradient(total, _values(variables)), variables)
+        found = tape.gradient(total, sources, unconnected_gradients="zero")
+        if follow is None:
+            return found, value, extra
+        return found[:-1], value, extra, follow(x, found[-1], *arrays)
+
+    return run
+
+
+def _tensorflow_descend(model, variables, optimizer, differentiate, keep):
+    @tensorflow.function(jit_compile=ON_ACCELERATOR, reduce_retracing=True)
+    def graph(*arrays):
+        found, *results = differentiate(*arrays)
+        optimizer.apply(found, variables)
         for index, mask, original in keep:
             variables[index].assign(keras.ops.where(mask, variables[index], original))
-        return value, outputs
+        return tuple(results)
 
     return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
 
 
-def _jax_update(model, variables, optimizer, loss, training, regularise, keep):
+def _jax_descend(model, variables, optimizer, differentiate, keep):
     @jax.jit
-    def pure(trainable, frozen, state, x, *targets):
-        def objective(trainable):
-            outputs, new_frozen, losses = model.stateless_call(
-                trainable, frozen, x, training=training, return_losses=True
-            )
-            value = keras.ops.mean(loss(outputs, *targets))
-            return value + (sum(losses) if regularise else 0.0), (value, outputs, new_frozen)
-
-        (_, (value, outputs, frozen)), slopes = jax.value_and_grad(objective, has_aux=True)(trainable)
-        trainable, state = optimizer.stateless_apply(state, slopes, trainable)
+    def pure(trainable, frozen, state, *arrays):
+        found, frozen, *results = differentiate(trainable, frozen, *arrays)
+        trainable, state = optimizer.stateless_apply(state, found, trainable)
         trainable = list(trainable)
         for index, mask, original in keep:
             trainable[index] = keras.ops.where(mask, trainable[index], original)
-        return value, outputs, trainable, frozen, state
+        return tuple(results), trainable, frozen, state
 
     def step(*arrays):
-        frozen_variables = model.non_trainable_variables
-        value, outputs, *new = pure(
-            _values(variables), _values(frozen_variables), _values(optimizer.variables), *arrays
-        )
-        for targets, values in zip((variables, frozen_variables, optimizer.variables), new, strict=True):
-            for variable, new_value in zip(targets, values, strict=True):
-                variable.assign(new_value)
-        return value, outputs
+        kinds = variables, model.non_trainable_variables, optimizer.variables
+        results, *new = pure(*map(_values, kinds), *arrays)
+        for one, values in zip(kinds, new, strict=True):
+            _assign(one, values)
+        return results
 
     return step

@@ -39,10 +39,11 @@ def normalised(x, *, name, activation="relu"):
 
 
 def logits(x, classes):
-    """The last layer: dense, kernel and bias uniform in 1 / sqrt(fan in)."""
+    """The last layer: dense, in float32 whatever the precision, kernel and bias uniform in 1 / sqrt(fan in)."""
     bound = 1 / math.sqrt(x.shape[-1])
     bias = keras.initializers.RandomUniform(-bound, bound)
-    return keras.layers.Dense(classes, kernel_initializer=uniform(), bias_initializer=bias, name="logits")(x)
+    settings = {"kernel_initializer": uniform(), "bias_initializer": bias, "dtype": "float32", "name": "logits"}
+    return keras.layers.Dense(classes, **settings)(x)
 
 
 def uniform():

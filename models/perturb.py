@@ -59,7 +59,7 @@ def is_wrong(logits, labels):
 
 def sign_gradient(call, images, labels, *, loss=cross_entropy):
     """Sign of the input gradient of the loss, the shape of the images (Goodfellow et al. 2015, section 4)."""
-    (_, _), slope = compute.gradient(lambda x: (loss(call(x), labels), ()), images)
+    (_, _), slope = compute.gradient(lambda x: (loss(call(x), labels), ()), images, call)
     return keras.ops.sign(slope)
 
 
@@ -71,7 +71,7 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cro
     epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
 
     def step(_, current):
-        return _project(current + step_size * sign_gradient(call, current, labels, loss=loss), images, epsilon)
+        return project(current + step_size * sign_gradient(call, current, labels, loss=loss), images, epsilon)
 
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
@@ -86,11 +86,12 @@ def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=
         return loss(logits, labels), is_wrong(logits, labels)
 
     (_, wrong), slope = compute.gradient(judged, current)
-    moved = _project(current + step_size * keras.ops.sign(slope), images, epsilon)
+    moved = project(current + step_size * keras.ops.sign(slope), images, epsilon)
     return keras.ops.where(_per_image(wrong, images), current, moved), wrong
 
 
-def _project(current, images, epsilon):
+def project(current, images, epsilon):
+    """The nearest point in the Linf ball of epsilon around the images and in [0, 1]."""
     return keras.ops.clip(images + keras.ops.clip(current - images, -epsilon, epsilon), 0.0, 1.0)
 
 

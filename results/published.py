@@ -32,6 +32,23 @@ def dare(dataset, model, method, measure):
     return round(statistics.mean(float(row[METHODS[method]]) for row in rows), 2) if rows else None
 
 
+ROBUST = {"pgd-100": "pgd100", "cw-linf-20": "cw20", "worst": "autoattack"}
+
+
+def robust(dataset, model, method, measure, epsilon):
+    """DEAT's value of a measure of robust training, on CIFAR-10 by PreAct-ResNet-18 at 8/255.
+
+    method: as the paper names it (None: it does not); measure: "clean" or "white-box/<attack>@..."; the worst case over
+    our attacks has the paper's AutoAttack beside it. A narrower model has the value of the published width.
+    """
+    if dataset != "cifar10" or model.partition("@")[0] != "preact_resnet18" or abs(255 * epsilon - 8) > 0.1:
+        return None
+    attack = measure.partition("/")[2].partition("@")[0]
+    column = "clean" if measure == "clean" else ROBUST.get(attack)
+    rows = [row for row in _read("deat_cifar10_preact18") if row["method"] == method]
+    return float(rows[0][column]) if rows and column and rows[0][column] else None
+
+
 @functools.cache
 def _read(name):
     with open(FOLDER / f"{name}.csv", newline="", encoding="utf-8") as file:

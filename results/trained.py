@@ -57,3 +57,20 @@ def slices(arguments, trained):
     if found.model != trained.identity:
         raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
     return found
+
+
+def reduced_dataset(arguments):
+    """The data set that the arguments name; with `images`, a part of so many training images beside those held out."""
+    dataset = command.load_dataset(arguments)
+    if arguments.images is None:
+        return dataset
+    return data.reduced(dataset, arguments.images + arguments.validation, arguments.seed)
+
+
+def robust(arguments, method):
+    """(split, history, run.json) of the finished stage train-<method> of robust training."""
+    folder = run.folder(arguments, f"train-{method}")
+    made = run.record(folder)
+    settings = {name: made["arguments"][name] for name in ("images", "validation")}
+    dataset = reduced_dataset(command.narrow(arguments, **settings))
+    return data.load_split(folder / "split.h5", dataset), History(folder / "history"), made

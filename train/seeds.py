@@ -1,4 +1,4 @@
-"""Dropout seeded like the data order, so that a training step depends on its seed and not on what ran before it."""
+"""Initial weights and dropout seeded, so that a training depends on its seed and not on what ran before it."""
 
 import keras
 
@@ -8,3 +8,8 @@ def seed_dropout(model, generator):
     for layer in model.layers:
         if isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
             layer.seed_generator.state.assign(generator.integers(2**31, size=2, dtype="uint32"))
+
+
+def seed_weights(seed):
+    """Seed what draws the initial weights of the next model: Keras's global generator."""
+    keras.utils.set_random_seed(seed)

@@ -1,0 +1,161 @@
+"""Train a model robustly by one method after the other, with a held-out part that guards and selects.
+
+Writes <runs>/robust_training/<dataset>-<model>/seed<k>/train-<method>/: split.h5, history/ (every epoch's record; the
+weights of the selected and the last epoch), metrics.csv and seconds.json. Killed, it continues at its last epoch.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import shutil
+import time
+
+from results import command, run, trained
+import data
+from data import files
+import models
+from train import robust, seeds
+
+PUBLISHED_EPSILON = {1: 0.1}  # of grey images [D]; of colour images the set-up's
+
+
+def main(arguments):
+    for name in arguments.method:
+        train(command.narrow(arguments, method=name), name)
+
+
+def train(arguments, name):
+    stage = run.begin(f"train-{name}", arguments)
+    if stage is None:
+        return
+    seeds.seed_weights(arguments.seed)
+    dataset = trained.reduced_dataset(arguments)
+    split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
+    method, setup = robust.METHODS[name], tailored(arguments, split)
+    preprocessing = data.statistics(split.x_train) if split.x_train.shape[-1] == 3 else None
+    model = models.build(
+        arguments.model,
+        split.x_train.shape[1:],
+        len(split.classes),
+        preprocessing=preprocessing,
+        precision=arguments.precision,
+    )
+    needed, free = 4 * model.count_params() * 5, shutil.disk_usage(stage.folder).free
+    if needed > free:
+        raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+    split.save(stage.folder / "split.h5")
+    clock = Clock(stage.folder / "seconds.json")
+
+    def record(history):
+        clock.note(history.last)
+        write_metrics(history, clock, stage.folder / "metrics.csv")
+
+    with command.Progress(f"train {name}", arguments.quiet) as progress:
+        history = robust.fit(
+            model,
+            split,
+            method=method,
+            setup=setup,
+            history=stage.folder / "history",
+            seed=arguments.seed,
+            epochs=None if arguments.bp_epochs else arguments.epochs,
+            budget=arguments.bp_epochs,
+            keep=arguments.keep,
+            probe=robust.Probe(images=arguments.probe_images),
+            progress=progress,
+            on_epoch=record,
+        )
+    best, metrics = robust.selected(history), history.record(history.last)[2]
+    run.finish(
+        stage,
+        parameters=model.count_params(),
+        verified=split.verified,
+        images=len(split.x_train),
+        setup=dataclasses.asdict(setup),
+        selected=best,
+        last=history.last,
+        bp_epochs=metrics["bp_epochs"],
+        stopped=metrics["stopped"],
+        training_s=round(clock.total, 1),
+        metrics=metrics,
+    )
+    stopped = ", stopped: catastrophic overfitting" if metrics["stopped"] else ""
+    print(
+        f"train {name}: {history.last} epochs, {metrics['bp_epochs']:.1f} BP-epochs, {clock.total:.0f} s, held-out "
+        f"robust accuracy {100 * history.record(best)[2]['probe_robust']:.1f} % in epoch {best}, "
+        f"{100 * metrics['probe_robust']:.1f} % in the last{stopped} ({stage.folder})"
+    )
+
+
+def tailored(arguments, split):
+    """The set-up with what the command line and the images change of it."""
+    setup = robust.SETUPS[arguments.setup]
+    epsilon = arguments.epsilon or PUBLISHED_EPSILON.get(split.x_train.shape[-1], setup.epsilon)
+    changes = {"epsilon": epsilon}
+    if arguments.no_augmentation:
+        changes |= {"flip": False, "crop": 0.0}
+    for name in ("learning_rate", "batch_size", "weight_decay"):
+        if getattr(arguments, name) is not None:
+            changes[name] = getattr(arguments, name)
+    return dataclasses.replace(setup, **changes)
+
+
+class Clock:
+    """Seconds of each epoch, kept in a file of their own, since they differ where everything else is the same."""
+
+    def __init__(self, path):
+        self.path, self.begun = path, time.monotonic()
+        self.seconds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def note(self, epoch):
+        now = time.monotonic()
+        self.seconds[str(epoch)], self.begun = round(now - self.begun, 2), now
+        files.write_json(self.path, self.seconds)
+
+    @property
+    def total(self):
+        return sum(self.seconds.values())
+
+
+def write_metrics(history, clock, path):
+    """One CSV line an epoch, rewritten whole from the records."""
+    rows = [
+        {name: value for name, value in history.record(epoch)[2].items() if name != "controller"}
+        | {"seconds": clock.seconds.get(str(epoch))}
+        for epoch in history.epochs
+    ]
+    text = io.StringIO()
+    first = ["epoch", "steps", "bp_epochs", "seconds"]
+    names = [*first, *(name for name in sorted(rows[0]) if name not in first)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="robust_training")
+    parser.set_defaults(model="preact_resnet18")
+    known = command.name("method", robust.METHODS)
+    parser.add_argument("--method", nargs="+", type=known, default=["m+deat"], help=", ".join(robust.METHODS))
+    parser.add_argument("--setup", choices=list(robust.SETUPS), default="standard", help="the published recipe")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=command.whole(1), help="instead of the set-up's")
+    length.add_argument(
+        "--bp-epochs",
+        type=command.real(above=0),
+        help="end after so many forward and backward passes over the images, whatever the method",
+    )
+    above, share = command.real(above=0), command.real(above=0, most=1)
+    parser.add_argument("--epsilon", type=share, help="Linf radius (default: the set-up's; 0.1 for grey images)")
+    parser.add_argument("--learning-rate", type=above, help="instead of the set-up's")
+    parser.add_argument("--weight-decay", type=command.real(least=0), help="instead of the set-up's")
+    parser.add_argument("--batch-size", type=command.whole(1), help="instead of the set-up's")
+    parser.add_argument("--no-augmentation", action="store_true", help="neither crop nor mirror (sensible for digits)")
+    parser.add_argument("--images", type=command.whole(2), help="train on so many images (default: all)")
+    parser.add_argument("--validation", type=command.whole(1), default=1000, help="images held out to guard and select")
+    parser.add_argument("--probe-images", type=command.whole(1), default=512, help="of them attacked after each epoch")
+    parser.add_argument("--keep", choices=["all", "selected"], default="selected", help="which epochs' weights to keep")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 for GPUs")
+    command.run(main, parser)

@@ -1,0 +1,140 @@
+"""Attack every robustly trained model on the test images, its selected epoch and its last; write one row a method.
+
+Reads train-<method>/ (whatever is finished); writes test-<method>/flags-<epoch>.h5 and row.json. The attacks run one
+after the other on what those before them left right, so `worst` is the robust accuracy; checks that are raised
+(docs/checks.md) are printed and stored in the row.
+"""
+
+import dataclasses
+
+import numpy
+
+from results import command, published, row, run, trained
+from adv import attacks, checks
+from dare import test
+from data import files
+import models
+from train import robust
+
+LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
+EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
+
+
+def main(arguments):
+    finished = [name for name in robust.METHODS if (run.folder(arguments, f"train-{name}") / "run.json").is_file()]
+    if not finished:
+        raise FileNotFoundError(
+            f"{run.folder(arguments, 'train-*')}: none finished; make them with scripts/robust_training/1_train.py"
+        )
+    for name in arguments.method or finished:
+        stage = run.begin(f"test-{name}", command.narrow(arguments, method=name), inputs=[f"train-{name}"])
+        if stage is not None:
+            measure(arguments, stage, name)
+
+
+def measure(arguments, stage, name):
+    split, history, made = trained.robust(arguments, name)
+    model = history.architecture()
+    epsilon = arguments.epsilon or made["setup"]["epsilon"]
+    order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(split.x_test))
+    rows = numpy.sort(order[: arguments.test_images])
+    checked = split.x_test[order[: checks.IMAGES]], split.y_test[order[: checks.IMAGES]]
+    chosen = {name: attacks.ATTACKS[name] for name in arguments.attack}
+    found = {}
+    for which, epoch in {"selected": robust.selected(history), "last": history.last}.items():
+        path = stage.folder / f"flags-{epoch}.h5"
+        history.load_weights(model, epoch)
+        identity = models.fingerprint(model)
+        if not path.is_file():
+            with command.Progress(f"test {name}, epoch {epoch}", arguments.quiet) as progress:
+                flags = test.test(
+                    model, split, {}, fingerprint=identity, white_box=chosen, epsilons=[epsilon], minimal={}, rows=rows,
+                    progress=progress,
+                )  # fmt: skip
+            seen = checks.check(model, *checked, epsilon=epsilon)
+            dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
+        found[which] = test.Flags.load(path, model=identity, data=split.fingerprint)
+    write_row(arguments, stage, name, split, history, made, epsilon, chosen, found)
+
+
+def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
+    """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
+    method = robust.METHODS[name]
+    names = {"clean": "clean"} | {measure: measure for measure in found["selected"].flags}
+    measures = {}
+    for which, prefix in (("selected", ""), ("last", "last/")):
+        for measure in names:
+            value = published.robust(split.name, arguments.model, method.published, measure, epsilon)
+            measures[prefix + measure] = row.share([found[which].flags[measure]], value)
+    epochs = [history.record(epoch)[2] for epoch in history.epochs]
+    trajectory = (
+        "bp_epochs",
+        "steps",
+        "probe_clean",
+        "probe_robust",
+        "probe_magnitude",
+        "probe_lipschitz",
+        "magnitude",
+    )
+    result = {
+        "study": "robust_training",
+        "dataset": split.name,
+        "model": arguments.model,
+        "method": name,
+        "title": method.title,
+        "role": "control" if name == "standard" else "method",
+        "verified": split.verified,
+        "hyperparameters": {
+            "epsilon": epsilon,
+            "images": len(split.x_train),
+            "validation": len(split.x_validation),
+            "selected_epoch": made["selected"],
+            "last_epoch": made["last"],
+            "bp_epochs": round(made["bp_epochs"], 2),
+            "stopped": made["stopped"],
+            "setup": made["setup"],
+            "precision": made["arguments"]["precision"],
+            "batch_norm": getattr(method.strategy, "attack_mode", "train"),
+            "selected_by": f"PGD on {min(made['arguments']['probe_images'], len(split.x_validation))} held-out images",
+        },
+        "seeds": [arguments.seed],
+        "repeats": 1,
+        "measures": measures,
+        "trajectories": [
+            {"seed": arguments.seed, **{part: [round(one[part], 5) for one in epochs] for part in trajectory}}
+        ],
+        "training_s": [made["training_s"]],
+        "checks": row.checks([flags.checks for flags in found.values()]),
+        "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
+        **run.provenance(),
+        "commands": {"train": run.literal(made["command"])},
+        "wall_s": {"train": made["wall_s"]},
+    }
+    files.write_json(stage.folder / "row.json", result)
+    run.finish(stage)
+    worst = f"white-box/{test.ball('worst', epsilon)}"
+    shown = ", ".join(
+        f"{which} {measures[which + worst]['value']:.1f} %" for which in ("", "last/") if worst in measures
+    )
+    print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case{shown} ({stage.folder})")
+    raised = [one for one in result["checks"] if not one["passed"]]
+    if raised:
+        said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
+        print(f"test {name}: checks raised: {said}: see docs/checks.md")
+
+
+if __name__ == "__main__":
+    parser = command.parser(__doc__, study="robust_training")
+    parser.set_defaults(model="preact_resnet18")
+    known = command.name("method", robust.METHODS)
+    parser.add_argument("--method", nargs="+", type=known, help="default: all that are trained")
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=command.name("attack in Linf", LINF),
+        default=EVALUATION,
+        help="run in this order, each on what those before it left right",
+    )
+    parser.add_argument("--test-images", type=command.whole(1), default=10_000, help="test images attacked")
+    parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="default: that of training")
+    command.run(main, parser)

@@ -1,0 +1,133 @@
+"""The loop of robust training: resumed to the bit, budgets kept, best and last kept, overfitting caught."""
+
+import dataclasses
+
+import keras
+import numpy
+import pytest
+
+import data
+from train import robust
+from train.history import History
+
+SETUP = dataclasses.replace(robust.SETUPS["standard"], batch_size=16, learning_rate=0.02, epsilon=0.05)
+PROBE = robust.Probe(images=12, steps=2)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def split(images):
+    x, y = images
+    return data.holdout_split(data.Dataset(x, y, x[:6], y[:6], tuple("abc"), True, "tiny"), 0, validation=12)
+
+
+def build():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = keras.Input((12, 12, 2))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(4, 3, strides=2, name="conv1")(inputs)))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x), name="tiny")
+
+
+def fit(split, path, name, model=None, *, guard=1.0, **settings):
+    method = dataclasses.replace(robust.METHODS[name], guard=guard)
+    settings = {"epochs": 4, "method": method, "setup": SETUP, "probe": PROBE, "seed": 0, **settings}
+    return robust.fit(model or build(), split, history=path, **settings)
+
+
+def killed_in(epoch, share=0.5):
+    """A progress that stops the process in the middle of an epoch of four."""
+
+    def progress(done, total, note):
+        if done >= 1000 * (epoch - 1 + share) / 4:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    "name", ["m+deat", "free-8-persistent", "fat-5", "m+pgd-2021", "m+trades", "yopo-5-3", "amata-2-10"]
+)
+def test_a_killed_training_ends_with_the_same_bits(split, tmp_path, name):
+    whole = fit(split, tmp_path / "whole", name)
+    with pytest.raises(Killed):
+        fit(split, tmp_path / "cut", name, progress=killed_in(3))
+    assert History(tmp_path / "cut").last == 2
+    resumed = fit(split, tmp_path / "cut", name)
+    for epoch in whole.epochs:
+        assert whole.record(epoch)[2] == resumed.record(epoch)[2]
+    models = [whole.final_model(), resumed.final_model()]
+    assert all(map(numpy.array_equal, *(model.get_weights() for model in models)))
+
+
+def test_a_budget_ends_training_mid_epoch_within_a_batch(split, tmp_path):
+    history = fit(split, tmp_path, "pgd-7", epochs=None, budget=11.0)
+    spent = [history.record(epoch)[2]["bp_epochs"] for epoch in history.epochs]
+    assert spent[0] == pytest.approx(8.0) and 11.0 <= spent[1] < 11.0 + 8 * 16 / len(split.x_train) + 1e-6
+    before = dict(history.record(2)[2])
+    again = fit(split, tmp_path, "pgd-7", epochs=None, budget=11.0)  # nothing left to do
+    assert again.last == 2 and again.record(2)[2] == before
+
+
+def test_the_selected_and_the_last_weights_are_kept(split, tmp_path):
+    history = fit(split, tmp_path, "fgsm-rs", epochs=6)
+    robustness = [history.record(epoch)[2]["probe_robust"] for epoch in history.epochs]
+    assert robust.selected(history) == 1 + int(numpy.argmax(robustness))
+    assert set(history.stored) == {robust.selected(history), 6}
+    assert fit(split, tmp_path / "all", "fgsm-rs", keep="all").stored == [1, 2, 3, 4]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scripted(robust.Probe):
+    """Robust accuracies as told, one an epoch."""
+
+    told: tuple = ()
+    asked: list = dataclasses.field(default_factory=list)
+
+    def measure(self, *arguments, **settings):
+        self.asked.append(1)
+        robustness = self.told[len(self.asked) - 1]
+        return {"probe_clean": 0.9, "probe_robust": robustness, "probe_magnitude": 1.0, "probe_lipschitz": 1.0}
+
+
+def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(split, tmp_path):
+    told = (0.3, 0.45, 0.26, 0.2, 0.5)
+    history = fit(split, tmp_path, "fgsm-rs", guard=0.2, epochs=5, probe=Scripted(told=told))
+    assert [history.record(epoch)[2]["stopped"] for epoch in history.epochs] == [False, False, False, True]
+    assert robust.selected(history) == 2 and history.stored == [2, 4]
+    history.load_weights(build(), 2)
+
+
+def test_steps_and_magnitude_follow_the_controller(split, tmp_path):
+    history = fit(split, tmp_path, "m+deat", epochs=3)
+    rows = [history.record(epoch)[2] for epoch in history.epochs]
+    assert [row["steps"] for row in rows] == [1, 2, 2]
+    assert [row["bp_epochs"] for row in rows] == pytest.approx([1, 3, 5])
+    assert rows[1]["controller"]["threshold"] == pytest.approx(1.01 * rows[1]["magnitude"])
+
+
+def test_another_method_or_length_is_refused(split, tmp_path):
+    fit(split, tmp_path, "pgd-7", epochs=1)
+    with pytest.raises(ValueError, match="this history has"):
+        fit(split, tmp_path, "free-8", epochs=1)
+    with pytest.raises(ValueError, match="this history has epochs 1, not 2"):
+        fit(split, tmp_path, "pgd-7", epochs=2)
+    with pytest.raises(ValueError, match="above 0"):
+        fit(split, tmp_path, "pgd-7", epochs=None, budget=-1.0)
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_epochs_before(split, tmp_path):
+    model = build()
+
+    def poison(history):
+        model.get_layer("logits").kernel.assign(
+            numpy.full(model.get_layer("logits").kernel.shape, numpy.nan, "float32")
+        )
+
+    with pytest.raises(ArithmeticError, match="epochs up to 1 are kept"):
+        fit(split, tmp_path, "pgd-7", model=model, on_epoch=poison)
+    assert History(tmp_path).epochs == [1]

@@ -1,0 +1,89 @@
+"""TRADES, MART and the optimizer against a few lines of float64 NumPy, and TRADES' gradients by finite differences."""
+
+import keras
+import numpy
+import pytest
+
+from models import compute
+from train.robust import losses, optimizer
+
+
+def softmax(z):
+    e = numpy.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def naive_trades(z, a, y, beta):
+    p, q = softmax(z), softmax(a)
+    return [-numpy.log(p[i, k]) + beta * sum(p[i] * numpy.log(p[i] / q[i])) for i, k in enumerate(y)]
+
+
+def naive_mart(z, a, y, beta):
+    p, q = softmax(z), softmax(a)
+    found = []
+    for i, k in enumerate(y):
+        runner_up = max(q[i, j] for j in range(z.shape[1]) if j != k)
+        boosted = -numpy.log(q[i, k]) - numpy.log(1.0001 - runner_up + 1e-12)
+        found.append(boosted + beta * sum(p[i] * numpy.log(p[i] / q[i])) * (1.0000001 - p[i, k]))
+    return found
+
+
+@pytest.fixture
+def logits():
+    generator = numpy.random.default_rng(0)
+    return *(3 * generator.normal(size=(2, 20, 5))), generator.integers(0, 5, 20)
+
+
+@pytest.mark.parametrize(("name", "naive"), [("trades", naive_trades), ("mart", naive_mart)])
+@pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
+def test_losses_equal_their_definitions(logits, name, naive, beta):
+    clean, adversarial, labels = logits
+    found = getattr(losses, name)(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=beta)
+    numpy.testing.assert_allclose(numpy.asarray(found), naive(clean, adversarial, labels, beta), rtol=2e-4, atol=2e-5)
+
+
+def test_the_divergence_runs_from_clean_to_adversarial(logits):
+    clean, adversarial, labels = (numpy.float32(part) for part in logits)
+    labels = labels.astype("int32")
+    forward = losses.trades(clean, adversarial, labels, beta=1.0) - losses.trades(clean, adversarial, labels, beta=0.0)
+    p, q = softmax(clean), softmax(adversarial)
+    numpy.testing.assert_allclose(numpy.asarray(forward), (p * numpy.log(p / q)).sum(-1), rtol=1e-3, atol=1e-5)
+    assert not numpy.allclose(forward, (q * numpy.log(q / p)).sum(-1), rtol=1e-2)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_gradients_flow_through_both_arguments_of_the_divergence(logits, which):
+    pair, labels = [numpy.float32(part) for part in logits[:2]], logits[2].astype("int32")
+    identity = keras.Sequential([keras.Input((5,)), keras.layers.Identity()])
+
+    def slope(call, x, other):
+        def loss(x):
+            both = (x, other) if which == 0 else (other, x)
+            return losses.trades(*both, labels, beta=6.0), ()
+
+        return compute.gradient(loss, x)[1]
+
+    found = numpy.asarray(compute.compiled(identity, slope)(pair[which], pair[1 - which]))
+    expected, step = numpy.zeros((20, 5)), 1e-5
+    for column in range(5):
+        values = []
+        for sign in (1, -1):
+            moved = [numpy.float64(part) for part in pair]
+            moved[which][:, column] += sign * step
+            values.append(numpy.array(naive_trades(*moved, labels, 6.0)))
+        expected[:, column] = (values[0] - values[1]) / (2 * step)
+    numpy.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_decays_inside_the_momentum_and_scales_it_by_todays_rate(momentum):
+    weights, velocity = numpy.float32([1.0, -2.0]), numpy.zeros(2)
+    variable = keras.Variable(weights)
+    sgd = optimizer.CoupledSGD(0.1, momentum=momentum, weight_decay=0.01)
+    expected = weights.astype("float64")
+    for rate, slope in [(0.1, [0.5, -1.0]), (0.1, [0.1, 0.3]), (0.01, [-0.2, 0.4]), (0.01, [0.0, 0.0])]:
+        sgd.learning_rate = rate
+        sgd.apply([keras.ops.convert_to_tensor(numpy.float32(slope))], [variable])
+        velocity = momentum * velocity + numpy.array(slope) + 0.01 * expected
+        expected = expected - rate * velocity
+    numpy.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=1e-5)

@@ -1,0 +1,314 @@
+"""Every method of the catalogue on a tiny net: balls, closed forms, limits in which one method is another."""
+
+import dataclasses
+
+import keras
+import numpy
+import pytest
+
+from models import compute, perturb
+from train.robust import METHODS, SETUPS
+from train.robust.adversarial import Adversarial
+from train.robust.friendly import Friendly
+from train.robust.optimizer import CoupledSGD
+from train.robust.perturbation import StepSize, begin
+from train.robust.replay import Replay
+from train.robust.yopo import Yopo
+
+EPSILON = 0.1
+SCALE = numpy.float32([0.5, 2.0])
+
+
+def build(*, dropout=False):
+    """8x8x2 -> 3 logits, with batch norm."""
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(6, 3, name="conv1")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="bn1", momentum=0.9)(x))
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    x = layers.Dropout(0.5)(x) if dropout else x
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x), name="tiny")
+
+
+@pytest.fixture
+def batch():
+    generator = numpy.random.default_rng(3)
+    labels = (numpy.arange(12) % 3).astype("int32")
+    images = generator.random((12, 8, 8, 2), "float32")
+    images[0], images[1] = 0, 1  # at both ends of the box
+    return images, labels
+
+
+def prepared(strategy, model, rate=0.05, **settings):
+    optimizer = CoupledSGD(rate)
+    return strategy.batch(model, optimizer, epsilon=EPSILON, scale=SCALE, **settings)
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(variable) for variable in model.weights]
+
+
+def seen(monkeypatch, place):
+    """Record the images that every compiled update is given: its argument number `place`."""
+    images = []
+    for name in ("descend", "slopes"):
+        original = getattr(compute, name)
+
+        def made(*arguments, _original=original, **settings):
+            step = _original(*arguments, **settings)
+
+            def run(*arrays):
+                images.append(numpy.asarray(arrays[place]))
+                return step(*arrays)
+
+            return run
+
+        monkeypatch.setattr(compute, name, made)
+    return images
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
+    images, labels = batch
+    strategy, _ = METHODS[name].tailored(SETUPS["standard"])
+    given = seen(monkeypatch, 1 if isinstance(strategy, Yopo) else 0)
+    run = prepared(strategy, build(), measure=True)
+    carried, generator = None, numpy.random.default_rng(0)
+    for _ in range(2):
+        outcome = run(images, labels, 3, generator, carried)
+        carried = outcome.carried
+    given = [one for one in given if one.shape == images.shape]
+    assert given
+    for one in given:
+        assert one.min() >= 0 and one.max() <= 1 and abs(one - images).max() <= EPSILON + 1e-6
+    moved = max(abs(one - images).max() for one in given)
+    assert moved > 0.02 * EPSILON
+    assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.right).shape == (12,)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_overfits_one_batch_robustly(name, batch):
+    images, labels = batch
+    model, method = build(), METHODS[name]
+    optimizer = CoupledSGD(0.05)
+    strategy, _ = method.tailored(SETUPS["standard"])
+    run = strategy.batch(model, optimizer, epsilon=0.01, scale=SCALE)
+    steps = 0 if name == "standard" else 2
+    carried, generator = None, numpy.random.default_rng(0)
+    for _ in range(60):
+        carried = run(images, labels, steps, generator, carried).carried
+    attack = compute.compiled(model, attacked)
+    assert (numpy.argmax(compute.forward(model)(attack(images, labels)), -1) == labels).all()
+
+
+def attacked(call, images, labels):
+    return perturb.pgd(call, images, labels, epsilon=0.01, step_size=0.0025, steps=10)
+
+
+def naive_pgd(model, images, labels, start, steps, size, loss):
+    """Projected sign steps, in NumPy around the gradient of the input."""
+    gradient, current = compute.input_gradient(model, loss), start
+    for _ in range(steps):
+        moved = current + numpy.float32(size) * numpy.sign(numpy.asarray(gradient(current, labels)))
+        current = (images + (moved - images).clip(-EPSILON, EPSILON)).clip(0, 1)
+    return current
+
+
+@pytest.mark.parametrize("name", ["pgd-7", "trades", "mart"])
+def test_the_attack_in_eval_mode_equals_the_loop_written_out(name, batch, monkeypatch):
+    images, labels = batch
+    model = build()
+    strategy = dataclasses.replace(METHODS[name].strategy, attack_mode="eval")
+    given = seen(monkeypatch, 0)
+    run = prepared(strategy, model)
+    targets, loss = labels, perturb.cross_entropy
+    if name == "trades":
+        clean = numpy.asarray(compute.forward(model)(images))
+        targets = numpy.exp(clean) / numpy.exp(clean).sum(-1, keepdims=True)
+
+        def loss(logits, p):
+            return keras.ops.sum(p * (keras.ops.log(p) - keras.ops.log_softmax(logits)), axis=-1)
+
+    start = begin(images, EPSILON, strategy.start, numpy.random.default_rng(7))
+    size = EPSILON * strategy.step.share
+    expected = naive_pgd(model, images, targets, start, 4, size, loss)
+    run(images, labels, 4, numpy.random.default_rng(7))
+    different = abs(given[0] - expected) > 1e-6  # a gradient of zero has no sign worth comparing
+    assert different.mean() < 0.01
+
+
+def test_pgd_in_train_mode_moves_the_statistics_at_every_step(batch):
+    moved = {}
+    for mode in ("train", "eval"):
+        model = build()
+        before = numpy.array(model.get_layer("bn1").moving_mean)
+        strategy = dataclasses.replace(METHODS["pgd-7"].strategy, attack_mode=mode, start="zero")
+        prepared(strategy, model, rate=1e-9)(*batch, 5, numpy.random.default_rng(0))
+        moved[mode] = abs(numpy.array(model.get_layer("bn1").moving_mean) - before).max()
+    assert moved["train"] > 3 * moved["eval"] > 0
+
+
+def test_one_replay_from_zero_is_standard_training_to_the_bit(batch):
+    models = [build(dropout=True), build(dropout=True)]
+    free = prepared(Replay(start="zero", step=StepSize(share=1.0)), models[0])
+    standard = prepared(METHODS["standard"].strategy, models[1])
+    for _ in range(3):
+        free(*batch, 1, numpy.random.default_rng(0))
+        standard(*batch, 0, numpy.random.default_rng(0))
+    assert all(map(numpy.array_equal, *map(weights, models)))
+
+
+def test_the_second_replay_trains_on_the_fgsm_images_of_the_weights_before_the_first(batch, monkeypatch):
+    images, labels = batch
+    model = build()
+    given = seen(monkeypatch, 0)
+
+    def in_training(call, images, labels):
+        return perturb.sign_gradient(call, images, labels)
+
+    run = prepared(Replay(start="zero", step=StepSize(share=1.0)), model)
+    before = model.get_weights()
+    slope = numpy.asarray(compute.compiled(model, in_training, training=True)(images, labels))
+    model.set_weights(before)
+    run(images, labels, 2, numpy.random.default_rng(0))
+    numpy.testing.assert_array_equal(given[0], images)
+    numpy.testing.assert_allclose(given[1], (images + numpy.float32(EPSILON) * slope).clip(0, 1), atol=1e-6)
+
+
+def test_a_persistent_perturbation_is_carried_to_the_next_batch(batch, monkeypatch):
+    images, labels = batch
+    given = seen(monkeypatch, 0)
+    run = prepared(METHODS["free-8-persistent"].strategy, build())
+    first = run(images, labels, 2, numpy.random.default_rng(0))
+    run(images[:5], labels[:5], 1, numpy.random.default_rng(0), first.carried)
+    expected = (images[:5] + numpy.asarray(first.carried)[:5]).clip(0, 1)
+    numpy.testing.assert_allclose(given[2], expected, atol=1e-6)
+    assert abs(numpy.asarray(first.carried)).max() > 0.5 * EPSILON
+
+
+def test_fat_with_all_its_patience_and_no_noise_is_pgd(batch, monkeypatch):
+    given = seen(monkeypatch, 0)
+    plain = dataclasses.replace(METHODS["fat"].strategy, friendly=None)
+    patient = dataclasses.replace(plain, friendly=Friendly(tau=6, omega=0.0))
+    outcomes = [prepared(one, build())(*batch, 6, numpy.random.default_rng(5)) for one in (plain, patient)]
+    numpy.testing.assert_allclose(given[0], given[1], atol=1e-6)
+    assert outcomes[0].passes == outcomes[1].passes == 7
+
+
+def test_fat_keeps_an_image_where_its_patience_ends(batch, monkeypatch):
+    images, labels = batch
+    model = build()
+    given = seen(monkeypatch, 0)
+    strategy = dataclasses.replace(METHODS["fat"].strategy, friendly=Friendly(tau=0, omega=0.0), start="zero")
+    outcome = prepared(strategy, model)(images, labels, 10, numpy.random.default_rng(0))
+    wrong = numpy.argmax(compute.forward(build())(images), -1) != labels
+    assert wrong.any()
+    numpy.testing.assert_array_equal(given[0][wrong], images[wrong])  # wrong from the start: not moved at all
+    assert 1 < outcome.passes < 11
+
+
+def test_yopo_1_1_equals_its_definition_on_two_dense_layers():
+    generator = numpy.random.default_rng(0)
+    x, y = generator.random((6, 4), "float32"), (numpy.arange(6) % 3).astype("int32")
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(5, name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.ReLU()(hidden)))
+    w0, b0, w1, b1 = (part.astype("float64") for part in model.get_weights())
+    strategy = Yopo(inner=1, start="zero", step=StepSize(share=0.25))
+    rate = 0.1
+    run = strategy.batch(model, CoupledSGD(rate), epsilon=EPSILON, scale=numpy.float32(1.0))
+    outcome = run(x, y, 1, numpy.random.default_rng(0))
+    before = x @ w0 + b0
+    active = numpy.maximum(before, 0)
+    logits = active @ w1 + b1
+    p = numpy.exp(logits) / numpy.exp(logits).sum(-1, keepdims=True)
+    error = (p - numpy.eye(3)[y]) / 6  # of the mean loss
+    by_hidden = (error @ w1.T) * (before > 0)  # -p of the method
+    moved = (x + 0.25 * EPSILON * numpy.sign(by_hidden @ w0.T)).clip(0, 1)
+    slopes = [x.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)]
+    for found, start, slope in zip(model.get_weights(), (w0, b0, w1, b1), slopes, strict=True):
+        numpy.testing.assert_allclose(found, start - rate * slope, rtol=1e-4, atol=1e-6)
+    numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("guide", ["training", "attack"])
+def test_the_magnitude_is_that_of_the_gradient_where_it_was_taken(batch, guide):
+    images, labels = batch
+    model = build()
+    strategy = Adversarial(step=StepSize(share=0.25), start="zero", attack_mode="eval", guide=guide)
+    expected = numpy.asarray(compute.input_gradient(model, perturb.cross_entropy)(images, labels))
+    run = prepared(strategy, model, measure=True)
+    if guide == "attack":
+        found = run(images, labels, 1, numpy.random.default_rng(0)).magnitude
+        size = (abs(expected) * SCALE).sum() / len(images)
+        numpy.testing.assert_allclose(float(found), size, rtol=1e-4)
+    else:  # of the training loss at the last point, here the images themselves, in training mode
+        found = run(images, labels, 0, numpy.random.default_rng(0)).magnitude
+        replayed = prepared(Replay(start="zero", step=StepSize(share=1.0)), build())
+        again = replayed(images, labels, 1, numpy.random.default_rng(0)).magnitude
+        numpy.testing.assert_allclose(float(found), float(again), rtol=1e-4)
+
+
+PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, attack mode, beta
+    "pgd-7": ((2, 7), "uniform", "train", 0),
+    "fgsm-rs": ((10, 1), "uniform", "train", 0),
+    "trades": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 6),
+    "mart": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 5),
+    "amata-2-10": ((2, 10), "uniform", "train", 0),
+    "free-8": ((8, 8), "zero", None, None),
+    "m+deat": ((10, 4), "uniform", None, None),
+    "m+pgd": ((8, 1), "uniform", "train", 0),
+    "m+pgd-2021": ((2, 1), "uniform", "train", 0),
+    "m+trades": ((2, 4), "gaussian", "eval", 6),
+    "yopo-5-3": ((2, 5), "uniform", None, None),
+    "fat-5": ((8 * 0.007 / 0.031, 5), "uniform", "eval", 0),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_hyper_parameters(name):
+    (size, steps), start, mode, beta = PUBLISHED[name]
+    strategy, _ = METHODS[name].tailored(SETUPS["standard"])
+    assert 8 * strategy.step.of(steps) == pytest.approx(size)
+    assert strategy.start == start
+    assert (getattr(strategy, "attack_mode", None), getattr(strategy, "beta", None)) == (mode, beta)
+
+
+def test_the_published_controllers():
+    made = {name: method.tailored(SETUPS["standard"])[1] for name, method in METHODS.items()}
+    guided = {
+        name: (one.gamma, one.maximum, one.start, one.rule) for name, one in made.items() if hasattr(one, "gamma")
+    }
+    assert guided == {
+        "m+deat": (1.01, 8, 1, "2022"),
+        **{f"m+{name}": (1.01, most, 0, "2022") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
+        **{f"m+{name}-2021": (1.01, most, 0, "2021") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
+    }
+    assert METHODS["m+deat"].tailored(SETUPS["fast"])[1].gamma == 1.0
+    assert 8 * METHODS["m+deat"].tailored(SETUPS["fast"])[0].step.of(8) == pytest.approx(12)
+    assert (made["deat-d"].delay, made["deat-d"].maximum) == (3, 5)
+    assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
+    fixed = {name: one.steps for name, one in made.items() if type(one).__name__ == "Fixed"}
+    assert fixed == {
+        "standard": 0, "pgd-7": 7, "pgd-10": 10, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
+        "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "f+trades": 10, "f+mart": 10,
+        "yopo-5-3": 5,
+    }  # fmt: skip
+    assert {METHODS[name].strategy.friendly.tau for name in ("fat", "fat-5", "f+trades", "f+mart")} == {3}
+
+
+SCHEDULES = {
+    "standard": [(0.0, 0.05), (0.49, 0.05), (0.5, 0.005), (0.8, 0.0005), (0.99, 0.0005)],
+    "fast": [(0.0, 0.0), (0.25, 0.05), (0.5, 0.1), (0.75, 0.05), (1.0, 0.0)],
+    "fgsm-rs": [(0.5, 0.2)],
+    "pgd-baseline": [(0.0, 0.1), (99.9 / 200, 0.1), (100 / 200, 0.01), (150 / 200, 0.001)],
+    "trades": [(74.9 / 76, 0.1), (75 / 76, 0.01)],
+    "mart": [(0.0, 0.01), (75 / 120, 0.001), (90 / 120, 1e-4), (100 / 120, 1e-5)],
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_published_schedules(name):
+    for progress, rate in SCHEDULES[name]:
+        assert SETUPS[name].rate(progress) == pytest.approx(rate)

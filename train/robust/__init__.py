@@ -1,0 +1,12 @@
+"""Robust training: one loop (`fit`), a strategy a family of methods, controllers of the number of steps.
+
+from train import robust
+history = robust.fit(model, split, method=robust.METHODS["m+deat"], setup=robust.SETUPS["fast"], history=path, seed=0)
+"""
+
+from train.robust.catalogue import METHODS, Method
+from train.robust.fit import fit
+from train.robust.probe import Probe, selected
+from train.robust.setup import SETUPS, Setup
+
+__all__ = ["METHODS", "SETUPS", "Method", "Probe", "Setup", "fit", "selected"]

@@ -1,0 +1,133 @@
+"""Attack the batch, then take one step down a loss: PGD, Fast, TRADES, MART, FAT, Amata and the M+ methods.
+
+A strategy makes, for one model and optimizer, a function of a batch; fit.py is the loop around it.
+"""
+
+import dataclasses
+import typing
+
+import keras
+
+from models import compute, perturb
+from train.robust import losses, perturbation
+from train.robust.friendly import Friendly
+
+
+class Outcome(typing.NamedTuple):
+    """What one batch of n images came to.
+
+    loss: the mean training loss; right: bool (n,), which adversarial images were classified correctly in the forward
+    pass of training; magnitude: of the gradient that guides a controller; passes: forward and backward passes an
+    image, a forward pass alone counting half; carried: what the next batch starts from (FREE).
+    """
+
+    loss: typing.Any
+    right: typing.Any
+    magnitude: typing.Any
+    passes: float
+    carried: typing.Any = None
+
+
+def cross_entropy(call, current, images, labels, scale):
+    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are right (n,))."""
+    logits = _float32(call(current))
+    return perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
+
+
+def paired(loss, beta):
+    """Objective of TRADES and MART: clean and adversarial images pass one after the other, each with its own batch
+    statistics in training mode, as in the authors' code."""
+
+    def objective(call, current, images, labels, scale):
+        clean, adversarial = _float32(call(images)), _float32(call(current))
+        right = keras.ops.logical_not(perturb.is_wrong(adversarial, labels))
+        return loss(clean, adversarial, labels, beta=beta), right
+
+    return objective
+
+
+PAIRED = {"trades": losses.trades, "mart": losses.mart}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adversarial:
+    """One update on the adversarial images of each batch.
+
+    loss: "cross-entropy", "trades" or "mart", with `beta`; climbed: what the attack ascends, "cross-entropy" or "kl";
+    start, step: of the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics
+    at every attack step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early
+    (friendly.Friendly), in eval mode only; guide: whose gradient at its last point the magnitude is of, the
+    "training" loss (DEAT's rule of 2022) or the "attack" (2021).
+    """
+
+    loss: str = "cross-entropy"
+    beta: float = 0.0
+    climbed: str = "cross-entropy"
+    start: str = "uniform"
+    step: perturbation.StepSize
+    attack_mode: str = "train"
+    friendly: Friendly | None = None
+    guide: str = "training"
+
+    def __post_init__(self):
+        for name, valid in (
+            ("loss", ("cross-entropy", *PAIRED)),
+            ("climbed", tuple(perturbation.CLIMBED)),
+            ("start", perturbation.STARTS),
+            ("attack_mode", ("train", "eval")),
+            ("guide", ("training", "attack")),
+        ):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
+        if self.friendly is not None and self.attack_mode != "eval":
+            raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
+
+    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+        """``run(images, labels, steps, generator, carried=None) -> Outcome`` for one model and its optimizer.
+
+        epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
+        measure: whether a controller wants it. images float32 (n, H, W, C), labels int32 (n,).
+        """
+        objective = cross_entropy if self.loss == "cross-entropy" else paired(PAIRED[self.loss], self.beta)
+        measured = measure and self.guide == "training"
+        descend = compute.descend(model, optimizer, objective, follow=_magnitude if measured else None)
+        attack = self._attack(model, epsilon, scale)
+
+        def run(images, labels, steps, generator, carried=None):
+            current, magnitude, passes = attack(images, labels, steps, generator)
+            loss, right, *followed = descend(current, images, labels, scale)
+            passes += 1 if self.loss == "cross-entropy" else 2
+            return Outcome(loss, right, followed[0] if followed else magnitude, passes)
+
+        return run
+
+    def _attack(self, model, epsilon, scale):
+        """``run(images, labels, steps, generator) -> (adversarial images, attack magnitude, passes an image)``."""
+        training = self.attack_mode == "train"
+        step = compute.compiled(model, perturbation.STEPS[self.climbed], training=training)
+        anchor = compute.compiled(model, perturbation.log_softmax, training=training)
+        if self.friendly is not None:
+            befriend = self.friendly.attack(model, self.climbed, epsilon)
+
+        def run(images, labels, steps, generator):
+            current, magnitude = perturbation.begin(images, epsilon, self.start, generator), 0.0
+            targets, passes = labels, float(steps)
+            if self.climbed == "kl" and steps:
+                targets, passes = anchor(images), passes + 0.5
+            size = epsilon * self.step.of(steps)
+            if self.friendly is not None:
+                current, taken = befriend(images, current, labels, targets, steps, size, generator)
+                return current, magnitude, taken + passes - steps
+            for _ in range(steps):
+                current, magnitude = step(current, images, targets, epsilon, size, scale)
+            return current, magnitude, passes
+
+        return run
+
+
+def _magnitude(current, slope, images, labels, scale):
+    return perturbation.magnitude(slope, scale)
+
+
+def _float32(logits):
+    return keras.ops.cast(logits, "float32")

@@ -1,0 +1,111 @@
+"""How many steps (of an attack, or replays of a batch) the next epoch takes: the controllers of robust training.
+
+Each has `steps`, what the coming epoch takes, and ``update(epoch, gradient_magnitude, accuracy=, progress=)``, to be
+called after each epoch (counted from 0), which returns the steps for the next. `state()` is all that a resumed run
+needs to go on, a dictionary of JSON values for `restore`. A controller combines with any method.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(kw_only=True)
+class Fixed:
+    """The same number of steps in every epoch."""
+
+    steps: int
+
+    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
+        return self.steps
+
+    def state(self):
+        return dataclasses.asdict(self)
+
+    def restore(self, state):
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Delayed(Fixed):
+    """One more every `delay` epochs: min(epoch // delay + 1, maximum), as DEAT-d (Wang et al. 2021, section 3)."""
+
+    delay: int
+    maximum: int
+    steps: int = 1
+
+    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
+        self.steps = min((epoch + 1) // self.delay + 1, self.maximum)
+        return self.steps
+
+
+@dataclasses.dataclass(kw_only=True)
+class AccuracyThreshold(Fixed):
+    """One more after an epoch whose accuracy on its own adversarials exceeds `threshold` (a share), as DEAT-p."""
+
+    threshold: float
+    maximum: int
+    steps: int = 1
+
+    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
+        if accuracy > self.threshold:
+            self.steps = min(self.steps + 1, self.maximum)
+        return self.steps
+
+
+@dataclasses.dataclass(kw_only=True)
+class Linear(Fixed):
+    """From `first` to `last` linearly over training, as Amata (Ye et al. 2020) in DEAT's re-implementation [P]."""
+
+    first: int
+    last: int
+    steps: int = 0
+
+    def __post_init__(self):
+        self.steps = self.first
+
+    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
+        """progress: the share of training that is done."""
+        self.steps = round(self.first + (self.last - self.first) * min(progress, 1.0))
+        return self.steps
+
+
+class MagnitudeGuided:
+    """One more where the gradient magnitude has outgrown a threshold (DEAT: Wang et al. 2021, algorithm 2).
+
+    After epoch 0 the steps grow by one; after epoch 1 the threshold is gamma times its magnitude; from then on an
+    epoch whose magnitude exceeds the threshold moves it to gamma times that magnitude and adds a step, up to
+    `maximum`. start: the steps of epoch 0. rule: "2022", the above, or "2021", which made the published table of the
+    M+ methods: steps grow also, at any magnitude, while steps * step_share < 1, where step_share is the step size as
+    a share of epsilon; and such growth moves the threshold too.
+    """
+
+    def __init__(self, gamma, maximum, start=1, *, rule="2022", step_share=None):
+        if rule not in ("2021", "2022") or (rule == "2021") != (step_share is not None):
+            raise ValueError(f"rule is {rule!r} with step_share={step_share}, expected '2022', or '2021' with a share")
+        if not (gamma > 0 and 0 <= start <= maximum):
+            raise ValueError(
+                f"gamma={gamma}, start={start}, maximum={maximum}: expected gamma > 0, start in 0..maximum"
+            )
+        self.gamma, self.maximum, self.start, self.rule, self.step_share = gamma, maximum, start, rule, step_share
+        self.steps, self.threshold = start, None
+
+    def update(self, epoch, gradient_magnitude, *, accuracy=None, progress=None):
+        """gradient_magnitude: of the epoch that ended, epochs counted from 0. Returns the steps for the next."""
+        if epoch == 0:
+            self.steps = min(self.steps + 1, self.maximum)
+        elif epoch == 1:
+            self.threshold = self.gamma * gradient_magnitude
+        elif self._grows(gradient_magnitude):
+            self.threshold = self.gamma * gradient_magnitude
+            self.steps += 1
+        return self.steps
+
+    def state(self):
+        return {"steps": self.steps, "threshold": self.threshold}
+
+    def restore(self, state):
+        self.steps, self.threshold = state["steps"], state["threshold"]
+
+    def _grows(self, magnitude):
+        forced = self.rule == "2021" and self.steps * self.step_share < 1 - 1e-9
+        return forced or (magnitude > self.threshold and self.steps < self.maximum)

@@ -1,0 +1,64 @@
+"""The early stop of friendly adversarial training, FAT (Zhang et al., ICML 2020, algorithm 1), inside any attack."""
+
+import dataclasses
+
+import keras
+import numpy
+
+from models import compute, perturb
+from train.robust import perturbation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Friendly:
+    """PGD-K-tau: an image stops where it is misclassified and has already taken `tau` steps while misclassified.
+
+    omega: deviation of the Gaussian noise that every step adds. Images that are finished leave the batch, so that
+    time falls with the passes (under jax and on a GPU to the next power of two).
+    """
+
+    tau: int
+    omega: float = 0.001
+
+    def attack(self, model, climbed, epsilon):
+        """``run(images, current, labels, targets, steps, step_size, generator) -> (adversarials, passes an image)``."""
+        step = compute.compiled(model, STEPS[climbed])
+
+        def run(images, current, labels, targets, steps, step_size, generator):
+            current, targets = numpy.array(current), numpy.asarray(targets)
+            left = numpy.full(len(images), self.tau, "int32")
+            going = numpy.arange(len(images))
+            passed = 0
+            for _ in range(steps):
+                noise = self.omega * generator.standard_normal((len(going), *images.shape[1:]), "float32")
+                parts = current[going], images[going], labels[going], targets[going], left[going], noise
+                radii = (numpy.full(len(going), value, "float32") for value in (epsilon, step_size))
+                current[going], left[going], done = compute.predict(step, *parts, *radii, batch_size=len(going))
+                passed += len(going)
+                going = going[~done]
+                if not len(going):
+                    break
+            return current, passed / len(images)
+
+        return run
+
+
+def _step(loss):
+    """One step of the images that go on: (next images, steps left while wrong, which were finished before it)."""
+
+    def step(call, current, images, labels, targets, left, noise, epsilon, step_size):
+        def judged(x):
+            logits = call(x)
+            return loss(logits, targets), perturb.is_wrong(logits, labels)
+
+        (_, wrong), slope = compute.gradient(judged, current)
+        done = keras.ops.logical_and(wrong, left == 0)
+        epsilon, step_size = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (epsilon, step_size))
+        moved = perturb.project(current + step_size * keras.ops.sign(slope) + noise, images, epsilon)
+        moved = keras.ops.where(keras.ops.reshape(done, (-1, 1, 1, 1)), current, moved)
+        return moved, keras.ops.where(wrong, keras.ops.maximum(left - 1, 0), left), done
+
+    return step
+
+
+STEPS = {name: _step(loss) for name, loss in perturbation.CLIMBED.items()}

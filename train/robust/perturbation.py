@@ -1,0 +1,76 @@
+"""What the batches of robust training start from and move by: random starts, step sizes, one compiled attack step.
+
+Images are float32 in [0, 1]; step sizes are shares of epsilon, so that a published setting (2/255 at 8/255 is .25)
+carries over to another radius [D].
+"""
+
+import dataclasses
+
+import keras
+import numpy
+
+from models import compute, perturb
+from train.robust import losses
+
+STARTS = ("zero", "uniform", "gaussian")
+CLIMBED = {"cross-entropy": perturb.cross_entropy, "kl": losses.divergence_from}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepSize:
+    """The size of a step where n are taken, as a share of epsilon.
+
+    rule: "fixed", the share itself; "cover", at least 1 / n, so that n steps can cross the radius (DEAT); "spread",
+    share / n (Amata).
+    """
+
+    share: float
+    rule: str = "fixed"
+
+    def __post_init__(self):
+        if self.rule not in ("fixed", "cover", "spread") or not self.share > 0:
+            raise ValueError(f"step size {self.share} {self.rule!r}, expected above 0, and fixed, cover or spread")
+
+    def of(self, steps):
+        """The share for `steps` steps (of none: for one)."""
+        steps = max(steps, 1)
+        return {"fixed": self.share, "cover": max(self.share, 1 / steps), "spread": self.share / steps}[self.rule]
+
+
+def begin(images, epsilon, start, generator):
+    """Where an attack begins, in the ball and in [0, 1]: the "zero" perturbation, a "uniform" point of the ball, or
+    "gaussian" noise of deviation .001. images: float32 (N, H, W, C); generator: numpy.random.Generator."""
+    if start == "zero":
+        return images
+    if start == "uniform":
+        noise = epsilon * (2 * generator.random(images.shape, "float32") - 1)
+    else:
+        noise = (0.001 * generator.standard_normal(images.shape, "float32")).clip(-epsilon, epsilon)
+    return numpy.clip(images + noise, 0, 1, dtype="float32")
+
+
+def move(images, current, slope, epsilon, step_size):
+    """One step along the sign of the slope, back into the ball around the images and into [0, 1]."""
+    return perturb.project(current + step_size * keras.ops.sign(slope), images, epsilon)
+
+
+def magnitude(slope, scale):
+    """||slope||_1 times the channels' deviations: of images (N, H, W, C), and (C,) -> a number (DEAT, equation 9)."""
+    return keras.ops.sum(keras.ops.abs(slope) * scale)
+
+
+def _step(loss):
+    def step(call, current, images, targets, epsilon, step_size, scale):
+        (_, _), slope = compute.gradient(lambda x: (loss(call(x), targets), ()), current, call)
+        count = keras.ops.cast(keras.ops.shape(images)[0], "float32")
+        return move(images, current, slope, epsilon, step_size), magnitude(slope, scale) / count
+
+    return step
+
+
+def log_softmax(call, images):
+    """What the attack of TRADES measures from: constant while it runs, so computed once a batch."""
+    return keras.ops.log_softmax(call(images))
+
+
+STEPS = {name: _step(loss) for name, loss in CLIMBED.items()}  # one object each: compiled once a model

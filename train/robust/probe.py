@@ -1,0 +1,78 @@
+"""What is measured of a model after each epoch, on held-out images: the guard, the selection and DEAT's quantities."""
+
+import dataclasses
+
+import keras
+import numpy
+
+from models import compute, perturb
+from train.robust import perturbation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe:
+    """PGD on held-out images: `images` of them, `steps` steps of `share` of epsilon from a uniform start."""
+
+    images: int = 512
+    steps: int = 10
+    share: float = 0.25
+    batch_size: int = 256
+
+    def measure(self, model, x, y, *, epsilon, scale, seed):
+        """Of a model in inference mode, as a dictionary:
+
+        probe_clean, probe_robust: shares of the images that are right, without and under PGD; probe_magnitude: the
+        mean over images of the input gradient's magnitude at PGD's last point; probe_lipschitz: the mean of
+        ||z(x') - z(x)||_1 / ||x' - x||_inf of logits z (Yang et al., NeurIPS 2020, section 3), x' by PGD up the KL
+        divergence from x.
+        x: float32 images in [0, 1], the first `images` of them are used; scale: (C,), see perturbation.magnitude.
+        """
+        found = {"clean": [], "robust": [], "magnitude": [], "lipschitz": []}
+        for start in range(0, min(self.images, len(x)), self.batch_size):
+            stop = min(start + self.batch_size, self.images, len(x))
+            for name, values in self._batch(model, x[start:stop], y[start:stop], epsilon, scale, seed).items():
+                found[name].append(numpy.asarray(values, "float64"))
+        return {f"probe_{name}": float(numpy.concatenate(values).mean()) for name, values in found.items()}
+
+    def _batch(self, model, images, labels, epsilon, scale, seed):
+        labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
+        begin = perturbation.begin(images, epsilon, "uniform", numpy.random.default_rng([seed, len(images)]))
+        until_wrong, ascend = compute.compiled(model, _until_wrong), compute.compiled(model, perturbation.STEPS["kl"])
+        current = begin
+        for _ in range(self.steps):
+            current, _ = until_wrong(current, images, labels, epsilon, size)
+        wrong, slope = compute.compiled(model, _judge)(current, labels, scale)
+        log_p, current = compute.compiled(model, perturbation.log_softmax)(images), begin
+        for _ in range(self.steps):
+            current, _ = ascend(current, images, log_p, epsilon, size, scale)
+        return {
+            "clean": numpy.argmax(log_p, -1) == labels,
+            "robust": numpy.logical_not(wrong),
+            "magnitude": slope,
+            "lipschitz": compute.compiled(model, _lipschitz)(images, current),
+        }
+
+
+def selected(history):
+    """The recorded epoch of the highest robust accuracy on the held-out images, the earliest of equals."""
+    robust = {epoch: history.record(epoch)[2]["probe_robust"] for epoch in history.epochs}
+    return max(robust, key=lambda epoch: (robust[epoch], -epoch))
+
+
+def _until_wrong(call, current, images, labels, epsilon, step_size):
+    return perturb.step_until_wrong(call, images, current, labels, epsilon=epsilon, step_size=step_size)
+
+
+def _judge(call, images, labels, scale):
+    def judged(x):
+        logits = call(x)
+        return perturb.cross_entropy(logits, labels), perturb.is_wrong(logits, labels)
+
+    (_, wrong), slope = compute.gradient(judged, images)
+    return wrong, keras.ops.sum(keras.ops.abs(slope) * scale, axis=(1, 2, 3))
+
+
+def _lipschitz(call, images, moved):
+    change = keras.ops.sum(keras.ops.abs(call(moved) - call(images)), axis=-1)
+    distance = keras.ops.max(keras.ops.abs(moved - images), axis=(1, 2, 3))
+    return change / keras.ops.maximum(distance, 1e-12)

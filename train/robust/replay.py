@@ -1,0 +1,52 @@
+"""Replay each batch, one backward pass giving both the step of the weights and that of the images: FREE and DEAT."""
+
+import dataclasses
+
+import keras
+
+from models import compute
+from train.robust import adversarial, perturbation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replay:
+    """r replays a batch: from one backward pass, at the weights before it, the images climb and the weights descend.
+
+    Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start: of a batch's
+    perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the perturbation that
+    the one before it ended with, as in FREE's own code; the first of an epoch from `start` [D].
+    """
+
+    start: str = "uniform"
+    step: perturbation.StepSize
+    persistent: bool = False
+
+    def __post_init__(self):
+        if self.start not in perturbation.STARTS:
+            raise ValueError(f"start is {self.start!r}, expected one of {', '.join(perturbation.STARTS)}")
+
+    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+        """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
+        descend = compute.descend(model, optimizer, _objective, follow=_follow)
+
+        def run(images, labels, steps, generator, carried=None):
+            current = perturbation.begin(images, epsilon, self.start, generator)
+            if carried is not None:
+                current = keras.ops.clip(images + carried[: len(images)], 0.0, 1.0)
+            size = epsilon * self.step.of(steps)
+            for _ in range(steps):
+                loss, right, (current, magnitude) = descend(current, images, labels, epsilon, size, scale)
+            return adversarial.Outcome(
+                loss, right, magnitude, float(steps), current - images if self.persistent else None
+            )
+
+        return run
+
+
+def _objective(call, current, images, labels, epsilon, step_size, scale):
+    return adversarial.cross_entropy(call, current, images, labels, scale)
+
+
+def _follow(current, slope, images, labels, epsilon, step_size, scale):
+    moved = perturbation.move(images, current, slope, epsilon, step_size)
+    return moved, perturbation.magnitude(slope, scale)

@@ -1,0 +1,74 @@
+"""How long robust training runs and at which rates: the published set-ups, as data."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """SGD's recipe of one publication.
+
+    epochs: passes over the images, batch after batch (each however often replayed); learning_rate: the first, or the
+    peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
+    it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). epsilon: Linf radius in [0, 1] pixel
+    scale; crop: largest shift as a share of each side (4 of 32 pixels), uncovered pixels zero; gamma: of
+    MagnitudeGuided; replay_share: DEAT's step size as a share of epsilon.
+    """
+
+    title: str
+    citation: str
+    epochs: int
+    learning_rate: float
+    milestones: tuple = (0.5, 0.8)
+    factors: tuple = (0.1, 0.01)
+    cyclic: bool = False
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+    epsilon: float = 8 / 255
+    crop: float = 0.125
+    flip: bool = True
+    gamma: float = 1.01
+    replay_share: float = 1.25
+
+    def rate(self, progress):
+        """The learning rate after a share `progress` of the run."""
+        if self.cyclic:
+            peak = self.milestones[0]
+            rising = progress / peak if progress < peak else (1 - progress) / (1 - peak)
+            return self.learning_rate * max(rising, 0.0)
+        passed = sum(progress >= share - 1e-9 for share in self.milestones)
+        return self.learning_rate * (self.factors[passed - 1] if passed else 1.0)
+
+
+DEAT = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
+SETUPS = {
+    "standard": Setup(title="DEAT, 50 epochs", citation=DEAT, epochs=50, learning_rate=0.05),
+    "fast": Setup(
+        title="DEAT, 10 epochs", citation=DEAT, epochs=10, learning_rate=0.1, cyclic=True, milestones=(0.5,),
+        factors=(), gamma=1.0, replay_share=1.5,
+    ),
+    "imagenet": Setup(
+        title="DEAT, ImageNet", citation=DEAT, epochs=23, learning_rate=0.1, weight_decay=1e-4, batch_size=256,
+        epsilon=4 / 255, replay_share=1.5, gamma=1.1,
+    ),
+    "pgd-baseline": Setup(
+        title="PGD adversarial training", citation="Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018", epochs=200,
+        learning_rate=0.1, milestones=(0.5, 0.75), weight_decay=2e-4, epsilon=0.0314,
+    ),
+    "fgsm-rs": Setup(
+        title="Fast is better than free", citation="Wong, Rice, Kolter, ICLR 2020", epochs=15, learning_rate=0.2,
+        cyclic=True, milestones=(0.5,), factors=(),
+    ),
+    "trades": Setup(
+        title="TRADES", citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019", epochs=76, learning_rate=0.1,
+        milestones=(75 / 76,), factors=(0.1,), weight_decay=2e-4, epsilon=0.031,
+    ),
+    "mart": Setup(
+        title="MART", citation="Wang, Zou, Yi, Bailey, Ma, Gu, ICLR 2020", epochs=120, learning_rate=0.01,
+        milestones=(75 / 120, 90 / 120, 100 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
+    ),
+    "yopo": Setup(
+        title="YOPO-5-3", citation="Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019", epochs=36, learning_rate=0.04,
+        milestones=(30 / 36, 34 / 36), factors=(0.1, 0.01), batch_size=256,
+    ),
+}  # fmt: skip

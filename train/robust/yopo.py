@@ -1,0 +1,88 @@
+"""YOPO-m-n: m passes through the whole net a batch, and n steps of the images through its first layer for each."""
+
+import dataclasses
+
+import keras
+import numpy
+
+from models import compute
+from train.robust import adversarial, perturbation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Yopo:
+    """You Only Propagate Once (Zhang et al., NeurIPS 2019, algorithm 1).
+
+    With f = g(f0(x)), f0 the net up to its first convolution or dense layer, and H = <p, f0(x + eta)>: each of m
+    rounds takes p = -dL / d f0 from one full backward pass and then n steps of eta down the sign of dH / d eta. The
+    gradients of the rounds, and of -H by the weights of f0 at each round's last eta, are summed into one step of the
+    weights. m is the number of steps that the controller gives; inner: n; step: sigma as a share of epsilon. A pass
+    through f0 alone is not counted [D].
+    """
+
+    inner: int
+    start: str = "uniform"
+    step: perturbation.StepSize
+
+    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+        """As adversarial.Adversarial.batch; `steps` are the rounds m, at least 1."""
+        first, tapped = split(model)
+        gradients = compute.slopes(tapped, _objective, follow=_costate)
+        hamiltonian = compute.slopes(first, _hamiltonian)
+        ascend = compute.compiled(first, _ascend)
+        apply = compute.apply(optimizer, model.trainable_variables)
+        places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
+        where, tail = ([places[variable.path] for variable in part.trainable_variables] for part in (tapped, first))
+        size = numpy.float32(epsilon * self.step.share)
+
+        def run(images, labels, steps, generator, carried=None):
+            current = perturbation.begin(images, epsilon, self.start, generator)
+            tap = numpy.zeros((len(images), *first.output_shape[1:]), "float32")
+            total = [0.0] * len(places)
+            for _ in range(steps):
+                found, loss, right, costate = gradients(tap, current, labels)
+                for place, slope in zip(where, found, strict=True):
+                    total[place] = total[place] + slope
+                for _ in range(self.inner):
+                    current = ascend(current, images, costate, numpy.float32(epsilon), size)
+                found, *_ = hamiltonian(current, costate)
+                for place, slope in zip(tail, found, strict=True):
+                    total[place] = total[place] + slope
+            apply(*total)
+            return adversarial.Outcome(loss, right, 0.0, float(steps))
+
+        return run
+
+
+def split(model):
+    """(f0, the model with a tap): f0 ends with the first layer that has a kernel; the tap, the second model's first
+    input, is added to what f0 gives, so that a gradient by it is one by f0. Both share the model's weights."""
+    layer = next(layer for layer in model.layers if getattr(layer, "kernel", None) is not None)
+    first = keras.Model(model.input, layer.output, name="first")
+    rest = keras.Model(layer.output, model.output, name="rest")
+    tap = keras.Input(layer.output.shape[1:], name="tap")
+    tapped = keras.Model([tap, model.input], rest(first(model.input) + tap), name="tapped")
+    return first, tapped
+
+
+def _objective(call, tap, current, labels):
+    return adversarial.cross_entropy(lambda tap: call([tap, current]), tap, None, labels, None)
+
+
+def _costate(tap, slope, current, labels):
+    return -slope
+
+
+def _hamiltonian(call, current, costate):
+    """-H of each image, times the batch: descend averages, and p is of the mean loss already."""
+    return -_inner(call, current, costate) * keras.ops.cast(keras.ops.shape(current)[0], "float32"), ()
+
+
+def _ascend(call, current, images, costate, epsilon, step_size):
+    (_, _), slope = compute.gradient(lambda x: (_inner(call, x, costate), ()), current, call)
+    return perturbation.move(images, current, -slope, epsilon, step_size)
+
+
+def _inner(call, current, costate):
+    product = costate * keras.ops.cast(call(current), "float32")
+    return keras.ops.sum(keras.ops.reshape(product, (keras.ops.shape(current)[0], -1)), axis=-1)
