@@ -1,0 +1,84 @@
+"""PGD beyond its search: one call or many, zero gradients, the noise of its starts, restarts, and bad settings."""
+
+import dataclasses
+
+import keras
+import numpy
+import pytest
+
+from adv import attacks, pgd, search
+from adv.attack import noise
+from models import compute
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, net, images):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    attack = attacks.PGD(norm=norm, steps=7)
+    epsilon = numpy.full(len(x), 0.05 if norm == "linf" else 3, numpy.float32)
+    whole = compute.compiled(net, pgd._until_wrong(norm, 7))
+    for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
+        scale = numpy.float32(1 if count == len(x) else 20)
+        arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
+        one, wrong = (numpy.asarray(part) for part in whole(*arrays))
+        steps, wrong_too = (numpy.asarray(part) for part in attack._stepwise(net)(*arrays))
+        numpy.testing.assert_allclose(one, steps, atol=1e-6)
+        numpy.testing.assert_array_equal(wrong, wrong_too)
+        assert wrong.any() and wrong.all() == (count == 6)
+
+
+def test_a_gradient_of_zero_moves_nothing(linear):
+    model, _, _ = linear
+    flat = keras.models.clone_model(model)
+    flat.set_weights([numpy.zeros((64, 2)), numpy.float32([0, 1])])
+    x = numpy.random.default_rng(0).random((3, 8, 8, 1), dtype=numpy.float32)
+    for norm in ("linf", "l1"):
+        made = attacks.PGD(norm=norm, steps=3).within(flat, x, numpy.ones(3, numpy.int32), epsilon=0.1)
+        numpy.testing.assert_array_equal(made, x)
+
+
+def test_noise_depends_on_the_seed_the_draw_and_the_image_alone(images):
+    x = images[0]
+    whole = noise(x, seed=3, draw=1)
+    assert whole.dtype == numpy.float32 and whole.shape == x.shape
+    assert whole.min() < -0.99 and whole.max() > 0.99 and numpy.abs(whole).max() <= 1 and abs(whole.mean()) < 0.05
+    numpy.testing.assert_array_equal(noise(x[[5, 2]], seed=3, draw=1), whole[[5, 2]])
+    for other in (noise(x, seed=4, draw=1), noise(x, seed=3, draw=0), numpy.roll(whole, 1, axis=0)):
+        assert (other != whole).mean() > 0.99
+
+
+def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeypatch):
+    x = images[0]
+    labels = search.classes(net, x).astype(numpy.int32)
+    attack = attacks.PGD(steps=1, rel_stepsize=0.2, random_start=True)
+    asked = []
+
+    def spy(started, *, seed, draw):
+        asked.append((draw, len(started)))
+        return noise(started, seed=seed, draw=draw)
+
+    monkeypatch.setattr(pgd, "noise", spy)
+    once = attack.within(net, x, labels, epsilon=0.05, batch_size=5)
+    fooled = search.classes(net, once) != labels
+    asked.clear()
+    often = dataclasses.replace(attack, restarts=4).within(net, x, labels, epsilon=0.05, batch_size=5)
+    numpy.testing.assert_array_equal(often[fooled], once[fooled])
+    assert asked[:2] == [(0, 14), (1, 14 - fooled.sum())] and 0 < fooled.sum() < 14
+    assert (search.classes(net, often) != labels).sum() > fooled.sum()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: attacks.PGD(norm="l2"), "norm is 'l2', expected one of linf, l1"),
+        (lambda: attacks.PGD(restarts=2), "restarts is 2 with random_start=False"),
+        (lambda: attacks.PGD(restarts=0, random_start=True), "restarts is 0"),
+        (lambda: attacks.DeepFool(norm="l1"), "norm is 'l1', expected 'l2' or 'linf'"),
+        (lambda: attacks.DeepFool(candidates=1), "candidates is 1, expected at least 2"),
+        (lambda: search.norm(numpy.zeros((1, 2, 2, 1)), "l3"), "norm is 'l3', expected one of l0, l1, l2, linf"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
