@@ -17,7 +17,7 @@ from adv import attacks, probes
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
 from results import command, white_box_row
-from train import params
+from train import params, robust
 
 
 @dataclasses.dataclass
@@ -169,6 +169,25 @@ def _white_box(work, asked, arguments):
         work.white_box[name] += images * sum(attack.within_gradients for attack in several)
 
 
+def _robust_train(work, asked, arguments):
+    entry = data.DATASETS.get(arguments.dataset)
+    whole = entry.counts[0] if entry else len(command.load_dataset(arguments).y_train)
+    images = arguments.images or whole - arguments.validation
+    for name in arguments.method:
+        passes = arguments.bp_epochs
+        if passes is None:
+            setup = robust.SETUPS[arguments.setup]
+            passes = (arguments.epochs or setup.epochs) * robust.METHODS[name].passes
+        work.trained["robust_training/1_train"] += round(passes * images)
+
+
+def _robust_test(work, asked, arguments):
+    methods = {name for one in asked["robust_training/1_train"] for name in one.method}
+    for name in arguments.attack:
+        images = 2 * len(arguments.method or methods) * arguments.test_images  # the selected epoch and the last
+        work.white_box[name] += images * attacks.ATTACKS[name].within_gradients
+
+
 def _nothing(work, asked, arguments):
     """Forward passes alone, or none."""
 
@@ -183,4 +202,6 @@ STAGES = {
     "dare/7_test": _test,
     "dare/9_what_matters": _what_matters,
     "dare/10_white_box": _white_box,
+    "robust_training/1_train": _robust_train,
+    "robust_training/2_test": _robust_test,
 }

@@ -76,6 +76,36 @@ DARE = {
         "10_white_box": [],
     },
 }
+GUARDED = ["--setup", "fast", "--validation", "1000"]
+EVERY_METHOD = [
+    *("standard", "pgd-7", "pgd-10", "fgsm-rs", "free-4", "free-6", "free-8", "free-8-persistent", "trades", "mart"),
+    *("fat-5", "fat", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
+    *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
+]
+# quick: minutes on two cores; small: every method under one budget of passes, an evening; paper: DEAT's tables, a GPU.
+ROBUST = {
+    "quick": {
+        "cells": [("digits", "small_cnn@0.25", 0)],
+        "1_train": [
+            *("--method", "pgd-7", "free-8", "m+deat", "--bp-epochs", "60", "--setup", "fast", "--validation", "200"),
+            *("--learning-rate", "0.03", "--batch-size", "32", "--no-augmentation", "--deterministic"),
+        ],
+        "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "--deterministic"],
+    },
+    "small": {
+        "cells": [("fashion_mnist", "small_cnn@0.5", seed) for seed in range(2)],
+        "1_train": [
+            *("--method", *EVERY_METHOD, "--bp-epochs", "40", "--images", "10000", *GUARDED),
+            *("--learning-rate", "0.03", "--batch-size", "64", "--no-augmentation"),
+        ],
+        "2_test": ["--test-images", "500", "--attack", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"],
+    },
+    "paper": {
+        "cells": [("cifar10", "preact_resnet18", seed) for seed in range(3)],
+        "1_train": ["--method", *EVERY_METHOD, "--setup", "standard", "--precision", "bfloat16"],
+        "2_test": [],
+    },
+}
 STUDIES = {
     "dare": {
         "stages": (
@@ -86,6 +116,7 @@ STUDIES = {
         "last": "8_tables",
         "presets": DARE,
     },
+    "robust_training": {"stages": ("1_train", "2_test"), "optional": (), "last": "3_tables", "presets": ROBUST},
 }
 MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
     ("alexnet", 28): 32.3,
@@ -94,6 +125,8 @@ MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
     ("vgg16", 32): 134.6,
     ("vgg19", 28): 134.5,
     ("vgg19", 32): 155.9,
+    ("small_cnn", 28): 1.25,
+    ("preact_resnet18", 32): 44.7,
 }
 
 
@@ -105,7 +138,7 @@ def main(arguments):
         for cell in preset["cells"]
     ]
     tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
-    if arguments.data_dir:
+    if arguments.data_dir and arguments.study == "dare":
         tables += ["--data-dir", arguments.data_dir]
     if arguments.dry_run:
         for lines in [*cells, [tables]]:
@@ -170,14 +203,18 @@ def costs(cells):
 
 
 def disk(preset):
-    """Gigabytes of checkpoints that a preset writes."""
+    """Gigabytes of checkpoints that a preset writes: of every epoch, or of each method's selected and last one."""
     options = preset["1_train"]
-    epochs = int(options[options.index("--epochs") + 1])
+    if "--epochs" in options:
+        kept = int(options[options.index("--epochs") + 1])
+    else:
+        after = options[options.index("--method") + 1 :]
+        kept = 3 * next((place for place, one in enumerate(after) if one.startswith("--")), len(after))  # and momentum
     total = 0
     for dataset, model, _ in preset["cells"]:
         stem, _, width = model.partition("@")
         size = MEGABYTES_AN_EPOCH[stem, 32 if dataset in ("cifar10", "svhn") else 28]
-        total += size * float(width or 1) ** 2 * epochs / 1000
+        total += size * float(width or 1) ** 2 * kept / 1000
     return total
 
 

@@ -17,6 +17,7 @@ import models
 from adv import attacks
 from dare import controls, dare
 from results import sections, tables
+from train import robust
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -151,6 +152,7 @@ CATALOGUES = {
     "attack": attacks.ATTACKS,
     "variant": dare.VARIANTS,
     "control": controls.CONTROLS,
+    "method": robust.METHODS,
 }
 
 
@@ -161,7 +163,7 @@ def test_every_catalogue_entry_is_documented_and_has_a_source(kind, name):
     entry = CATALOGUES[kind][name]
     assert f"`{name}`" in README + REPRODUCTION, f"{kind} {name} is in neither README.md nor REPRODUCTION.md"
     citation = getattr(entry, "citation", None)
-    if kind in ("data set", "model", "attack"):
+    if kind in ("data set", "model", "attack") or (kind == "method" and name != "standard"):
         assert citation and re.search(r"\d{4}", citation), f"{kind} {name} has no citation with a year"
         assert citation.split(",")[0] in REPRODUCTION, f"{citation} is not in REPRODUCTION.md"
     else:

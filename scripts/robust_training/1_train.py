@@ -134,7 +134,8 @@ def write_metrics(history, clock, path):
     files.write_text(path, text.getvalue())
 
 
-if __name__ == "__main__":
+def options():
+    """The script's argument parser."""
     parser = command.parser(__doc__, study="robust_training")
     parser.set_defaults(model="preact_resnet18")
     known = command.name("method", robust.METHODS)
@@ -158,4 +159,8 @@ if __name__ == "__main__":
     parser.add_argument("--probe-images", type=command.whole(1), default=512, help="of them attacked after each epoch")
     parser.add_argument("--keep", choices=["all", "selected"], default="selected", help="which epochs' weights to keep")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 for GPUs")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -123,7 +123,8 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         print(f"test {name}: checks raised: {said}: see docs/checks.md")
 
 
-if __name__ == "__main__":
+def options():
+    """The script's argument parser."""
     parser = command.parser(__doc__, study="robust_training")
     parser.set_defaults(model="preact_resnet18")
     known = command.name("method", robust.METHODS)
@@ -137,4 +138,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("--test-images", type=command.whole(1), default=10_000, help="test images attacked")
     parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="default: that of training")
-    command.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -312,3 +312,13 @@ SCHEDULES = {
 def test_the_published_schedules(name):
     for progress, rate in SCHEDULES[name]:
         assert SETUPS[name].rate(progress) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_passes_are_an_upper_bound_that_is_reached(name, batch):
+    method = METHODS[name]
+    strategy, controller = method.tailored(SETUPS["standard"])
+    most = getattr(controller, "maximum", None) or getattr(controller, "last", controller.steps)
+    outcome = prepared(strategy, build(), rate=1e-6)(*batch, most, numpy.random.default_rng(0))
+    friendly = getattr(strategy, "friendly", None) is not None
+    assert outcome.passes <= method.passes if friendly else outcome.passes == method.passes

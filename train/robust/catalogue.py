@@ -25,6 +25,16 @@ class Method:
     published: str | None = None
     guard: float = 0.2
 
+    @property
+    def passes(self):
+        """Forward and backward passes that an image takes in an epoch, at most."""
+        made = self.controller()
+        steps = getattr(made, "maximum", None) or getattr(made, "last", made.steps)
+        if not isinstance(self.strategy, Adversarial):
+            return steps
+        update = 1 if self.strategy.loss == "cross-entropy" else 2
+        return steps + update + (0.5 if self.strategy.climbed == "kl" and steps else 0)
+
     def tailored(self, setup):
         """(strategy, a fresh controller) under a set-up, which says DEAT's gamma and step size."""
         guided = self.controller.func is controller.MagnitudeGuided

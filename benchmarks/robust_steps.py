@@ -1,0 +1,138 @@
+"""What a step of robust training costs beside the forward and backward passes that it cannot avoid.
+
+    python benchmarks/robust_steps.py --model preact_resnet18@0.125 --dataset cifar10
+
+One process, one batch of real images, weights trained for a few steps; every job once to compile, then in turn, the
+fastest of --repeats counting. Times depend on the machine and on what else it does, so compare the ratios of one run;
+aims in brackets.
+
+    PGD-10      10 attack steps and an update, over 10 passes for the input gradient and one update alone
+    TRADES      the clean softmax computed once a batch, over computed anew at every attack step
+    FREE-8      8 replays, over 8 updates alone
+    FAT         K 10, tau 3, over PGD-10 in eval mode: its time beside its passes
+"""
+
+import argparse
+import dataclasses
+import time
+
+import keras
+import numpy
+
+import data
+import models
+from models import compute, perturb
+from train import robust
+from train.robust import adversarial, losses, perturbation
+from train.robust.optimizer import CoupledSGD
+
+EPSILON = 8 / 255
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--model", default="preact_resnet18@0.125")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--warm-up", type=int, default=60, help="steps of PGD-2 training first")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cpu-time", action="store_true", help="seconds of all cores, less disturbed by other work")
+    arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    model, images, labels, batches = prepare(arguments)
+    seconds, passes = timed(jobs(model, images, labels, batches), arguments.repeats, clock)
+    print(f"{compute.BACKEND}, {arguments.model} on {arguments.dataset}, batches of {len(images)}")
+    for name, (one, other, aim) in {
+        "PGD-10 step / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
+        "TRADES, clean softmax once / at every step": ("trades", "trades-anew", "<= 0.82"),
+        "FREE-8 / 8 updates": ("free-8", "updates", "no more than the slope of the images"),
+        "FAT / PGD-10 in eval mode": ("fat", "pgd-10-eval", f"passes {passes['fat'] / passes['pgd-10-eval']:.2f}"),
+    }.items():
+        print(f"{name}: {seconds[one]:.3f} s / {seconds[other]:.3f} s = {seconds[one] / seconds[other]:.2f} ({aim})")
+
+
+def prepare(arguments):
+    """A briefly trained model, a batch, and what makes a strategy's function of a batch."""
+    keras.utils.set_random_seed(0)
+    dataset = data.load(arguments.dataset)
+    model = models.build(arguments.model, dataset.x_train.shape[1:], len(dataset.classes))
+    scale = numpy.ones(dataset.x_train.shape[-1], "float32")
+
+    def batches(name, **changes):
+        strategy = changes.pop("strategy", None) or robust.METHODS[name].strategy
+        return strategy.batch(model, CoupledSGD(0.01), epsilon=EPSILON, scale=scale, **changes)
+
+    train, generator = batches("pgd-7"), numpy.random.default_rng(0)
+    for _ in range(arguments.warm_up):
+        rows = generator.integers(len(dataset.x_train), size=arguments.batch_size)
+        train(data.to_unit(dataset.x_train[rows]), dataset.y_train[rows].astype("int32"), 2, generator)
+    rows = generator.integers(len(dataset.x_train), size=arguments.batch_size)
+    return model, data.to_unit(dataset.x_train[rows]), dataset.y_train[rows].astype("int32"), batches
+
+
+def jobs(model, images, labels, batches):
+    """name -> a function that runs the job once and returns the passes an image, after all its work is done."""
+    scale = numpy.ones(images.shape[-1], "float32")
+    gradient = compute.input_gradient(model, perturb.cross_entropy)
+    update = compute.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
+    evaluated = dataclasses.replace(robust.METHODS["fat"].strategy, friendly=None)
+    anew = compute.compiled(model, trades_step)
+    paired = compute.descend(model, CoupledSGD(0.01), adversarial.paired(losses.trades, 6.0))
+
+    def floor():
+        for _ in range(10):
+            numpy.asarray(gradient(images, labels))
+        return float(update(images, images, labels, scale)[0])
+
+    def updates():
+        for _ in range(8):
+            value = update(images, images, labels, scale)[0]
+        return float(value)
+
+    def trades_anew():
+        current = perturbation.begin(images, EPSILON, "gaussian", numpy.random.default_rng(0))
+        for _ in range(10):
+            current = anew(current, images, EPSILON, EPSILON * 0.25)
+        return float(paired(current, images, labels, scale)[0])
+
+    def strategy(run, steps):
+        def job():
+            outcome = run(images, labels, steps, numpy.random.default_rng(0))
+            float(outcome.loss)
+            return outcome.passes
+
+        return job
+
+    return {
+        "floor": floor,
+        "updates": updates,
+        "pgd-10": strategy(batches("pgd-10"), 10),
+        "pgd-10-eval": strategy(batches("fat", strategy=evaluated), 10),
+        "trades": strategy(batches("trades"), 10),
+        "trades-anew": trades_anew,
+        "free-8": strategy(batches("free-8"), 8),
+        "fat": strategy(batches("fat"), 10),
+    }
+
+
+def trades_step(call, current, images, epsilon, step_size):
+    """A step of the attack of TRADES that computes the softmax of the clean images itself."""
+    log_p = keras.ops.log_softmax(call(images))
+    (_, _), slope = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
+    return perturbation.move(images, current, slope, epsilon, step_size)
+
+
+def timed(jobs, repeats, clock):
+    """(seconds of the fastest run, what it returned) of every job; all are run once before."""
+    seconds, returned = {name: float("inf") for name in jobs}, {}
+    for repeat in range(repeats + 1):
+        for name, job in jobs.items():
+            begun = clock()
+            returned[name] = job()
+            if repeat:
+                seconds[name] = min(seconds[name], clock() - begun)
+    return seconds, returned
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The study of robust training: its tables and its figure, made of its rows (study "robust_training").
+
+robust_training-<dataset>-<model>           one line a method: cost, clean accuracy, accuracy under attack
+robust_training-<dataset>-<model>-cost      the worst case beside BP-epochs, seconds and the last epoch's
+"""
+
+import numpy
+
+from results import figures, notes
+from results import row as result_row
+from results.tables import Cell, Table
+
+ATTACKED = (
+    "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before left"
+    " right, in the order of the columns; worst: right under all of them, the robust accuracy (published: AutoAttack)."
+)
+SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
+COST = (
+    "BP-epochs: forward and backward passes, as a share of the training images, a forward pass alone counting half; "
+    "seconds: of training, the epochs' probes included, on the machine below, mean over seeds."
+)
+PUBLISHED = (
+    "(in brackets): published in arXiv 2103.03076 for 50 epochs on 50,000 images at the full width, PreAct-ResNet-18."
+)
+ALIKE = ("epsilon", "images", "precision")
+
+
+def pool(rows):
+    """One row for several seeds of one method: as results.row.pool, with the trajectories and times of all.
+
+    Raises ValueError as it does, and where seeds were trained differently.
+    """
+    first = rows[0]
+    for one in rows[1:]:
+        for what in (*ALIKE, "setup"):
+            if one["hyperparameters"].get(what) != first["hyperparameters"].get(what):
+                raise ValueError(f"{first['method']}: seeds {first['seeds']} and {one['seeds']} differ in {what}")
+    together = {name: [one for each in rows for one in each[name]] for name in ("trajectories", "training_s")}
+    spent = float(numpy.mean([one["hyperparameters"]["bp_epochs"] for one in rows]))
+    shared = {**first["hyperparameters"], "bp_epochs": round(spent, 2)}
+    if len(rows) > 1:
+        shared = {name: value for name, value in shared.items() if name not in ("selected_epoch", "last_epoch")}
+    stopped = any(one["hyperparameters"]["stopped"] for one in rows)
+    return {**result_row.pool(rows), **together, "hyperparameters": shared | {"stopped": stopped}}
+
+
+def cells(rows):
+    """(dataset, model) -> its rows, best worst case first, the control of no attack last."""
+    found = {}
+    for row in rows:
+        found.setdefault((row["dataset"], row["model"]), []).append(row)
+    for own in found.values():
+        own.sort(key=lambda row: (row["role"] == "control", -(worst(row)["value"] or 0.0)))
+    return found
+
+
+def worst(row, prefix=""):
+    """The measure of the worst case over all attacks of a row, of its only attack where there is one."""
+    names = [name for name in row["measures"] if name.startswith(f"{prefix}white-box/")]
+    chosen = [name for name in names if name.startswith(f"{prefix}white-box/worst@")] or names[-1:]
+    return row["measures"][chosen[0]] if chosen else {"value": None}
+
+
+def robust_training_tables(rows):
+    """Two tables for every data set and model. Returns a list of Table."""
+    made = []
+    for (dataset, model), methods in cells(rows).items():
+        name = f"robust_training-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        measures = [one for one in methods[0]["measures"] if not one.startswith("last/")]
+        shown = tuple(measure.removeprefix("white-box/") for measure in measures)
+        published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
+        said = (SELECTED, ATTACKED, *([PUBLISHED] if published else []))
+        made.append(
+            Table(
+                name=name,
+                title=f"{dataset}, {model}: robust training, %",
+                columns=(
+                    "method",
+                    *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+                ),
+                rows=tuple((row["method"], *(_cell(row, one) for one in measures)) for row in methods),
+                notes=(*said, *_numbers(methods, measures), *_lines(methods)),
+            )
+        )
+        made.append(_cost(f"{name}-cost", dataset, model, methods))
+    return made
+
+
+def _cost(name, dataset, model, methods):
+    columns = ("method", "BP-epochs", "seconds", "worst case", "clean", "last: worst case", "last: clean", "stopped")
+    lines = []
+    for row in sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"]):
+        seconds = float(numpy.mean(row["training_s"]))
+        cost = Cell(row["hyperparameters"]["bp_epochs"]), Cell(seconds, digits=0)
+        accuracies = worst(row), row["measures"]["clean"], worst(row, "last/"), row["measures"]["last/clean"]
+        stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
+        lines.append((row["method"], *cost, *(Cell(one["value"], one.get("spread")) for one in accuracies), stopped))
+    machine = ", ".join(dict.fromkeys(row["device"] for row in methods))
+    said = (COST, "stopped: the guard ended it, catastrophic overfitting.", f"Machine: {machine}.")
+    return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+
+
+def trajectories(rows):
+    """A figure for one data set and model: held-out robust accuracy against BP-epochs, one line a method and seed."""
+    figure, axes = figures.panels(1, 2, (10, 4.2))
+    for axis, part, label in ((axes[0, 0], "probe_robust", "robust"), (axes[0, 1], "probe_clean", "clean")):
+        for place, row in enumerate(rows):
+            colour = figures.CYCLE[place % len(figures.CYCLE)]
+            style = ("-", "--", ":", "-.")[place // len(figures.CYCLE) % 4]
+            for number, one in enumerate(row["trajectories"]):
+                values = 100 * numpy.array(one[part])
+                title = row["method"] if number == 0 else None
+                axis.plot(one["bp_epochs"], values, color=colour, linestyle=style, lw=1.2, label=title)
+        axis.set_xlabel("BP-epochs")
+        axis.set_ylabel(f"{label} accuracy on held-out images (%)")
+        axis.grid(alpha=0.3)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=7, ncols=6, loc="outside lower center")
+    return figure
+
+
+def _cell(row, name):
+    measure = row["measures"].get(name)
+    return Cell(None) if measure is None else Cell(measure["value"], measure.get("spread"), measure.get("published"))
+
+
+def _count(rows, measure):
+    counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
+    return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
+
+
+def _numbers(methods, measures):
+    """How to read the values, without the sentences that are DARE's own."""
+    said = [line for line in notes.numbers(methods, measures) if not line.startswith(("(in brackets)", "a ± b"))]
+    if any(one.get("spread") is not None for row in methods for one in row["measures"].values()):
+        said.insert(0, "a ± b: mean and standard deviation over seeds.")
+    return said
+
+
+def _lines(methods):
+    shown = [
+        {**row, "hyperparameters": {name: value for name, value in row["hyperparameters"].items() if name in ALIKE}}
+        for row in methods
+    ]
+    setups = list(dict.fromkeys(notes.settings(row["hyperparameters"]["setup"]) for row in methods))
+    return [*notes.lines(shown), *(f"Set-up: {one}." for one in setups)]

@@ -1,0 +1,134 @@
+"""Every study's rows: collected from run directories, pooled over seeds, published, and made into tables and figures.
+
+Rows that are published lie in results/measured/<study>/; results/tables/, results/figures/ and the generated sections
+of the documents are made of them and of nothing else.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable
+
+from results import (
+    dare_report,
+    dare_tables,
+    deat_claims,
+    differences,
+    figures,
+    robust_training,
+    row,
+    sections,
+    tables,
+    what_matters,
+    white_box,
+)
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "REPRODUCTION.md")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """runs: the folder of run directories whose stages write its rows; tabulate: rows -> list of Table; pool: the rows
+    of several seeds of one method -> one; draw: rows -> (file name, caption, Figure) of each figure."""
+
+    runs: str
+    tabulate: Callable
+    pool: Callable
+    draw: Callable = lambda rows: ()
+
+
+def _dare_tables(rows):
+    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)]
+
+
+def _robust_tables(rows):
+    claims = [deat_claims.deat_claims(own) for own in robust_training.cells(rows).values()]
+    return [*robust_training.robust_training_tables(rows), *claims]
+
+
+def _robust_figures(rows):
+    for (dataset, model), own in robust_training.cells(rows).items():
+        caption = "robust and clean accuracy on held-out images against BP-epochs"
+        yield f"{dataset}-{model}-bp-epochs", caption, robust_training.trajectories(own)
+
+
+STUDIES = {
+    "dare": Study("dare", _dare_tables, row.pool),
+    "what_matters": Study("dare", what_matters.what_matters_tables, what_matters.pool),
+    "white_box": Study("dare", white_box.white_box_tables, white_box.pool),
+    "robust_training": Study("robust_training", _robust_tables, robust_training.pool, _robust_figures),
+}
+
+
+def of_study(rows, study):
+    return [one for one in rows if one["study"] == study]
+
+
+def collect(runs, folder):
+    """One row a (study, data set, model, method) of <runs>/<folder>/, the seeds of a cell pooled; DARE's with their
+    differences from the controls. Raises FileNotFoundError where there is none."""
+    found, folders = {}, {}
+    for path in sorted((pathlib.Path(runs) / folder).glob("*/seed*/*/row*.json")):
+        if (path.parent / "run.json").is_file():
+            one = json.loads(path.read_text(encoding="utf-8"))
+            key = one["study"], one["dataset"], one["model"], one["method"]
+            found.setdefault(key, []).append(one)
+            folders.setdefault(key, []).append(path.parent)
+    if not found:
+        raise FileNotFoundError(f"{runs}/{folder}: no row.json; make them with the test stage of scripts/{folder}/")
+    rows = [STUDIES[study].pool(seeds) for (study, *_), seeds in found.items()]
+    differences.attach(of_study(rows, "dare"), folders)
+    return rows
+
+
+def measured():
+    """The published rows of all studies."""
+    return [one for study in STUDIES for one in row.load_all(ROOT / "results" / "measured" / study)]
+
+
+def make(rows):
+    """The tables of all studies that have rows, in the order of STUDIES."""
+    return [table for name, study in STUDIES.items() for table in study.tabulate(of_study(rows, name))]
+
+
+def draw(rows):
+    """(file name, caption, Figure) of every figure that is made of rows alone."""
+    mined = [one for one in rows if STUDIES[one["study"]].runs == "dare"]
+    for dataset, model in dict.fromkeys((one["dataset"], one["model"]) for one in mined):
+        own = [one for one in mined if (one["dataset"], one["model"]) == (dataset, model)]
+        for name, caption, figure in dare_report.draw_rows(own):
+            yield f"{dataset}-{model}-{name.replace('/', '-')}", caption, figure
+    yield from dare_report.draw_cells(mined)
+    for name, study in STUDIES.items():
+        yield from study.draw(of_study(rows, name))
+
+
+def publish(rows):
+    """Keep rows in results/measured/, then write results/tables/, results/figures/ and the generated sections of all
+    that are there; returns the sections that changed. Raises ValueError for rows made from uncommitted code."""
+    dirty = [one["method"] for one in rows if one.get("dirty")]
+    if dirty:
+        raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
+    for one in rows:
+        row.save(one, ROOT / "results" / "measured" / one["study"])
+    return write(measured())
+
+
+def write(rows, *, check=False):
+    """results/tables/, results/figures/ and the generated sections of these rows; returns the sections that changed.
+
+    check: write nothing, raise ValueError where a section says something else.
+    """
+    made = make(rows)
+    if not check:
+        tables.write(made, ROOT / "results" / "tables")
+        for name, _, figure in draw(rows):
+            figures.save(figure, ROOT / "results" / "figures" / f"{name}.png")
+    texts = {table.name: tables.markdown(table) for table in made}
+    changed = []
+    for document in DOCUMENTS:
+        for name in sections.names(ROOT / document):
+            if name in texts and sections.embed(ROOT / document, name, texts[name], check=check):
+                changed.append(f"{document} {name}")
+    return changed
