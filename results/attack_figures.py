@@ -1,43 +1,55 @@
 """Figures over attacks: ER by model and attack, transfer against white box, and how far adversarials lie away."""
 
+import math
+
 import matplotlib.lines
 import numpy
 
-from results import figures
+from results import dare_tables, figures
 
 
 def er_by_attack(rows, methods):
     """A heat map a method: cells (data set, model) down, attacks across, Empirical Robustness written in each.
 
-    rows: result rows of any number of cells; methods: names of the methods, left to right; one that no row has is
-    left out. A missing value stays white.
+    rows: result rows of any number of cells; methods: names of the methods, in the order of the panels; one that no
+    row has is left out. A missing value stays white; a published one stands below ours, in brackets.
+    Raises ValueError where no row is of these methods.
     """
     present = [method for method in methods if any(row["method"] == method for row in rows)]
     if not present:
         raise ValueError(f"no row of {', '.join(methods)} to draw")
     cells = list(dict.fromkeys((row["dataset"], row["model"]) for row in rows))
-    attacks = list(
-        dict.fromkeys(name for row in rows for name in row["measures"] if name.startswith("er/") and name != "er/worst")
-    )
-    size = (len(present) * (0.55 * len(attacks) + 0.4) + 1.9, 0.42 * len(cells) + 1.4)
-    figure, axes = figures.panels(1, len(present), size, sharey=True)
-    for axis, method in zip(axes[0], present, strict=True):
+    attacks = dare_tables.attacks(rows)
+    across = min(4, len(present))
+    down = math.ceil(len(present) / across)
+    size = (across * (0.55 * len(attacks) + 0.4) + 1.9, down * (0.5 * len(cells) + 0.8) + 0.6)
+    figure, axes = figures.panels(down, across, size, sharex=True, sharey=True)
+    for place, (axis, method) in enumerate(zip(axes.flat, present, strict=False)):
         values = numpy.full((len(cells), len(attacks)), numpy.nan)
-        for row in rows:
-            if row["method"] == method:
-                place = cells.index((row["dataset"], row["model"]))
-                values[place] = [row["measures"].get(name, {}).get("value", numpy.nan) for name in attacks]
+        for row in (row for row in rows if row["method"] == method):
+            line = cells.index((row["dataset"], row["model"]))
+            for column, measure in enumerate(row["measures"].get(f"er/{attack}") for attack in attacks):
+                if measure is not None and measure["value"] is not None:
+                    values[line, column] = measure["value"]
+                    _write(axis, line, column, measure)
         shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-        for (line, column), value in numpy.ndenumerate(values):
-            if numpy.isfinite(value):
-                colour = "white" if value < 55 else "black"
-                axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=8, color=colour)
-        axis.set_xticks(range(len(attacks)), [name.removeprefix("er/") for name in attacks], rotation=50, fontsize=8)
+        axis.set_xticks(range(len(attacks)), attacks, rotation=50, fontsize=8)
         axis.set_yticks(range(len(cells)), [f"{dataset}\n{model}" for dataset, model in cells], fontsize=8)
+        axis.tick_params(length=0, labelbottom=place + across >= len(present))
         axis.set_title(method, fontsize=9)
         axis.spines[:].set_visible(False)
-    figure.colorbar(shown, ax=list(axes[0]), label="Empirical Robustness (%)", fraction=0.03)
+    for axis in axes.flat[len(present) :]:
+        axis.set_visible(False)
+    figure.colorbar(shown, ax=list(axes.flat), label="Empirical Robustness (%)", fraction=0.03)
     return figure
+
+
+def _write(axis, line, column, measure):
+    """The value of one measure in its place, with the published one below it."""
+    published = "" if measure.get("published") is None else f"\n({measure['published']:.0f})"
+    colour = "white" if measure["value"] < 55 else "black"
+    text = f"{measure['value']:.0f}{published}"
+    axis.text(column, line, text, ha="center", va="center", fontsize=7 if published else 8, color=colour)
 
 
 def transfer_against_white_box(rows, measure):

@@ -48,6 +48,22 @@ def mined(cell):
     return dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")
 
 
+def draw_cells(rows):
+    """Yield (name, caption, Figure) of what the rows of all data sets and models tell together: nothing without ER.
+
+    Shown are DARE as published, the baselines, and the controls that need no tuning, or only noise.
+    """
+    rows = [row for row in rows if row["study"] == "dare" and dare_tables.attacks([row])]
+    baselines = *(f"adv-{attack}" for attack in dare_tables.ATTACKS), "distillation"
+    methods = ("dare", "dare-s", "dare-sl", *baselines, "weight-noise", "checkpoint", "swa")
+    if any(row["method"] in methods for row in rows):
+        caption = (
+            "Empirical Robustness of every model and attack; in brackets the published value, where there is one: the "
+            "mean of nine runs on other source models."
+        )
+        yield "er-by-attack", caption, attack_figures.er_by_attack(rows, methods)
+
+
 def draw_rows(rows):
     """Yield (name, caption, Figure) of what rows alone tell: those of one data set and model, of all studies."""
     own = {study: [row for row in rows if row["study"] == study] for study in ("dare", "what_matters", "white_box")}

@@ -62,6 +62,7 @@ def main(arguments):
             figures=[
                 *dare_report.draw(arguments, first),
                 *dare_report.draw_rows([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]),
+                *dare_report.draw_cells(rows),
             ],
             facts=facts(methods),
         )
@@ -101,6 +102,8 @@ def publish(rows, *, check):
     made = make(rows)
     if not check:
         tables.write(made, ROOT / "results" / "tables")
+        for name, _, figure in dare_report.draw_cells(rows):
+            figures.save(figure, ROOT / "results" / "figures" / f"{name}.png")
         for dataset, model in dict.fromkeys((one["dataset"], one["model"]) for one in rows):
             own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
             for name, _, figure in dare_report.draw_rows(own):

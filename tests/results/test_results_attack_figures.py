@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from results import attack_figures, figures
+from results import attack_figures, dare_report, figures
 
 
 def test_er_by_attack_writes_every_value(rows):
@@ -11,10 +11,29 @@ def test_er_by_attack_writes_every_value(rows):
     figure = attack_figures.er_by_attack([*rows, *narrow], ["dare", "absent", "swa"])
     dare, swa, *_ = figure.axes
     assert dare.get_title() == "dare" and swa.get_title() == "swa"
-    assert [text.get_text() for text in dare.texts] == ["62", "68", "61"] * 2
+    assert [text.get_text() for text in dare.texts] == ["62\n(64)", "68\n(76)", "61"] * 2
     assert [text.get_text() for text in swa.texts] == ["67", "77", "66"]
+    assert [label.get_text() for label in dare.get_yticklabels()] == ["fashion_mnist\nalexnet", "fashion_mnist\nvgg16"]
     with pytest.raises(ValueError, match="no row of absent"):
         attack_figures.er_by_attack(rows, ["absent"])
+
+
+def test_er_by_attack_puts_four_panels_in_a_line_and_leaves_the_missing_white(rows):
+    del rows[0]["measures"]["er/pgd"]
+    methods = [row["method"] for row in rows]
+    figure = attack_figures.er_by_attack(rows, methods)
+    assert [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()] == methods
+    assert [text.get_text() for text in figure.axes[0].texts] == ["67", "66"]
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
+
+
+def test_the_figure_of_all_cells_is_drawn_of_rows_with_er_alone(rows):
+    ((name, caption, figure),) = dare_report.draw_cells([*rows, rows[0] | {"study": "white_box"}])
+    assert name == "er-by-attack" and "in brackets the published" in caption
+    titles = [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()]
+    assert titles == ["dare", "adv-pgd", "weight-noise", "swa"]
+    assert not list(dare_report.draw_cells([row for row in rows if row["method"] == "original"]))
+    assert not list(dare_report.draw_cells([rows[0] | {"measures": {"clean": rows[0]["measures"]["clean"]}}]))
 
 
 def test_transfer_against_white_box_has_a_point_a_method(rows):
