@@ -1,7 +1,6 @@
 """The documents say what is measured, name what is there, and their commands and examples work."""
 
 import csv
-import importlib.util
 import json
 import pathlib
 import re
@@ -16,7 +15,7 @@ import data
 import models
 from adv import attacks
 from dare import controls, dare
-from results import sections, tables
+from results import sections, studies, tables
 from train import robust
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -27,19 +26,11 @@ ROOMS = ("adv", "dare", "data", "models", "results", "train")
 TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
 
 
-def script(name):
-    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / "dare" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 def test_generated_sections_and_tables_say_what_was_measured():
-    publisher = script("8_tables")
-    rows = publisher.measured()
-    assert publisher.publish(rows, check=True) == []
-    made = {table.name: table for table in publisher.make(rows)}
-    for document in ("README.md", "REPRODUCTION.md"):
+    rows = studies.measured()
+    assert studies.write(rows, check=True) == []
+    made = {table.name: table for table in studies.make(rows)}
+    for document in studies.DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in set(sections.names(ROOT / document)) - set(made):
             assert f"<!-- generated: {name} -->\n<!-- end generated -->" in text, f"{document}: {name} is not measured"
@@ -52,19 +43,18 @@ def test_generated_sections_and_tables_say_what_was_measured():
 
 def test_a_changed_row_is_noticed(tmp_path, monkeypatch):
     """The check above can fail: a section that holds another value than the rows is an error."""
-    publisher = script("8_tables")
-    monkeypatch.setattr(publisher, "ROOT", tmp_path)
+    monkeypatch.setattr(studies, "ROOT", tmp_path)
     measure = {"clean": {"value": 90.0, "n": 100, "values": [90.0], "spread": None, "published": None}}
     found = {"study": "dare", "dataset": "digits", "model": "alexnet", "method": "original", "title": "original"}
     found |= {"role": "original", "hyperparameters": {}, "seeds": [0], "repeats": 1, "measures": measure}
-    for document in publisher.DOCUMENTS:
+    for document in studies.DOCUMENTS:
         text = "<!-- generated: dare-digits-alexnet-er -->\n<!-- end generated -->\n"
         (tmp_path / document).write_text(text, encoding="utf-8")
-    assert publisher.publish([found], check=False)
-    assert publisher.publish([found], check=True) == []
+    assert studies.write([found])
+    assert studies.write([found], check=True) == []
     measure["clean"]["value"] = 91.0
     with pytest.raises(ValueError, match="differs from the measured results"):
-        publisher.publish([found], check=True)
+        studies.write([found], check=True)
 
 
 def test_measured_rows_hold_no_path_of_one_machine():

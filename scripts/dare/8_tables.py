@@ -6,115 +6,45 @@ whether those still say what results/measured/ holds.
 """
 
 import argparse
-import json
+import contextlib
 import pathlib
 
-from results import (
-    command,
-    dare_report,
-    dare_tables,
-    differences,
-    figures,
-    report,
-    row,
-    sections,
-    tables,
-    what_matters,
-    white_box,
-)
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "REPRODUCTION.md")
-TABLES = {  # study of a row -> what makes its tables
-    "dare": lambda rows: [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)],
-    "what_matters": what_matters.what_matters_tables,
-    "white_box": white_box.white_box_tables,
-}
-POOLS = {"dare": row.pool, "what_matters": what_matters.pool, "white_box": white_box.pool}
+from results import command, dare_report, dare_tables, report, studies, tables
 
 
 def main(arguments):
-    if arguments.check or arguments.publish:
-        rows = collect(arguments.runs) if arguments.publish else []
-        dirty = [one["method"] for one in rows if one.get("dirty")]
-        if dirty:
-            raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
-        for one in rows:
-            row.save(one, ROOT / "results" / "measured" / one["study"])
-        changed = publish(measured(), check=arguments.check)
+    if arguments.check:
+        studies.write(studies.measured(), check=True)
+        print("tables: the documents say what was measured")
+        return
+    if arguments.publish:
+        rows = []
+        with contextlib.suppress(FileNotFoundError):  # none of one's own: those that are published are written anew
+            rows = studies.collect(arguments.runs, "dare")
+        changed = studies.publish(rows)
         print(f"tables: {len(rows)} rows published, changed: {', '.join(changed) or 'nothing'}")
         return
-    rows = collect(arguments.runs)
-    if not rows:
-        raise FileNotFoundError(f"{arguments.runs}/dare: no row.json; make them with scripts/dare/7_test.py")
-    for table in make(rows):
+    rows = studies.collect(arguments.runs, "dare")
+    for table in studies.make(rows):
         tables.print_table(table)
-    for (_, dataset, model), methods in dare_tables.cells(of_study(rows, "dare")).items():
+    for (_, dataset, model), methods in dare_tables.cells(studies.of_study(rows, "dare")).items():
         cell = pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}"
         first = sorted(cell.glob("seed*"))[0]
-        own = make([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)])
-        own.append(dare_report.mined(first))
-        tables.write(own, cell / "report")
+        own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
+        made = [*studies.make(own), dare_report.mined(first)]
+        tables.write(made, cell / "report")
         path = report.write_report(
             cell / "report",
             title=f"DARE on {dataset}, {model}",
-            tables=own,
+            tables=made,
             figures=[
                 *dare_report.draw(arguments, first),
-                *dare_report.draw_rows([one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]),
+                *dare_report.draw_rows(own),
                 *dare_report.draw_cells(rows),
             ],
             facts=facts(methods),
         )
         print(f"report: {path}")
-
-
-def collect(runs):
-    """One row a (study, data set, model, method), the seeds of a cell pooled, with its differences from controls."""
-    found, folders = {}, {}
-    for path in sorted(pathlib.Path(runs).glob("dare/*/seed*/*/row*.json")):
-        if (path.parent / "run.json").is_file():
-            one = json.loads(path.read_text(encoding="utf-8"))
-            key = one["study"], one["dataset"], one["model"], one["method"]
-            found.setdefault(key, []).append(one)
-            folders.setdefault(key, []).append(path.parent)
-    rows = [POOLS[study](seeds) for (study, *_), seeds in found.items()]
-    differences.attach(of_study(rows, "dare"), folders)
-    return rows
-
-
-def measured():
-    """The published rows of all studies."""
-    return [one for study in TABLES for one in row.load_all(ROOT / "results" / "measured" / study)]
-
-
-def of_study(rows, study):
-    return [one for one in rows if one["study"] == study]
-
-
-def make(rows):
-    """The tables of all studies that have rows, in the order of TABLES."""
-    return [table for study, tabulate in TABLES.items() for table in tabulate(of_study(rows, study))]
-
-
-def publish(rows, *, check):
-    """Write results/tables/, results/figures/ and the generated sections; returns the sections that changed."""
-    made = make(rows)
-    if not check:
-        tables.write(made, ROOT / "results" / "tables")
-        for name, _, figure in dare_report.draw_cells(rows):
-            figures.save(figure, ROOT / "results" / "figures" / f"{name}.png")
-        for dataset, model in dict.fromkeys((one["dataset"], one["model"]) for one in rows):
-            own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
-            for name, _, figure in dare_report.draw_rows(own):
-                figures.save(figure, ROOT / "results" / "figures" / f"{dataset}-{model}-{name.replace('/', '-')}.png")
-    texts = {table.name: tables.markdown(table) for table in made}
-    changed = []
-    for document in DOCUMENTS:
-        for name in sections.names(ROOT / document):
-            if name in texts and sections.embed(ROOT / document, name, texts[name], check=check):
-                changed.append(f"{document} {name}")
-    return changed
 
 
 def facts(methods):
