@@ -14,23 +14,19 @@ back by ``abandon``.
 import contextlib
 import dataclasses
 import fcntl
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import resource
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 
 import keras
 
 from data import files
+from results import provenance
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
 
 
@@ -113,7 +109,7 @@ def finish(stage, **facts):
         stage.folder / "run.json",
         {
             **stage.identity,
-            **provenance(),
+            **provenance.facts(),
             "resumed": stage.resumed,
             "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
             "peak_memory_mib": _peak_memory(),
@@ -141,8 +137,8 @@ def record(path):
     found = _read(path / "run.json")
     if found is None:
         name, _, which = path.name.partition("-")
-        scripts = sorted((ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
-        script = scripts[0].relative_to(ROOT) if scripts else name
+        scripts = sorted((provenance.ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
+        script = scripts[0].relative_to(provenance.ROOT) if scripts else name
         raise FileNotFoundError(
             f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"
         )
@@ -156,66 +152,6 @@ def ancestors(arguments, stages):
         one = record(folder(arguments, stage))
         found |= ancestors(arguments, [name for name in one["inputs"] if name not in found]) | {stage: one}
     return found
-
-
-def provenance():
-    """What made a result: command line, commit, versions and device."""
-    packages = ("keras", keras.backend.backend(), "numpy", "h5py", "foolbox", "scikit-learn")
-    return {
-        "command": literal(shlex.join(["python", *_relative(sys.argv)])),
-        **commit(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "device": device(),
-    }
-
-
-def literal(command):
-    """A command line without the options that name folders of one machine, which decide nothing of the result."""
-    kept = shlex.split(command)
-    for option in ("--runs", "--data-dir", "--checkpoints"):
-        while option in kept:
-            place = kept.index(option)
-            del kept[place : place + 2]
-    return shlex.join(one for one in kept if not one.startswith(("--runs=", "--data-dir=", "--checkpoints=")))
-
-
-def commit():
-    """The checkout's commit and whether tracked files differ from it; None outside a git checkout."""
-
-    def git(*arguments):
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        revision = git("rev-parse", "HEAD")
-        status = git("status", "--porcelain", "--untracked-files=no")
-    except FileNotFoundError:
-        revision = status = None
-    return {"commit": revision, "dirty": None if status is None else bool(status)}
-
-
-def device():
-    """The accelerators in use, or the processor and its number of cores."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        kinds = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    else:
-        import tensorflow
-
-        kinds = [
-            tensorflow.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tensorflow.config.list_physical_devices("GPU")
-        ]
-    if kinds:
-        return ", ".join(kinds)
-    model = "CPU"
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores"
 
 
 def _peak_memory():
@@ -293,18 +229,4 @@ def _difference(before, now):
             if old.get(name) != new.get(name):
                 what = f"another {name} as input" if part == "inputs" else f"{name} {old.get(name)!r}"
                 return what if part == "inputs" else f"{what}, not {new.get(name)!r}"
-    return None
-
-
-def _relative(arguments):
-    script = pathlib.Path(arguments[0]).resolve()
-    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *arguments[1:]]
-
-
-def _version(package):
-    for name in (package, f"{package}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return None

@@ -6,7 +6,7 @@ import numpy
 
 import models
 from dare import controls, feature_adversarial, test
-from results import row, run, white_box_levels
+from results import provenance, row, run, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
@@ -57,8 +57,8 @@ def make(arguments, cell, name, trajectories, *, preparation, inputs):
             }
         },
         "trajectories": trajectories,
-        **run.provenance(),
-        "commands": {one: run.literal(record["command"]) for one, record in made_by.items()},
+        **provenance.facts(),
+        "commands": {one: provenance.literal(record["command"]) for one, record in made_by.items()},
         "wall_s": {one: record["wall_s"] for one, record in made_by.items()},
     }
 

@@ -9,7 +9,7 @@ import json
 
 import numpy
 
-from results import command, published, row, run, trained
+from results import command, provenance, published, row, run, trained
 from adv import attacks, checks
 from dare import controls, dare, test
 from data import files
@@ -143,8 +143,8 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "measures": measures,
         "checks": row.checks([flags.checks for flags in made]),
         "attacks": specifications(bench),
-        **run.provenance(),
-        "commands": {name: run.literal(record["command"]) for name, record in made_by.items()},
+        **provenance.facts(),
+        "commands": {name: provenance.literal(record["command"]) for name, record in made_by.items()},
         "wall_s": {name: record["wall_s"] for name, record in made_by.items()},
     }
     files.write_json(stage.folder / "row.json", result)

@@ -8,7 +8,7 @@ import json
 
 import numpy
 
-from results import command, row, run, trained, what_matters
+from results import command, provenance, row, run, trained, what_matters
 from adv import evaluate
 from dare import bench as benches
 from dare import controls
@@ -127,8 +127,8 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "repeats": len(units),
         "measures": measures,
         "attacks": {name: one.attack for name, one in bench.sets.items()},
-        **run.provenance(),
-        "commands": {name: run.literal(record["command"]) for name, record in made.items()},
+        **provenance.facts(),
+        "commands": {name: provenance.literal(record["command"]) for name, record in made.items()},
     }
     files.write_json(stage.folder / f"row-{result['method']}.json", result)
 

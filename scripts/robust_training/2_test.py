@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy
 
-from results import command, published, row, run, trained
+from results import command, provenance, published, row, run, trained
 from adv import attacks, checks
 from dare import test
 from data import files
@@ -106,8 +106,8 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "training_s": [made["training_s"]],
         "checks": row.checks([flags.checks for flags in found.values()]),
         "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
-        **run.provenance(),
-        "commands": {"train": run.literal(made["command"])},
+        **provenance.facts(),
+        "commands": {"train": provenance.literal(made["command"])},
         "wall_s": {"train": made["wall_s"]},
     }
     files.write_json(stage.folder / "row.json", result)

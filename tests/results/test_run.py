@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -218,31 +216,8 @@ def test_two_processes_do_not_work_on_one_stage(arguments):
     assert run.begin("train", arguments()) is None
 
 
-def test_the_command_is_that_of_the_checkout_without_folders_of_one_machine(monkeypatch):
-    script = run.ROOT / "scripts" / "dare" / "1_train.py"
-    given = ["--runs", "my runs", "--dataset", "folder:my cats", "--data-dir=here", "--epochs", "3"]
-    monkeypatch.setattr(sys, "argv", [str(script), *given])
-    assert run.provenance()["command"] == "python scripts/dare/1_train.py --dataset 'folder:my cats' --epochs 3"
-    monkeypatch.setattr(sys, "argv", ["/somewhere/else.py"])
-    assert run.provenance()["command"] == "python else.py"
-
-
-def test_the_commit_is_that_of_the_checkout_whatever_the_folder(tmp_path, monkeypatch):
-    head = subprocess.run(["git", "-C", run.ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
-    monkeypatch.chdir(tmp_path)
-    found = run.commit()
-    assert found["commit"] == (head.stdout.strip() if head.returncode == 0 else None)
-    monkeypatch.setattr(os, "environ", {**os.environ, "PATH": ""})
-    assert run.commit() == {"commit": None, "dirty": None}
-
-
 def test_run_json_is_json_that_other_tools_read(arguments):
     folder = whole("train", arguments())
     text = (folder / "run.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["extra"] == 1
     assert text.endswith("}\n")
-
-
-def test_a_recorded_command_names_no_folder_of_this_machine():
-    command = "python scripts/dare/7_test.py --runs '/some where' --dataset folder:a --data-dir=/data --quiet"
-    assert run.literal(command) == "python scripts/dare/7_test.py --dataset folder:a --quiet"
