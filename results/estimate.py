@@ -176,7 +176,7 @@ def _robust_train(work, asked, arguments):
     for name in arguments.method:
         passes = arguments.bp_epochs
         if passes is None:
-            setup = robust.SETUPS[arguments.setup]
+            setup = robust.setup_of(arguments.setup, arguments.model)
             passes = (arguments.epochs or setup.epochs) * robust.METHODS[name].passes
         work.trained["robust_training/1_train"] += round(passes * images)
 

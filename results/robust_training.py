@@ -6,7 +6,7 @@ robust_training-<dataset>-<model>-cost      the worst case beside BP-epochs, sec
 
 import numpy
 
-from results import figures, notes
+from results import dare_tables, figures, notes
 from results import row as result_row
 from results.tables import Cell, Table
 
@@ -66,7 +66,8 @@ def robust_training_tables(rows):
     made = []
     for (dataset, model), methods in cells(rows).items():
         name = f"robust_training-{dataset.replace(':', '-').replace('/', '-')}-{model}"
-        measures = [one for one in methods[0]["measures"] if not one.startswith("last/")]
+        attacked = dare_tables.attacks(methods, "white-box")  # in the order of the catalogue, the worst case last
+        measures = ["clean", *(f"white-box/{one}" for one in attacked)]
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
         said = (SELECTED, ATTACKED, *([PUBLISHED] if published else []))

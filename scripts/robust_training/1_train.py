@@ -33,7 +33,8 @@ def train(arguments, name):
     dataset = trained.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = robust.METHODS[name], tailored(arguments, split)
-    preprocessing = data.statistics(split.x_train) if split.x_train.shape[-1] == 3 else None
+    coloured = split.x_train.shape[-1] == 3
+    preprocessing = data.statistics(split.x_train) if coloured and setup.standardised else None
     model = models.build(
         arguments.model,
         split.x_train.shape[1:],
@@ -90,7 +91,7 @@ def train(arguments, name):
 
 def tailored(arguments, split):
     """The set-up with what the command line and the images change of it."""
-    setup = robust.SETUPS[arguments.setup]
+    setup = robust.setup_of(arguments.setup, arguments.model)
     epsilon = arguments.epsilon or PUBLISHED_EPSILON.get(split.x_train.shape[-1], setup.epsilon)
     changes = {"epsilon": epsilon}
     if arguments.no_augmentation:

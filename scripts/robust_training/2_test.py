@@ -10,13 +10,14 @@ import dataclasses
 import numpy
 
 from results import command, provenance, published, row, run, trained
-from adv import attacks, checks
+from adv import attacks, autoattack, checks
 from dare import test
 from data import files
 import models
 from train import robust
 
-LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
+LINF = {name: attack for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"}
+LINF["autoattack"] = autoattack.AutoAttack()  # not in the catalogue: it needs a library that few have installed
 EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
@@ -26,6 +27,8 @@ def main(arguments):
         raise FileNotFoundError(
             f"{run.folder(arguments, 'train-*')}: none finished; make them with scripts/robust_training/1_train.py"
         )
+    if "autoattack" in arguments.attack:
+        LINF["autoattack"].check()
     for name in arguments.method or finished:
         stage = run.begin(f"test-{name}", command.narrow(arguments, method=name), inputs=[f"train-{name}"])
         if stage is not None:
@@ -39,7 +42,7 @@ def measure(arguments, stage, name):
     order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(split.x_test))
     rows = numpy.sort(order[: arguments.test_images])
     checked = split.x_test[order[: checks.IMAGES]], split.y_test[order[: checks.IMAGES]]
-    chosen = {name: attacks.ATTACKS[name] for name in arguments.attack}
+    chosen = {name: LINF[name] for name in arguments.attack}
     found = {}
     for which, epoch in {"selected": robust.selected(history), "last": history.last}.items():
         path = stage.folder / f"flags-{epoch}.h5"
@@ -118,7 +121,9 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     )
     print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case{shown} ({stage.folder})")
     raised = [one for one in result["checks"] if not one["passed"]]
-    if raised:
+    if not raised:
+        print(f"test {name}: checks: all {len(result['checks'])} passed")
+    else:
         said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
         print(f"test {name}: checks raised: {said}: see docs/checks.md")
 

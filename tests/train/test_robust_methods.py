@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from models import compute, perturb
-from train.robust import METHODS, SETUPS
+from train.robust import METHODS, SETUPS, setup_of
 from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.optimizer import CoupledSGD
@@ -322,3 +322,14 @@ def test_passes_are_an_upper_bound_that_is_reached(name, batch):
     outcome = prepared(strategy, build(), rate=1e-6)(*batch, most, numpy.random.default_rng(0))
     friendly = getattr(strategy, "friendly", None) is not None
     assert outcome.passes <= method.passes if friendly else outcome.passes == method.passes
+
+
+def test_set_ups_of_other_nets():
+    assert robust_setup("vgg16@0.5").learning_rate == 0.01
+    assert (robust_setup("wrn_34_10").learning_rate, robust_setup("wrn_34_10").epochs) == (0.1, 100)
+    assert robust_setup("preact_resnet18") == SETUPS["standard"]
+    assert not SETUPS["pgd-baseline"].standardised and SETUPS["pgd-baseline"].epsilon == 0.0314
+
+
+def robust_setup(model):
+    return setup_of("standard", model)

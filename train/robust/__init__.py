@@ -8,5 +8,6 @@ from train.robust.catalogue import METHODS, Method
 from train.robust.fit import fit
 from train.robust.probe import Probe, selected
 from train.robust.setup import SETUPS, Setup
+from train.robust.setup import of as setup_of
 
-__all__ = ["METHODS", "SETUPS", "Method", "Probe", "Setup", "fit", "selected"]
+__all__ = ["METHODS", "SETUPS", "Method", "Probe", "Setup", "fit", "selected", "setup_of"]

@@ -11,7 +11,8 @@ class Setup:
     peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
     it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). epsilon: Linf radius in [0, 1] pixel
     scale; crop: largest shift as a share of each side (4 of 32 pixels), uncovered pixels zero; gamma: of
-    MagnitudeGuided; replay_share: DEAT's step size as a share of epsilon.
+    MagnitudeGuided; replay_share: DEAT's step size as a share of epsilon; standardised: the net's first layer
+    standardises the channels of colour images.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Setup:
     flip: bool = True
     gamma: float = 1.01
     replay_share: float = 1.25
+    standardised: bool = True
 
     def rate(self, progress):
         """The learning rate after a share `progress` of the run."""
@@ -54,6 +56,7 @@ SETUPS = {
     "pgd-baseline": Setup(
         title="PGD adversarial training", citation="Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018", epochs=200,
         learning_rate=0.1, milestones=(0.5, 0.75), weight_decay=2e-4, epsilon=0.0314,
+        standardised=False,
     ),
     "fgsm-rs": Setup(
         title="Fast is better than free", citation="Wong, Rice, Kolter, ICLR 2020", epochs=15, learning_rate=0.2,
@@ -72,3 +75,12 @@ SETUPS = {
         milestones=(30 / 36, 34 / 36), factors=(0.1, 0.01), batch_size=256,
     ),
 }  # fmt: skip
+BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
+    ("standard", "vgg16"): {"learning_rate": 0.01},
+    ("standard", "wrn_34_10"): {"learning_rate": 0.1, "epochs": 100},
+}
+
+
+def of(name, model):
+    """The set-up `name` for a model of the catalogue, whatever its width."""
+    return dataclasses.replace(SETUPS[name], **BY_MODEL.get((name, model.partition("@")[0]), {}))

@@ -1,0 +1,123 @@
+"""The study of robust training as a user runs it: what it writes, how it is continued, what it refuses."""
+
+import json
+import shutil
+import types
+
+import pytest
+
+MODEL = "small_cnn@0.1"
+CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
+TRAIN = ["--setup", "fast", "--images", "200", "--validation", "60", "--probe-images", "20", "--no-augmentation"]
+METHODS = ["fgsm-rs", "m+deat"]
+TEST = ["--test-images", "20", "--attack", "pgd-20", "apgd-ce"]
+
+
+@pytest.fixture(scope="module")
+def finished(shell, tmp_path_factory):
+    """The study, run once: .folder, .cell, .said of each script."""
+    folder = tmp_path_factory.mktemp("robust")
+    said = {
+        name: shell.here(f"robust_training/{name}", *options, cwd=folder)
+        for name, options in {
+            "1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
+            "2_test": [*CELL, *TEST],
+            "3_tables": [],
+        }.items()
+    }
+    assert all(one.code == 0 for one in said.values()), {name: one.err for name, one in said.items()}
+    cell = folder / "runs" / "robust_training" / f"digits-{MODEL}" / "seed0"
+    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The finished cell in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(finished):
+    for name in METHODS:
+        made = load(finished.cell / f"train-{name}" / "run.json")
+        assert made["bp_epochs"] == pytest.approx(3, abs=2.5) and made["images"] == pytest.approx(200, abs=2)
+        weights = {path.name for path in (finished.cell / f"train-{name}" / "history").glob("*.weights.h5")}
+        assert weights == {f"epoch-{epoch:04d}.weights.h5" for epoch in (made["selected"], made["last"])}
+        lines = (finished.cell / f"train-{name}" / "metrics.csv").read_text().splitlines()
+        assert lines[0].startswith("epoch,steps,bp_epochs,seconds") and len(lines) == 1 + made["last"]
+    assert "BP-epochs" in finished.said["1_train"].out
+    assert "| pgd-20@0.1 (n=20) | apgd-ce@0.1 (n=20) | worst@0.1 (n=20) |" in (
+        finished.cell.parent / "report" / "report.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished):
+    row = load(finished.cell / "test-m+deat" / "row.json")
+    measures = {name: one["value"] for name, one in row["measures"].items()}
+    names = ["clean", "white-box/pgd-20@0.1", "white-box/apgd-ce@0.1", "white-box/worst@0.1"]
+    assert {*measures} == {*names, *(f"last/{name}" for name in names)}
+    assert measures["white-box/worst@0.1"] == measures["white-box/apgd-ce@0.1"] <= measures["white-box/pgd-20@0.1"]
+    assert row["hyperparameters"]["epsilon"] == 0.1 and row["hyperparameters"]["batch_norm"] == "train"
+    assert row["checks"] and row["commands"]["train"].startswith("python scripts/robust_training/1_train.py")
+
+
+def test_the_report_has_tables_claims_and_the_figure(finished):
+    report = finished.cell.parent / "report"
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert "BP-epochs" in text and "the claims of DEAT" in text
+    assert {path.suffix for path in report.iterdir()} >= {".md", ".tex", ".csv", ".png"}
+
+
+def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
+    again = shell.here(
+        "robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS, cwd=tmp_path
+    )
+    assert again.code == 0 and again.out.count("done before, skipped") == 2
+    other = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "5", "--method", "m+deat", cwd=tmp_path)
+    assert other.code == 2 and "bp_epochs 3.0, not 5.0" in other.err
+
+
+@pytest.mark.slow
+def test_killed_training_ends_with_the_same_bits(finished, shell, tmp_path):
+    options = [*CELL, *TRAIN, "--bp-epochs", "3", "--method", "m+deat"]
+    history = tmp_path / finished.cell.relative_to(finished.folder) / "train-m+deat" / "history"
+    shell.kill_when(shell.start("robust_training/1_train", *options, cwd=tmp_path), history, "epoch-0001.record.h5")
+    ended = shell.finish(shell.start("robust_training/1_train", *options, cwd=tmp_path))
+    assert ended.code == 0, ended.err
+    whole = shell.digests(finished.cell / "train-m+deat" / "history")
+    assert shell.digests(history) == whole
+
+
+def test_testing_before_training_names_the_script(shell, tmp_path):
+    said = shell.here("robust_training/2_test", *CELL, cwd=tmp_path)
+    assert said.code == 2 and "scripts/robust_training/1_train.py" in said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "pdg-7"], "did you mean pgd-7?"),
+        (["--method", "pgd-7", "--epsilon", "2"], "at most 1"),
+        (["--method", "pgd-7", "--images", "5000"], "no more than there are"),
+        (["--method", "pgd-7", "--epochs", "2", "--bp-epochs", "3"], "not allowed with"),
+        (["--method", "pgd-7", "--validation", "1438"], "expected at least 1, and some left"),
+    ],
+)
+def test_bad_input_is_one_sentence(options, message, shell, tmp_path):
+    said = shell.here("robust_training/1_train", *CELL, *options, cwd=tmp_path)
+    assert said.code == 2 and message in said.err and said.err.count("\n") == 1, said.err
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_changed_weights_file_is_not_another_models_flags(done, shell, tmp_path):
+    stage = done / "test-m+deat"
+    flags = next(stage.glob("flags-*.h5"))
+    shutil.copy(next((done / "test-fgsm-rs").glob("flags-*.h5")), flags)
+    (stage / "run.json").rename(stage / "started.json")
+    said = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "m+deat", cwd=tmp_path)
+    assert said.code == 2 and "flags of model" in said.err
