@@ -1,11 +1,16 @@
 """The scripts of the DARE study as a user runs them: processes, calls in this process, and one finished small cell."""
 
+import contextlib
+import functools
 import hashlib
+import io
 import os
 import pathlib
 import runpy
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -29,22 +34,51 @@ SMALL = {
 
 def narrow(script, options):
     """The options with the small model, where they name none and the script takes one."""
-    return [*options] if script == "8_tables" or "--model" in options else ["--model", MODEL, *options]
+    return [*options] if script.endswith("_tables") or "--model" in options else ["--model", MODEL, *options]
 
 
-def start(script, *options, cwd, **settings):
+def path_of(script):
+    """The file of a script of the DARE study, or of another: "robust_training/1_train"."""
+    return SCRIPTS / f"{script if '/' in script else f'dare/{script}'}.py"
+
+
+def start(script, *options, cwd):
     """A script in a process of its own, begun."""
-    line = [sys.executable, str(SCRIPTS / "dare" / f"{script}.py"), *narrow(script, options)]
+    line = [sys.executable, str(path_of(script)), *narrow(script, options)]
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
-    return subprocess.Popen(
-        line, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
-    )
+    return subprocess.Popen(line, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(process):
     """What a process that was begun says and how it ends: .code, .out, .err."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     return types.SimpleNamespace(code=process.returncode, out=out, err=err)
+
+
+def here(script, *options, cwd):
+    """A script run in this process, in a few seconds less: what it says and how it ends, as `finish` gives it."""
+    path, code = path_of(script), 0
+    with pytest.MonkeyPatch.context() as patch:
+        out, err = io.StringIO(), io.StringIO()
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [str(path), *map(str, narrow(script, options))])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(str(path), run_name="__main__")
+            except SystemExit as exit:
+                code = exit.code
+    return types.SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+def kill_when(process, folder, pattern):
+    """kill -9 as soon as a file of that pattern is in a folder; the process must not have ended before."""
+    deadline = time.monotonic() + 240
+    while not any(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
 
 def digests(folder, but=()):
@@ -59,27 +93,15 @@ def digests(folder, but=()):
 @pytest.fixture(scope="session")
 def shell():
     """The functions above, and the options of a small run of each script."""
-    return types.SimpleNamespace(start=start, finish=finish, digests=digests, small=SMALL, scripts=SCRIPTS)
+    return types.SimpleNamespace(
+        start=start, finish=finish, here=here, kill_when=kill_when, digests=digests, small=SMALL
+    )
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path):
     """``call(script, *options)``: the script run in this process, from tmp_path; gives .code, .out, .err."""
-
-    def call(script, *options):
-        path = SCRIPTS / "dare" / f"{script}.py"
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, narrow(script, options))])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(str(path), run_name="__main__")
-        except SystemExit as exit:
-            code = exit.code
-        said = capsys.readouterr()
-        return types.SimpleNamespace(code=code, out=said.out, err=said.err)
-
-    return call
+    return functools.partial(here, cwd=tmp_path)
 
 
 @pytest.fixture(scope="session")

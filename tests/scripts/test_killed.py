@@ -1,9 +1,9 @@
 """A stage that is killed or runs out of disk, and the same command again: the bytes of an uninterrupted run."""
 
+import contextlib
 import resource
 import shutil
 import signal
-import time
 import types
 
 import pytest
@@ -16,8 +16,8 @@ STAGES = {
     "2_slice": ("slice", [*MODEL, "--deterministic"]),
     "3_get_ats": ("get_ats", [*MODEL, "--deterministic", "--evaluate"]),
     "4_generate_adv": (
-        "generate_adv-pgd",
-        [*MODEL, "--attack", "pgd", "--parts", "250", "100", "260", "60", "--deterministic"],
+        "generate_adv-fgsm",
+        [*MODEL, "--attack", "fgsm", "--parts", "250", "100", "260", "60", "--deterministic"],
     ),
 }
 
@@ -26,11 +26,9 @@ STAGES = {
 def whole(shell, tmp_path_factory):
     """Uninterrupted runs: .runs, and .digests of each script's stage but for run.json."""
     folder = tmp_path_factory.mktemp("whole")
-    for group in (["1_train"], ["2_slice", "3_get_ats", "4_generate_adv"]):
-        begun = [shell.start(script, *STAGES[script][1], cwd=folder) for script in group]
-        for process in begun:
-            said = shell.finish(process)
-            assert said.code == 0, said.err
+    for script, (_, options) in STAGES.items():
+        said = shell.here(script, *options, cwd=folder)
+        assert said.code == 0, said.err
     digests = {script: made(shell, folder, script) for script in STAGES}
     return types.SimpleNamespace(runs=folder / "runs", digests=digests)
 
@@ -40,6 +38,24 @@ def trained(whole, tmp_path):
     """tmp_path with the uninterrupted training."""
     shutil.copytree(cell(whole.runs.parent) / "train", cell(tmp_path) / "train")
     return tmp_path
+
+
+@pytest.fixture
+def small_files():
+    """``with small_files(limit)``: no file may grow beyond so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    @contextlib.contextmanager
+    def small_files(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    yield small_files
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 def cell(folder):
@@ -53,17 +69,6 @@ def made(shell, folder, script):
     return found
 
 
-def kill_when(process, folder, pattern):
-    """kill -9 as soon as a file of that pattern is there; the process must not have ended before."""
-    deadline = time.monotonic() + 240
-    while not any(folder.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
 @pytest.mark.parametrize(
     ("script", "pattern"),
     [
@@ -74,13 +79,13 @@ def kill_when(process, folder, pattern):
         ("4_generate_adv", "block-test-00000.h5"),
     ],
 )
-def test_killed_and_continued_gives_the_same_bytes(shell, whole, trained, script, pattern):
+def test_killed_and_continued_gives_the_same_bytes(shell, call, whole, trained, script, pattern):
     stage, options = STAGES[script]
     if script == "1_train":
         shutil.rmtree(cell(trained) / "train")
-    kill_when(shell.start(script, *options, cwd=trained), cell(trained) / stage, pattern)
+    shell.kill_when(shell.start(script, *options, cwd=trained), cell(trained) / stage, pattern)
     assert not (cell(trained) / stage / "run.json").exists()
-    said = shell.finish(shell.start(script, *options, cwd=trained))
+    said = call(script, *options)
     assert said.code == 0, said.err
     assert made(shell, trained, script) == whole.digests[script]
 
@@ -89,22 +94,20 @@ def test_killed_and_continued_gives_the_same_bytes(shell, whole, trained, script
     ("script", "limit"),
     [("1_train", 8_000), ("1_train", 40_000), ("2_slice", 10_000), ("3_get_ats", 50_000), ("4_generate_adv", 90_000)],
 )
-def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(shell, whole, trained, script, limit):
+def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(
+    shell, call, small_files, whole, trained, script, limit
+):
     stage, options = STAGES[script]
     if script == "1_train":
         shutil.rmtree(cell(trained) / "train")
-
-    def small_files():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    said = shell.finish(shell.start(script, *options, "--quiet", cwd=trained, preexec_fn=small_files))
+    with small_files(limit):
+        said = call(script, *options, "--quiet")
     assert said.code == 2, said
     sentence = said.err.strip()
     assert sentence.startswith(f"{script}.py: runs/dare/digits-{MODEL[1]}/seed0/{stage}/") and "\n" not in sentence
     assert sentence.endswith("File too large")
     left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv"])
     assert left.items() <= whole.digests[script].items()
-    said = shell.finish(shell.start(script, *options, cwd=trained))
+    said = call(script, *options)
     assert said.code == 0, said.err
     assert made(shell, trained, script) == whole.digests[script]

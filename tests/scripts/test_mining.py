@@ -1,8 +1,6 @@
 """Mining while training and mining somebody's checkpoints, from the shell: the targets of the stored history."""
 
 import shutil
-import signal
-import time
 
 import pytest
 
@@ -52,23 +50,27 @@ def test_somebodys_checkpoints_are_mined(study, call, tmp_path):
     assert targets(tmp_path) == targets(study.folder)
 
 
+MINED = ("--model", "alexnet@0.05", "--epochs", "8", "--deterministic", "--mine", "--keep", "last")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shell, tmp_path_factory):
+    """The digests of a training that mines, but for run.json."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    said = shell.here("1_train", *MINED, cwd=folder)
+    assert said.code == 0, said.err
+    return shell.digests(train(folder), but=["run.json"])
+
+
+def train(folder):
+    return folder / "runs" / "dare" / "digits-alexnet@0.05" / "seed0" / "train"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["mined/epoch-0005.best.h5", "mined/.writing-*-epoch-0006.best.h5"])
-def test_killed_and_continued_gives_the_same_bytes(shell, tmp_path, pattern):
-    options = ("--model", "alexnet@0.05", "--epochs", "8", "--deterministic", "--mine", "--keep", "last")
-    whole = shell.finish(shell.start("1_train", *options, "--runs", "whole", cwd=tmp_path))
-    assert whole.code == 0, whole.err
-    train = tmp_path / "runs" / "dare" / "digits-alexnet@0.05" / "seed0" / "train"
-    process = shell.start("1_train", *options, cwd=tmp_path)
-    deadline = time.monotonic() + 240
-    while not any(train.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.001)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    said = shell.finish(shell.start("1_train", *options, cwd=tmp_path))
+def test_killed_and_continued_gives_the_same_bytes(shell, call, uninterrupted, tmp_path, pattern):
+    shell.kill_when(shell.start("1_train", *MINED, cwd=tmp_path), train(tmp_path), pattern)
+    said = call("1_train", *MINED)
     assert said.code == 0, said.err
-    other = tmp_path / "whole" / "dare" / "digits-alexnet@0.05" / "seed0" / "train"
-    assert shell.digests(train, but=["run.json"]) == shell.digests(other, but=["run.json"])
-    assert not list(train.rglob(files.TEMPORARY + "*"))
+    assert shell.digests(train(tmp_path), but=["run.json"]) == uninterrupted
+    assert not list(train(tmp_path).rglob(files.TEMPORARY + "*"))

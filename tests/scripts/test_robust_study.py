@@ -73,9 +73,7 @@ def test_the_report_has_tables_claims_and_the_figure(finished):
 
 
 def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
-    again = shell.here(
-        "robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS, cwd=tmp_path
-    )
+    again = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS, cwd=tmp_path)
     assert again.code == 0 and again.out.count("done before, skipped") == 2
     other = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "5", "--method", "m+deat", cwd=tmp_path)
     assert other.code == 2 and "bp_epochs 3.0, not 5.0" in other.err

@@ -1,14 +1,9 @@
 """The white-box study as a user runs it: what it writes, how it is continued, what it refuses."""
 
 import argparse
-import contextlib
-import io
 import json
 import re
-import runpy
 import shutil
-import sys
-import time
 import types
 
 import numpy
@@ -37,16 +32,12 @@ def trained(study, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(trained, shell, tmp_path_factory):
-    """The study, run once in this process: .folder, .cell, .out."""
+    """The study, run once: .folder, .cell, .out."""
     folder = tmp_path_factory.mktemp("finished")
     shutil.copytree(trained.folder / "runs", folder / "runs")
-    model = trained.cell.parent.name.partition("-")[2]
-    line = [str(shell.scripts / "dare" / f"{SCRIPT}.py"), "--model", model, *OPTIONS]
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", line)
-        runpy.run_path(line[0], run_name="__main__")
-    return types.SimpleNamespace(folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=out)
+    said = shell.here(SCRIPT, *OPTIONS, cwd=folder)
+    assert said.code == 0, said.err
+    return types.SimpleNamespace(folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=said.out)
 
 
 @pytest.fixture
@@ -74,7 +65,7 @@ def units(stage):
 
 
 def test_what_it_writes(finished):
-    said = finished.out.getvalue()
+    said = finished.out
     assert "at equal weight change" in said and "bounded cost" in said
     stages = {path.name: path for path in finished.cell.glob("white_box*")}
     assert set(stages) == {"white_box", *(f"white_box-{name}" for name in STAGES)}
@@ -197,7 +188,7 @@ def test_who_trains_who_chooses_and_who_is_attacked(trained):
 
 
 @pytest.mark.slow
-def test_killed_and_continued_gives_the_same_units(cell, shell, tmp_path):
+def test_killed_and_continued_gives_the_same_units(cell, shell, call, tmp_path):
     options = [
         "--strategy",
         "feature-adversarial",
@@ -209,18 +200,12 @@ def test_killed_and_continued_gives_the_same_units(cell, shell, tmp_path):
         "--deterministic",
     ]
     stage = cell / "white_box-feature-adversarial"
-    process = shell.start(SCRIPT, *options, cwd=tmp_path)
-    deadline = time.monotonic() + 240
-    while not (stage / "unit-0.001-0.json").is_file():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
+    shell.kill_when(shell.start(SCRIPT, *options, cwd=tmp_path), stage, "unit-0.001-0.json")
     assert not (stage / "run.json").exists()
-    said = shell.finish(shell.start(SCRIPT, *options, cwd=tmp_path))
+    said = call(SCRIPT, *options)
     assert said.code == 0, said.err
     continued = units(stage)
     assert len(continued) == 2 and not list(stage.glob(".writing-*"))
     assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
-    said = shell.finish(shell.start(SCRIPT, *options, "--overwrite", cwd=tmp_path))
+    said = call(SCRIPT, *options, "--overwrite")
     assert said.code == 0 and units(stage) == continued, said.err
