@@ -6,7 +6,7 @@ adds is Square.
 """
 
 import dataclasses
-import importlib.util
+import importlib
 import types
 
 import keras
@@ -35,12 +35,14 @@ class AutoAttack(Attack):
         """Raise ValueError where this attack cannot run."""
         if compute.BACKEND != "tensorflow":
             raise ValueError(f"autoattack runs ART on TensorFlow, Keras runs on {compute.BACKEND}: leave it out")
-        missing = [name for name in ("art", "multiprocess") if importlib.util.find_spec(name) is None]
-        if missing:
+        try:
+            importlib.import_module("art.attacks.evasion")
+            importlib.import_module("multiprocess")
+        except ImportError as error:
             raise ValueError(
-                f"autoattack needs the package {' and '.join(missing)}, which is not installed: "
-                "pip install adversarial-robustness-toolbox multiprocess, or leave autoattack out"
-            )
+                f"autoattack cannot run ({error}): pip install adversarial-robustness-toolbox multiprocess, or leave "
+                "autoattack out"
+            ) from error
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """One run at a fixed epsilon: the images that ART returns, float32."""
@@ -60,8 +62,13 @@ class AutoAttack(Attack):
             loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
             clip_values=(0, 1),
         )
-        numpy.random.seed(self.seed)  # noqa: NPY002 - ART draws from the global generator
         sizes = {"eps": float(epsilon), "eps_step": float(self.rel_stepsize * epsilon), "batch_size": batch_size}
-        made = Theirs(classifier, norm=numpy.inf, **sizes).generate(images, keras.utils.to_categorical(labels, classes))
+        before = numpy.random.get_state()  # noqa: NPY002 - ART draws from the global generator
+        numpy.random.seed(self.seed)  # noqa: NPY002
+        try:
+            attack = Theirs(classifier, norm=numpy.inf, **sizes)
+            made = attack.generate(images, keras.utils.to_categorical(labels, classes))
+        finally:
+            numpy.random.set_state(before)  # noqa: NPY002
         low, high = numpy.maximum(images - epsilon, 0), numpy.minimum(images + epsilon, 1)
         return numpy.clip(made, low, high).astype(numpy.float32)  # DeepFool's leave the ball

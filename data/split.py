@@ -18,7 +18,7 @@ class Split:
     """x_train trains the model, x_validation is mined and tunes it, x_test judges it and chooses nothing.
 
     Images (N, H, W, C) uint8, labels (N,) int64. `train_indices` and `validation_indices` are sorted rows of
-    the data set's original training part; `fingerprint` is the SHA-256 of the data set divided.
+    the training part of the data set divided; `fingerprint` is the SHA-256 of the data set divided.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)

@@ -1,7 +1,7 @@
 """Gradient-step perturbations of images, written in keras.ops for use inside a compiled graph.
 
 Every function takes `call`, the model's forward pass (images -> logits), and is pure: attacks compile it with
-models.compute.compiled, robust training calls it inside its own update. Images are float32 in [0, 1]; epsilon
+models.compute.compiled, robust training compiles its steps from them. Images are float32 in [0, 1]; epsilon
 and step sizes are in the same units and either one number or one value an image.
 """
 

@@ -2,7 +2,7 @@
 
 Every number is an upper bound: images that the model gets wrong are not attacked, and an attack leaves an image as soon
 as it is fooled. Not counted are forward passes alone (slicing, mining, the grid of FGSM) and the checks of each tested
-model, a few dozen images.
+model, a few dozen images, nor the probe after each epoch of robust training, 22 passes of some hundred images.
 """
 
 import collections
@@ -177,7 +177,7 @@ def _robust_train(work, asked, arguments):
         passes = arguments.bp_epochs
         if passes is None:
             setup = robust.setup_of(arguments.setup, arguments.model)
-            passes = (arguments.epochs or setup.epochs) * robust.METHODS[name].passes
+            passes = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
         work.trained["robust_training/1_train"] += round(passes * images)
 
 
@@ -185,7 +185,8 @@ def _robust_test(work, asked, arguments):
     methods = {name for one in asked["robust_training/1_train"] for name in one.method}
     for name in arguments.attack:
         images = 2 * len(arguments.method or methods) * arguments.test_images  # the selected epoch and the last
-        work.white_box[name] += images * attacks.ATTACKS[name].within_gradients
+        if name in attacks.ATTACKS:  # autoattack is not ours to count
+            work.white_box[name] += images * attacks.ATTACKS[name].within_gradients
 
 
 def _nothing(work, asked, arguments):

@@ -11,18 +11,16 @@ from results import row as result_row
 from results.tables import Cell, Table
 
 ATTACKED = (
-    "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before left"
-    " right, in the order of the columns; worst: right under all of them, the robust accuracy (published: AutoAttack)."
+    "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
+    " the order of the lines below, left; worst: right under all of them, the robust accuracy."
 )
 SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
 COST = (
     "BP-epochs: forward and backward passes, as a share of the training images, a forward pass alone counting half; "
     "seconds: of training, the epochs' probes included, on the machine below, mean over seeds."
 )
-PUBLISHED = (
-    "(in brackets): published in arXiv 2103.03076 for 50 epochs on 50,000 images at the full width, PreAct-ResNet-18."
-)
-ALIKE = ("epsilon", "images", "precision")
+PUBLISHED = "(in brackets): published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack."
+ALIKE = ("epsilon", "images", "validation", "precision")
 
 
 def pool(rows):

@@ -74,3 +74,15 @@ def robust(arguments, method):
     settings = {name: made["arguments"][name] for name in ("images", "validation")}
     dataset = reduced_dataset(command.narrow(arguments, **settings))
     return data.load_split(folder / "split.h5", dataset), History(folder / "history"), made
+
+
+def robust_model(arguments, split, standardised, precision="float32"):
+    """The untrained net of a robust training; colour images are standardised by its first layer where it says so."""
+    coloured = split.x_train.shape[-1] == 3
+    return models.build(
+        arguments.model,
+        split.x_train.shape[1:],
+        len(split.classes),
+        preprocessing=data.statistics(split.x_train) if coloured and standardised else None,
+        precision=precision,
+    )

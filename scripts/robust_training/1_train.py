@@ -14,10 +14,9 @@ import time
 from results import command, run, trained
 import data
 from data import files
-import models
 from train import robust, seeds
 
-PUBLISHED_EPSILON = {1: 0.1}  # of grey images [D]; of colour images the set-up's
+GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
 
 
 def main(arguments):
@@ -33,16 +32,9 @@ def train(arguments, name):
     dataset = trained.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = robust.METHODS[name], tailored(arguments, split)
-    coloured = split.x_train.shape[-1] == 3
-    preprocessing = data.statistics(split.x_train) if coloured and setup.standardised else None
-    model = models.build(
-        arguments.model,
-        split.x_train.shape[1:],
-        len(split.classes),
-        preprocessing=preprocessing,
-        precision=arguments.precision,
-    )
-    needed, free = 4 * model.count_params() * 5, shutil.disk_usage(stage.folder).free
+    model = trained.robust_model(arguments, split, setup.standardised, arguments.precision)
+    kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
+    needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
     if needed > free:
         raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
     split.save(stage.folder / "split.h5")
@@ -67,7 +59,8 @@ def train(arguments, name):
             progress=progress,
             on_epoch=record,
         )
-    best, metrics = robust.selected(history), history.record(history.last)[2]
+    write_metrics(history, clock, stage.folder / "metrics.csv")
+    best, metrics = robust.selected(history, method.select), history.record(history.last)[2]
     run.finish(
         stage,
         parameters=model.count_params(),
@@ -92,7 +85,7 @@ def train(arguments, name):
 def tailored(arguments, split):
     """The set-up with what the command line and the images change of it."""
     setup = robust.setup_of(arguments.setup, arguments.model)
-    epsilon = arguments.epsilon or PUBLISHED_EPSILON.get(split.x_train.shape[-1], setup.epsilon)
+    epsilon = arguments.epsilon or (GREY_EPSILON if split.x_train.shape[-1] == 1 else setup.epsilon)
     changes = {"epsilon": epsilon}
     if arguments.no_augmentation:
         changes |= {"flip": False, "crop": 0.0}

@@ -37,14 +37,14 @@ def main(arguments):
 
 def measure(arguments, stage, name):
     split, history, made = trained.robust(arguments, name)
-    model = history.architecture()
+    model = trained.robust_model(arguments, split, made["setup"].get("standardised", True))  # float32, also of bfloat16
     epsilon = arguments.epsilon or made["setup"]["epsilon"]
     order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(split.x_test))
     rows = numpy.sort(order[: arguments.test_images])
     checked = split.x_test[order[: checks.IMAGES]], split.y_test[order[: checks.IMAGES]]
     chosen = {name: LINF[name] for name in arguments.attack}
     found = {}
-    for which, epoch in {"selected": robust.selected(history), "last": history.last}.items():
+    for which, epoch in {"selected": made["selected"], "last": history.last}.items():
         path = stage.folder / f"flags-{epoch}.h5"
         history.load_weights(model, epoch)
         identity = models.fingerprint(model)
@@ -95,9 +95,10 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "last_epoch": made["last"],
             "bp_epochs": round(made["bp_epochs"], 2),
             "stopped": made["stopped"],
-            "setup": made["setup"],
+            "setup": made["setup"] | length(made["arguments"], made["setup"]),
             "precision": made["arguments"]["precision"],
-            "batch_norm": getattr(method.strategy, "attack_mode", "train"),
+            "attack_mode": getattr(method.strategy, "attack_mode", "train"),
+            "batch_norm": "eval",
             "selected_by": f"PGD on {min(made['arguments']['probe_images'], len(split.x_validation))} held-out images",
         },
         "seeds": [arguments.seed],
@@ -110,6 +111,8 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "checks": row.checks([flags.checks for flags in found.values()]),
         "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
         **provenance.facts(),
+        "dirty": provenance.facts()["dirty"] or made["dirty"],
+        "trained_at": made["commit"],
         "commands": {"train": provenance.literal(made["command"])},
         "wall_s": {"train": made["wall_s"]},
     }
@@ -126,6 +129,12 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     else:
         said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
         print(f"test {name}: checks raised: {said}: see docs/checks.md")
+
+
+def length(asked, setup):
+    """How long training was asked to be: epochs, or a budget of BP-epochs."""
+    budget = asked["bp_epochs"]
+    return {"epochs": None if budget else asked["epochs"] or setup["epochs"], "bp_epochs": budget}
 
 
 def options():

@@ -85,6 +85,34 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_
         accepted(line, monkeypatch)
 
 
+@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
+def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(arguments(study="robust_training", preset=preset, dry_run=True, data_dir="files")) == 0
+    *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
+    passes = {"quick": 3 * 60 * 1238, "small": 2 * 25 * 40 * 10_000, "paper": round(3 * 49_000 * 50 * every_pass())}[
+        preset
+    ]
+    assert trained == f"# images trained on, at most: {passes:,} (robust_training/1_train {passes:,})"
+    assert f"pgd-20 {2 * 3 * 200 * 20:,}," in white_box or preset != "quick"
+    assert len(lines) == 2 * len(reproduce.ROBUST[preset]["cells"]) + 1
+    for line in {one for one in lines if "3_tables" not in one and "--seed 0" in one}:
+        accepted(line, monkeypatch)
+
+
+def every_pass():
+    """Passes of all methods an epoch, FREE's persistent one an eighth as long (7 of 50 epochs)."""
+    from train import robust
+
+    return sum(one.passes * (7 / 50 if name == "free-8-persistent" else 1) for name, one in robust.METHODS.items())
+
+
+def test_the_presets_have_every_method(reproduce):
+    from train import robust
+
+    assert reproduce.EVERY_METHOD == list(robust.METHODS)
+
+
 def accepted(line, monkeypatch):
     """The script's own parser takes the options of a printed command."""
     import shlex

@@ -96,10 +96,13 @@ class Scripted(robust.Probe):
 
 def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(split, tmp_path):
     told = (0.3, 0.45, 0.26, 0.2, 0.5)
-    history = fit(split, tmp_path, "fgsm-rs", guard=0.2, epochs=5, probe=Scripted(told=told))
+    model = build()
+    history = fit(split, tmp_path, "fgsm-rs", model, guard=0.2, epochs=5, probe=Scripted(told=told))
     assert [history.record(epoch)[2]["stopped"] for epoch in history.epochs] == [False, False, False, True]
     assert robust.selected(history) == 2 and history.stored == [2, 4]
-    history.load_weights(build(), 2)
+    restored = model.get_weights()
+    history.load_weights(model, 2)
+    assert all(map(numpy.array_equal, restored, model.get_weights()))
 
 
 def test_steps_and_magnitude_follow_the_controller(split, tmp_path):
@@ -131,3 +134,16 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_epochs_before(spl
     with pytest.raises(ArithmeticError, match="epochs up to 1 are kept"):
         fit(split, tmp_path, "pgd-7", model=model, on_epoch=poison)
     assert History(tmp_path).epochs == [1]
+
+
+def test_the_control_is_selected_by_clean_accuracy(split, tmp_path):
+    assert (robust.METHODS["standard"].select, robust.METHODS["standard"].guard) == ("probe_clean", 1.0)
+    history = fit(split, tmp_path, "standard", keep="all")
+    clean = [history.record(epoch)[2]["probe_clean"] for epoch in history.epochs]
+    assert robust.selected(history, "probe_clean") == 1 + int(numpy.argmax(clean))
+
+
+def test_a_history_is_not_continued_by_another_controller(split, tmp_path):
+    fit(split, tmp_path, "m+deat", epochs=1)
+    with pytest.raises(ValueError, match="controller"):
+        fit(split, tmp_path, "m+deat", epochs=1, setup=dataclasses.replace(SETUP, replay_maximum=4))

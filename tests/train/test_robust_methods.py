@@ -73,7 +73,7 @@ def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
     images, labels = batch
     strategy, _ = METHODS[name].tailored(SETUPS["standard"])
     given = seen(monkeypatch, 1 if isinstance(strategy, Yopo) else 0)
-    run = prepared(strategy, build(), measure=True)
+    run = prepared(strategy, build(), measure=not isinstance(strategy, Yopo))
     carried, generator = None, numpy.random.default_rng(0)
     for _ in range(2):
         outcome = run(images, labels, 3, generator, carried)
@@ -286,6 +286,8 @@ def test_the_published_controllers():
         **{f"m+{name}-2021": (1.01, most, 0, "2021") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
     }
     assert METHODS["m+deat"].tailored(SETUPS["fast"])[1].gamma == 1.0
+    large = METHODS["m+deat"].tailored(SETUPS["imagenet"])
+    assert (large[1].gamma, large[1].maximum, 4 * large[0].step.of(4)) == (1.1, 4, 6)
     assert 8 * METHODS["m+deat"].tailored(SETUPS["fast"])[0].step.of(8) == pytest.approx(12)
     assert (made["deat-d"].delay, made["deat-d"].maximum) == (3, 5)
     assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
@@ -318,8 +320,7 @@ def test_the_published_schedules(name):
 def test_passes_are_an_upper_bound_that_is_reached(name, batch):
     method = METHODS[name]
     strategy, controller = method.tailored(SETUPS["standard"])
-    most = getattr(controller, "maximum", None) or getattr(controller, "last", controller.steps)
-    outcome = prepared(strategy, build(), rate=1e-6)(*batch, most, numpy.random.default_rng(0))
+    outcome = prepared(strategy, build(), rate=1e-6)(*batch, controller.most, numpy.random.default_rng(0))
     friendly = getattr(strategy, "friendly", None) is not None
     assert outcome.passes <= method.passes if friendly else outcome.passes == method.passes
 
@@ -333,3 +334,42 @@ def test_set_ups_of_other_nets():
 
 def robust_setup(model):
     return setup_of("standard", model)
+
+
+def test_a_controller_that_a_strategy_cannot_serve_is_refused(batch):
+    with pytest.raises(ValueError, match="measures no gradient magnitude"):
+        prepared(METHODS["yopo-5-3"].strategy, build(), measure=True)
+    guided = dataclasses.replace(METHODS["fat"].strategy, guide="attack")
+    with pytest.raises(ValueError, match="measures no gradient magnitude"):
+        prepared(guided, build(), measure=True)
+    for name in ("free-8", "yopo-5-3"):
+        with pytest.raises(ValueError, match="expected at least 1"):
+            prepared(METHODS[name].strategy, build())(*batch, 0, numpy.random.default_rng(0))
+
+
+def test_a_nets_own_weight_decay_is_left_out(batch):
+    models = [build(), build()]
+    models[1].get_layer("conv1").kernel_regularizer = keras.regularizers.L2(0.1)
+    models[1].get_layer("conv1").kernel.regularizer = keras.regularizers.L2(0.1)
+    assert float(sum(models[1].losses)) > 0
+    for name in ("pgd-7", "free-8"):
+        for model in models:
+            prepared(METHODS[name].strategy, model)(*batch, 2, numpy.random.default_rng(0))
+    assert all(map(numpy.array_equal, *map(weights, models)))
+
+
+def test_friendly_steps_are_compiled_for_few_sizes(batch, monkeypatch):
+    sizes, original = set(), compute.predict
+
+    def counted(run, *arrays, batch_size):
+        sizes.add(batch_size)
+        return original(run, *arrays, batch_size=batch_size)
+
+    monkeypatch.setattr(compute, "predict", counted)
+    prepared(METHODS["fat"].strategy, build())(*batch, 10, numpy.random.default_rng(0))
+    assert sizes == {12}  # predict pads a shorter batch to a power of two where a new shape is a new compilation
+
+
+def test_perturbations_that_persist_divide_the_epochs():
+    assert METHODS["free-8-persistent"].epochs(SETUPS["standard"]) == 7
+    assert METHODS["free-8"].epochs(SETUPS["standard"]) == 50

@@ -86,11 +86,16 @@ class Adversarial:
         """``run(images, labels, steps, generator, carried=None) -> Outcome`` for one model and its optimizer.
 
         epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
-        measure: whether a controller wants it. images float32 (n, H, W, C), labels int32 (n,).
+        measure: whether a controller wants it. images float32 (n, H, W, C), labels int32 (n,). The model's own weight
+        decay is left out: the optimizer has the set-up's. Raises ValueError where a controller wants a magnitude that
+        the strategy does not measure.
         """
+        if measure and self.guide == "attack" and self.friendly is not None:
+            raise ValueError("a friendly attack measures no gradient magnitude: guide by the training loss")
         objective = cross_entropy if self.loss == "cross-entropy" else paired(PAIRED[self.loss], self.beta)
         measured = measure and self.guide == "training"
-        descend = compute.descend(model, optimizer, objective, follow=_magnitude if measured else None)
+        follow = _magnitude if measured else None
+        descend = compute.descend(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, epsilon, scale)
 
         def run(images, labels, steps, generator, carried=None):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 from train.robust import controller
@@ -9,6 +10,7 @@ from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
+from train.robust.setup import DEAT
 from train.robust.yopo import Yopo
 
 
@@ -16,7 +18,7 @@ from train.robust.yopo import Yopo
 class Method:
     """strategy: what a batch is put through; controller: makes the controller of its number of steps; published: the
     method's name in the published tables, None where there is none; guard: a probe whose robust accuracy falls by
-    more than this share ends training (catastrophic overfitting)."""
+    more than this share ends training (catastrophic overfitting); select: what of the probe selects the epoch."""
 
     title: str
     citation: str | None
@@ -24,25 +26,32 @@ class Method:
     controller: Callable
     published: str | None = None
     guard: float = 0.2
+    select: str = "probe_robust"
 
     @property
     def passes(self):
         """Forward and backward passes that an image takes in an epoch, at most."""
-        made = self.controller()
-        steps = getattr(made, "maximum", None) or getattr(made, "last", made.steps)
+        steps = self.controller().most
         if not isinstance(self.strategy, Adversarial):
             return steps
         update = 1 if self.strategy.loss == "cross-entropy" else 2
         return steps + update + (0.5 if self.strategy.climbed == "kl" and steps else 0)
 
+    def epochs(self, setup):
+        """How many epochs of a set-up: its own, divided by the replays where perturbations persist, as FREE's are."""
+        replays = self.controller().steps if getattr(self.strategy, "persistent", False) else 1
+        return math.ceil(setup.epochs / replays)
+
     def tailored(self, setup):
-        """(strategy, a fresh controller) under a set-up, which says DEAT's gamma and step size."""
-        guided = self.controller.func is controller.MagnitudeGuided
-        strategy = self.strategy
+        """(strategy, a fresh controller) under a set-up, which says DEAT's gamma, step size and most replays."""
+        strategy, changes = self.strategy, {}
+        if self.controller.func is controller.MagnitudeGuided:
+            changes = {"gamma": setup.gamma}
         if isinstance(strategy, Replay) and strategy.step.rule == "cover":
             step = dataclasses.replace(strategy.step, share=setup.replay_share)
             strategy = dataclasses.replace(strategy, step=step)
-        return strategy, self.controller(gamma=setup.gamma) if guided else self.controller()
+            changes |= {"maximum": setup.replay_maximum} if changes else {}
+        return strategy, self.controller(**changes)
 
 
 def _fixed(steps):
@@ -61,7 +70,6 @@ WANG_MART = "Wang, Zou, Yi, Bailey, Ma, Gu, ICLR 2020"
 ZHANG_FAT = "Zhang, Xu, Han, Niu, Cui, Sugiyama, Kankanhalli, ICML 2020"
 ZHANG_YOPO = "Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019"
 AMATA = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
-DEAT = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
 
 QUARTER = StepSize(share=0.25)  # 2/255 at 8/255
 SEVEN = StepSize(share=0.007 / 0.031)
@@ -86,7 +94,7 @@ def _magnitude_guided(title, citation, strategy, maximum, published):
     older = {"rule": "2021", "step_share": strategy.step.share}
     name = f"m+{title.lower()}"
     return {
-        name: Method(f"M+{title}", both, _adaptive(strategy, "2022"), _guided(maximum, 0), published),
+        name: Method(f"M+{title}", both, _adaptive(strategy, "2022"), _guided(maximum, 0)),
         f"{name}-2021": Method(
             f"M+{title}, rule of 2021", both, _adaptive(strategy, "2021"), _guided(maximum, 0, **older), published
         ),
@@ -94,7 +102,7 @@ def _magnitude_guided(title, citation, strategy, maximum, published):
 
 
 METHODS = {
-    "standard": Method("no attack", None, Adversarial(start="zero", step=QUARTER), _fixed(0)),
+    "standard": Method("no attack", None, Adversarial(start="zero", step=QUARTER), _fixed(0), None, 1.0, "probe_clean"),
     "pgd-7": Method("PGD-7", MADRY, PGD, _fixed(7), "PGD-7"),
     "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10)),
     "fgsm-rs": Method("FGSM with random start", WONG, Adversarial(step=StepSize(share=1.25)), _fixed(1)),

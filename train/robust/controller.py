@@ -2,7 +2,8 @@
 
 Each has `steps`, what the coming epoch takes, and ``update(epoch, gradient_magnitude, accuracy=, progress=)``, to be
 called after each epoch (counted from 0), which returns the steps for the next. `state()` is all that a resumed run
-needs to go on, a dictionary of JSON values for `restore`. A controller combines with any method.
+needs to go on, a dictionary of JSON values for `restore`. A controller combines with any method, but that FREE, DEAT
+and YOPO take at least one step, and that YOPO measures no magnitude.
 """
 
 import dataclasses
@@ -17,12 +18,16 @@ class Fixed:
     def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
         return self.steps
 
+    @property
+    def most(self):
+        """The most steps that it will take."""
+        return getattr(self, "maximum", self.steps)
+
     def state(self):
-        return dataclasses.asdict(self)
+        return dict(vars(self))
 
     def restore(self, state):
-        for name, value in state.items():
-            setattr(self, name, value)
+        vars(self).update(state)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -63,6 +68,10 @@ class Linear(Fixed):
     def __post_init__(self):
         self.steps = self.first
 
+    @property
+    def most(self):
+        return self.last
+
     def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
         """progress: the share of training that is done."""
         self.steps = round(self.first + (self.last - self.first) * min(progress, 1.0))
@@ -89,6 +98,11 @@ class MagnitudeGuided:
         self.gamma, self.maximum, self.start, self.rule, self.step_share = gamma, maximum, start, rule, step_share
         self.steps, self.threshold = start, None
 
+    @property
+    def most(self):
+        """The most steps that it will take."""
+        return self.maximum
+
     def update(self, epoch, gradient_magnitude, *, accuracy=None, progress=None):
         """gradient_magnitude: of the epoch that ended, epochs counted from 0. Returns the steps for the next."""
         if epoch == 0:
@@ -101,10 +115,10 @@ class MagnitudeGuided:
         return self.steps
 
     def state(self):
-        return {"steps": self.steps, "threshold": self.threshold}
+        return dict(vars(self))
 
     def restore(self, state):
-        self.steps, self.threshold = state["steps"], state["threshold"]
+        vars(self).update(state)
 
     def _grows(self, magnitude):
         forced = self.rule == "2021" and self.steps * self.step_share < 1 - 1e-9

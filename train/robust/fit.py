@@ -11,6 +11,7 @@ import numpy
 import data
 from train.augment import augment
 from train.history import History, confidence
+from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, selected
 from train.seeds import seed_dropout
@@ -30,16 +31,18 @@ def fit(
     those of the "selected" epoch (probe.selected) and the last; probe: Probe; progress: called as progress(done,
     total, note) after each batch, in thousandths of the run; on_epoch: called with the history after each epoch.
     Returns the History. An epoch whose probe has fallen from the best by more than method.guard is the last one
-    ("stopped" in its record): catastrophic overfitting, where `selected` has the model to go back to.
+    ("stopped" in its record): catastrophic overfitting, after which `model` has the selected epoch's weights again.
     Raises ValueError where the history was begun with other settings or data, and ArithmeticError when the loss is
     no longer finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     probe = probe or Probe()
     if budget is None:
-        epochs = setup.epochs if epochs is None else epochs
-    if (epochs is None) == (budget is None) or not min(epochs or 1, budget or 1) > 0 or keep not in KEEP:
-        raise ValueError(f"epochs={epochs}, budget={budget}, keep={keep!r}: expected one of the first two, above 0")
+        epochs = method.epochs(setup) if epochs is None else epochs
+    if (epochs is None) == (budget is None) or not min(epochs or 1, budget or 1) > 0:
+        raise ValueError(f"epochs={epochs} and budget={budget}: expected one of the two, above 0")
+    if keep not in KEEP:
+        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
     strategy, controller = method.tailored(setup)
     history.claim(
         {
@@ -47,13 +50,15 @@ def fit(
             **dataclasses.asdict(strategy),
             "controller": {"kind": type(controller).__name__, **controller.state()},
             "setup": dataclasses.asdict(setup),
+            "guard": method.guard,
             "probe": dataclasses.asdict(probe),
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
         }
     )
     optimizer = CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
     scale = _scale(model, split.x_train.shape[-1])
-    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided(controller))
+    guided = isinstance(controller, MagnitudeGuided)
+    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
     spent, best = 0.0, 0.0
     if history.last:
@@ -63,7 +68,10 @@ def fit(
         metrics = history.record(history.last)[2]
         controller.restore(metrics["controller"])
         spent, best = metrics["bp_epochs"], history.record(selected(history))[2]["probe_robust"]
+        if keep == "selected":
+            _drop_weights(history, method.select)
         if metrics["stopped"]:
+            history.load_weights(model, selected(history, method.select))
             return history
     while history.last < epochs if budget is None else spent < budget - 1e-9:
         epoch, steps = history.last + 1, controller.steps
@@ -100,17 +108,13 @@ def fit(
         }
         history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
         if keep == "selected":
-            _drop_weights(history)
+            _drop_weights(history, method.select)
         if on_epoch is not None:
             on_epoch(history)
         if stopped:
+            history.load_weights(model, selected(history, method.select))
             break
     return history
-
-
-def guided(controller):
-    """Whether a controller wants the gradient magnitude."""
-    return hasattr(controller, "threshold") and hasattr(controller, "gamma")
 
 
 def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
@@ -157,9 +161,9 @@ def _held_out(split, images, seed):
     return data.to_unit(split.x_validation[rows]), split.y_validation[rows]
 
 
-def _drop_weights(history):
+def _drop_weights(history, by):
     """Keep the weights of the selected and of the newest epoch."""
-    wanted = {selected(history), history.last}
+    wanted = {selected(history, by), history.last}
     for epoch in history.stored:
         if epoch not in wanted:
             history.drop_weights(epoch)

@@ -33,7 +33,7 @@ class Friendly:
                 noise = self.omega * generator.standard_normal((len(going), *images.shape[1:]), "float32")
                 parts = current[going], images[going], labels[going], targets[going], left[going], noise
                 radii = (numpy.full(len(going), value, "float32") for value in (epsilon, step_size))
-                current[going], left[going], done = compute.predict(step, *parts, *radii, batch_size=len(going))
+                current[going], left[going], done = compute.predict(step, *parts, *radii, batch_size=len(images))
                 passed += len(going)
                 going = going[~done]
                 if not len(going):

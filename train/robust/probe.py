@@ -30,13 +30,14 @@ class Probe:
         found = {"clean": [], "robust": [], "magnitude": [], "lipschitz": []}
         for start in range(0, min(self.images, len(x)), self.batch_size):
             stop = min(start + self.batch_size, self.images, len(x))
-            for name, values in self._batch(model, x[start:stop], y[start:stop], epsilon, scale, seed).items():
+            batch = x[start:stop], y[start:stop], epsilon, scale, [seed, start]
+            for name, values in self._batch(model, *batch).items():
                 found[name].append(numpy.asarray(values, "float64"))
         return {f"probe_{name}": float(numpy.concatenate(values).mean()) for name, values in found.items()}
 
     def _batch(self, model, images, labels, epsilon, scale, seed):
         labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
-        begin = perturbation.begin(images, epsilon, "uniform", numpy.random.default_rng([seed, len(images)]))
+        begin = perturbation.begin(images, epsilon, "uniform", numpy.random.default_rng(seed))
         until_wrong, ascend = compute.compiled(model, _until_wrong), compute.compiled(model, perturbation.STEPS["kl"])
         current = begin
         for _ in range(self.steps):
@@ -53,10 +54,11 @@ class Probe:
         }
 
 
-def selected(history):
-    """The recorded epoch of the highest robust accuracy on the held-out images, the earliest of equals."""
-    robust = {epoch: history.record(epoch)[2]["probe_robust"] for epoch in history.epochs}
-    return max(robust, key=lambda epoch: (robust[epoch], -epoch))
+def selected(history, by="probe_robust"):
+    """The recorded epoch with the highest accuracy `by` on the held-out images; of equals the one with the higher
+    clean accuracy, then the earliest."""
+    found = {epoch: history.record(epoch)[2] for epoch in history.epochs}
+    return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
 
 
 def _until_wrong(call, current, images, labels, epsilon, step_size):

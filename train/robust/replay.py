@@ -27,9 +27,11 @@ class Replay:
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
-        descend = compute.descend(model, optimizer, _objective, follow=_follow)
+        descend = compute.descend(model, optimizer, _objective, follow=_follow, regularise=False)
 
         def run(images, labels, steps, generator, carried=None):
+            if steps < 1:
+                raise ValueError(f"{steps} replays of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator)
             if carried is not None:
                 current = keras.ops.clip(images + carried[: len(images)], 0.0, 1.0)

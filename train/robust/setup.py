@@ -11,8 +11,8 @@ class Setup:
     peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
     it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). epsilon: Linf radius in [0, 1] pixel
     scale; crop: largest shift as a share of each side (4 of 32 pixels), uncovered pixels zero; gamma: of
-    MagnitudeGuided; replay_share: DEAT's step size as a share of epsilon; standardised: the net's first layer
-    standardises the channels of colour images.
+    MagnitudeGuided; replay_share, replay_maximum: DEAT's step size as a share of epsilon, and its most replays;
+    standardised: the net's first layer standardises the channels of colour images.
     """
 
     title: str
@@ -30,6 +30,7 @@ class Setup:
     flip: bool = True
     gamma: float = 1.01
     replay_share: float = 1.25
+    replay_maximum: int = 8
     standardised: bool = True
 
     def rate(self, progress):
@@ -51,7 +52,7 @@ SETUPS = {
     ),
     "imagenet": Setup(
         title="DEAT, ImageNet", citation=DEAT, epochs=23, learning_rate=0.1, weight_decay=1e-4, batch_size=256,
-        epsilon=4 / 255, replay_share=1.5, gamma=1.1,
+        epsilon=4 / 255, replay_share=1.5, replay_maximum=4, gamma=1.1,
     ),
     "pgd-baseline": Setup(
         title="PGD adversarial training", citation="Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018", epochs=200,
@@ -64,11 +65,12 @@ SETUPS = {
     ),
     "trades": Setup(
         title="TRADES", citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019", epochs=76, learning_rate=0.1,
-        milestones=(75 / 76,), factors=(0.1,), weight_decay=2e-4, epsilon=0.031,
+        milestones=(75 / 76,), factors=(0.1,), weight_decay=2e-4, epsilon=0.031, standardised=False,
     ),
     "mart": Setup(
         title="MART", citation="Wang, Zou, Yi, Bailey, Ma, Gu, ICLR 2020", epochs=120, learning_rate=0.01,
         milestones=(75 / 120, 90 / 120, 100 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
+        standardised=False,
     ),
     "yopo": Setup(
         title="YOPO-5-3", citation="Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019", epochs=36, learning_rate=0.04,
@@ -77,10 +79,12 @@ SETUPS = {
 }  # fmt: skip
 BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
     ("standard", "vgg16"): {"learning_rate": 0.01},
-    ("standard", "wrn_34_10"): {"learning_rate": 0.1, "epochs": 100},
+    **{("standard", name): {"learning_rate": 0.1, "epochs": 100} for name in ("wrn_34_10", "wrn_32_10")},
 }
 
 
 def of(name, model):
-    """The set-up `name` for a model of the catalogue, whatever its width."""
+    """The set-up `name` for a model of the catalogue, whatever its width. Raises ValueError for an unknown name."""
+    if name not in SETUPS:
+        raise ValueError(f"no set-up {name!r}: expected one of {', '.join(SETUPS)}")
     return dataclasses.replace(SETUPS[name], **BY_MODEL.get((name, model.partition("@")[0]), {}))

@@ -26,6 +26,8 @@ class Yopo:
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """As adversarial.Adversarial.batch; `steps` are the rounds m, at least 1."""
+        if measure:
+            raise ValueError("YOPO measures no gradient magnitude: give it another controller")
         first, tapped = split(model)
         gradients = compute.slopes(tapped, _objective, follow=_costate)
         hamiltonian = compute.slopes(first, _hamiltonian)
@@ -36,6 +38,8 @@ class Yopo:
         size = numpy.float32(epsilon * self.step.share)
 
         def run(images, labels, steps, generator, carried=None):
+            if steps < 1:
+                raise ValueError(f"{steps} rounds of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator)
             tap = numpy.zeros((len(images), *first.output_shape[1:]), "float32")
             total = [0.0] * len(places)
