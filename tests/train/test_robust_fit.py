@@ -14,6 +14,10 @@ SETUP = dataclasses.replace(robust.SETUPS["standard"], batch_size=16, learning_r
 PROBE = robust.Probe(images=12, steps=2)
 
 
+RESUMED = ["m+deat", "free-8-persistent", "fat-5", "m+pgd-2021", "m+trades", "yopo-5-3", "amata-2-10"]
+RESUMED = RESUMED[:3] if keras.backend.backend() == "jax" else RESUMED  # every one takes seconds to compile there
+
+
 class Killed(Exception):
     pass
 
@@ -49,9 +53,7 @@ def killed_in(epoch, share=0.5):
     return progress
 
 
-@pytest.mark.parametrize(
-    "name", ["m+deat", "free-8-persistent", "fat-5", "m+pgd-2021", "m+trades", "yopo-5-3", "amata-2-10"]
-)
+@pytest.mark.parametrize("name", RESUMED)
 def test_a_killed_training_ends_with_the_same_bits(split, tmp_path, name):
     whole = fit(split, tmp_path / "whole", name)
     with pytest.raises(Killed):

@@ -16,6 +16,11 @@ from train.robust.replay import Replay
 from train.robust.yopo import Yopo
 
 EPSILON = 0.1
+# One name a strategy, since methods that differ in their controller alone do the same to a batch; under jax, where
+# every one takes seconds to compile, one a kind.
+STRATEGIES = list({method.tailored(SETUPS["standard"])[0]: name for name, method in METHODS.items()}.values())
+if compute.BACKEND == "jax":
+    STRATEGIES = ["standard", "pgd-7", "m+mart", "f+trades", "free-8-persistent", "m+deat", "yopo-5-3"]
 SCALE = numpy.float32([0.5, 2.0])
 
 
@@ -68,7 +73,7 @@ def seen(monkeypatch, place):
     return images
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
     images, labels = batch
     strategy, _ = METHODS[name].tailored(SETUPS["standard"])
@@ -87,7 +92,7 @@ def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
     assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.right).shape == (12,)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_every_method_overfits_one_batch_robustly(name, batch):
     images, labels = batch
     model, method = build(), METHODS[name]
@@ -316,7 +321,7 @@ def test_the_published_schedules(name):
         assert SETUPS[name].rate(progress) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_passes_are_an_upper_bound_that_is_reached(name, batch):
     method = METHODS[name]
     strategy, controller = method.tailored(SETUPS["standard"])
