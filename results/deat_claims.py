@@ -109,7 +109,8 @@ def cheaper(methods):
             goal = min(max(one["probe_robust"]) for one in methods[name]["trajectories"]) - MARGIN / 100
             ours, theirs = (_reached(methods[one], goal) for one in ("m+deat", name))
             savings.append(1 - ours / theirs if ours else -1.0)
-            what = f"after {ours:.1f} BP-epochs, {100 * savings[-1]:.0f} % fewer" if ours else "never"
+            change = f"{100 * abs(savings[-1]):.0f} % {'fewer' if savings[-1] >= 0 else 'more'}"
+            what = f"after {ours:.1f} BP-epochs, {change}" if ours else "never"
             said.append(f"{100 * goal:.1f} % held out: {name} after {theirs:.1f} BP-epochs, m+deat {what}")
     if not said:
         return Claim(claim, SOURCE, "m+deat was not trained beside free-8 or pgd-7", "not measured")
