@@ -11,13 +11,13 @@ from adv.attack import noise
 from models import compute
 
 
-@pytest.mark.parametrize("norm", ["linf", "l1"])
-def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, net, images):
+@pytest.mark.parametrize(("norm", "loss"), [("linf", "ce"), ("l1", "ce"), ("linf", "margin")])
+def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, loss, net, images):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
-    attack = attacks.PGD(norm=norm, steps=7)
+    attack = attacks.PGD(norm=norm, steps=7, loss=loss)
     epsilon = numpy.full(len(x), 0.05 if norm == "linf" else 3, numpy.float32)
-    whole = compute.compiled(net, pgd._until_wrong(norm, 7))
+    whole = compute.compiled(net, pgd._until_wrong(norm, loss, 7))
     for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
         scale = numpy.float32(1 if count == len(x) else 20)
         arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
