@@ -20,7 +20,7 @@ EPSILON = 0.1
 # every one takes seconds to compile, one a kind.
 STRATEGIES = list({method.tailored(SETUPS["standard"])[0]: name for name, method in METHODS.items()}.values())
 if compute.BACKEND == "jax":
-    STRATEGIES = ["standard", "pgd-7", "m+mart", "f+trades", "free-8-persistent", "m+deat", "yopo-5-3"]
+    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3"]
 SCALE = numpy.float32([0.5, 2.0])
 
 
