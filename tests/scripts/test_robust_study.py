@@ -61,7 +61,7 @@ def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished
     names = ["clean", "white-box/pgd-20@0.1", "white-box/apgd-ce@0.1", "white-box/worst@0.1"]
     assert {*measures} == {*names, *(f"last/{name}" for name in names)}
     assert measures["white-box/worst@0.1"] == measures["white-box/apgd-ce@0.1"] <= measures["white-box/pgd-20@0.1"]
-    assert row["hyperparameters"]["epsilon"] == 0.1 and row["hyperparameters"]["batch_norm"] == "train"
+    assert (row["hyperparameters"]["epsilon"], row["hyperparameters"]["attack_mode"]) == (0.1, "train")
     assert row["checks"] and row["commands"]["train"].startswith("python scripts/robust_training/1_train.py")
 
 
