@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from models import compute, perturb
-from train.robust import METHODS, SETUPS, setup_of
+from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.optimizer import CoupledSGD
@@ -255,72 +255,6 @@ def test_the_magnitude_is_that_of_the_gradient_where_it_was_taken(batch, guide):
         numpy.testing.assert_allclose(float(found), float(again), rtol=1e-4)
 
 
-PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, attack mode, beta
-    "pgd-7": ((2, 7), "uniform", "train", 0),
-    "fgsm-rs": ((10, 1), "uniform", "train", 0),
-    "trades": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 6),
-    "mart": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 5),
-    "amata-2-10": ((2, 10), "uniform", "train", 0),
-    "free-8": ((8, 8), "zero", None, None),
-    "m+deat": ((10, 4), "uniform", None, None),
-    "m+pgd": ((8, 1), "uniform", "train", 0),
-    "m+pgd-2021": ((2, 1), "uniform", "train", 0),
-    "m+trades": ((2, 4), "gaussian", "eval", 6),
-    "yopo-5-3": ((2, 5), "uniform", None, None),
-    "fat-5": ((8 * 0.007 / 0.031, 5), "uniform", "eval", 0),
-}
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_published_hyper_parameters(name):
-    (size, steps), start, mode, beta = PUBLISHED[name]
-    strategy, _ = METHODS[name].tailored(SETUPS["standard"])
-    assert 8 * strategy.step.of(steps) == pytest.approx(size)
-    assert strategy.start == start
-    assert (getattr(strategy, "attack_mode", None), getattr(strategy, "beta", None)) == (mode, beta)
-
-
-def test_the_published_controllers():
-    made = {name: method.tailored(SETUPS["standard"])[1] for name, method in METHODS.items()}
-    guided = {
-        name: (one.gamma, one.maximum, one.start, one.rule) for name, one in made.items() if hasattr(one, "gamma")
-    }
-    assert guided == {
-        "m+deat": (1.01, 8, 1, "2022"),
-        **{f"m+{name}": (1.01, most, 0, "2022") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
-        **{f"m+{name}-2021": (1.01, most, 0, "2021") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
-    }
-    assert METHODS["m+deat"].tailored(SETUPS["fast"])[1].gamma == 1.0
-    large = METHODS["m+deat"].tailored(SETUPS["imagenet"])
-    assert (large[1].gamma, large[1].maximum, 4 * large[0].step.of(4)) == (1.1, 4, 6)
-    assert 8 * METHODS["m+deat"].tailored(SETUPS["fast"])[0].step.of(8) == pytest.approx(12)
-    assert (made["deat-d"].delay, made["deat-d"].maximum) == (3, 5)
-    assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
-    fixed = {name: one.steps for name, one in made.items() if type(one).__name__ == "Fixed"}
-    assert fixed == {
-        "standard": 0, "pgd-7": 7, "pgd-10": 10, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
-        "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "f+trades": 10, "f+mart": 10,
-        "yopo-5-3": 5,
-    }  # fmt: skip
-    assert {METHODS[name].strategy.friendly.tau for name in ("fat", "fat-5", "f+trades", "f+mart")} == {3}
-
-
-SCHEDULES = {
-    "standard": [(0.0, 0.05), (0.49, 0.05), (0.5, 0.005), (0.8, 0.0005), (0.99, 0.0005)],
-    "fast": [(0.0, 0.0), (0.25, 0.05), (0.5, 0.1), (0.75, 0.05), (1.0, 0.0)],
-    "fgsm-rs": [(0.5, 0.2)],
-    "pgd-baseline": [(0.0, 0.1), (99.9 / 200, 0.1), (100 / 200, 0.01), (150 / 200, 0.001)],
-    "trades": [(74.9 / 76, 0.1), (75 / 76, 0.01)],
-    "mart": [(0.0, 0.01), (75 / 120, 0.001), (90 / 120, 1e-4), (100 / 120, 1e-5)],
-}
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_the_published_schedules(name):
-    for progress, rate in SCHEDULES[name]:
-        assert SETUPS[name].rate(progress) == pytest.approx(rate)
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_passes_are_an_upper_bound_that_is_reached(name, batch):
     method = METHODS[name]
@@ -328,17 +262,6 @@ def test_passes_are_an_upper_bound_that_is_reached(name, batch):
     outcome = prepared(strategy, build(), rate=1e-6)(*batch, controller.most, numpy.random.default_rng(0))
     friendly = getattr(strategy, "friendly", None) is not None
     assert outcome.passes <= method.passes if friendly else outcome.passes == method.passes
-
-
-def test_set_ups_of_other_nets():
-    assert robust_setup("vgg16@0.5").learning_rate == 0.01
-    assert (robust_setup("wrn_34_10").learning_rate, robust_setup("wrn_34_10").epochs) == (0.1, 100)
-    assert robust_setup("preact_resnet18") == SETUPS["standard"]
-    assert not SETUPS["pgd-baseline"].standardised and SETUPS["pgd-baseline"].epsilon == 0.0314
-
-
-def robust_setup(model):
-    return setup_of("standard", model)
 
 
 def test_a_controller_that_a_strategy_cannot_serve_is_refused(batch):
@@ -373,8 +296,3 @@ def test_friendly_steps_are_compiled_for_few_sizes(batch, monkeypatch):
     monkeypatch.setattr(compute, "predict", counted)
     prepared(METHODS["fat"].strategy, build())(*batch, 10, numpy.random.default_rng(0))
     assert sizes == {12}  # predict pads a shorter batch to a power of two where a new shape is a new compilation
-
-
-def test_perturbations_that_persist_divide_the_epochs():
-    assert METHODS["free-8-persistent"].epochs(SETUPS["standard"]) == 7
-    assert METHODS["free-8"].epochs(SETUPS["standard"]) == 50
