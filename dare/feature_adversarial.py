@@ -22,6 +22,7 @@ import numpy
 import data
 from dare import dare, transform
 from models import compute, perturb
+from train.robust import losses
 
 
 def soft_cross_entropy(logits, probabilities):
@@ -38,9 +39,7 @@ def trades(beta):
 
     def loss(logits, labels):
         clean, adversarial = keras.ops.split(logits, 2)
-        log_clean, log_adversarial = keras.ops.log_softmax(clean), keras.ops.log_softmax(adversarial)
-        divergence = keras.ops.sum(keras.ops.exp(log_clean) * (log_clean - log_adversarial), axis=-1)
-        return perturb.cross_entropy(clean, labels) + beta * divergence
+        return losses.trades(clean, adversarial, labels, beta=beta)
 
     return loss
 
