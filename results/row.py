@@ -64,6 +64,12 @@ def checks(found):
     return list(kept.values())
 
 
+def raised(found):
+    """The checks of a row that were not passed, in one sentence; "" where all were."""
+    said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in found if not one["passed"])
+    return f"checks raised: {said}: see docs/checks.md" if said else ""
+
+
 def pool(rows):
     """One row for several seeds of one method.
 

@@ -151,10 +151,8 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
     run.finish(stage)
     shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
     print(f"test {method}: {json.dumps(shown)} ({stage.folder})")
-    raised = [one for one in result["checks"] if not one["passed"]]
-    if raised:
-        said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
-        print(f"test {method}: checks raised: {said}: see docs/checks.md")
+    if row.raised(result["checks"]):
+        print(f"test {method}: {row.raised(result['checks'])}")
 
 
 def specifications(bench):

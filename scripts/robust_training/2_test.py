@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy
 
-from results import command, provenance, published, row, run, trained
+from results import command, provenance, published, robust_training, row, run, trained
 from adv import attacks, autoattack, checks
 from dare import test
 from data import files
@@ -118,17 +118,13 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     }
     files.write_json(stage.folder / "row.json", result)
     run.finish(stage)
-    worst = f"white-box/{test.ball('worst', epsilon)}"
     shown = ", ".join(
-        f"{which} {measures[which + worst]['value']:.1f} %" for which in ("", "last/") if worst in measures
+        f"{epoch} epoch's {robust_training.worst(result, prefix)['value']:.1f} %"
+        for epoch, prefix in (("selected", ""), ("last", "last/"))
     )
-    print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case{shown} ({stage.folder})")
-    raised = [one for one in result["checks"] if not one["passed"]]
-    if not raised:
-        print(f"test {name}: checks: all {len(result['checks'])} passed")
-    else:
-        said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in raised)
-        print(f"test {name}: checks raised: {said}: see docs/checks.md")
+    print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case, {shown} ({stage.folder})")
+    passed = f"checks: all {len(result['checks'])} passed"
+    print(f"test {name}: {row.raised(result['checks']) or passed}")
 
 
 def length(asked, setup):
