@@ -79,7 +79,7 @@ DARE = {
 GUARDED = ["--setup", "fast", "--validation", "1000"]
 EVERY_METHOD = [
     *("standard", "pgd-7", "pgd-10", "fgsm-rs", "free-4", "free-6", "free-8", "free-8-persistent", "trades", "mart"),
-    *("fat-5", "fat", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
+    *("fat-5", "fat", "fat-dynamic", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
     *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
 ]
 # quick: minutes on two cores; small: every method under one budget of passes, an evening; paper: DEAT's tables, a GPU.

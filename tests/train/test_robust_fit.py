@@ -83,6 +83,17 @@ def test_the_selected_and_the_last_weights_are_kept(split, tmp_path):
     assert fit(split, tmp_path / "all", "fgsm-rs", keep="all").stored == [1, 2, 3, 4]
 
 
+def test_the_probe_on_held_out_images(split):
+    model = build()
+    x, y = split.x_validation[:12].astype("float32") / 255, split.y_validation[:12]
+    found = PROBE.measure(model, x, y, epsilon=0.1, scale=numpy.ones(1, "float32"), seed=0)
+    logits = numpy.asarray(model(x), "float64")
+    log_p = logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
+    assert found["probe_clean"] == pytest.approx((logits.argmax(axis=1) == y).mean())
+    assert found["probe_clean_loss"] == pytest.approx(-log_p[numpy.arange(12), y].mean(), rel=1e-4)
+    assert found["probe_robust"] <= found["probe_clean"] and found["probe_robust_loss"] > found["probe_clean_loss"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scripted(robust.Probe):
     """Robust accuracies as told, one an epoch."""

@@ -207,6 +207,10 @@ def test_fat_keeps_an_image_where_its_patience_ends(batch, monkeypatch):
     given = seen(monkeypatch, 0)
     strategy = dataclasses.replace(METHODS["fat"].strategy, friendly=Friendly(tau=0, omega=0.0), start="zero")
     outcome = prepared(strategy, model)(images, labels, 10, numpy.random.default_rng(0))
+    later = dataclasses.replace(strategy, friendly=Friendly(tau=0, rises=(0.5,), omega=0.0))
+    assert prepared(later, build())(images, labels, 10, numpy.random.default_rng(0)).passes == outcome.passes
+    grown = prepared(later, build())(images, labels, 10, numpy.random.default_rng(0), progress=0.5)
+    assert grown.passes > outcome.passes
     wrong = numpy.argmax(compute.forward(build())(images), -1) != labels
     assert wrong.any()
     numpy.testing.assert_array_equal(given[0][wrong], images[wrong])  # wrong from the start: not moved at all

@@ -83,10 +83,10 @@ class Adversarial:
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
-        """``run(images, labels, steps, generator, carried=None) -> Outcome`` for one model and its optimizer.
+        """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model and optimizer.
 
         epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
-        measure: whether a controller wants it. images float32 (n, H, W, C), labels int32 (n,). The model's own weight
+        measure: whether a controller wants it; progress: the share of the run that is done. images float32 (n, H, W, C), labels int32 (n,). The model's own weight
         decay is left out: the optimizer has the set-up's. Raises ValueError where a controller wants a magnitude that
         the strategy does not measure.
         """
@@ -98,8 +98,8 @@ class Adversarial:
         descend = compute.descend(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, epsilon, scale)
 
-        def run(images, labels, steps, generator, carried=None):
-            current, magnitude, passes = attack(images, labels, steps, generator)
+        def run(images, labels, steps, generator, carried=None, progress=0.0):
+            current, magnitude, passes = attack(images, labels, steps, generator, progress)
             loss, right, *followed = descend(current, images, labels, scale)
             passes += 1 if self.loss == "cross-entropy" else 2
             return Outcome(loss, right, followed[0] if followed else magnitude, passes)
@@ -107,21 +107,21 @@ class Adversarial:
         return run
 
     def _attack(self, model, epsilon, scale):
-        """``run(images, labels, steps, generator) -> (adversarial images, attack magnitude, passes an image)``."""
+        """``run(images, labels, steps, generator, progress) -> (adversarial images, attack magnitude, passes an image)``."""
         training = self.attack_mode == "train"
         step = compute.compiled(model, perturbation.STEPS[self.climbed], training=training)
         anchor = compute.compiled(model, perturbation.log_softmax, training=training)
         if self.friendly is not None:
             befriend = self.friendly.attack(model, self.climbed, epsilon)
 
-        def run(images, labels, steps, generator):
+        def run(images, labels, steps, generator, progress):
             current, magnitude = perturbation.begin(images, epsilon, self.start, generator), 0.0
             targets, passes = labels, float(steps)
             if self.climbed == "kl" and steps:
                 targets, passes = anchor(images), passes + 0.5
             size = epsilon * self.step.of(steps)
             if self.friendly is not None:
-                current, taken = befriend(images, current, labels, targets, steps, size, generator)
+                current, taken = befriend(images, current, labels, targets, steps, size, generator, progress)
                 return current, magnitude, taken + passes - steps
             for _ in range(steps):
                 current, magnitude = step(current, images, targets, epsilon, size, scale)

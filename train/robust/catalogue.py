@@ -114,6 +114,12 @@ METHODS = {
     "mart": Method("MART", WANG_MART, MART, _fixed(10), "MART"),
     "fat-5": Method("FAT-5", ZHANG_FAT, FAT, _fixed(5), "FAT-5"),
     "fat": Method("FAT", ZHANG_FAT, FAT, _fixed(10)),
+    "fat-dynamic": Method(
+        "FAT, tau 0, 1 and 2",
+        ZHANG_FAT,
+        dataclasses.replace(FAT, friendly=Friendly(tau=0, rises=(50 / 120, 90 / 120))),
+        _fixed(10),
+    ),
     "f+trades": Method(
         "F+TRADES", f"{ZHANG_TRADES}; {ZHANG_FAT}", dataclasses.replace(TRADES, friendly=FRIEND), _fixed(10), "F+TRADES"
     ),

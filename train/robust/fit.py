@@ -125,11 +125,12 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
     order, outcomes, sizes, carried = generator.permutation(count), [], [], None
     for start in range(0, count, setup.batch_size):
         rows = order[start : start + setup.batch_size]
-        rate = setup.rate(share_done(start / count, spent))
+        progress = share_done(start / count, spent)
+        rate = setup.rate(progress)
         optimizer.learning_rate = rate
         images = augment(split.x_train[rows], generator, flip=setup.flip, shift=setup.crop, fill="constant")
         labels = split.y_train[rows].astype("int32")
-        outcome = batch(data.to_unit(images), labels, steps, generator, carried)
+        outcome = batch(data.to_unit(images), labels, steps, generator, carried, progress)
         carried = outcome.carried
         outcomes.append(outcome._replace(carried=None))
         sizes.append(len(rows))

@@ -13,20 +13,27 @@ from train.robust import perturbation
 class Friendly:
     """PGD-K-tau: an image stops where it is misclassified and has already taken `tau` steps while misclassified.
 
-    omega: deviation of the Gaussian noise that every step adds. Images that are finished leave the batch, so that
-    time falls with the passes (under jax and on a GPU to the next power of two).
+    rises: shares of the run from which on tau is one more (dynamic tau); omega: deviation of the
+    Gaussian noise that every step adds. Images that are finished leave the batch, so that time falls with the passes
+    (under jax and on a GPU to the next power of two).
     """
 
     tau: int
+    rises: tuple = ()
     omega: float = 0.001
 
+    def patience(self, progress):
+        """tau after a share `progress` of the run."""
+        return self.tau + sum(progress >= share - 1e-9 for share in self.rises)
+
     def attack(self, model, climbed, epsilon):
-        """``run(images, current, labels, targets, steps, step_size, generator) -> (adversarials, passes an image)``."""
+        """``run(images, current, labels, targets, steps, step_size, generator, progress) -> (adversarials, passes an
+        image)``."""
         step = compute.compiled(model, STEPS[climbed])
 
-        def run(images, current, labels, targets, steps, step_size, generator):
+        def run(images, current, labels, targets, steps, step_size, generator, progress):
             current, targets = numpy.array(current), numpy.asarray(targets)
-            left = numpy.full(len(images), self.tau, "int32")
+            left = numpy.full(len(images), self.patience(progress), "int32")
             going = numpy.arange(len(images))
             passed = 0
             for _ in range(steps):

@@ -21,13 +21,14 @@ class Probe:
     def measure(self, model, x, y, *, epsilon, scale, seed):
         """Of a model in inference mode, as a dictionary:
 
-        probe_clean, probe_robust: shares of the images that are right, without and under PGD; probe_magnitude: the
+        probe_clean, probe_robust: shares of the images that are right, without and under PGD; probe_clean_loss,
+        probe_robust_loss: their mean cross-entropy, PGD ended where it fooled; probe_magnitude: the
         mean over images of the input gradient's magnitude at PGD's last point; probe_lipschitz: the mean of
         ||z(x') - z(x)||_1 / ||x' - x||_inf of logits z (Yang et al., NeurIPS 2020, section 3), x' by PGD up the KL
         divergence from x.
         x: float32 images in [0, 1], the first `images` of them are used; scale: (C,), see perturbation.magnitude.
         """
-        found = {"clean": [], "robust": [], "magnitude": [], "lipschitz": []}
+        found = {name: [] for name in ("clean", "robust", "clean_loss", "robust_loss", "magnitude", "lipschitz")}
         for start in range(0, min(self.images, len(x)), self.batch_size):
             stop = min(start + self.batch_size, self.images, len(x))
             batch = x[start:stop], y[start:stop], epsilon, scale, [seed, start]
@@ -42,13 +43,15 @@ class Probe:
         current = begin
         for _ in range(self.steps):
             current, _ = until_wrong(current, images, labels, epsilon, size)
-        wrong, slope = compute.compiled(model, _judge)(current, labels, scale)
+        loss, wrong, slope = compute.compiled(model, _judge)(current, labels, scale)
         log_p, current = compute.compiled(model, perturbation.log_softmax)(images), begin
         for _ in range(self.steps):
             current, _ = ascend(current, images, log_p, epsilon, size, scale)
         return {
             "clean": numpy.argmax(log_p, -1) == labels,
             "robust": numpy.logical_not(wrong),
+            "clean_loss": -numpy.asarray(log_p)[numpy.arange(len(labels)), labels],
+            "robust_loss": loss,
             "magnitude": slope,
             "lipschitz": compute.compiled(model, _lipschitz)(images, current),
         }
@@ -68,10 +71,11 @@ def _until_wrong(call, current, images, labels, epsilon, step_size):
 def _judge(call, images, labels, scale):
     def judged(x):
         logits = call(x)
-        return perturb.cross_entropy(logits, labels), perturb.is_wrong(logits, labels)
+        loss = perturb.cross_entropy(logits, labels)
+        return loss, (loss, perturb.is_wrong(logits, labels))
 
-    (_, wrong), slope = compute.gradient(judged, images)
-    return wrong, keras.ops.sum(keras.ops.abs(slope) * scale, axis=(1, 2, 3))
+    (_, (loss, wrong)), slope = compute.gradient(judged, images)
+    return loss, wrong, keras.ops.sum(keras.ops.abs(slope) * scale, axis=(1, 2, 3))
 
 
 def _lipschitz(call, images, moved):

@@ -29,7 +29,7 @@ class Replay:
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
         descend = compute.descend(model, optimizer, _objective, follow=_follow, regularise=False)
 
-        def run(images, labels, steps, generator, carried=None):
+        def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
                 raise ValueError(f"{steps} replays of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator)

@@ -37,7 +37,7 @@ class Yopo:
         where, tail = ([places[variable.path] for variable in part.trainable_variables] for part in (tapped, first))
         size = numpy.float32(epsilon * self.step.share)
 
-        def run(images, labels, steps, generator, carried=None):
+        def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
                 raise ValueError(f"{steps} rounds of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator)
