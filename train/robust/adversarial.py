@@ -86,8 +86,8 @@ class Adversarial:
         """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model and optimizer.
 
         epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
-        measure: whether a controller wants it; progress: the share of the run that is done. images float32 (n, H, W, C), labels int32 (n,). The model's own weight
-        decay is left out: the optimizer has the set-up's. Raises ValueError where a controller wants a magnitude that
+        measure: whether a controller wants it; progress: the share of the run that is done. images float32
+        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's. Raises ValueError where a controller wants a magnitude that
         the strategy does not measure.
         """
         if measure and self.guide == "attack" and self.friendly is not None:
@@ -107,7 +107,7 @@ class Adversarial:
         return run
 
     def _attack(self, model, epsilon, scale):
-        """``run(images, labels, steps, generator, progress) -> (adversarial images, attack magnitude, passes an image)``."""
+        """``run(images, labels, steps, generator, progress) -> (adversarials, attack magnitude, passes an image)``."""
         training = self.attack_mode == "train"
         step = compute.compiled(model, perturbation.STEPS[self.climbed], training=training)
         anchor = compute.compiled(model, perturbation.log_softmax, training=training)
