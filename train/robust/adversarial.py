@@ -87,8 +87,8 @@ class Adversarial:
 
         epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
         measure: whether a controller wants it; progress: the share of the run that is done. images float32
-        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's. Raises ValueError where a controller wants a magnitude that
-        the strategy does not measure.
+        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's. Raises
+        ValueError where a controller wants a magnitude that the strategy does not measure.
         """
         if measure and self.guide == "attack" and self.friendly is not None:
             raise ValueError("a friendly attack measures no gradient magnitude: guide by the training loss")
