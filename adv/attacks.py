@@ -4,9 +4,10 @@
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
 fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P]; deepfool is foolbox 3.3.4's,
-bim-linf the BIM of its paper, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, apgd-ce and apgd-t
-the two attacks of AutoAttack that follow gradients, and pgd-strong a PGD for white-box accuracy [D]. A new attack is a
-subclass of `Attack` (adv/attack.py) in a file of its own and a line of `ATTACKS`.
+bim-linf the BIM of its paper, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
+Temperature-PGD at 1/T = 5, apgd-ce and apgd-t the two attacks of AutoAttack that follow gradients, and pgd-strong a PGD
+for white-box accuracy [D]. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own and a line of
+`ATTACKS`.
 """
 
 import difflib
@@ -19,8 +20,9 @@ from adv.deepfool import DeepFool
 from adv.fgsm import FGSM
 from adv.jsma import JSMA
 from adv.pgd import PGD
+from adv.temperature_pgd import TemperaturePGD
 
-__all__ = ["APGD", "ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "get"]
+__all__ = ["APGD", "ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "TemperaturePGD", "get"]
 
 ATTACKS = {
     "fgsm": FGSM(),
@@ -29,6 +31,7 @@ ATTACKS = {
     "pgd-20": PGD(steps=20, rel_stepsize=0.25, random_start=True),
     "pgd-100": PGD(steps=100, rel_stepsize=0.25, random_start=True),
     "cw-linf-20": PGD(steps=20, rel_stepsize=0.25, random_start=True, loss="margin"),
+    **{f"t-pgd-{inverse}": TemperaturePGD(temperature=1 / inverse) for inverse in (1, 2, 5, 10, 50)},
     "apgd-ce": APGD(loss="ce"),
     "apgd-t": APGD(loss="dlr-targeted"),
     "bim": BIM(norm="l1"),

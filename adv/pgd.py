@@ -36,7 +36,7 @@ class PGD(Searched):
     loss: str = "ce"
 
     def __post_init__(self):
-        for name, valid in (("norm", _MOVES), ("loss", LOSSES)):
+        for name, valid in (("norm", _MOVES), ("loss", self.losses)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
@@ -44,6 +44,11 @@ class PGD(Searched):
                 f"restarts is {self.restarts} with random_start={self.random_start}, expected 1, or more with "
                 "random_start=True: without it every restart is the same"
             )
+
+    @property
+    def losses(self):
+        """name -> loss of logits and labels, one value an image, that `loss` may be."""
+        return LOSSES
 
     @property
     def within_gradients(self):
@@ -83,14 +88,14 @@ class PGD(Searched):
             reach = (epsilon / self._whole(images)).astype(numpy.float32)[:, None, None, None]
             start = numpy.clip(images + reach * noise(images, seed=self.seed, draw=draw), 0, 1)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
-        loop = _until_wrong(self.norm, self.loss, self.steps)
+        loop = _until_wrong(self.norm, self.losses[self.loss], self.steps)
         run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
         return compute.predict(run, images, start, labels, *sizes, batch_size=batch_size)
 
     def _stepwise(self, model):
         """The trial as one compiled call a step. On a CPU some of TensorFlow's compiled loops, and not others of
         the same code, take 1.4 times as long as the same steps in a row; there a call costs nothing beside a step."""
-        step, judge = compute.compiled(model, _step(self.norm, self.loss)), compute.compiled(model, _judge)
+        step, judge = compute.compiled(model, _step(self.norm, self.losses[self.loss])), compute.compiled(model, _judge)
 
         def run(images, start, *arrays):
             images, current, labels, *sizes = map(keras.ops.convert_to_tensor, (images, start, *arrays))
@@ -129,10 +134,10 @@ def _judge(call, images, labels):
 @functools.cache
 def _step(norm, loss):
     """One step from `current`: (next iterates, which of `current` were wrong and stay)."""
-    move, climbed = _MOVES[norm], LOSSES[loss]
+    move = _MOVES[norm]
 
     def step(call, images, current, labels, epsilon, step_size):
-        return move(call, images, current, labels, epsilon, step_size, climbed)
+        return move(call, images, current, labels, epsilon, step_size, loss)
 
     return step
 

@@ -5,6 +5,9 @@ models.compute.compiled, robust training compiles its steps from them. Images ar
 and step sizes are in the same units and either one number or one value an image.
 """
 
+import functools
+import math
+
 import keras
 
 from models import compute
@@ -24,6 +27,34 @@ def margin(logits, labels):
     """
     best, runner_up = _largest(logits, 2)
     return keras.ops.where(is_wrong(logits, labels), best, runner_up) - _at(logits, labels)
+
+
+def surrogate_tempered(logits, labels, temperature):
+    """T logsumexp over i != y of z_i / T, minus z_y, at a temperature T above 0: what Temperature-PGD climbs.
+
+    The gradient of the tempered cross-entropy -log softmax(z / T)_y is this one's times (1 - p_y) / T, which is
+    positive and one number an example, so that both have the same sign everywhere; but p_y rounds to 1, and the
+    cross-entropy's gradient to 0, where this one stays whole. At T = 1 it is cross-entropy's, as T falls to 0 it
+    becomes `margin` (Tian et al., KDD 2021; the form is ours [D]). Raises ValueError for another T.
+    """
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature is {temperature}, expected a finite number above 0")
+    if logits.shape[-1] < 2:
+        raise ValueError(f"logits of {logits.shape[-1]} class, expected at least two")
+    is_label = keras.ops.one_hot(labels, logits.shape[-1], dtype="bool")
+    others = keras.ops.where(is_label, -math.inf, logits / temperature)
+    return temperature * keras.ops.logsumexp(others, axis=-1) - _at(logits, labels)
+
+
+@functools.cache
+def tempered(temperature):
+    """`surrogate_tempered` of one temperature, as a loss of logits and labels; one object a temperature, so that what
+    is compiled of it is compiled once."""
+
+    def loss(logits, labels):
+        return surrogate_tempered(logits, labels, temperature)
+
+    return loss
 
 
 def dlr(logits, labels):

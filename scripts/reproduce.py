@@ -78,7 +78,19 @@ DARE = {
 }
 GUARDED = ["--setup", "fast", "--validation", "1000"]
 EVERY_METHOD = [
-    *("standard", "pgd-7", "pgd-10", "fgsm-rs", "free-4", "free-6", "free-8", "free-8-persistent", "trades", "mart"),
+    *(
+        "standard",
+        "pgd-7",
+        "pgd-10",
+        "t-pgd-7",
+        "fgsm-rs",
+        "free-4",
+        "free-6",
+        "free-8",
+        "free-8-persistent",
+        "trades",
+        "mart",
+    ),
     *("fat-5", "fat", "fat-dynamic", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
     *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
 ]

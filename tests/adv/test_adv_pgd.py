@@ -11,13 +11,22 @@ from adv.attack import noise
 from models import compute
 
 
-@pytest.mark.parametrize(("norm", "loss"), [("linf", "ce"), ("l1", "ce"), ("linf", "margin")])
-def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, loss, net, images):
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(
+            attacks.PGD(norm=norm, steps=7, loss=loss)
+            for norm, loss in (("linf", "ce"), ("l1", "ce"), ("linf", "margin"))
+        ),
+        attacks.TemperaturePGD(steps=7, rel_stepsize=1 / 7, random_start=False),
+    ],
+    ids=["linf-ce", "l1-ce", "linf-margin", "tempered"],
+)
+def test_a_trial_in_one_call_equals_a_trial_in_steps(attack, net, images):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
-    attack = attacks.PGD(norm=norm, steps=7, loss=loss)
-    epsilon = numpy.full(len(x), 0.05 if norm == "linf" else 3, numpy.float32)
-    whole = compute.compiled(net, pgd._until_wrong(norm, loss, 7))
+    epsilon = numpy.full(len(x), 0.05 if attack.norm == "linf" else 3, numpy.float32)
+    whole = compute.compiled(net, pgd._until_wrong(attack.norm, attack.losses[attack.loss], 7))
     for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
         scale = numpy.float32(1 if count == len(x) else 20)
         arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
@@ -26,6 +35,14 @@ def test_a_trial_in_one_call_equals_a_trial_in_steps(norm, loss, net, images):
         numpy.testing.assert_allclose(one, steps, atol=1e-6)
         numpy.testing.assert_array_equal(wrong, wrong_too)
         assert wrong.any() and wrong.all() == (count == 6)
+
+
+def test_temperature_1_is_pgd_and_a_low_one_the_margin(net, images):
+    x, labels = images[0], search.classes(net, images[0]).astype(numpy.int32)
+    for temperature, other in ((1.0, "pgd-20"), (1e-4, "cw-linf-20")):
+        attack = attacks.TemperaturePGD(temperature=temperature)
+        one, two = (each.within(net, x, labels, epsilon=0.02) for each in (attack, attacks.get(other)))
+        assert (abs(one - two) < 1e-6).mean() > 0.98  # but for slopes whose sign is a matter of rounding
 
 
 def test_a_gradient_of_zero_moves_nothing(linear):
@@ -74,6 +91,8 @@ def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeyp
         (lambda: attacks.PGD(norm="l2"), "norm is 'l2', expected one of linf, l1"),
         (lambda: attacks.PGD(restarts=2), "restarts is 2 with random_start=False"),
         (lambda: attacks.PGD(restarts=0, random_start=True), "restarts is 0"),
+        (lambda: attacks.TemperaturePGD(temperature=0), "temperature is 0, expected a finite number above 0"),
+        (lambda: attacks.TemperaturePGD(loss="ce"), "loss is 'ce', expected one of tempered"),
         (lambda: attacks.DeepFool(norm="l1"), "norm is 'l1', expected 'l2' or 'linf'"),
         (lambda: attacks.DeepFool(candidates=1), "candidates is 1, expected at least 2"),
         (lambda: search.norm(numpy.zeros((1, 2, 2, 1)), "l3"), "norm is 'l3', expected one of l0, l1, l2, linf"),

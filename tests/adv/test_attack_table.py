@@ -19,6 +19,7 @@ SMALL = {
     "pgd-20": {"steps": 8, "bisections": 4},
     "pgd-100": {"steps": 12, "bisections": 4},
     "cw-linf-20": {"steps": 8, "bisections": 4},
+    **{f"t-pgd-{inverse}": {"steps": 8, "bisections": 4} for inverse in (1, 2, 5, 10, 50)},
     "apgd-ce": {"steps": 10, "bisections": 4},
     "apgd-t": {"steps": 10, "bisections": 4},
     "bim": {"bisections": 8},

@@ -3,6 +3,7 @@
 import keras
 import numpy
 import pytest
+import scipy.special
 
 from models import compute, perturb
 
@@ -102,3 +103,57 @@ def test_margin_of_a_tie_is_zero_with_the_first_class_right():
     labels = numpy.array([0, 1, 2])
     numpy.testing.assert_array_equal(numpy.asarray(perturb.margin(logits, labels)), [0, 0, 0])
     numpy.testing.assert_array_equal(numpy.asarray(perturb.is_wrong(logits, labels)), [False, True, True])
+
+
+def slopes_of(loss, logits, labels):
+    """d loss / d logits through the backend."""
+    identity = keras.Sequential([keras.Input(logits.shape[1:]), keras.layers.Identity(dtype=logits.dtype.name)])
+    run = compute.compiled(identity, lambda call, z, y: compute.gradient(lambda x: (loss(x, y), ()), z)[1])
+    return numpy.asarray(run(logits, labels))
+
+
+@pytest.mark.parametrize("temperature", [10.0, 1.0, 0.5, 0.2, 0.1, 0.02])
+def test_the_tempered_surrogate_and_its_sign(temperature):
+    generator = numpy.random.default_rng(2)
+    logits, labels = 8 * generator.normal(size=(60, 10)), generator.integers(0, 10, 60).astype("int32")
+    weights = generator.normal(size=(10, 30))  # of a linear net: d loss / d x = weights.T @ d loss / d z
+    rows = numpy.arange(60)
+    others = logits.copy()
+    others[rows, labels] = -numpy.inf
+    expected = temperature * scipy.special.logsumexp(others / temperature, axis=1) - logits[rows, labels]
+    found = perturb.surrogate_tempered(logits.astype("float32"), labels, temperature)
+    numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-5, atol=1e-4)
+    exact = scipy.special.softmax(logits / temperature, axis=1)
+    exact[rows, labels] = -(exact * (numpy.arange(10) != labels[:, None])).sum(axis=1)
+    slope = slopes_of(perturb.tempered(temperature), logits.astype("float32"), labels)
+    ours, theirs = slope.astype(float) @ weights, exact @ weights
+    sure = abs(theirs) > 1e-4 * abs(exact).sum(axis=1, keepdims=True)
+    numpy.testing.assert_array_equal(numpy.sign(ours)[sure], numpy.sign(theirs)[sure])
+    assert sure.mean() > 0.99
+
+
+def test_temperature_1_is_cross_entropy_wherever_that_has_a_gradient():
+    generator = numpy.random.default_rng(3)
+    logits = (30 * generator.normal(size=(200, 5))).astype("float32")
+    labels = generator.integers(0, 5, 200).astype("int32")
+    ours, plain = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1.0), perturb.cross_entropy))
+    whole = abs(plain).sum(axis=1) > 1e-4
+    assert 0.5 < whole.mean() < 1 and (abs(ours).sum(axis=1) > 1.9).all()  # it never underflows
+    numpy.testing.assert_allclose(ours[whole] / 2, (plain / abs(plain).sum(axis=1, keepdims=True))[whole], atol=1e-3)
+
+
+def test_a_temperature_towards_0_is_the_margin():
+    generator = numpy.random.default_rng(4)
+    logits, labels = generator.normal(size=(50, 6)).astype("float32"), generator.integers(0, 6, 50).astype("int32")
+    value, other = (loss(logits, labels) for loss in (perturb.tempered(1e-4), perturb.margin))
+    numpy.testing.assert_allclose(numpy.asarray(value), numpy.asarray(other), atol=1e-3)
+    slope, other = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1e-5), perturb.margin))
+    numpy.testing.assert_allclose(slope, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_none(temperature):
+    with pytest.raises(ValueError, match="above 0"):
+        perturb.surrogate_tempered(numpy.zeros((2, 3), "float32"), numpy.zeros(2, "int32"), temperature)
+    with pytest.raises(ValueError, match="at least two"):
+        perturb.surrogate_tempered(numpy.zeros((2, 1), "float32"), numpy.zeros(2, "int32"), 1.0)

@@ -47,7 +47,7 @@ def test_the_published_controllers():
     assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
     fixed = {name: one.steps for name, one in made.items() if type(one).__name__ == "Fixed"}
     assert fixed == {
-        "standard": 0, "pgd-7": 7, "pgd-10": 10, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
+        "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
         "f+mart": 10, "yopo-5-3": 5,
     }  # fmt: skip

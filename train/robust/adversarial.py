@@ -53,11 +53,11 @@ PAIRED = {"trades": losses.trades, "mart": losses.mart}
 class Adversarial:
     """One update on the adversarial images of each batch.
 
-    loss: "cross-entropy", "trades" or "mart", with `beta`; climbed: what the attack ascends, "cross-entropy" or "kl";
-    start, step: of the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics
-    at every attack step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early
-    (friendly.Friendly), in eval mode only; guide: whose gradient at its last point the magnitude is of, the
-    "training" loss (DEAT's rule of 2022) or the "attack" (2021).
+    loss: "cross-entropy", "trades" or "mart", with `beta`; climbed: what the attack ascends, "cross-entropy", "kl" or
+    "tempered" (Temperature-PGD); start, step: of the attack (perturbation); attack_mode: "train" normalises by the
+    batch and moves the statistics at every attack step, as the PGD and DEAT originals, "eval" neither, as TRADES and
+    MART; friendly: stop early (friendly.Friendly), in eval mode only; guide: whose gradient at its last point the
+    magnitude is of, the "training" loss (DEAT's rule of 2022) or the "attack" (2021).
     """
 
     loss: str = "cross-entropy"
@@ -87,8 +87,8 @@ class Adversarial:
 
         epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
         measure: whether a controller wants it; progress: the share of the run that is done. images float32
-        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's. Raises
-        ValueError where a controller wants a magnitude that the strategy does not measure.
+        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's.
+        Raises ValueError where a controller wants a magnitude that the strategy does not measure.
         """
         if measure and self.guide == "attack" and self.friendly is not None:
             raise ValueError("a friendly attack measures no gradient magnitude: guide by the training loss")

@@ -69,6 +69,7 @@ ZHANG_TRADES = "Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019"
 WANG_MART = "Wang, Zou, Yi, Bailey, Ma, Gu, ICLR 2020"
 ZHANG_FAT = "Zhang, Xu, Han, Niu, Cui, Sugiyama, Kankanhalli, ICML 2020"
 ZHANG_YOPO = "Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019"
+TIAN = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 AMATA = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
 
 QUARTER = StepSize(share=0.25)  # 2/255 at 8/255
@@ -105,6 +106,7 @@ METHODS = {
     "standard": Method("no attack", None, Adversarial(start="zero", step=QUARTER), _fixed(0), None, 1.0, "probe_clean"),
     "pgd-7": Method("PGD-7", MADRY, PGD, _fixed(7), "PGD-7"),
     "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10)),
+    "t-pgd-7": Method("Temperature-PGD-7, 1/T = 5", TIAN, Adversarial(step=QUARTER, climbed="tempered"), _fixed(7)),
     "fgsm-rs": Method("FGSM with random start", WONG, Adversarial(step=StepSize(share=1.25)), _fixed(1)),
     **{f"free-{m}": Method(f"FREE-{m}", SHAFAHI, FREE, _fixed(m), f"FREE-{m}") for m in (4, 6, 8)},
     "free-8-persistent": Method(

@@ -13,7 +13,12 @@ from models import compute, perturb
 from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
-CLIMBED = {"cross-entropy": perturb.cross_entropy, "kl": losses.divergence_from}
+TEMPERED = 0.2  # the temperature of "tempered", 1/T = 5
+CLIMBED = {
+    "cross-entropy": perturb.cross_entropy,
+    "kl": losses.divergence_from,
+    "tempered": perturb.tempered(TEMPERED),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,33 @@
+"""Temperature-PGD: PGD whose loss sees the logits through a softmax of another temperature."""
+
+import dataclasses
+
+from adv.pgd import PGD
+from models import perturb
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TemperaturePGD(PGD):
+    """PGD on -log softmax(z / T)_y, through a surrogate of the same sign that does not underflow.
+
+    Tian et al., KDD 2021; steps, step size and start are those of pgd-20, so that only the loss differs
+    [D]. temperature: T, above 0 (1: PGD; towards 0: the margin's CW-Linf); perturb.surrogate_tempered is what the
+    steps climb [D]. Raises ValueError for another temperature, and as PGD.
+    """
+
+    title = "Temperature-PGD"
+    citation = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
+    steps: int = 20
+    rel_stepsize: float = 0.25
+    random_start: bool = True
+    loss: str = "tempered"
+    temperature: float = 0.2
+
+    def __post_init__(self):
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, expected a finite number above 0")
+        super().__post_init__()
+
+    @property
+    def losses(self):
+        return {"tempered": perturb.tempered(self.temperature)}
