@@ -26,6 +26,12 @@ class Share:
 
 def correct(model, x, y, *, batch_size=256):
     """Where the model classifies the images as they are correctly: bool (N,). Errors as adv.search.minimal."""
+    _, labels, said = search.judge(model, x, y, batch_size=batch_size)
+    return said == labels
+
+
+def classes(model, x, y, *, batch_size=256):
+    """The classes that the model names of the images as they are: int32 (N,). Errors as adv.search.minimal."""
     return search.judge(model, x, y, batch_size=batch_size)[2]
 
 
@@ -39,14 +45,30 @@ def robust_flags(model, x, y, attack, *, epsilon, right=None, batch_size=256):
     the start are False; epsilon 0 gives `correct`.
     Raises ValueError for a negative epsilon, flags of other images, and as adv.search.minimal.
     """
+    images, labels, flags = _judged(model, x, y, right, batch_size)
+    before = numpy.where(flags, labels, -1)
+    return (
+        attacked_classes(model, images, labels, attack, epsilon=epsilon, before=before, batch_size=batch_size) == labels
+    )
+
+
+def attacked_classes(model, x, y, attack, *, epsilon, before, batch_size=256):
+    """The classes that the model names when the attack is run on it: int32 (N,).
+
+    before: integers (N,), the classes named in an earlier pass over the same images, without attack or with a weaker
+    one: only images that were right then are attacked, the others keep their class. The rest as robust_flags, whose
+    flags are where this equals y.
+    """
     if not epsilon >= 0:
         raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
-    images, labels, flags = _judged(model, x, y, right, batch_size)
-    rows = numpy.flatnonzero(flags)
+    images, labels, said = data.to_unit(x), numpy.asarray(y).astype(numpy.int32), numpy.array(before, numpy.int32)
+    if not len(images) == len(labels) == len(said):
+        raise ValueError(f"{len(images)} images, {len(labels)} labels, {len(said)} classes before: expected as many")
+    rows = numpy.flatnonzero(said == labels)
     if epsilon > 0 and len(rows):
         attacked = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
-        flags[rows] = search.classes(model, attacked, batch_size=batch_size) == labels[rows]
-    return flags
+        said[rows] = search.classes(model, attacked, batch_size=batch_size)
+    return said
 
 
 def distances(model, x, y, attack, *, right=None, batch_size=256):
@@ -65,9 +87,10 @@ def distances(model, x, y, attack, *, right=None, batch_size=256):
 
 
 def _judged(model, x, y, right, batch_size):
-    """search.judge, or the same of flags that are known."""
+    """(images, labels, which are right), of flags that are known where `right` is given."""
     if right is None:
-        return search.judge(model, x, y, batch_size=batch_size)
+        images, labels, said = search.judge(model, x, y, batch_size=batch_size)
+        return images, labels, said == labels
     right = numpy.array(right)
     if right.dtype != bool or right.shape != (len(x),) or len(y) != len(x):
         raise ValueError(f"right is {right.dtype} of shape {right.shape}, expected bool ({len(x)},), one an image")
@@ -96,6 +119,77 @@ def share(flags, *, confidence=0.95):
     count, total = int(flags.sum()), len(flags)
     interval = scipy.stats.binomtest(count, total).proportion_ci(confidence, method="wilson")
     return Share(count=count, total=total, value=count / total, low=float(interval.low), high=float(interval.high))
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassWise:
+    """How many images of each class there are and how many of them are right: integers (K,).
+
+    share: right / total, float64 (K,); interval: the ends of Wilson's, (2, K); mean over classes; worst: the class
+    with the smallest share, the first of equals; std, spread: standard deviation and largest minus smallest share.
+    """
+
+    right: numpy.ndarray
+    total: numpy.ndarray
+
+    @property
+    def share(self):
+        return self.right / self.total
+
+    @property
+    def interval(self):
+        found = [share(numpy.arange(total) < right) for right, total in zip(self.right, self.total, strict=True)]
+        return numpy.array([[one.low for one in found], [one.high for one in found]])
+
+    @property
+    def mean(self):
+        return float(self.share.mean())
+
+    @property
+    def worst(self):
+        return int(self.share.argmin())
+
+    @property
+    def std(self):
+        return float(self.share.std())
+
+    @property
+    def spread(self):
+        return float(numpy.ptp(self.share))
+
+
+def class_wise(flags, labels, *, classes):
+    """Flags, bool (N,), of images with integer labels (N,) divided by class: ClassWise. classes: their number K.
+
+    Raises ValueError for fewer than two classes, labels outside them, and a class without images.
+    """
+    flags, labels = numpy.asarray(flags), _labels(labels, classes)
+    if flags.dtype != bool or flags.shape != labels.shape:
+        raise ValueError(f"flags are {flags.dtype} of shape {flags.shape}, expected bool {labels.shape}, one a label")
+    total = numpy.bincount(labels, minlength=classes)
+    if not total.all():
+        empty = ", ".join(map(str, numpy.flatnonzero(total == 0)))
+        raise ValueError(f"no image of class {empty} of {classes}: every class needs at least one")
+    return ClassWise(numpy.bincount(labels[flags], minlength=classes), total)
+
+
+def confusion(predictions, labels, *, classes):
+    """How many images of each class (rows) are taken for each (columns): int64 (K, K). Errors as class_wise."""
+    labels, predictions = _labels(labels, classes), _labels(predictions, classes)
+    if predictions.shape != labels.shape:
+        raise ValueError(f"{len(predictions)} predictions and {len(labels)} labels: expected as many")
+    return numpy.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
+
+
+def _labels(labels, classes):
+    labels = numpy.asarray(labels)
+    if classes < 2:
+        raise ValueError(f"{classes} classes, expected at least two")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
+        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}, expected integers (N,) with N at least 1")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels range from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+    return labels.astype(numpy.int64)
 
 
 def push(x, adversarial, factor):

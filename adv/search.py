@@ -43,7 +43,8 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
     ``progress(done, total)`` is called after every batch.
     Raises ValueError for no images, labels outside the classes, and outputs that are NaN or probabilities.
     """
-    images, labels, correct = judge(model, x, y, batch_size=batch_size)
+    images, labels, said = judge(model, x, y, batch_size=batch_size)
+    correct = said == labels
     result, success = images.copy(), ~correct
     targets = numpy.flatnonzero(correct)
     for start in range(0, len(targets), batch_size):
@@ -58,7 +59,7 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
 
 
 def judge(model, x, y, *, batch_size=256):
-    """Check a model, its images and their labels: (images float32, labels int32, correct bool (N,)).
+    """Check a model, its images and their labels: (images float32, labels int32, classes named int32 (N,)).
 
     Raises ValueError as `minimal` does: every attack and every evaluation starts here.
     """
@@ -85,7 +86,7 @@ def judge(model, x, y, *, batch_size=256):
             f"labels range from {y.min()} to {y.max()}, expected 0 to {logits.shape[1] - 1}, the model's classes"
         )
     labels = y.astype(numpy.int32)
-    return images, labels, logits.argmax(axis=1) == labels
+    return images, labels, logits.argmax(axis=1).astype(numpy.int32)
 
 
 def classes(model, images, *, batch_size=256):

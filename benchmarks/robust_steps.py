@@ -79,27 +79,27 @@ def jobs(model, images, labels, batches):
     update = compute.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
     evaluated = dataclasses.replace(robust.METHODS["fat"].strategy, friendly=None)
     anew = compute.compiled(model, trades_step)
-    paired = compute.descend(model, CoupledSGD(0.01), adversarial.paired(losses.trades, 6.0))
+    paired = compute.descend(model, CoupledSGD(0.01), adversarial.OBJECTIVES["trades"])
 
     def floor(gradient):
         def job():
             for _ in range(10):
                 slope = gradient(images, labels)
             numpy.asarray(slope)
-            return float(update(images, images, labels, scale)[0])
+            return float(update(images, images, labels, scale, 1.0, 0.0)[0])
 
         return job
 
     def updates():
         for _ in range(8):
-            value = update(images, images, labels, scale)[0]
+            value = update(images, images, labels, scale, 1.0, 0.0)[0]
         return float(value)
 
     def trades_anew():
         current = perturbation.begin(images, EPSILON, "gaussian", numpy.random.default_rng(0))
         for _ in range(10):
             current = anew(current, images, EPSILON, EPSILON * 0.25)
-        return float(paired(current, images, labels, scale)[0])
+        return float(paired(current, images, labels, scale, 1.0, 6.0)[0])
 
     def strategy(run, steps):
         def job():

@@ -27,14 +27,15 @@ from data import files
 KIND = "flags"
 PUSHES = (1.1, 1.5)
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}  # channels -> Linf radii of white-box attacks, in [0, 1] pixel scale
-GROUPS = ("flags", "index", "distance")
+GROUPS = ("flags", "index", "distance", "prediction")
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What one model got right: flags, measure -> bool (n,); index, measure -> source rows (n,); distance,
     measure -> float32 (n,), NaN where the attack failed; model, data: SHA-256 of its weights and of the data set;
-    checks: what adv.checks.check found of it, as dictionaries."""
+    checks: what adv.checks.check found of it, as dictionaries; prediction, measure -> the classes that it named,
+    int32 (n,), none in files written before there were any."""
 
     flags: dict
     index: dict
@@ -42,6 +43,7 @@ class Flags:
     model: str
     data: str
     checks: tuple = ()
+    prediction: dict = dataclasses.field(default_factory=dict)
 
     def save(self, path):
         """Write to `path` (HDF5)."""
@@ -71,7 +73,9 @@ class Flags:
             groups.get(group, {})[measure.replace("|", "/")] = array
         measured = groups["flags"] | groups["distance"]
         sizes = {name: array.shape for name, array in measured.items()}
-        if not groups["flags"] or sizes != {name: array.shape for name, array in groups["index"].items()}:
+        named = {name: array.shape for name, array in groups["prediction"].items()}
+        expected = {name: array.shape for name, array in groups["index"].items()}
+        if not groups["flags"] or sizes != expected or not named.items() <= expected.items():
             raise ValueError(f"{path}: its flags and indices do not match: delete it and test again")
         return cls(**groups, model=facts["model"], data=facts["data"], checks=tuple(facts["checks"]))
 
@@ -82,38 +86,41 @@ def ball(name, epsilon):
     return f"{name}@{steps}/255" if abs(255 * epsilon - steps) < 1e-6 else f"{name}@{epsilon:g}"
 
 
-def test(model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows, batch_size=256, progress=None):
+def test(
+    model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows, independent=False, batch_size=256,
+    progress=None,
+):  # fmt: skip
     """Score one model. Returns Flags.
 
     sets: attack name -> AdversarialSet; white_box: name -> attack, run in this order within each of `epsilons`, in
     the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
-    the x_test rows for these two; fingerprint: the model's digest.
+    the x_test rows for these two; fingerprint: the model's digest; independent: each white-box attack is run on all
+    images that are right without one, not only on those that the attacks before it left.
     Raises ValueError where a set tests on images that another trains or chooses on.
     """
     _refuse_overlap(sets)
-    flags, index, distance = {}, {}, {}
+    flags, index, distance, prediction = {}, {}, {}, {}
     pushes = len(sets) * len(PUSHES)
     total = 1 + 2 * len(sets) + pushes + len(white_box) * len(epsilons) + len(minimal)
     done = itertools.count(1)
     for measure, x, y, source in _probes(split, sets):
         if len(y):
-            flags[measure] = evaluate.correct(model, x, y, batch_size=batch_size)
-            index[measure] = source
+            prediction[measure] = evaluate.classes(model, x, y, batch_size=batch_size)
+            flags[measure], index[measure] = prediction[measure] == y, source
         _report(progress, next(done), total, measure)
     x, y = split.x_test[rows], split.y_test[rows]
-    before = dict.fromkeys(epsilons, flags["clean"][rows])
+    right = flags["clean"][rows]
+    before = dict.fromkeys(epsilons, prediction["clean"][rows])
     for name, attack in white_box.items():
-        left = numpy.ones(len(rows), bool)
+        said = prediction["clean"][rows]
         for epsilon in sorted(epsilons):
             measure = f"white-box/{ball(name, epsilon)}"
-            left = evaluate.robust_flags(
-                model, x, y, attack, epsilon=epsilon, right=left & before[epsilon], batch_size=batch_size
-            )
-            flags[measure], index[measure], before[epsilon] = left, rows, left
+            known = said if independent else numpy.where(said == y, before[epsilon], said)
+            said = evaluate.attacked_classes(model, x, y, attack, epsilon=epsilon, before=known, batch_size=batch_size)
+            prediction[measure], flags[measure], index[measure], before[epsilon] = said, said == y, rows, said
             _report(progress, next(done), total, measure)
     for name, attack in minimal.items():
         measure = f"minimal/{name}"
-        right = flags["clean"][rows]
         distance[measure] = evaluate.distances(model, x, y, attack, right=right, batch_size=batch_size)
         index[measure] = rows
         _report(progress, next(done), total, measure)
@@ -124,7 +131,10 @@ def test(model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows,
             places = {measure: numpy.searchsorted(index[measure], common) for measure in measures}
             flags[worst] = evaluate.worst_case({measure: flags[measure][place] for measure, place in places.items()})
             index[worst] = common
-    return Flags(flags, index, distance, fingerprint, split.fingerprint)
+            prediction[worst] = prediction[measures[-1]][places[measures[-1]]]
+            for measure, place in reversed(places.items()):  # the class that the first attack to succeed led to
+                prediction[worst] = numpy.where(flags[measure][place], prediction[worst], prediction[measure][place])
+    return Flags(flags, index, distance, fingerprint, split.fingerprint, prediction=prediction)
 
 
 def _refuse_overlap(sets):

@@ -99,7 +99,7 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cro
 
     start: where to begin (images in the ball), the images themselves by default. Returns the last iterate.
     """
-    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
+    epsilon, step_size = per_image(epsilon, images), per_image(step_size, images)
 
     def step(_, current):
         return project(current + step_size * sign_gradient(call, current, labels, loss=loss), images, epsilon)
@@ -110,7 +110,7 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cro
 def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=cross_entropy):
     """One step of pgd from `current` that holds what is misclassified: (next iterates, which of `current` were wrong).
     The forward pass that the gradient needs anyway judges them."""
-    epsilon, step_size = _per_image(epsilon, images), _per_image(step_size, images)
+    epsilon, step_size = per_image(epsilon, images), per_image(step_size, images)
 
     def judged(x):
         logits = call(x)
@@ -118,7 +118,7 @@ def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=
 
     (_, wrong), slope = compute.gradient(judged, current)
     moved = project(current + step_size * keras.ops.sign(slope), images, epsilon)
-    return keras.ops.where(_per_image(wrong, images), current, moved), wrong
+    return keras.ops.where(per_image(wrong, images), current, moved), wrong
 
 
 def project(current, images, epsilon):
@@ -126,7 +126,8 @@ def project(current, images, epsilon):
     return keras.ops.clip(images + keras.ops.clip(current - images, -epsilon, epsilon), 0.0, 1.0)
 
 
-def _per_image(value, images):
+def per_image(value, images):
+    """A number as it is, values (N,) in a shape that broadcasts against the images."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value
 

@@ -126,6 +126,26 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
     assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).flags if "white-box" in name)
 
 
+def test_independent_attacks_see_all_that_is_right_and_predictions_say_what_was_named(net, split):
+    def score(independent):
+        attacks = {"first": Fixed(0, 0.05), "second": Fixed(1, 0.05)}
+        settings = {"white_box": attacks, "epsilons": [0.1], "minimal": {}, "rows": ROWS, "independent": independent}
+        return attacks, testing.test(net, split, {}, fingerprint="m", **settings)
+
+    labels, clean = split.y_test[ROWS], right(split.x_test, split.y_test)[ROWS]
+    for independent in (True, False):
+        used, found = score(independent)
+        assert used["second"].seen == [clean.sum() if independent else (clean & (labels != 0)).sum()]
+        for measure in ("clean", "white-box/first@0.1", "white-box/second@0.1", "white-box/worst@0.1"):
+            truth = split.y_test[found.index[measure]]
+            numpy.testing.assert_array_equal(found.prediction[measure] == truth, found.flags[measure])
+        worst = found.prediction["white-box/worst@0.1"]
+        hit = clean & (labels < 2)
+        numpy.testing.assert_array_equal(worst[hit], (labels[hit] + 1) % 3)
+        expected = numpy.where(clean & (labels == 0), 1, found.prediction["clean"][ROWS])
+        numpy.testing.assert_array_equal(found.prediction["white-box/first@0.1"], expected)
+
+
 def test_a_set_that_tests_on_what_another_trains_on_is_refused(tested, sets):
     sets["b"].parts["validation"] = sets["a"].parts["test"]
     with pytest.raises(ValueError, match="25 source images of the test part of a are in .* of b: make both"):
@@ -146,7 +166,7 @@ def test_saved_flags_come_back(tested, tmp_path):
     found.save(tmp_path / "flags-0.h5")
     again = testing.Flags.load(tmp_path / "flags-0.h5", model="m" * 64, data="d" * 64)
     assert (again.model, again.data, again.checks) == (found.model, found.data, found.checks)
-    for group in ("flags", "index"):
+    for group in ("flags", "index", "prediction"):
         one, other = getattr(found, group), getattr(again, group)
         assert set(one) == set(other)
         for measure in one:

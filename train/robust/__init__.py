@@ -5,9 +5,21 @@ history = robust.fit(model, split, method=robust.METHODS["m+deat"], setup=robust
 """
 
 from train.robust.catalogue import METHODS, Method
+from train.robust.class_factors import ClassFactors, from_accuracy
 from train.robust.fit import fit
 from train.robust.probe import Probe, selected
 from train.robust.setup import SETUPS, Setup
 from train.robust.setup import of as setup_of
 
-__all__ = ["METHODS", "SETUPS", "Method", "Probe", "Setup", "fit", "selected", "setup_of"]
+__all__ = [
+    "METHODS",
+    "SETUPS",
+    "ClassFactors",
+    "Method",
+    "Probe",
+    "Setup",
+    "fit",
+    "from_accuracy",
+    "selected",
+    "setup_of",
+]

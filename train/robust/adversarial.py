@@ -10,6 +10,7 @@ import keras
 
 from models import compute, perturb
 from train.robust import losses, perturbation
+from train.robust.class_factors import ClassFactors
 from train.robust.friendly import Friendly
 
 
@@ -28,25 +29,31 @@ class Outcome(typing.NamedTuple):
     carried: typing.Any = None
 
 
-def cross_entropy(call, current, images, labels, scale):
-    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are right (n,))."""
+def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
+    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are right (n,)).
+
+    weight, beta, here and below: a number or values (n,), of the loss and of its second part.
+    """
     logits = _float32(call(current))
-    return perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
+    return weight * perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
 
 
-def paired(loss, beta):
+def paired(loss):
     """Objective of TRADES and MART: clean and adversarial images pass one after the other, each with its own batch
     statistics in training mode, as in the authors' code."""
 
-    def objective(call, current, images, labels, scale):
+    def objective(call, current, images, labels, scale, weight, beta):
         clean, adversarial = _float32(call(images)), _float32(call(current))
         right = keras.ops.logical_not(perturb.is_wrong(adversarial, labels))
-        return loss(clean, adversarial, labels, beta=beta), right
+        return weight * loss(clean, adversarial, labels, beta=beta), right
 
     return objective
 
 
-PAIRED = {"trades": losses.trades, "mart": losses.mart}
+OBJECTIVES = {"cross-entropy": cross_entropy, "trades": paired(losses.trades), "mart": paired(losses.mart)}
+
+
+NONE = ClassFactors()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,7 @@ class Adversarial:
     "tempered" (Temperature-PGD); start, step: of the attack (perturbation); attack_mode: "train" normalises by the
     batch and moves the statistics at every attack step, as the PGD and DEAT originals, "eval" neither, as TRADES and
     MART; friendly: stop early (friendly.Friendly), in eval mode only; guide: whose gradient at its last point the
-    magnitude is of, the "training" loss (DEAT's rule of 2022) or the "attack" (2021).
+    magnitude is of, the "training" loss (DEAT's rule of 2022) or the "attack" (2021); factors: of single classes.
     """
 
     loss: str = "cross-entropy"
@@ -68,10 +75,11 @@ class Adversarial:
     attack_mode: str = "train"
     friendly: Friendly | None = None
     guide: str = "training"
+    factors: ClassFactors = NONE
 
     def __post_init__(self):
         for name, valid in (
-            ("loss", ("cross-entropy", *PAIRED)),
+            ("loss", tuple(OBJECTIVES)),
             ("climbed", tuple(perturbation.CLIMBED)),
             ("start", perturbation.STARTS),
             ("attack_mode", ("train", "eval")),
@@ -92,36 +100,39 @@ class Adversarial:
         """
         if measure and self.guide == "attack" and self.friendly is not None:
             raise ValueError("a friendly attack measures no gradient magnitude: guide by the training loss")
-        objective = cross_entropy if self.loss == "cross-entropy" else paired(PAIRED[self.loss], self.beta)
+        if self.factors.beta and self.loss == "cross-entropy":
+            raise ValueError("factors of beta, but the cross-entropy has no beta: use trades or mart")
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
-        descend = compute.descend(model, optimizer, objective, follow=follow, regularise=False)
-        attack = self._attack(model, epsilon, scale)
+        descend = compute.descend(model, optimizer, OBJECTIVES[self.loss], follow=follow, regularise=False)
+        attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
-            current, magnitude, passes = attack(images, labels, steps, generator, progress)
-            loss, right, *followed = descend(current, images, labels, scale)
+            radius = epsilon * self.factors.of("epsilon", labels)
+            current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
+            weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
+            loss, right, *followed = descend(current, images, labels, scale, weight, beta)
             passes += 1 if self.loss == "cross-entropy" else 2
             return Outcome(loss, right, followed[0] if followed else magnitude, passes)
 
         return run
 
-    def _attack(self, model, epsilon, scale):
-        """``run(images, labels, steps, generator, progress) -> (adversarials, attack magnitude, passes an image)``."""
+    def _attack(self, model, scale):
+        """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
         training = self.attack_mode == "train"
         step = compute.compiled(model, perturbation.STEPS[self.climbed], training=training)
         anchor = compute.compiled(model, perturbation.log_softmax, training=training)
         if self.friendly is not None:
-            befriend = self.friendly.attack(model, self.climbed, epsilon)
+            befriend = self.friendly.attack(model, self.climbed)
 
-        def run(images, labels, steps, generator, progress):
+        def run(images, labels, steps, epsilon, generator, progress):
             current, magnitude = perturbation.begin(images, epsilon, self.start, generator), 0.0
             targets, passes = labels, float(steps)
             if self.climbed == "kl" and steps:
                 targets, passes = anchor(images), passes + 0.5
             size = epsilon * self.step.of(steps)
             if self.friendly is not None:
-                current, taken = befriend(images, current, labels, targets, steps, size, generator, progress)
+                current, taken = befriend(images, current, labels, targets, steps, epsilon, size, generator, progress)
                 return current, magnitude, taken + passes - steps
             for _ in range(steps):
                 current, magnitude = step(current, images, targets, epsilon, size, scale)
@@ -130,7 +141,7 @@ class Adversarial:
         return run
 
 
-def _magnitude(current, slope, images, labels, scale):
+def _magnitude(current, slope, images, labels, scale, weight, beta):
     return perturbation.magnitude(slope, scale)
 
 

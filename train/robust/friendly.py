@@ -26,12 +26,13 @@ class Friendly:
         """tau after a share `progress` of the run."""
         return self.tau + sum(progress >= share - 1e-9 for share in self.rises)
 
-    def attack(self, model, climbed, epsilon):
-        """``run(images, current, labels, targets, steps, step_size, generator, progress) -> (adversarials, passes an
-        image)``."""
+    def attack(self, model, climbed):
+        """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress) -> (adversarials,
+        passes an image)``; epsilon, step_size: numbers or values (n,)."""
         step = compute.compiled(model, STEPS[climbed])
 
-        def run(images, current, labels, targets, steps, step_size, generator, progress):
+        def run(images, current, labels, targets, steps, epsilon, step_size, generator, progress):
+            epsilon, step_size = numpy.float32(epsilon), numpy.float32(step_size)
             current, targets = numpy.array(current), numpy.asarray(targets)
             left = numpy.full(len(images), self.patience(progress), "int32")
             going = numpy.arange(len(images))
@@ -39,7 +40,7 @@ class Friendly:
             for _ in range(steps):
                 noise = self.omega * generator.standard_normal((len(going), *images.shape[1:]), "float32")
                 parts = current[going], images[going], labels[going], targets[going], left[going], noise
-                radii = (numpy.full(len(going), value, "float32") for value in (epsilon, step_size))
+                radii = (numpy.broadcast_to(value, len(images))[going] for value in (epsilon, step_size))
                 current[going], left[going], done = compute.predict(step, *parts, *radii, batch_size=len(images))
                 passed += len(going)
                 going = going[~done]

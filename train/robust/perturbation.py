@@ -44,7 +44,9 @@ class StepSize:
 
 def begin(images, epsilon, start, generator):
     """Where an attack begins, in the ball and in [0, 1]: the "zero" perturbation, a "uniform" point of the ball, or
-    "gaussian" noise of deviation .001. images: float32 (N, H, W, C); generator: numpy.random.Generator."""
+    "gaussian" noise of deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator:
+    numpy.random.Generator."""
+    epsilon = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
     if start == "zero":
         return images
     if start == "uniform":
@@ -56,6 +58,7 @@ def begin(images, epsilon, start, generator):
 
 def move(images, current, slope, epsilon, step_size):
     """One step along the sign of the slope, back into the ball around the images and into [0, 1]."""
+    epsilon, step_size = perturb.per_image(epsilon, images), perturb.per_image(step_size, images)
     return perturb.project(current + step_size * keras.ops.sign(slope), images, epsilon)
 
 

@@ -1,0 +1,39 @@
+"""The last layer of a classifier, a weight vector and a bias a class: its norms, and changes of it after training."""
+
+import keras
+import numpy
+
+
+def head(model):
+    """The Dense layer that makes the logits. Raises ValueError where the last layer with weights is another kind."""
+    layer = next((one for one in reversed(model.layers) if one.weights), None)
+    if not isinstance(layer, keras.layers.Dense) or layer.kernel.shape[-1] != model.output_shape[-1]:
+        raise ValueError(f"the logits come from {getattr(layer, 'name', None)}, expected a Dense layer")
+    return layer
+
+
+def class_norms(model):
+    """The L2 norm of each class's weight vector, without its bias: float64 (K,)."""
+    return numpy.linalg.norm(numpy.asarray(head(model).kernel, "float64"), axis=0)
+
+
+def tau_normalise(model, tau):
+    """Divide each class's weight vector by its norm to the power tau, times the mean norm to that power.
+
+    Kang et al., ICLR 2020, section 4.1; the mean norm keeps the logits' size, and the bias stays [D]. tau 0 changes
+    nothing, at 1 all norms are equal. Raises ValueError where a class has no weights other than 0.
+    """
+    norms = class_norms(model)
+    if not norms.all():
+        raise ValueError(f"the weights of class {int(norms.argmin())} are all 0: they have no direction")
+    factors = (norms.mean() / norms) ** tau
+    layer = head(model)
+    layer.kernel.assign((numpy.asarray(layer.kernel) * factors).astype("float32"))
+
+
+def shift_bias(model, shift):
+    """Add `shift` (K,), in units of logits, to the bias. Raises ValueError for another shape, or without a bias."""
+    layer = head(model)
+    if layer.bias is None or numpy.shape(shift) != tuple(layer.bias.shape):
+        raise ValueError(f"a shift of shape {numpy.shape(shift)}, expected one number for each of {layer.units} biases")
+    layer.bias.assign(numpy.asarray(layer.bias) + numpy.asarray(shift, "float32"))
