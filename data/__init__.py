@@ -17,7 +17,7 @@ from data import cifar, digits, folder, idx, svhn
 from data.dataset import Dataset, check_classes
 from data.pixels import Statistics, statistics, to_unit
 from data.sources import File, Sources, locate
-from data.split import Split, half_split, holdout_split, load_split, reduced
+from data.split import Split, half_split, holdout_split, load_split, reduced, without_class
 
 __all__ = [
     "DATASETS",
@@ -32,6 +32,7 @@ __all__ = [
     "reduced",
     "statistics",
     "to_unit",
+    "without_class",
 ]
 
 

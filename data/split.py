@@ -99,6 +99,22 @@ def reduced(dataset, images, seed):
     return dataclasses.replace(dataset, x_train=dataset.x_train[kept], y_train=dataset.y_train[kept])
 
 
+def without_class(dataset, label):
+    """The same data set without one class: the labels above it are one less, the fingerprint is its own.
+
+    Raises ValueError for a label that it does not have, and where fewer than two classes would be left.
+    """
+    if not 0 <= label < len(dataset.classes) or len(dataset.classes) < 3:
+        raise ValueError(f"class {label} of {len(dataset.classes)} taken out, expected one of at least three")
+    parts = {}
+    for part in ("train", "test"):
+        x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
+        kept = y != label
+        parts |= {f"x_{part}": x[kept], f"y_{part}": y[kept] - (y[kept] > label)}
+    classes = tuple(one for place, one in enumerate(dataset.classes) if place != label)
+    return dataclasses.replace(dataset, **parts, classes=classes)
+
+
 def load_split(path, dataset):
     """Rebuild a saved split from `dataset`.
 

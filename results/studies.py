@@ -5,6 +5,7 @@ of the documents are made of them and of nothing else.
 """
 
 import dataclasses
+import glob
 import json
 import pathlib
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from results import (
     deat_claims,
     differences,
     figures,
+    per_class,
+    per_class_claims,
     robust_training,
     row,
     sections,
@@ -47,6 +50,11 @@ def _robust_tables(rows):
     return [*robust_training.robust_training_tables(rows), *claims]
 
 
+def _class_tables(rows):
+    claims = [per_class_claims.claims_table(own) for own in per_class.cells(rows).values()]
+    return [*per_class.class_tables(rows), *claims]
+
+
 def _robust_figures(rows):
     for (dataset, model), own in robust_training.cells(rows).items():
         caption = "robust and clean accuracy on held-out images against BP-epochs"
@@ -58,6 +66,7 @@ STUDIES = {
     "what_matters": Study("dare", what_matters.what_matters_tables, what_matters.pool),
     "white_box": Study("dare", white_box.white_box_tables, white_box.pool),
     "robust_training": Study("robust_training", _robust_tables, robust_training.pool, _robust_figures),
+    "classwise": Study("classwise", _class_tables, per_class.pool, per_class.draw),
 }
 
 
@@ -65,18 +74,22 @@ def of_study(rows, study):
     return [one for one in rows if one["study"] == study]
 
 
-def collect(runs, folder):
+def collect(runs, folder, cell=None):
     """One row a (study, data set, model, method) of <runs>/<folder>/, the seeds of a cell pooled; DARE's with their
-    differences from the controls. Raises FileNotFoundError where there is none."""
+    differences from the controls. cell: the folder of one cell (None: all). Raises FileNotFoundError where there is
+    none."""
     found, folders = {}, {}
-    for path in sorted((pathlib.Path(runs) / folder).glob("*/seed*/*/row*.json")):
+    cells = glob.escape(cell) if cell else "*"
+    for path in sorted((pathlib.Path(runs) / folder).glob(f"{cells}/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
             one = json.loads(path.read_text(encoding="utf-8"))
             key = one["study"], one["dataset"], one["model"], one["method"]
             found.setdefault(key, []).append(one)
             folders.setdefault(key, []).append(path.parent)
     if not found:
-        raise FileNotFoundError(f"{runs}/{folder}: no row.json; make them with the test stage of scripts/{folder}/")
+        raise FileNotFoundError(
+            f"{runs}/{folder}: no row.json; make them with the scripts of scripts/{folder}/ that test or attack"
+        )
     rows = [STUDIES[study].pool(seeds) for (study, *_), seeds in found.items()]
     differences.attach(of_study(rows, "dare"), folders)
     return rows

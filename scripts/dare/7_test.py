@@ -9,9 +9,9 @@ import json
 
 import numpy
 
-from results import command, provenance, published, row, run, trained
+from results import command, contestants, provenance, published, row, run, trained
 from adv import attacks, checks
-from dare import controls, dare, test
+from dare import test
 from data import files
 import models
 from train import history as histories
@@ -34,7 +34,7 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 def main(arguments):
     bench = None
-    for method, inputs, role, title in methods():
+    for method, inputs, role, title in contestants.methods():
         if inputs and not (run.folder(arguments, inputs[0]) / "run.json").is_file():
             continue
         stage = run.begin(
@@ -47,18 +47,6 @@ def main(arguments):
         bench = bench or Bench(arguments)
         made = bench.test(method, inputs, stage.folder)
         write_row(arguments, bench, stage, method, role, title, inputs, made)
-
-
-def methods():
-    """(name, stages read, role, title) of the original and of every method, in the order of the tables."""
-    yield "original", [], "original", "original"
-    for name, variant in dare.VARIANTS.items():
-        yield name, [f"finetune_dare-{name}"], "method", variant.title
-    for name in attacks.ATTACKS:
-        yield f"adv-{name}", [f"finetune_adv-{name}"], "baseline", f"fine-tuned on {name} adversarials"
-    yield "distillation", ["finetune_adv-distillation"], "baseline", "defensive distillation"
-    for name, title in controls.TITLES.items():
-        yield name, [f"finetune_dare-{name}"], "control", title
 
 
 class Bench:

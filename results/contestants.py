@@ -1,0 +1,126 @@
+"""Every model that the studies have made of one cell (data set, model, seed), ready to be attacked."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+import data
+from adv import attacks
+from dare import controls, dare
+from dare import test as testing
+from data import files
+from results import command, run, trained
+from train import history as histories
+from train import robust
+
+STUDIES = ("dare", "robust_training")
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """One model: method, title and role of its table line; of: the study that made it; epsilon: the Linf radius that
+    it is attacked within; source: digest of what it was made of; open: makes (model, split, selected weights loaded).
+    """
+
+    method: str
+    title: str
+    role: str
+    of: str
+    epsilon: float
+    source: str
+    open: Callable[[], tuple[keras.Model, data.Split]]
+
+
+def methods():
+    """(name, stages read, role, title) of DARE's original and of every method of its study, in the tables' order."""
+    yield "original", [], "original", "original"
+    for name, variant in dare.VARIANTS.items():
+        yield name, [f"finetune_dare-{name}"], "method", variant.title
+    for name in attacks.ATTACKS:
+        yield f"adv-{name}", [f"finetune_adv-{name}"], "baseline", f"fine-tuned on {name} adversarials"
+    yield "distillation", ["finetune_adv-distillation"], "baseline", "defensive distillation"
+    for name, title in controls.TITLES.items():
+        yield name, [f"finetune_dare-{name}"], "control", title
+
+
+def of_dare(arguments):
+    """The original and the first repeat of every method of the DARE study: list of Contestant.
+
+    They are attacked within the smaller radius of the study's white-box columns: within the larger none is robust.
+    """
+    arguments = command.narrow(arguments, study="dare")
+    if not _finished(arguments, "train"):
+        return []
+    cell = []
+
+    def opened(weights):
+        if not cell:
+            cell.append(trained.load(arguments))
+        made = cell[0]
+        if weights is None:
+            made.model.set_weights(made.original)
+        else:
+            histories.load_weights(made.model, weights)
+        return made.model, made.split
+
+    found = []
+    channels = data.DATASETS[arguments.dataset].shape[-1] if arguments.dataset in data.DATASETS else 3
+    for method, inputs, role, title in methods():
+        if inputs and not _finished(arguments, inputs[0]):
+            continue
+        folder = run.folder(arguments, inputs[0] if inputs else "train")
+        paths = sorted(folder.glob("weights-*.weights.h5")) if inputs else [None]
+        found.append(
+            Contestant(
+                method, title, role, "dare", testing.EPSILONS[channels][0], _source(folder),
+                lambda path=paths[0]: opened(path),
+            )
+        )  # fmt: skip
+    return found
+
+
+def of_robust_training(arguments):
+    """The selected epoch of every method of robust training: list of Contestant, attacked as they were trained."""
+    arguments = command.narrow(arguments, study="robust_training")
+    found = []
+    for name, method in robust.METHODS.items():
+        if not _finished(arguments, f"train-{name}"):
+            continue
+        folder = run.folder(arguments, f"train-{name}")
+        role = "control" if name == "standard" else "method"
+        found.append(
+            Contestant(
+                name, method.title, role, "robust_training", run.record(folder)["setup"]["epsilon"], _source(folder),
+                lambda name=name: selected(arguments, name),
+            )
+        )  # fmt: skip
+    return found
+
+
+def selected(arguments, name):
+    """(model with the selected weights, split) of one method of robust training."""
+    split, history, made = trained.robust(arguments, name)
+    model = trained.robust_model(arguments, split, made["setup"].get("standardised", True))
+    history.load_weights(model, made["selected"])
+    return model, split
+
+
+def find(arguments):
+    """All Contestants of the cell that the arguments name. Raises FileNotFoundError where there is none,
+    naming the scripts that make one."""
+    found = [*of_dare(arguments), *of_robust_training(arguments)]
+    if not found:
+        raise FileNotFoundError(
+            f"{run.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; make one with "
+            "scripts/dare/1_train.py or scripts/robust_training/1_train.py"
+        )
+    return found
+
+
+def _finished(arguments, stage):
+    return (run.folder(arguments, stage) / "run.json").is_file()
+
+
+def _source(folder):
+    return files.fingerprint_json(run.record(folder)["outputs"])[:16]

@@ -1,0 +1,237 @@
+"""The class-wise study: its rows, tables and figures, made of saved flags and of rows (study "classwise").
+
+A measure of a row has, beside what results.row says, "right" and "total": how many images of each class. A row also
+has "classes" (their names), "confusion" (measure -> true class by class named), "weight_norms" (of the last layer, one
+list a seed), and where they were measured "reached" (adv.reachable) and "paired" (Temperature-PGD beside others).
+
+classwise-<dataset>-<model>           one line a model: mean, worst class, deviation and spread over classes
+classwise-<dataset>-<model>-classes   one line a model, one column a class: robust accuracy
+classwise-<dataset>-<model>-claims    the published claims (results/per_class_claims.py)
+"""
+
+import numpy
+
+from adv import evaluate
+from results import figures, notes
+from results import row as result_row
+from results.tables import Cell, Table
+
+ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
+READ = "robust: right on x_test under every attack below, each run on all images that are right without one."
+SAVED = "robust: right on x_test under the attacks of the study that saved these flags, within the radius of its last."
+MEANS = "mean: over classes; worst class: the one with the lowest share; sd, max - min: over classes, in points."
+STRATIFIED = "As many images of each class are attacked; clean accuracy is of all test images."
+
+
+def measures(flags, split, *, only=("clean", "white-box/")):
+    """measure -> its share of right answers, in all and by class, of saved Flags of a model on `split`.
+
+    Raises ValueError where the flags are of other data, and as evaluate.class_wise.
+    """
+    if flags.data != split.fingerprint:
+        raise ValueError(f"flags of data {flags.data[:12]}, expected {split.fingerprint[:12]}: those of {split.name}")
+    found = {}
+    for name, values in flags.flags.items():
+        if name.startswith(only):
+            divided = evaluate.class_wise(values, labels(name, flags, split), classes=len(split.classes))
+            counts = {"right": divided.right.tolist(), "total": divided.total.tolist()}
+            found[name] = result_row.share([values]) | counts
+    return found
+
+
+def confusions(flags, split, *, only=("clean", "white-box/")):
+    """measure -> which class each class is taken for, (K, K) nested lists, of flags that hold predictions."""
+    return {
+        name: evaluate.confusion(said, labels(name, flags, split), classes=len(split.classes)).tolist()
+        for name, said in flags.prediction.items()
+        if name.startswith(only)
+    }
+
+
+def labels(measure, flags, split):
+    """The true labels of the images that a measure is of."""
+    own = split.y_train if measure.startswith(("er/", "er-x")) else split.y_test
+    return own[flags.index[measure]]
+
+
+def divided(measure):
+    """The evaluate.ClassWise of a row's measure."""
+    return evaluate.ClassWise(numpy.array(measure["right"]), numpy.array(measure["total"]))
+
+
+def worst(row):
+    """The name of a row's worst case over attacks; of its last attack where there is one alone, "clean" without."""
+    names = [name for name in row["measures"] if name.startswith("white-box/")]
+    return next((name for name in names if name.startswith("white-box/worst@")), names[-1] if names else "clean")
+
+
+def pool(rows):
+    """One row for several seeds of one model: counts added up. Raises ValueError as results.row.pool."""
+    if len(rows) == 1:
+        return rows[0]
+    made = result_row.pool(rows)
+    for name, measure in made["measures"].items():
+        for part in ("right", "total"):
+            measure[part] = _sum([row["measures"][name][part] for row in rows])
+    made["confusion"] = {name: _sum([row["confusion"][name] for row in rows]) for name in made["confusion"]}
+    made["weight_norms"] = [one for row in rows for one in row["weight_norms"]]
+    for part in ("reached", "paired"):
+        if all(row.get(part) for row in rows):
+            made[part] = {name: _sum([row[part][name] for row in rows]) for name in rows[0][part]}
+    return made
+
+
+def _sum(values):
+    return numpy.sum([numpy.asarray(value) for value in values], axis=0).tolist()
+
+
+def cells(rows):
+    """(dataset, model) -> its rows by role, then the most robust on the worst class first."""
+    found = {}
+    for row in rows:
+        found.setdefault((row["dataset"], row["model"]), []).append(row)
+    for own in found.values():
+        own.sort(key=lambda row: (ORDER.index(row["role"]), -divided(row["measures"][worst(row)]).share.min()))
+    return found
+
+
+def name_of(dataset, model, study="classwise"):
+    """What the tables of a cell are called; of flags that another study saved, after it too."""
+    study = "classwise" if study == "classwise" else f"classwise-{study}"
+    return f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+
+
+def class_tables(rows):
+    """Two tables for every data set and model. Returns a list of Table."""
+    made = []
+    for (dataset, model), own in cells(rows).items():
+        whole = [row for row in own if row["role"] != "retrained"]
+        if whole:
+            made += [_summary(dataset, model, whole), _by_class(dataset, model, whole)]
+    return made
+
+
+def _summary(dataset, model, rows):
+    lines = []
+    for row in rows:
+        clean, robust = divided(row["measures"]["clean"]), divided(row["measures"][worst(row)])
+        low, high = 100 * robust.interval[:, robust.worst]
+        lines.append(
+            (
+                row["method"],
+                Cell(100 * clean.mean),
+                Cell(100 * clean.share.min()),
+                Cell(100 * robust.mean),
+                Cell(100 * robust.share.min(), low=low, high=high),
+                row["classes"][robust.worst],
+                Cell(100 * robust.std),
+                Cell(100 * robust.spread),
+            )
+        )
+    columns = "model", "clean", "clean, worst class", "robust", "robust, worst class", "which", "sd", "max - min"
+    study = rows[0]["study"]
+    said = [READ, STRATIFIED] if study == "classwise" else [SAVED]
+    said += [MEANS, "[low, high]: 95 % interval (Wilson, over the images of the class).", *_lines(rows)]
+    title = f"{dataset}, {model}: robust accuracy over classes, %"
+    return Table(name_of(dataset, model, study), title, columns, tuple(lines), tuple(said))
+
+
+def _by_class(dataset, model, rows):
+    found = [divided(row["measures"][worst(row)]) for row in rows]
+    half = max(float(numpy.ptp(one.interval, axis=0).max()) for one in found) / 2
+    lines = [
+        (row["method"], *(Cell(100 * float(share), digits=0) for share in one.share))
+        for row, one in zip(rows, found, strict=True)
+    ]
+    said = f"Worst case over the attacks; 95 % intervals reach at most {100 * half:.1f} points to a side."
+    title = f"{dataset}, {model}: robust accuracy of each class, %"
+    return Table(
+        f"{name_of(dataset, model, rows[0]['study'])}-classes",
+        title,
+        ("model", *rows[0]["classes"]),
+        tuple(lines),
+        (said,),
+    )
+
+
+def _lines(rows):
+    shown = []
+    for row in rows:
+        hyperparameters = {name: value for name, value in row["hyperparameters"].items() if name == "epsilon"}
+        role = "method" if row["role"] == "lever" else row["role"]
+        shown.append({**row, "role": role, "hyperparameters": hyperparameters})
+    names = list(dict.fromkeys(name for row in rows for name in row["attacks"]))
+    attacks = {name: next(row["attacks"][name] for row in rows if name in row["attacks"]) for name in names}
+    said = [f"{name}: {notes.settings(value)}." for name, value in attacks.items()]
+    return [*notes.raised(rows), *said, *notes.lines(shown)]
+
+
+def draw(rows):
+    """(file name, caption, Figure): classes by models, the confusion of single models, and the levers."""
+    for (dataset, model), own in cells(rows).items():
+        whole = [row for row in own if row["role"] != "retrained"]
+        if whole:
+            cell = f"{dataset}-{model}"
+            caption = "robust accuracy of each class under the worst of the attacks"
+            yield f"{cell}-classes", caption, by_class(whole)
+            best = max(whole, key=lambda row: row["measures"][worst(row)]["value"])
+            yield f"{cell}-confusion", f"what {best['method']} takes each class for, clean and attacked", confused(best)
+            if any(row["role"] == "lever" for row in whole):
+                yield f"{cell}-levers", "worst class against the mean, with levers", pareto(whole)
+
+
+def by_class(rows):
+    """A heat map: models down, classes across, robust accuracy (%) written in each cell."""
+    classes = rows[0]["classes"]
+    figure, axes = figures.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
+    values = [divided(row["measures"][worst(row)]).share for row in rows]
+    _heat(axes[0, 0], 100 * numpy.array(values), [row["method"] for row in rows], classes)
+    return figure
+
+
+def confused(row):
+    """Two heat maps of one model, clean and under attack: true class down, class named across, % of the true class."""
+    classes = row["classes"]
+    shown = {name: row["confusion"][name] for name in ("clean", worst(row)) if name in row["confusion"]}
+    figure, axes = figures.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
+    for axis, (name, counts) in zip(axes.flat, shown.items(), strict=True):
+        counts = numpy.array(counts, float)
+        _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
+        axis.set_title(f"{row['method']}, {name.removeprefix('white-box/')}", fontsize=9)
+        axis.set_xlabel("class named", fontsize=8)
+        axis.set_ylabel("true class", fontsize=8)
+    return figure
+
+
+def _heat(axis, values, down, across):
+    axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+    axis.set_xticks(range(len(across)), across, rotation=50, ha="right", fontsize=7)
+    axis.set_yticks(range(len(down)), down, fontsize=7)
+    axis.tick_params(length=0)
+    if values.size <= 1500:
+        for (line, column), value in numpy.ndenumerate(values):
+            colour = "white" if value < 55 else "black"
+            axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+
+
+def pareto(rows):
+    """Worst class against mean robust accuracy: models, levers and, as a line, those that none beats in both."""
+    figure, axes = figures.panels(1, 1, (6, 4.4))
+    axis, points = axes[0, 0], []
+    for row in rows:
+        found = divided(row["measures"][worst(row)])
+        point = 100 * found.mean, 100 * found.share.min()
+        lever = row["role"] == "lever"
+        axis.plot(*point, "o" if lever else "s", color=figures.VERMILION if lever else figures.BLUE, markersize=5)
+        axis.annotate(row["method"], point, textcoords="offset points", xytext=(4, 3), fontsize=6)
+        points.append(point)
+    front = sorted(one for one in points if not any(_beats(other, one) for other in points))
+    axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
+    axis.set_xlabel("robust accuracy, mean over classes (%)")
+    axis.set_ylabel("robust accuracy of the worst class (%)")
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def _beats(one, other):
+    return one != other and one[0] >= other[0] and one[1] >= other[1]

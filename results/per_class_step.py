@@ -1,0 +1,31 @@
+"""A step of the class-wise study that computes nothing: the rows of a cell in, a claim printed."""
+
+from results import command, per_class, run, studies
+
+
+def rows(arguments):
+    """The rows of the cell that the arguments name, its seeds pooled. Raises FileNotFoundError for none."""
+    cell = run.folder(arguments, "attack").parents[1].name
+    [own] = per_class.cells(studies.collect(arguments.runs, "classwise", cell)).values()
+    return own
+
+
+def of(claim):
+    """A script's main: print what the rows say of a claim (results/per_class_claims.py)."""
+
+    def main(arguments):
+        show(claim(rows(arguments)))
+
+    return main
+
+
+def show(found):
+    """Print a Claim."""
+    print(f"claim: {found.claim}\nevidence: {found.evidence}\nverdict: {found.verdict}")
+
+
+def options(description):
+    """The parser of such a step."""
+    parser = command.parser(description, study="classwise")
+    parser.set_defaults(model="small_cnn")
+    return parser

@@ -1,0 +1,39 @@
+"""Attack every model that the other studies made of a cell, each attack on all images, and divide the result by class.
+
+Reads <runs>/dare/ and <runs>/robust_training/ (whatever is finished); writes <runs>/classwise/<dataset>-<model>/
+seed<k>/attack-<method>/: flags.h5, with the classes named under attack, and row.json.
+"""
+
+from results import command, contestants, per_class_row, run
+
+
+def main(arguments):
+    found = {one.method: one for one in contestants.find(arguments)}
+    unknown = [name for name in arguments.method or [] if name not in found]
+    if unknown:
+        raise ValueError(f"no trained model {', '.join(unknown)} in this cell, expected of {', '.join(found)}")
+    for name in arguments.method or found:
+        one = found[name]
+        narrowed = command.narrow(arguments, method=name, of=one.of, source=one.source)
+        stage = run.begin(f"attack-{name}", narrowed)
+        if stage is None:
+            continue
+        model, split = one.open()
+        about = {"method": name, "title": one.title, "role": one.role, "of": one.of, "hyperparameters": {}}
+        epsilon = arguments.epsilon or one.epsilon
+        per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
+
+
+def options():
+    """The script's argument parser."""
+    parser = command.parser(__doc__, study="classwise")
+    per_class_row.add_options(parser)
+    parser.add_argument("--method", nargs="+", help="default: every model of the cell")
+    parser.add_argument(
+        "--reach-images", type=command.whole(0), default=300, help="of the attacked images, attacked into every class"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,54 @@
+"""Divide what other studies have measured by class: no model is attacked, only their saved flags are read.
+
+Reads <runs>/<study>/<dataset>-<model>/seed<k>/test-*/ of the studies dare and robust_training; writes tables and heat
+maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/. Confusion is drawn where the flags hold the
+classes named.
+"""
+
+import json
+
+from results import command, contestants, figures, per_class, run, tables, trained
+from dare import test
+import data
+from data import files
+
+
+def main(arguments):
+    found = {study: list(saved(arguments, study)) for study in contestants.STUDIES}
+    if not any(found.values()):
+        raise FileNotFoundError(
+            f"{run.folder(command.narrow(arguments, study='*'), 'test-*')}: no saved flags; make them with "
+            "scripts/dare/7_test.py or scripts/robust_training/2_test.py"
+        )
+    for study, rows in found.items():
+        folder = run.folder(arguments, f"report-{study}")
+        for table in per_class.class_tables(rows):
+            tables.print_table(table)
+            tables.write([table], folder)
+        for name, _, figure in per_class.draw(rows):
+            figures.save(figure, folder / f"{name}.png")
+        if rows:
+            files.write_json(folder / "rows.json", rows)
+            print(f"report: {len(rows)} models of {study} ({folder})")
+
+
+def saved(arguments, study):
+    """The rows of the models whose flags a study has saved, divided by class."""
+    narrowed, dataset = command.narrow(arguments, study=study), None
+    for path in sorted(run.folder(narrowed, "test").parent.glob("test-*/row.json")):
+        if not (path.parent / "run.json").is_file():
+            continue
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if study == "dare":
+            dataset = dataset or command.load_dataset(arguments)
+            split, name = data.load_split(run.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
+        else:
+            split = trained.robust(narrowed, row["method"])[0]
+            name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"
+        flags = test.Flags.load(path.parent / name, data=split.fingerprint)
+        counts = {"measures": per_class.measures(flags, split), "confusion": per_class.confusions(flags, split)}
+        yield row | counts | {"classes": list(split.classes)}
+
+
+if __name__ == "__main__":
+    command.run(main, command.parser(__doc__, study="classwise"))

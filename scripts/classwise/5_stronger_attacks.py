@@ -1,0 +1,9 @@
+"""Claim 3: what stronger attacks fool in addition lies mainly in the vulnerable classes.
+
+Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict.
+"""
+
+from results import command, per_class_claims, per_class_step
+
+if __name__ == "__main__":
+    command.run(per_class_step.of(per_class_claims.stronger), per_class_step.options(__doc__))

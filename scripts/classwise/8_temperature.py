@@ -1,0 +1,9 @@
+"""Claim 6: Temperature-PGD is stronger than PGD and CW of as many steps.
+
+Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict.
+"""
+
+from results import command, per_class_claims, per_class_step
+
+if __name__ == "__main__":
+    command.run(per_class_step.of(per_class_claims.temperature), per_class_step.options(__doc__))

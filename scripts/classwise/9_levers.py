@@ -1,0 +1,78 @@
+"""Claim 7: changes in training and in inference lift the worst class. The levers are ours.
+
+Takes the selected epoch of --method and changes it on its held-out images alone: the last layer's norms (tau) or its
+bias, chosen under attack; or trains it anew with class weights, radii or, of TRADES and MART, betas from each class's
+held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/lever-<method>-<lever>/: flags.h5, row.json.
+"""
+
+import dataclasses
+
+from results import command, contestants, per_class_claims, per_class_row, per_class_step, retrain, run
+from adv import attacks, evaluate, levers
+import data
+from train import robust
+
+CHOSEN_BY = attacks.PGD(steps=10, rel_stepsize=0.25, random_start=True)
+INFERENCE = {"tau": levers.choose_tau, "bias": levers.choose_bias}
+TITLES = {
+    "tau": "weight vectors of the classes brought nearer to one norm",
+    "bias": "bias of each class's logit",
+    "weight": "trained with more weight on weak classes",
+    "epsilon": "trained with smaller perturbations of weak classes",
+    "beta": "trained with a smaller beta of weak classes",
+}
+
+
+def main(arguments):
+    for name in arguments.lever:
+        pull(command.narrow(arguments, lever=name), name)
+    per_class_step.show(per_class_claims.levers(per_class_step.rows(arguments)))
+
+
+def pull(arguments, name):
+    method = arguments.method
+    stage = run.begin(f"lever-{method}-{name}", arguments, inputs=[f"attack-{method}"])
+    if stage is None:
+        return
+    made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
+    epsilon = arguments.epsilon or made["setup"]["epsilon"]
+    model, split = contestants.selected(command.narrow(arguments, study="robust_training"), method)
+    held_out = data.to_unit(split.x_validation), split.y_validation
+    if name in INFERENCE:
+        with command.Progress(f"choose {name}", arguments.quiet) as progress:
+            choice = INFERENCE[name](model, *held_out, CHOSEN_BY, epsilon=epsilon, progress=progress)
+        facts = {name: choice.value, "tried": [list(one) for one in choice.tried]}
+    else:
+        flags = evaluate.robust_flags(model, *held_out, CHOSEN_BY, epsilon=epsilon)
+        accuracy = evaluate.class_wise(flags, split.y_validation, classes=len(split.classes)).share
+        factors = robust.from_accuracy(name, accuracy, strength=arguments.strength)
+        base = robust.METHODS[method]
+        changed = dataclasses.replace(base, strategy=dataclasses.replace(base.strategy, factors=factors))
+        model, facts = retrain.retrain(arguments, method, stage.folder, split, changed=changed, note=f"train {name}")
+        facts |= {"strength": arguments.strength, "factors": getattr(factors, name)}
+    about = {
+        "method": f"{method}-{name}",
+        "title": f"{robust.METHODS[method].title}, {TITLES[name]}",
+        "role": "lever",
+        "lever": {"of": method, "name": name},
+        "hyperparameters": facts,
+    }
+    per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon)
+
+
+def options():
+    """The script's argument parser."""
+    parser = command.parser(__doc__, study="classwise")
+    per_class_row.add_options(parser)
+    able = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
+    known = command.name("method that can be trained by class", able)
+    parser.add_argument("--method", type=known, default="pgd-7", help="of robust training; trained and attacked before")
+    parser.add_argument("--lever", nargs="+", choices=list(TITLES), default=["tau", "bias", "weight", "epsilon"])
+    parser.add_argument(
+        "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())
