@@ -38,6 +38,8 @@ def of(cells):
         asked = collections.defaultdict(list)  # stage -> the arguments of its commands
         for _, path, *options in commands:
             stage = pathlib.Path(path).relative_to(pathlib.Path(path).parents[1]).with_suffix("").as_posix()
+            if STAGES.get(stage) is _nothing:
+                continue
             if stage in STAGES:
                 asked[stage].append(_script(path).options().parse_args(options))
             else:
@@ -170,15 +172,8 @@ def _white_box(work, asked, arguments):
 
 
 def _robust_train(work, asked, arguments):
-    entry = data.DATASETS.get(arguments.dataset)
-    whole = entry.counts[0] if entry else len(command.load_dataset(arguments).y_train)
-    images = arguments.images or whole - arguments.validation
     for name in arguments.method:
-        passes = arguments.bp_epochs
-        if passes is None:
-            setup = robust.setup_of(arguments.setup, arguments.model)
-            passes = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
-        work.trained["robust_training/1_train"] += round(passes * images)
+        work.trained["robust_training/1_train"] += _robust_passes(arguments, name)
 
 
 def _robust_test(work, asked, arguments):
@@ -187,6 +182,56 @@ def _robust_test(work, asked, arguments):
         images = 2 * len(arguments.method or methods) * arguments.test_images  # the selected epoch and the last
         if name in attacks.ATTACKS:  # autoattack is not ours to count
             work.white_box[name] += images * attacks.ATTACKS[name].within_gradients
+
+
+def _robust_passes(arguments, name):
+    """BP-epochs times images of one method of a command of robust training."""
+    entry = data.DATASETS.get(arguments.dataset)
+    whole = entry.counts[0] if entry else len(command.load_dataset(arguments).y_train)
+    passes = arguments.bp_epochs
+    if passes is None:
+        setup = robust.setup_of(arguments.setup, arguments.model)
+        passes = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
+    return round(passes * (arguments.images or whole - arguments.validation))
+
+
+def _class_attack(work, asked, arguments):
+    methods = {name for one in asked["robust_training/1_train"] for name in one.method}
+    methods |= {name for one in asked["dare/5_finetune_dare"] for name in _made(asked, one)}
+    models = len(arguments.method or methods) + (not arguments.method and bool(asked["dare/1_train"]))
+    _attacked(work, arguments, models)
+    entry = data.DATASETS.get(arguments.dataset)
+    towards = (len(entry.classes) if entry else len(command.load_dataset(arguments).classes)) - 1
+    work.white_box["into each class"] += models * arguments.reach_images * towards * REACH_STEPS
+
+
+def _attacked(work, arguments, models):
+    for name in arguments.attack:
+        work.white_box[name] += models * arguments.test_images * attacks.ATTACKS[name].within_gradients
+
+
+def _similar(work, asked, arguments):
+    _retrained(work, asked, arguments, 2, "classwise/7_similar_classes")
+    _attacked(work, arguments, 2)
+
+
+def _levers(work, asked, arguments):
+    _attacked(work, arguments, len(arguments.lever))
+    trained = [name for name in arguments.lever if name not in CHOSEN]
+    _retrained(work, asked, arguments, len(trained), "classwise/9_levers")
+    held_out = max((one.validation for one in asked["robust_training/1_train"]), default=0)
+    tried = sum(CHOSEN.get(name, 1) for name in arguments.lever)
+    work.white_box["choice of levers"] += tried * held_out * CHOICE_STEPS
+
+
+def _retrained(work, asked, arguments, times, stage):
+    for one in asked["robust_training/1_train"]:
+        if arguments.method in one.method:
+            work.trained[stage] += times * _robust_passes(one, arguments.method)
+
+
+CHOSEN = {"tau": 6, "bias": 8}  # how often a lever of inference is attacked on held-out images until it is chosen
+CHOICE_STEPS, REACH_STEPS = 10, 20
 
 
 def _nothing(work, asked, arguments):
@@ -205,4 +250,13 @@ STAGES = {
     "dare/10_white_box": _white_box,
     "robust_training/1_train": _robust_train,
     "robust_training/2_test": _robust_test,
+    "classwise/1_attack": _class_attack,
+    "classwise/2_report": _nothing,
+    "classwise/3_disparity": _nothing,
+    "classwise/4_consistency": _nothing,
+    "classwise/5_stronger_attacks": _nothing,
+    "classwise/6_weight_norms": _nothing,
+    "classwise/7_similar_classes": _similar,
+    "classwise/8_temperature": _nothing,
+    "classwise/9_levers": _levers,
 }

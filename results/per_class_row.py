@@ -58,7 +58,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
         "measures": per_class.measures(flags, split),
         "confusion": per_class.confusions(flags, split),
         "weight_norms": [[round(float(norm), 5) for norm in head.class_norms(model)]],
-        "paired": paired(flags, epsilon),
+        "paired": paired(flags),
         "checks": row.checks([flags.checks]),
         "attacks": {name: one | {"epsilons": [epsilon]} for name, one in specifications.items()},
         **provenance.facts(),
@@ -77,7 +77,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
     return result
 
 
-def paired(flags, epsilon):
+def paired(flags):
     """ "<Temperature-PGD> vs. <other>" -> [[fooled by the first alone, by the other alone, images], the same] of two
     halves of the images: on one a temperature is chosen, on the other it is judged."""
     names = {name.partition("/")[2].partition("@")[0]: name for name in flags.flags if name.startswith("white-box/")}

@@ -87,9 +87,8 @@ def collect(runs, folder, cell=None):
             found.setdefault(key, []).append(one)
             folders.setdefault(key, []).append(path.parent)
     if not found:
-        raise FileNotFoundError(
-            f"{runs}/{folder}: no row.json; make them with the scripts of scripts/{folder}/ that test or attack"
-        )
+        missing = pathlib.Path(runs) / folder / (cell or "")
+        raise FileNotFoundError(f"{missing}: no row.json; make them with the test or attack stage of scripts/{folder}/")
     rows = [STUDIES[study].pool(seeds) for (study, *_), seeds in found.items()]
     differences.attach(of_study(rows, "dare"), folders)
     return rows

@@ -10,6 +10,8 @@ import types
 
 import pytest
 
+from results import presets
+
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 
 
@@ -80,7 +82,7 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_
     if preset == "quick":
         scripts -= {"9_what_matters.py", "10_white_box.py"}
     assert {line.split()[1].rsplit("/", 1)[-1] for line in lines} == scripts
-    assert len(lines) == {"quick": 7, "small": 12, "paper": 9}[preset] * len(reproduce.DARE[preset]["cells"]) + 1
+    assert len(lines) == {"quick": 7, "small": 12, "paper": 9}[preset] * len(presets.DARE[preset]["cells"]) + 1
     for line in {line.replace("--seed 1", "--seed 0").replace("--seed 2", "--seed 0") for line in lines}:
         accepted(line, monkeypatch)
 
@@ -90,14 +92,32 @@ def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert reproduce.main(arguments(study="robust_training", preset=preset, dry_run=True, data_dir="files")) == 0
     *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
-    passes = {"quick": 3 * 60 * 1238, "small": 2 * 25 * 40 * 10_000, "paper": round(3 * 49_000 * 50 * every_pass())}[
+    passes = {"quick": 3 * 60 * 1238, "small": 2 * 27 * 40 * 10_000, "paper": round(3 * 49_000 * 50 * every_pass())}[
         preset
     ]
     assert trained == f"# images trained on, at most: {passes:,} (robust_training/1_train {passes:,})"
     assert f"pgd-20 {2 * 3 * 200 * 20:,}," in white_box or preset != "quick"
-    assert len(lines) == 2 * len(reproduce.ROBUST[preset]["cells"]) + 1
+    assert len(lines) == 2 * len(presets.ROBUST[preset]["cells"]) + 1
     for line in {one for one in lines if "3_tables" not in one and "--seed 0" in one}:
         accepted(line, monkeypatch)
+
+
+@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
+def test_dry_run_of_the_class_wise_study(reproduce, preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(arguments(study="classwise", preset=preset, dry_run=True, data_dir="files")) == 0
+    *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
+    stages = [line.split()[1].rsplit("scripts/", 1)[-1] for line in lines]
+    assert stages[:3] == ["robust_training/1_train.py", "robust_training/2_test.py", "classwise/1_attack.py"]
+    assert {stage.partition("/")[2] for stage in stages[2:]} == {path.name for path in PATH.parent.glob("classwise/*")}
+    if preset == "quick":  # two methods trained, two retrained and two trained with a lever, 40 passes each
+        assert f"classwise/7_similar_classes {2 * 40 * 1238:,}" in trained
+        assert f"classwise/9_levers {2 * 40 * 1238:,}" in trained
+        assert f"fgsm {(2 + 2 + 4) * 200:,}," in white_box and f"into each class {2 * 60 * 9 * 20:,}," in white_box
+        assert white_box.endswith(f"choice of levers {(6 + 8 + 2) * 200 * 10:,}")
+    for line in lines[:-1]:
+        if any(f"/{one}" in line for one in ("1_attack", "7_similar_classes", "9_levers")):
+            accepted(line, monkeypatch)
 
 
 def every_pass():
@@ -110,7 +130,7 @@ def every_pass():
 def test_the_presets_have_every_method(reproduce):
     from train import robust
 
-    assert reproduce.EVERY_METHOD == list(robust.METHODS)
+    assert presets.EVERY_METHOD == list(robust.METHODS)
 
 
 def accepted(line, monkeypatch):

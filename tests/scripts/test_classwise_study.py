@@ -1,0 +1,143 @@
+"""The class-wise study as a user runs it: what it writes, what it prints, how it is continued, what it refuses."""
+
+import json
+import shutil
+import types
+
+import h5py
+import numpy
+import pytest
+
+MODEL = "small_cnn@0.1"
+CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
+TRAIN = ["--setup", "fast", "--images", "300", "--validation", "60", "--probe-images", "20", "--no-augmentation"]
+TRAIN += ["--bp-epochs", "6", "--learning-rate", "0.05", "--batch-size", "16", "--method", "fgsm-rs", "standard"]
+ATTACK = ["--attack", "fgsm", "pgd-20", "t-pgd-5", "--test-images", "60", "--epsilon", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def finished(shell, tmp_path_factory):
+    """The study, run once: .folder, .cell, .said of each script."""
+    folder = tmp_path_factory.mktemp("classwise")
+    said = {
+        name: shell.here(name, *options, cwd=folder)
+        for name, options in {
+            "robust_training/1_train": [*CELL, *TRAIN],
+            "robust_training/2_test": [*CELL, "--test-images", "60", "--attack", "pgd-20"],
+            "classwise/1_attack": [*CELL, *ATTACK, "--reach-images", "20"],
+            "classwise/2_report": CELL,
+            "classwise/3_disparity": CELL,
+            "classwise/4_consistency": CELL,
+            "classwise/5_stronger_attacks": CELL,
+            "classwise/6_weight_norms": CELL,
+            "classwise/7_similar_classes": [*CELL, *ATTACK, "--method", "fgsm-rs"],
+            "classwise/8_temperature": CELL,
+            "classwise/9_levers": [*CELL, *ATTACK, "--method", "fgsm-rs", "--lever", "bias", "weight"],
+            "classwise/10_tables": [],
+        }.items()
+    }
+    assert all(one.code == 0 for one in said.values()), {name: one.err for name, one in said.items()}
+    cell = folder / "runs" / "classwise" / f"digits-{MODEL}" / "seed0"
+    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The finished cell in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_row_counts_what_the_flags_say(finished):
+    row = load(finished.cell / "attack-fgsm-rs" / "row.json")
+    with h5py.File(finished.cell / "attack-fgsm-rs" / "flags.h5") as file:
+        flags, said = file["flags:white-box|pgd-20@0.05"][:], file["prediction:white-box|pgd-20@0.05"][:]
+    measure = row["measures"]["white-box/pgd-20@0.05"]
+    assert sum(measure["right"]) == flags.sum() and sum(measure["total"]) == len(flags) == len(said)
+    confusion = numpy.array(row["confusion"]["white-box/pgd-20@0.05"])
+    numpy.testing.assert_array_equal(numpy.diag(confusion), measure["right"])
+    numpy.testing.assert_array_equal(confusion.sum(axis=1), measure["total"])
+    assert max(measure["total"]) - min(measure["total"]) <= 1 and sum(row["reached"]["images"]) == 20
+    assert len(row["weight_norms"][0]) == 10 and set(row["paired"]) == {"t-pgd-5 vs. pgd-20"}
+
+
+def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
+    for place in range(3, 10):
+        [said] = [one.out for name, one in finished.said.items() if f"classwise/{place}_" in name]
+        lines = [line.partition(": ")[0] for line in said.splitlines()]
+        assert lines[-3:] == ["claim", "evidence", "verdict"]
+
+
+def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
+    found = {path.parent.name: load(path) for path in finished.cell.glob("*/row.json")}
+    retrained = [row for row in found.values() if row["role"] == "retrained"]
+    assert len(retrained) == 2 and all(len(row["classes"]) == 9 for row in retrained)
+    assert len({row["retrained"]["watched"] for row in retrained}) == 1
+    assert all(row["retrained"]["without"] not in row["classes"] for row in retrained)
+    bias, weight = (found[f"lever-fgsm-rs-{name}"]["hyperparameters"] for name in ("bias", "weight"))
+    assert len(bias["bias"]) == 10 and len(bias["tried"]) == 8
+    assert numpy.mean(weight["factors"]) == pytest.approx(1, abs=1e-3) and weight["bp_epochs"] >= 6
+
+
+def test_saved_flags_of_the_other_study_are_divided_without_an_attack(finished):
+    folder = finished.cell / "report-robust_training"
+    rows = {row["method"]: row for row in load(folder / "rows.json")}
+    assert set(rows) == {"fgsm-rs", "standard"}
+    assert sum(rows["fgsm-rs"]["measures"]["white-box/pgd-20@0.1"]["total"]) == 60
+    assert {path.suffix for path in folder.iterdir()} == {".md", ".tex", ".csv", ".png", ".json"}
+
+
+def test_the_report_has_tables_figures_and_claims(finished):
+    text = (finished.cell.parent / "report" / "report.md").read_text(encoding="utf-8")
+    for heading in ("robust accuracy over classes", "robust accuracy of each class", "claims on robustness by class"):
+        assert heading in text
+    assert "-levers.png" in text and "-confusion.png" in text
+
+
+def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call):
+    again = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
+    assert again.code == 0 and again.out.count("done before, skipped") == 2
+    made = done.parents[2] / "robust_training" / f"digits-{MODEL}" / "seed0" / "train-fgsm-rs" / "run.json"
+    record = load(made)
+    record["outputs"]["metrics.csv"] = "another"
+    made.write_text(json.dumps(record), encoding="utf-8")
+    refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
+    assert refused.code == 2 and "holds a run with source" in refused.err and "--overwrite" in refused.err
+
+
+def test_flags_of_another_model_are_refused(done, call):
+    (done / "attack-fgsm-rs" / "run.json").unlink()
+    with h5py.File(done / "attack-fgsm-rs" / "flags.h5", "r+") as file:
+        file.attrs["model"] = "0" * 64
+    refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20", "--overwrite")
+    assert refused.code == 0, "anew"
+    shutil.copy(done / "attack-standard" / "flags.h5", done / "attack-fgsm-rs" / "flags.h5")
+    (done / "attack-fgsm-rs" / "run.json").unlink()
+    refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
+    assert refused.code == 2 and "flags of model" in refused.err and "delete it and test again" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "words"),
+    [
+        ("1_attack", [], "no model has been trained; make one with scripts/dare/1_train.py or"),
+        ("1_attack", ["--attack", "cw"], "attack in Linf"),
+        ("2_report", [], "no saved flags; make them with scripts/dare/7_test.py or"),
+        ("3_disparity", [], "no row.json; make them with the test or attack stage of scripts/classwise/"),
+        ("7_similar_classes", [], "make it with scripts/classwise/1_attack.py, which makes m+deat"),
+        ("9_levers", ["--method", "m+deat"], "method that can be trained by class"),
+        ("9_levers", [], "make it with scripts/classwise/1_attack.py, which makes pgd-7"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
+    refused = call(f"classwise/{script}", *CELL, *options)
+    assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
+
+
+def test_an_unknown_model_of_the_cell(done, call):
+    refused = call("classwise/1_attack", *CELL, *ATTACK, "--method", "dare")
+    assert refused.code == 2 and "no trained model dare in this cell, expected of standard, fgsm-rs" in refused.err
