@@ -13,7 +13,7 @@ import difflib
 import functools
 from collections.abc import Callable
 
-from data import cifar, digits, folder, idx, svhn
+from data import cifar, digits, folder, idx, stl10, svhn
 from data.dataset import Dataset, check_classes
 from data.pixels import Statistics, statistics, to_unit
 from data.sources import File, Sources, locate
@@ -60,6 +60,7 @@ def _files(base, digests):
 
 
 DIGITS = tuple("0123456789")
+STL_OBJECTS = tuple("airplane bird car cat deer dog horse monkey ship truck".split())
 OBJECTS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 CLOTHES = (
     "T-shirt/top",
@@ -221,6 +222,33 @@ DATASETS = {
                         svhn.TRAIN: "e26dedcc434d2e4c54c9b2d4a06d8373",
                         svhn.TEST: "eb5a983be6a315427106f1b164d9cef3",
                     },
+                ),
+            ),
+        ),
+    ),
+    "stl10": Entry(
+        title="STL-10, labelled images",
+        classes=STL_OBJECTS,
+        shape=(96, 96, 3),
+        counts=(5000, 8000),
+        citation="Coates, Ng and Lee, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, 2011",
+        homepage="https://cs.stanford.edu/~acoates/stl10/",
+        read=stl10.read,
+        sources=Sources(
+            folders=("stl10", "stl10_binary", "stl10/stl10_binary"),
+            alternatives=(
+                _files(
+                    None,
+                    {
+                        "train_X.bin": "918c2871b30a85fa023e0c44e0bee87f",
+                        "train_y.bin": "5a34089d4802c674881badbb80307741",
+                        "test_X.bin": "7f263ba9f9e0b06b93213547f721ac82",
+                        "test_y.bin": "36f9794fa4beb8a2c72628de14fa638e",
+                    },
+                ),
+                _files(
+                    "http://ai.stanford.edu/~acoates/stl10/",
+                    {stl10.ARCHIVE: "91f7769df0f17e558f3565bffb0c7dfb"},
                 ),
             ),
         ),

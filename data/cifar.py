@@ -6,16 +6,12 @@ channel, and a list of labels.
 """
 
 import dataclasses
-import gzip
 import io
-import pathlib
 import pickle
-import tarfile
-import zlib
 
 import numpy
 
-from data import dataset
+from data import archive, dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,32 +116,8 @@ def read_batch(content, layout, where):
 
 
 def read_archive(path, layout):
-    """The bytes of the batches in the published tar.gz, as a dict by name; nothing is written to disk.
-
-    Raises ValueError if the archive is cut, lacks a batch, or holds a member with an absolute or climbing
-    path or anything but plain files and folders.
-    """
-    wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test)}
-    contents = {}
-    try:
-        with gzip.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for member in archive:
-                parts = pathlib.PurePosixPath(member.name.replace("\\", "/")).parts
-                if not (member.isreg() or member.isdir()) or ".." in parts or parts[:1] == ("/",):
-                    raise ValueError(
-                        f"{path}: member {member.name!r} is a link or leaves the archive's folder: "
-                        "not the published archive, do not use it"
-                    )
-                if member.isreg() and member.name in wanted:
-                    contents[wanted[member.name]] = archive.extractfile(member).read()
-            while stream.read(1 << 20):  # to the end, where gzip's own checksum stands
-                pass
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: not a whole tar.gz archive ({error}): fetch it again") from error
-    missing = sorted(set(wanted.values()) - set(contents))
-    if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)} in {layout.folder}/: is this the right archive?")
-    return contents
+    """The bytes of the batches in the published tar.gz, as a dict by name. Errors as data.archive.read."""
+    return archive.read(path, layout.folder, (*layout.train, *layout.test))
 
 
 def read(paths, layout):

@@ -124,3 +124,18 @@ def test_a_saved_split_must_divide_the_training_set(tmp_path):
     files.save_artefact(tmp_path / "split.h5", "data split", rows, {"data": dataset.fingerprint, "seed": 0})
     with pytest.raises(ValueError, match="do not divide"):
         data.load_split(tmp_path / "split.h5", dataset)
+
+
+def test_a_class_is_taken_out_of_both_parts():
+    generator = numpy.random.default_rng(0)
+    x, y = generator.integers(0, 256, (30, 4, 4, 1), numpy.uint8), generator.integers(0, 3, 30)
+    dataset = data.Dataset(x[:20], y[:20], x[20:], y[20:], ("a", "b", "c"), True, "tiny")
+    less = data.without_class(dataset, 1)
+    assert less.classes == ("a", "c") and less.fingerprint != dataset.fingerprint
+    for part, rows in (("train", slice(20)), ("test", slice(20, None))):
+        kept = [place for place, label in enumerate(y[rows]) if label != 1]
+        numpy.testing.assert_array_equal(getattr(less, f"x_{part}"), x[rows][kept])
+        assert getattr(less, f"y_{part}").tolist() == [{0: 0, 2: 1}[label] for label in y[rows][kept]]
+    for label, source in ((3, dataset), (-1, dataset), (0, less)):
+        with pytest.raises(ValueError, match="expected one of at least three"):
+            data.without_class(source, label)
