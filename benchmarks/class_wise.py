@@ -1,0 +1,70 @@
+"""What the class-wise study adds: a step of Temperature-PGD beside one of PGD, and the division by class.
+
+    python benchmarks/class_wise.py --model small_cnn@0.5 --dataset digits
+
+One process, the same weights and images; every job once to compile, then in turn, the fastest of --repeats counting.
+Times depend on the machine and on what else it does, so compare the ratios of one run; aims in brackets. Every attack
+takes all of its steps, since within so small a ball none of them fools.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy
+
+import data
+import models
+from adv import attacks, evaluate, search
+
+STEPS = 20
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--model", default="small_cnn@0.5")
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    keras.utils.set_random_seed(0)
+    dataset = data.load(arguments.dataset)
+    x = data.to_unit(dataset.x_test[: arguments.images])
+    classes = len(dataset.classes)
+    model = models.build(arguments.model, x.shape[1:], classes)
+    y = search.classes(model, x).astype(numpy.int32)  # within a tiny ball no step fools: all steps are taken
+
+    def attack(name):
+        return lambda: attacks.ATTACKS[name].within(model, x, y, epsilon=1e-7)
+
+    def evaluation():
+        return evaluate.robust_flags(model, x, y, attacks.ATTACKS["pgd-20"], epsilon=1e-7)
+
+    labels = numpy.arange(len(x)) % classes
+
+    def divided():
+        flags = evaluation()
+        evaluate.class_wise(flags, labels, classes=classes)
+        evaluate.confusion(labels, labels, classes=classes)
+
+    names = ["pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-5", "t-pgd-50"]
+    jobs = {**{name: attack(name) for name in names}, "evaluation": evaluation, "divided": divided}
+    seconds = {name: float("inf") for name in jobs}
+    for repeat in range(arguments.repeats + 1):
+        for name, job in jobs.items():
+            begun = time.perf_counter()
+            job()
+            if repeat:
+                seconds[name] = min(seconds[name], time.perf_counter() - begun)
+    print(f"{models.compute.BACKEND}, {arguments.model} on {arguments.dataset}, {len(x)} images, {STEPS} steps")
+    for one, other, aim in (
+        *((name, "pgd-20", "<= 1.05") for name in names[2:]),
+        ("cw-linf-20", "pgd-20", "for comparison"),
+        ("divided", "evaluation", "<= 1.01"),
+    ):
+        ratio = f"{seconds[one]:.3f} s / {seconds[other]:.3f} s = {seconds[one] / seconds[other]:.3f}"
+        print(f"{one} / {other}: {ratio} ({aim})")
+
+
+if __name__ == "__main__":
+    main()
