@@ -13,10 +13,11 @@ import difflib
 import functools
 from collections.abc import Callable
 
-from data import cifar, digits, folder, idx, stl10, svhn
+from data import cifar, digits, folder, idx, stl10, svhn, tracks
 from data.dataset import Dataset, check_classes
 from data.pixels import Statistics, statistics, to_unit
-from data.sources import File, Sources, locate
+from data.pooled import three_way
+from data.sources import File, Sources, locate, locate_folder
 from data.split import Split, half_split, holdout_split, load_split, reduced, without_class
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "load_split",
     "reduced",
     "statistics",
+    "three_way",
     "to_unit",
     "without_class",
 ]
@@ -41,7 +43,9 @@ class Entry:
     """What is published about a data set, and how to read it.
 
     `shape` is (H, W, C); `counts` the number of training and test images; `sources` is None for data that
-    comes inside a package; `read` maps {file name: path} to ``(x_train, y_train, x_test, y_test)``.
+    comes inside a package; `read` maps {file name: path} to ``(x_train, y_train, x_test, y_test)``. `folders`: for
+    images in a directory a class, the subfolders that may hold it; `read` then maps its path to the four arrays, and
+    two of groups where there are such.
     """
 
     title: str
@@ -52,6 +56,7 @@ class Entry:
     homepage: str
     read: Callable
     sources: Sources | None = None
+    folders: tuple = ()
 
 
 def _files(base, digests):
@@ -253,6 +258,26 @@ DATASETS = {
             ),
         ),
     ),
+    "gtsrb": Entry(
+        title="GTSRB, official training images",
+        classes=tracks.SIGNS,
+        shape=(48, 48, 3),
+        counts=(35_288, 3_921),
+        citation="Stallkamp, Schlipsing, Salmen and Igel, Man vs. Computer, Neural Networks 2012",
+        homepage="https://benchmark.ini.rub.de/gtsrb_dataset.html",
+        read=tracks.gtsrb,
+        folders=("gtsrb", "GTSRB/Final_Training/Images", "gtsrb/GTSRB/Final_Training/Images"),
+    ),
+    "intel": Entry(
+        title="Intel image classification",
+        classes=tracks.SCENES,
+        shape=(48, 48, 3),
+        counts=(14_034, 3_000),
+        citation="Intel image classification, data set of Analytics Vidhya, 2018",
+        homepage="https://www.kaggle.com/datasets/puneet6060/intel-image-classification",
+        read=tracks.intel,
+        folders=("intel", "intel-image-classification"),
+    ),
 }
 
 
@@ -282,6 +307,11 @@ def load(name, data_dir=None, *, unverified=False, progress=None):
         arrays, classes = folder.read(path, size=size)
         return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}")
     entry = _find(name)
+    if entry.folders:
+        path = locate_folder(name, entry, data_dir, unverified=unverified)
+        x_train, y_train, x_test, y_test, *groups = entry.read(path)
+        group_train, group_test = groups or (None, None)
+        return Dataset(x_train, y_train, x_test, y_test, entry.classes, False, name, group_train, group_test)
     if entry.sources is None:
         paths, verified = {}, True
     else:

@@ -61,7 +61,7 @@ def _same_size(path, image, paths, images):
         )
 
 
-def _read_part(root, classes, size):
+def read_part(root, classes, size):
     """All images below ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
     images, labels, paths = [], [], []
     for label, name in enumerate(classes):
@@ -77,7 +77,7 @@ def _read_part(root, classes, size):
     return images, numpy.array(labels, numpy.int64), paths
 
 
-def _stack(images, channels):
+def stack(images, channels):
     """(N, H, W, channels): greyscale images among coloured ones get three equal channels [D]."""
     shape = (*images[0].shape[:2], channels)
     return numpy.stack([numpy.broadcast_to(image, shape) for image in images])
@@ -109,7 +109,7 @@ def read(path, *, size=None):
         differing = set(classes) ^ {directory.name for directory in _directories(root)}
         if differing:
             raise ValueError(f"{path}: {', '.join(sorted(differing))} is a class in only one of train and test")
-    read_parts = [_read_part(root, classes, size) for root in roots]
+    read_parts = [read_part(root, classes, size) for root in roots]
     first = read_parts[0][0][0].shape[:2]
     for images, _, paths in read_parts[1:]:
         _same_size(paths[0], images[0], read_parts[0][2], read_parts[0][0])
@@ -117,7 +117,7 @@ def read(path, *, size=None):
     parts = []
     for images, labels, _ in read_parts:
         parts += dataset.check(
-            _stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
+            stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
         )
     if len(parts) == 2:
         images, labels = parts

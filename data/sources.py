@@ -8,7 +8,7 @@ import dataclasses
 import os
 import pathlib
 
-from data import download, files
+from data import download, files, tracks
 
 VARIABLE = "DARE_DATA"
 
@@ -107,3 +107,22 @@ def locate(sources, data_dir=None, *, unverified=False, progress=None):
                 "another one, so fetch it again, or admit your own with --unverified"
             )
     return paths, True
+
+
+def locate_folder(name, entry, data_dir=None, *, unverified=False):
+    """The folder of a data set of images in a directory a class; places as in `locate`, but nothing is downloaded.
+
+    entry: its catalogue entry. Raises FileNotFoundError where it is not there, naming where to get it, and ValueError
+    unless `unverified` admits it, since single images have no published digest.
+    """
+    given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
+    root = cache() if given is None else pathlib.Path(given).expanduser()
+    path = tracks.find(root, entry.folders, entry.classes)
+    if path is None:
+        raise FileNotFoundError(
+            f"{root}: no folder of {name} with the directories {entry.classes[0]} to {entry.classes[-1]}: get the "
+            f"images from {entry.homepage} into {root / entry.folders[0]}, or name their folder with --data-dir"
+        )
+    if not unverified:
+        raise ValueError(f"{path}: single images of {name} have no published digest: admit them with --unverified")
+    return path

@@ -45,3 +45,30 @@ def stratify(labels, share, seed):
         first.append(members[:count])
         second.append(members[count:])
     return numpy.sort(numpy.concatenate(first)), numpy.sort(numpy.concatenate(second))
+
+
+def divide(labels, share, seed, groups=None):
+    """stratify, or where `groups` (N,) integers are given the same with whole groups, each of one class.
+
+    Of every class groups are taken in a random order, those left out that would exceed the share by more than half of
+    it; where all do, the smallest is taken. Raises ValueError as stratify, and for a class of one group.
+    """
+    if groups is None:
+        return stratify(labels, share, seed)
+    labels, groups = numpy.asarray(labels), numpy.asarray(groups)
+    numerator, denominator = share
+    generator = numpy.random.PCG64(operator.index(seed))
+    taken = numpy.zeros(len(labels), bool)
+    for label in numpy.unique(labels):
+        names, sizes = numpy.unique(groups[labels == label], return_counts=True)
+        if len(names) < 2:
+            raise ValueError(f"class {label} has one group of images: a split needs at least two of every class")
+        wanted, held = sizes.sum() * numerator / denominator, 0
+        chosen = []
+        for place in shuffled(len(names), generator):
+            if held + sizes[place] <= 1.5 * wanted and len(chosen) < len(names) - 1 and held < wanted:
+                chosen.append(place)
+                held += sizes[place]
+        chosen = chosen or [int(sizes.argmin())]
+        taken |= (labels == label) & numpy.isin(groups, names[chosen])
+    return numpy.flatnonzero(taken), numpy.flatnonzero(~taken)

@@ -9,6 +9,8 @@ import keras
 
 from models.alexnet import alexnet
 from models.densenet import densenet121
+from models.guided_cnn import NETS as GUIDED
+from models.guided_cnn import builder as guided
 from models.load import fingerprint, load
 from models.resnet import preact_resnet18, resnet18, resnet50
 from models.small_cnn import small_cnn
@@ -64,6 +66,14 @@ MODELS = {
     "small_cnn": Architecture(
         title="small CNN", builder=small_cnn, citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019"
     ),
+    **{
+        name: Architecture(
+            title=f"net of guided retraining, {name.partition('_')[0]}",
+            builder=guided(name),
+            citation="Durán, Martínez-Fernández, Felderer, Franch, PeerJ CS 9:e1454, 2023",
+        )
+        for name in GUIDED
+    },
 }
 
 

@@ -139,6 +139,36 @@ CLASSWISE = {
         ),
     },
 }
+# quick: the bundled digits, by the net of MNIST; small: all five data sets, at a twelfth of their images and three
+# prefixes, an afternoon; paper: everything as published, and three seeds, a GPU.
+GUIDED = {
+    "quick": {
+        "cells": [("digits", "mnist_cnn@0.25", 0)],
+        "1_train": ["--epochs", "4", "--deterministic"],
+        "2_inputs": ["--deterministic"],
+        "3_rank": ["--deterministic"],
+        "4_retrain": ["--prefixes", "2", "--deterministic"],
+    },
+    "small": {
+        "cells": [
+            *(("mnist", "mnist_cnn", 0), ("fashion_mnist", "fashion_cnn", 0), ("cifar10", "cifar_cnn", 0)),
+            *(("gtsrb", "gtsrb_cnn", 0), ("intel", "intel_cnn", 0)),
+        ],
+        "1_train": ["--images", "5000"],
+        "4_retrain": ["--prefixes", "3"],
+    },
+    "paper": {
+        "cells": [
+            (dataset, model, seed)
+            for dataset, model in (
+                *(("mnist", "mnist_cnn"), ("fashion_mnist", "fashion_cnn"), ("cifar10", "cifar_cnn")),
+                *(("gtsrb", "gtsrb_cnn"), ("intel", "intel_cnn")),
+            )
+            for seed in range(3)
+        ],
+        "4_retrain": ["--metric", "lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random", "margin"],
+    },
+}
 STUDIES = {
     "dare": {
         "stages": (
@@ -150,6 +180,12 @@ STUDIES = {
         "presets": DARE,
     },
     "robust_training": {"stages": ("1_train", "2_test"), "optional": (), "last": "3_tables", "presets": ROBUST},
+    "guided_retraining": {
+        "stages": ("1_train", "2_inputs", "3_rank", "4_retrain"),
+        "optional": (),
+        "last": "5_tables",
+        "presets": GUIDED,
+    },
     "classwise": {
         "stages": (
             *("robust_training/1_train", "robust_training/2_test", "1_attack", *CLAIMS, "7_similar_classes"),

@@ -49,6 +49,26 @@ def robust(dataset, model, method, measure, epsilon):
     return float(rows[0][column]) if rows and column and rows[0][column] else None
 
 
+GUIDED = {"cifar10": "cifar", "fashion_mnist": "fashion"}
+
+
+def guided(dataset, configuration, metric):
+    """The study of guided retraining's curve of one order: [(inputs, accuracy in percent)], [] where there is none.
+
+    Of clean and adversarial test inputs together, read off its figures; the maximum is the printed one, to four digits.
+    """
+    cell = {"dataset": GUIDED.get(dataset, dataset), "configuration": configuration, "metric": metric}
+    rows = [row for row in _read("guided_retraining_curves") if cell.items() <= row.items()]
+    return [(int(row["inputs"]), 100 * float(row["accuracy"])) for row in rows]
+
+
+def guided_best(dataset, configuration, metric):
+    """The best accuracy of that curve in percent and the inputs that it took, or None."""
+    cell = {"dataset": GUIDED.get(dataset, dataset), "configuration": configuration, "metric": metric}
+    rows = [row for row in _read("guided_retraining_best") if cell.items() <= row.items()]
+    return (100 * float(rows[0]["best_accuracy"]), int(rows[0]["inputs"])) if rows else None
+
+
 @functools.cache
 def _read(name):
     with open(FOLDER / f"{name}.csv", newline="", encoding="utf-8") as file:

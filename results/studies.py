@@ -16,6 +16,9 @@ from results import (
     deat_claims,
     differences,
     figures,
+    guided,
+    guided_claims,
+    guided_row,
     per_class,
     per_class_claims,
     robust_training,
@@ -55,6 +58,11 @@ def _class_tables(rows):
     return [*per_class.class_tables(rows), *claims]
 
 
+def _guided_tables(rows):
+    claims = [guided_claims.guided_claims(own) for own in guided.cells(rows).values()]
+    return [*guided.guided_tables(rows), *claims]
+
+
 def _robust_figures(rows):
     for (dataset, model), own in robust_training.cells(rows).items():
         caption = "robust and clean accuracy on held-out images against BP-epochs"
@@ -66,6 +74,7 @@ STUDIES = {
     "what_matters": Study("dare", what_matters.what_matters_tables, what_matters.pool),
     "white_box": Study("dare", white_box.white_box_tables, white_box.pool),
     "robust_training": Study("robust_training", _robust_tables, robust_training.pool, _robust_figures),
+    "guided_retraining": Study("guided_retraining", _guided_tables, guided_row.pool, guided.draw),
     "classwise": Study("classwise", _class_tables, per_class.pool, per_class.draw),
 }
 

@@ -10,12 +10,14 @@ from data import files
 from models import compute
 from train.seeds import seed_dropout
 
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
+
 
 def fine_tune(
     model, x, targets, *, loss, learning_rate, batch_size, seed, steps=None, epochs=None, training=True, restore=None,
-    regularise=True, reset_optimizer=False, progress=None,
+    regularise=True, reset_optimizer=False, optimizer="adam", progress=None,
 ):  # fmt: skip
-    """Tune `model` in place with Adam on ``loss(outputs, targets)`` (one value an example).
+    """Tune `model` in place on ``loss(outputs, targets)`` (one value an example) with Adam, or "rmsprop".
 
     x: images (N, ...), uint8 or float32 in [0, 1]; targets: (N, ...), or a tuple of such for a loss of several; all
     indexable by row and possibly lazy (an array that is not NumPy's is asked for ascending rows, each once).
@@ -32,11 +34,13 @@ def fine_tune(
             f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
             "finite positive rate and at least 1 of the others"
         )
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
     targets = targets if isinstance(targets, tuple) else (targets,)
     if any(len(x) != len(target) for target in targets) or not len(x):
         found = " and ".join(str(len(target)) for target in targets)
         raise ValueError(f"{len(x)} images but {found} targets; expected one target an image, and at least one")
-    step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise)()
+    step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise, optimizer)()
     _assign(optimizer.variables, fresh)
     optimizer.learning_rate = learning_rate
     fresh = _values(optimizer.variables)
@@ -75,13 +79,14 @@ def frozen_below(model, layer):
             one.trainable = trainable
 
 
-def _compiled(model, loss, training, restore, regularise):
+def _compiled(model, loss, training, restore, regularise, name):
     """A function that gives (step, optimizer, the optimizer's first state): compiled anew only where anything that
     enters the compiled graph differs from the model's last fine-tuning, so that a grid of rates compiles once.
 
     A function, since Keras writes an optimizer that it finds among a model's attributes into its weights files.
     """
     key = (
+        name,
         loss,
         training,
         regularise,
@@ -90,7 +95,7 @@ def _compiled(model, loss, training, restore, regularise):
     )
     last, made = model.__dict__.get("_fine_tuning", (None, None))
     if last != key:
-        optimizer = keras.optimizers.Adam()
+        optimizer = OPTIMIZERS[name]()
         step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
         fresh = _values(optimizer.variables)
 

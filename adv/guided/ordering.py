@@ -1,0 +1,104 @@
+"""METRICS that rank inputs, the orders they give, and how well an order finds failures."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy
+
+from adv.guided import coverage, surprise, uncertainty
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a metric may look at, of the original model, from one forward pass over each set.
+
+    reference_activations (M, D), reference_classes (M,): of the clean training inputs, with their predicted classes;
+    activations (N, D), classes (N,), probabilities (N, K): of the inputs to rank; seed: of the random order.
+    """
+
+    reference_activations: numpy.ndarray
+    reference_classes: numpy.ndarray
+    activations: numpy.ndarray
+    classes: numpy.ndarray
+    probabilities: numpy.ndarray
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """title and citation of a metric; score: Given -> float64 (N,), higher comes first; ours: not in the study [D]."""
+
+    title: str
+    citation: str
+    score: Callable
+    ours: bool = False
+
+
+def _surprise(function):
+    def score(given):
+        reference = given.reference_activations, given.reference_classes
+        return function(*reference, given.activations, given.classes)
+
+    return score
+
+
+KIM, FENG = "Kim, Feldt, Yoo, ICSE 2019", "Feng, Shi, Gao, Wan, Fang, Chen, ISSTA 2020"
+METRICS = {
+    "lsa": Metric("likelihood-based surprise adequacy", KIM, _surprise(surprise.lsa)),
+    "dsa": Metric("distance-based surprise adequacy", KIM, _surprise(surprise.dsa)),
+    "deepgini": Metric("DeepGini", FENG, lambda given: uncertainty.deepgini(given.probabilities)),
+    "softmax_entropy": Metric(
+        "entropy of the softmax",
+        "Weiss, Tonella, ISSTA 2022",
+        lambda given: uncertainty.softmax_entropy(given.probabilities),
+    ),
+    "neuron_coverage": Metric(
+        "neuron coverage", "Pei, Cao, Yang, Jana, SOSP 2017", lambda given: coverage.neuron_coverage(given.activations)
+    ),
+    "random": Metric(
+        "random order", "-", lambda given: numpy.random.default_rng(given.seed).random(len(given.classes))
+    ),
+    "margin": Metric("margin of the softmax", "-", lambda given: uncertainty.margin(given.probabilities), ours=True),
+    "max_softmax": Metric(
+        "largest softmax", "-", lambda given: uncertainty.max_softmax(given.probabilities), ours=True
+    ),
+}
+TIES = "of equal scores the input that stands first in the pool"
+
+
+def order(scores):
+    """Indices from the highest score to the lowest, infinity first: int64 (N,); ties as TIES says.
+
+    Raises ValueError for a score that is NaN.
+    """
+    scores = numpy.asarray(scores, numpy.float64)
+    if scores.ndim != 1 or numpy.isnan(scores).any():
+        raise ValueError(f"scores of shape {scores.shape} with {numpy.isnan(scores).sum()} NaN, expected numbers (N,)")
+    return numpy.argsort(-scores, kind="stable")
+
+
+def ties(scores):
+    """How many scores are not alone: the inputs whose place TIES decides."""
+    _, counts = numpy.unique(scores, return_counts=True)
+    return int(counts[counts > 1].sum())
+
+
+def apfd(ranked, failed):
+    """Average percentage of faults detected by an order: 1 - sum of the failures' places / (k n) + 1 / (2 n).
+
+    Rothermel et al., ICSM 1999, each failing input a fault of its own. ranked: indices (N,), the order; failed: bool
+    (N,), which inputs fail, of which there are k, places counted from 1. Raises ValueError where none fails.
+    """
+    ranked, failed = numpy.asarray(ranked), numpy.asarray(failed)
+    if (
+        failed.dtype != bool
+        or ranked.shape != failed.shape
+        or not numpy.array_equal(numpy.sort(ranked), numpy.arange(len(ranked)))
+    ):
+        raise ValueError(
+            f"an order of shape {ranked.shape} and failures of {failed.shape}, expected a permutation and bool"
+        )
+    places = 1 + numpy.flatnonzero(failed[ranked])
+    if not len(places):
+        raise ValueError("no input fails: there is no fault whose place an order could have")
+    return float(1 - places.sum() / (len(places) * len(ranked)) + 1 / (2 * len(ranked)))

@@ -1,0 +1,90 @@
+"""The original model, one retrained on a prefix of an order, and what either is measured by."""
+
+import dataclasses
+
+import keras
+import numpy
+import sklearn.metrics
+
+import data
+from models import compute, perturb
+from train import fine_tune as tuning
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a net of the study is trained, the first time and every other [P]. learning_rate: Keras's default."""
+
+    epochs: int
+    batch_size: int = 64
+    optimizer: str = "rmsprop"
+    learning_rate: float = 1e-3
+
+
+RECIPES = {
+    "gtsrb": Recipe(epochs=10),
+    "intel": Recipe(epochs=20, batch_size=128),
+    "cifar10": Recipe(epochs=20),
+    "mnist": Recipe(epochs=10),
+    "fashion_mnist": Recipe(epochs=10, optimizer="adam"),
+    "digits": Recipe(epochs=10),  # bundled, not in the study [D]
+}
+
+
+def fit(model, weights, x, y, *, recipe, seed, progress=None):
+    """Train `model` in place from `weights` (a list of arrays) on images (N, H, W, C) and labels (N,) by a Recipe.
+
+    Everything else starts anew: optimizer, dropout and the order of the images follow from the seed. Returns the mean
+    loss of each step.
+    """
+    model.set_weights(weights)
+    return tuning.fine_tune(
+        model,
+        x,
+        numpy.asarray(y).astype("int32"),
+        loss=perturb.cross_entropy,
+        learning_rate=recipe.learning_rate,
+        optimizer=recipe.optimizer,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def measure(model, x, y, *, batch_size=512):
+    """accuracy, loss (cross-entropy), and precision and recall, means over the classes of `y`, of a model on images.
+
+    A class that is never named has precision 0. Returns a dictionary of floats.
+    """
+    labels = numpy.asarray(y)
+    logits = compute.predict(compute.forward(model), data.to_unit(x), batch_size=batch_size)
+    said = logits.argmax(axis=1)
+    losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
+    precision, recall, _, _ = sklearn.metrics.precision_recall_fscore_support(
+        labels, said, labels=numpy.unique(labels), average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float((said == labels).mean()),
+        "loss": float(losses.mean()),
+        "precision": float(precision),
+        "recall": float(recall),
+    }
+
+
+def traces(model, x, *, batch_size=512):
+    """What the metrics look at, from one pass: (activations of the last hidden dense layer, predicted classes,
+    probabilities float64)."""
+    both = keras.Model(model.inputs, [last_hidden(model).output, model.output])
+    activations, logits = compute.predict(compute.forward(both), x, batch_size=batch_size, prepare=data.to_unit)
+    logits = logits.astype(numpy.float64)
+    scaled = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    return activations, logits.argmax(axis=1), scaled / scaled.sum(axis=1, keepdims=True)
+
+
+def last_hidden(model):
+    """The last dense layer before the logits. Raises ValueError where there is none."""
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    if len(dense) < 2:
+        raise ValueError(f"{model.name} has no hidden dense layer, whose activations the metrics look at")
+    return dense[-2]

@@ -1,0 +1,163 @@
+"""Surprise adequacy of inputs: how unlike the training inputs their activations are (Kim, Feldt, Yoo, ICSE 2019).
+
+Activations are (N, D) of one layer, classes the *predicted* ones, integers (N,); the reference is the clean training
+set. Both are exact: matrix products find the candidates, and what is returned is computed in float64.
+"""
+
+import warnings
+
+import numpy
+import scipy.linalg
+
+BLOCK = 4096  # rows of one matrix product
+
+
+def lsa(train_activations, train_classes, activations, classes, *, variance_threshold=1e-5):
+    """Likelihood-based surprise: -log density of each row among the reference rows of its class: float64 (N,).
+
+    Kim, Feldt, Yoo 2019, section 3.2: a Gaussian kernel density estimate a class with Scott's bandwidth
+    n^(-1 / (d + 4)) and the full covariance, as scipy.stats.gaussian_kde. Columns whose variance is below
+    variance_threshold in any class are left out of all [P]. A class whose covariance cannot be factored gets a ridge,
+    one of a single reference the covariance of all, and a row of a class without any is infinitely surprising; each is
+    said in a warning [D]. Raises ValueError for shapes that do not match, values that are not finite, and where no
+    column is left.
+    """
+    train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
+    labels = numpy.unique(train_classes)
+    several = [label for label in labels if (train_classes == label).sum() > 1]
+    low = [train[train_classes == label].var(axis=0, ddof=1) < variance_threshold for label in several]
+    kept = ~numpy.any(low, axis=0) if low else train.var(axis=0) >= variance_threshold
+    if not kept.any():
+        raise ValueError(
+            f"no column of the {train.shape[1]} varies by {variance_threshold:g} in every class: lower "
+            "variance_threshold, or take another layer"
+        )
+    train, rows = train[:, kept], rows[:, kept]
+    scores = numpy.full(len(rows), numpy.inf)
+    for label in numpy.unique(classes):
+        reference, own = train[train_classes == label], classes == label
+        if not len(reference):
+            warnings.warn(
+                f"class {label} has no reference: its {own.sum()} inputs are infinitely surprising", stacklevel=2
+            )
+            continue
+        scores[own] = -_log_density(reference, rows[own], train, label)
+    return scores
+
+
+def _log_density(reference, rows, everything, label):
+    """log of the kernel density estimate of `reference` (n, d) at `rows` (m, d)."""
+    count, width = reference.shape
+    spread = reference if count > 1 else everything
+    if count == 1:
+        warnings.warn(f"class {label} has one reference: it takes the covariance of all classes", stacklevel=3)
+    covariance = numpy.atleast_2d(numpy.cov(spread, rowvar=False)) * count ** (-2 / (width + 4))
+    factor = _cholesky(covariance, label)
+    middle = reference.mean(axis=0)
+    white, centres = (
+        scipy.linalg.solve_triangular(factor, (part - middle).T, lower=True).T for part in (rows, reference)
+    )
+    half = (centres**2).sum(axis=1) / 2
+    found = numpy.empty(len(rows))
+    for start in range(0, len(rows), BLOCK):
+        block = white[start : start + BLOCK]
+        exponent = block @ centres.T - half - (block**2).sum(axis=1, keepdims=True) / 2
+        top = exponent.max(axis=1)
+        found[start : start + BLOCK] = top + numpy.log(numpy.exp(exponent - top[:, None]).sum(axis=1))
+    volume = numpy.log(numpy.diag(factor)).sum() + width / 2 * numpy.log(2 * numpy.pi)
+    return found - volume - numpy.log(count)
+
+
+def _cholesky(covariance, label):
+    """The lower Cholesky factor, with the smallest ridge of powers of ten that makes one."""
+    scale = numpy.trace(covariance) / len(covariance) or 1.0
+    for ridge in (0.0, *(10.0**power for power in range(-12, 1))):
+        try:
+            factor = scipy.linalg.cholesky(covariance + ridge * scale * numpy.eye(len(covariance)), lower=True)
+        except scipy.linalg.LinAlgError:
+            continue
+        if (numpy.diag(factor) > 1e-6 * numpy.sqrt(numpy.diag(covariance))).all():  # no column is the sum of others
+            if ridge:
+                said = (
+                    f"the covariance of class {label} is singular: a ridge of {ridge:g} of its mean variance is added"
+                )
+                warnings.warn(said, stacklevel=4)
+            return factor
+    raise ValueError(f"the covariance of class {label} cannot be factored, even with a ridge: are its values finite?")
+
+
+def dsa(train_activations, train_classes, activations, classes):
+    """Distance-based surprise: dist_a / dist_b of each row: float64 (N,).
+
+    Kim, Feldt, Yoo 2019, section 3.3: dist_a is the distance to the nearest reference a of the row's class, dist_b that
+    from a to the nearest reference of another class. A reference row itself scores exactly 0; 0 / 0 is 0; a row of a
+    class without reference is infinitely surprising (a warning says so). Raises ValueError as lsa, and for references
+    of fewer than two classes.
+    """
+    train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
+    labels = numpy.unique(train_classes)
+    if len(labels) < 2:
+        raise ValueError(
+            f"references of {len(labels)} class, expected at least two: there is no other class to be near"
+        )
+    scores = numpy.full(len(rows), numpy.inf)
+    for label in numpy.unique(classes):
+        inside, own = numpy.flatnonzero(train_classes == label), numpy.flatnonzero(classes == label)
+        if not len(inside):
+            warnings.warn(
+                f"class {label} has no reference: its {len(own)} inputs are infinitely surprising", stacklevel=2
+            )
+            continue
+        nearest, near = _nearest(rows[own], train[inside])
+        used, place = numpy.unique(nearest, return_inverse=True)
+        _, far = _nearest(train[inside[used]], train[train_classes != label])
+        with numpy.errstate(divide="ignore", invalid="ignore"):
+            scores[own] = numpy.where(near > 0, near / far[place], 0.0)
+    return scores
+
+
+def _nearest(rows, reference):
+    """The (first) nearest reference of each row, and its distance: (indices, float64).
+
+    float32 products find every reference that can be the nearest, given their rounding; those are compared in float64.
+    """
+    middle = reference.mean(axis=0)
+    rows, reference = rows - middle, reference - middle
+    small, single = reference.astype(numpy.float32), rows.astype(numpy.float32)
+    half = ((reference**2).sum(axis=1) / 2).astype(numpy.float32)
+    longest = float(numpy.sqrt(2 * half.max(initial=0)))
+    width = rows.shape[1]
+    found, distance = numpy.empty(len(rows), int), numpy.empty(len(rows))
+    block = max(1, min(BLOCK, 2**26 // max(1, len(reference))))
+    for start in range(0, len(rows), block):
+        part = single[start : start + block]
+        score = half - part @ small.T  # half of the squared distance, but for what is the row's own
+        size = numpy.sqrt((part**2).sum(axis=1)) + longest
+        slack = (width + 8) * numpy.finfo(numpy.float32).eps * size**2
+        row, column = numpy.nonzero(score <= (score.min(axis=1) + slack)[:, None])
+        exact = ((rows[start + row] - reference[column]) ** 2).sum(axis=1)
+        order = numpy.lexsort((column, exact, row))
+        first = order[numpy.searchsorted(row[order], numpy.arange(len(part)))]
+        found[start : start + block], distance[start : start + block] = column[first], numpy.sqrt(exact[first])
+    return found, distance
+
+
+def _checked(train, train_classes, rows, classes):
+    """All four as float64 (N, D) and integers (N,)."""
+    made = []
+    for what, values, labels in (("reference", train, train_classes), ("input", rows, classes)):
+        values, labels = numpy.asarray(values), numpy.asarray(labels)
+        if values.ndim != 2 or labels.shape != values.shape[:1] or labels.dtype.kind not in "iu" or not values.size:
+            raise ValueError(
+                f"{what} activations of shape {values.shape} with {labels.dtype} classes of shape {labels.shape}, "
+                "expected (N, D) and integers (N,), with at least one of each"
+            )
+        values = values.astype(numpy.float64)
+        if not numpy.isfinite(values).all():
+            raise ValueError(
+                f"{what} activations are NaN or infinite in {(~numpy.isfinite(values)).any(axis=1).sum()} rows"
+            )
+        made += [values, labels]
+    if made[0].shape[1] != made[2].shape[1]:
+        raise ValueError(f"{made[2].shape[1]} columns, expected {made[0].shape[1]}, those of the reference")
+    return made

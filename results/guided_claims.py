@@ -1,0 +1,142 @@
+"""The published conclusions on guided retraining, each with what the rows of one data set and model say of it."""
+
+import numpy
+
+from results import claims, guided
+from results.claims import Claim
+
+SOURCE = "Durán, Martínez-Fernández, Felderer, Franch, PeerJ CS 9:e1454, 2023"
+EARLIER = "Durán et al., arXiv 2207.03689"
+POINT = 0.5  # of accuracy, in points: less counts for nothing
+UNCERTAIN, SURPRISED = ("deepgini", "softmax_entropy"), ("lsa", "dsa")
+
+
+def guided_claims(rows):
+    """A Table of the claims for the rows (pooled over seeds) of one data set and model."""
+    dataset, model = rows[0]["dataset"], rows[0]["model"]
+    found = [claim(_table(rows)) for claim in (c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2)]
+    return claims.table(f"{guided.name_of(dataset, model)}-claims", f"{dataset}, {model}: the conclusions", found)
+
+
+def _table(rows):
+    return {(row["configuration"], row["metric"]): row for row in rows}
+
+
+def _mean(table, keys, measure="area"):
+    """The mean of a measure over those of the keys that there are, None without."""
+    found = [table[key]["measures"][measure]["value"] for key in keys if key in table]
+    return float(numpy.mean(found)) if found else None
+
+
+def _noise(table):
+    """Half of the 95 % interval of one accuracy, in points: what a difference has to exceed."""
+    row = next(iter(table.values()))
+    share, n = row["measures"]["best"]["value"] / 100, row["measures"]["best"]["n"]
+    return max(POINT, 196 * float(numpy.sqrt(max(share * (1 - share), 1e-4) / n)))
+
+
+def _ahead(table, keys, others, measure="area"):
+    """(mean of the keys, of the others, their difference); None where either is empty."""
+    one, other = _mean(table, keys, measure), _mean(table, others, measure)
+    return (one, other, None if one is None or other is None else one - other)
+
+
+def c2_uncertainty(table):
+    """C2 with an uncertainty order is best overall."""
+    text = "C2 ordered by uncertainty (DeepGini, entropy) is best"
+    keys = [("c2", metric) for metric in UNCERTAIN]
+    others = [key for key in table if key not in keys and key[1] != "random"]
+    one, other, difference = _ahead(table, keys, others)
+    if difference is None:
+        return Claim(text, SOURCE, "C2 was not run with an uncertainty order beside others", "not measured")
+    best = max(table, key=lambda key: table[key]["measures"]["area"]["value"])
+    said = f"mean area {one:.2f} %, of all other orders {other:.2f} %; the best of all is {'-'.join(best)}"
+    verdict = claims.verdict(difference, _noise(table))
+    return Claim(text, SOURCE, said, "undecided" if verdict == "holds" and best not in keys else verdict)
+
+
+def surprise(table):
+    """The earlier version: surprise adequacy is best."""
+    text = "Surprise adequacy orders best (the earlier version)"
+    configurations = sorted({name for name, _ in table})
+    one, other, difference = _ahead(
+        table,
+        [(name, metric) for name in configurations for metric in SURPRISED],
+        [(name, metric) for name in configurations for metric in UNCERTAIN],
+    )
+    if difference is None:
+        return Claim(text, EARLIER, "surprise was not run beside uncertainty", "not measured")
+    said = f"mean area of LSA and DSA {one:.2f} %, of DeepGini and entropy {other:.2f} %"
+    return Claim(text, EARLIER, said, claims.verdict(difference, _noise(table)))
+
+
+def few(table):
+    """The best accuracy needs few of the inputs."""
+    text = "An uncertainty order in C2 reaches its best with few inputs"
+    found = [table[key] for key in (("c2", metric) for metric in UNCERTAIN) if key in table]
+    if not found:
+        return Claim(text, SOURCE, "C2 was not run with an uncertainty order", "not measured")
+    shares, said = [], []
+    for row in found:
+        total = max(one["inputs"] for one in row["curves"][0])
+        shares.append(row["measures"]["inputs-to-best"]["value"] / total)
+        within = row["measures"]["inputs-to-99"]["value"] / total
+        said.append(f"{row['metric']} {100 * shares[-1]:.0f} % of them (99 % of the best: {100 * within:.0f} %)")
+    mean = float(numpy.mean(shares))
+    return Claim(
+        text, SOURCE, "; ".join(said), "holds" if mean <= 0.5 else "does not hold" if mean > 0.75 else "undecided"
+    )
+
+
+def coverage_worst(table):
+    """Neuron coverage is the worst order."""
+    text = "Neuron coverage orders worst, no better than at random"
+    configurations = sorted({name for name, metric in table if metric == "neuron_coverage"})
+    keys = [(name, "neuron_coverage") for name in configurations]
+    others = [key for key in table if key[0] in configurations and key[1] not in ("neuron_coverage", "random")]
+    one, other, difference = _ahead(table, others, keys)
+    if difference is None:
+        return Claim(text, SOURCE, "neuron coverage was not run beside others", "not measured")
+    random = _mean(table, [(name, "random") for name in configurations])
+    beside = "" if random is None else f", at random {random:.2f} %"
+    said = f"mean area {other:.2f} %, of the other orders {one:.2f} %{beside}"
+    return Claim(text, SOURCE, said, claims.verdict(difference, _noise(table)))
+
+
+def c3_cheap(table):
+    """C3 comes close to C2 in a third to a ninth of the time."""
+    text = "C3 is close to C2, in a third to a ninth of the time"
+    metrics = [metric for name, metric in table if name == "c3" and ("c2", metric) in table]
+    if not metrics:
+        return Claim(text, SOURCE, "C2 and C3 were not run with the same order", "not measured")
+    loss = float(numpy.mean([_best(table, "c2", metric) - _best(table, "c3", metric) for metric in metrics]))
+    ratio = float(numpy.mean([_seconds(table, "c2", metric) / _seconds(table, "c3", metric) for metric in metrics]))
+    said = (
+        f"best accuracy {loss:+.2f} points behind, time of all prefixes a {ratio:.1f}th, mean of {len(metrics)} orders"
+    )
+    close, cheap = loss <= max(1.0, _noise(table)), ratio >= 3
+    return Claim(
+        text, SOURCE, said, "holds" if close and cheap else "does not hold" if not cheap or loss > 3 else "undecided"
+    )
+
+
+def c1_or_c2(table):
+    """Which has the higher maximum: the published curves say C1 on three data sets, the text C2."""
+    text = "C2's best is at least C1's"
+    metrics = [metric for name, metric in table if name == "c1" and ("c2", metric) in table]
+    if not metrics:
+        return Claim(text, SOURCE, "C1 and C2 were not run with the same order", "not measured")
+    differences = [_best(table, "c2", metric) - _best(table, "c1", metric) for metric in metrics]
+    said = f"C2 minus C1, points of best accuracy: {min(differences):+.2f} to {max(differences):+.2f}"
+    mean = float(numpy.mean(differences))
+    return Claim(
+        text, SOURCE, said, "holds" if mean > -POINT else "does not hold" if mean < -_noise(table) else "undecided"
+    )
+
+
+def _best(table, name, metric):
+    return table[name, metric]["measures"]["best"]["value"]
+
+
+def _seconds(table, name, metric):
+    return float(numpy.mean([sum(one["seconds"] for one in curve) for curve in table[name, metric]["curves"]]))

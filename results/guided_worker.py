@@ -1,0 +1,61 @@
+"""Retrain on one prefix and measure: a job of 4_retrain.py, in this process or in one of several."""
+
+import argparse
+import resource
+import time
+
+import numpy
+
+import data
+from adv.guided import configuration, ordering, retraining
+from data import files
+from results import energy, guided_cell, run
+
+_cell = {}
+
+
+def prepare(settings):
+    """Open the cell in this process, once: settings are the arguments of 4_retrain.py, as a dictionary."""
+    arguments = argparse.Namespace(**settings)
+    cell = guided_cell.load(arguments)
+    adversarial = guided_cell.inputs(arguments, cell)
+    images, labels, are = guided_cell.pool(cell, adversarial)
+    scores = guided_cell.load_scores(run.folder(arguments, "rank") / "scores.h5", cell)
+    tests = {
+        "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
+        "adversarial": (adversarial.images["test"], adversarial.labels["test"]),
+    }
+    tests["both"] = tuple(numpy.concatenate(both) for both in zip(*tests.values(), strict=True))
+    fresh = guided_cell.build(arguments, cell.split).get_weights()
+    _cell.update(arguments=arguments, cell=cell, images=images, labels=labels, are=are, scores=scores, tests=tests)
+    _cell["fresh"] = fresh
+
+
+def job(name, metric, count, path):
+    """One model: configuration, metric, inputs of the prefix. Its measures are written to `path`, whole or not."""
+    cell, chosen = _cell["cell"], configuration.CONFIGURATIONS[name]
+    ranked = configuration.pool(ordering.order(_cell["scores"][metric]), _cell["are"], chosen)[:count]
+    weights = cell.original if chosen.original else _cell["fresh"]
+    meter, begun = energy.Meter(), time.perf_counter()
+    retraining.fit(
+        cell.model, weights, _cell["images"][ranked], _cell["labels"][ranked], recipe=cell.recipe,
+        seed=_cell["arguments"].seed,
+    )  # fmt: skip
+    seconds, joules = time.perf_counter() - begun, meter.joules()
+    found = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
+    result = {
+        "inputs": count,
+        "adversarial": int(_cell["are"][ranked].sum()),
+        **found,
+        "seconds": round(seconds, 2),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10,
+        "joules": None if joules is None else round(joules, 1),
+    }
+    files.write_json(path, result)
+    return result
+
+
+def original():
+    """The measures of the original model."""
+    _cell["cell"].model.set_weights(_cell["cell"].original)
+    return {part: retraining.measure(_cell["cell"].model, *images) for part, images in _cell["tests"].items()}

@@ -1,0 +1,53 @@
+"""Join a data set's images, make them grey, divide them into three, and train the study's net on the training part.
+
+Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weights.h5 and run.json.
+"""
+
+from results import command, guided_cell, run
+from adv.guided import retraining
+from data import pooled
+import models
+
+
+def main(arguments):
+    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
+    stage = run.begin("train", arguments)
+    if stage is None:
+        return
+    split = guided_cell.split_of(arguments)
+    model, recipe = guided_cell.build(arguments, split), guided_cell.recipe_of(arguments)
+    with command.Progress("train", arguments.quiet) as progress:
+        retraining.fit(
+            model,
+            model.get_weights(),
+            split.x_train,
+            split.y_train,
+            recipe=recipe,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    model.save_weights(stage.folder / "original.weights.h5")
+    parts = {"validation": (split.x_validation, split.y_validation), "test": (split.x_test, split.y_test)}
+    found = {part: retraining.measure(model, *images) for part, images in parts.items()}
+    counts = [len(part) for part in (split.x_train, split.x_validation, split.x_test)]
+    run.finish(
+        stage, identity=models.fingerprint(model), data=split.fingerprint, verified=split.verified, counts=counts,
+        measures=found, parameters=model.count_params(),
+    )  # fmt: skip
+    print(
+        f"train: {' / '.join(map(str, counts))} images, test accuracy {100 * found['test']['accuracy']:.2f} % "
+        f"after {recipe.epochs} epochs ({stage.folder})"
+    )
+
+
+def options():
+    """The script's argument parser."""
+    parser = guided_cell.parser(__doc__)
+    parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
+    parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
+    parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,84 @@
+"""Make the adversarial inputs on the original model: of training images to retrain on, of test images to measure by.
+
+Reads train/; writes inputs/inputs.h5. With --export the arrays are also written as .npy files into a folder, as the
+study's package keeps them.
+"""
+
+import pathlib
+
+import numpy
+
+from results import command, guided_cell, run
+from adv import evaluate
+from adv.guided import inputs
+import data
+from data import files
+
+
+def main(arguments):
+    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
+    export, narrowed = arguments.export, command.narrow(arguments, export=None)
+    stage = run.begin("inputs", narrowed, inputs=["train"])
+    if stage is not None:
+        make(arguments, stage)
+    if export is not None:
+        cell = guided_cell.load(arguments)
+        write(pathlib.Path(export), cell, guided_cell.inputs(arguments, cell))
+
+
+def make(arguments, stage):
+    cell = guided_cell.load(arguments)
+    split, count = cell.split, len(cell.split.y_test)
+    parts = {name: {} for name in ("images", "labels", "rows", "attack")}
+    for place, (part, x, y) in enumerate(
+        (("train", split.x_train, split.y_train), ("test", split.x_test, split.y_test))
+    ):
+        rows = inputs.choose(min(count, len(y)), len(y), arguments.seed, place)
+        with command.Progress(f"attack {part}", arguments.quiet) as progress:
+            made, names = inputs.attack(
+                cell.model, x[rows], y[rows], profile=arguments.profile, duplicate_fgsm=arguments.duplicate_fgsm,
+                progress=progress,
+            )  # fmt: skip
+        rows = inputs.duplicated(rows) if arguments.duplicate_fgsm else rows
+        for name, values in zip(parts, (made, y[rows], rows, names), strict=True):
+            parts[name][part] = values
+    found = guided_cell.Inputs(**parts, model=cell.identity, data=split.fingerprint)
+    found.save(stage.folder / "inputs.h5")
+    right = evaluate.correct(cell.model, found.images["test"], found.labels["test"])
+    shares = {name: float(right[found.attack["test"] == name].mean()) for name in dict.fromkeys(found.attack["test"])}
+    run.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
+    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
+    counts = " and ".join(str(len(one)) for one in found.labels.values())
+    print(f"inputs: {counts}, original right: {shown} ({stage.folder})")
+
+
+def write(folder, cell, adversarial):
+    """Every array as <name>.npy: images float32 (n, H, W, 1) in [0, 1], labels int64 (n,)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    split = cell.split
+    arrays = {
+        "x_train": data.to_unit(split.x_train), "y_train": split.y_train,
+        "x_val": data.to_unit(split.x_validation), "y_val": split.y_validation,
+        "x_test": data.to_unit(split.x_test), "y_test": split.y_test,
+    }  # fmt: skip
+    for part in guided_cell.PARTS:
+        arrays |= {f"x_adv_{part}": adversarial.images[part], f"y_adv_{part}": adversarial.labels[part]}
+    for name, array in arrays.items():
+        with files.atomic(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+            numpy.save(file, array)
+    print(f"inputs: {len(arrays)} arrays exported ({folder})")
+
+
+def options():
+    """The script's argument parser."""
+    parser = guided_cell.parser(__doc__)
+    parser.add_argument("--profile", choices=list(inputs.PROFILES), default="as-run", help="which three attacks")
+    parser.add_argument(
+        "--duplicate-fgsm", action="store_true", help="a third overwritten by another, as once published"
+    )
+    parser.add_argument("--export", help="also write the arrays as .npy files into this folder")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,66 @@
+"""Score every training input, clean and adversarial, by every metric, with the original model and one pass over each.
+
+Reads train/ and inputs/; writes rank/scores.h5, and into run.json each metric's seconds, ties and APFD, the failures
+being the inputs that the original model gets wrong.
+"""
+
+import time
+import warnings
+
+import numpy
+
+from results import command, guided_cell, run
+from adv.guided import ordering, retraining
+
+
+def main(arguments):
+    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
+    stage = run.begin("rank", arguments, inputs=["train", "inputs"])
+    if stage is None:
+        return
+    cell = guided_cell.load(arguments)
+    adversarial = guided_cell.inputs(arguments, cell)
+    begun = time.perf_counter()
+    clean, made = (
+        retraining.traces(cell.model, images) for images in (cell.split.x_train, adversarial.images["train"])
+    )
+    activations, classes, probabilities = (numpy.concatenate(both) for both in zip(clean, made, strict=True))
+    forward = time.perf_counter() - begun
+    given = ordering.Given(clean[0], clean[1], activations, classes, probabilities, seed=arguments.seed)
+    labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
+    scores, facts = {}, {}
+    with command.Progress("rank", arguments.quiet) as progress:
+        for place, (name, metric) in enumerate(ordering.METRICS.items(), start=1):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                begun = time.perf_counter()
+                scores[name] = metric.score(given)
+                seconds = time.perf_counter() - begun
+            failed = classes != labels
+            facts[name] = {
+                "seconds": round(seconds, 3),
+                "ties": ordering.ties(scores[name]),
+                "apfd": round(ordering.apfd(ordering.order(scores[name]), failed), 5) if failed.any() else None,
+                "warnings": [str(one.message) for one in caught],
+            }
+            progress(place, len(ordering.METRICS), name)
+    guided_cell.save_scores(stage.folder / "scores.h5", scores, cell)
+    run.finish(
+        stage, forward_s=round(forward, 3), metrics=facts, failures=int(failed.sum()), inputs_ranked=len(labels),
+        tie_rule=ordering.TIES, layer=retraining.last_hidden(cell.model).name,
+    )  # fmt: skip
+    print(f"rank: {len(labels)} inputs, {failed.sum()} of them wrong, forward passes {forward:.2f} s ({stage.folder})")
+    for name, one in facts.items():
+        shown = "-" if one["apfd"] is None else f"{one['apfd']:.3f}"
+        print(f"rank {name}: {one['seconds']:.2f} s, {one['ties']} ties, APFD {shown}")
+        for warning in one["warnings"]:
+            print(f"rank {name}: {warning}")
+
+
+def options():
+    """The script's argument parser."""
+    return guided_cell.parser(__doc__)
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,102 @@
+"""Retrain one model a prefix of every order, in every configuration, and measure it on clean and adversarial inputs.
+
+Reads train/, inputs/ and rank/; writes retrain/<configuration>-<metric>-<inputs>.json as each model is done, and at the
+end row-<configuration>-<metric>.json. Killed, it continues with the next model; --workers trains several at once.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+
+from results import command, guided_cell, guided_row, guided_worker, run
+from adv.guided import configuration, ordering
+
+
+def main(arguments):
+    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
+    workers, narrowed = arguments.workers, command.narrow(arguments, workers=None)
+    for name in ("train", "inputs", "rank"):
+        run.record(run.folder(arguments, name))
+    jobs = plan(arguments)
+    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"])
+    if stage is None:
+        return
+    left = [one for one in jobs if not path_of(stage, *one).is_file()]
+    settings = vars(narrowed)
+    with command.Progress("retrain", arguments.quiet) as progress:
+        done = len(jobs) - len(left)
+        for one in finished(left, stage, settings, workers):
+            done += 1
+            progress(done, len(jobs), "-".join(map(str, one)))
+    guided_worker.prepare(settings)
+    original = guided_worker.original()
+    found = {}
+    for name, metric, count in jobs:
+        made = json.loads(path_of(stage, name, metric, count).read_text(encoding="utf-8"))
+        found.setdefault((name, metric), []).append(made)
+    rows = [guided_row.write(arguments, stage, *key, original, curve) for key, curve in found.items()]
+    run.finish(stage, original=original)
+    for row in rows:
+        best = row["measures"]["best"]["value"]
+        print(
+            f"retrain {row['method']}: best {best:.2f} % with {row['measures']['inputs-to-best']['value']:.0f} inputs"
+        )
+    print(f"retrain: original {100 * original['both']['accuracy']:.2f} %, {len(jobs)} models ({stage.folder})")
+
+
+def plan(arguments):
+    """(configuration, metric, inputs of the prefix) of every model, short prefixes first."""
+    counts = run.record(run.folder(arguments, "train"))["counts"][0]
+    adversarial = run.record(run.folder(arguments, "inputs"))["counts"]["train"]
+    jobs = []
+    for name in arguments.configuration:
+        chosen = configuration.CONFIGURATIONS[name]
+        total = adversarial + (counts if chosen.clean else 0)
+        step = chosen.steps.get(arguments.dataset)
+        if not (arguments.prefixes or step):
+            raise ValueError(f"no published step for {arguments.dataset}: say how many prefixes with --prefixes")
+        size = {"count": arguments.prefixes} if arguments.prefixes else {"step": step}
+        jobs += [(name, metric, end) for metric in arguments.metric for end in configuration.prefixes(total, **size)]
+    return sorted(jobs, key=lambda one: one[2])
+
+
+def path_of(stage, name, metric, count):
+    return stage.folder / f"{name}-{metric}-{count}.json"
+
+
+def finished(jobs, stage, settings, workers):
+    """Run the jobs, each model in this process or in one of several; yields each when it is done."""
+    if not jobs:
+        return
+    if workers == 1:
+        guided_worker.prepare(settings)
+        for one in jobs:
+            guided_worker.job(*one, path_of(stage, *one))
+            yield one
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(jobs)), context, initializer=guided_worker.prepare, initargs=(settings,)
+    )
+    with pool:
+        begun = {pool.submit(guided_worker.job, *one, path_of(stage, *one)): one for one in jobs}
+        for future in concurrent.futures.as_completed(begun):
+            future.result()
+            yield begun[future]
+
+
+def options():
+    """The script's argument parser."""
+    parser = guided_cell.parser(__doc__)
+    known = list(configuration.CONFIGURATIONS)
+    parser.add_argument("--configuration", nargs="+", choices=known, default=known, help="what is retrained on what")
+    metric = command.name("metric", ordering.METRICS)
+    published = [name for name, one in ordering.METRICS.items() if not one.ours]
+    parser.add_argument("--metric", nargs="+", type=metric, default=published, help=", ".join(ordering.METRICS))
+    parser.add_argument("--prefixes", type=command.whole(1), help="how many, of equal steps (default: published steps)")
+    parser.add_argument("--workers", type=command.whole(1), default=1, help="models trained at once, a process each")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,109 @@
+"""Data joined, made grey and divided into three; images in folders with tracks."""
+
+import numpy
+import PIL.Image
+import pytest
+
+import data
+from data import pooled, stratify
+
+
+def dataset(count=120, classes=3, channels=3, name="tiny", **more):
+    generator = numpy.random.default_rng(0)
+    x = generator.integers(0, 256, (count, 4, 4, channels), numpy.uint8)
+    y = numpy.arange(count) % classes
+    return data.Dataset(x[:90], y[:90], x[90:], y[90:], tuple("abc"), True, name, **more)
+
+
+def test_parts_are_disjoint_complete_and_repeat():
+    split = data.three_way(dataset(), 0, shares=(0.2, 0.1))
+    again = data.three_way(dataset(), 0, shares=(0.2, 0.1))
+    assert (len(split.x_train), len(split.x_validation), len(split.x_test)) == (84, 24, 12)
+    assert numpy.array_equal(split.train_indices, again.train_indices) and split.fingerprint == again.fingerprint
+    assert split.fingerprint != data.three_way(dataset(), 1, shares=(0.2, 0.1)).fingerprint
+    assert not set(split.train_indices) & set(split.validation_indices)
+    assert numpy.bincount(split.y_test).tolist() == [4, 4, 4]
+    whole = numpy.concatenate([split.x_train, split.x_validation, split.x_test])
+    assert len({one.tobytes() for one in whole}) == 120 and whole.shape[-1] == 1
+
+
+def test_the_published_counts():
+    y = numpy.arange(60_000) % 10
+    x = numpy.zeros((60_000, 1, 1, 1), numpy.uint8)
+    made = data.Dataset(x[:50_000], y[:50_000], x[50_000:], y[50_000:], tuple("0123456789"), True, "cifar10")
+    split = data.three_way(made, 0)
+    assert (len(split.x_train), len(split.x_validation), len(split.x_test)) == (41_999, 12_000, 6_001)
+
+
+def test_grey_is_the_weighted_sum_rounded():
+    images = numpy.random.default_rng(0).integers(0, 256, (5, 3, 3, 3), numpy.uint8)
+    for name, weights in (("standard", (0.299, 0.587, 0.114)), ("as-run", (0.114, 0.587, 0.299))):
+        expected = sum(weight * images[..., channel].astype(float) for channel, weight in enumerate(weights))
+        found = pooled.grey(images, name)[..., 0]
+        assert found.dtype == numpy.uint8 and abs(found - expected).max() <= 0.5 + 1e-4
+    assert pooled.grey(images[..., :1]).shape == (5, 3, 3, 1)
+    with pytest.raises(ValueError, match="no grey 'blue'"):
+        pooled.grey(images, "blue")
+
+
+def test_groups_stay_together():
+    labels = numpy.repeat(numpy.arange(3), 40)
+    groups = numpy.repeat(numpy.arange(12), 10)
+    first, second = stratify.divide(labels, (1, 4), 0, groups)
+    assert not set(groups[first]) & set(groups[second]) and numpy.bincount(labels[first]).tolist() == [10, 10, 10]
+    split = data.three_way(dataset(group_train=numpy.arange(90) // 3 * 3 + numpy.arange(90) % 3,
+                                   group_test=100 + numpy.arange(30) % 6), 0, shares=(0.2, 0.2))  # fmt: skip
+    assert len(split.x_test) and len(split.x_validation)
+    with pytest.raises(ValueError, match="class 0 has one group"):
+        stratify.divide(labels, (1, 4), 0, labels)
+
+
+def test_what_cannot_be_divided():
+    with pytest.raises(ValueError, match="no published shares of tiny"):
+        data.three_way(dataset(), 0)
+    with pytest.raises(ValueError, match="200 images of 120"):
+        data.three_way(dataset(), 0, shares=(0.2, 0.1), images=200)
+    assert len(data.three_way(dataset(), 0, shares=(0.2, 0.1), images=60).x_train) == 42
+
+
+@pytest.fixture
+def signs(tmp_path):
+    """GTSRB's layout: 43 classes of four tracks of three frames."""
+    generator = numpy.random.default_rng(0)
+    for label in range(43):
+        (tmp_path / "gtsrb" / f"{label:05d}").mkdir(parents=True)
+        for track in range(4):
+            for frame in range(3):
+                pixels = generator.integers(0, 256, (20, 25, 3), numpy.uint8)
+                file = tmp_path / "gtsrb" / f"{label:05d}" / f"{track:05d}_{frame:05d}.png"
+                PIL.Image.fromarray(pixels).save(file)
+    return tmp_path
+
+
+def test_gtsrb_is_divided_by_track(signs):
+    made = data.load("gtsrb", signs, unverified=True)
+    assert made.x_train.shape == (43 * 9, 48, 48, 3) and made.x_test.shape == (43 * 3, 48, 48, 3)
+    assert not set(made.group_train) & set(made.group_test) and not made.verified and len(made.classes) == 43
+    split = data.three_way(made, 0)
+    assert len(split.x_train) + len(split.x_validation) + len(split.x_test) == 43 * 12
+    with pytest.raises(ValueError, match="no published digest: admit them with --unverified"):
+        data.load("gtsrb", signs)
+
+
+def test_a_missing_class_directory_says_where_to_get_the_images(signs):
+    (signs / "gtsrb" / "00007").rename(signs / "gtsrb" / "7")
+    with pytest.raises(FileNotFoundError, match=r"directories 00000 to 00042: get the images from https://bench"):
+        data.load("gtsrb", signs, unverified=True)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_intel_pooled_or_in_its_two_folders(nested, tmp_path):
+    roots = [tmp_path / "intel" / part / part for part in ("seg_train", "seg_test")] if nested else [tmp_path]
+    for root in roots:
+        for name in ("buildings", "forest", "glacier", "mountain", "sea", "street"):
+            (root / name).mkdir(parents=True)
+            for number in range(5):
+                PIL.Image.fromarray(numpy.full((10, 10, 3), number, numpy.uint8)).save(root / name / f"{number}.jpg")
+    made = data.load("intel", tmp_path, unverified=True)
+    assert made.x_train.shape == (30 if nested else 24, 48, 48, 3) and made.x_test.shape[0] == (30 if nested else 6)
+    assert made.group_train is None
