@@ -80,9 +80,7 @@ class Cell:
 def net_of(arguments):
     """The study's net for the data set: the default of --model. Raises ValueError for a data set without one."""
     if arguments.dataset not in NETS:
-        raise ValueError(
-            f"{arguments.dataset} is not a data set of guided retraining, expected one of {', '.join(NETS)}"
-        )
+        raise ValueError(f"guided retraining has no net for {arguments.dataset}, expected one of {', '.join(NETS)}")
     return arguments.model or NETS[arguments.dataset]
 
 

@@ -45,7 +45,7 @@ def job(name, metric, count, path):
     found = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
     result = {
         "inputs": count,
-        "adversarial": int(_cell["are"][ranked].sum()),
+        "adversarial_inputs": int(_cell["are"][ranked].sum()),
         **found,
         "seconds": round(seconds, 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10,

@@ -32,7 +32,7 @@ def prefixes(total, *, step=None, count=None):
     step: inputs that each adds (the last one fewer); or instead count: how many prefixes, as equal as they can be.
     Raises ValueError unless exactly one of the two is given, of at least 1.
     """
-    if (step is None) == (count is None) or min(step or 1, count or 1, total) < 1:
+    if (step is None) == (count is None) or min(one for one in (step, count, total) if one is not None) < 1:
         raise ValueError(
             f"total {total}, step {step}, count {count}: expected a total and one of the others, at least 1"
         )

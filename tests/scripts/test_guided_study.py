@@ -1,0 +1,129 @@
+"""Guided retraining as a user runs it: what it writes, how it is continued, several processes, what it refuses."""
+
+import json
+import shutil
+import types
+
+import numpy
+import pytest
+
+CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
+RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]
+
+
+@pytest.fixture(scope="module")
+def finished(shell, tmp_path_factory):
+    """The study, run once: .folder, .cell, .said of each script."""
+    folder = tmp_path_factory.mktemp("guided")
+    said = {
+        name: shell.here(f"guided_retraining/{name}", *options, cwd=folder)
+        for name, options in {
+            "1_train": [*CELL, "--images", "300", "--epochs", "2"],
+            "2_inputs": [*CELL, "--export", "npy"],
+            "3_rank": CELL,
+            "4_retrain": [*CELL, *RETRAIN],
+            "5_tables": [],
+        }.items()
+    }
+    assert all(one.code == 0 for one in said.values()), {name: one.err for name, one in said.items()}
+    cell = folder / "runs" / "guided_retraining" / "digits-mnist_cnn@0.1" / "seed0"
+    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The finished cell in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_prefix_has_its_file_and_every_order_its_row(finished):
+    names = {path.name for path in (finished.cell / "retrain").glob("*.json")}
+    sizes = {"c2": (120, 240), "c3": (15, 30)}
+    expected = {f"{c}-{m}-{n}.json" for c, both in sizes.items() for m in ("dsa", "deepgini") for n in both}
+    assert names == expected | {"run.json"} | {f"row-{c}-{m}.json" for c in sizes for m in ("dsa", "deepgini")}
+    row = load(finished.cell / "retrain" / "row-c3-dsa.json")
+    assert [one["inputs"] for one in row["curves"][0]] == [15, 30]
+    assert all(one["adversarial_inputs"] == one["inputs"] for one in row["curves"][0]), (
+        "C3 holds adversarial inputs alone"
+    )
+    best = max(one["both"]["accuracy"] for one in row["curves"][0])
+    assert row["measures"]["best"]["value"] == pytest.approx(100 * best, abs=0.01)
+    assert row["measures"]["best"]["n"] == 60 and set(row["curves"][0][0]["both"]) == {
+        "accuracy", "loss", "precision", "recall",
+    }  # fmt: skip
+
+
+def test_exported_arrays_are_the_inputs(finished):
+    made = {path.stem: numpy.load(path) for path in (finished.folder / "npy").glob("*.npy")}
+    parts = ("train", "val", "test", "adv_train", "adv_test")
+    assert set(made) == {f"{what}_{part}" for what in "xy" for part in parts}
+    assert made["x_adv_train"].shape == (30, 28, 28, 1) and made["x_train"].dtype == numpy.float32
+    assert made["x_train"].max() <= 1 and len(made["y_train"]) == 210
+
+
+def test_ranking_says_ties_and_apfd(finished):
+    made = load(finished.cell / "rank" / "run.json")
+    assert made["inputs_ranked"] == 240 and made["metrics"]["dsa"]["ties"] >= 210, "clean training inputs score 0"
+    assert 0 < made["metrics"]["deepgini"]["apfd"] < 1 and "stands first" in made["tie_rule"]
+
+
+def test_the_report_has_the_curves_and_the_conclusions(finished):
+    text = (finished.cell.parent / "report" / "report.md").read_text(encoding="utf-8")
+    for part in ("guided retraining", "the metrics", "the conclusions", "-guided.png"):
+        assert part in text
+
+
+def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(done, call):
+    folder = done / "retrain"
+    kept = load(folder / "c2-dsa-120.json")
+    before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
+    for name in ("run.json", "c2-dsa-240.json", "c3-deepgini-30.json"):
+        (folder / name).unlink()
+    again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "1")
+    assert again.code == 0 and load(folder / "c2-dsa-120.json") == kept
+    assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
+
+
+def test_two_processes_make_the_same_models(done, call):
+    folder = done / "retrain"
+    before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
+    shutil.rmtree(folder)
+    again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
+    assert again.code == 0, again.err
+    assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
+
+
+def test_inputs_of_another_model_are_refused(done, call):
+    made = load(done / "train" / "run.json")
+    made["identity"] = "0" * 64
+    (done / "train" / "run.json").write_text(json.dumps(made), encoding="utf-8")
+    shutil.rmtree(done / "rank")
+    refused = call("guided_retraining/3_rank", *CELL)
+    assert refused.code == 2 and "made from other images than these, or damaged" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "words"),
+    [
+        ("2_inputs", CELL, "make it with scripts/guided_retraining/1_train.py"),
+        ("4_retrain", [*CELL, "--prefixes", "2"], "make it with scripts/guided_retraining/1_train.py"),
+        ("5_tables", [], "no row.json; make them with"),
+        ("1_train", ["--dataset", "svhn", "--quiet"], "guided retraining has no net for svhn, expected one of gtsrb"),
+        ("1_train", [*CELL, "--images", "5000"], "5000 images of 1797, expected no more than there are"),
+        ("4_retrain", [*CELL, "--metric", "lda"], "did you mean lsa"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
+    refused = call(f"guided_retraining/{script}", *options)
+    assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
+
+
+def test_published_steps_are_asked_for_where_there_are_none(done, call):
+    shutil.rmtree(done / "retrain")
+    refused = call("guided_retraining/4_retrain", *CELL)
+    assert refused.code == 2 and "no published step for digits: say how many prefixes" in refused.err
