@@ -1,0 +1,140 @@
+"""How fast the metrics of guided retraining are, beside libraries and beside the passes that nothing can avoid.
+
+    python benchmarks/guided.py                # CIFAR-10's size: 47,999 inputs, 41,999 references, 64 columns
+    python benchmarks/guided.py --scale 0.1
+
+Random activations with classes, or a net's own for the last line; one process, so compare the ratios of one run; aims
+in brackets. What is slow is run on --subset inputs and scaled up by their number, in which it is linear; the same inputs
+are compared with what ours gives for them. dnn-tip (pip install dnn-tip) is compared where it is installed.
+"""
+
+import argparse
+import importlib.util
+import time
+
+import numpy
+import scipy.stats
+
+import data
+import models
+from adv.guided import ordering, retraining, surprise
+from models import compute
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of CIFAR-10's inputs and references")
+    parser.add_argument("--subset", type=int, default=200, help="inputs of what is slow")
+    parser.add_argument("--images", type=int, default=4000, help="of the net's own activations")
+    arguments = parser.parse_args()
+    generator = numpy.random.default_rng(0)
+    references, inputs = round(41_999 * arguments.scale), round(47_999 * arguments.scale)
+    train_classes, classes = (generator.integers(0, 10, count) for count in (references, inputs))
+    centres = generator.normal(size=(10, 64))
+    train = (centres[train_classes] + generator.normal(size=(references, 64))).astype("float32")
+    rows = (centres[classes] + generator.normal(size=(inputs, 64))).astype("float32")
+    rows[: references // 2] = train[: references // 2]
+    classes[: references // 2] = train_classes[: references // 2]
+    few = numpy.linspace(0, inputs - 1, arguments.subset).astype(int)
+    print(f"{inputs} inputs, {references} references, 64 columns; what is slow on {len(few)} inputs")
+    whole = dsa(train, train_classes, rows, classes, few)
+    lsa(train, train_classes, rows, classes, few)
+    if importlib.util.find_spec("dnn_tip"):
+        tip(train, train_classes, rows, classes, few, whole)
+    else:
+        print("dnn-tip is not installed: not compared")
+    metrics(arguments.images)
+
+
+def timed(function, *values, **settings):
+    begun = time.perf_counter()
+    found = function(*values, **settings)
+    return found, time.perf_counter() - begun
+
+
+def dsa(train, train_classes, rows, classes, few):
+    """Ours on everything, and by differences in float64 on a few: (scores, seconds)."""
+    scores, seconds = timed(surprise.dsa, train, train_classes, rows, classes)
+    exact, naive = timed(naive_dsa, train.astype(float), train_classes, rows[few].astype(float), classes[few])
+    naive *= len(rows) / len(few)
+    error = numpy.abs(scores[few] - exact).max()
+    print(f"DSA: {seconds:.1f} s; in float64, extrapolated {naive:.0f} s: {naive / seconds:.0f} times as fast, "
+          f"largest difference {error:.1e} (<= 1e-6)")  # fmt: skip
+    return scores, seconds
+
+
+def naive_dsa(train, train_classes, rows, classes):
+    found = []
+    for row, label in zip(rows, classes, strict=True):
+        inside = train[train_classes == label]
+        near = numpy.sqrt(((inside - row) ** 2).sum(axis=1))
+        nearest = inside[near.argmin()]
+        far = numpy.sqrt(((train[train_classes != label] - nearest) ** 2).sum(axis=1)).min()
+        found.append(near.min() / far)
+    return numpy.array(found)
+
+
+def lsa(train, train_classes, rows, classes, few):
+    scores, seconds = timed(surprise.lsa, train, train_classes, rows, classes)
+    kernels = {label: scipy.stats.gaussian_kde(train[train_classes == label].T.astype(float)) for label in range(10)}
+
+    def points():
+        pairs = zip(rows[few].astype(float), classes[few], strict=True)
+        return [-kernels[label].logpdf(row)[0] for row, label in pairs]
+
+    exact, slow = timed(points)
+    slow *= len(rows) / len(few)
+    error = numpy.abs(scores[few] / exact - 1).max()
+    faster = f"{slow / seconds:.0f} times as fast (>= 20), largest relative difference {error:.1e} (<= 1e-10)"
+    print(f"LSA: {seconds:.1f} s; scipy's gaussian_kde a point at a time, extrapolated {slow:.0f} s: {faster}")
+
+
+def tip(train, train_classes, rows, classes, few, whole):
+    from dnn_tip.surprise import DSA
+
+    theirs = DSA([train], train_classes)
+    found, seconds = timed(theirs, [rows[few]], classes[few])
+    seconds *= len(rows) / len(few)
+    scores, ours = whole
+    error = numpy.nanmax(numpy.abs(scores[few] - found))
+    print(f"DSA, dnn-tip extrapolated: {seconds:.0f} s: ours {seconds / ours:.0f} times as fast (>= 20), "
+          f"largest difference {error:.1e}")  # fmt: skip
+
+
+def metrics(count):
+    """All six metrics on a net's activations, over two forward passes and the matrix products of the surprises."""
+    dataset = data.load("digits")
+    x = numpy.concatenate([data.to_unit(dataset.x_train)] * (1 + count // len(dataset.x_train)))[:count]
+    model = models.build("mnist_cnn", x.shape[1:], 10)
+    retraining.traces(model, x[:512])
+    forward = compute.forward(model)
+    _, once = timed(compute.predict, forward, x, batch_size=512)
+    _, passes = timed(lambda: [compute.predict(forward, x, batch_size=512) for _ in range(2)])
+    activations, classes, p = retraining.traces(model, x)
+    activations = activations + 0.1 * numpy.random.default_rng(0).normal(size=activations.shape)
+    classes = numpy.random.default_rng(1).integers(0, 10, len(classes))
+    reference = activations[: round(0.875 * count)], classes[: round(0.875 * count)]
+
+    def products():
+        for label in range(10):
+            inside, own = reference[0][reference[1] == label], activations[classes == label]
+            outside = reference[0][reference[1] != label]
+            numpy.exp(own @ inside.T).sum()  # LSA's densities
+            (own.astype("float32") @ inside.T.astype("float32")).min(axis=1)
+            (inside.astype("float32") @ outside.T.astype("float32")).min(axis=1)
+
+    with numpy.errstate(over="ignore"):
+        _, floor = timed(products)
+    given = ordering.Given(*reference, activations, classes, p)
+    shown = {}
+    for name in ("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random"):
+        _, shown[name] = timed(ordering.METRICS[name].score, given)
+    total = sum(shown.values())
+    listed = ", ".join(f"{name} {seconds:.2f}" for name, seconds in shown.items())
+    share = f"{total / (passes + floor):.2f} of them (<= 1; one pass {once:.2f} s)"
+    print(f"six metrics of {count} images of {x.shape[1:]}: {total:.2f} s ({listed})")
+    print(f"two forward passes {passes:.2f} s and the products {floor:.2f} s: {share}")
+
+
+if __name__ == "__main__":
+    main()
