@@ -4,8 +4,8 @@
     python benchmarks/guided.py --scale 0.1
 
 Random activations with classes, or a net's own for the last line; one process, so compare the ratios of one run; aims
-in brackets. What is slow is run on --subset inputs and scaled up by their number, in which it is linear; the same inputs
-are compared with what ours gives for them. dnn-tip (pip install dnn-tip) is compared where it is installed.
+in brackets. What is slow is run on --subset inputs and scaled up by their number, in which it is linear; the same
+inputs are compared with what ours gives for them. dnn-tip (pip install dnn-tip) is compared where it is installed.
 """
 
 import argparse
