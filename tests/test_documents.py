@@ -14,6 +14,7 @@ import pytest
 import data
 import models
 from adv import attacks
+from adv.guided import configuration, ordering
 from dare import controls, dare
 from results import sections, studies, tables
 from train import robust
@@ -92,7 +93,7 @@ def commands(text):
 @pytest.mark.parametrize("text", [README, REPRODUCTION, FILE_MAP], ids=["README", "REPRODUCTION", "file_map"])
 def test_commands_name_scripts_and_options_that_exist(text):
     assert commands(text)
-    common = (ROOT / "results" / "command.py").read_text(encoding="utf-8")
+    common = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "results").glob("*.py"))
     for path, options in commands(text):
         source = (ROOT / path).read_text(encoding="utf-8")
         for option in options:
@@ -101,7 +102,7 @@ def test_commands_name_scripts_and_options_that_exist(text):
 
 def test_every_option_that_is_named_exists():
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
-    sources += (ROOT / "results" / "command.py").read_text(encoding="utf-8") + '"--help"'
+    sources += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "results").glob("*.py")) + '"--help"'
     for option in set(re.findall(r"(?<![\w<-])--[a-z][\w-]*", README + REPRODUCTION + FILE_MAP)):
         assert f'"{option}"' in sources, option
 
@@ -143,6 +144,8 @@ CATALOGUES = {
     "variant": dare.VARIANTS,
     "control": controls.CONTROLS,
     "method": robust.METHODS,
+    "metric": ordering.METRICS,
+    "configuration": configuration.CONFIGURATIONS,
 }
 
 
@@ -222,6 +225,6 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     namespace = {}
     for example in examples:
         exec(compile(example, "README.md", "exec"), namespace)
-    assert len(examples) == 5
+    assert len(examples) == 6
     assert namespace["tuned"].count_params() == namespace["mine"].count_params()
     assert namespace["images"].shape == namespace["x"].shape
