@@ -2,7 +2,8 @@
 
 Every number is an upper bound: images that the model gets wrong are not attacked, and an attack leaves an image as soon
 as it is fooled. Not counted are forward passes alone (slicing, mining, the grid of FGSM) and the checks of each tested
-model, a few dozen images, nor the probe after each epoch of robust training, 22 passes of some hundred images.
+model, a few dozen images, the adversarial inputs of guided retraining (ten steps each), and the probe after each epoch
+of robust training, 22 passes of some hundred images.
 """
 
 import collections
@@ -14,9 +15,11 @@ import pathlib
 import data
 import models
 from adv import attacks, probes
+from adv.guided import configuration
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
-from results import command, white_box_row
+from data import pooled
+from results import command, guided_cell, white_box_row
 from train import params, robust
 
 
@@ -230,6 +233,31 @@ def _retrained(work, asked, arguments, times, stage):
             work.trained[stage] += times * _robust_passes(one, arguments.method)
 
 
+def _guided_train(work, asked, arguments):
+    trained, _ = _guided_counts(arguments)
+    work.trained["guided_retraining/1_train"] += trained * guided_cell.recipe_of(arguments).epochs
+
+
+def _guided_retrain(work, asked, arguments):
+    first = asked["guided_retraining/1_train"][0] if asked["guided_retraining/1_train"] else arguments
+    trained, adversarial = _guided_counts(first)
+    epochs = guided_cell.recipe_of(first).epochs
+    for name in arguments.configuration:
+        chosen = configuration.CONFIGURATIONS[name]
+        total = adversarial + (trained if chosen.clean else 0)
+        size = {"count": arguments.prefixes} if arguments.prefixes else {"step": chosen.steps[arguments.dataset]}
+        images = sum(configuration.prefixes(total, **size))
+        work.trained["guided_retraining/4_retrain"] += len(arguments.metric) * images * epochs
+
+
+def _guided_counts(arguments):
+    """(images of the training part, adversarial ones made of it)."""
+    whole = getattr(arguments, "images", None) or sum(data.DATASETS[arguments.dataset].counts)
+    validation, test = pooled.SHARES[arguments.dataset]
+    tested = round(test * whole)
+    return whole - tested - round(validation * whole), 3 * (tested // 3)
+
+
 CHOSEN = {"tau": 6, "bias": 8}  # how often a lever of inference is attacked on held-out images until it is chosen
 CHOICE_STEPS, REACH_STEPS = 10, 20
 
@@ -250,6 +278,10 @@ STAGES = {
     "dare/10_white_box": _white_box,
     "robust_training/1_train": _robust_train,
     "robust_training/2_test": _robust_test,
+    "guided_retraining/1_train": _guided_train,
+    "guided_retraining/2_inputs": _nothing,
+    "guided_retraining/3_rank": _nothing,
+    "guided_retraining/4_retrain": _guided_retrain,
     "classwise/1_attack": _class_attack,
     "classwise/2_report": _nothing,
     "classwise/3_disparity": _nothing,

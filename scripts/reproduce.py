@@ -2,6 +2,8 @@
 
     python scripts/reproduce.py --study dare --preset quick
     python scripts/reproduce.py --study dare --preset paper --dry-run      # print the commands and what they cost
+    python scripts/reproduce.py --study dare --preset paper --cluster slurm --gpus 1       # each cell a job of an array
+    python scripts/reproduce.py --study dare --preset paper --cluster slurm --status       # done, running, failed
 
 Each cell (data set, model, seed) runs in its own process, stage after stage; finished stages are skipped, so the same
 command continues after a crash.
@@ -9,6 +11,7 @@ command continues after a crash.
 
 import argparse
 import concurrent.futures
+import itertools
 import os
 import pathlib
 import shlex
@@ -29,12 +32,17 @@ MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
     ("vgg19", 32): 155.9,
     ("small_cnn", 28): 1.25,
     ("preact_resnet18", 32): 44.7,
+    ("mnist_cnn", 28): 6.5,
+    ("fashion_cnn", 28): 1.8,
+    ("cifar_cnn", 32): 2.7,
+    ("gtsrb_cnn", 28): 11.2,
+    ("intel_cnn", 28): 3.5,
 }
 
 
 def main(arguments):
     study = STUDIES[arguments.study]
-    preset = study["presets"][arguments.preset]
+    preset = chosen(arguments, study["presets"][arguments.preset])
     cells = [
         [one for stage in stages(study, preset) for one in commands(arguments, study, preset, stage, *cell)]
         for cell in preset["cells"]
@@ -49,9 +57,70 @@ def main(arguments):
             print(f"# {line}")
         print(f"# {disk(preset):.1f} GB of checkpoints under {arguments.runs}")
         return 0
+    if arguments.cluster:
+        return on_cluster(arguments, dict(zip(map(name_of, preset["cells"]), cells, strict=True)), tables)
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
         failed = [code for code in pool.map(run_cell, cells) if code]
     return max(failed) if failed else run_cell([tables])
+
+
+def chosen(arguments, preset):
+    """The preset with the cells that --dataset, --model and --seed make of its own, where they are given."""
+    parts = list(zip(*preset["cells"], strict=True))
+    asked = [arguments.dataset, arguments.model, arguments.seed]
+    if not any(asked):
+        return preset
+    cells = preset["cells"]
+    if arguments.dataset or arguments.model:
+        cells = itertools.product(*(one or dict.fromkeys(own) for one, own in zip(asked, parts, strict=True)))
+    elif arguments.seed:
+        cells = dict.fromkeys((*pair, seed) for *pair, _ in cells for seed in arguments.seed)
+    return {**preset, "cells": list(cells)}
+
+
+def name_of(cell):
+    """What a cell is called in the folder of a sweep."""
+    dataset, model, seed = cell
+    return f"{dataset.replace(':', '-').replace('/', '-')}-{model}-seed{seed}"
+
+
+def on_cluster(arguments, cells, tables):
+    """Submit the cells that are left, or with --status say how far they are; returns the exit status."""
+    from results import cluster
+
+    folder = pathlib.Path(arguments.runs) / "cluster" / f"{arguments.study}-{arguments.preset}"
+    sweep = cluster.Sweep(folder, cells, [tables])
+    if not arguments.status:
+        resources = cluster.Resources(
+            arguments.gpus, arguments.cpus, arguments.memory, arguments.minutes, arguments.partition
+        )
+        try:
+            left, jobs = cluster.submit(sweep, resources)
+        except ValueError as error:
+            print(f"reproduce.py: {error}", file=sys.stderr)
+            return 2
+        print(f"{len(left)} of {len(cells)} cells submitted, then the tables: jobs {', '.join(jobs)} ({folder})")
+        return 0
+    found = cluster.status(sweep)
+    states = [one["state"] for one in found.values()]
+    print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "waiting", "failed", "new")))
+    for (name, one), cell in zip(found.items(), cells.values(), strict=True):
+        if one["state"] == "failed":
+            dataset, model, seed = (cell[0][cell[0].index(option) + 1] for option in ("--dataset", "--model", "--seed"))
+            again = ["--dataset", dataset, "--model", model, "--seed", seed]
+            print(f"failed: {name}, {one['log']}")
+            print("\n".join(f"    {line}" for line in cluster.last_lines(one["log"])))
+            print(f"    $ {again_of(arguments, again)}")
+    return 1 if "failed" in states else 0
+
+
+def again_of(arguments, cell):
+    """The command that runs one cell on this machine."""
+    line = [sys.executable, str(SCRIPTS / "reproduce.py"), "--study", arguments.study, "--preset", arguments.preset]
+    for option in ("runs", "data_dir"):
+        if getattr(arguments, option):
+            line += [f"--{option.replace('_', '-')}", getattr(arguments, option)]
+    return show([*line, *(["--unverified"] if arguments.unverified else []), *cell])
 
 
 def stages(study, preset):
@@ -91,8 +160,8 @@ def show(command):
     return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
 
 
-def workers(text):
-    """The number that --workers takes, at least 1."""
+def whole(text):
+    """The number that an option takes, at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number of at least 1")
     return int(text)
@@ -107,8 +176,10 @@ def costs(cells):
 
 def disk(preset):
     """Gigabytes of checkpoints that a preset writes: of every epoch, or of each method's selected and last one."""
-    options = next(one for stage, one in preset.items() if stage.endswith("1_train"))
-    if "--epochs" in options:
+    options = next((one for stage, one in preset.items() if stage.endswith("1_train")), [])
+    if "4_retrain" in preset:
+        kept = 1  # the original model alone
+    elif "--epochs" in options:
         kept = int(options[options.index("--epochs") + 1])
     else:
         after = options[options.index("--method") + 1 :]
@@ -126,7 +197,17 @@ if __name__ == "__main__":
     parser.add_argument("--study", choices=STUDIES, default="dare")
     parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
-    parser.add_argument("--workers", type=workers, default=1, help="cells that run at once")
+    parser.add_argument("--workers", type=whole, default=1, help="cells that run at once")
+    parser.add_argument("--dataset", nargs="+", help="instead of the preset's; the cells are all combinations")
+    parser.add_argument("--model", nargs="+", help="instead of the preset's")
+    parser.add_argument("--seed", nargs="+", type=int, help="instead of the preset's")
+    parser.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
+    parser.add_argument("--status", action="store_true", help="with --cluster: how far the cells are")
+    parser.add_argument("--gpus", type=int, default=0, help="of each cell on a cluster")
+    parser.add_argument("--cpus", type=whole, default=2, help="of each cell on a cluster")
+    parser.add_argument("--memory", type=whole, default=8, help="GiB of each cell on a cluster")
+    parser.add_argument("--minutes", type=whole, default=240, help="after which a cell is requeued, and goes on")
+    parser.add_argument("--partition", help="of the cluster (default: its own)")
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
