@@ -71,7 +71,7 @@ class Job:
 
 
 def submit(sweep, resources, *, cluster="slurm"):
-    """Submit every cell that is neither done nor under way, and the tables after them: (names submitted, job ids).
+    """Submit every cell that is neither done nor under way, and the tables after them: (names submitted, tables' job).
 
     Raises ValueError where there is no such cluster.
     """
@@ -97,28 +97,31 @@ def submit(sweep, resources, *, cluster="slurm"):
                 executor.submit(Job(sweep.cells[name], cwd, str(sweep.folder.resolve() / f"{name}.done.json")))
                 for name in left
             ]
-        jobs |= {name: {"id": job.job_id, "log": str(job.paths.stderr)} for name, job in zip(left, made, strict=True)}
-        write(sweep.folder, jobs)
-    waited = sorted({job["id"].partition("_")[0] for job in jobs.values()})
-    if waited and cluster == "slurm":
-        executor.update_parameters(slurm_dependency=f"afterany:{':'.join(waited)}", slurm_kill_on_invalid_dep="no")
-    tables = executor.submit(Job(sweep.tables, cwd, None))
-    return left, [*waited, tables.job_id]
+        jobs["cells"] |= {
+            name: {"id": job.job_id, "log": str(job.paths.stderr)} for name, job in zip(left, made, strict=True)
+        }
+        files.write_json(sweep.folder / "jobs.json", jobs)
+    elif jobs["tables"] in queue():
+        return [], jobs["tables"]
+    if cluster == "slurm":
+        if jobs["tables"] in queue():  # it waits for the jobs that these replace
+            subprocess.run(["scancel", jobs["tables"]], check=False)
+        waited = sorted({job["id"].partition("_")[0] for job in jobs["cells"].values()})
+        executor.update_parameters(slurm_dependency="afterany:" + ":".join(waited))
+    jobs["tables"] = executor.submit(Job(sweep.tables, cwd, None)).job_id
+    files.write_json(sweep.folder / "jobs.json", jobs)
+    return left, jobs["tables"]
 
 
 def known(folder):
-    """name -> {"id", "log"} of the cells that were submitted."""
+    """What was submitted: "cells", name -> {"id", "log"}, and "tables", the id of the job after them, or None."""
     path = folder / "jobs.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def write(folder, jobs):
-    files.write_json(folder / "jobs.json", jobs)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"cells": {}, "tables": None}
 
 
 def status(sweep):
     """name -> {"state": done, running, waiting, failed or new, "id", "log"} of every cell."""
-    jobs, queued = known(sweep.folder), queue()
+    jobs, queued = known(sweep.folder)["cells"], queue()
     found = {}
     for name in sweep.cells:
         job = jobs.get(name, {"id": None, "log": None})

@@ -95,11 +95,11 @@ def on_cluster(arguments, cells, tables):
             arguments.gpus, arguments.cpus, arguments.memory, arguments.minutes, arguments.partition
         )
         try:
-            left, jobs = cluster.submit(sweep, resources)
+            left, after = cluster.submit(sweep, resources)
         except ValueError as error:
             print(f"reproduce.py: {error}", file=sys.stderr)
             return 2
-        print(f"{len(left)} of {len(cells)} cells submitted, then the tables: jobs {', '.join(jobs)} ({folder})")
+        print(f"{len(left)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
         return 0
     found = cluster.status(sweep)
     states = [one["state"] for one in found.values()]

@@ -34,6 +34,7 @@ def arguments(**changes):
         "data_dir": None,
         "unverified": False,
         "quiet": True,
+        **dict.fromkeys(("dataset", "model", "seed", "cluster")),
     }
     return types.SimpleNamespace(**made | changes)
 
@@ -118,6 +119,53 @@ def test_dry_run_of_the_class_wise_study(reproduce, preset, tmp_path, monkeypatc
     for line in lines[:-1]:
         if any(f"/{one}" in line for one in ("1_attack", "7_similar_classes", "9_levers")):
             accepted(line, monkeypatch)
+
+
+def test_dry_run_of_guided_retraining(reproduce, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(arguments(study="guided_retraining", preset="quick", dry_run=True, data_dir="files")) == 0
+    *lines, trained, _, _, disk = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and "5_tables" in lines[-1] and disk == "# 0.0 GB of checkpoints under runs"
+    retrained = 6 * 4 * (2 * (719 + 1438) + 90 + 180)  # six metrics, four epochs, two prefixes; c1 and c2, and c3
+    assert f"at most: {retrained + 4 * 1258:,} (" in trained and f"4_retrain {retrained:,})" in trained
+    for line in lines[:-1]:
+        accepted(line, monkeypatch)
+
+
+def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = {"study": "robust_training", "preset": "quick", "dry_run": True}
+    assert reproduce.main(arguments(**given, dataset=["digits", "mnist"], seed=[3, 4])) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "1_train" in line and not line.startswith("#")]
+    assert len(lines) == 4 and all("--model small_cnn@0.25" in line for line in lines)
+    assert reproduce.main(arguments(study="dare", preset="small", dry_run=True, seed=[7])) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "1_train" in line and not line.startswith("#")]
+    assert len(lines) == 2 and all("--seed 7" in line for line in lines), "each pair of the preset once"
+
+
+def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, monkeypatch, capsys):
+    from results import cluster
+
+    asked = {}
+    monkeypatch.setattr(
+        cluster, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
+    )
+    options = {"cluster": "slurm", "status": False, "gpus": 1, "cpus": 3, "memory": 5, "minutes": 60, "partition": None}
+    assert fake.main(arguments(**options)) == 0 and not fake.ran
+    assert list(asked["sweep"].cells) == ["digits-alexnet-seed0", "digits-alexnet-seed1"] and asked["of"].gpus == 1
+    assert "1 of 2 cells submitted, the tables after them in job 9" in capsys.readouterr().out
+    found = {"state": "failed", "id": "7_0", "log": None}
+    monkeypatch.setattr(cluster, "status", lambda sweep: dict.fromkeys(sweep.cells, found))
+    assert fake.main(arguments(**options | {"status": True})) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("0 done, 0 running, 0 waiting, 2 failed, 0 new") and "no log" in said
+    assert "--dataset digits --model alexnet --seed 1" in said
+
+    def refuse(sweep, resources):
+        raise ValueError("sbatch is not on the PATH")
+
+    monkeypatch.setattr(cluster, "submit", refuse)
+    assert fake.main(arguments(**options)) == 2 and "sbatch is not on the PATH" in capsys.readouterr().err
 
 
 def every_pass():

@@ -1,0 +1,89 @@
+"""A sweep on a real SLURM of one node: cancelled, requeued and submitted again, it ends with the rows of a local run.
+
+Debian: apt-get install slurm-wlm munge, and a slurm.conf whose only node is this machine with at least two CPUs and
+6 GB; then pytest -m cluster tests/cluster. Ten minutes.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy
+import PIL.Image
+import pytest
+
+pytestmark = pytest.mark.cluster
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
+STUDY = ["--study", "robust_training", "--preset", "quick", "--quiet", "--unverified"]
+SWEEP = ["--model", "small_cnn@0.05", "small_cnn@0.08", "--seed", "0", "1"]
+VARYING = ("command", "commit", "dirty", "wall_s", "training_s", "commands", "device", "versions", "trained_at")
+
+
+def reproduce(folder, *options):
+    line = [sys.executable, str(SCRIPT), *STUDY, *options]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def states(folder, sweep):
+    said = reproduce(folder, *sweep, "--cluster", "slurm", "--status")
+    first = said.stdout.splitlines()[0]
+    return {word: int(count) for count, word in (part.split() for part in first.split(", "))}, said.stdout
+
+
+def until(done, seconds=1800):
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(2)
+
+
+def rows(folder):
+    """Every row, without what differs from run to run: times, commands, machine."""
+    found = {}
+    for path in sorted((folder / "runs" / "robust_training").glob("*/seed*/*/row.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        found[str(path.relative_to(folder))] = {name: one for name, one in row.items() if name not in VARYING}
+    return found
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Options of two data sets, two models, two seeds; one of the data sets is a folder of images."""
+    generator = numpy.random.default_rng(0)
+    for label in range(3):
+        (tmp_path / "shapes" / str(label)).mkdir(parents=True)
+        for place in range(150):
+            pixels = generator.integers(0, 120, (28, 28), numpy.uint8)
+            pixels[8 * label : 8 * label + 8, place % 20 : place % 20 + 8] += 120
+            PIL.Image.fromarray(pixels).save(tmp_path / "shapes" / str(label) / f"{place}.png")
+    return ["--dataset", "digits", f"folder:{tmp_path / 'shapes'}", *SWEEP]
+
+
+def test_a_sweep_survives_and_equals_the_local_one(sweep, tmp_path):
+    if shutil.which("sbatch") is None:
+        pytest.fail("no SLURM here: see the docstring")
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir(), near.mkdir()
+    asked = ["--cluster", "slurm", "--cpus", "1", "--memory", "3"]
+    first = reproduce(far, *sweep, *asked)
+    assert first.returncode == 0 and first.stdout.startswith("8 of 8 cells submitted"), first.stderr
+    jobs = json.loads((far / "runs" / "cluster" / "robust_training-quick" / "jobs.json").read_text())["cells"]
+    ids = [job["id"] for job in jobs.values()]
+    assert len({one.partition("_")[0] for one in ids}) == 1, "one array"
+    until(lambda: states(far, sweep)[0]["running"] >= 2)
+    subprocess.run(["scancel", ids[0]], check=True)
+    subprocess.run(["scontrol", "requeue", ids[1]], check=True)  # as after a node's failure
+    until(lambda: states(far, sweep)[0]["running"] + states(far, sweep)[0]["waiting"] == 0)
+    found, said = states(far, sweep)
+    assert found["failed"] == 1 and found["done"] == 7, said
+    assert f"failed: {next(iter(jobs))}" in said and "$ python" in said and "--seed 0" in said
+    second = reproduce(far, *sweep, *asked)
+    assert second.stdout.startswith("1 of 8 cells submitted"), second.stdout + second.stderr
+    until(lambda: states(far, sweep)[0]["done"] == 8)
+    until(lambda: list((far / "runs" / "robust_training").glob("*/report/report.md")))
+    local = reproduce(near, *sweep, "--workers", "2")
+    assert local.returncode == 0, local.stderr
+    assert rows(far) == rows(near) and len(rows(far)) == 8 * 3
