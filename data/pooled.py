@@ -19,6 +19,7 @@ SHARES = {  # validation and test part of all images: the published counts
     "fashion_mnist": (14000 / 70000, 7001 / 70000),
     "digits": (0.2, 0.1),  # bundled, not in the study [D]
 }
+PARTS = 3
 GREYS = {"standard": (0.299, 0.587, 0.114), "as-run": (0.114, 0.587, 0.299)}  # of red, green, blue: ITU-R BT.601
 
 
@@ -42,10 +43,10 @@ def grey(images, weights="standard"):
 def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
     """A Dataset's images joined, grey, divided into training, validation and test part: data.Split.
 
-    images: take about so many of them all, the same share of every class (None: all; whole groups are kept together);
+    images: take about so many of them, the same share of every class (None, or more than there are: all; where there
+    are groups, at least three of every class, however many images they hold);
     shares: (validation, test) of all images (None: the published ones of the data set); weights: of `grey`. Indices are
-    rows of the joined images. Raises ValueError for a data set without published shares, and for more images than
-    there are.
+    rows of the joined images. Raises ValueError for a data set without published shares.
     """
     if shares is None and dataset.name not in SHARES:
         raise ValueError(f"no published shares of {dataset.name}, expected one of {', '.join(SHARES)}: give shares")
@@ -56,9 +57,7 @@ def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
         groups = numpy.concatenate([dataset.group_train, dataset.group_test])
     rows = numpy.arange(len(y))
     if images is not None and images < len(y):
-        rows, _ = stratify.divide(y, (images, len(y)), seed, groups)
-    elif images is not None and images > len(y):
-        raise ValueError(f"{images} images of {len(y)}, expected no more than there are")
+        rows, _ = stratify.divide(y, (images, len(y)), seed, groups, least=1 if groups is None else PARTS)
     tested, rest = _part(rows, test, y, groups, seed)
     held_out, trained = _part(rest, validation / (1 - test), y, groups, seed + 1)
     x = grey(numpy.concatenate([dataset.x_train, dataset.x_test]), weights)

@@ -66,10 +66,10 @@ def _take(dataset, train, validation, seed):
 def half_split(dataset, seed):
     """Halve every class of the training part at random, repeatably for one `seed` (integer >= 0).
 
-    The halves differ by at most one image a class and, as long as no class is tiny, in total. Raises
-    ValueError for a class of fewer than two images.
+    The halves differ by at most one image a class and, as long as no class is tiny, in total, save that images of one
+    group stay together. Raises ValueError for a class of fewer than two images.
     """
-    train, validation = stratify.stratify(dataset.y_train, (1, 2), seed)
+    train, validation = stratify.divide(dataset.y_train, (1, 2), seed, dataset.group_train)
     return _take(dataset, train, validation, int(seed))
 
 
@@ -81,7 +81,7 @@ def holdout_split(dataset, seed, *, validation):
     count = len(dataset.y_train)
     if not 0 < validation < count:
         raise ValueError(f"validation={validation} of {count} training images: expected at least 1, and some left")
-    held_out, train = stratify.stratify(dataset.y_train, (validation, count), seed)
+    held_out, train = stratify.divide(dataset.y_train, (validation, count), seed, dataset.group_train)
     return _take(dataset, train, held_out, int(seed))
 
 
@@ -95,8 +95,10 @@ def reduced(dataset, images, seed):
         return dataset
     if not 0 < images < count:
         raise ValueError(f"{images} of {count} training images: expected at least 1, and no more than there are")
-    kept, _ = stratify.stratify(dataset.y_train, (images, count), seed)
-    return dataclasses.replace(dataset, x_train=dataset.x_train[kept], y_train=dataset.y_train[kept])
+    groups = dataset.group_train
+    kept, _ = stratify.divide(dataset.y_train, (images, count), seed, groups, least=1 if groups is None else 2)
+    parts = {"x_train": dataset.x_train[kept], "y_train": dataset.y_train[kept]}
+    return dataclasses.replace(dataset, **parts, group_train=None if groups is None else groups[kept])
 
 
 def without_class(dataset, label):
@@ -110,7 +112,9 @@ def without_class(dataset, label):
     for part in ("train", "test"):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         kept = y != label
+        groups = getattr(dataset, f"group_{part}")
         parts |= {f"x_{part}": x[kept], f"y_{part}": y[kept] - (y[kept] > label)}
+        parts[f"group_{part}"] = None if groups is None else groups[kept]
     classes = tuple(one for place, one in enumerate(dataset.classes) if place != label)
     return dataclasses.replace(dataset, **parts, classes=classes)
 

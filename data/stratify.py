@@ -47,11 +47,12 @@ def stratify(labels, share, seed):
     return numpy.sort(numpy.concatenate(first)), numpy.sort(numpy.concatenate(second))
 
 
-def divide(labels, share, seed, groups=None):
+def divide(labels, share, seed, groups=None, *, least=1):
     """stratify, or where `groups` (N,) integers are given the same with whole groups, each of one class.
 
     Of every class groups are taken in a random order, those left out that would exceed the share by more than half of
-    it; where all do, the smallest is taken. Raises ValueError as stratify, and for a class of one group.
+    it; at least `least` are taken, the smallest where all would exceed it. Raises ValueError as stratify, and for a
+    class that has no more groups than that.
     """
     if groups is None:
         return stratify(labels, share, seed)
@@ -61,14 +62,16 @@ def divide(labels, share, seed, groups=None):
     taken = numpy.zeros(len(labels), bool)
     for label in numpy.unique(labels):
         names, sizes = numpy.unique(groups[labels == label], return_counts=True)
-        if len(names) < 2:
-            raise ValueError(f"class {label} has one group of images: a split needs at least two of every class")
+        if len(names) <= least:
+            have = f"{len(names)} groups" if len(names) > 1 else "one group"
+            raise ValueError(f"class {label} has {have} of images: a split needs more than {least} of every class")
         wanted, held = sizes.sum() * numerator / denominator, 0
         chosen = []
         for place in shuffled(len(names), generator):
             if held + sizes[place] <= 1.5 * wanted and len(chosen) < len(names) - 1 and held < wanted:
                 chosen.append(place)
                 held += sizes[place]
-        chosen = chosen or [int(sizes.argmin())]
+        left = [place for place in numpy.argsort(sizes, kind="stable") if place not in chosen]
+        chosen += left[: max(0, least - len(chosen))]
         taken |= (labels == label) & numpy.isin(groups, names[chosen])
     return numpy.flatnonzero(taken), numpy.flatnonzero(~taken)

@@ -5,12 +5,20 @@ import pathlib
 ROOT = pathlib.Path("/sys/class/powercap")
 
 
+def _named(domain):
+    """The name of a RAPL domain; "psys" contains the packages, and the packages their cores."""
+    try:
+        return (domain / "name").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Meter:
     """``Meter().joules()``: of all processor packages since it was made; None where no counter can be read."""
 
     def __init__(self, root=ROOT):
-        self.counters = sorted(root.glob("intel-rapl:[0-9]*/energy_uj"))
-        self.counters = [path for path in self.counters if path.parent.name.count(":") == 1]
+        found = sorted(root.glob("intel-rapl:[0-9]*/energy_uj"))
+        self.counters = [path for path in found if _named(path.parent).startswith("package-")]
         self.begun = self._read()
 
     def _read(self):

@@ -213,13 +213,19 @@ def _attacked(work, arguments, models):
         work.white_box[name] += models * arguments.test_images * attacks.ATTACKS[name].within_gradients
 
 
+def _attacked_alike(work, asked, models):
+    """Models attacked as the first step of the study attacked."""
+    for one in asked["classwise/1_attack"]:
+        _attacked(work, one, models)
+
+
 def _similar(work, asked, arguments):
     _retrained(work, asked, arguments, 2, "classwise/7_similar_classes")
-    _attacked(work, arguments, 2)
+    _attacked_alike(work, asked, 2)
 
 
 def _levers(work, asked, arguments):
-    _attacked(work, arguments, len(arguments.lever))
+    _attacked_alike(work, asked, len(arguments.lever))
     trained = [name for name in arguments.lever if name not in CHOSEN]
     _retrained(work, asked, arguments, len(trained), "classwise/9_levers")
     held_out = max((one.validation for one in asked["robust_training/1_train"]), default=0)

@@ -1,24 +1,29 @@
 """The class-wise study: its rows, tables and figures, made of saved flags and of rows (study "classwise").
 
 A measure of a row has, beside what results.row says, "right" and "total": how many images of each class. A row also
-has "classes" (their names), "confusion" (measure -> true class by class named), "weight_norms" (of the last layer, one
-list a seed), and where they were measured "reached" (adv.reachable) and "paired" (Temperature-PGD beside others).
+has "classes" (their names), "confusion" (measure -> true class by class named), "flags" (measure -> which images are
+right, packed, one text a seed), "weight_norms" (of the last layer, one list a seed), and where measured "reached".
 
 classwise-<dataset>-<model>           one line a model: mean, worst class, deviation and spread over classes
-classwise-<dataset>-<model>-classes   one line a model, one column a class: robust accuracy
+classwise-<dataset>-<model>-classes   one line a model, one column a class: robust accuracy; -clean: clean accuracy
+classwise-<dataset>-<model>-attacks   rank correlation of the class accuracies of every two attacks; -models: of models
 classwise-<dataset>-<model>-claims    the published claims (results/per_class_claims.py)
 """
 
+import fractions
+
 import numpy
+import scipy.stats
 
 from adv import evaluate
 from results import figures, notes
 from results import row as result_row
 from results.tables import Cell, Table
 
+ROBUST = 1.5  # times the accuracy of chance, below which a model has no classes to compare
 ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
 READ = "robust: right on x_test under every attack below, each run on all images that are right without one."
-SAVED = "robust: right on x_test under the attacks of the study that saved these flags, within the radius of its last."
+SAVED = "robust: right on x_test under the saved attacks, {}."
 MEANS = "mean: over classes; worst class: the one with the lowest share; sd, max - min: over classes, in points."
 STRATIFIED = "As many images of each class are attacked; clean accuracy is of all test images."
 
@@ -60,9 +65,11 @@ def divided(measure):
 
 
 def worst(row):
-    """The name of a row's worst case over attacks; of its last attack where there is one alone, "clean" without."""
+    """The measure that stands for a row's robust accuracy: the worst case within the smallest radius that there is one
+    for, of a single attack that attack's; "clean" where there was none."""
     names = [name for name in row["measures"] if name.startswith("white-box/")]
-    return next((name for name in names if name.startswith("white-box/worst@")), names[-1] if names else "clean")
+    cases = [name for name in names if name.startswith("white-box/worst@")] or names
+    return min(cases, key=lambda name: float(fractions.Fraction(name.rpartition("@")[2]))) if cases else "clean"
 
 
 def pool(rows):
@@ -75,9 +82,9 @@ def pool(rows):
             measure[part] = _sum([row["measures"][name][part] for row in rows])
     made["confusion"] = {name: _sum([row["confusion"][name] for row in rows]) for name in made["confusion"]}
     made["weight_norms"] = [one for row in rows for one in row["weight_norms"]]
-    for part in ("reached", "paired"):
-        if all(row.get(part) for row in rows):
-            made[part] = {name: _sum([row[part][name] for row in rows]) for name in rows[0][part]}
+    made["flags"] = {name: [one for row in rows for one in row["flags"][name]] for name in rows[0]["flags"]}
+    if all(row.get("reached") for row in rows):
+        made["reached"] = {name: _sum([row["reached"][name] for row in rows]) for name in rows[0]["reached"]}
     return made
 
 
@@ -102,12 +109,15 @@ def name_of(dataset, model, study="classwise"):
 
 
 def class_tables(rows):
-    """Two tables for every data set and model. Returns a list of Table."""
+    """The tables of every data set and model, of models under attack alone. Returns a list of Table."""
     made = []
     for (dataset, model), own in cells(rows).items():
-        whole = [row for row in own if row["role"] != "retrained"]
+        whole = [row for row in own if row["role"] != "retrained" and worst(row) != "clean"]
         if whole:
-            made += [_summary(dataset, model, whole), _by_class(dataset, model, whole)]
+            made += [_summary(dataset, model, whole)]
+            made += [_by_class(dataset, model, whole, part) for part in ("robust", "clean")]
+        if models(whole) and rows[0]["study"] == "classwise":
+            made += correlations(dataset, model, models(whole))
     return made
 
 
@@ -129,29 +139,69 @@ def _summary(dataset, model, rows):
             )
         )
     columns = "model", "clean", "clean, worst class", "robust", "robust, worst class", "which", "sd", "max - min"
-    study = rows[0]["study"]
-    said = [READ, STRATIFIED] if study == "classwise" else [SAVED]
+    study, title = rows[0]["study"], f"{dataset}, {model}: robust accuracy over classes, %"
+    said = [READ, STRATIFIED]
+    if study != "classwise":
+        said = [SAVED.format(", ".join(dict.fromkeys(worst(row).removeprefix("white-box/") for row in rows)))]
     said += [MEANS, "[low, high]: 95 % interval (Wilson, over the images of the class).", *_lines(rows)]
-    title = f"{dataset}, {model}: robust accuracy over classes, %"
     return Table(name_of(dataset, model, study), title, columns, tuple(lines), tuple(said))
 
 
-def _by_class(dataset, model, rows):
-    found = [divided(row["measures"][worst(row)]) for row in rows]
-    half = max(float(numpy.ptp(one.interval, axis=0).max()) for one in found) / 2
-    lines = [
-        (row["method"], *(Cell(100 * float(share), digits=0) for share in one.share))
-        for row, one in zip(rows, found, strict=True)
-    ]
-    said = f"Worst case over the attacks; 95 % intervals reach at most {100 * half:.1f} points to a side."
-    title = f"{dataset}, {model}: robust accuracy of each class, %"
-    return Table(
-        f"{name_of(dataset, model, rows[0]['study'])}-classes",
-        title,
-        ("model", *rows[0]["classes"]),
-        tuple(lines),
-        (said,),
-    )
+def _by_class(dataset, model, rows, part):
+    """Accuracy of each class with its interval: "robust" or "clean"."""
+    lines = []
+    for row in rows:
+        found = divided(row["measures"][worst(row) if part == "robust" else "clean"])
+        ends = 100 * found.interval
+        values = zip(found.share, *ends, strict=True)
+        cells = [Cell(100 * float(share), low=low, high=high, digits=0) for share, low, high in values]
+        lines.append((row["method"], *cells))
+    name = f"{name_of(dataset, model, rows[0]['study'])}-classes{'' if part == 'robust' else '-clean'}"
+    title = f"{dataset}, {model}: {part} accuracy of each class, %"
+    said = "[low, high]: 95 % interval (Wilson, over the images of the class)."
+    return Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said,))
+
+
+def correlations(dataset, model, rows):
+    """Two tables of rank correlations (Spearman) of class accuracies: between attacks, the mean over models, and
+    between models under their worst case. rows: models whose classes can be compared."""
+    names = [name for name in rows[0]["measures"] if name.startswith("white-box/") and "worst@" not in name]
+    attacks = [name for name in names if all(name in row["measures"] for row in rows)]
+    shares = {(row["method"], name): divided(row["measures"][name]).share for row in rows for name in attacks}
+
+    def between(one, other):
+        return float(numpy.mean([spearman(shares[row["method"], one], shares[row["method"], other]) for row in rows]))
+
+    made = []
+    if len(attacks) > 1:
+        short = [name.removeprefix("white-box/") for name in attacks]
+        lines = [(label, *(Cell(between(one, other), digits=2) for other in attacks))
+                 for label, one in zip(short, attacks, strict=True)]  # fmt: skip
+        title = f"{dataset}, {model}: rank correlation of class accuracies between attacks"
+        said = f"Spearman, mean of {len(rows)} models."
+        made.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), (said,)))
+    if len(rows) > 1:
+        found = [divided(row["measures"][worst(row)]).share for row in rows]
+        methods = [row["method"] for row in rows]
+        lines = [(label, *(Cell(spearman(one, other), digits=2) for other in found))
+                 for label, one in zip(methods, found, strict=True)]  # fmt: skip
+        title = f"{dataset}, {model}: rank correlation of class accuracies between models"
+        said = "Spearman, of the robust accuracies of the classes."
+        made.append(Table(f"{name_of(dataset, model)}-models", title, ("model", *methods), tuple(lines), (said,)))
+    return made
+
+
+def spearman(one, other):
+    """Spearman's rank correlation; 0 where one of the two is the same for all classes."""
+    if numpy.ptp(one) == 0 or numpy.ptp(other) == 0:
+        return 0.0
+    return float(numpy.corrcoef(scipy.stats.rankdata(one), scipy.stats.rankdata(other))[0, 1])
+
+
+def models(rows):
+    """The rows of whole models that are robust at all: levers and retrained ones are changes of these."""
+    whole = [row for row in rows if row["role"] not in ("lever", "retrained")]
+    return [row for row in whole if divided(row["measures"][worst(row)]).mean > ROBUST / len(row["classes"])]
 
 
 def _lines(rows):
@@ -160,9 +210,12 @@ def _lines(rows):
         hyperparameters = {name: value for name, value in row["hyperparameters"].items() if name == "epsilon"}
         role = "method" if row["role"] == "lever" else row["role"]
         shown.append({**row, "role": role, "hyperparameters": hyperparameters})
-    names = list(dict.fromkeys(name for row in rows for name in row["attacks"]))
-    attacks = {name: next(row["attacks"][name] for row in rows if name in row["attacks"]) for name in names}
-    said = [f"{name}: {notes.settings(value)}." for name, value in attacks.items()]
+    names = list(dict.fromkeys(name for row in rows for name in row["attacks"] if name.startswith("white-box/")))
+    said = []
+    for name in names:
+        own = [row["attacks"][name] for row in rows if name in row["attacks"]]
+        alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
+        said.append(f"{name}: {notes.settings(alike)}.")
     return [*notes.raised(rows), *said, *notes.lines(shown)]
 
 

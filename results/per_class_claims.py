@@ -9,20 +9,21 @@ import itertools
 import numpy
 import scipy.stats
 
-from results import claims, per_class
+from results import claims, per_class, per_class_row, statistics
 from results.claims import Claim
 
 SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 CHANCE = 0.01  # significance of one model's disparity
 GAP = 10.0  # points between the best and the worst class that count as a strong difference
-ROBUST = 1.5  # times the accuracy of chance, below which a model has no classes to compare
 POINT = 1.0  # a point of accuracy counts for nothing
 
 
 def disparity(rows):
     """Claim 1: the classes of one model differ in robust accuracy by more than chance, and by much."""
     text = "Robust accuracy differs strongly between classes"
-    found = [(row["method"], per_class.divided(row["measures"][per_class.worst(row)])) for row in _models(rows)]
+    found = [
+        (row["method"], per_class.divided(row["measures"][per_class.worst(row)])) for row in per_class.models(rows)
+    ]
     if not found:
         return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
     strong, said = [], []
@@ -40,19 +41,19 @@ def disparity(rows):
 
 
 def consistency(rows):
-    """Claim 2: the order of the classes is the same for all attacks and all defences."""
+    """Claim 2: the order of the classes is the same for all attacks, one of each kind, and all defences."""
     text = "The order of the classes is the same over attacks and defences"
-    models = _models(rows)
+    models = per_class.models(rows)
     pairs = {"attacks": [], "defences": []}
     for row in models:
-        names = _attacks(row)
+        names = [name for name in (_measure(row, attack) for attack in FAMILIES) if name]
         pairs["attacks"] += [(row["measures"][a], row["measures"][b]) for a, b in itertools.combinations(names, 2)]
     for one, other in itertools.combinations(models, 2):
         pairs["defences"].append(tuple(row["measures"][per_class.worst(row)] for row in (one, other)))
     said, ends, means = [], [], []
     for name, found in pairs.items():
         if found:
-            values = [_spearman(*(per_class.divided(one).share for one in pair)) for pair in found]
+            values = [per_class.spearman(*(per_class.divided(one).share for one in pair)) for pair in found]
             means.append(float(numpy.mean(values)))
             low, high = _fisher(means[-1], len(rows[0]["classes"]))
             shown = f"{means[-1]:.2f} [{low:.2f}, {high:.2f}], at least {min(values):.2f}"
@@ -76,13 +77,7 @@ def _fisher(correlation, count):
     return float(numpy.tanh(middle - reach)), float(numpy.tanh(middle + reach))
 
 
-def _spearman(one, other):
-    """Spearman's rank correlation; 0 where one of the two is the same for all classes."""
-    if numpy.ptp(one) == 0 or numpy.ptp(other) == 0:
-        return 0.0
-    return float(numpy.corrcoef(scipy.stats.rankdata(one), scipy.stats.rankdata(other))[0, 1])
-
-
+FAMILIES = ("fgsm", "pgd-20", "cw-linf-20", "apgd-ce")  # one attack of each kind: t-pgd-1 is pgd-20 again
 STRONGER = (("fgsm", "pgd-20"), ("pgd-20", "apgd-ce"), ("pgd-20", "worst"))
 
 
@@ -92,7 +87,7 @@ def stronger(rows):
     said, ends = [], []
     for weak, strong in STRONGER:
         gained, lower = numpy.zeros(2), []
-        for row in _models(rows):
+        for row in per_class.models(rows):
             names = [_measure(row, name) for name in (weak, strong)]
             if None in names:
                 continue
@@ -125,10 +120,10 @@ def weight_norms(rows):
     """Claim 4: a class whose weight vector in the last layer is longer is more robust."""
     text = "A class's robustness goes with the norm of its classifier weights"
     found = []
-    for row in _models(rows):
+    for row in per_class.models(rows):
         norms = numpy.mean(row["weight_norms"], axis=0)
         share = per_class.divided(row["measures"][per_class.worst(row)]).share
-        found.append((_spearman(norms, share), row["method"]))
+        found.append((per_class.spearman(norms, share), row["method"]))
     if not found:
         return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
     values = numpy.array([value for value, _ in found])
@@ -157,109 +152,136 @@ def similar(rows):
     """Claim 5: most images can be attacked into a few similar classes only, and without the class that a class is
     confused with most it is more robust, more than without another one."""
     text = "Most images can be attacked only into similar classes"
-    reached = [row["reached"] for row in _models(rows) if row.get("reached")]
-    total = sum(one["attackable"] for one in reached)
+    reached = [row["reached"] for row in per_class.models(rows) if row.get("reached")]
+    total = sum(one["judged"] for one in reached)
     if not total:
         return Claim(text, SOURCE, "no model was attacked into every class", "not measured")
-    counts = [sum(one[name] for one in reached) for name in ("similar", "anywhere")]
-    low, high = (100 * end for end in _wilson(counts[0], total))
+    shares = [sum(one[name] for one in reached) / total for name in ("similar", "anywhere")]
+    once = max(one["judged"] for one in reached)  # the models are attacked on the same images
+    (low, high), (_, elsewhere) = (_wilson(round(share * once), once) for share in shares)
     sizes = numpy.sum([one["sizes"] for one in reached], axis=0)
-    mean = float((sizes * numpy.arange(len(sizes))).sum() / total)
-    said = (
-        f"of {total} images that can be attacked (of {len(reached)} models), {100 * counts[0] / total:.0f} % "
-        f"[{low:.0f}, {high:.0f}] only into the two classes that their own class reaches most "
-        f"({100 * counts[1] / total:.0f} % with the two that all others reach most), {mean:.1f} classes on average"
-    )
-    retrained = [_retrained(row, rows) for row in rows if row["role"] == "retrained"]
-    said = "; ".join([said, *(one for one in retrained if one)])
-    return Claim(text, SOURCE, said, "holds" if low > 50 else "does not hold" if high < 50 else "undecided")
-
-
-def _retrained(row, rows):
-    """A sentence on one model retrained without a class: the class that it is about, before and after."""
-    before = next((one for one in rows if one["method"] == row["retrained"]["method"]), None)
-    if before is None:
-        return None
-    watched, without = row["retrained"]["watched"], row["retrained"]["without"]
-    names = per_class.worst(before), per_class.worst(row)
-    shares = [
-        100 * per_class.divided(one["measures"][name]).share[one["classes"].index(watched)]
-        for one, name in zip((before, row), names, strict=True)
+    mean = float((sizes * numpy.arange(len(sizes))).sum() / max(1, sizes.sum()))
+    said = [
+        f"of {total} attackable images ({len(reached)} models, at most {once} images each), {100 * shares[0]:.0f} % "
+        f"[{100 * low:.0f}, {100 * high:.0f}] reach only the two classes that other images of their class reach most "
+        f"({100 * shares[1]:.0f} % the two that images of all others do), {mean:.1f} classes on average"
     ]
+    verdict = "undecided"
+    if low > max(0.5, elsewhere):
+        verdict = "holds"
+    elif high < 0.5:
+        verdict = "does not hold"
+    gains = [one for one in (_gain(row, rows) for row in rows if row["role"] == "retrained") if one]
+    said += [sentence for sentence, _, _ in gains]
+    most, control = ([gain for _, kind, gain in gains if kind == which] for which in ("most", "least"))
+    if verdict == "holds" and most and control and numpy.mean(most) <= numpy.mean(control) + POINT:
+        verdict = "undecided"
+    return Claim(text, SOURCE, "; ".join(said), verdict)
+
+
+def _gain(row, rows):
+    """(a sentence, "most" or "least", points gained) of a model retrained without a class, about the class watched."""
+    told = row["retrained"]
+    before = next((one for one in rows if one["method"] == told["method"]), None)
+    if before is None or not _comparable(row, before):
+        return None
+    shares = [
+        100 * per_class.divided(one["measures"][per_class.worst(one)]).share[one["classes"].index(told["watched"])]
+        for one in (before, row)
+    ]
+    kind = "attacked into most" if told["why"] == "most" else "attacked into least, a control"
+    sentence = (
+        f"{told['method']} retrained without {told['without']} ({kind}): class {told['watched']} from {shares[0]:.0f} "
+        f"to {shares[1]:.0f} %"
+    )
+    return sentence, told["why"], shares[1] - shares[0]
+
+
+def _comparable(one, other):
+    """Whether two rows were attacked alike."""
     return (
-        f"{row['retrained']['method']} retrained without {without} ({row['retrained']['why']}): class "
-        f"{watched} from {shares[0]:.0f} to {shares[1]:.0f} %"
+        one["attacks"] == other["attacks"] and one["hyperparameters"]["epsilon"] == other["hyperparameters"]["epsilon"]
     )
 
 
 def temperature(rows):
-    """Claim 6: Temperature-PGD fools more than PGD and CW of as many steps. 1/T is chosen on one half of the images and
-    judged on the other, in all models together."""
+    """Claim 6: Temperature-PGD fools more than PGD and CW of as many steps.
+
+    One 1/T for both is chosen on every other image and judged on the rest, in all models together; intervals are a
+    bootstrap over images, which all models share, at a level that allows for two comparisons.
+    """
     text = "Temperature-PGD is stronger than PGD and CW of as many steps"
-    models = [row for row in _models(rows) if row.get("paired")]
+    others = "pgd-20", "cw-linf-20"
+    fooled = {}  # attack -> how many models it fools, of each image, one array a seed
+    models = [row for row in per_class.models(rows) if all(_measure(row, name) for name in others)]
+    names = [name for name in dict.fromkeys(_short(one) for row in models for one in row["flags"]) if "t-pgd-" in name]
+    names = [name for name in names if all(_measure(row, name) for row in models)]
+    if not names:
+        return Claim(text, SOURCE, "Temperature-PGD was not run beside pgd-20 and cw-linf-20", "not measured")
+    for name in (*names, *others):
+        fooled[name] = _fooled(models, name)
+    chosen = max(names, key=lambda name: sum(_gained(fooled, name, other, 0).sum() for other in others))
     said, ends = [], []
-    for other in ("pgd-20", "cw-linf-20"):
-        totals = {}
-        for row in models:
-            for name, halves in row["paired"].items():
-                one, _, against = name.partition(" vs. ")
-                if against == other:
-                    totals[one] = totals.get(one, 0) + numpy.array(halves)
-        if totals:
-            best = max(totals, key=lambda one: totals[one][0][0] - totals[one][0][1])
-            ours, theirs, count = (int(part) for part in totals[best][1])
-            difference, reach = _paired(ours, theirs, count)
-            p = scipy.stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-            said.append(
-                f"{best} beside {other}: {difference:+.2f} points [{difference - reach:.2f}, {difference + reach:.2f}] "
-                f"more fooled of {count} images ({ours} against {theirs}, p = {p:.1g})"
-            )
-            ends.append((difference - reach, difference + reach))
-    if not said:
-        return Claim(text, SOURCE, "Temperature-PGD was not run beside them", "not measured")
-    verdict = (
-        "holds"
-        if all(low > 0 for low, _ in ends)
-        else "does not hold"
-        if any(high < 0 for _, high in ends)
-        else "undecided"
-    )
+    for other in others:
+        strata = [_gained(fooled, chosen, other, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
+        found = statistics.paired_bootstrap(strata, confidence=0.975)
+        count = sum(len(one) for one in strata)
+        said.append(
+            f"{chosen} beside {other}: {100 * found.value:+.2f} points [{100 * found.low:.2f}, {100 * found.high:.2f}] "
+            "more fooled"
+        )
+        ends.append((found.low, found.high))
+    said.append(f"{len(models)} models, {count} images each, 97.5 % intervals over images")
+    verdict = "undecided"
+    if all(low > 0 for low, _ in ends):
+        verdict = "holds"
+    elif any(high < 0 for _, high in ends):
+        verdict = "does not hold"
     return Claim(text, SOURCE, "; ".join(said), verdict)
 
 
-def _paired(ours, theirs, count):
-    """The difference of two shares on the same images, in points, and half its 95 % interval (Wald, McNemar's)."""
-    difference = (ours - theirs) / count
-    deviation = numpy.sqrt(max(ours + theirs - (ours - theirs) ** 2 / count, 0)) / count
-    return 100 * difference, 196 * deviation
+def _fooled(models, attack):
+    """How many of the models the attack fools, of each image: a list of int (N,), one a seed."""
+    texts = [row["flags"][_measure(row, attack)] for row in models]
+    seeds = min(len(one) for one in texts)
+    return [numpy.sum([~per_class_row.unpacked(one[seed]) for one in texts], axis=0) for seed in range(seeds)]
+
+
+def _gained(fooled, one, other, half, seed=None):
+    """Fooled by one attack less fooled by the other, of every other image: the first half is even rows."""
+    seeds = range(len(fooled[one])) if seed is None else [seed]
+    return numpy.concatenate([(fooled[one][place] - fooled[other][place])[half::2] for place in seeds])
+
+
+def _short(measure):
+    return measure.removeprefix("white-box/").partition("@")[0]
 
 
 def levers(rows):
     """Claim 7: what is changed in training or inference lifts the worst class. The levers are ours [D]."""
     text = "Changes in training and inference lift the worst class (levers of our own)"
     by_name = {row["method"]: row for row in rows}
-    said, lifted = [], []
-    for row in rows:
-        before = by_name.get(row["lever"]["of"]) if row["role"] == "lever" else None
-        if before is None:
-            continue
+    pulled = [row for row in rows if row["role"] == "lever" and row["lever"]["of"] in by_name]
+    pulled = [row for row in pulled if _comparable(row, by_name[row["lever"]["of"]])]
+    if not pulled:
+        return Claim(text, SOURCE, "no lever was pulled, or none attacked as its model was", "not measured")
+    wider = scipy.stats.norm.ppf(1 - 0.025 / len(pulled)) / 1.96  # Bonferroni's, over the levers
+    said, ends = [], []
+    for row in pulled:
+        before = by_name[row["lever"]["of"]]
         one, other = (per_class.divided(each["measures"][per_class.worst(each)]) for each in (row, before))
         gain, mean = (
             round(100 * each, 1) + 0.0 for each in (one.share.min() - other.share.min(), one.mean - other.mean)
         )
-        reach = 50 * numpy.hypot(*(numpy.ptp(each.interval[:, each.worst]) for each in (one, other)))
+        reach = wider * 50 * numpy.hypot(*(numpy.ptp(each.interval[:, each.worst]) for each in (one, other)))
         said.append(f"{row['method']}: worst class {gain:+.1f} (+- {reach:.1f}), mean {mean:+.1f}")
-        lifted.append((gain - reach, gain + reach))
-    if not said:
-        return Claim(text, SOURCE, "no lever was pulled", "not measured")
-    verdict = (
-        "holds"
-        if any(low > 0 for low, _ in lifted)
-        else "does not hold"
-        if all(high < POINT for _, high in lifted)
-        else "undecided"
-    )
-    return Claim(text, SOURCE, "; ".join(said), verdict)
+        ends.append((gain - reach, gain + reach))
+    verdict = "undecided"
+    if any(low > 0 for low, _ in ends):
+        verdict = "holds"
+    elif all(high < POINT for _, high in ends):
+        verdict = "does not hold"
+    return Claim(text, SOURCE, f"{'; '.join(said)}; intervals widened for {len(pulled)} levers", verdict)
 
 
 CLAIMS = {
@@ -281,22 +303,6 @@ def claims_table(rows):
     return claims.table(name, f"{dataset}, {model}: the claims on robustness by class", found)
 
 
-def _models(rows):
-    """The rows of whole models that are robust at all: levers and retrained ones are changes of these."""
-    whole = [row for row in rows if row["role"] not in ("lever", "retrained")]
-    return [
-        row
-        for row in whole
-        if per_class.divided(row["measures"][per_class.worst(row)]).mean > ROBUST / len(row["classes"])
-    ]
-
-
-def _attacks(row):
-    """The measures of single attacks."""
-    names = [name for name in row["measures"] if name.startswith("white-box/")]
-    return [name for name in names if not name.startswith("white-box/worst@")]
-
-
 def _measure(row, attack):
     return next((name for name in row["measures"] if name.startswith(f"white-box/{attack}@")), None)
 
@@ -308,5 +314,5 @@ def _majority(flags):
 
 
 def _wilson(count, total):
-    found = scipy.stats.binomtest(int(count), int(total)).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+    found = statistics.wilson(int(count), int(total))
+    return found.low, found.high

@@ -1,27 +1,45 @@
 """Attack one model class by class and write its row: what the attacking steps of the class-wise study share."""
 
 import dataclasses
-import itertools
+import json
 
 import numpy
 
 from adv import attacks, checks, reachable
 from dare import test
-from data import files, stratify
+from data import files
 from models import fingerprint, head
-from results import command, per_class, provenance, row, run
+from results import command, contestants, per_class, provenance, row, run
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 
 
 def add_options(parser):
-    """The options of every step that attacks."""
+    """The options of the step that attacks first."""
     known = command.name("attack in Linf", LINF)
     parser.set_defaults(model="small_cnn")
     parser.add_argument("--attack", nargs="+", type=known, default=list(ATTACKS), help="each run on all images")
     parser.add_argument("--test-images", type=command.whole(2), default=1000, help="attacked, as many of each class")
     parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="Linf radius (default: the model's own)")
+
+
+def attacked(arguments):
+    """(the row that 1_attack.py made of --method, the arguments of a step that compares with it: attacked alike).
+
+    Raises FileNotFoundError where it was not attacked, and ValueError where it has been trained anew since.
+    """
+    folder = run.folder(arguments, f"attack-{arguments.method}")
+    asked = run.record(folder)["arguments"]
+    before = json.loads((folder / "row.json").read_text(encoding="utf-8"))
+    now = {one.method: one.source for one in contestants.of_robust_training(arguments)}.get(arguments.method)
+    if now != asked["source"]:
+        raise ValueError(
+            f"{folder}: attacked when {arguments.method} was another training: attack it again, "
+            "scripts/classwise/1_attack.py --overwrite"
+        )
+    alike = {name: asked[name] for name in ("attack", "test_images")}
+    return before, command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"], source=now)
 
 
 def score(arguments, stage, model, split, *, about, epsilon, reach=0):
@@ -30,9 +48,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
     about: the row's method, title, role, hyperparameters and whatever else it shall say of the model; reach: how many
     of the images are attacked into every class.
     """
-    chosen, _ = stratify.stratify(
-        split.y_test, (min(arguments.test_images, len(split.y_test) - 1), len(split.y_test)), arguments.seed
-    )
+    chosen = even(split.y_test, arguments.test_images, arguments.seed)
     path, identity = stage.folder / "flags.h5", fingerprint(model)
     if not path.is_file():
         used = {name: attacks.ATTACKS[name] for name in arguments.attack}
@@ -41,7 +57,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
                 model, split, {}, fingerprint=identity, white_box=used, epsilons=[epsilon], minimal={}, rows=chosen,
                 independent=True, progress=progress,
             )  # fmt: skip
-        few = chosen[: checks.IMAGES]
+        few = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(chosen)[: checks.IMAGES]
         seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon)
         dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
     flags = test.Flags.load(path, model=identity, data=split.fingerprint)
@@ -58,7 +74,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
         "measures": per_class.measures(flags, split),
         "confusion": per_class.confusions(flags, split),
         "weight_norms": [[round(float(norm), 5) for norm in head.class_norms(model)]],
-        "paired": paired(flags),
+        "flags": {name: [packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")},
         "checks": row.checks([flags.checks]),
         "attacks": {name: one | {"epsilons": [epsilon]} for name, one in specifications.items()},
         **provenance.facts(),
@@ -77,30 +93,29 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
     return result
 
 
-def paired(flags):
-    """ "<Temperature-PGD> vs. <other>" -> [[fooled by the first alone, by the other alone, images], the same] of two
-    halves of the images: on one a temperature is chosen, on the other it is judged."""
-    names = {name.partition("/")[2].partition("@")[0]: name for name in flags.flags if name.startswith("white-box/")}
-    found = {}
-    for one, other in itertools.product(names, ("pgd-20", "cw-linf-20")):
-        if one.startswith("t-pgd-") and other in names:
-            first, second = flags.flags[names[one]], flags.flags[names[other]]
-            found[f"{one} vs. {other}"] = [
-                [int((~first & second)[half].sum()), int((first & ~second)[half].sum()), len(first[half])]
-                for half in (slice(0, None, 2), slice(1, None, 2))
-            ]
-    return found
+def even(labels, count, seed):
+    """Rows of about `count` images, as many of each class as that allows (fewer where a class has fewer), sorted."""
+    generator, classes = numpy.random.default_rng([seed, 2**31 + 7]), numpy.unique(labels)
+    each = max(1, count // len(classes))
+    return numpy.sort(
+        numpy.concatenate([generator.permutation(numpy.flatnonzero(labels == one))[:each] for one in classes])
+    )
+
+
+def packed(flags):
+    """Flags, bool (N,), as "<N>:<hexadecimal bits>", for a row."""
+    return f"{len(flags)}:{numpy.packbits(flags).tobytes().hex()}"
+
+
+def unpacked(text):
+    """The flags that `packed` made into text."""
+    count, _, bits = text.partition(":")
+    return numpy.unpackbits(numpy.frombuffer(bytes.fromhex(bits), numpy.uint8), count=int(count)).astype(bool)
 
 
 def reached(arguments, model, split, chosen, epsilon, count, name):
-    """What adv.reachable finds of `count` of the chosen images, counted.
-
-    pairs: (K, K), images of each class that can be attacked into each other one (on the diagonal, those right as they
-    are); images: (K,) of each class; attackable: images right as they are that some class can be reached from; similar:
-    of these, all of whose classes are among the two that most images of their own class reach; anywhere: the same with
-    the two classes that most images of all others reach; sizes: (K,), how many reach so many classes.
-    """
-    some, _ = stratify.stratify(split.y_test[chosen], (min(count, len(chosen) - 1), len(chosen)), arguments.seed)
+    """What adv.reachable finds of `count` of the chosen images, counted (count_reached)."""
+    some = even(split.y_test[chosen], count, arguments.seed)
     x, y = split.x_test[chosen][some], split.y_test[chosen][some]
     with command.Progress(f"reach {name}", arguments.quiet) as progress:
         found = reachable.reachable(model, x, y, epsilon=epsilon, progress=progress)
@@ -108,23 +123,33 @@ def reached(arguments, model, split, chosen, epsilon, count, name):
 
 
 def count_reached(found, labels):
-    """The counts of `reached`, of adv.reachable's answer (N, K) and the labels (N,)."""
+    """adv.reachable's answer (N, K) and the labels (N,), counted.
+
+    pairs: (K, K), images of each class that can be attacked into each other one (on the diagonal, those right as they
+    are); images: (K,) of each class; attackable: images right as they are that some class can be reached from; judged:
+    those of them in the second half of each class's images; similar: of the judged, those all of whose classes are
+    among the two that most images of the first half of their own class reach; anywhere: the same with the two classes
+    that most images of all other classes reach there; sizes: (K,), how many attackable images reach so many classes.
+    """
     classes = found.shape[1]
     pairs = numpy.array([found[labels == label].sum(axis=0) for label in range(classes)])
     own = numpy.eye(classes, dtype=bool)[labels]
-    usable = found[own]
     other = found & ~own
-    away = numpy.where(numpy.eye(classes, dtype=bool), -1, pairs)
-    everywhere = numpy.where(numpy.eye(classes, dtype=bool), -1, pairs.sum(axis=0) - numpy.diag(pairs))
-    counts = {"attackable": usable & other.any(axis=1)}
-    for name, popularity in (("similar", away), ("anywhere", everywhere)):
+    attackable = found[own] & other.any(axis=1)
+    first = numpy.zeros(len(labels), bool)
+    for label in range(classes):
+        rows = numpy.flatnonzero(labels == label)
+        first[rows[: len(rows) // 2]] = True
+    chosen = numpy.array([other[first & (labels == label)].sum(axis=0) for label in range(classes)])
+    diagonal, counts = numpy.eye(classes, dtype=bool), {"attackable": attackable, "judged": attackable & ~first}
+    for name, popularity in (("similar", chosen), ("anywhere", chosen.sum(axis=0) - chosen)):
+        ranked = numpy.argsort(-numpy.where(diagonal, -1, popularity), axis=1, kind="stable")[:, :2]
         allowed = numpy.zeros((classes, classes), bool)
-        numpy.put_along_axis(allowed, numpy.argsort(-popularity, axis=1, kind="stable")[:, :2], True, axis=1)
-        counts[name] = counts["attackable"] & ~(other & ~allowed[labels]).any(axis=1)
-    sizes = numpy.bincount(other.sum(axis=1)[usable], minlength=classes)
+        numpy.put_along_axis(allowed, ranked, True, axis=1)
+        counts[name] = counts["judged"] & ~(other & ~allowed[labels]).any(axis=1)
     return {
         "pairs": pairs.tolist(),
         "images": numpy.bincount(labels, minlength=classes).tolist(),
         **{name: int(flags.sum()) for name, flags in counts.items()},
-        "sizes": sizes.tolist(),
+        "sizes": numpy.bincount(other.sum(axis=1)[attackable], minlength=classes).tolist(),
     }

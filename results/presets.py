@@ -114,8 +114,8 @@ CLASSWISE = {
         ],
         "robust_training/2_test": ["--test-images", "200", "--attack", "pgd-20", "--deterministic"],
         "1_attack": ["--test-images", "200", "--reach-images", "60", "--deterministic"],
-        "7_similar_classes": ["--method", "m+deat", "--test-images", "200", "--deterministic"],
-        "9_levers": ["--method", "fgsm-rs", "--test-images", "200", "--deterministic"],
+        "7_similar_classes": ["--method", "m+deat", "--deterministic"],
+        "9_levers": ["--method", "fgsm-rs", "--deterministic"],
     },
     "small": {
         "cells": [("fashion_mnist", "small_cnn@0.5", 0)],
@@ -131,12 +131,9 @@ CLASSWISE = {
             *("--method", "pgd-10", "trades", "mart", "m+deat", "--setup", "standard", "--precision", "bfloat16"),
         ],
         "robust_training/2_test": [],
-        "1_attack": ["--test-images", "9999"],
-        "7_similar_classes": ["--method", "pgd-10", "--test-images", "9999"],
-        "9_levers": (
-            ["--method", "pgd-10", "--test-images", "9999"],
-            ["--method", "trades", "--lever", "beta", "--test-images", "9999"],
-        ),
+        "1_attack": ["--test-images", "10000"],
+        "7_similar_classes": ["--method", "pgd-10"],
+        "9_levers": (["--method", "pgd-10"], ["--method", "trades", "--lever", "beta"]),
     },
 }
 # quick: the bundled digits, by the net of MNIST; small: all five data sets, at a twelfth of their images and three

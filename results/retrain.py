@@ -2,7 +2,7 @@
 
 from results import command, run, trained
 from train import history as histories
-from train import robust
+from train import robust, seeds
 
 
 def retrain(arguments, method, folder, split, *, changed, note):
@@ -13,6 +13,7 @@ def retrain(arguments, method, folder, split, *, changed, note):
     """
     made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
     asked, setup = made["arguments"], setup_of(made)
+    seeds.seed_weights(arguments.seed)
     model = trained.robust_model(arguments, split, setup.standardised, asked["precision"])
     with command.Progress(note, arguments.quiet) as progress:
         history = robust.fit(

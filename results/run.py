@@ -112,7 +112,7 @@ def finish(stage, **facts):
             **provenance.facts(),
             "resumed": stage.resumed,
             "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
-            "peak_memory_mib": _peak_memory(),
+            "peak_memory_mib": peak_memory(),
             **facts,
             "outputs": outputs,
         },
@@ -154,7 +154,7 @@ def ancestors(arguments, stages):
     return found
 
 
-def _peak_memory():
+def peak_memory():
     """MiB; the operating systems differ in the unit that they count in."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

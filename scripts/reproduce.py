@@ -55,7 +55,8 @@ def main(arguments):
             print("\n".join(show(one) for one in lines))
         for line in costs(cells):
             print(f"# {line}")
-        print(f"# {disk(preset):.1f} GB of checkpoints under {arguments.runs}")
+        size = disk(preset)
+        print(f"# {'unknown' if size is None else f'{size:.1f} GB'} of checkpoints under {arguments.runs}")
         return 0
     if arguments.cluster:
         return on_cluster(arguments, dict(zip(map(name_of, preset["cells"]), cells, strict=True)), tables)
@@ -73,6 +74,9 @@ def chosen(arguments, preset):
     cells = preset["cells"]
     if arguments.dataset or arguments.model:
         cells = itertools.product(*(one or dict.fromkeys(own) for one, own in zip(asked, parts, strict=True)))
+        if not arguments.model:  # a data set has its own models where the preset says so
+            own = {name: {model for one, model, _ in preset["cells"] if one == name} for name in parts[0]}
+            cells = [cell for cell in cells if cell[1] in own.get(cell[0], {cell[1]})]
     elif arguments.seed:
         cells = dict.fromkeys((*pair, seed) for *pair, _ in cells for seed in arguments.seed)
     return {**preset, "cells": list(cells)}
@@ -175,7 +179,10 @@ def costs(cells):
 
 
 def disk(preset):
-    """Gigabytes of checkpoints that a preset writes: of every epoch, or of each method's selected and last one."""
+    """Gigabytes of checkpoints that a preset writes: of every epoch, or of each method's selected and last one.
+
+    None where a model's size is not in MEGABYTES_AN_EPOCH.
+    """
     options = next((one for stage, one in preset.items() if stage.endswith("1_train")), [])
     if "4_retrain" in preset:
         kept = 1  # the original model alone
@@ -187,7 +194,9 @@ def disk(preset):
     total = 0
     for dataset, model, _ in preset["cells"]:
         stem, _, width = model.partition("@")
-        size = MEGABYTES_AN_EPOCH[stem, 32 if dataset in ("cifar10", "svhn") else 28]
+        size = MEGABYTES_AN_EPOCH.get((stem, 32 if dataset in ("cifar10", "svhn") else 28))
+        if size is None:
+            return None
         total += size * float(width or 1) ** 2 * kept / 1000
     return total
 

@@ -19,8 +19,8 @@ def lsa(train_activations, train_classes, activations, classes, *, variance_thre
     n^(-1 / (d + 4)) and the full covariance, as scipy.stats.gaussian_kde. Columns whose variance is below
     variance_threshold in any class are left out of all [P]. A class whose covariance cannot be factored gets a ridge,
     one of a single reference the covariance of all, and a row of a class without any is infinitely surprising; each is
-    said in a warning [D]. Raises ValueError for shapes that do not match, values that are not finite, and where no
-    column is left.
+    said in a warning [D]; so is that no column is left, when those that vary over all classes are taken [D]. Raises
+    ValueError for shapes that do not match, values that are not finite, and where no column varies at all.
     """
     train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
     labels = numpy.unique(train_classes)
@@ -28,10 +28,11 @@ def lsa(train_activations, train_classes, activations, classes, *, variance_thre
     low = [train[train_classes == label].var(axis=0, ddof=1) < variance_threshold for label in several]
     kept = ~numpy.any(low, axis=0) if low else train.var(axis=0) >= variance_threshold
     if not kept.any():
-        raise ValueError(
-            f"no column of the {train.shape[1]} varies by {variance_threshold:g} in every class: lower "
-            "variance_threshold, or take another layer"
-        )
+        kept = train.var(axis=0) >= variance_threshold
+        if not kept.any():
+            raise ValueError(f"no column of the {train.shape[1]} varies by {variance_threshold:g}: take another layer")
+        said = f"no column varies by {variance_threshold:g} in every class: the {kept.sum()} that do in all are taken"
+        warnings.warn(said, stacklevel=2)
     train, rows = train[:, kept], rows[:, kept]
     scores = numpy.full(len(rows), numpy.inf)
     for label in numpy.unique(classes):

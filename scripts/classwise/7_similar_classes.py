@@ -2,10 +2,10 @@
 
 Reads the row that 1_attack.py made of --method; retrains that method twice as its run did, on the data set without the
 class that its worst class is attacked into most, and as a control without the one it is attacked into least; writes
-<runs>/classwise/<dataset>-<model>/seed<k>/retrained-<method>-without-<class>/: history/, flags.h5, row.json.
+<runs>/classwise/<dataset>-<model>/seed<k>/retrained-<method>-<class>-without-<class>/: history/, flags.h5, row.json.
 """
 
-import json
+import re
 
 import numpy
 
@@ -16,27 +16,24 @@ from train import robust
 
 
 def main(arguments):
-    path = run.folder(arguments, f"attack-{arguments.method}") / "row.json"
-    run.record(path.parent)
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before, alike = per_class_row.attacked(arguments)
     name = per_class.worst(before)
     watched = per_class.divided(before["measures"][name]).worst
     into = numpy.array(before["confusion"][name][watched], float)
     into[watched] = numpy.nan
-    for without, why in (
-        (int(numpy.nanargmax(into)), "the class it is attacked into most"),
-        (int(numpy.nanargmin(into)), "control: the class it is attacked into least"),
-    ):
-        about = {name: before["classes"][place] for name, place in (("watched", watched), ("without", without))}
-        train(arguments, before, without, {"method": arguments.method, **about, "why": why})
+    most = int(numpy.nanargmax(into))
+    into[most] = numpy.nan
+    for without, why in ((most, "most"), (int(numpy.nanargmin(into)), "least")):
+        told = {"watched": before["classes"][watched], "without": before["classes"][without], "why": why}
+        train(alike, before, without, {"method": arguments.method, **told})
     per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
 
 
 def train(arguments, before, without, told):
-    """Retrain without one class, attack, and write the row. told: what the row says of it."""
-    method, narrowed = arguments.method, command.narrow(arguments, without=without)
-    safe = "".join(one if one.isalnum() else "-" for one in told["without"])
-    stage = run.begin(f"retrained-{method}-without-{safe}", narrowed, inputs=[f"attack-{method}"])
+    """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
+    method = arguments.method
+    name = "-".join((method, plain(told["watched"]), "without", plain(told["without"])))
+    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=[f"attack-{method}"])
     if stage is None:
         return
     made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
@@ -49,23 +46,26 @@ def train(arguments, before, without, told):
     )
     files.write_json(stage.folder / "facts.json", facts)
     about = {
-        "method": f"{method}-without-{safe}",
+        "method": name,
         "title": f"{before['title']}, without {told['without']}",
         "role": "retrained",
         "retrained": told,
         "hyperparameters": facts,
     }
-    per_class_row.score(arguments, stage, model, split, about=about, epsilon=before["hyperparameters"]["epsilon"])
+    per_class_row.score(arguments, stage, model, split, about=about, epsilon=arguments.epsilon)
+
+
+def plain(name):
+    """The name of a class, fit for a folder."""
+    return re.sub("[^A-Za-z0-9]+", "-", name)
 
 
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")
-    per_class_row.add_options(parser)
+    parser.set_defaults(model="small_cnn")
     known = command.name("method", robust.METHODS)
-    parser.add_argument(
-        "--method", type=known, default="m+deat", help="of robust training; trained and attacked before"
-    )
+    parser.add_argument("--method", type=known, default="m+deat", help="trained and attacked before")
     return parser
 
 

@@ -24,8 +24,9 @@ TITLES = {
 
 
 def main(arguments):
+    _, alike = per_class_row.attacked(arguments)
     for name in arguments.lever:
-        pull(command.narrow(arguments, lever=name), name)
+        pull(command.narrow(alike, lever=name), name)
     per_class_step.show(per_class_claims.levers(per_class_step.rows(arguments)))
 
 
@@ -34,8 +35,7 @@ def pull(arguments, name):
     stage = run.begin(f"lever-{method}-{name}", arguments, inputs=[f"attack-{method}"])
     if stage is None:
         return
-    made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
-    epsilon = arguments.epsilon or made["setup"]["epsilon"]
+    epsilon = arguments.epsilon
     model, split = contestants.selected(command.narrow(arguments, study="robust_training"), method)
     held_out = data.to_unit(split.x_validation), split.y_validation
     if name in INFERENCE:
@@ -63,7 +63,7 @@ def pull(arguments, name):
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")
-    per_class_row.add_options(parser)
+    parser.set_defaults(model="small_cnn")
     able = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
     known = command.name("method that can be trained by class", able)
     parser.add_argument("--method", type=known, default="pgd-7", help="of robust training; trained and attacked before")

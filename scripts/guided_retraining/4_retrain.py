@@ -28,7 +28,8 @@ def main(arguments):
         for one in finished(left, stage, settings, workers):
             done += 1
             progress(done, len(jobs), "-".join(map(str, one)))
-    guided_worker.prepare(settings)
+    if not left:
+        guided_worker.prepare(settings)
     original = guided_worker.original()
     found = {}
     for name, metric, count in jobs:
@@ -68,21 +69,25 @@ def finished(jobs, stage, settings, workers):
     """Run the jobs, each model in this process or in one of several; yields each when it is done."""
     if not jobs:
         return
+    guided_worker.prepare(settings)  # here in any case: what is wrong with the inputs is said before any process begins
     if workers == 1:
-        guided_worker.prepare(settings)
         for one in jobs:
             guided_worker.job(*one, path_of(stage, *one))
             yield one
         return
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=guided_worker.prepare, initargs=(settings,)
+        min(workers, len(jobs)), context, initializer=guided_worker.prepare, initargs=(settings, False)
     )
-    with pool:
-        begun = {pool.submit(guided_worker.job, *one, path_of(stage, *one)): one for one in jobs}
+    begun = {pool.submit(guided_worker.job, *one, path_of(stage, *one)): one for one in jobs}
+    try:
         for future in concurrent.futures.as_completed(begun):
             future.result()
             yield begun[future]
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise OSError("a process that trained was ended from outside (out of memory?): use fewer --workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def options():

@@ -46,6 +46,9 @@ def test_lsa_leaves_out_columns_that_do_not_vary_in_some_class(traces):
     numpy.testing.assert_allclose(surprise.lsa(*wider), surprise.lsa(*traces))
     with pytest.raises(ValueError, match="no column of the 5 varies by 1000"):
         surprise.lsa(*traces, variance_threshold=1000)
+    dead = numpy.where(train_classes[:, None] == numpy.arange(5) % 3, 3.0, train)  # each column flat in some class
+    with pytest.warns(UserWarning, match="no column varies by 1e-05 in every class: the 5 that do in all are taken"):
+        assert not numpy.isnan(surprise.lsa(dead, train_classes, rows, classes)).any()
 
 
 def test_dsa_equals_its_definition(traces):

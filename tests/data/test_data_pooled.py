@@ -58,11 +58,21 @@ def test_groups_stay_together():
         stratify.divide(labels, (1, 4), 0, labels)
 
 
+def test_a_part_of_the_images_keeps_three_groups_of_each_class():
+    made = dataset(group_train=numpy.arange(90) % 15, group_test=numpy.arange(30) % 15)
+    split = data.three_way(made, 0, shares=(0.2, 0.2), images=10)
+    assert all(len(numpy.unique(part)) == 3 for part in (split.y_train, split.y_validation, split.y_test))
+    held = data.holdout_split(made, 0, validation=20)
+    assert not set(made.group_train[held.train_indices]) & set(made.group_train[held.validation_indices])
+    less = data.without_class(data.reduced(made, 60, 0), 0)
+    assert len(less.group_train) == len(less.y_train) and len(less.group_test) == len(less.y_test)
+
+
 def test_what_cannot_be_divided():
     with pytest.raises(ValueError, match="no published shares of tiny"):
         data.three_way(dataset(), 0)
-    with pytest.raises(ValueError, match="200 images of 120"):
-        data.three_way(dataset(), 0, shares=(0.2, 0.1), images=200)
+    whole = data.three_way(dataset(), 0, shares=(0.2, 0.1))
+    assert data.three_way(dataset(), 0, shares=(0.2, 0.1), images=200).fingerprint == whole.fingerprint
     assert len(data.three_way(dataset(), 0, shares=(0.2, 0.1), images=60).x_train) == 42
 
 

@@ -67,8 +67,8 @@ def test_the_conclusions_where_they_hold():
     ]
     rows += [row("c3", "deepgini", (0.9, 0.965, 0.9), seconds=2.0), row("c1", "deepgini", (0.5, 0.6, 0.96))]
     found, said = verdicts(rows)
-    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
-    assert "best of all is c2-deepgini" in said[0] and "67 % of them" in said[2] and "5.0th" in said[4]
+    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "undecided"]
+    assert "best accuracy of all is c2-deepgini's" in said[0] and "67 % of them" in said[2] and "5.0th" in said[4]
 
 
 def test_the_conclusions_where_they_do_not():
@@ -79,19 +79,29 @@ def test_the_conclusions_where_they_do_not():
     assert found == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
 
 
+def test_other_configurations_do_not_decide_an_order():
+    rows = [row("c2", metric, (0.9, 0.95, 0.9)) for metric in ("deepgini", "softmax_entropy", "lsa", "random")]
+    rows += [row("c1", metric, (0.1, 0.2, 0.3)) for metric in ("deepgini", "lsa", "neuron_coverage")]
+    rows.append(row("c1", "dsa", (0.05, 0.1, 0.2)))
+    found, _ = verdicts(rows)
+    assert found[0] == "undecided" and found[3] == "does not hold", "neuron coverage is not the worst"
+
+
 def test_what_was_not_run_is_not_measured():
     found, _ = verdicts([row("c1", "random")])
     assert set(found) == {"not measured"} <= set(claims.VERDICTS)
 
 
 def test_the_meter_reads_counters_that_begin_again(tmp_path):
-    for place, (name, value) in enumerate((("intel-rapl:0", 100), ("intel-rapl:1", 900), ("intel-rapl:0:0", 5))):
+    domains = {"package-0": ("intel-rapl:0", 100), "psys": ("intel-rapl:1", 900), "core": ("intel-rapl:0:0", 5)}
+    domains["package-1"] = ("intel-rapl:2", 900)
+    for label, (name, value) in domains.items():
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(label + "\n")
         (tmp_path / name / "energy_uj").write_text(str(value))
         (tmp_path / name / "max_energy_range_uj").write_text("1000")
-        assert place < 3
     meter = Meter(tmp_path)
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("400")
-    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("100")
+    (tmp_path / "intel-rapl:2" / "energy_uj").write_text("100")
     assert meter.joules() == pytest.approx((300 + 200) / 1e6)
     assert Meter(tmp_path / "none").joules() is None

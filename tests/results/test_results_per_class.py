@@ -36,7 +36,7 @@ def row(method, robust=(10, 40, 60, 80), *, weak=None, role="method", classes=CL
         },
         "confusion": {"clean": numpy.diag(total).tolist(), "white-box/worst@0.1": numpy.diag(total).tolist()},
         "weight_norms": [[1.0, 2.0, 3.0, 4.0][: len(classes)]],
-        "paired": {},
+        "flags": {},
         **more,
     }  # fmt: skip
 
@@ -75,7 +75,9 @@ def test_seeds_are_added_up():
 def test_the_tables():
     rows = [row("pgd-7"), row("m+deat", robust=(30, 40, 50, 60)), row("pgd-7-bias", role="lever"),
             row("pgd-7-without-cat", (1, 2, 3), role="retrained", classes=CLASSES[1:], total=TOTAL[1:])]  # fmt: skip
-    summary, by_class = per_class.class_tables(rows)
+    summary, by_class, clean_by_class, attacks, models = per_class.class_tables(rows)
+    assert [cell.value for cell in clean_by_class.rows[0][1:]] == [90] * 4 and by_class.rows[0][1].low < 30
+    assert attacks.rows[0][1].value == 1 and [line[0] for line in models.rows] == ["m+deat", "pgd-7"]
     assert [line[0] for line in summary.rows] == ["m+deat", "pgd-7", "pgd-7-bias"]
     _, clean, _, robust, worst, which, deviation, spread = summary.rows[1]
     assert (clean.value, robust.value, worst.value, which) == (90, 47.5, 10, "cat")
@@ -130,34 +132,61 @@ def test_weight_norms():
     assert verdict == "does not hold" and "-1.00 (-1.00 to -1.00); above 0.55, beyond chance, in 0" in evidence
 
 
-def reached(similar, attackable=100):
-    return {"pairs": [], "images": [], "attackable": attackable, "similar": similar, "anywhere": 10,
-            "sizes": [0, attackable, 0, 0]}  # fmt: skip
+def reached(similar, judged=100, anywhere=10):
+    return {"pairs": [], "images": [], "attackable": 2 * judged, "judged": judged, "similar": similar,
+            "anywhere": anywhere, "sizes": [0, 2 * judged, 0, 0]}  # fmt: skip
+
+
+def retrained(right, why):
+    told = {"method": "a", "watched": "cat", "without": "dog", "why": why}
+    robust = (right, 70, 80)
+    classes = ["cat", "car", "bus"]
+    return row(f"a-{why}", robust, role="retrained", classes=classes, total=[100] * 3, retrained=told)
 
 
 def test_similar_classes_and_retraining():
-    told = {"method": "a", "watched": "cat", "without": "dog", "why": "the class it is attacked into most"}
-    without = row("a-without-dog", (33, 70, 80), role="retrained", classes=["cat", "car", "bus"], total=[100] * 3)
-    rows = [row("a", reached=reached(90)), without | {"retrained": told}]
+    rows = [row("a", reached=reached(90)), retrained(33, "most"), retrained(12, "least")]
     verdict, evidence = said("similar", rows)
     assert verdict == "holds" and "90 % [83, 94]" in evidence and "1.0 classes" in evidence
-    assert "retrained without dog (the class it is attacked into most): class cat from 10 to 33 %" in evidence
+    assert "a retrained without dog (attacked into most): class cat from 10 to 33 %" in evidence
+    rows[2] = retrained(40, "least")
+    assert said("similar", rows)[0] == "undecided", "the control gained as much"
     assert said("similar", [row("a", reached=reached(20))])[0] == "does not hold"
+    assert said("similar", [row("a", reached=reached(90, anywhere=88))])[0] == "undecided", "any two classes would do"
     assert said("similar", [row("a")])[0] == "not measured"
 
 
+def test_more_models_on_the_same_images_are_no_more_images():
+    one, many = (said("similar", [row(str(name), reached=reached(60)) for name in range(count)]) for count in (1, 9))
+    assert one[0] == many[0] == "holds" and "60 % [50, 69]" in one[1] and "60 % [50, 69]" in many[1]
+
+
+def attacked(seed, **fooled):
+    """A row whose attacks leave right what `fooled` says: name -> rows of 400 images that are fooled."""
+    flags = {}
+    for name, rows in fooled.items():
+        right = numpy.ones(400, bool)
+        right[list(rows)] = False
+        flags[f"white-box/{name.replace('_', '-')}@0.1"] = [per_class_row.packed(right)]
+    made = row(f"a{seed}", flags=flags)
+    made["measures"] |= {name: made["measures"]["clean"] for name in flags}
+    return made
+
+
 def test_the_temperature_is_chosen_on_one_half_and_judged_on_the_other():
-    paired = {
-        "t-pgd-2 vs. pgd-20": [[9, 0, 200], [0, 9, 200]],  # best on the first half, worse on the second
-        "t-pgd-5 vs. pgd-20": [[5, 0, 200], [30, 0, 200]],
-        "t-pgd-2 vs. cw-linf-20": [[5, 0, 200], [20, 0, 200]],
-    }
-    verdict, evidence = said("temperature", [row("a", paired=paired)])
-    assert (
-        verdict == "does not hold" and "t-pgd-2 beside pgd-20: -4.50 points" in evidence and "0 against 9" in evidence
-    )
-    del paired["t-pgd-2 vs. pgd-20"]
-    assert said("temperature", [row("a", paired=paired)])[0] == "holds"
+    common = {"pgd_20": range(40), "cw_linf_20": range(42)}
+    better = attacked(0, **common, t_pgd_2=range(60), t_pgd_5=range(44))
+    verdict, evidence = said("temperature", [better])
+    assert verdict == "holds" and "t-pgd-2 beside pgd-20: +5.00 points" in evidence and "200 images each" in evidence
+    lucky = attacked(
+        0, **common, t_pgd_2=[*range(0, 90, 2), *range(1, 20, 2)], t_pgd_5=range(40)
+    )  # on even images alone
+    verdict, evidence = said("temperature", [lucky])
+    assert verdict == "does not hold" and "t-pgd-2 beside pgd-20: -5.00 points" in evidence
+    assert said("temperature", [attacked(0, **common, t_pgd_2=range(43))])[0] == "undecided"
+    once, often = ([attacked(seed, **common, t_pgd_2=range(45)) for seed in range(count)] for count in (1, 9))
+    assert said("temperature", once)[1].split(";")[0] == said("temperature", often)[1].split(";")[0], "the same images"
+    assert said("temperature", [attacked(0, pgd_20=range(9), t_pgd_2=range(20))])[0] == "not measured"
     assert said("temperature", [row("a")])[0] == "not measured"
 
 
@@ -168,6 +197,8 @@ def test_levers():
     worse = row("a-tau", (0, 40, 50, 60), role="lever", lever={"of": "a", "name": "tau"})
     assert said("levers", [row("a"), worse])[0] == "does not hold"
     assert said("levers", [row("a")])[0] == "not measured"
+    lifted["attacks"] = {"white-box/fgsm": {}}
+    assert said("levers", [row("a"), lifted])[0] == "not measured", "attacked by something else"
 
 
 def test_the_table_of_claims_has_seven_lines_of_known_verdicts():
@@ -176,18 +207,25 @@ def test_the_table_of_claims_has_seven_lines_of_known_verdicts():
 
 
 def test_reached_classes_are_counted():
-    """Three classes; class 0 reaches 1 twice and 2 once, one image of it both; class 1 reaches 2; 2 reaches nothing."""
-    labels = numpy.array([0, 0, 0, 1, 2, 2])
-    found = numpy.zeros((6, 3), bool)
-    for image, classes in enumerate(([0, 1], [0, 1, 2], [1], [1, 2], [2], [])):
+    """Five classes; the first two images of class 0 reach 1 and 2, of the other two one reaches 1, one 3 and 4."""
+    labels = numpy.array([0, 0, 0, 0, 1, 2, 3, 4])
+    found = numpy.zeros((8, 5), bool)
+    for image, classes in enumerate(([0, 1, 2], [0, 1, 2], [0, 1], [0, 3, 4], [1], [2], [3], [])):
         found[image, classes] = True
     counts = per_class_row.count_reached(found, labels)
-    assert counts["pairs"] == [[2, 3, 1], [0, 1, 1], [0, 0, 1]] and counts["images"] == [3, 1, 2]
-    assert counts["attackable"] == 3 and counts["similar"] == 3 and counts["sizes"] == [1, 2, 1]
+    assert counts["pairs"][0] == [4, 3, 2, 1, 1] and counts["images"] == [4, 1, 1, 1, 1]
+    assert (counts["attackable"], counts["judged"], counts["similar"]) == (4, 2, 1)
+    assert counts["sizes"] == [0, 1, 3, 0, 0]
 
 
-def test_pairs_of_attacks_on_halves():
-    flags = {f"white-box/{name}@0.1": numpy.array(values, bool) for name, values in
-             {"t-pgd-5": [0, 0, 1, 0], "pgd-20": [1, 0, 1, 1]}.items()}  # fmt: skip
-    found = per_class_row.paired(types.SimpleNamespace(flags=flags))
-    assert found == {"t-pgd-5 vs. pgd-20": [[1, 0, 2], [1, 0, 2]]}
+def test_flags_are_packed_into_text():
+    flags = numpy.random.default_rng(0).random(37) < 0.5
+    text = per_class_row.packed(flags)
+    assert text.startswith("37:") and len(text) == 13
+    numpy.testing.assert_array_equal(per_class_row.unpacked(text), flags)
+
+
+def test_as_many_images_of_each_class():
+    labels = numpy.repeat([0, 1, 2], [50, 10, 3])
+    rows = per_class_row.even(labels, 30, 0)
+    assert numpy.bincount(labels[rows]).tolist() == [10, 10, 3] and rows.tolist() == sorted(set(rows))

@@ -30,9 +30,9 @@ def finished(shell, tmp_path_factory):
             "classwise/4_consistency": CELL,
             "classwise/5_stronger_attacks": CELL,
             "classwise/6_weight_norms": CELL,
-            "classwise/7_similar_classes": [*CELL, *ATTACK, "--method", "fgsm-rs"],
+            "classwise/7_similar_classes": [*CELL, "--method", "fgsm-rs"],
             "classwise/8_temperature": CELL,
-            "classwise/9_levers": [*CELL, *ATTACK, "--method", "fgsm-rs", "--lever", "bias", "weight"],
+            "classwise/9_levers": [*CELL, "--method", "fgsm-rs", "--lever", "bias", "weight"],
             "classwise/10_tables": [],
         }.items()
     }
@@ -62,7 +62,7 @@ def test_a_row_counts_what_the_flags_say(finished):
     numpy.testing.assert_array_equal(numpy.diag(confusion), measure["right"])
     numpy.testing.assert_array_equal(confusion.sum(axis=1), measure["total"])
     assert max(measure["total"]) - min(measure["total"]) <= 1 and sum(row["reached"]["images"]) == 20
-    assert len(row["weight_norms"][0]) == 10 and set(row["paired"]) == {"t-pgd-5 vs. pgd-20"}
+    assert len(row["weight_norms"][0]) == 10 and set(row["flags"]) > {"white-box/t-pgd-5@0.05"}
 
 
 def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
@@ -77,6 +77,8 @@ def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
     retrained = [row for row in found.values() if row["role"] == "retrained"]
     assert len(retrained) == 2 and all(len(row["classes"]) == 9 for row in retrained)
     assert len({row["retrained"]["watched"] for row in retrained}) == 1
+    assert {row["retrained"]["why"] for row in retrained} == {"most", "least"}
+    assert all(row["attacks"] == found["attack-fgsm-rs"]["attacks"] for row in found.values()), "attacked alike"
     assert all(row["retrained"]["without"] not in row["classes"] for row in retrained)
     bias, weight = (found[f"lever-fgsm-rs-{name}"]["hyperparameters"] for name in ("bias", "weight"))
     assert len(bias["bias"]) == 10 and len(bias["tried"]) == 8
@@ -107,6 +109,9 @@ def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call
     made.write_text(json.dumps(record), encoding="utf-8")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert refused.code == 2 and "holds a run with source" in refused.err and "--overwrite" in refused.err
+    for step in ("7_similar_classes", "9_levers"):
+        refused = call(f"classwise/{step}", *CELL, "--method", "fgsm-rs")
+        assert refused.code == 2 and "attacked when fgsm-rs was another training: attack it again" in refused.err
 
 
 def test_flags_of_another_model_are_refused(done, call):

@@ -114,7 +114,6 @@ def test_inputs_of_another_model_are_refused(done, call):
         ("4_retrain", [*CELL, "--prefixes", "2"], "make it with scripts/guided_retraining/1_train.py"),
         ("5_tables", [], "no row.json; make them with"),
         ("1_train", ["--dataset", "svhn", "--quiet"], "guided retraining has no net for svhn, expected one of gtsrb"),
-        ("1_train", [*CELL, "--images", "5000"], "5000 images of 1797, expected no more than there are"),
         ("4_retrain", [*CELL, "--metric", "lda"], "did you mean lsa"),
     ],
 )

@@ -1,0 +1,36 @@
+"""Make one HTML file of all published results, or of one's own runs: tables and charts, without a server or a network.
+
+Reads results/measured/, or with --runs the rows of run directories; examples grids of reports there are shown too.
+"""
+
+import pathlib
+
+from results import command, page, studies
+
+
+def main(arguments):
+    rows, images = studies.measured(), []
+    if arguments.runs:
+        rows = []
+        for study in dict.fromkeys(study.runs for study in studies.STUDIES.values()):
+            if list((pathlib.Path(arguments.runs) / study).glob("*/seed*/*/row*.json")):
+                rows += studies.collect(arguments.runs, study)
+        found = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
+        images = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
+    if not rows:
+        raise FileNotFoundError(f"{arguments.runs}: no row.json of any study: run its test stage first")
+    path = page.write(rows, pathlib.Path(arguments.out), images)
+    print(f"page: {len(rows)} rows, {path.stat().st_size / 1e6:.1f} MB ({path})")
+
+
+def options():
+    """The script's argument parser."""
+    parser = command.Parser(description=__doc__)
+    parser.set_defaults(seed=0)
+    parser.add_argument("--out", default="page.html", help="the file to write")
+    parser.add_argument("--runs", help="folder of run directories (default: the rows of results/measured/)")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())
