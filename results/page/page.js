@@ -2,13 +2,13 @@
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const bytes = Uint8Array.from(atob(document.getElementById("tables-source").textContent), (c) => c.charCodeAt(0));
 const source = URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
-const { DataTable } = await import(source);
+const { jQuery } = await import(source); // DataTables comes as its plug-in
 const columns = read("columns"), lines = read("lines");
 const NUMBERS = new Set(["value", "sd", "published", "n"]);
 const FILTERED = ["study", "data set", "model", "method"];
 const details = columns.length;
 
-const table = new DataTable("#results", {
+const table = jQuery("#results").DataTable({
   data: lines,
   columns: columns.map((title) => ({
     title, className: NUMBERS.has(title) ? "number" : "", defaultContent: "",
