@@ -91,6 +91,7 @@ for (const { title, data, layout } of read("drawn")) {
   place.setAttribute("aria-label", title);
   charts.append(heading, place);
   const fitted = { margin: { t: 16, r: 16, l: 64, b: 56 }, height: 420, ...layout };
+  place.style.height = `${fitted.height}px`;
   drawn.push(Plotly.newPlot(place, data, fitted, { responsive: true, displaylogo: false })
     .then(() => Plotly.relayout(place, look())));
 }
