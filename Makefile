@@ -23,7 +23,7 @@ quick: $(INSTALLED)
 	$(BIN)/python scripts/reproduce.py --study dare --preset quick
 
 test: $(TESTING)
-	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser"
+	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser and not faults"
 
 lint: $(TESTING)
 	$(BIN)/ruff check

@@ -16,6 +16,7 @@ import rich.console
 import rich.progress
 
 import data
+from results.parser import Parser
 
 
 @contextlib.contextmanager
@@ -44,16 +45,6 @@ with _silent_start():
     from results import run as run_directory
 
 ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors in one sentence and every default in the help."""
-
-    def __init__(self, **settings):
-        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **settings)
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
 def parser(description, *, study):
@@ -85,7 +76,7 @@ def name(what, known, prefix=None):
     spelled = {one.replace("_", "-"): one for one in known}
 
     def parse(text):
-        if text in known or (prefix and text.startswith(prefix)):
+        if text in known or (prefix and text.startswith(prefix) and text != prefix):
             return text
         near = difflib.get_close_matches(text.lower().replace("_", "-"), spelled, 1)
         hint = f"did you mean {spelled[near[0]]}? " if near else ""

@@ -1,9 +1,9 @@
 """The last step of a study: rows of its run directories into tables, figures and a report for each cell."""
 
-import argparse
 import pathlib
 
 from results import report, studies, tables
+from results.parser import Parser
 
 
 def of(study, title):
@@ -36,7 +36,7 @@ def of(study, title):
 
 def options(description):
     """The parser of such a step."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description)
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")

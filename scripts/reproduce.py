@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 from results import presets
+from results.parser import Parser
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
@@ -202,7 +203,7 @@ def disk(preset):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--study", choices=STUDIES, default="dare")
     parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")

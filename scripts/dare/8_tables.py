@@ -5,7 +5,6 @@ results/measured/ and the generated sections of README.md and REPRODUCTION.md ar
 whether those still say what results/measured/ holds.
 """
 
-import argparse
 import contextlib
 import pathlib
 
@@ -56,7 +55,7 @@ def facts(methods):
 
 def options():
     """The parser of the options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.Parser(description=__doc__)
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")
