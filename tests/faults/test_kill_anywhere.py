@@ -45,8 +45,9 @@ STAGES = {  # script -> (what it writes, its options), in an order in which each
     "guided_retraining/3_rank": ("rank", GUIDED),
     "guided_retraining/4_retrain": ("retrain", [*GUIDED, "--prefixes", "2", "--configuration", "c3"]),
 }
-VARYING = set("wall_s seconds training_s forward_s peak_memory_mib joules resumed outputs inputs metrics command commands "
-              "commit dirty trained_at device rank source arguments of".split())  # fmt: skip
+TIMES = "wall_s", "seconds", "training_s", "forward_s", "peak_memory_mib", "joules", "metrics"
+ORIGINS = "command", "commands", "commit", "dirty", "trained_at", "device", "resumed", "outputs", "inputs", "source"
+VARYING = {*TIMES, *ORIGINS, "rank", "arguments", "of"}
 
 
 def begin(script, folder):
