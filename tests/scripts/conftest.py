@@ -70,6 +70,13 @@ def here(script, *options, cwd):
     return types.SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
 
 
+def all_here(stages, cwd):
+    """Several scripts run in this process, one after the other: script -> what it says. Every one has to succeed."""
+    said = {script: here(script, *options, cwd=cwd) for script, options in stages.items()}
+    assert all(one.code == 0 for one in said.values()), {script: one.err for script, one in said.items()}
+    return said
+
+
 def kill_when(process, folder, pattern):
     """kill -9 as soon as a file of that pattern is in a folder; the process must not have ended before."""
     deadline = time.monotonic() + 240
@@ -94,7 +101,7 @@ def digests(folder, but=()):
 def shell():
     """The functions above, and the options of a small run of each script."""
     return types.SimpleNamespace(
-        start=start, finish=finish, here=here, kill_when=kill_when, digests=digests, small=SMALL
+        start=start, finish=finish, here=here, all_here=all_here, kill_when=kill_when, digests=digests, small=SMALL
     )
 
 

@@ -15,17 +15,14 @@ RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", 
 def finished(shell, tmp_path_factory):
     """The study, run once: .folder, .cell, .said of each script."""
     folder = tmp_path_factory.mktemp("guided")
-    said = {
-        name: shell.here(f"guided_retraining/{name}", *options, cwd=folder)
-        for name, options in {
-            "1_train": [*CELL, "--images", "300", "--epochs", "2"],
-            "2_inputs": [*CELL, "--export", "npy"],
-            "3_rank": CELL,
-            "4_retrain": [*CELL, *RETRAIN],
-            "5_tables": [],
-        }.items()
+    stages = {
+        "1_train": [*CELL, "--images", "300", "--epochs", "2"],
+        "2_inputs": [*CELL, "--export", "npy"],
+        "3_rank": CELL,
+        "4_retrain": [*CELL, *RETRAIN],
+        "5_tables": [],
     }
-    assert all(one.code == 0 for one in said.values()), {name: one.err for name, one in said.items()}
+    said = shell.all_here({f"guided_retraining/{name}": options for name, options in stages.items()}, folder)
     cell = folder / "runs" / "guided_retraining" / "digits-mnist_cnn@0.1" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
 

@@ -17,15 +17,13 @@ TEST = ["--test-images", "20", "--attack", "pgd-20", "apgd-ce"]
 def finished(shell, tmp_path_factory):
     """The study, run once: .folder, .cell, .said of each script."""
     folder = tmp_path_factory.mktemp("robust")
-    said = {
-        name: shell.here(f"robust_training/{name}", *options, cwd=folder)
-        for name, options in {
-            "1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
-            "2_test": [*CELL, *TEST],
-            "3_tables": [],
-        }.items()
+    stages = {
+        "1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
+        "2_test": [*CELL, *TEST],
+        "3_tables": [],
     }
-    assert all(one.code == 0 for one in said.values()), {name: one.err for name, one in said.items()}
+    said = {name: shell.all_here({f"robust_training/{name}": options}, folder) for name, options in stages.items()}
+    said = {name: one[f"robust_training/{name}"] for name, one in said.items()}
     cell = folder / "runs" / "robust_training" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
 
