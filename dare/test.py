@@ -75,7 +75,11 @@ class Flags:
         sizes = {name: array.shape for name, array in measured.items()}
         named = {name: array.shape for name, array in groups["prediction"].items()}
         expected = {name: array.shape for name, array in groups["index"].items()}
-        if not groups["flags"] or sizes != expected or not named.items() <= expected.items():
+        if (
+            not groups["flags"]
+            or sizes != expected
+            or (named and named != {name: expected[name] for name in groups["flags"] if name in expected})
+        ):
             raise ValueError(f"{path}: its flags and indices do not match: delete it and test again")
         return cls(**groups, model=facts["model"], data=facts["data"], checks=tuple(facts["checks"]))
 

@@ -9,8 +9,10 @@ import pytest
 
 import data
 from adv import adversarial_set
+from adv.guided import ordering
 from dare import get_ats, nnslicer, test
 from data import files
+from results import guided_cell
 from train import history
 
 ROWS = numpy.arange(6)
@@ -75,10 +77,24 @@ def adversarials_of(tmp_path):
 
 def flags_of(tmp_path):
     path = tmp_path / "flags.h5"
-    test.Flags({"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}, {}, "m" * 64, "d" * 64).save(
-        path
-    )
+    flags, index = {"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}
+    test.Flags(flags, index, {}, "m" * 64, "d" * 64, prediction={"clean": ROWS % 2, "er/fgsm": ROWS % 3}).save(path)
     return path, lambda: test.Flags.load(path)
+
+
+def inputs_of(tmp_path):
+    path = tmp_path / "inputs.h5"
+    values = {"images": IMAGES, "labels": ROWS % 2, "rows": ROWS, "attack": numpy.repeat(["cw", "bim", "fgsm"], 2)}
+    arrays = {name: dict.fromkeys(guided_cell.PARTS, value) for name, value in values.items()}
+    guided_cell.Inputs(**arrays, model="m" * 64, data="d" * 64).save(path)
+    return path, lambda: guided_cell.Inputs.load(path, model="m" * 64, data="d" * 64)
+
+
+def scores_of(tmp_path):
+    path = tmp_path / "scores.h5"
+    cell = types.SimpleNamespace(identity="m" * 64, split=types.SimpleNamespace(fingerprint="d" * 64))
+    guided_cell.save_scores(path, dict.fromkeys(ordering.METRICS, ROWS / 7), cell)
+    return path, lambda: guided_cell.load_scores(path, cell)
 
 
 MAKERS = {
@@ -89,6 +105,8 @@ MAKERS = {
     "slice": slice_of,
     "adversarials": adversarials_of,
     "flags": flags_of,
+    "guided inputs": inputs_of,
+    "guided scores": scores_of,
 }
 
 
