@@ -146,7 +146,7 @@ def test_a_missing_adversarial_set_names_its_attack(copy, call):
 
 
 def test_no_rows_name_the_script_that_makes_them(tmp_path, call):
-    one_sentence(call("8_tables"), "no row.json", "the test stage of scripts/dare/")
+    one_sentence(call("8_tables"), "no row.json", "the test or attack stage of scripts/dare/")
     assert not list(tmp_path.iterdir())
 
 
