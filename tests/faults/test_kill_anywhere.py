@@ -150,7 +150,8 @@ def test_a_small_disk_ends_a_stage_in_one_sentence(whole, tmp_path):
                 done.returncode,
                 done.stderr[-900:],
             )
-            assert done.stderr.strip().count("\n") == 0, (script, done.stderr)
+            # TensorFlow, which can write no temporary file either, warns of that first
+            assert done.stderr.splitlines()[-1].startswith(f"{pathlib.Path(script).name}.py: "), (script, done.stderr)
             finish(script, folder)
         assert files(script, folder) == expected[script], script
         shutil.rmtree(folder)
