@@ -84,6 +84,7 @@ def test_it_loads_without_an_error_and_draws_every_chart(opened):
 def test_it_sorts_and_filters_and_the_address_keeps_the_filter(opened):
     one, _, path = opened
     one.locator("#results th", has_text=re.compile("^value$")).first.click()
+    one.wait_for_function("document.querySelector('#results th.dt-ordering-asc')")
     values = [float(text) for text in one.locator("#results tbody tr td:nth-child(6)").all_inner_texts() if text]
     assert values == sorted(values)
     one.select_option("select[name=study]", "robust_training")
