@@ -72,6 +72,11 @@ def worst(row):
     return min(cases, key=lambda name: float(fractions.Fraction(name.rpartition("@")[2]))) if cases else "clean"
 
 
+def measure_of(row, attack):
+    """The name of a row's measure under a single attack; None where it was not run."""
+    return next((name for name in row["measures"] if name.startswith(f"white-box/{attack}@")), None)
+
+
 def pool(rows):
     """One row for several seeds of one model: counts added up. Raises ValueError as results.row.pool."""
     if len(rows) == 1:

@@ -9,10 +9,10 @@ import itertools
 import numpy
 import scipy.stats
 
-from results import claims, per_class, per_class_row, statistics
+from results import claims, per_class, per_class_temperature, statistics
 from results.claims import Claim
 
-SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
+SOURCE = per_class_temperature.SOURCE
 CHANCE = 0.01  # significance of one model's disparity
 GAP = 10.0  # points between the best and the worst class that count as a strong difference
 POINT = 1.0  # a point of accuracy counts for nothing
@@ -46,7 +46,7 @@ def consistency(rows):
     models = per_class.models(rows)
     pairs = {"attacks": [], "defences": []}
     for row in models:
-        names = [name for name in (_measure(row, attack) for attack in FAMILIES) if name]
+        names = [name for name in (per_class.measure_of(row, attack) for attack in FAMILIES) if name]
         pairs["attacks"] += [(row["measures"][a], row["measures"][b]) for a, b in itertools.combinations(names, 2)]
     for one, other in itertools.combinations(models, 2):
         pairs["defences"].append(tuple(row["measures"][per_class.worst(row)] for row in (one, other)))
@@ -88,7 +88,7 @@ def stronger(rows):
     for weak, strong in STRONGER:
         gained, lower = numpy.zeros(2), []
         for row in per_class.models(rows):
-            names = [_measure(row, name) for name in (weak, strong)]
+            names = [per_class.measure_of(row, name) for name in (weak, strong)]
             if None in names:
                 continue
             before, after = (per_class.divided(row["measures"][name]) for name in names)
@@ -204,59 +204,6 @@ def _comparable(one, other):
     )
 
 
-def temperature(rows):
-    """Claim 6: Temperature-PGD fools more than PGD and CW of as many steps.
-
-    One 1/T for both is chosen on every other image and judged on the rest, in all models together; intervals are a
-    bootstrap over images, which all models share, at a level that allows for two comparisons.
-    """
-    text = "Temperature-PGD is stronger than PGD and CW of as many steps"
-    others = "pgd-20", "cw-linf-20"
-    fooled = {}  # attack -> how many models it fools, of each image, one array a seed
-    models = [row for row in per_class.models(rows) if all(_measure(row, name) for name in others)]
-    names = [name for name in dict.fromkeys(_short(one) for row in models for one in row["flags"]) if "t-pgd-" in name]
-    names = [name for name in names if all(_measure(row, name) for row in models)]
-    if not names:
-        return Claim(text, SOURCE, "Temperature-PGD was not run beside pgd-20 and cw-linf-20", "not measured")
-    for name in (*names, *others):
-        fooled[name] = _fooled(models, name)
-    chosen = max(names, key=lambda name: sum(_gained(fooled, name, other, 0).sum() for other in others))
-    said, ends = [], []
-    for other in others:
-        strata = [_gained(fooled, chosen, other, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
-        found = statistics.paired_bootstrap(strata, confidence=0.975)
-        count = sum(len(one) for one in strata)
-        said.append(
-            f"{chosen} beside {other}: {100 * found.value:+.2f} points [{100 * found.low:.2f}, {100 * found.high:.2f}] "
-            "more fooled"
-        )
-        ends.append((found.low, found.high))
-    said.append(f"{len(models)} models, {count} images each, 97.5 % intervals over images")
-    verdict = "undecided"
-    if all(low > 0 for low, _ in ends):
-        verdict = "holds"
-    elif any(high < 0 for _, high in ends):
-        verdict = "does not hold"
-    return Claim(text, SOURCE, "; ".join(said), verdict)
-
-
-def _fooled(models, attack):
-    """How many of the models the attack fools, of each image: a list of int (N,), one a seed."""
-    texts = [row["flags"][_measure(row, attack)] for row in models]
-    seeds = min(len(one) for one in texts)
-    return [numpy.sum([~per_class_row.unpacked(one[seed]) for one in texts], axis=0) for seed in range(seeds)]
-
-
-def _gained(fooled, one, other, half, seed=None):
-    """Fooled by one attack less fooled by the other, of every other image: the first half is even rows."""
-    seeds = range(len(fooled[one])) if seed is None else [seed]
-    return numpy.concatenate([(fooled[one][place] - fooled[other][place])[half::2] for place in seeds])
-
-
-def _short(measure):
-    return measure.removeprefix("white-box/").partition("@")[0]
-
-
 def levers(rows):
     """Claim 7: what is changed in training or inference lifts the worst class. The levers are ours [D]."""
     text = "Changes in training and inference lift the worst class (levers of our own)"
@@ -290,7 +237,7 @@ CLAIMS = {
     "stronger": stronger,
     "weight_norms": weight_norms,
     "similar": similar,
-    "temperature": temperature,
+    "temperature": per_class_temperature.temperature,
     "levers": levers,
 }
 
@@ -301,10 +248,6 @@ def claims_table(rows):
     name = f"{per_class.name_of(dataset, model)}-claims"
     found = [claim(rows) for claim in CLAIMS.values()]
     return claims.table(name, f"{dataset}, {model}: the claims on robustness by class", found)
-
-
-def _measure(row, attack):
-    return next((name for name in row["measures"] if name.startswith(f"white-box/{attack}@")), None)
 
 
 def _majority(flags):
