@@ -15,7 +15,7 @@ class Targets:
     """What the regression model is tuned towards, one row a selected sample.
 
     index (K,) rows of the mined images; epoch (K,) the chosen epoch of each; activation (K, ...) float32 at the
-    regression layer under that epoch, an array or a lazy HDF5 dataset. gain (K,) p_t(y|x) - p_M(y|x). layer: the
+    regression layer under that epoch, an array or one that stays on the disk. gain (K,) p_t(y|x) - p_M(y|x). layer: the
     regression layer; model, data: SHA-256 of the final model and of the mined images.
     """
 
@@ -39,4 +39,4 @@ class Targets:
         if not hasattr(activation, "shape") or lengths != {activation.shape[:1]}:
             file.close()
             raise ValueError(f"{path}: activations and indices do not match: delete it and make it again")
-        return cls(**arrays, activation=activation, **{name: attributes[name] for name in facts})
+        return cls(**arrays, activation=files.Stored(path, activation), **{name: attributes[name] for name in facts})

@@ -2,7 +2,8 @@
 
 An artefact is one HDF5 file with a root attribute ``kind`` (what it is), flat datasets, and JSON-able
 attributes. It is written to a temporary name beside its own, flushed to the disk and renamed, so a killed
-process or a full disk leaves the old file or none.
+process or a full disk leaves the old file or none. HDF5 keeps checksums of all of it (Fletcher's of the
+values, its latest format's of the rest), so a byte that changed since is found when it is read.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import h5py
 import numpy
 
 TEMPORARY = ".writing-"
+SEAL = "sha256 of the attributes"
 
 
 @contextlib.contextmanager
@@ -114,6 +116,25 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_sealed(path, value):
+    """Write a JSON object and, among its names, its "digest", for `read_sealed`."""
+    value = json.loads(json.dumps(value))
+    write_json(path, {**value, "digest": fingerprint_json(value)})
+
+
+def read_sealed(path):
+    """The JSON object that `write_sealed` wrote, or one without a digest, as earlier versions wrote.
+
+    Raises FileNotFoundError, and ValueError where the file is not as it was written.
+    """
+    content = pathlib.Path(path).read_bytes()
+    with _damage_named(path):
+        found = json.loads(content.decode("utf-8"))
+        if not isinstance(found, dict) or found.pop("digest", None) not in (None, fingerprint_json(found)):
+            raise ValueError("not an object with its digest")
+        return found
+
+
 def digest(path, algorithm="sha256"):
     """The hexadecimal digest of a file's bytes."""
     with open(path, "rb") as stream:
@@ -136,20 +157,37 @@ def save_artefact(path, kind, arrays, attributes=None):
     A value may be a tuple ``(shape, dtype, blocks)``: `blocks` yields ``(row selection, values)`` and is
     written as it comes, so that the whole never lies in memory.
     """
-    with atomic_hdf5(path) as sink, h5py.File(sink, "w") as file:
-        file.attrs["kind"] = kind
-        for name, value in (attributes or {}).items():
-            file.attrs[name] = json.dumps(value)
+    attributes = json.loads(json.dumps(attributes or {}))
+    with atomic_hdf5(path) as sink, h5py.File(sink, "w", libver="latest") as file:
+        said = {name: json.dumps(value) for name, value in attributes.items()}
+        for name, value in {"kind": kind, SEAL: fingerprint_json(attributes), **said}.items():
+            file.attrs[name] = numpy.bytes_(
+                value
+            )  # fixed length: of others HDF5 has no checksum
         for name, array in arrays.items():
             if isinstance(array, tuple):
                 shape, dtype, blocks = array
                 chunks = (1, *shape[1:]) if len(shape) > 1 and all(shape) else None
-                dataset = file.create_dataset(name, shape, dtype, chunks=chunks)
+                dataset = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=all(shape))
                 for rows, values in blocks:
                     dataset[rows] = values
                     sink.check()
             else:
-                file.create_dataset(name, data=array)
+                _write(file, name, numpy.asarray(array))
+
+
+def _write(file, name, array):
+    """Keep an array with checksums: in chunks of whole rows, about 1 MiB each; a scalar in its dataset's header."""
+    if array.ndim == 0:
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+        h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(array.dtype, logical=True), scalar, compact)
+        file[name][()] = array
+        return
+    rows = 2**20 // max(1, array.nbytes // max(1, len(array)))
+    chunks = (min(len(array), max(1, rows)), *array.shape[1:])
+    file.create_dataset(name, data=array, **({"chunks": chunks, "fletcher32": True} if array.size else {}))
 
 
 def open_artefact(path, kind):
@@ -169,15 +207,23 @@ def open_artefact(path, kind):
         ) from error
     try:
         with _damage_named(path):
-            found = file.attrs.get("kind")
-            attributes = {name: value for name, value in file.attrs.items() if name != "kind"}
+            attributes = {name: _text(value) for name, value in file.attrs.items()}
+            found, seal = attributes.pop("kind", None), attributes.pop(SEAL, None)
         if not isinstance(found, str) or found != kind:
             raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
         with _damage_named(path):
-            return file, {name: json.loads(value) for name, value in attributes.items()}
+            attributes = {name: json.loads(value) for name, value in attributes.items()}
+            if seal is not None and seal != fingerprint_json(attributes):
+                raise ValueError("its attributes do not have their digest")
+            return file, attributes
     except ValueError:
         file.close()
         raise
+
+
+def _text(value):
+    """An attribute of fixed length, or as earlier versions wrote it."""
+    return value.decode("ascii") if isinstance(value, bytes) else value
 
 
 def load_artefact(path, kind, names, facts=()):
@@ -192,6 +238,24 @@ def load_artefact(path, kind, names, facts=()):
     if missing:
         raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
     return arrays, attributes
+
+
+class Stored:
+    """A dataset of an open artefact, read from the disk where it is indexed; ValueError where it is damaged there."""
+
+    def __init__(self, path, dataset):
+        self.path, self.dataset = path, dataset
+        self.shape, self.dtype, self.ndim = dataset.shape, dataset.dtype, dataset.ndim
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, rows):
+        with _damage_named(self.path):
+            return self.dataset[rows]
+
+    def __array__(self, dtype=None, copy=None):
+        return numpy.asarray(self[()], dtype)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def job(name, metric, count, path):
         "peak_memory_mib": run.peak_memory(),
         "joules": None if joules is None else round(joules, 1),
     }
-    files.write_json(path, result)
+    files.write_sealed(path, result)
     return result
 
 

@@ -14,6 +14,7 @@ back by ``abandon``.
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -92,7 +93,7 @@ def begin(stage, arguments, inputs=()):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     resumed = before is not None and not arguments.overwrite
     spent = _spent(path, before) if resumed else 0.0
-    files.write_json(path / "started.json", {**identity, "session_began": time.time(), "spent_s": spent})
+    files.write_sealed(path / "started.json", {**identity, "session_began": time.time(), "spent_s": spent})
     begun = Stage(path, identity, time.monotonic(), spent, resumed, made, lock)
     _under_way.append(begun)
     return begun
@@ -105,7 +106,7 @@ def finish(stage, **facts):
         for path in sorted(stage.folder.rglob("*"))
         if path.is_file() and path.name != "started.json" and not path.name.startswith(".")
     }
-    files.write_json(
+    files.write_sealed(
         stage.folder / "run.json",
         {
             **stage.identity,
@@ -145,6 +146,22 @@ def record(path):
     return found
 
 
+def intact(path):
+    """Raise ValueError where a file of a finished stage's folder is not the one that its run.json tells of."""
+    for name, digest in record(path)["outputs"].items():
+        file = path / name
+        state = file.stat() if file.is_file() else None
+        if state is None or _digest(file, state.st_mtime_ns, state.st_size) != digest:
+            seen = "is gone" if state is None else "is not the file that the run wrote"
+            raise ValueError(f"{file}: {seen}: delete {path} and make it again")
+
+
+@functools.cache
+def _digest(file, time, size):
+    """A file's digest; a script of many stages takes it once of what all of them read."""
+    return files.digest(file)
+
+
 def ancestors(arguments, stages):
     """The run.json of the given stages and of all that they were made from: name -> record, the earliest first."""
     found = {}
@@ -163,13 +180,13 @@ def peak_memory():
 def _read(file):
     """A JSON file's object, None where there is no such file."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_sealed(file)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ValueError(f"{file}: not JSON ({error}): delete {file.parent} and run its stage again") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: not the record of a run: delete {file.parent} and run its stage again")
+    except ValueError:
+        found = {}
+    if not {"arguments", "inputs"} <= found.keys():
+        raise ValueError(f"{file}: damaged, or not the record of a run: delete {file.parent} and run its stage again")
     return found
 
 
@@ -208,7 +225,9 @@ def _close(stage):
 
 
 def _check_ancestry(arguments, inputs):
-    """Raise ValueError where an input was made from what has been replaced since."""
+    """Raise ValueError where an input is not as it was written, or was made from what has been replaced since."""
+    for name in inputs:
+        intact(folder(arguments, name))
     for name, made in ancestors(arguments, inputs).items():
         for source, digest in made["inputs"].items():
             if digest != _result(folder(arguments, source)):

@@ -23,6 +23,7 @@ from results import (
     per_class_claims,
     robust_training,
     row,
+    run,
     sections,
     tables,
     what_matters,
@@ -91,6 +92,7 @@ def collect(runs, folder, cell=None):
     cells = glob.escape(cell) if cell else "*"
     for path in sorted((pathlib.Path(runs) / folder).glob(f"{cells}/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
+            run.intact(path.parent)
             one = json.loads(path.read_text(encoding="utf-8"))
             key = one["study"], one["dataset"], one["model"], one["method"]
             found.setdefault(key, []).append(one)

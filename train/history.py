@@ -4,7 +4,8 @@ A folder of
     architecture.json               the model, once
     origin.json                     recipe, seed, length and data of the training, once
     epoch-0007.weights.h5           weights only, 4 bytes a parameter (Keras's format: load_weights reads it)
-    epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, and the metrics
+    epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, the metrics, and the
+                                    digest of the weights
     epoch-0007.optimizer.h5         optimizer state, of the newest epoch alone, for resuming
 An epoch exists once its record does; the record is written last.
 """
@@ -20,6 +21,8 @@ import numpy
 import data
 from data import files
 from models import compute
+
+WEIGHTS = "weights_sha256"
 
 
 class History:
@@ -58,6 +61,7 @@ class History:
         arrays, metrics = files.load_artefact(
             self.file(epoch, "record"), "epoch record", ["log_probability", "prediction"]
         )
+        metrics.pop(WEIGHTS, None)
         return arrays["log_probability"], arrays["prediction"], metrics
 
     def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
@@ -73,15 +77,20 @@ class History:
             "log_probability": numpy.asarray(log_probability, "float32"),
             "prediction": numpy.asarray(prediction, "uint8"),
         }
-        files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, metrics)
+        facts = {**(metrics or {}), WEIGHTS: files.digest(self.file(epoch, "weights"))}
+        files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, facts)
         self.drop_older_optimizers()
 
     def load_weights(self, model, epoch):
-        """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
+        """Load one epoch's weights into `model`. Raises ValueError if absent, damaged, or of another architecture."""
         path = self.file(epoch, "weights")
         if not path.is_file():
             stored = ", ".join(map(str, self.stored)) or "none"
             raise FileNotFoundError(f"{path}: no weights of epoch {epoch}; stored epochs: {stored}")
+        if epoch in self.epochs:
+            expected = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1].get(WEIGHTS)
+            if expected is not None and files.digest(path) != expected:
+                raise ValueError(f"{path}: damaged (its digest is not its record's): train again from an earlier copy")
         load_weights(model, path)
 
     def load_optimizer(self, optimizer, epoch):

@@ -63,8 +63,8 @@ class Study:
             for rate, repeat in units:
                 path = folder / f"unit-{rate:g}-{repeat}.json"
                 if not path.is_file():
-                    files.write_json(path, self.unit(strategy, rate, repeat))
-                found.append(white_box_row.read(path))
+                    files.write_sealed(path, self.unit(strategy, rate, repeat))
+                found.append(files.read_sealed(path))
                 progress(len(found), len(units), f"learning rate {rate:g}")
         return found
 

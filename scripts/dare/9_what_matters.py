@@ -4,8 +4,6 @@ Reads train/, slice/, get_ats/ and generate_adv-*/; writes what_matters/unit-*.j
 at the first missing one) and a row a setting, which 8_tables.py collects.
 """
 
-import json
-
 import numpy
 
 from results import command, provenance, row, run, trained, what_matters
@@ -29,8 +27,8 @@ def main(arguments):
             for repeat in range(arguments.repeats):
                 path = stage.folder / f"unit-{factor}-{level}-{repeat}.json"
                 if not path.is_file():
-                    files.write_json(path, bench.unit(variant, repeat))
-                units.setdefault((factor, level), []).append(json.loads(path.read_text(encoding="utf-8")))
+                    files.write_sealed(path, bench.unit(variant, repeat))
+                units.setdefault((factor, level), []).append(files.read_sealed(path))
                 progress(sum(map(len, units.values())), len(settings) * arguments.repeats, f"{factor} {level}")
     for factor, level, variant in settings:
         save_row(arguments, bench, stage, factor, level, variant, units[factor, level])

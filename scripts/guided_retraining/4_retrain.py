@@ -5,11 +5,11 @@ end row-<configuration>-<metric>.json. Killed, it continues with the next model;
 """
 
 import concurrent.futures
-import json
 import multiprocessing
 
 from results import command, guided_cell, guided_row, guided_worker, run
 from adv.guided import configuration, ordering
+from data import files
 
 
 def main(arguments):
@@ -33,8 +33,7 @@ def main(arguments):
     original = guided_worker.original()
     found = {}
     for name, metric, count in jobs:
-        made = json.loads(path_of(stage, name, metric, count).read_text(encoding="utf-8"))
-        found.setdefault((name, metric), []).append(made)
+        found.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
     rows = [guided_row.write(arguments, stage, *key, original, curve) for key, curve in found.items()]
     run.finish(stage, original=original)
     for row in rows:

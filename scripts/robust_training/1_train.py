@@ -7,7 +7,6 @@ weights of the selected and the last epoch), metrics.csv and seconds.json. Kille
 import csv
 import dataclasses
 import io
-import json
 import shutil
 import time
 
@@ -100,12 +99,12 @@ class Clock:
 
     def __init__(self, path):
         self.path, self.begun = path, time.monotonic()
-        self.seconds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self.seconds = files.read_sealed(path) if path.is_file() else {}
 
     def note(self, epoch):
         now = time.monotonic()
         self.seconds[str(epoch)], self.begun = round(now - self.begun, 2), now
-        files.write_json(self.path, self.seconds)
+        files.write_sealed(self.path, self.seconds)
 
     @property
     def total(self):

@@ -1,7 +1,7 @@
-"""A sweep on a real SLURM of one node: cancelled, requeued and submitted again, it ends with the rows of a local run.
+"""A sweep on a real SLURM of one node: cancelled, its node restarted, submitted again, it ends with a local run's rows.
 
 Debian: apt-get install slurm-wlm munge, and a slurm.conf whose only node is this machine with at least two CPUs and
-6 GB; then pytest -m cluster tests/cluster. Ten minutes.
+6 GB, whose state you may change (SlurmUser or root); then pytest -m cluster tests/cluster. Ten minutes.
 """
 
 import json
@@ -49,6 +49,15 @@ def rows(folder):
     return found
 
 
+def restart_node():
+    """The node goes down with what runs on it, and comes back."""
+    nodes = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True)
+    update = ["scontrol", "update", f"nodename={nodes.stdout.split()[0]}"]
+    subprocess.run([*update, "state=down", "reason=restart"], check=True)
+    time.sleep(5)
+    subprocess.run([*update, "state=resume"], check=True)
+
+
 @pytest.fixture
 def sweep(tmp_path):
     """Options of two data sets, two models, two seeds; one of the data sets is a folder of images."""
@@ -75,7 +84,7 @@ def test_a_sweep_survives_and_equals_the_local_one(sweep, tmp_path):
     assert len({one.partition("_")[0] for one in ids}) == 1, "one array"
     until(lambda: states(far, sweep)[0]["running"] >= 2)
     subprocess.run(["scancel", ids[0]], check=True)
-    subprocess.run(["scontrol", "requeue", ids[1]], check=True)  # as after a node's failure
+    restart_node()
     until(lambda: states(far, sweep)[0]["running"] + states(far, sweep)[0]["waiting"] == 0)
     found, said = states(far, sweep)
     assert found["failed"] == 1 and found["done"] == 7, said

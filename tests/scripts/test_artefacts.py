@@ -52,7 +52,7 @@ def targets_of(tmp_path):
     path = tmp_path / "targets.h5"
     arrays = {"index": ROWS, "epoch": ROWS + 1, "gain": ROWS / 10, "activation": IMAGES}
     files.save_artefact(path, get_ats.KIND, arrays, {"layer": "conv5", "model": "m", "data": "d"})
-    return path, lambda: get_ats.Targets.load(path)
+    return path, lambda: get_ats.Targets.load(path).activation[:]
 
 
 def slice_of(tmp_path):
@@ -138,6 +138,28 @@ def test_a_cut_file_is_named(artefact, share):
     refused(artefact, "not a whole HDF5 file", "delete it and make it again")
 
 
+def content(path):
+    with h5py.File(path) as file:
+        return {name: file[name][()].tobytes() for name in file}, dict(file.attrs)
+
+
+def test_a_flipped_bit_is_named_or_lies_where_nothing_is(artefact):
+    whole, expected = artefact.path.read_bytes(), content(artefact.path)
+    generator, named = numpy.random.default_rng(0), 0
+    for place in generator.integers(0, len(whole), 60):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << generator.integers(8)
+        artefact.path.write_bytes(changed)
+        try:
+            artefact.load()
+        except ValueError as error:
+            assert str(artefact.path) in str(error) and "\n" not in str(error), place
+            named += 1
+        else:
+            assert content(artefact.path) == expected, place
+    assert named > 10
+
+
 def test_a_file_that_is_no_hdf5_is_named(artefact):
     artefact.path.write_text("<html>404</html>" * 500)
     refused(artefact, "not a whole HDF5 file")
@@ -176,7 +198,7 @@ def test_every_missing_data_set_is_named(artefact):
 def test_every_missing_fact_is_named(artefact):
     whole = artefact.path.read_bytes()
     with h5py.File(artefact.path) as file:
-        needed = [name for name in file.attrs if (artefact.name, name) not in OPTIONAL]
+        needed = [name for name in file.attrs if (artefact.name, name) not in OPTIONAL and name != files.SEAL]
     for name in needed:
         artefact.path.write_bytes(whole)
         with h5py.File(artefact.path, "a") as file:
@@ -189,7 +211,7 @@ OPTIONAL = {("record", "epoch"), ("split", "name"), ("split", "verified")}
 
 def test_facts_that_are_not_json_are_named(artefact):
     with h5py.File(artefact.path, "a") as file:
-        facts = [name for name in file.attrs if name != "kind"] or ["fact"]
+        facts = [name for name in file.attrs if name not in ("kind", files.SEAL)] or ["fact"]
         file.attrs[facts[0]] = "{"
     refused(artefact, "damaged")
 

@@ -229,8 +229,8 @@ def test_a_damaged_input_is_named(copy, call):
 
 def test_a_damaged_record_of_a_run_is_named(copy, call):
     (copy / "train" / "run.json").write_text('{"stage": "tr')
-    one_sentence(call("1_train"), "train/run.json: not JSON", "delete")
-    one_sentence(call("2_slice"), "train/run.json: not JSON", "delete")
+    one_sentence(call("1_train"), "train/run.json: damaged", "delete")
+    one_sentence(call("2_slice"), "train/run.json: damaged", "delete")
 
 
 def test_training_stops_where_it_turns_nan_and_keeps_the_epochs_before(study, tmp_path, call, monkeypatch, shell):

@@ -161,7 +161,7 @@ def test_a_damaged_unit_and_a_changed_argument_are_named(done, call):
     (stage / "run.json").unlink()
     text = (stage / "unit-0.001-0.json").read_text()
     (stage / "unit-0.001-0.json").write_text(text[: len(text) // 2])
-    one_sentence(call(SCRIPT, *OPTIONS), "unit-0.001-0.json: damaged", "delete it and run this again")
+    one_sentence(call(SCRIPT, *OPTIONS), "unit-0.001-0.json: damaged", "delete it and make it again")
 
 
 def arguments(trained, **changes):
