@@ -158,12 +158,10 @@ def save_artefact(path, kind, arrays, attributes=None):
     written as it comes, so that the whole never lies in memory.
     """
     attributes = json.loads(json.dumps(attributes or {}))
-    with atomic_hdf5(path) as sink, h5py.File(sink, "w", libver="latest") as file:
+    with atomic_hdf5(path) as sink, _empty_hdf5(sink) as file:
         said = {name: json.dumps(value) for name, value in attributes.items()}
         for name, value in {"kind": kind, SEAL: fingerprint_json(attributes), **said}.items():
-            file.attrs[name] = numpy.bytes_(
-                value
-            )  # fixed length: of others HDF5 has no checksum
+            file.attrs[name] = numpy.bytes_(value)  # fixed length: of others HDF5 has no checksum
         for name, array in arrays.items():
             if isinstance(array, tuple):
                 shape, dtype, blocks = array
@@ -176,11 +174,22 @@ def save_artefact(path, kind, arrays, attributes=None):
                 _write(file, name, numpy.asarray(array))
 
 
+def _empty_hdf5(sink):
+    """``h5py.File(sink, "w", libver="latest")`` without the time of day in it: the same content is the same bytes."""
+    access, creation = h5py.h5p.create(h5py.h5p.FILE_ACCESS), h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    creation.set_obj_track_times(False)
+    return h5py.File(h5py.h5f.create(str(sink).encode(), h5py.h5f.ACC_TRUNC, fapl=access, fcpl=creation))
+
+
 def _write(file, name, array):
     """Keep an array with checksums: in chunks of whole rows, about 1 MiB each; a scalar in its dataset's header."""
     if array.ndim == 0:
         compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         compact.set_layout(h5py.h5d.COMPACT)
+        compact.set_obj_track_times(False)
         scalar = h5py.h5s.create(h5py.h5s.SCALAR)
         h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(array.dtype, logical=True), scalar, compact)
         file[name][()] = array
@@ -214,7 +223,7 @@ def open_artefact(path, kind):
         with _damage_named(path):
             attributes = {name: json.loads(value) for name, value in attributes.items()}
             if seal is not None and seal != fingerprint_json(attributes):
-                raise ValueError("its attributes do not have their digest")
+                raise ValueError("its facts do not have their digest")
             return file, attributes
     except ValueError:
         file.close()

@@ -76,7 +76,8 @@ def begin(stage, arguments, inputs=()):
     }
     _check_ancestry(arguments, inputs)
     done = path / "run.json"
-    before = _read(done) or (_read(path / "started.json") if _work(path) else None)
+    finished = _read(done)
+    before = finished or (_read(path / "started.json") if _work(path) else None)
     if before is not None and not arguments.overwrite:
         difference = _difference(before, identity)
         if difference:
@@ -89,6 +90,9 @@ def begin(stage, arguments, inputs=()):
     made = tuple(one for one in (path, *path.parents) if not one.exists())
     path.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
+    if finished is None and done.is_file():  # by another process, meanwhile
+        os.close(lock)
+        return begin(stage, arguments, inputs)
     for entry in path.iterdir() if arguments.overwrite else path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     resumed = before is not None and not arguments.overwrite

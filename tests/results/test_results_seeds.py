@@ -24,7 +24,7 @@ def cell(tmp_path):
         files.write_json(folder / "history" / "origin.json", origin)
         if finished:
             line = f"python scripts/dare/1_train.py --seed {seed} --epochs {epochs}"
-            files.write_json(folder / "run.json", {"command": line, "arguments": {}, "outputs": {}})
+            files.write_json(folder / "run.json", {"command": line, "arguments": {}, "inputs": {}, "outputs": {}})
 
     train.arguments = arguments
     return train

@@ -204,7 +204,7 @@ def test_a_missing_input_names_its_script(arguments, tmp_path, stage, words):
 def test_a_damaged_record_is_named(arguments, name, content):
     folder = killed("train", arguments())
     (folder / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"{name}: not .*: delete .* and run its stage again"):
+    with pytest.raises(ValueError, match=rf"{name}: damaged, or not .*: delete .* and run its stage again"):
         run.begin("train", arguments())
 
 

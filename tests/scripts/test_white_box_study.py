@@ -11,6 +11,7 @@ import pytest
 
 from adv import attacks, evaluate
 from dare import feature_adversarial
+from data import files
 from results import white_box, white_box_cell
 
 SCRIPT = "10_white_box"
@@ -59,9 +60,10 @@ def load(path):
 
 
 def units(stage):
-    """Name -> content of a stage's units, without the seconds that they took."""
+    """Name -> content of a stage's units, without the seconds that they took and the digest."""
     found = {path.name: load(path) for path in stage.glob("unit-*.json")}
-    return {name: {key: value for key, value in one.items() if key != "train_s"} for name, one in found.items()}
+    varying = ("train_s", "digest")
+    return {name: {key: value for key, value in one.items() if key not in varying} for name, one in found.items()}
 
 
 def test_what_it_writes(finished):
@@ -77,7 +79,8 @@ def test_what_it_writes(finished):
     assert len(samples) == 1 and max(samples) <= 30
     for name, updates in (("regression", 2 * max(samples) / 10), ("trades-1", 2 * max(samples) / 55)):
         found = rows[name]["trajectories"][1]
-        assert found == load(stages[f"white_box-{name}"] / "unit-0.001-0.json") and found["train_s"] > 0
+        assert found == files.read_sealed(stages[f"white_box-{name}"] / "unit-0.001-0.json")
+        assert found["train_s"] > 0
         points = found["points"]
         assert points[0] == start[0] and len(points) == 3
         assert [point["updates"] for point in points[1:]] == [numpy.ceil(updates / 2), numpy.ceil(updates)]

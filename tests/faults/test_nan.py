@@ -1,0 +1,95 @@
+"""NaN in weights, in images and in labels: refused in one sentence, before it is a number in a row."""
+
+import h5py
+import numpy
+import pytest
+import scipy.io
+
+from data import files
+
+pytestmark = pytest.mark.faults
+READERS = {  # stage -> those that read its weights
+    "dare/1_train": [
+        *("dare/2_slice", "dare/3_get_ats", "dare/4_generate_adv", "dare/5_finetune_dare", "dare/7_test"),
+    ],
+    "dare/5_finetune_dare": ["dare/7_test"],
+    "robust_training/1_train": ["robust_training/2_test", "classwise/1_attack"],
+    "guided_retraining/1_train": ["guided_retraining/2_inputs", "guided_retraining/3_rank"],
+}
+CASES = [(script, reader) for script, readers in READERS.items() for reader in readers]
+ARTEFACTS = {  # file of a finished stage -> (stage that wrote it, dataset, stage that reads it)
+    "adversarial.h5": ("dare/4_generate_adv", "test_images", "dare/7_test"),
+    "targets.h5": ("dare/3_get_ats", "activation", "dare/5_finetune_dare"),
+    "inputs.h5": ("guided_retraining/2_inputs", "train_images", "guided_retraining/3_rank"),
+    "scores.h5": ("guided_retraining/3_rank", "dsa", "guided_retraining/4_retrain"),
+}
+
+
+def plant(file):
+    """NaN in the middle of every float dataset, or of every weight, of an open HDF5 file."""
+    count = 0
+
+    def visit(name, item):
+        nonlocal count
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and item.ndim and item.size:
+            values = item[()]
+            values.ravel()[values.size // 2] = numpy.nan
+            item[()] = values
+            count += 1
+
+    file.visititems(visit)
+    assert count
+
+
+def accept(stage):
+    """Let a stage's records tell of the files as they are now, as if it had written them so."""
+    for record in stage.rglob("epoch-*.record.h5"):
+        weights = record.with_name(record.name.replace("record", "weights"))
+        if weights.is_file():
+            arrays, facts = files.load_artefact(record, "epoch record", ["log_probability", "prediction"])
+            files.save_artefact(record, "epoch record", arrays, {**facts, "weights_sha256": files.digest(weights)})
+    made = files.read_sealed(stage / "run.json")
+    made["outputs"] = {name: files.digest(stage / name) for name in made["outputs"]}
+    files.write_sealed(stage / "run.json", made)
+
+
+@pytest.mark.parametrize(("script", "reader"), CASES)
+def test_nan_weights(script, reader, whole, stages, tally, tmp_path):
+    folder = stages.before(reader, whole.folder, tmp_path / "run")
+    for stage in stages.made(script, folder):
+        for path in stage.rglob("*.weights.h5"):
+            with h5py.File(path, "r+") as file:
+                plant(file)
+        accept(stage)
+    said = stages.here(reader, folder)
+    stages.refused(said.code, said.err, "NaN")
+    tally[f"NaN weights of {script}: refused by {reader}"] += 1
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_nan_in_an_artefact(name, whole, stages, tally, tmp_path):
+    script, dataset, reader = ARTEFACTS[name]
+    folder = stages.before(reader, whole.folder, tmp_path / "run")
+    for stage in stages.made(script, folder):
+        with h5py.File(stage / name, "r+") as file:
+            values = file[dataset][()]
+            values.ravel()[values.size // 2] = numpy.nan
+            file[dataset][()] = values
+        accept(stage)
+    said = stages.here(reader, folder)
+    stages.refused(said.code, said.err, name)
+    tally[f"NaN in {name}: refused by {reader}"] += 1
+
+
+@pytest.mark.parametrize("where", ["X", "y"])
+def test_nan_in_a_data_file(where, stages, tally, tmp_path):
+    generator = numpy.random.default_rng(0)
+    content = {"X": generator.integers(0, 256, (32, 32, 3, 20), "uint8"), "y": numpy.arange(20)[:, None] % 10 + 1.0}
+    content[where] = content[where].astype("float64")
+    content[where].ravel()[7] = numpy.nan
+    for part in ("train", "test"):
+        scipy.io.savemat(tmp_path / f"{part}_32x32.mat", content)
+    said = stages.here("dare/1_train", tmp_path, "--dataset", "svhn", "--data-dir", str(tmp_path), "--unverified")
+    stages.refused(said.code, said.err, "_32x32.mat", "nan" if where == "y" else "expected uint8")
+    assert not (tmp_path / "runs").exists()
+    tally[f"NaN in {where} of a data file: refused"] += 1
