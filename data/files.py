@@ -250,7 +250,8 @@ def load_artefact(path, kind, names, facts=()):
 
 
 class Stored:
-    """A dataset of an open artefact, read from the disk where it is indexed; ValueError where it is damaged there."""
+    """Numbers of an open artefact, read from the disk where they are indexed; ValueError where they are damaged or not
+    finite there."""
 
     def __init__(self, path, dataset):
         self.path, self.dataset = path, dataset
@@ -261,7 +262,10 @@ class Stored:
 
     def __getitem__(self, rows):
         with _damage_named(self.path):
-            return self.dataset[rows]
+            values = self.dataset[rows]
+            if not numpy.isfinite(values).all():
+                raise ValueError("holds NaN or infinite values")
+        return values
 
     def __array__(self, dtype=None, copy=None):
         return numpy.asarray(self[()], dtype)

@@ -55,6 +55,9 @@ class Inputs:
         found = {
             what: {part: arrays[f"{part}_{what}"] for part in PARTS} for what in ("images", "labels", "rows", "attack")
         }
+        for part, images in found["images"].items():
+            if not (images.size and images.min() >= 0 and images.max() <= 1):
+                raise ValueError(f"{path}: part {part} has no pixels, NaN, or some outside [0, 1]: make it again")
         found["attack"] = {part: names.astype(str) for part, names in found["attack"].items()}
         return cls(**found, model=facts["model"], data=facts["data"])
 
@@ -140,6 +143,9 @@ def load_scores(path, cell, names=None):
     """The scores of the pool: name -> (n,). Raises ValueError as Inputs.load, or KeyError's sentence for a name."""
     arrays, facts = files.load_artefact(path, SCORES, list(names or ordering.METRICS), ["model", "data"])
     check(path, facts, model=cell.identity, data=cell.split.fingerprint)
+    lacking = [name for name, scores in arrays.items() if numpy.isnan(scores).any()]
+    if lacking:
+        raise ValueError(f"{path}: the scores of {', '.join(lacking)} hold NaN: rank again with --overwrite")
     return arrays
 
 

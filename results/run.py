@@ -87,6 +87,8 @@ def begin(stage, arguments, inputs=()):
         if done.is_file():
             print(f"{stage}: done before, skipped ({path})")
             return None
+    for name in inputs:
+        intact(folder(arguments, name))
     made = tuple(one for one in (path, *path.parents) if not one.exists())
     path.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
@@ -229,9 +231,7 @@ def _close(stage):
 
 
 def _check_ancestry(arguments, inputs):
-    """Raise ValueError where an input is not as it was written, or was made from what has been replaced since."""
-    for name in inputs:
-        intact(folder(arguments, name))
+    """Raise ValueError where an input was made from what has been replaced since."""
     for name, made in ancestors(arguments, inputs).items():
         for source, digest in made["inputs"].items():
             if digest != _result(folder(arguments, source)):

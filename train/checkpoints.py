@@ -52,6 +52,7 @@ class Checkpoints:
                 what = "an array is {}, not {}".format(*differing[0])
             raise ValueError(f"{path}: cannot be loaded into {model.name} ({what}): another architecture")
         model.set_weights(values)
+        history.check_finite(model, path)
 
     def final_model(self, build=None):
         """The final epoch's model, ending in logits.

@@ -5,7 +5,7 @@ A folder of
     origin.json                     recipe, seed, length and data of the training, once
     epoch-0007.weights.h5           weights only, 4 bytes a parameter (Keras's format: load_weights reads it)
     epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, the metrics, and the
-                                    digest of the weights
+                                    digests of the weights and of architecture.json
     epoch-0007.optimizer.h5         optimizer state, of the newest epoch alone, for resuming
 An epoch exists once its record does; the record is written last.
 """
@@ -22,7 +22,7 @@ import data
 from data import files
 from models import compute
 
-WEIGHTS = "weights_sha256"
+DIGESTS = "sha256"
 
 
 class History:
@@ -61,7 +61,7 @@ class History:
         arrays, metrics = files.load_artefact(
             self.file(epoch, "record"), "epoch record", ["log_probability", "prediction"]
         )
-        metrics.pop(WEIGHTS, None)
+        metrics.pop(DIGESTS, None)
         return arrays["log_probability"], arrays["prediction"], metrics
 
     def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
@@ -77,8 +77,8 @@ class History:
             "log_probability": numpy.asarray(log_probability, "float32"),
             "prediction": numpy.asarray(prediction, "uint8"),
         }
-        facts = {**(metrics or {}), WEIGHTS: files.digest(self.file(epoch, "weights"))}
-        files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, facts)
+        digests = {path.name: files.digest(path) for path in (self.file(epoch, "weights"), architecture)}
+        files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, {**(metrics or {}), DIGESTS: digests})
         self.drop_older_optimizers()
 
     def load_weights(self, model, epoch):
@@ -88,9 +88,10 @@ class History:
             stored = ", ".join(map(str, self.stored)) or "none"
             raise FileNotFoundError(f"{path}: no weights of epoch {epoch}; stored epochs: {stored}")
         if epoch in self.epochs:
-            expected = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1].get(WEIGHTS)
-            if expected is not None and files.digest(path) != expected:
-                raise ValueError(f"{path}: damaged (its digest is not its record's): train again from an earlier copy")
+            facts = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1]
+            for name, digest in facts.get(DIGESTS, {}).items():
+                if files.digest(self.path / name) != digest:
+                    raise ValueError(f"{self.path / name}: damaged (not as recorded): put a copy back, or train again")
         load_weights(model, path)
 
     def load_optimizer(self, optimizer, epoch):
@@ -174,7 +175,7 @@ def save_weights(model, path):
 
 
 def load_weights(model, path):
-    """Load a ``.weights.h5`` file into `model`; ValueError where the file is cut or of another architecture."""
+    """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
     try:
         model.load_weights(path)
     except (OSError, KeyError, ValueError) as error:
@@ -182,6 +183,14 @@ def load_weights(model, path):
         raise ValueError(f"{path}: cannot be loaded into {model.name} ({reason})") from error
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
+    check_finite(model, path)
+
+
+def check_finite(model, path):
+    """Raise ValueError where a model has weights that are NaN or infinite; path: where they were read."""
+    for variable in model.weights:
+        if not numpy.isfinite(numpy.asarray(variable, "float32")).all():
+            raise ValueError(f"{path}: {variable.path} holds NaN or infinite weights: damaged, or it diverged")
 
 
 def confidence(model, x, y, *, batch_size=256):

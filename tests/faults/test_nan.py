@@ -9,16 +9,14 @@ from data import files
 
 pytestmark = pytest.mark.faults
 READERS = {  # stage -> those that read its weights
-    "dare/1_train": [
-        *("dare/2_slice", "dare/3_get_ats", "dare/4_generate_adv", "dare/5_finetune_dare", "dare/7_test"),
-    ],
+    "dare/1_train": ["dare/2_slice", "dare/3_get_ats", "dare/4_generate_adv"],
     "dare/5_finetune_dare": ["dare/7_test"],
     "robust_training/1_train": ["robust_training/2_test", "classwise/1_attack"],
-    "guided_retraining/1_train": ["guided_retraining/2_inputs", "guided_retraining/3_rank"],
+    "guided_retraining/1_train": ["guided_retraining/2_inputs"],
 }
 CASES = [(script, reader) for script, readers in READERS.items() for reader in readers]
 ARTEFACTS = {  # file of a finished stage -> (stage that wrote it, dataset, stage that reads it)
-    "adversarial.h5": ("dare/4_generate_adv", "test_images", "dare/7_test"),
+    "adversarials.h5": ("dare/4_generate_adv", "test_images", "dare/7_test"),
     "targets.h5": ("dare/3_get_ats", "activation", "dare/5_finetune_dare"),
     "inputs.h5": ("guided_retraining/2_inputs", "train_images", "guided_retraining/3_rank"),
     "scores.h5": ("guided_retraining/3_rank", "dsa", "guided_retraining/4_retrain"),
@@ -47,7 +45,8 @@ def accept(stage):
         weights = record.with_name(record.name.replace("record", "weights"))
         if weights.is_file():
             arrays, facts = files.load_artefact(record, "epoch record", ["log_probability", "prediction"])
-            files.save_artefact(record, "epoch record", arrays, {**facts, "weights_sha256": files.digest(weights)})
+            facts["sha256"][weights.name] = files.digest(weights)
+            files.save_artefact(record, "epoch record", arrays, facts)
     made = files.read_sealed(stage / "run.json")
     made["outputs"] = {name: files.digest(stage / name) for name in made["outputs"]}
     files.write_sealed(stage / "run.json", made)

@@ -83,6 +83,11 @@ def robust_setup(model):
     return setup_of("standard", model)
 
 
+def test_deat_d_has_twelve_epochs_of_the_fast_set_up():
+    assert METHODS["deat-d"].epochs(SETUPS["fast"]) == 12 and METHODS["deat-p"].epochs(SETUPS["fast"]) == 10
+    assert METHODS["deat-d"].epochs(SETUPS["standard"]) == 50
+
+
 def test_perturbations_that_persist_divide_the_epochs():
     assert METHODS["free-8-persistent"].epochs(SETUPS["standard"]) == 7
     assert METHODS["free-8"].epochs(SETUPS["standard"]) == 50

@@ -10,7 +10,7 @@ from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
-from train.robust.setup import DEAT
+from train.robust.setup import DEAT, SETUPS
 from train.robust.yopo import Yopo
 
 
@@ -18,7 +18,8 @@ from train.robust.yopo import Yopo
 class Method:
     """strategy: what a batch is put through; controller: makes the controller of its number of steps; published: the
     method's name in the published tables, None where there is none; guard: a probe whose robust accuracy falls by
-    more than this share ends training (catastrophic overfitting); select: what of the probe selects the epoch."""
+    more than this share ends training (catastrophic overfitting); select: what of the probe selects the epoch;
+    fast_epochs: how long it was trained in the fast set-up, None where as long as the others."""
 
     title: str
     citation: str | None
@@ -27,6 +28,7 @@ class Method:
     published: str | None = None
     guard: float = 0.2
     select: str = "probe_robust"
+    fast_epochs: int | None = None
 
     @property
     def passes(self):
@@ -39,6 +41,8 @@ class Method:
 
     def epochs(self, setup):
         """How many epochs of a set-up: its own, divided by the replays where perturbations persist, as FREE's are."""
+        if self.fast_epochs and setup.title == SETUPS["fast"].title:
+            return self.fast_epochs
         replays = self.controller().steps if getattr(self.strategy, "persistent", False) else 1
         return math.ceil(setup.epochs / replays)
 
@@ -137,7 +141,7 @@ METHODS = {
         "Amata-2-10",
     ),
     "m+deat": Method("M+DEAT", DEAT, REPLAY, _guided(8, 1), "M+DEAT"),
-    "deat-d": Method("DEAT-d", DEAT, REPLAY, functools.partial(controller.Delayed, delay=3, maximum=5)),
+    "deat-d": Method("DEAT-d", DEAT, REPLAY, functools.partial(controller.Delayed, delay=3, maximum=5), fast_epochs=12),
     "deat-p": Method("DEAT-p", DEAT, REPLAY, functools.partial(controller.AccuracyThreshold, threshold=0.4, maximum=4)),
     **_magnitude_guided("PGD", MADRY, PGD, 7, "M+PGD"),
     **_magnitude_guided("TRADES", ZHANG_TRADES, TRADES, 10, "M+TRADES"),

@@ -1,0 +1,83 @@
+"""What a cell costs beyond its commands: run by reproduce.py, and as a job through submitit, beside the plain commands.
+
+    python benchmarks/cells.py                 # a job is a process of this machine; --slurm: of the SLURM that is here
+
+One cell of the quick preset of robust training, made smaller, so that what is around its commands shows. The aim is
+3 s and the imports (reproduce.py's own, and submitit's in the job).
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from results import cluster
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CELL = ["--study", "robust_training", "--preset", "quick", "--model", "small_cnn@0.05", "--quiet"]
+REPRODUCE = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *CELL]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slurm", action="store_true", help="the job is SLURM's")
+    arguments = parser.parse_args()
+    how = "slurm" if arguments.slurm else "local"
+    ways = {"plain": plain, "reproduce": reproduce, "job": lambda commands, folder: job(commands, folder, how)}
+    seconds = {name: [] for name in ways}
+    commands = printed()
+    for _ in range(arguments.rounds):
+        for name, run in ways.items():
+            with tempfile.TemporaryDirectory() as folder:
+                begun = time.perf_counter()
+                run(commands, folder)
+                seconds[name].append(time.perf_counter() - begun)
+    middle = {name: statistics.median(one) for name, one in seconds.items()}
+    print(f"{len(commands)} plain commands: {middle['plain']:.1f} s (median of {arguments.rounds} rounds)")
+    for name, module in (("reproduce", "results.presets"), ("job", "submitit")):
+        imports = statistics.median(imported(module) for _ in range(arguments.rounds))
+        print(f"{name}: {middle[name] - middle['plain']:+.1f} s, imports {imports:.1f} s [3 s and the imports]")
+
+
+def printed():
+    """The cell's commands with the tables' at the end, as --dry-run prints them."""
+    done = subprocess.run([*REPRODUCE, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("python ")]
+    return [[sys.executable, str(ROOT / script), *options] for _, script, *options in lines]
+
+
+def plain(commands, folder):
+    for one in commands:
+        subprocess.run(one, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def reproduce(commands, folder):
+    subprocess.run(REPRODUCE, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def job(commands, folder, how):
+    """As scripts/reproduce.py --cluster does it, up to the end of the last job."""
+    import submitit
+
+    executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", cluster=how)
+    executor.update_parameters(timeout_min=60, cpus_per_task=os.cpu_count())
+    executor.submit(cluster.Job(commands, folder, None)).result()
+
+
+def imported(module):
+    """Seconds that a new process takes to import a module, beyond starting."""
+    found = []
+    for line in ("pass", f"import {module}"):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", line], check=True, cwd=ROOT)
+        found.append(time.perf_counter() - begun)
+    return found[1] - found[0]
+
+
+if __name__ == "__main__":
+    main()
