@@ -2,8 +2,8 @@
 
 An artefact is one HDF5 file with a root attribute ``kind`` (what it is), flat datasets, and JSON-able
 attributes. It is written to a temporary name beside its own, flushed to the disk and renamed, so a killed
-process or a full disk leaves the old file or none. HDF5 keeps checksums of all of it (Fletcher's of the
-values, its latest format's of the rest), so a byte that changed since is found when it is read.
+process or a full disk leaves the old file or none. Behind its end stands a checksum of all of it, so that a
+byte that has changed since is found before HDF5 meets it.
 """
 
 import contextlib
@@ -13,12 +13,13 @@ import json
 import os
 import pathlib
 import tempfile
+import zlib
 
 import h5py
 import numpy
 
 TEMPORARY = ".writing-"
-SEAL = "sha256 of the attributes"
+SEAL = b"CRC-32 "  # and eight digits, behind the end of an artefact's HDF5
 
 
 @contextlib.contextmanager
@@ -157,46 +158,47 @@ def save_artefact(path, kind, arrays, attributes=None):
     A value may be a tuple ``(shape, dtype, blocks)``: `blocks` yields ``(row selection, values)`` and is
     written as it comes, so that the whole never lies in memory.
     """
-    attributes = json.loads(json.dumps(attributes or {}))
-    with atomic_hdf5(path) as sink, _empty_hdf5(sink) as file:
-        said = {name: json.dumps(value) for name, value in attributes.items()}
-        for name, value in {"kind": kind, SEAL: fingerprint_json(attributes), **said}.items():
-            file.attrs[name] = numpy.bytes_(value)  # fixed length: of others HDF5 has no checksum
-        for name, array in arrays.items():
-            if isinstance(array, tuple):
-                shape, dtype, blocks = array
-                chunks = (1, *shape[1:]) if len(shape) > 1 and all(shape) else None
-                dataset = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=all(shape))
-                for rows, values in blocks:
-                    dataset[rows] = values
-                    sink.check()
-            else:
-                _write(file, name, numpy.asarray(array))
+    with atomic_hdf5(path) as sink:
+        with h5py.File(sink, "w") as file:
+            file.attrs["kind"] = kind
+            for name, value in (attributes or {}).items():
+                file.attrs[name] = json.dumps(value)
+            for name, array in arrays.items():
+                if isinstance(array, tuple):
+                    shape, dtype, blocks = array
+                    chunks = (1, *shape[1:]) if len(shape) > 1 and all(shape) else None
+                    dataset = file.create_dataset(name, shape, dtype, chunks=chunks)
+                    for rows, values in blocks:
+                        dataset[rows] = values
+                        sink.check()
+                else:
+                    file.create_dataset(name, data=array)
+        sink.seek(0)
+        checksum = _crc32(sink.raw)
+        sink.seek(0, os.SEEK_END)
+        sink.write(SEAL + b"%08x" % checksum)
 
 
-def _empty_hdf5(sink):
-    """``h5py.File(sink, "w", libver="latest")`` without the time of day in it: the same content is the same bytes."""
-    access, creation = h5py.h5p.create(h5py.h5p.FILE_ACCESS), h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    creation.set_obj_track_times(False)
-    return h5py.File(h5py.h5f.create(str(sink).encode(), h5py.h5f.ACC_TRUNC, fapl=access, fcpl=creation))
+def _crc32(stream, size=None):
+    """The CRC-32 of the next `size` bytes of a stream (None: of all that are left)."""
+    found, left = 0, float("inf") if size is None else size
+    while left and (block := stream.read(int(min(left, 2**20)))):
+        found, left = zlib.crc32(block, found), left - len(block)
+    return found
 
 
-def _write(file, name, array):
-    """Keep an array with checksums: in chunks of whole rows, about 1 MiB each; a scalar in its dataset's header."""
-    if array.ndim == 0:
-        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        compact.set_layout(h5py.h5d.COMPACT)
-        compact.set_obj_track_times(False)
-        scalar = h5py.h5s.create(h5py.h5s.SCALAR)
-        h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(array.dtype, logical=True), scalar, compact)
-        file[name][()] = array
-        return
-    rows = 2**20 // max(1, array.nbytes // max(1, len(array)))
-    chunks = (min(len(array), max(1, rows)), *array.shape[1:])
-    file.create_dataset(name, data=array, **({"chunks": chunks, "fletcher32": True} if array.size else {}))
+def _check_seal(path):
+    """Raise ValueError where a sealed file is not as it was written, before HDF5, which may crash of it, reads it."""
+    length = len(SEAL) + 8
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END) - length
+        if size < 0:
+            return
+        stream.seek(size)
+        seal = stream.read()
+        stream.seek(0)
+        if seal.startswith(SEAL) and seal != SEAL + b"%08x" % _crc32(stream, size):
+            raise ValueError(f"{path}: damaged (it does not have its checksum): delete it and make it again")
 
 
 def open_artefact(path, kind):
@@ -208,6 +210,7 @@ def open_artefact(path, kind):
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a saved {kind}")
+    _check_seal(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -216,23 +219,15 @@ def open_artefact(path, kind):
         ) from error
     try:
         with _damage_named(path):
-            attributes = {name: _text(value) for name, value in file.attrs.items()}
-            found, seal = attributes.pop("kind", None), attributes.pop(SEAL, None)
+            found = file.attrs.get("kind")
+            attributes = {name: value for name, value in file.attrs.items() if name != "kind"}
         if not isinstance(found, str) or found != kind:
             raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
         with _damage_named(path):
-            attributes = {name: json.loads(value) for name, value in attributes.items()}
-            if seal is not None and seal != fingerprint_json(attributes):
-                raise ValueError("its facts do not have their digest")
-            return file, attributes
+            return file, {name: json.loads(value) for name, value in attributes.items()}
     except ValueError:
         file.close()
         raise
-
-
-def _text(value):
-    """An attribute of fixed length, or as earlier versions wrote it."""
-    return value.decode("ascii") if isinstance(value, bytes) else value
 
 
 def load_artefact(path, kind, names, facts=()):
