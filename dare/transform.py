@@ -53,7 +53,7 @@ def transform(model, layer=None):
         raise ValueError(
             f"{layer!r} cannot be the regression layer of {model.name}: expected one of {', '.join(names)}"
         )
-    cache = model.__dict__.setdefault("_regression_models", {})
+    cache = model.__dict__.setdefault("__regression_models", {})
     if layer not in cache:
         cache[layer] = keras.Model(model.input, model.get_layer(layer).output, name=f"{model.name}_to_{layer}")
     return cache[layer]

@@ -35,10 +35,11 @@ def compiled(model, function, *, training=False):
 
     Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once
     for each (model, function), so pass module-level functions or keep the object you pass. Batch-norm
-    statistics are read, never written; training=True runs the model in training mode instead, where each call
+    statistics are read, never written. What is compiled is kept in an attribute of the model whose name begins with two
+    underscores, which Keras does not save. training=True runs the model in training mode instead, where each call
     normalises by its batch and moves the statistics (a `gradient` inside has to be given the `call`).
     """
-    cache = model.__dict__.setdefault("_compiled_functions", {})
+    cache = model.__dict__.setdefault("__compiled_functions", {})
     if (function, training) not in cache:
         cache[function, training] = _compile(model, function, training)
     return cache[function, training]
@@ -51,7 +52,7 @@ def forward(model):
 
 def input_gradient(model, loss):
     """The compiled gradient of the input: ``run(x, y, ...)`` -> d sum(loss(logits, y, ...)) / dx, the shape of x."""
-    cache = model.__dict__.setdefault("_input_gradients", {})
+    cache = model.__dict__.setdefault("__input_gradients", {})
     if loss not in cache:
         cache[loss] = functools.partial(_input_gradient, loss)
     return compiled(model, cache[loss])

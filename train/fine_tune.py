@@ -93,7 +93,7 @@ def _compiled(model, loss, training, restore, regularise, name):
         tuple(variable.path for variable in model.trainable_variables),
         tuple((target.path, files.fingerprint(mask, *_values([target]))) for target, mask in restore),
     )
-    last, made = model.__dict__.get("_fine_tuning", (None, None))
+    last, made = model.__dict__.get("__fine_tuning", (None, None))
     if last != key:
         optimizer = OPTIMIZERS[name]()
         step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
@@ -102,7 +102,7 @@ def _compiled(model, loss, training, restore, regularise, name):
         def made():
             return step, optimizer, fresh
 
-        model.__dict__["_fine_tuning"] = key, made
+        model.__dict__["__fine_tuning"] = key, made
     return made
 
 
