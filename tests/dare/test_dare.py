@@ -226,12 +226,9 @@ def test_a_weights_file_of_a_tuned_model_holds_its_weights_alone(bench, tmp_path
     model.save_weights(tmp_path / "tuned.weights.h5")
     sizes = []
     with h5py.File(tmp_path / "tuned.weights.h5") as file:
+        assert set(file) == {"layers", "vars"}, "nothing of what was compiled beside the model"
         file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
     assert sum(sizes) == model.count_params()
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    copy.save_weights(tmp_path / "copy.weights.h5")
-    assert (tmp_path / "copy.weights.h5").read_bytes() == (tmp_path / "tuned.weights.h5").read_bytes()
 
 
 def test_lazy_targets_tune_to_the_same_bits(tmp_path, bench):
