@@ -69,7 +69,7 @@ def load(path, *, model=None, data=None):
                 f"{part.index.shape}, expected one of each: make it again"
             )
         if not (numpy.isfinite(part.images).all() and (part.images >= 0).all() and (part.images <= 1).all()):
-            raise ValueError(f"{path}: part {name} has pixels outside [0, 1]: make it again")
+            raise ValueError(f"{path}: part {name} has pixels outside [0, 1], or NaN: make it again")
     return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])
 
 

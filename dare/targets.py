@@ -32,11 +32,7 @@ class Targets:
         """Read saved targets; activations stay on disk. Raises FileNotFoundError, or ValueError if damaged."""
         names = ("index", "epoch", "gain")
         facts = ("layer", "model", "data")
-        arrays, attributes = files.load_artefact(path, KIND, names, facts)
-        file, _ = files.open_artefact(path, KIND)
-        activation = file.get("activation")
-        lengths = {array.shape[:1] for array in arrays.values()}
-        if not hasattr(activation, "shape") or lengths != {activation.shape[:1]}:
-            file.close()
+        arrays, attributes = files.load_artefact(path, KIND, names, facts, stored=["activation"])
+        if len({array.shape[:1] for array in arrays.values()}) > 1:
             raise ValueError(f"{path}: activations and indices do not match: delete it and make it again")
-        return cls(**arrays, activation=files.Stored(path, activation), **{name: attributes[name] for name in facts})
+        return cls(**arrays, **{name: attributes[name] for name in facts})

@@ -59,10 +59,7 @@ class Flags:
 
         model, data: the digests expected (None: any).
         """
-        file, _ = files.open_artefact(path, KIND)
-        with file:
-            names = list(file)
-        arrays, facts = files.load_artefact(path, KIND, names, ["model", "data", "checks"])
+        arrays, facts = files.load_artefact(path, KIND, facts=["model", "data", "checks"])
         for what, expected in (("model", model), ("data", data)):
             if expected is not None and facts[what] != expected:
                 found = f"flags of {what} {facts[what][:12]}, expected {expected[:12]}"

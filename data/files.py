@@ -123,15 +123,16 @@ def write_sealed(path, value):
     write_json(path, {**value, "digest": fingerprint_json(value)})
 
 
-def read_sealed(path):
-    """The JSON object that `write_sealed` wrote, or one without a digest, as earlier versions wrote.
+def read_sealed(path, *, sealed=True):
+    """The JSON object that `write_sealed` wrote. sealed: False admits one without a digest, of an earlier version.
 
     Raises FileNotFoundError, and ValueError where the file is not as it was written.
     """
     content = pathlib.Path(path).read_bytes()
     with _damage_named(path):
         found = json.loads(content.decode("utf-8"))
-        if not isinstance(found, dict) or found.pop("digest", None) not in (None, fingerprint_json(found)):
+        digest = found.pop("digest", None) if isinstance(found, dict) else None
+        if not isinstance(found, dict) or ((sealed or digest) and digest != fingerprint_json(found)):
             raise ValueError("not an object with its digest")
         return found
 
@@ -230,15 +231,23 @@ def open_artefact(path, kind):
         raise
 
 
-def load_artefact(path, kind, names, facts=()):
-    """Read the datasets `names` of an artefact: ``(arrays, attributes)``, among these at least `facts`.
+def load_artefact(path, kind, names=None, facts=(), stored=()):
+    """Read the datasets `names` (None: all) of an artefact: ``(arrays, attributes)``, among these at least `facts`.
 
-    Errors as open_artefact, and ValueError where something lacks.
+    Those in `stored` stay on the disk, as Stored, and the file open. Errors as open_artefact, and ValueError where
+    something lacks.
     """
     file, attributes = open_artefact(path, kind)
-    with file, _damage_named(path):
-        missing = [name for name in names if name not in file] + [name for name in facts if name not in attributes]
-        arrays = {name: file[name][()] for name in names if name in file}
+    try:
+        with _damage_named(path):
+            names = [*file] if names is None else [*names]
+            missing = [name for name in (*names, *stored) if not isinstance(file.get(name), h5py.Dataset)]
+            missing += [name for name in facts if name not in attributes]
+            if not missing:
+                arrays = {name: file[name][()] for name in names} | {name: Stored(path, file[name]) for name in stored}
+    finally:
+        if not stored or missing:
+            file.close()
     if missing:
         raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
     return arrays, attributes
@@ -256,10 +265,12 @@ class Stored:
         return len(self.dataset)
 
     def __getitem__(self, rows):
-        with _damage_named(self.path):
+        try:
             values = self.dataset[rows]
-            if not numpy.isfinite(values).all():
-                raise ValueError("holds NaN or infinite values")
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{self.path}: damaged ({error}): delete it and make it again") from error
+        if not numpy.isfinite(values).all():
+            raise ValueError(f"{self.path}: holds NaN or infinite values: delete it and make it again")
         return values
 
     def __array__(self, dtype=None, copy=None):

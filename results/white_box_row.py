@@ -78,7 +78,7 @@ def measures(values, images, epsilons):
 
 
 def read(path):
-    """A unit or row that was written before. Raises ValueError where it is damaged."""
+    """A row that was written before. Raises ValueError where it is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):

@@ -60,6 +60,8 @@ def fine_tune(
             )
         if progress is not None:
             progress(len(losses), steps or epochs * -(-len(x) // batch_size), f"loss {losses[-1]:.4g}")
+    if not all(numpy.isfinite(values).all() for values in _values(model.trainable_variables)):
+        raise ArithmeticError(f"the last step left weights that are not finite: use a rate below {learning_rate}")
     return losses
 
 

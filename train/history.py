@@ -125,14 +125,14 @@ class History:
     def origin(self):
         """What this history comes from: recipe, seed, epochs and data of its training; {} where nobody said."""
         path = self.path / "origin.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return files.read_sealed(path, sealed=False) if path.is_file() else {}
 
     def claim(self, origin):
         """Say what this history comes from (a JSON value) before its first epoch; ValueError if it comes from other."""
         path, before = self.path / "origin.json", self.origin
         origin = json.loads(json.dumps(origin))
         if not path.is_file():
-            files.write_json(path, origin)
+            files.write_sealed(path, origin)
             return
         for name in sorted({*before, *origin}):
             if before.get(name) != origin.get(name):

@@ -64,6 +64,8 @@ def test_what_the_next_stage_reads(script, whole, stages, tally, tmp_path):
     reader, chance = READERS[script], random.Random(script)
     folder = stages.before(reader, whole.folder, tmp_path / "run")
     for kind, path in kinds(stages, script, folder).items():
+        if kind.endswith(".optimizer.h#"):
+            continue  # for resuming alone
         content = path.read_bytes()
         for damage, spoil in DAMAGES.items():
             spoil(path, chance)
@@ -78,18 +80,20 @@ def test_what_the_next_stage_reads(script, whole, stages, tally, tmp_path):
 def test_what_an_unfinished_stage_left(script, whole, stages, tally, tmp_path):
     folder, chance = stages.before(script, whole.folder, tmp_path / "run"), random.Random(script)
     process = stages.begin(script, folder)
-    while process.poll() is None and count(stages, script, folder) < 0.6 * len(whole.files[script]):
+    while process.poll() is None and count(stages, script, folder) < max(1, 0.5 * len(whole.files[script])):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert kinds(stages, script, folder, True), "it ended before it was killed"
     for kind in kinds(stages, script, folder, True):
         for damage, spoil in DAMAGES.items():
             copy = shutil.copytree(folder, tmp_path / "copy")
-            spoil(kinds(stages, script, copy, True)[kind], chance)
+            spoiled = kinds(stages, script, copy, True)[kind]
+            spoil(spoiled, chance)
             process = stages.begin(script, copy)
             _, err = process.communicate(timeout=600)
             if process.returncode:
-                stages.refused(process.returncode, err)
+                stages.refused(process.returncode, err, spoiled.name)
             else:
                 assert stages.files(script, copy) == whole.files[script], (kind, damage)
             tally[f"{damage} {script} {kind}: {'refused' if process.returncode else 'made again'}"] += 1

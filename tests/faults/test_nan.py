@@ -76,7 +76,7 @@ def test_nan_in_an_artefact(name, whole, stages, tally, tmp_path):
             file[dataset][()] = values
         accept(stage)
     said = stages.here(reader, folder)
-    stages.refused(said.code, said.err, name)
+    stages.refused(said.code, said.err, name, "NaN")
     tally[f"NaN in {name}: refused by {reader}"] += 1
 
 

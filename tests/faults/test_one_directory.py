@@ -15,9 +15,10 @@ STAGES += ["classwise/1_attack", "guided_retraining/4_retrain"]
 def test_of_two_processes_one_works(script, whole, stages, tally, tmp_path):
     folder = stages.before(script, whole.folder, tmp_path / "run")
     both = [stages.begin(script, folder) for _ in range(2)]
-    said = [(process.communicate(timeout=600)[1], process.returncode) for process in both]
-    assert sorted(code for _, code in said) in ([0, 0], [0, 2]), said
-    for err, code in said:
+    said = [(*process.communicate(timeout=600), process.returncode) for process in both]
+    codes = sorted(code for *_, code in said)
+    assert codes == [0, 2] or (codes == [0, 0] and any("done before, skipped" in out for out, *_ in said)), said
+    for _, err, code in said:
         if code:
             stages.refused(code, err, "another process is at work on this stage")
         tally[f"two processes: exit status {code}"] += 1

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from dare import controls, dare
+from data import files
 
 
 @pytest.fixture
@@ -23,8 +24,11 @@ def train(cell, seed):
     """The cell's training once more, as if from another seed."""
     copy = cell.parent / f"seed{seed}" / "train"
     shutil.copytree(cell / "train", copy)
-    origin = json.loads((copy / "history" / "origin.json").read_text())
-    (copy / "history" / "origin.json").write_text(json.dumps(origin | {"seed": seed}))
+    origin = copy / "history" / "origin.json"
+    files.write_sealed(origin, files.read_sealed(origin) | {"seed": seed})
+    made = files.read_sealed(copy / "run.json")
+    made["outputs"]["history/origin.json"] = files.digest(origin)
+    files.write_sealed(copy / "run.json", made)
 
 
 def record(cell, name):
@@ -40,9 +44,9 @@ def test_variants_read_other_layers_and_epochs_and_controls_compare_with_dare(ce
     assert layers == {"dare": "conv5", "dare-last": "dense2", "dare-rand": "conv5", "dare-key": "conv5"}
     assert all(record(cell, name)["frozen_share"].keys() == {f"conv{n}" for n in range(1, 6)} for name in names[:4])
     assert len(record(cell, "dare-key")["key_share"]) == 10
-    files = {name: sorted(path.name for path in (cell / f"finetune_dare-{name}").iterdir()) for name in names}
-    assert files.pop("weight-noise") == ["run.json", "weights-0.weights.h5", "weights-1.weights.h5"]
-    assert all(found == ["run.json", "weights-0.weights.h5"] for found in files.values())
+    written = {name: sorted(path.name for path in (cell / f"finetune_dare-{name}").iterdir()) for name in names}
+    assert written.pop("weight-noise") == ["run.json", "weights-0.weights.h5", "weights-1.weights.h5"]
+    assert all(found == ["run.json", "weights-0.weights.h5"] for found in written.values())
     change = {name: record(cell, name)["relative_change"] for name in names}
     assert change["negated"] == pytest.approx(change["dare"], rel=1e-3)
     assert change["weight-noise"] == pytest.approx(2 * change["dare"], rel=1e-2)

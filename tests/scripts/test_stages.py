@@ -261,6 +261,7 @@ def test_mining_can_drop_the_weights_that_nothing_reads_later(copy, call):
     assert call("3_get_ats", "--deterministic", "--keep", "mined", "--overwrite", "--quiet").code == 0
     names = sorted(path.name for path in (copy / "train" / "history").glob("*.weights.h5"))
     assert names == ["epoch-0004.weights.h5"]
+    assert call("4_generate_adv", "--attack", "fgsm", "--parts", "1", "1", "1", "1", "--overwrite").code == 0
 
 
 def test_metrics_hold_every_epoch_even_if_training_was_killed_after_the_last(copy, call, shell):
