@@ -7,6 +7,7 @@ from results import command, guided_cell, run
 from adv.guided import retraining
 from data import pooled
 import models
+from train import history
 
 
 def main(arguments):
@@ -26,7 +27,7 @@ def main(arguments):
             seed=arguments.seed,
             progress=progress,
         )
-    model.save_weights(stage.folder / "original.weights.h5")
+    history.save_weights(model, stage.folder / "original.weights.h5")
     parts = {"validation": (split.x_validation, split.y_validation), "test": (split.x_test, split.y_test)}
     found = {part: retraining.measure(model, *images) for part, images in parts.items()}
     counts = [len(part) for part in (split.x_train, split.x_validation, split.x_test)]
