@@ -4,11 +4,14 @@ robust_training-<dataset>-<model>           one line a method: cost, clean accur
 robust_training-<dataset>-<model>-cost      the worst case beside BP-epochs, seconds and the last epoch's
 """
 
+import dataclasses
+
 import numpy
 
 from results import dare_tables, figures, notes
 from results import row as result_row
 from results.tables import Cell, Table
+from train import robust
 
 ATTACKED = (
     "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
@@ -20,6 +23,7 @@ COST = (
     "seconds: of training, the epochs' probes included, on the machine below, mean over seeds."
 )
 PUBLISHED = "(in brackets): published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack."
+DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
 
 
@@ -31,7 +35,7 @@ def pool(rows):
     first = rows[0]
     for one in rows[1:]:
         for what in (*ALIKE, "setup"):
-            if one["hyperparameters"].get(what) != first["hyperparameters"].get(what):
+            if settings(one, what) != settings(first, what):
                 raise ValueError(f"{first['method']}: seeds {first['seeds']} and {one['seeds']} differ in {what}")
     together = {name: [one for each in rows for one in each[name]] for name in ("trajectories", "training_s")}
     spent = float(numpy.mean([one["hyperparameters"]["bp_epochs"] for one in rows]))
@@ -40,6 +44,12 @@ def pool(rows):
         shared = {name: value for name, value in shared.items() if name not in ("selected_epoch", "last_epoch")}
     stopped = any(one["hyperparameters"]["stopped"] for one in rows)
     return {**result_row.pool(rows), **together, "hyperparameters": shared | {"stopped": stopped}}
+
+
+def settings(row, what):
+    """One of a row's hyperparameters; a set-up with the defaults of what came to it since the row was made."""
+    value = row["hyperparameters"].get(what)
+    return value if what != "setup" else {**DEFAULTS, **value}
 
 
 def cells(rows):
@@ -141,5 +151,5 @@ def _lines(methods):
         {**row, "hyperparameters": {name: value for name, value in row["hyperparameters"].items() if name in ALIKE}}
         for row in methods
     ]
-    setups = list(dict.fromkeys(notes.settings(row["hyperparameters"]["setup"]) for row in methods))
+    setups = list(dict.fromkeys(notes.settings(settings(row, "setup")) for row in methods))
     return [*notes.lines(shown), *(f"Set-up: {one}." for one in setups)]
