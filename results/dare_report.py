@@ -39,7 +39,7 @@ def draw(arguments, cell):
     if "kept_share" in sliced:
         caption = "Share of connections that each class keeps."
         yield "slice-size", caption, slice_figures.slice_size(sliced["kept_share"])
-    yield from _adversarials(cell_arguments(arguments, cell), cell)
+    yield from adversarials(arguments, cell)
 
 
 def mined(cell):
@@ -82,9 +82,11 @@ def draw_rows(rows):
         yield "white-box", caption, white_box.trajectories(own["white_box"])
 
 
-def _adversarials(arguments, cell):
-    """The sizes of the crafted perturbations, and examples of each attack."""
-    split = data.load_split(cell / "train" / "split.h5", command.load_dataset(arguments))
+def adversarials(arguments, cell):
+    """Yield (name, caption, Figure) of examples of each attack, "examples-<attack>", and the sizes of the
+    perturbations. cell: the folder of one seed."""
+    dataset = command.load_dataset(cell_arguments(arguments, cell))
+    split = data.load_split(cell / "train" / "split.h5", dataset)
     model = History(cell / "train" / "history").final_model()
     sizes = {"linf": {}, "l2": {}}
     for folder in sorted(cell.glob("generate_adv-*")):
@@ -96,7 +98,7 @@ def _adversarials(arguments, cell):
         chosen = numpy.flatnonzero(sizes["linf"][attack] > 0)[:8]
         if len(chosen):
             yield (
-                folder.name,
+                f"examples-{attack}",
                 f"The first adversarial images of {attack}.",
                 image_figures.adversarial_examples(
                     split.x_train[part.index[chosen]],

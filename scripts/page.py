@@ -1,6 +1,6 @@
 """Make one HTML file of all published results, or of one's own runs: tables and charts, without a server or a network.
 
-Reads results/measured/, or with --runs the rows of run directories; examples grids of reports there are shown too.
+Reads results/measured/, or with --runs the rows of run directories; examples of adversarial images are shown too.
 """
 
 import pathlib
@@ -9,7 +9,8 @@ from results import command, page, studies
 
 
 def main(arguments):
-    rows, images = studies.measured(), []
+    rows, found = studies.measured(), sorted((studies.ROOT / "results" / "figures").glob("*-examples-*.png"))
+    images = [(path.stem, path) for path in found]
     if arguments.runs:
         rows = []
         for study in dict.fromkeys(study.runs for study in studies.STUDIES.values()):

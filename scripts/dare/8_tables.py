@@ -8,7 +8,7 @@ whether those still say what results/measured/ holds.
 import contextlib
 import pathlib
 
-from results import command, dare_report, dare_tables, report, studies, tables
+from results import command, dare_report, dare_tables, figures, report, studies, tables
 
 
 def main(arguments):
@@ -21,14 +21,15 @@ def main(arguments):
         with contextlib.suppress(FileNotFoundError):  # none of one's own: those that are published are written anew
             rows = studies.collect(arguments.runs, "dare")
         changed = studies.publish(rows)
+        for _, dataset, model in dare_tables.cells(studies.of_study(rows, "dare")):
+            publish_examples(arguments, dataset, model)
         print(f"tables: {len(rows)} rows published, changed: {', '.join(changed) or 'nothing'}")
         return
     rows = studies.collect(arguments.runs, "dare")
     for table in studies.make(rows):
         tables.print_table(table)
     for (_, dataset, model), methods in dare_tables.cells(studies.of_study(rows, "dare")).items():
-        cell = pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}"
-        first = sorted(cell.glob("seed*"))[0]
+        cell, first = folders(arguments, dataset, model)
         own = [one for one in rows if (one["dataset"], one["model"]) == (dataset, model)]
         made = [*studies.make(own), dare_report.mined(first)]
         tables.write(made, cell / "report")
@@ -44,6 +45,19 @@ def main(arguments):
             facts=facts(methods),
         )
         print(f"report: {path}")
+
+
+def folders(arguments, dataset, model):
+    """(the folder of a cell, that of its first seed)."""
+    cell = pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}"
+    return cell, sorted(cell.glob("seed*"))[0]
+
+
+def publish_examples(arguments, dataset, model):
+    """Keep the grids of adversarial images in results/figures/, beside the figures that are made of rows."""
+    for name, _, figure in dare_report.adversarials(arguments, folders(arguments, dataset, model)[1]):
+        if name.startswith("examples-"):
+            figures.save(figure, studies.ROOT / "results" / "figures" / f"{dataset}-{model}-{name}.png", dpi=90)
 
 
 def facts(methods):

@@ -6,6 +6,8 @@ The browser's tests (marker browser) need Chromium and Playwright: apt-get insta
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -50,6 +52,13 @@ def test_an_examples_grid_is_inside_the_file(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     text = page.write([ROW], tmp_path / "page.html", [("cell <1>", tmp_path / "a.png")]).read_text()
     assert 'src="data:image/png;base64,iVBORw=="' in text and "cell &lt;1&gt;" in text
+
+
+def test_the_published_page_shows_adversarial_images(tmp_path):
+    line = [sys.executable, str(studies.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "examples-fgsm</figcaption>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

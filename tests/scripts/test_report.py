@@ -46,8 +46,8 @@ def test_adversarials_that_moved_are_shown_with_their_sizes(study, tmp_path):
         dataclasses.replace(made, parts=made.parts | {"test": moved}).save(path)
     given = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
     found = {name: (caption, figure) for name, caption, figure in dare_report.draw(given, cell)}
-    assert found["generate_adv-fgsm"][0] == "The first adversarial images of fgsm."
-    assert len(found["generate_adv-pgd"][1].axes) == 3 * 8, "original, perturbation and result of eight images"
+    assert found["examples-fgsm"][0] == "The first adversarial images of fgsm."
+    assert len(found["examples-pgd"][1].axes) == 3 * 8, "original, perturbation and result of eight images"
     for norm in ("linf", "l2"):
         (axis,) = found[f"perturbation-sizes-{norm}"][1].axes
         assert [line.get_label().partition(":")[0] for line in axis.lines[:2]] == ["fgsm", "pgd"]
