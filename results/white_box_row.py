@@ -1,7 +1,5 @@
 """The row of one strategy in the white-box study: what it is, its trajectories, what the best measures at the end."""
 
-import json
-
 import numpy
 
 import models
@@ -74,15 +72,4 @@ def measures(values, images, epsilons):
     for part, measure in named.items():
         count = images[part]
         found[measure] = row.share([numpy.arange(count) < round(count * one[part] / 100) for one in values])
-    return found
-
-
-def read(path):
-    """A row that was written before. Raises ValueError where it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("no object")
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged ({error}): delete it and run this again") from error
     return found

@@ -71,7 +71,7 @@ class Study:
     def unit(self, strategy, rate, repeat):
         """One trajectory, from the original's point on."""
         asked = self.arguments
-        original = white_box_row.read(run.folder(asked, "white_box-original") / "row.json")
+        original = files.read_sealed(run.folder(asked, "white_box-original") / "row.json", sealed=False)
         points, seconds = self.bench.trajectory(
             strategy,
             learning_rate=rate,
@@ -93,7 +93,11 @@ class Study:
 def report(arguments):
     """Print and write the tables of this seed's finished rows, and draw them."""
     stages = run.folder(arguments, "white_box-original").parent.glob("white_box-*")
-    rows = [white_box_row.read(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
+    rows = [
+        files.read_sealed(stage / "row.json", sealed=False)
+        for stage in sorted(stages)
+        if (stage / "run.json").is_file()
+    ]
     made = white_box.white_box_tables(rows)
     for table in made:
         tables.print_table(table)
