@@ -13,11 +13,13 @@ import keras
 
 def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None):
     """A square convolution without bias, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
-    if kernel > 1 and stride > 1:
+    padding = "same"
+    if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
         padding = "valid"
-    else:
-        padding = "same"
+    elif stride > 1:
+        # The same numbers: TensorFlow's oneDNN kernels crash in the gradient of a strided 1x1 convolution (AVX2 CPUs).
+        x, stride = keras.layers.MaxPooling2D(1, stride, name=f"{name}_every")(x), 1
     made = keras.layers.Conv2D(
         filters,
         kernel,
