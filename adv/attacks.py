@@ -4,7 +4,7 @@
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
 fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P]; deepfool is foolbox 3.3.4's,
-bim-linf the BIM of its paper, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
+bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
 Temperature-PGD at 1/T = 5, apgd-ce and apgd-t the two attacks of AutoAttack that follow gradients, and pgd-strong a PGD
 for white-box accuracy [D]. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own and a line of
 `ATTACKS`.
@@ -28,6 +28,7 @@ ATTACKS = {
     "fgsm": FGSM(),
     "pgd": PGD(),
     "pgd-strong": PGD(rel_stepsize=0.1, random_start=True, restarts=5),
+    "pgd-7": PGD(steps=7, rel_stepsize=0.25, random_start=True),
     "pgd-20": PGD(steps=20, rel_stepsize=0.25, random_start=True),
     "pgd-100": PGD(steps=100, rel_stepsize=0.25, random_start=True),
     "cw-linf-20": PGD(steps=20, rel_stepsize=0.25, random_start=True, loss="margin"),

@@ -45,6 +45,12 @@ def _find(name):
     raise ValueError(f"no data set {name!r}, expected one of {', '.join(DATASETS)} or folder:<path>{hint}")
 
 
+def _dataset(entry, read, verified, name):
+    """The Dataset of what a reader returned: four arrays and, where there are such, further fields."""
+    arrays, further = read[:4], dict(*read[4:])
+    return Dataset(*arrays, entry.classes, verified, name, **further)
+
+
 def load(name, data_dir=None, *, unverified=False, progress=None):
     """Load a catalogued data set, or a user's own as ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
 
@@ -59,19 +65,17 @@ def load(name, data_dir=None, *, unverified=False, progress=None):
     """
     if str(name).startswith("folder:"):
         path, size = folder.parse(str(name).removeprefix("folder:"))
-        arrays, classes = folder.read(path, size=size)
-        return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}")
+        (*arrays, named), classes = folder.read(path, size=size)
+        return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}", **named)
     entry = _find(name)
     if entry.folders:
         path = locate_folder(name, entry, data_dir, unverified=unverified)
-        x_train, y_train, x_test, y_test, *groups = entry.read(path)
-        group_train, group_test = groups or (None, None)
-        return Dataset(x_train, y_train, x_test, y_test, entry.classes, False, name, group_train, group_test)
+        return _dataset(entry, entry.read(path), False, name)
     if entry.sources is None:
         paths, verified = {}, True
     else:
         paths, verified = locate(entry.sources, data_dir, unverified=unverified, progress=progress)
-    dataset = Dataset(*entry.read(paths), entry.classes, verified=verified, name=name)
+    dataset = _dataset(entry, entry.read(paths), verified, name)
     check_classes(dataset.y_train, entry.classes, f"{name}, training part")
     check_classes(dataset.y_test, entry.classes, f"{name}, test part")
     return dataset

@@ -13,9 +13,9 @@ class Entry:
     """What is published about a data set, and how to read it.
 
     `shape` is (H, W, C); `counts` the number of training and test images; `sources` is None for data that
-    comes inside a package; `read` maps {file name: path} to ``(x_train, y_train, x_test, y_test)``. `folders`: for
-    images in a directory a class, the subfolders that may hold it; `read` then maps its path to the four arrays, and
-    two of groups where there are such.
+    comes inside a package; `read` maps {file name: path} to ``(x_train, y_train, x_test, y_test)`` and, where there
+    are such, a dictionary of further fields of Dataset. `folders`: for images in a directory a class, the subfolders
+    that may hold it; `read` then maps its path.
     """
 
     title: str

@@ -2,7 +2,7 @@
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by
-channel, and a list of labels.
+channel, a list of labels, and one of the files' names.
 """
 
 import dataclasses
@@ -89,9 +89,10 @@ class BatchUnpickler(pickle.Unpickler):
 
 
 def read_batch(content, layout, where):
-    """Decode one pickled batch (bytes) to images uint8 (N, 32, 32, 3) and labels int64 (N,).
+    """Decode one pickled batch (bytes): images uint8 (N, 32, 32, 3), labels int64 (N,), names of their files (N,).
 
-    Raises ValueError, naming `where`, if it is cut, is no batch of this `layout`, or asks for any code.
+    The published batches have names; one without has None. Raises ValueError, naming `where`, if it is cut, is no
+    batch of this `layout`, or asks for any code.
     """
     try:
         batch = BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
@@ -112,7 +113,16 @@ def read_batch(content, layout, where):
         )
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = numpy.array(labels, numpy.int64)
-    return dataset.check(images, labels, shape=(32, 32, 3), classes=layout.classes, where=where)
+    images, labels = dataset.check(images, labels, shape=(32, 32, 3), classes=layout.classes, where=where)
+    return images, labels, _file_names(batch.get(b"filenames"), len(labels), where)
+
+
+def _file_names(names, count, where):
+    if names is None:
+        return None
+    if not isinstance(names, list) or len(names) != count or any(type(name) is not bytes for name in names):
+        raise ValueError(f"{where}: filenames is not a list of {count} names: is this the right file?")
+    return numpy.array([name.decode("utf-8", "replace") for name in names])
 
 
 def read_archive(path, layout):
@@ -121,19 +131,24 @@ def read_archive(path, layout):
 
 
 def read(paths, layout):
-    """Read all batches: ``(x_train, y_train, x_test, y_test)``; `paths` holds the archive or every batch."""
+    """Read all batches: ``(x_train, y_train, x_test, y_test, {"files_train": ..., "files_test": ...})``.
+
+    paths: holds the archive or every batch.
+    """
     if layout.archive in paths:
         contents = read_archive(paths[layout.archive], layout)
         places = {name: f"{paths[layout.archive]}: {name}" for name in contents}
     else:
         contents = {name: None for name in (*layout.train, *layout.test)}
         places = {name: paths[name] for name in contents}
-    parts = []
-    for names in (layout.train, layout.test):
+    parts, named = [], {}
+    for part, names in (("files_train", layout.train), ("files_test", layout.test)):
         batches = []
         for name in names:
             content = contents.pop(name)
             content = paths[name].read_bytes() if content is None else content
             batches.append(read_batch(content, layout, places[name]))
-        parts += [numpy.concatenate(arrays) for arrays in zip(*batches, strict=True)]
-    return tuple(parts)
+        images, labels, files = zip(*batches, strict=True)
+        parts += [numpy.concatenate(images), numpy.concatenate(labels)]
+        named[part] = None if any(one is None for one in files) else numpy.concatenate(files)
+    return *parts, named

@@ -15,7 +15,8 @@ class Dataset:
     x_train (N, H, W, C) uint8, y_train (N,) int64, likewise x_test and y_test; `classes` names label 0,
     1, ... `verified` is True where every file had its published digest (or came inside a package); a
     result made from an unverified set has to say so. `name` is fit for a folder or a table row. `group_train`,
-    `group_test`: integers (N,), alike for images that are nearly the same, such as frames of one track, or None.
+    `group_test`: integers (N,), alike for images that are nearly the same, such as frames of one track, or None;
+    `files_train`, `files_test`: text (N,), the file that each image had when it was collected, or None.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -27,6 +28,8 @@ class Dataset:
     name: str = ""
     group_train: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
     group_test: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
+    files_train: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
+    files_test: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def fingerprint(self):

@@ -84,12 +84,12 @@ def stack(images, channels):
 
 
 def read(path, *, size=None):
-    """Read a folder: ``((x_train, y_train, x_test, y_test), classes)``; classes are directory names, sorted.
+    """Read a folder: ``((x_train, y_train, x_test, y_test, further), classes)``; classes are directory names, sorted.
 
-    Files with other endings are passed over. If every image is greyscale, C is 1, else 3. Raises
-    FileNotFoundError if the folder is missing, and ValueError for fewer than two classes, an empty class,
-    an unreadable image, differing sizes without `size`, a train or test directory without the other, or
-    classes that differ between them.
+    further: the images' files below `path`, as Dataset has them. Files with other endings are passed over. If every
+    image is greyscale, C is 1, else 3. Raises FileNotFoundError if the folder is missing, and ValueError for fewer
+    than two classes, an empty class, an unreadable image, differing sizes without `size`, a train or test directory
+    without the other, or classes that differ between them.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -114,11 +114,12 @@ def read(path, *, size=None):
     for images, _, paths in read_parts[1:]:
         _same_size(paths[0], images[0], read_parts[0][2], read_parts[0][0])
     channels = max(image.shape[2] for images, _, _ in read_parts for image in images)
-    parts = []
-    for images, labels, _ in read_parts:
+    parts, files = [], []
+    for images, labels, paths in read_parts:
         parts += dataset.check(
             stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
         )
+        files.append(numpy.array([one.relative_to(path).as_posix() for one in paths]))
     if len(parts) == 2:
         images, labels = parts
         counts = numpy.bincount(labels)
@@ -128,4 +129,5 @@ def read(path, *, size=None):
             )
         train, test = stratify.stratify(labels, (4, 5), SPLIT_SEED)
         parts = [images[train], labels[train], images[test], labels[test]]
-    return tuple(parts), tuple(classes)
+        files = [files[0][train], files[0][test]]
+    return (*parts, {"files_train": files[0], "files_test": files[1]}), tuple(classes)

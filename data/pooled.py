@@ -69,6 +69,8 @@ def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
         y_test=y[tested],
         group_train=None,
         group_test=None,
+        files_train=None,
+        files_test=None,
     )
     return Split(
         x_train=joined.x_train,

@@ -18,7 +18,8 @@ class Split:
     """x_train trains the model, x_validation is mined and tunes it, x_test judges it and chooses nothing.
 
     Images (N, H, W, C) uint8, labels (N,) int64. `train_indices` and `validation_indices` are sorted rows of
-    the training part of the data set divided; `fingerprint` is the SHA-256 of the data set divided.
+    the training part of the data set divided; `fingerprint` is the SHA-256 of the data set divided; `files_train`,
+    `files_validation`, `files_test`: text (N,), the file that each image had, or None.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -34,6 +35,16 @@ class Split:
     fingerprint: str
     verified: bool = False
     name: str = ""
+    files_train: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
+    files_validation: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
+    files_test: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
+
+    def listing(self):
+        """Yield (part, file or "", label, name of the class) of every image: of train, validation and test part."""
+        for part in ("train", "validation", "test"):
+            labels, names = getattr(self, f"y_{part}"), getattr(self, f"files_{part}")
+            for place, label in enumerate(labels):
+                yield part, "" if names is None else str(names[place]), int(label), self.classes[label]
 
     def save(self, path):
         """Write the indices, the seed and the data's fingerprint to `path` (HDF5); not the images."""
@@ -60,7 +71,15 @@ def _take(dataset, train, validation, seed):
         fingerprint=dataset.fingerprint,
         verified=dataset.verified,
         name=dataset.name,
+        files_train=_rows(dataset.files_train, train),
+        files_validation=_rows(dataset.files_train, validation),
+        files_test=dataset.files_test,
     )
+
+
+def _rows(array, rows):
+    """Rows of an array that a data set may have, None where it has not."""
+    return None if array is None else array[rows]
 
 
 def half_split(dataset, seed):
@@ -97,8 +116,8 @@ def reduced(dataset, images, seed):
         raise ValueError(f"{images} of {count} training images: expected at least 1, and no more than there are")
     groups = dataset.group_train
     kept, _ = stratify.divide(dataset.y_train, (images, count), seed, groups, least=1 if groups is None else 2)
-    parts = {"x_train": dataset.x_train[kept], "y_train": dataset.y_train[kept]}
-    return dataclasses.replace(dataset, **parts, group_train=None if groups is None else groups[kept])
+    parts = {name: _rows(getattr(dataset, name), kept) for name in ("x_train", "y_train", "group_train", "files_train")}
+    return dataclasses.replace(dataset, **parts)
 
 
 def without_class(dataset, label):
@@ -112,9 +131,8 @@ def without_class(dataset, label):
     for part in ("train", "test"):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         kept = y != label
-        groups = getattr(dataset, f"group_{part}")
         parts |= {f"x_{part}": x[kept], f"y_{part}": y[kept] - (y[kept] > label)}
-        parts[f"group_{part}"] = None if groups is None else groups[kept]
+        parts |= {f"{of}_{part}": _rows(getattr(dataset, f"{of}_{part}"), kept) for of in ("group", "files")}
     classes = tuple(one for place, one in enumerate(dataset.classes) if place != label)
     return dataclasses.replace(dataset, **parts, classes=classes)
 

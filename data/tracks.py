@@ -16,7 +16,7 @@ SCENES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 
 
 def gtsrb(path):
-    """``(x_train, y_train, x_test, y_test, group_train, group_test)`` with images (N, 48, 48, 3), groups being tracks.
+    """``(x_train, y_train, x_test, y_test, further)`` with images (N, 48, 48, 3); further fields: groups, the tracks.
 
     A tenth of the tracks of each class becomes the test part [D].
     """
@@ -25,7 +25,8 @@ def gtsrb(path):
     _, groups = numpy.unique(names, return_inverse=True)
     test, train = stratify.divide(labels, (1, 10), SEED, groups)
     x = folder.stack(images, 3)
-    return x[train], labels[train], x[test], labels[test], groups[train], groups[test]
+    further = {"group_train": groups[train], "group_test": groups[test]}
+    return x[train], labels[train], x[test], labels[test], further
 
 
 def intel(path):

@@ -1,7 +1,8 @@
 """The presets of every study: cells and the options of each stage, as scripts/reproduce.py turns them into commands.
 
 quick takes minutes on two cores, small an evening, paper one GPU. A stage has one list of options or, where it runs
-several times, a tuple of lists; one of another study has that study's name before it.
+several times, a tuple of lists; one of another study has that study's name before it. Where cells differ in their
+options, a dictionary has them by data set and model.
 """
 
 CRAFTED = ["fgsm", "bim", "pgd", "jsma"]
@@ -61,7 +62,7 @@ DARE = {
         "10_white_box": [],
     },
 }
-GUARDED = ["--setup", "fast", "--validation", "1000"]
+BUDGET = ["--bp-epochs", "40", "--images", "10000", "--setup", "fast", "--validation", "1000", "--batch-size", "64"]
 EVERY_METHOD = [
     *(
         "standard",
@@ -79,7 +80,7 @@ EVERY_METHOD = [
     *("fat-5", "fat", "fat-dynamic", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
     *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
 ]
-# small: every method under one budget of passes; paper: DEAT's tables.
+# small: every method under one budget of passes; paper: DEAT's tables and the PGD baseline.
 ROBUST = {
     "quick": {
         "cells": [("digits", "small_cnn@0.25", 0)],
@@ -90,17 +91,28 @@ ROBUST = {
         "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "--deterministic"],
     },
     "small": {
-        "cells": [("fashion_mnist", "small_cnn@0.5", seed) for seed in range(2)],
-        "1_train": [
-            *("--method", *EVERY_METHOD, "--bp-epochs", "40", "--images", "10000", *GUARDED),
-            *("--learning-rate", "0.03", "--batch-size", "64", "--no-augmentation"),
+        "cells": [
+            *(("fashion_mnist", "small_cnn@0.5", seed) for seed in range(2)),
+            *(("cifar10", "preact_resnet18@0.0625", seed) for seed in range(2)),
         ],
+        "1_train": {
+            ("fashion_mnist", "small_cnn@0.5"): [
+                *("--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.03", "--no-augmentation"),
+            ],
+            ("cifar10", "preact_resnet18@0.0625"): ["--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.1"],
+        },
         "2_test": ["--test-images", "500", "--attack", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"],
     },
     "paper": {
-        "cells": [("cifar10", "preact_resnet18", seed) for seed in range(3)],
-        "1_train": ["--method", *EVERY_METHOD, "--setup", "standard", "--precision", "bfloat16"],
-        "2_test": [],
+        "cells": [*(("cifar10", "preact_resnet18", seed) for seed in range(3)), ("cifar10", "resnet18", 0)],
+        "1_train": {
+            ("cifar10", "preact_resnet18"): ["--method", *EVERY_METHOD, "--precision", "bfloat16"],
+            ("cifar10", "resnet18"): ["--method", "pgd-7", "--setup", "pgd-baseline", "--precision", "bfloat16"],
+        },
+        "2_test": {
+            ("cifar10", "preact_resnet18"): [],
+            ("cifar10", "resnet18"): ["--attack", "pgd-7", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"],
+        },
     },
 }
 # The models to be divided by class: trained by the first stage, beside whatever other studies have made of the cell.
@@ -119,8 +131,8 @@ CLASSWISE = {
     },
     "small": {
         "cells": [("fashion_mnist", "small_cnn@0.5", 0)],
-        "robust_training/1_train": [*ROBUST["small"]["1_train"]],
-        "robust_training/2_test": [*ROBUST["small"]["2_test"]],
+        "robust_training/1_train": ROBUST["small"]["1_train"]["fashion_mnist", "small_cnn@0.5"],
+        "robust_training/2_test": ROBUST["small"]["2_test"],
         "1_attack": [],
         "7_similar_classes": ["--method", "m+deat"],
         "9_levers": (["--method", "fgsm-rs"], ["--method", "trades", "--lever", "beta"]),

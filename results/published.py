@@ -32,21 +32,29 @@ def dare(dataset, model, method, measure):
     return round(statistics.mean(float(row[METHODS[method]]) for row in rows), 2) if rows else None
 
 
-ROBUST = {"pgd-100": "pgd100", "worst": "autoattack"}  # cw-linf-20 is run on what PGD left right, theirs on all
+# cw-linf-20 is run on what PGD left right, theirs on all
+ROBUST = {"clean": "clean", "pgd-100": "pgd100", "worst": "autoattack"}
+BASELINE = {"clean": "clean", "pgd-7": "pgd7"}
 
 
-def robust(dataset, model, method, measure, epsilon):
-    """DEAT's value of a measure of robust training, on CIFAR-10 by PreAct-ResNet-18 at 8/255.
+def robust(dataset, model, method, measure, epsilon, epochs=None):
+    """The value of a measure of robust training on CIFAR-10 at 8/255: DEAT's of PreAct-ResNet-18, or that of the PGD
+    baseline of ResNet-18 after just as many `epochs`.
 
     method: as the paper names it (None: it does not); measure: "clean" or "white-box/<attack>@..."; the worst case over
-    our attacks has the paper's AutoAttack beside it. A narrower model has the value of the published width.
+    our attacks has DEAT's AutoAttack beside it. A narrower model has the value of the published width.
     """
-    if dataset != "cifar10" or model.partition("@")[0] != "preact_resnet18" or abs(255 * epsilon - 8) > 0.1:
+    if dataset != "cifar10" or abs(255 * epsilon - 8) > 0.1:
         return None
-    attack = measure.partition("/")[2].partition("@")[0]
-    column = "clean" if measure == "clean" else ROBUST.get(attack)
-    rows = [row for row in _read("deat_cifar10_preact18") if row["method"] == method]
-    return float(rows[0][column]) if rows and column and rows[0][column] else None
+    attack = "clean" if measure == "clean" else measure.partition("/")[2].partition("@")[0]
+    net = model.partition("@")[0]
+    rows, columns = [], {}
+    if net == "preact_resnet18":
+        rows, columns = [row for row in _read("deat_cifar10_preact18") if row["method"] == method], ROBUST
+    elif net == "resnet18" and method == "PGD-7":
+        rows, columns = [row for row in _read("nn_proposal_resnet18_pgd7") if row["epochs"] == str(epochs)], BASELINE
+    value = rows[0].get(columns.get(attack)) if rows else None
+    return float(value) if value else None
 
 
 GUIDED = {"cifar10": "cifar", "fashion_mnist": "fashion"}

@@ -22,7 +22,10 @@ COST = (
     "BP-epochs: forward and backward passes, as a share of the training images, a forward pass alone counting half; "
     "seconds: of training, the epochs' probes included, on the machine below, mean over seeds."
 )
-PUBLISHED = "(in brackets): published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack."
+PUBLISHED = {
+    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack.",
+    "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
+}
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
 
@@ -78,7 +81,7 @@ def robust_training_tables(rows):
         measures = ["clean", *(f"white-box/{one}" for one in attacked)]
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
-        said = (SELECTED, ATTACKED, *([PUBLISHED] if published else []))
+        said = (SELECTED, ATTACKED, *([f"(in brackets): {PUBLISHED[model.partition('@')[0]]}"] if published else []))
         made.append(
             Table(
                 name=name,

@@ -113,12 +113,15 @@ def _wilson(share, n):
     return [round(100 * found.low, 2), round(100 * found.high, 2)]
 
 
+def path_of(row, folder):
+    """Where a row lies in a folder of rows: ``<dataset>-<model>-<method>.json``."""
+    dataset = row["dataset"].replace(":", "-").replace("/", "-")
+    return pathlib.Path(folder) / f"{dataset}-{row['model']}-{row['method']}.json"
+
+
 def save(row, folder):
-    """Write a row as ``<dataset>-<model>-<method>.json`` into `folder`; returns the path."""
-    path = (
-        pathlib.Path(folder)
-        / f"{row['dataset'].replace(':', '-').replace('/', '-')}-{row['model']}-{row['method']}.json"
-    )
+    """Write a row to its place in `folder`; returns the path."""
+    path = path_of(row, folder)
     files.write_json(path, row)
     return path
 

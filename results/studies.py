@@ -127,15 +127,32 @@ def draw(rows):
         yield from study.draw(of_study(rows, name))
 
 
-def publish(rows):
+def publish(rows, *, add=False):
     """Keep rows in results/measured/, then write results/tables/, results/figures/ and the generated sections of all
-    that are there; returns the sections that changed. Raises ValueError for rows made from uncommitted code."""
+    that are there; returns the sections that changed. add: pool each row with the one of another seed that is there.
+    Raises ValueError for rows made from uncommitted code, and where rows cannot be pooled."""
     dirty = [one["method"] for one in rows if one.get("dirty")]
     if dirty:
         raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
+    rows = [with_published(one) for one in rows] if add else rows
     for one in rows:
         row.save(one, ROOT / "results" / "measured" / one["study"])
     return write(measured())
+
+
+def with_published(one):
+    """A row of one seed pooled with the published row of one other seed, in the order of the seeds; alone where there
+    is none. Raises ValueError where either has several seeds, both have the same, or they were made differently."""
+    path = row.path_of(one, ROOT / "results" / "measured" / one["study"])
+    if not path.is_file():
+        return one
+    both = sorted([json.loads(path.read_text(encoding="utf-8")), one], key=lambda each: each["seeds"])
+    if [len(each["seeds"]) for each in both] != [1, 1] or both[0]["seeds"] == both[1]["seeds"]:
+        raise ValueError(
+            f"{path.name} has seeds {both[0]['seeds']} and {both[1]['seeds']}, expected one other seed in each: "
+            "publish all seeds from one folder of runs, without --add"
+        )
+    return STUDIES[one["study"]].pool(both)
 
 
 def write(rows, *, check=False):

@@ -12,7 +12,7 @@ def of(study, title):
     def main(arguments):
         rows = studies.collect(arguments.runs, study)
         if arguments.publish:
-            changed = studies.publish(rows)
+            changed = studies.publish(rows, add=arguments.add)
             print(f"tables: {len(rows)} rows published, changed: {', '.join(changed) or 'nothing'}")
             return
         for dataset, model in dict.fromkeys((row["dataset"], row["model"]) for row in rows):
@@ -40,5 +40,6 @@ def options(description):
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
+    parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser

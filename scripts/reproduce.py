@@ -33,6 +33,7 @@ MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
     ("vgg19", 32): 155.9,
     ("small_cnn", 28): 1.25,
     ("preact_resnet18", 32): 44.7,
+    ("resnet18", 32): 44.7,
     ("mnist_cnn", 28): 6.5,
     ("fashion_cnn", 28): 1.8,
     ("cifar_cnn", 32): 2.7,
@@ -141,8 +142,16 @@ def commands(arguments, study, preset, stage, dataset, model, seed):
     if arguments.data_dir:
         made += ["--data-dir", arguments.data_dir]
     made += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
-    options = preset.get(stage, [])
+    options = options_of(preset, stage, dataset, model)
     return [made + each for each in (options if isinstance(options, tuple) else (options,))]
+
+
+def options_of(preset, stage, dataset, model):
+    """A preset's options of a stage; where it has them by data set and model, those of the first for any other."""
+    options = preset.get(stage, [])
+    if isinstance(options, dict):
+        options = options.get((dataset, model), next(iter(options.values())))
+    return options
 
 
 def run_cell(commands):
@@ -184,16 +193,17 @@ def disk(preset):
 
     None where a model's size is not in MEGABYTES_AN_EPOCH.
     """
-    options = next((one for stage, one in preset.items() if stage.endswith("1_train")), [])
-    if "4_retrain" in preset:
-        kept = 1  # the original model alone
-    elif "--epochs" in options:
-        kept = int(options[options.index("--epochs") + 1])
-    else:
-        after = options[options.index("--method") + 1 :]
-        kept = 3 * next((place for place, one in enumerate(after) if one.startswith("--")), len(after))  # and momentum
+    train = next((stage for stage in preset if stage.endswith("1_train")), "1_train")
     total = 0
     for dataset, model, _ in preset["cells"]:
+        options = options_of(preset, train, dataset, model)
+        if "4_retrain" in preset:
+            kept = 1  # the original model alone
+        elif "--epochs" in options:
+            kept = int(options[options.index("--epochs") + 1])
+        else:
+            after = options[options.index("--method") + 1 :]
+            kept = 3 * next((place for place, one in enumerate(after) if one.startswith("--")), len(after))  # momentum
         stem, _, width = model.partition("@")
         size = MEGABYTES_AN_EPOCH.get((stem, 32 if dataset in ("cifar10", "svhn") else 28))
         if size is None:

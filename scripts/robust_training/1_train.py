@@ -1,7 +1,8 @@
 """Train a model robustly by one method after the other, with a held-out part that guards and selects.
 
 Writes <runs>/robust_training/<dataset>-<model>/seed<k>/train-<method>/: split.h5, history/ (every epoch's record; the
-weights of the selected and the last epoch), metrics.csv and seconds.json. Killed, it continues at its last epoch.
+weights of the selected and the last epoch), metrics.csv and seconds.json; with --list-files also split.csv, which image
+is in which part. Killed, it continues at its last epoch.
 """
 
 import csv
@@ -37,6 +38,9 @@ def train(arguments, name):
     if needed > free:
         raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
     split.save(stage.folder / "split.h5")
+    if arguments.list_files:
+        names = ("part", "file", "label", "class")
+        write_csv(stage.folder / "split.csv", names, (dict(zip(names, one, strict=True)) for one in split.listing()))
     clock = Clock(stage.folder / "seconds.json")
 
     def record(history):
@@ -118,9 +122,12 @@ def write_metrics(history, clock, path):
         | {"seconds": clock.seconds.get(str(epoch))}
         for epoch in history.epochs
     ]
-    text = io.StringIO()
     first = ["epoch", "steps", "bp_epochs", "seconds"]
-    names = [*first, *(name for name in sorted(rows[0]) if name not in first)]
+    write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
+
+
+def write_csv(path, names, rows):
+    text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -149,6 +156,7 @@ def options():
     parser.add_argument("--no-augmentation", action="store_true", help="neither crop nor mirror (sensible for digits)")
     parser.add_argument("--images", type=command.whole(2), help="train on so many images (default: all)")
     parser.add_argument("--validation", type=command.whole(1), default=1000, help="images held out to guard and select")
+    parser.add_argument("--list-files", action="store_true", help="also write the split as file and class names")
     parser.add_argument("--probe-images", type=command.whole(1), default=512, help="of them attacked after each epoch")
     parser.add_argument("--keep", choices=["all", "selected"], default="selected", help="which epochs' weights to keep")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 for GPUs")

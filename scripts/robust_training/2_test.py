@@ -67,7 +67,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     measures = {}
     for which, prefix in (("selected", ""), ("last", "last/")):
         for measure in names:
-            value = published.robust(split.name, arguments.model, method.published, measure, epsilon)
+            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, made["last"])
             measures[prefix + measure] = row.share([found[which].flags[measure]], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (

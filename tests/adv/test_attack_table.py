@@ -16,6 +16,7 @@ SMALL = {
     "fgsm": {},
     "pgd": {"bisections": 8},
     "pgd-strong": {"steps": 10, "rel_stepsize": 0.25, "bisections": 5, "restarts": 2},
+    "pgd-7": {"bisections": 4},
     "pgd-20": {"steps": 8, "bisections": 4},
     "pgd-100": {"steps": 12, "bisections": 4},
     "cw-linf-20": {"steps": 8, "bisections": 4},

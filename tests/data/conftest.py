@@ -40,7 +40,9 @@ def write_mnist(folder, seed=0, train=40, test=20):
 
 def cifar_bytes(pixels, labels, key=b"labels"):
     """A batch as Python 2 pickled it: byte-string keys, protocol 2, the old module name of NumPy."""
-    content = pickle.dumps({b"data": pixels, key: labels, b"batch_label": b"tiny"}, protocol=2)
+    names = [f"object{label}_s_{place:06d}.png".encode() for place, label in enumerate(labels)]
+    content = {b"data": pixels, key: labels, b"batch_label": b"tiny", b"filenames": names}
+    content = pickle.dumps(content, protocol=2)
     return content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 

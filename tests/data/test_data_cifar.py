@@ -13,7 +13,8 @@ from data import cifar
 
 def test_batch_round_trip(write):
     pixels = numpy.random.default_rng(0).integers(0, 256, (9, 3072), numpy.uint8)
-    images, labels = cifar.read_batch(write.cifar_bytes(pixels, list(range(9))), cifar.CIFAR10, "batch")
+    images, labels, names = cifar.read_batch(write.cifar_bytes(pixels, list(range(9))), cifar.CIFAR10, "batch")
+    assert names.tolist() == [f"object{place}_s_{place:06d}.png" for place in range(9)]
     assert labels.tolist() == list(range(9)) and labels.dtype == numpy.int64
     assert images.shape == (9, 32, 32, 3) and images.dtype == numpy.uint8 and images.flags.c_contiguous
     for i, y, x, c in [(0, 0, 0, 0), (3, 5, 7, 1), (8, 31, 30, 2)]:
@@ -25,7 +26,7 @@ def test_batches_of_the_protocols_that_hold_arrays_by_name(protocol):
     pixels = numpy.arange(2 * 3072).astype(numpy.uint8).reshape(2, 3072)
     content = pickle.dumps({b"data": pixels, b"labels": [1, 2]}, protocol=protocol)
     if protocol <= 4:
-        images, _ = cifar.read_batch(content, cifar.CIFAR10, "batch")
+        images, *_ = cifar.read_batch(content, cifar.CIFAR10, "batch")
         assert images[1, 0, 1, 0] == pixels[1, 1]
     else:
         with pytest.raises(ValueError, match="which no batch needs"):
@@ -35,7 +36,7 @@ def test_batches_of_the_protocols_that_hold_arrays_by_name(protocol):
 def test_column_order_is_respected():
     pixels = numpy.asfortranarray(numpy.random.default_rng(0).integers(0, 256, (4, 3072), numpy.uint8))
     content = pickle.dumps({b"data": pixels, b"labels": [0, 1, 2, 3]}, protocol=2)
-    images, _ = cifar.read_batch(content, cifar.CIFAR10, "batch")
+    images, *_ = cifar.read_batch(content, cifar.CIFAR10, "batch")
     assert numpy.array_equal(images.transpose(0, 3, 1, 2).reshape(4, 3072), pixels)
 
 
@@ -115,6 +116,8 @@ ONE = numpy.zeros((1, 3072), numpy.uint8)
         (pickle.dumps({b"data": ONE, b"labels": ["0"]}, 2), "not a list of integers"),
         (pickle.dumps({b"data": ONE, b"labels": 0}, 2), "not a list of integers"),
         (pickle.dumps({b"data": ONE[:0], b"labels": []}, 4), "holds no image"),
+        (pickle.dumps({b"data": ONE, b"labels": [0], b"filenames": []}, 2), "filenames is not a list of 1 names"),
+        (pickle.dumps({b"data": ONE, b"labels": [0], b"filenames": ["a"]}, 2), "filenames is not a list of 1 names"),
     ],
 )
 def test_wrong_batches_are_named(content, words):
@@ -146,8 +149,10 @@ def test_folder_and_archive_hold_the_same(tmp_path, write):
     archive(tmp_path / "a.tar.gz", {name: write.cifar_bytes(*batch) for name, batch in batches.items()})
     loose = cifar.read({name: tmp_path / name for name in batches}, cifar.CIFAR10)
     packed = cifar.read({cifar.CIFAR10.archive: tmp_path / "a.tar.gz"}, cifar.CIFAR10)
-    for one, other in zip(loose, packed, strict=True):
+    for one, other in zip(loose[:4], packed[:4], strict=True):
         assert numpy.array_equal(one, other)
+    assert all(numpy.array_equal(loose[4][name], packed[4][name]) for name in ("files_train", "files_test"))
+    assert loose[4]["files_test"].tolist() == [f"object{i % 10}_s_{i:06d}.png" for i in range(20)]
     assert loose[0].shape == (100, 32, 32, 3) and loose[2].shape == (20, 32, 32, 3)
     assert loose[1].tolist() == [label for name in cifar.CIFAR10.train for label in batches[name][1]]
 

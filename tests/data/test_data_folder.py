@@ -34,6 +34,7 @@ def test_train_and_test_directories_are_kept(tmp_path):
     assert dataset.y_train.tolist() == [0] * 5 + [1] * 5 and dataset.y_test.tolist() == [0, 0, 1, 1]
     assert all(numpy.array_equal(a, b) for a, b in zip(dataset.x_train, train.values(), strict=True))
     assert all(numpy.array_equal(a, b) for a, b in zip(dataset.x_test, test.values(), strict=True))
+    assert dataset.files_test.tolist() == ["test/cat/0.png", "test/cat/1.png", "test/dog/0.png", "test/dog/1.png"]
 
 
 def test_a_flat_folder_is_divided_four_to_one(tmp_path):
@@ -47,6 +48,7 @@ def test_a_flat_folder_is_divided_four_to_one(tmp_path):
     found = {image.tobytes() for image in numpy.concatenate([dataset.x_train, dataset.x_test])}
     assert found == {pixels.tobytes() for pixels in pictures.values()}
     assert dataset.fingerprint == again.fingerprint
+    assert numpy.array_equal(dataset.x_test[0], pictures["a", int(dataset.files_test[0][2:-4])])
 
 
 def test_greyscale_keeps_one_channel_and_joins_colour_as_three(tmp_path):

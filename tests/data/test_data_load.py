@@ -236,10 +236,21 @@ def test_real_cifar_folder_and_class_names(real):
     names = pickle.loads((folder / "batches.meta").read_bytes())["label_names"]
     assert tuple(names) == data.DATASETS["cifar10"].classes
     content = (folder / "test_batch").read_bytes()
-    images, labels = cifar.read_batch(content, cifar.CIFAR10, "test_batch")
+    images, labels, names = cifar.read_batch(content, cifar.CIFAR10, "test_batch")
     batch = pickle.loads(content, encoding="bytes")
     assert numpy.array_equal(images.transpose(0, 3, 1, 2).reshape(-1, 3072), batch[b"data"])
     assert labels.tolist() == batch[b"labels"]
+    assert names.tolist() == [name.decode() for name in batch[b"filenames"]]
+
+
+def test_real_cifar_in_forty_ten_and_ten_thousand_with_the_names_of_files_and_classes(real):
+    split = data.holdout_split(data.load("cifar10"), 0, validation=10_000)
+    lines = list(split.listing())
+    parts = [line[0] for line in lines]
+    assert [parts.count(one) for one in ("train", "validation", "test")] == [40_000, 10_000, 10_000]
+    assert len({line[1] for line in lines}) == 60_000  # every file once
+    assert all(numpy.bincount(split.y_validation) == 1000)
+    assert lines[-10_000][1:] == ("domestic_cat_s_000907.png", 3, "cat")
 
 
 def test_a_real_svhn_subset_needs_to_be_admitted(real):

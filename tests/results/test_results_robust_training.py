@@ -2,7 +2,8 @@
 
 import pytest
 
-from results import claims, deat_claims, robust_training, tables
+from results import claims, deat_claims, robust_training, studies, tables
+from results import row as result_row
 
 
 def measure(value, n=1000, published=None):
@@ -64,9 +65,27 @@ def test_the_best_method_comes_first_and_the_control_last():
 
 
 def test_the_published_value_stands_beside_the_measured_one():
-    table, _ = robust_training.robust_training_tables([row("pgd-7", published=82.33)])
+    made = {**row("pgd-7", published=82.33), "model": "preact_resnet18@0.5"}
+    table, _ = robust_training.robust_training_tables([made])
     assert str(table.rows[0][1]) == "80.0 (82.3)"
     assert any("2103.03076" in note for note in table.notes)
+
+
+def test_a_seed_is_added_to_the_published_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "ROOT", tmp_path)
+    folder = tmp_path / "results" / "measured" / "robust_training"
+    folder.mkdir(parents=True)
+    old, new = row("pgd-7", worst=40.0, seed=0), row("pgd-7", worst=44.0, seed=1)
+    assert studies.with_published(new) == new
+    result_row.save(new, folder)
+    both = studies.with_published(old)  # in the order of the seeds, whichever came first
+    assert both == robust_training.pool([old, new]) and both["seeds"] == [0, 1]
+    assert both["measures"]["white-box/worst@0.1"]["values"] == [40.0, 44.0]
+    with pytest.raises(ValueError, match="expected one other seed in each"):
+        studies.with_published(new)
+    result_row.save(both, folder)
+    with pytest.raises(ValueError, match=r"seeds \[0, 1\] and \[2\], expected one other"):
+        studies.with_published(row("pgd-7", seed=2))
 
 
 def by_claim(rows):

@@ -93,14 +93,19 @@ def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert reproduce.main(arguments(study="robust_training", preset=preset, dry_run=True, data_dir="files")) == 0
     *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
-    passes = {"quick": 3 * 60 * 1238, "small": 2 * 27 * 40 * 10_000, "paper": round(3 * 49_000 * 50 * every_pass())}[
-        preset
-    ]
+    passes = {
+        "quick": 3 * 60 * 1238,
+        "small": 4 * 27 * 40 * 10_000,
+        "paper": round(3 * 49_000 * 50 * every_pass()) + 49_000 * 200 * 8,
+    }[preset]
     assert trained == f"# images trained on, at most: {passes:,} (robust_training/1_train {passes:,})"
     assert f"pgd-20 {2 * 3 * 200 * 20:,}," in white_box or preset != "quick"
     assert len(lines) == 2 * len(presets.ROBUST[preset]["cells"]) + 1
     for line in {one for one in lines if "3_tables" not in one and "--seed 0" in one}:
         accepted(line, monkeypatch)
+    baseline = [line for line in lines if " resnet18 " in line]
+    assert len(baseline) == (2 if preset == "paper" else 0)
+    assert all("--setup pgd-baseline" in line or "--attack pgd-7" in line for line in baseline)
 
 
 @pytest.mark.parametrize("preset", ["quick", "small", "paper"])
@@ -173,6 +178,14 @@ def every_pass():
     from train import robust
 
     return sum(one.passes * (7 / 50 if name == "free-8-persistent" else 1) for name, one in robust.METHODS.items())
+
+
+def test_a_preset_has_options_of_its_own_for_a_data_set_and_model(reproduce):
+    preset = {"1_train": {("a", "net"): ["--one"], ("b", "net"): ["--two"]}, "2_test": ["--both"]}
+    for dataset, train in (("a", "--one"), ("b", "--two"), ("c", "--one")):
+        assert reproduce.options_of(preset, "1_train", dataset, "net") == [train]
+        assert reproduce.options_of(preset, "2_test", dataset, "net") == ["--both"]
+    assert reproduce.options_of(preset, "3_tables", "a", "net") == []
 
 
 def test_the_presets_have_every_method(reproduce):

@@ -1,9 +1,12 @@
 """The study of robust training as a user runs it: what it writes, how it is continued, what it refuses."""
 
+import csv
 import json
 import shutil
 import types
 
+import numpy
+import PIL.Image
 import pytest
 
 MODEL = "small_cnn@0.1"
@@ -86,6 +89,28 @@ def test_killed_training_ends_with_the_same_bits(finished, shell, tmp_path):
     assert ended.code == 0, ended.err
     whole = shell.digests(finished.cell / "train-m+deat" / "history")
     assert shell.digests(history) == whole
+
+
+@pytest.mark.slow
+def test_the_set_up_of_imagenet_on_a_folder_of_images_with_a_list_of_the_split(shell, tmp_path):
+    generator = numpy.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(10):
+            picture = PIL.Image.fromarray(generator.integers(0, 256, (70, 90, 3), numpy.uint8))
+            picture.save(tmp_path / "images" / name / f"{number}.png")
+    net = ["--dataset", "folder:images@64x64", "--model", "resnet50@0.03", "--quiet"]
+    setup = ["--setup", "imagenet", "--epochs", "1", "--method", "m+deat", "--validation", "6", "--list-files"]
+    said = shell.here("robust_training/1_train", *net, *setup, cwd=tmp_path)
+    assert said.code == 0, said.err
+    stage = tmp_path / "runs" / "robust_training" / "folder-images-resnet50@0.03" / "seed0" / "train-m+deat"
+    setup = load(stage / "run.json")["setup"]
+    assert (setup["epsilon"], setup["batch_size"], setup["replay_maximum"]) == (4 / 255, 256, 4)
+    with open(stage / "split.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["file"] for line in lines} == {f"{name}/{number}.png" for name in "abc" for number in range(10)}
+    assert [sum(line["part"] == part for line in lines) for part in ("train", "validation", "test")] == [18, 6, 6]
+    assert all(line["class"] == line["file"][0] == "abc"[int(line["label"])] for line in lines)
 
 
 def test_testing_before_training_names_the_script(shell, tmp_path):

@@ -60,7 +60,6 @@ SCHEDULES = {
     "standard": [(0.0, 0.05), (0.49, 0.05), (0.5, 0.005), (0.8, 0.0005), (0.99, 0.0005)],
     "fast": [(0.0, 0.0), (0.25, 0.05), (0.5, 0.1), (0.75, 0.05), (1.0, 0.0)],
     "fgsm-rs": [(0.5, 0.2)],
-    "pgd-baseline": [(0.0, 0.1), (99.9 / 200, 0.1), (100 / 200, 0.01), (150 / 200, 0.001)],
     "trades": [(74.9 / 76, 0.1), (75 / 76, 0.01)],
     "mart": [(0.0, 0.01), (75 / 120, 0.001), (90 / 120, 1e-4), (100 / 120, 1e-5)],
 }
@@ -70,6 +69,13 @@ SCHEDULES = {
 def test_the_published_schedules(name):
     for progress, rate in SCHEDULES[name]:
         assert SETUPS[name].rate(progress) == pytest.approx(rate)
+
+
+def test_the_baseline_counts_its_epochs_whatever_the_length_of_the_run():
+    for epoch, rate in [(0, 0.1), (99.9, 0.1), (100, 0.01), (149.9, 0.01), (150, 0.001), (199, 0.001)]:
+        assert SETUPS["pgd-baseline"].rate(epoch / 200, epoch) == pytest.approx(rate)
+        assert SETUPS["pgd-baseline"].rate(min(epoch / 50, 1), epoch) == pytest.approx(rate)
+    assert SETUPS["standard"].rate(0.5, 5) == pytest.approx(0.005)
 
 
 def test_set_ups_of_other_nets():

@@ -126,7 +126,7 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
     for start in range(0, count, setup.batch_size):
         rows = order[start : start + setup.batch_size]
         progress = share_done(start / count, spent)
-        rate = setup.rate(progress)
+        rate = setup.rate(progress, epoch - 1 + start / count)
         optimizer.learning_rate = rate
         images = augment(split.x_train[rows], generator, flip=setup.flip, shift=setup.crop, fill="constant")
         labels = split.y_train[rows].astype("int32")

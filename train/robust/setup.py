@@ -11,8 +11,9 @@ class Setup:
     peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
     it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). epsilon: Linf radius in [0, 1] pixel
     scale; crop: largest shift as a share of each side (4 of 32 pixels), uncovered pixels zero; gamma: of
-    MagnitudeGuided; replay_share, replay_maximum: DEAT's step size as a share of epsilon, and its most replays;
-    standardised: the net's first layer standardises the channels of colour images.
+    MagnitudeGuided; fixed: a run of another length keeps the milestones at their epochs instead of scaling them, as a
+    script does that counts epochs; replay_share, replay_maximum: DEAT's step size as a share of epsilon, and its most
+    replays; standardised: the net's first layer standardises the channels of colour images.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Setup:
     milestones: tuple = (0.5, 0.8)
     factors: tuple = (0.1, 0.01)
     cyclic: bool = False
+    fixed: bool = False
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch_size: int = 128
@@ -33,8 +35,10 @@ class Setup:
     replay_maximum: int = 8
     standardised: bool = True
 
-    def rate(self, progress):
-        """The learning rate after a share `progress` of the run."""
+    def rate(self, progress, epoch=0.0):
+        """The learning rate after a share `progress` of the run, which is so many epochs (with a fraction)."""
+        if self.fixed:
+            progress = epoch / self.epochs
         if self.cyclic:
             peak = self.milestones[0]
             rising = progress / peak if progress < peak else (1 - progress) / (1 - peak)
@@ -56,7 +60,7 @@ SETUPS = {
     ),
     "pgd-baseline": Setup(
         title="PGD adversarial training", citation="Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018", epochs=200,
-        learning_rate=0.1, milestones=(0.5, 0.75), weight_decay=2e-4, epsilon=0.0314,
+        learning_rate=0.1, milestones=(0.5, 0.75), fixed=True, weight_decay=2e-4, epsilon=0.0314,
         standardised=False,
     ),
     "fgsm-rs": Setup(
