@@ -178,13 +178,15 @@ def load_dataset(arguments):
 class Progress:
     """``with Progress("train", quiet) as progress: progress(done, total, note)``.
 
-    A bar on a terminal; elsewhere a plain line at most every ten seconds and at the end; nothing if quiet.
+    A bar on a terminal; elsewhere a plain line at most every ten seconds and at the end; nothing if quiet. Both say how
+    long it has taken in this process.
     """
 
     def __init__(self, title, quiet=False):
         self.title, self.quiet = title, quiet
         self.console = rich.console.Console(stderr=True)
-        self.bar, self.task, self.spoke = None, None, time.monotonic()
+        self.bar, self.task = None, None
+        self.begun = self.spoke = time.monotonic()
 
     def __enter__(self):
         return self
@@ -196,15 +198,19 @@ class Progress:
             if self.bar is None:
                 columns = (
                     *rich.progress.Progress.get_default_columns(),
+                    rich.progress.TimeElapsedColumn(),
                     rich.progress.TextColumn("{task.fields[note]}"),
                 )
                 self.bar = rich.progress.Progress(*columns, console=self.console)
                 self.task = self.bar.add_task(self.title, total=total, note=note)
                 self.bar.start()
             self.bar.update(self.task, completed=done, total=total, note=note)
-        elif time.monotonic() - self.spoke > 10 or done == total:
-            self.spoke = time.monotonic()
-            print(f"{self.title}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
+            return
+        now = time.monotonic()
+        if now - self.spoke > 10 or done == total:
+            self.spoke = now
+            said = f"{self.title}: {done}/{total} {note}".rstrip()
+            print(f"{said}, {now - self.begun:.0f} s", file=sys.stderr, flush=True)
 
     def __exit__(self, *exception):
         if self.bar is not None:

@@ -49,16 +49,16 @@ def test_quiet_shows_nothing_even_there(on_terminal):
 
 def test_no_terminal_gets_the_last_line_alone(capsys):
     work()
-    assert capsys.readouterr().err == "work: 3/3 note 3\n"
+    assert capsys.readouterr().err == "work: 3/3 note 3, 0 s\n"
 
 
 def test_no_terminal_gets_a_line_every_ten_seconds(capsys, monkeypatch):
-    seconds = iter(range(0, 100, 4))
+    seconds = iter(range(0, 100, 4))  # asked for once at the start and once a call
     monkeypatch.setattr(command.time, "monotonic", lambda: next(seconds))
     with command.Progress("work") as progress:
         for done in range(1, 8):
             progress(done, 9)
-    assert capsys.readouterr().err == "work: 3/9\nwork: 6/9\n"
+    assert capsys.readouterr().err == "work: 3/9, 12 s\nwork: 6/9, 24 s\n"
 
 
 def test_quiet_says_nothing(capsys):
