@@ -2,7 +2,7 @@
 
 wrn_34_10   as released with TRADES: ReLU, projections by 1x1 convolutions of the activated input [P]
 wrn_32_10   as released by Madry et al. and used by FREE: leaky ReLU of .1, shortcuts without parameters (a 2x2 mean
-            and channels of zeros), batch norm before the first block alone on the main path [I]
+            and channels of zeros), of which the very first takes the activated input [P]
 """
 
 import keras
@@ -27,20 +27,22 @@ def _wide(name, input_shape, classes, depth, preprocessing, width, *, activation
     for stage, filters in enumerate((160, 320, 640), start=2):
         for step in range(1, depth + 1):
             stride = 2 if step == 1 and stage > 2 else 1
-            x = _block(x, scaled(filters), stride, f"{stage}_{step}", activation, project)
+            x = _block(
+                x, scaled(filters), stride, f"{stage}_{step}", activation, project, first=(stage, step) == (2, 1)
+            )
     x = normalised(x, name="bn_last", activation=activation)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, logits(x, classes), name=name)
 
 
-def _block(x, filters, stride, name, activation, project):
+def _block(x, filters, stride, name, activation, project, *, first):
     active = normalised(x, name=f"bn{name}a", activation=activation)
-    shortcut = x
+    shortcut = active if first and not project else x
     if x.shape[-1] != filters:
         shortcut = (
             convolution(active, filters, 1, stride, name=f"project{name}", initializer=fan_out())
             if project
-            else _padded(x, filters, stride, name)
+            else _padded(shortcut, filters, stride, name)
         )
     inner = convolution(active, filters, 3, stride, name=f"conv{name}a", initializer=fan_out())
     inner = normalised(inner, name=f"bn{name}b", activation=activation)

@@ -94,6 +94,12 @@ def test_a_shortcut_without_parameters_averages_and_pads():
     numpy.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_the_first_shortcut_of_wrn_32_10_takes_the_activated_input():
+    model = wide_resnet.wrn_32_10((32, 32, 3), 10, width=0.1)
+    fed = {name: model.get_layer(name).input._keras_history.operation.name for name in ("turn2_1", "mean3_1")}
+    assert fed == {"turn2_1": "bn2_1a_relu", "mean3_1": "add2_5"}
+
+
 @pytest.mark.parametrize("name", ["preact_resnet18", "resnet50", "wrn_32_10"])
 def test_images_of_any_size_pass(name):
     model = models.build(f"{name}@0.05", (24, 20, 1), 3)

@@ -187,9 +187,20 @@ def test_a_persistent_perturbation_is_carried_to_the_next_batch(batch, monkeypat
     run = prepared(METHODS["free-8-persistent"].strategy, build())
     first = run(images, labels, 2, numpy.random.default_rng(0))
     run(images[:5], labels[:5], 1, numpy.random.default_rng(0), first.carried)
-    expected = (images[:5] + numpy.asarray(first.carried)[:5]).clip(0, 1)
+    carried = numpy.asarray(first.carried)
+    expected = (images[:5] + carried[:5]).clip(0, 1)
     numpy.testing.assert_allclose(given[2], expected, atol=1e-6)
-    assert abs(numpy.asarray(first.carried)).max() > 0.5 * EPSILON
+    assert abs(carried).max() > 0.5 * EPSILON
+    assert (carried[0] < 0).any() and (carried[1] > 0).any()  # past the box of a black and of a white image
+
+
+def test_a_persistent_perturbation_rests_where_the_box_holds_a_pixel(batch):
+    images, labels = batch
+    beyond = numpy.full_like(images, -0.5 * EPSILON)  # outside the box of the black image, inside that of most pixels
+    run = prepared(METHODS["free-8-persistent"].strategy, build())
+    moved = numpy.asarray(run(images, labels, 1, numpy.random.default_rng(0), beyond).carried)
+    numpy.testing.assert_array_equal(moved[0], beyond[0])
+    assert (moved[1:] != beyond[1:]).mean() > 0.5 and abs(moved).max() <= EPSILON
 
 
 def test_fat_with_all_its_patience_and_no_noise_is_pgd(batch, monkeypatch):
@@ -239,6 +250,35 @@ def test_yopo_1_1_equals_its_definition_on_two_dense_layers():
     for found, start, slope in zip(model.get_weights(), (w0, b0, w1, b1), slopes, strict=True):
         numpy.testing.assert_allclose(found, start - rate * slope, rtol=1e-4, atol=1e-6)
     numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)
+
+
+def test_yopo_2_2_equals_its_definition_on_two_dense_layers():
+    generator = numpy.random.default_rng(1)
+    x, y = generator.random((6, 4), "float32"), (numpy.arange(6) % 3).astype("int32")
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(5, name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.ReLU()(hidden)))
+    w0, b0, w1, b1 = (part.astype("float64") for part in model.get_weights())
+    run = Yopo(inner=2, start="zero", step=StepSize(share=0.25)).batch(
+        model, CoupledSGD(0.1), epsilon=EPSILON, scale=numpy.float32(1.0)
+    )
+    run(x, y, 2, numpy.random.default_rng(0))
+    total, moved = [numpy.zeros_like(part) for part in (w0, b0, w1, b1)], x
+    for _ in range(2):  # rounds, each with its own p, held for two steps of the images; gradients summed
+        before = moved @ w0 + b0
+        active = numpy.maximum(before, 0)
+        logits = active @ w1 + b1
+        p = numpy.exp(logits) / numpy.exp(logits).sum(-1, keepdims=True)
+        error = (p - numpy.eye(3)[y]) / 6
+        by_hidden = (error @ w1.T) * (before > 0)
+        start = moved
+        for _ in range(2):
+            change = moved + 0.25 * EPSILON * numpy.sign(by_hidden @ w0.T) - x
+            moved = (x + change.clip(-EPSILON, EPSILON)).clip(0, 1)
+        slopes = start.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)
+        total = [one + slope for one, slope in zip(total, slopes, strict=True)]
+    for found, start, slope in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
+        numpy.testing.assert_allclose(found, start - 0.1 * slope, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("guide", ["training", "attack"])

@@ -73,7 +73,7 @@ class Linear(Fixed):
         return self.last
 
     def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None):
-        """progress: the share of training that is done."""
+        """progress: the share of the way to the last epoch; where a budget of passes ends training, of the budget."""
         self.steps = round(self.first + (self.last - self.first) * min(progress, 1.0))
         return self.steps
 

@@ -97,7 +97,7 @@ def fit(
             epoch - 1,
             made["magnitude"],
             accuracy=made["robust_accuracy"],
-            progress=share_done(1.0, spent),
+            progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
         )
         stopped = measured["probe_robust"] < best - method.guard
         best = max(best, measured["probe_robust"])

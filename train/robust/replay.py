@@ -14,7 +14,8 @@ class Replay:
 
     Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start: of a batch's
     perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the perturbation that
-    the one before it ended with, as in FREE's own code; the first of an epoch from `start` [D].
+    the one before it ended with, as in FREE's own code: kept in the ball alone, so that the box of one batch's pixels
+    cuts no other's, and still where the box holds a pixel; the first of an epoch starts from `start` [D].
     """
 
     start: str = "uniform"
@@ -27,28 +28,39 @@ class Replay:
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
-        descend = compute.descend(model, optimizer, _objective, follow=_follow, regularise=False)
+        follow = _follow_unboxed if self.persistent else _follow
+        descend = compute.descend(model, optimizer, _objective, follow=follow, regularise=False)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
                 raise ValueError(f"{steps} replays of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator)
-            if carried is not None:
-                current = keras.ops.clip(images + carried[: len(images)], 0.0, 1.0)
+            if self.persistent:
+                carried = current - images if carried is None else carried[: len(images)]
             size = epsilon * self.step.of(steps)
             for _ in range(steps):
-                loss, right, (current, magnitude) = descend(current, images, labels, epsilon, size, scale)
-            return adversarial.Outcome(
-                loss, right, magnitude, float(steps), current - images if self.persistent else None
-            )
+                if self.persistent:
+                    current = keras.ops.clip(images + carried, 0.0, 1.0)
+                    loss, right, (carried, magnitude) = descend(current, images, labels, epsilon, size, scale, carried)
+                else:
+                    loss, right, (current, magnitude) = descend(current, images, labels, epsilon, size, scale)
+            return adversarial.Outcome(loss, right, magnitude, float(steps), carried)
 
         return run
 
 
-def _objective(call, current, images, labels, epsilon, step_size, scale):
+def _objective(call, current, images, labels, epsilon, step_size, scale, carried=None):
     return adversarial.cross_entropy(call, current, images, labels, scale)
 
 
 def _follow(current, slope, images, labels, epsilon, step_size, scale):
     moved = perturbation.move(images, current, slope, epsilon, step_size)
+    return moved, perturbation.magnitude(slope, scale)
+
+
+def _follow_unboxed(current, slope, images, labels, epsilon, step_size, scale, carried):
+    """The perturbation itself moved, whatever the box; a pixel that the box holds has no slope."""
+    inside = keras.ops.abs(images + carried - 0.5) <= 0.5
+    step = keras.ops.where(inside, step_size * keras.ops.sign(slope), 0.0)
+    moved = keras.ops.clip(carried + step, -epsilon, epsilon)
     return moved, perturbation.magnitude(slope, scale)
