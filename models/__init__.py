@@ -14,7 +14,7 @@ from models.guided_cnn import builder as guided
 from models.load import fingerprint, load
 from models.resnet import preact_resnet18, resnet18, resnet50
 from models.small_cnn import small_cnn
-from models.vgg import vgg16, vgg19
+from models.vgg import vgg16, vgg16_bn, vgg19
 from models.wide_resnet import wrn_32_10, wrn_34_10
 
 __all__ = ["MODELS", "Architecture", "build", "fingerprint", "load", "parse"]
@@ -44,6 +44,9 @@ MODELS = {
         title="VGG19",
         builder=vgg19,
         citation="Simonyan, Zisserman, ICLR 2015; sizes as released with DARE, ASE 2022",
+    ),
+    "vgg16_bn": Architecture(
+        title="VGG16 of batch norm and one dense layer", builder=vgg16_bn, citation="Simonyan, Zisserman, ICLR 2015"
     ),
     "preact_resnet18": Architecture(
         title="PreAct-ResNet-18", builder=preact_resnet18, citation="He, Zhang, Ren, Sun, Identity Mappings, ECCV 2016"

@@ -3,7 +3,7 @@
 stride 2   one pixel of zeros on every side and a "valid" convolution (Keras's "same" pads right and below only)
 batch norm epsilon 1e-5, moving average of weight .1 (Keras: 1e-3 and .01); the moving variance is Keras's, of the
            batch itself and not n / (n - 1) of it [D]
-kernels    uniform in 1 / sqrt(fan in) unless a builder says otherwise; so are the biases of dense layers
+kernels    uniform in 1 / sqrt(fan in) unless a builder says otherwise; so are biases
 """
 
 import math
@@ -11,8 +11,8 @@ import math
 import keras
 
 
-def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None):
-    """A square convolution without bias, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
+def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None, bias=False):
+    """A square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
     padding = "same"
     if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
@@ -25,7 +25,8 @@ def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None):
         kernel,
         strides=stride,
         padding=padding,
-        use_bias=False,
+        use_bias=bias,
+        bias_initializer=bounded(kernel * kernel * x.shape[-1]) if bias else "zeros",
         kernel_initializer=initializer or uniform(),
         name=name,
     )
@@ -42,10 +43,14 @@ def normalised(x, *, name, activation="relu"):
 
 def logits(x, classes):
     """The last layer: dense, in float32 whatever the precision, kernel and bias uniform in 1 / sqrt(fan in)."""
-    bound = 1 / math.sqrt(x.shape[-1])
-    bias = keras.initializers.RandomUniform(-bound, bound)
+    bias = bounded(x.shape[-1])
     settings = {"kernel_initializer": uniform(), "bias_initializer": bias, "dtype": "float32", "name": "logits"}
     return keras.layers.Dense(classes, **settings)(x)
+
+
+def bounded(fan_in):
+    """PyTorch's default for biases: as `uniform`, by the fan in of their layer's kernel."""
+    return keras.initializers.RandomUniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
 
 def uniform():

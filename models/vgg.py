@@ -5,10 +5,13 @@ Simonyan and Zisserman 2015; layer sizes of DARE's released models (ASE 2022; TO
   28x28 does not survive five 2x2 pools. Its "vgg16" is the first four blocks, its "vgg19" five blocks of 13
   convolutions with pools one pixel wide; both have biases and no batch norm [P/I]. The README's 22.6 million
   parameters of the first fit no such net: this one has 26,557,642.
+`vgg16_bn` is that depth as studies of adversarial training have it: one dense layer, and PyTorch's conventions.
 Pixels are standardised by the first layer, and the output is logits, not softmax [D].
 """
 
 import keras
+
+from models.layers import convolution, logits, normalised, scaler, standardised
 
 FILTERS = (64, 128, 256, 512, 512)
 SQUARE = ((2, 2),) * 5
@@ -33,6 +36,22 @@ def vgg19(input_shape, classes, *, preprocessing=None, width=1.0):
     if min(input_shape[:2]) >= 32:
         return vgg(input_shape, classes, (2, 2, 4, 4, 4), SQUARE, "vgg19", preprocessing, width, batch_norm=True)
     return vgg(input_shape, classes, (2, 2, 3, 3, 3), NARROW, "vgg19", preprocessing, width, batch_norm=False)
+
+
+def vgg16_bn(input_shape, classes, *, preprocessing=None, width=1.0):
+    """VGG16 of convolutions with bias, batch norm and ReLU, and one dense layer: 14,728,266 parameters at (32, 32, 3)
+    and ten classes. Arguments as of vgg16; images of at least 32 pixels a side."""
+    scaled = scaler(width)
+    x = inputs = keras.Input(input_shape, name="image")
+    x = standardised(x, preprocessing)
+    for block, (depth, filters) in enumerate(zip((2, 2, 3, 3, 3), FILTERS, strict=True), start=1):
+        for step in range(1, depth + 1):
+            place = f"{block}_{step}"
+            x = normalised(convolution(x, scaled(filters), name=f"conv{place}", bias=True), name=f"bn{place}")
+        if min(x.shape[1:3]) < 2:
+            raise ValueError(f"vgg16_bn needs larger images than {input_shape[0]}x{input_shape[1]}: 32x32 or more")
+        x = keras.layers.MaxPooling2D(2, 2, name=f"pool{block}")(x)
+    return keras.Model(inputs, logits(keras.layers.Flatten(name="flatten")(x), classes), name="vgg16_bn")
 
 
 def vgg(input_shape, classes, depths, pools, name, preprocessing=None, width=1.0, *, batch_norm):

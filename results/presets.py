@@ -106,8 +106,8 @@ ROBUST = {
     "paper": {
         "cells": [*(("cifar10", "preact_resnet18", seed) for seed in range(3)), ("cifar10", "resnet18", 0)],
         "1_train": {
-            ("cifar10", "preact_resnet18"): ["--method", *EVERY_METHOD, "--precision", "bfloat16"],
-            ("cifar10", "resnet18"): ["--method", "pgd-7", "--setup", "pgd-baseline", "--precision", "bfloat16"],
+            ("cifar10", "preact_resnet18"): ["--method", *EVERY_METHOD],
+            ("cifar10", "resnet18"): ["--method", "pgd-7", "--setup", "pgd-baseline"],
         },
         "2_test": {
             ("cifar10", "preact_resnet18"): [],
@@ -140,7 +140,7 @@ CLASSWISE = {
     "paper": {
         "cells": [("cifar10", "preact_resnet18", 0)],
         "robust_training/1_train": [
-            *("--method", "pgd-10", "trades", "mart", "m+deat", "--setup", "standard", "--precision", "bfloat16"),
+            *("--method", "pgd-10", "trades", "mart", "m+deat", "--setup", "standard"),
         ],
         "robust_training/2_test": [],
         "1_attack": ["--test-images", "10000"],

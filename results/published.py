@@ -33,26 +33,28 @@ def dare(dataset, model, method, measure):
 
 
 # cw-linf-20 is run on what PGD left right, theirs on all
-ROBUST = {"clean": "clean", "pgd-100": "pgd100", "worst": "autoattack"}
+ROBUST = {"clean": "clean", "pgd-20": "pgd20", "pgd-100": "pgd100", "worst": "autoattack"}
 BASELINE = {"clean": "clean", "pgd-7": "pgd7"}
 
 
 def robust(dataset, model, method, measure, epsilon, epochs=None):
-    """The value of a measure of robust training on CIFAR-10 at 8/255: DEAT's of PreAct-ResNet-18, or that of the PGD
-    baseline of ResNet-18 after just as many `epochs`.
+    """The value of a measure of robust training on CIFAR-10 at 8/255: DEAT's of PreAct-ResNet-18, VGG16 and
+    DenseNet-121, TRADES' and FREE's own of wide nets, and the PGD baseline's of ResNet-18 after just as many `epochs`.
 
-    method: as the paper names it (None: it does not); measure: "clean" or "white-box/<attack>@..."; the worst case over
-    our attacks has DEAT's AutoAttack beside it. A narrower model has the value of the published width.
+    method: as published (None: it is not); measure: "clean" or "white-box/<attack>@..."; the worst case over our
+    attacks has AutoAttack beside it. A narrower model has the value of the published width.
     """
     if dataset != "cifar10" or abs(255 * epsilon - 8) > 0.1:
         return None
     attack = "clean" if measure == "clean" else measure.partition("/")[2].partition("@")[0]
     net = model.partition("@")[0]
-    rows, columns = [], {}
+    rows, columns = [], ROBUST
     if net == "preact_resnet18":
-        rows, columns = [row for row in _read("deat_cifar10_preact18") if row["method"] == method], ROBUST
+        rows = [row for row in _read("deat_cifar10_preact18") if row["method"] == method]
     elif net == "resnet18" and method == "PGD-7":
         rows, columns = [row for row in _read("nn_proposal_resnet18_pgd7") if row["epochs"] == str(epochs)], BASELINE
+    elif method is not None:
+        rows = [row for row in _read("robust_training_other_nets") if (row["model"], row["method"]) == (net, method)]
     value = rows[0].get(columns.get(attack)) if rows else None
     return float(value) if value else None
 

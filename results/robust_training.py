@@ -20,12 +20,20 @@ ATTACKED = (
 SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
 COST = (
     "BP-epochs: forward and backward passes, as a share of the training images, a forward pass alone counting half; "
-    "seconds: of training, the epochs' probes included, on the machine below, mean over seeds."
+    "seconds: of training on the machine below, the epochs' probes included; probes: their part of it, where it was "
+    "measured; none where seeds are more than a fifth apart."
 )
 PUBLISHED = {
     "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack.",
     "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
+    "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
+    "wrn_32_10": "published with FREE, NeurIPS 2019.",
 }
+OTHER = "published in arXiv 2103.03076; worst: AutoAttack."
+STOPPED = (
+    "stopped: the guard ended it, of one seed at least, held-out robust accuracy having fallen by more than 20 points "
+    "(catastrophic overfitting; where clean accuracy fell with it, divergence)."
+)
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
 
@@ -40,7 +48,8 @@ def pool(rows):
         for what in (*ALIKE, "setup"):
             if settings(one, what) != settings(first, what):
                 raise ValueError(f"{first['method']}: seeds {first['seeds']} and {one['seeds']} differ in {what}")
-    together = {name: [one for each in rows for one in each[name]] for name in ("trajectories", "training_s")}
+    lists = ("trajectories", "training_s", *(("probe_s",) if all("probe_s" in one for one in rows) else ()))
+    together = {name: [one for each in rows for one in each[name]] for name in lists}
     spent = float(numpy.mean([one["hyperparameters"]["bp_epochs"] for one in rows]))
     shared = {**first["hyperparameters"], "bp_epochs": round(spent, 2)}
     if len(rows) > 1:
@@ -81,7 +90,8 @@ def robust_training_tables(rows):
         measures = ["clean", *(f"white-box/{one}" for one in attacked)]
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
-        said = (SELECTED, ATTACKED, *([f"(in brackets): {PUBLISHED[model.partition('@')[0]]}"] if published else []))
+        where = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
+        said = (SELECTED, ATTACKED, *([where] if published else []))
         made.append(
             Table(
                 name=name,
@@ -99,17 +109,33 @@ def robust_training_tables(rows):
 
 
 def _cost(name, dataset, model, methods):
-    columns = ("method", "BP-epochs", "seconds", "worst case", "clean", "last: worst case", "last: clean", "stopped")
+    further = dict.fromkeys(  # of the last epoch, where something is published beside it
+        name
+        for row in methods
+        for name, one in row["measures"].items()
+        if name.startswith("last/white-box/") and "/worst@" not in name and one.get("published") is not None
+    )
+    columns = ("method", "BP-epochs", "seconds", "probes", "worst case", "clean", "last: worst case", "last: clean")
+    columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
     lines = []
     for row in sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"]):
-        seconds = float(numpy.mean(row["training_s"]))
-        cost = Cell(row["hyperparameters"]["bp_epochs"]), Cell(seconds, digits=0)
-        accuracies = worst(row), row["measures"]["clean"], worst(row, "last/"), row["measures"]["last/clean"]
+        seconds = (Cell(_alike(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
+        both = worst(row), row["measures"]["clean"]
+        last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
+        cells = [Cell(one["value"], one.get("spread")) for one in both]
+        cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
-        lines.append((row["method"], *cost, *(Cell(one["value"], one.get("spread")) for one in accuracies), stopped))
+        lines.append((row["method"], Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
     machine = ", ".join(dict.fromkeys(row["device"] for row in methods))
-    said = (COST, "stopped: the guard ended it, catastrophic overfitting.", f"Machine: {machine}.")
+    said = (COST, STOPPED, f"Machine: {machine}.")
     return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+
+
+def _alike(seconds):
+    """The mean of times that are alike; None where they are not: other work slowed one of them, or they are unknown."""
+    if not seconds or max(seconds) > 1.2 * min(seconds):
+        return None
+    return float(numpy.mean(seconds))
 
 
 def trajectories(rows):

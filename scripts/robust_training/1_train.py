@@ -59,7 +59,7 @@ def train(arguments, name):
             budget=arguments.bp_epochs,
             keep=arguments.keep,
             probe=robust.Probe(images=arguments.probe_images),
-            progress=progress,
+            progress=clock.listen(progress),
             on_epoch=record,
         )
     write_metrics(history, clock, stage.folder / "metrics.csv")
@@ -74,14 +74,23 @@ def train(arguments, name):
         last=history.last,
         bp_epochs=metrics["bp_epochs"],
         stopped=metrics["stopped"],
-        training_s=round(clock.total, 1),
+        training_s=round(clock.total("seconds"), 1),
+        probe_s=round(clock.total("probe_seconds"), 1),
         metrics=metrics,
     )
-    stopped = ", stopped: catastrophic overfitting" if metrics["stopped"] else ""
+    stopped = ", stopped: held-out robust accuracy fell" if metrics["stopped"] else ""
     print(
-        f"train {name}: {history.last} epochs, {metrics['bp_epochs']:.1f} BP-epochs, {clock.total:.0f} s, held-out "
-        f"robust accuracy {100 * history.record(best)[2]['probe_robust']:.1f} % in epoch {best}, "
-        f"{100 * metrics['probe_robust']:.1f} % in the last{stopped} ({stage.folder})"
+        f"train {name}: {history.last} epochs, {metrics['bp_epochs']:.1f} BP-epochs, {clock.total('seconds'):.0f} s; "
+        f"held out {held_out(history.record(best)[2])} in epoch {best}, {held_out(metrics)} in the last{stopped} "
+        f"({stage.folder})"
+    )
+
+
+def held_out(metrics):
+    """Accuracy and loss on the held-out images, without an attack and under PGD."""
+    return ", ".join(
+        f"{said} {100 * metrics[f'probe_{name}']:.1f} % (loss {metrics[f'probe_{name}_loss']:.2f})"
+        for said, name in (("clean", "clean"), ("under PGD", "robust"))
     )
 
 
@@ -99,30 +108,46 @@ def tailored(arguments, split):
 
 
 class Clock:
-    """Seconds of each epoch, kept in a file of their own, since they differ where everything else is the same."""
+    """Seconds of each epoch, and its probe's part of them: what follows its last batch. Kept in a file of their own,
+    since they differ where everything else is the same."""
 
     def __init__(self, path):
-        self.path, self.begun = path, time.monotonic()
-        self.seconds = files.read_sealed(path) if path.is_file() else {}
+        self.path = path
+        self.begun = self.heard = time.monotonic()
+        self.epochs = files.read_sealed(path)["epochs"] if path.is_file() else {}
+
+    def listen(self, progress):
+        """The progress of each batch, which is passed on."""
+
+        def heard(*said):
+            self.heard = time.monotonic()
+            progress(*said)
+
+        return heard
 
     def note(self, epoch):
         now = time.monotonic()
-        self.seconds[str(epoch)], self.begun = round(now - self.begun, 2), now
-        files.write_sealed(self.path, self.seconds)
+        self.epochs[str(epoch)] = {
+            "seconds": round(now - self.begun, 2),
+            "probe_seconds": round(now - self.heard, 2),
+        }
+        self.begun = now
+        files.write_sealed(self.path, {"epochs": self.epochs})
 
-    @property
-    def total(self):
-        return sum(self.seconds.values())
+    def of(self, epoch):
+        return self.epochs.get(str(epoch), {"seconds": None, "probe_seconds": None})
+
+    def total(self, what):
+        return sum(one[what] for one in self.epochs.values())
 
 
 def write_metrics(history, clock, path):
     """One CSV line an epoch, rewritten whole from the records."""
     rows = [
-        {name: value for name, value in history.record(epoch)[2].items() if name != "controller"}
-        | {"seconds": clock.seconds.get(str(epoch))}
+        {name: value for name, value in history.record(epoch)[2].items() if name != "controller"} | clock.of(epoch)
         for epoch in history.epochs
     ]
-    first = ["epoch", "steps", "bp_epochs", "seconds"]
+    first = ["epoch", "steps", "bp_epochs", "seconds", "probe_seconds"]
     write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
 
 

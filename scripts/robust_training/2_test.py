@@ -63,11 +63,13 @@ def measure(arguments, stage, name):
 def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
+    probed = min(made["arguments"]["probe_images"], len(split.x_validation))
     names = {"clean": "clean"} | {measure: measure for measure in found["selected"].flags}
     measures = {}
     for which, prefix in (("selected", ""), ("last", "last/")):
         for measure in names:
-            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, made["last"])
+            epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
+            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, epochs)
             measures[prefix + measure] = row.share([found[which].flags[measure]], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (
@@ -95,11 +97,11 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "last_epoch": made["last"],
             "bp_epochs": round(made["bp_epochs"], 2),
             "stopped": made["stopped"],
-            "setup": made["setup"] | length(made["arguments"], made["setup"]),
+            "setup": made["setup"] | length(method, made["arguments"]),
             "precision": made["arguments"]["precision"],
             "attack_mode": getattr(method.strategy, "attack_mode", "train"),
             "batch_norm": "eval",
-            "selected_by": f"PGD on {min(made['arguments']['probe_images'], len(split.x_validation))} held-out images",
+            "selected_by": f"{method.select}, {probed} held-out images",
         },
         "seeds": [arguments.seed],
         "repeats": 1,
@@ -108,6 +110,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             {"seed": arguments.seed, **{part: [round(one[part], 5) for one in epochs] for part in trajectory}}
         ],
         "training_s": [made["training_s"]],
+        "probe_s": [made["probe_s"]],
         "checks": row.checks([flags.checks for flags in found.values()]),
         "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
         **provenance.facts(),
@@ -127,10 +130,12 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     print(f"test {name}: {row.raised(result['checks']) or passed}")
 
 
-def length(asked, setup):
+def length(method, asked):
     """How long training was asked to be: epochs, or a budget of BP-epochs."""
-    budget = asked["bp_epochs"]
-    return {"epochs": None if budget else asked["epochs"] or setup["epochs"], "bp_epochs": budget}
+    if asked["bp_epochs"]:
+        return {"epochs": None, "bp_epochs": asked["bp_epochs"]}
+    epochs = asked["epochs"] or method.epochs(robust.setup_of(asked["setup"], asked["model"]))
+    return {"epochs": epochs, "bp_epochs": None}
 
 
 def options():

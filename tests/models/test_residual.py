@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import models
-from models import densenet, layers, resnet, wide_resnet
+from models import densenet, layers, resnet, vgg, wide_resnet
 
 COLOUR = (32, 32, 3)
 
@@ -19,6 +19,7 @@ COLOUR = (32, 32, 3)
         (resnet.preact_resnet18, COLOUR, 10, 11_172_170),
         (resnet.resnet50, (224, 224, 3), 1000, 25_557_032),
         (models.small_cnn, (28, 28, 1), 10, 312_202),
+        (vgg.vgg16_bn, COLOUR, 10, 14_728_266),
         pytest.param(resnet.resnet50, COLOUR, 10, 23_520_842, marks=pytest.mark.slow),
         pytest.param(densenet.densenet121, COLOUR, 10, 6_956_298, marks=pytest.mark.slow),
         pytest.param(wide_resnet.wrn_34_10, COLOUR, 10, 46_160_474, marks=pytest.mark.slow),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results import claims, deat_claims, robust_training, studies, tables
+from results import claims, deat_claims, published, robust_training, studies, tables
 from results import row as result_row
 
 
@@ -59,7 +59,8 @@ def test_the_best_method_comes_first_and_the_control_last():
     table, cost = robust_training.robust_training_tables(rows)
     assert [line[0] for line in table.rows] == ["m+deat", "pgd-7", "standard"]
     assert [str(cell) for cell in table.rows[0][1:]] == ["80.0", "41.0", "40.0"]
-    assert cost.rows[0][3].value in (30.0, 40.0, 99.0) and cost.columns[1] == "BP-epochs"
+    assert cost.columns[:5] == ("method", "BP-epochs", "seconds", "probes", "worst case")
+    assert cost.rows[0][4].value in (30.0, 40.0, 99.0) and cost.rows[0][3].value is None
     text = tables.markdown(table)
     assert "worst@0.1 (n=1000)" in text and "published" not in text
     assert len(robust_training.trajectories(rows).axes) == 2
@@ -70,6 +71,56 @@ def test_the_published_value_stands_beside_the_measured_one():
     table, _ = robust_training.robust_training_tables([made])
     assert str(table.rows[0][1]) == "80.0 (82.3)"
     assert any("2103.03076" in note for note in table.notes)
+
+
+def test_seconds_of_seeds_far_apart_are_not_averaged():
+    alike = [{**row("pgd-7", seed=seed), "training_s": [10.0 + seed], "probe_s": [2.0]} for seed in range(2)]
+    busy = [{**row("free-8", seed=seed), "training_s": [10.0 + 20 * seed]} for seed in range(2)]
+    rows = [robust_training.pool(both) for both in (alike, busy)]
+    _, cost = robust_training.robust_training_tables(rows)
+    assert {line[0]: (line[2].value, line[3].value) for line in cost.rows} == {
+        "pgd-7": (10.5, 2.0),
+        "free-8": (None, None),
+    }
+
+
+def test_the_published_values_of_robust_training():
+    found = published.robust("cifar10", "preact_resnet18@0.5", "PGD-7", "clean", 8 / 255)
+    assert found == 82.33
+    for attack, epochs, value in (
+        ("pgd-7", 50, 47.87),
+        ("pgd-7", 200, 44.9),
+        ("pgd-20", 200, None),
+        ("pgd-7", 60, None),
+    ):
+        measure = f"white-box/{attack}@8/255"
+        assert published.robust("cifar10", "resnet18", "PGD-7", measure, 0.0314, epochs) == value
+    for model, method, attack, value in (
+        ("vgg16_bn", "FREE-8", "worst", 42.5),
+        ("densenet121", "M+DEAT", "worst", 42.5),
+        ("wrn_34_10", "TRADES", "pgd-20", 56.6),
+        ("wrn_32_10", "FREE-8", "pgd-100", None),
+        ("vgg16_bn", None, "worst", None),
+    ):
+        assert published.robust("cifar10", model, method, f"white-box/{attack}@8/255", 8 / 255) == value
+    assert published.robust("cifar10", "vgg16_bn", "FREE-8", "white-box/worst@4/255", 4 / 255) is None
+
+
+def test_the_last_epochs_measures_with_published_values_have_columns():
+    made = {**row("pgd-7"), "model": "resnet18"}
+    made["measures"]["last/white-box/pgd-7@8/255"] = measure(46.0, published=47.87)
+    _, cost = robust_training.robust_training_tables([made])
+    assert cost.columns[-2] == "last: pgd-7@8/255" and str(cost.rows[0][-2]) == "46.0 (47.9)"
+
+
+def test_published_rows_were_selected_by_todays_rule():
+    for one in studies.of_study(studies.measured(), "robust_training"):
+        epoch = one["hyperparameters"].get("selected_epoch")
+        if epoch is not None:  # of one seed
+            course = one["trajectories"][0]
+            by = "probe_clean" if one["role"] == "control" else "probe_robust"
+            ranks = zip(course[by], course["probe_clean"], strict=True)
+            assert epoch == max(enumerate(ranks, 1), key=lambda each: (each[1], -each[0]))[0], one["method"]
 
 
 def test_a_seed_is_added_to_the_published_one(monkeypatch, tmp_path):

@@ -79,7 +79,7 @@ def test_the_baseline_counts_its_epochs_whatever_the_length_of_the_run():
 
 
 def test_set_ups_of_other_nets():
-    assert robust_setup("vgg16@0.5").learning_rate == 0.01
+    assert robust_setup("vgg16@0.5").learning_rate == robust_setup("vgg16_bn").learning_rate == 0.01
     assert (robust_setup("wrn_34_10").learning_rate, robust_setup("wrn_34_10").epochs) == (0.1, 100)
     assert robust_setup("preact_resnet18") == SETUPS["standard"]
     assert not SETUPS["pgd-baseline"].standardised and SETUPS["pgd-baseline"].epsilon == 0.0314

@@ -114,7 +114,11 @@ METHODS = {
     "fgsm-rs": Method("FGSM with random start", WONG, Adversarial(step=StepSize(share=1.25)), _fixed(1)),
     **{f"free-{m}": Method(f"FREE-{m}", SHAFAHI, FREE, _fixed(m), f"FREE-{m}") for m in (4, 6, 8)},
     "free-8-persistent": Method(
-        "FREE-8, persistent perturbation", SHAFAHI, dataclasses.replace(FREE, persistent=True), _fixed(8)
+        "FREE-8, persistent perturbation",
+        SHAFAHI,
+        dataclasses.replace(FREE, persistent=True),
+        _fixed(8),
+        "FREE-8, persistent perturbation",
     ),
     "trades": Method("TRADES", ZHANG_TRADES, TRADES, _fixed(10), "TRADES"),
     "mart": Method("MART", WANG_MART, MART, _fixed(10), "MART"),

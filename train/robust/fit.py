@@ -31,7 +31,8 @@ def fit(
     those of the "selected" epoch (probe.selected) and the last; probe: Probe; progress: called as progress(done,
     total, note) after each batch, in thousandths of the run; on_epoch: called with the history after each epoch.
     Returns the History. An epoch whose probe has fallen from the best by more than method.guard is the last one
-    ("stopped" in its record): catastrophic overfitting, after which `model` has the selected epoch's weights again.
+    ("stopped" in its record): catastrophic overfitting or divergence, after which `model` has the selected epoch's
+    weights again.
     Raises ValueError where the history was begun with other settings or data, and ArithmeticError when the loss is
     no longer finite: earlier epochs stay.
     """

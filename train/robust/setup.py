@@ -82,7 +82,7 @@ SETUPS = {
     ),
 }  # fmt: skip
 BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
-    ("standard", "vgg16"): {"learning_rate": 0.01},
+    **{("standard", name): {"learning_rate": 0.01} for name in ("vgg16", "vgg16_bn")},
     **{("standard", name): {"learning_rate": 0.1, "epochs": 100} for name in ("wrn_34_10", "wrn_32_10")},
 }
 
