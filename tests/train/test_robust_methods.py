@@ -228,57 +228,33 @@ def test_fat_keeps_an_image_where_its_patience_ends(batch, monkeypatch):
     assert 1 < outcome.passes < 11
 
 
-def test_yopo_1_1_equals_its_definition_on_two_dense_layers():
-    generator = numpy.random.default_rng(0)
+@pytest.mark.parametrize(("rounds", "inner"), [(1, 1), (2, 2)])
+def test_yopo_equals_its_definition_on_two_dense_layers(rounds, inner):
+    generator = numpy.random.default_rng(rounds)
     x, y = generator.random((6, 4), "float32"), (numpy.arange(6) % 3).astype("int32")
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(5, name="first")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.ReLU()(hidden)))
     w0, b0, w1, b1 = (part.astype("float64") for part in model.get_weights())
-    strategy = Yopo(inner=1, start="zero", step=StepSize(share=0.25))
-    rate = 0.1
+    strategy, rate = Yopo(inner=inner, start="zero", step=StepSize(share=0.25)), 0.1
     run = strategy.batch(model, CoupledSGD(rate), epsilon=EPSILON, scale=numpy.float32(1.0))
-    outcome = run(x, y, 1, numpy.random.default_rng(0))
-    before = x @ w0 + b0
-    active = numpy.maximum(before, 0)
-    logits = active @ w1 + b1
-    p = numpy.exp(logits) / numpy.exp(logits).sum(-1, keepdims=True)
-    error = (p - numpy.eye(3)[y]) / 6  # of the mean loss
-    by_hidden = (error @ w1.T) * (before > 0)  # -p of the method
-    moved = (x + 0.25 * EPSILON * numpy.sign(by_hidden @ w0.T)).clip(0, 1)
-    slopes = [x.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)]
-    for found, start, slope in zip(model.get_weights(), (w0, b0, w1, b1), slopes, strict=True):
-        numpy.testing.assert_allclose(found, start - rate * slope, rtol=1e-4, atol=1e-6)
-    numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)
-
-
-def test_yopo_2_2_equals_its_definition_on_two_dense_layers():
-    generator = numpy.random.default_rng(1)
-    x, y = generator.random((6, 4), "float32"), (numpy.arange(6) % 3).astype("int32")
-    inputs = keras.Input((4,))
-    hidden = keras.layers.Dense(5, name="first")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.ReLU()(hidden)))
-    w0, b0, w1, b1 = (part.astype("float64") for part in model.get_weights())
-    run = Yopo(inner=2, start="zero", step=StepSize(share=0.25)).batch(
-        model, CoupledSGD(0.1), epsilon=EPSILON, scale=numpy.float32(1.0)
-    )
-    run(x, y, 2, numpy.random.default_rng(0))
+    outcome = run(x, y, rounds, numpy.random.default_rng(0))
     total, moved = [numpy.zeros_like(part) for part in (w0, b0, w1, b1)], x
-    for _ in range(2):  # rounds, each with its own p, held for two steps of the images; gradients summed
-        before = moved @ w0 + b0
+    for _ in range(rounds):  # gradients summed over the rounds
+        start, before = moved, moved @ w0 + b0
         active = numpy.maximum(before, 0)
         logits = active @ w1 + b1
         p = numpy.exp(logits) / numpy.exp(logits).sum(-1, keepdims=True)
-        error = (p - numpy.eye(3)[y]) / 6
-        by_hidden = (error @ w1.T) * (before > 0)
-        start = moved
-        for _ in range(2):
+        error = (p - numpy.eye(3)[y]) / 6  # of the mean loss
+        by_hidden = (error @ w1.T) * (before > 0)  # -p of the method, held for the round's steps of the images
+        for _ in range(inner):
             change = moved + 0.25 * EPSILON * numpy.sign(by_hidden @ w0.T) - x
             moved = (x + change.clip(-EPSILON, EPSILON)).clip(0, 1)
         slopes = start.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)
         total = [one + slope for one, slope in zip(total, slopes, strict=True)]
-    for found, start, slope in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
-        numpy.testing.assert_allclose(found, start - 0.1 * slope, rtol=1e-4, atol=1e-6)
+    for found, begun, slope in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
+        numpy.testing.assert_allclose(found, begun - rate * slope, rtol=1e-4, atol=1e-6)
+    numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("guide", ["training", "attack"])
