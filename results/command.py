@@ -42,6 +42,7 @@ with _silent_start():
 
     import models
     from adv import attacks
+    from results import provenance
     from results import run as run_directory
 
 ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
@@ -133,6 +134,7 @@ def run(main, parser):
     """Parse, call ``main(arguments)``; bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback)."""
     arguments = parser.parse_args()
     try:
+        provenance.check_checkout(sys.argv[0])
         with _silent_start():  # on every backend Keras imports TensorFlow here
             keras.utils.set_random_seed(arguments.seed)
         if getattr(arguments, "deterministic", False) and keras.backend.backend() == "tensorflow":

@@ -18,7 +18,7 @@ def facts():
     packages = ("keras", keras.backend.backend(), "numpy", "h5py", "foolbox", "scikit-learn")
     return {
         "command": literal(shlex.join(["python", *_relative(sys.argv)])),
-        **commit(),
+        **AT_START,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "device": device(),
     }
@@ -47,6 +47,20 @@ def commit():
     except FileNotFoundError:
         revision = status = None
     return {"commit": revision, "dirty": None if status is None else bool(status)}
+
+
+AT_START = commit()  # of the code that was loaded, whatever is edited or committed while it runs
+
+
+def check_checkout(script):
+    """Raise ValueError where a script lies in another checkout than the packages that it imported."""
+    place = pathlib.Path(script).resolve()
+    own = next((parent.parent for parent in place.parents if parent.name == "scripts"), ROOT)
+    if own != ROOT and (own / "results").is_dir():
+        raise ValueError(
+            f"{place} would run with the packages of {ROOT}, another checkout: use the environment of {own} "
+            f"(make quick makes it), or PYTHONPATH={own}"
+        )
 
 
 def device():

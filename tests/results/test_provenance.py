@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from results import provenance
 
 
@@ -28,3 +30,19 @@ def test_the_commit_is_that_of_the_checkout_whatever_the_folder(tmp_path, monkey
 def test_a_recorded_command_names_no_folder_of_this_machine():
     command = "python scripts/dare/7_test.py --runs '/some where' --dataset folder:a --data-dir=/data --quiet"
     assert provenance.literal(command) == "python scripts/dare/7_test.py --dataset folder:a --quiet"
+
+
+def test_a_commit_or_an_edit_while_it_runs_is_not_that_of_the_code_that_runs(monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: {"commit": "later", "dirty": True})
+    assert {name: provenance.facts()[name] for name in ("commit", "dirty")} == provenance.AT_START
+
+
+def test_a_script_of_another_checkout_is_refused(tmp_path):
+    script = tmp_path / "other" / "scripts" / "dare" / "1_train.py"
+    script.parent.mkdir(parents=True)
+    provenance.check_checkout(script)  # no checkout: nothing of its own to be taken for
+    (tmp_path / "other" / "results").mkdir()
+    with pytest.raises(ValueError, match="another checkout: use the environment of"):
+        provenance.check_checkout(script)
+    provenance.check_checkout(provenance.ROOT / "scripts" / "dare" / "1_train.py")
+    provenance.check_checkout(tmp_path / "pytest")
