@@ -147,7 +147,10 @@ def test_images_do_not_depend_on_their_batch_or_their_order(name, net, images, f
 def test_a_second_run_gives_the_same_bits(name, net, images, found):
     before = [part[:5].copy() for part in images]
     again = search.minimal(net, *before, small(name), batch_size=5)
-    numpy.testing.assert_array_equal(again.images, found(name)[0].images[: len(again.images)])
+    once_more = search.minimal(net, *before, small(name), batch_size=5)
+    numpy.testing.assert_array_equal(again.images, once_more.images)
+    # In batches of another size a processor's kernels may round otherwise.
+    numpy.testing.assert_allclose(again.images, found(name)[0].images[: len(again.images)], atol=1e-5)
     for part, kept in zip(before, images, strict=True):  # nothing is written where it was read
         numpy.testing.assert_array_equal(part, kept[:5])
 
