@@ -19,7 +19,8 @@ from data import files
 from models import compute
 from train.history import confidence
 
-BATCH = 64  # images of one activation batch; a larger one wastes more where few samples share an epoch
+BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
+BLOCK = 256  # images whose activations are in memory at once; a smaller one fills its batches less
 
 
 def choose(log_probability, prediction, epochs, y, final_log_probability, final_prediction):
@@ -116,10 +117,17 @@ def mine_history(
 
 
 def activations(run, x, rows):
-    """What the compiled regression model `run` makes of the images `rows`: float32, in batches of BATCH exactly."""
-    images = x[rows]
-    images = numpy.concatenate([images, numpy.repeat(images[:1], -len(images) % BATCH, axis=0)])
-    return compute.predict(run, images, batch_size=BATCH, prepare=data.to_unit)[: len(rows)].astype("float32")
+    """What the compiled regression model `run` makes of the images `rows`: float32, in batches of BATCH exactly, in
+    which image i has the place i % BATCH, since kernels may round by the size of a batch and by the place in it."""
+    rows = numpy.asarray(rows)
+    order = numpy.argsort(rows % BATCH, kind="stable")
+    same = (rows % BATCH)[order]
+    turn = numpy.empty(len(rows), int)
+    turn[order] = numpy.arange(len(rows)) - numpy.searchsorted(same, same)  # how many before it want its place
+    place = turn * BATCH + rows % BATCH
+    filled = numpy.full((turn.max() + 1) * BATCH, rows[0])
+    filled[place] = rows
+    return compute.predict(run, x[filled], batch_size=BATCH, prepare=data.to_unit)[place].astype("float32")
 
 
 def _confidences(model, history, epochs, x, y, recorded, batch_size):
@@ -151,8 +159,8 @@ def _blocks(source, index, chosen, progress):
     for epoch in numpy.unique(chosen).tolist():
         read = source(epoch)
         first, after = numpy.searchsorted(chosen, [epoch, epoch + 1]).tolist()
-        for start in range(first, after, BATCH):
-            stop = min(start + BATCH, after)
+        for start in range(first, after, BLOCK):
+            stop = min(start + BLOCK, after)
             yield slice(start, stop), read(index[start:stop])
             if progress is not None:
                 progress(stop, len(index), f"epoch {epoch}")

@@ -86,8 +86,8 @@ class Miner:
         run = compute.forward(transform.transform(model, store.layer))
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(store.rows, "r+b" if store.rows.is_file() else "xb") as file:
-            for start in range(0, len(rows), get_ats.BATCH):
-                block = slice(start, start + get_ats.BATCH)
+            for start in range(0, len(rows), get_ats.BLOCK):
+                block = slice(start, start + get_ats.BLOCK)
                 values = get_ats.activations(run, self.x, rows[block])
                 for slot, value in zip(slots[block].tolist(), values, strict=True):
                     file.seek(slot * store.row_size)

@@ -24,6 +24,7 @@ class Killed(Exception):
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(get_ats, "BATCH", 8)
+    monkeypatch.setattr(get_ats, "BLOCK", 20)
 
 
 @pytest.fixture(scope="module")
