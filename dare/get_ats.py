@@ -20,7 +20,7 @@ from models import compute
 from train.history import confidence
 
 BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
-BLOCK = 256  # images whose activations are in memory at once; a smaller one fills its batches less
+BLOCK = 1024  # images whose activations are in memory at once; a smaller one fills its batches less
 
 
 def choose(log_probability, prediction, epochs, y, final_log_probability, final_prediction):
