@@ -102,18 +102,26 @@ def mine_history(
         index = index[numpy.argsort(chosen[index], kind="stable")]
         facts = {"layer": layer, "model": identity, "data": files.fingerprint(x)}
         arrays = {"index": index, "epoch": chosen[index], "gain": gain[index].astype("float32")}
-        shape = (len(index), *regression.output_shape[1:])
-        source = _checkpoint_source(model, regression, history, x) if store is None else store.source
-        blocks = _blocks(source, index, chosen[index], progress)
-        if path is not None:
-            files.save_artefact(path, KIND, arrays | {"activation": (shape, "float32", blocks)}, facts)
-            return Targets.load(path)
-        activation = numpy.empty(shape, "float32")
-        for selection, values in blocks:
-            activation[selection] = values
-        return Targets(**arrays, activation=activation, **facts)
+        source = checkpoint_source(model, regression, history, x) if store is None else store.source
+        return collect(arrays, facts, regression.output_shape[1:], source, path=path, progress=progress)
     finally:
         model.set_weights(final_weights)
+
+
+def collect(arrays, facts, shape, source, *, path=None, progress=None):
+    """Targets of arrays and facts, their activations (of `shape` each) from `source`, as checkpoint_source makes it.
+
+    arrays: the Targets' index, epoch and gain, grouped by epoch; path: stream them there and read activations from it.
+    """
+    index = arrays["index"]
+    blocks = _blocks(source, index, arrays["epoch"], progress)
+    if path is not None:
+        files.save_artefact(path, KIND, arrays | {"activation": ((len(index), *shape), "float32", blocks)}, facts)
+        return Targets.load(path)
+    activation = numpy.empty((len(index), *shape), "float32")
+    for rows, values in blocks:
+        activation[rows] = values
+    return Targets(**arrays, activation=activation, **facts)
 
 
 def activations(run, x, rows):
@@ -143,8 +151,8 @@ def _confidences(model, history, epochs, x, y, recorded, batch_size):
     return log_probability, prediction, rows[-1]
 
 
-def _checkpoint_source(model, regression, history, x):
-    """epoch -> (rows -> activations), loading each epoch's weights once."""
+def checkpoint_source(model, regression, history, x):
+    """epoch -> (rows -> activations of the images x[rows]), loading each epoch's weights once, into `model`."""
     run = compute.forward(regression)
 
     def source(epoch):

@@ -10,10 +10,7 @@ import keras
 import numpy
 
 from dare import dare, get_ats, transform
-from data import files
-from models import compute
 
-BLOCK = 1024  # samples written at once
 DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianDropout)
 
 
@@ -105,28 +102,9 @@ def _collect(model, history, targets, x, epochs, layer, path, progress):
         "epoch": epochs,
         "gain": numpy.where(epochs == targets.epoch[order], known, numpy.float32(numpy.nan)),
     }
-    shape = (len(index), *regression.output_shape[1:])
     kept = model.get_weights()
     try:
-        blocks = _blocks(model, compute.forward(regression), history, x, index, epochs, progress)
-        if path is not None:
-            files.save_artefact(path, get_ats.KIND, arrays | {"activation": (shape, "float32", blocks)}, facts)
-            return get_ats.Targets.load(path)
-        activation = numpy.empty(shape, "float32")
-        for rows, values in blocks:
-            activation[rows] = values
-        return get_ats.Targets(**arrays, activation=activation, **facts)
+        source = get_ats.checkpoint_source(model, regression, history, x)
+        return get_ats.collect(arrays, facts, regression.output_shape[1:], source, path=path, progress=progress)
     finally:
         model.set_weights(kept)
-
-
-def _blocks(model, run, history, x, index, epochs, progress):
-    """Yield (row slice, activations) epoch by epoch, each epoch's weights loaded once."""
-    for epoch in numpy.unique(epochs).tolist():
-        history.load_weights(model, epoch)
-        first, after = numpy.searchsorted(epochs, [epoch, epoch + 1]).tolist()
-        for start in range(first, after, BLOCK):
-            rows = slice(start, min(start + BLOCK, after))
-            yield rows, get_ats.activations(run, x, index[rows])
-            if progress is not None:
-                progress(rows.stop, len(index), f"epoch {epoch}")

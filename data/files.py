@@ -7,6 +7,7 @@ byte that has changed since is found before HDF5 meets it.
 """
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -110,6 +111,15 @@ def write_text(path, text):
     """Write `text` to `path` atomically (UTF-8)."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path, names, rows):
+    """Dictionaries as lines of CSV under the columns `names`, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_json(path, value):

@@ -71,7 +71,7 @@ def level(methods):
 
 def _compared(text, methods, pairs, margin):
     """A claim on pairs of methods that spent the same BP-epochs, within a twentieth: the weakest pair decides."""
-    found = [_difference(methods, *pair) for pair in pairs if _alike(methods, *pair)]
+    found = [_difference(methods, *pair) for pair in pairs if _at_one_budget(methods, *pair)]
     if not found:
         return Claim(text, SOURCE, "no such pair was trained for as many BP-epochs", "not measured")
     verdicts = {one.verdict(margin) for one in found}
@@ -80,7 +80,7 @@ def _compared(text, methods, pairs, margin):
     return Claim(text, SOURCE, said, weakest)
 
 
-def _alike(methods, *names):
+def _at_one_budget(methods, *names):
     if any(name not in methods or robust_training.worst(methods[name])["value"] is None for name in names):
         return False
     spent = [methods[name]["hyperparameters"]["bp_epochs"] for name in names]

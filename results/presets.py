@@ -80,7 +80,10 @@ EVERY_METHOD = [
     *("fat-5", "fat", "fat-dynamic", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
     *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
 ]
-# small: every method under one budget of passes; paper: DEAT's tables and the PGD baseline.
+FOUR_ATTACKS = ["--test-images", "500", "--attack", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"]
+BASELINE = ["--method", "pgd-7", "--setup", "pgd-baseline"]
+BASELINE_ATTACKS = ["--attack", "pgd-7", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"]
+# small: every method under one budget of passes, the PGD baseline for ten epochs; paper: DEAT's tables, the baseline.
 ROBUST = {
     "quick": {
         "cells": [("digits", "small_cnn@0.25", 0)],
@@ -94,24 +97,30 @@ ROBUST = {
         "cells": [
             *(("fashion_mnist", "small_cnn@0.5", seed) for seed in range(2)),
             *(("cifar10", "preact_resnet18@0.0625", seed) for seed in range(2)),
+            *(("cifar10", "resnet18@0.0625", seed) for seed in range(2)),
         ],
         "1_train": {
             ("fashion_mnist", "small_cnn@0.5"): [
                 *("--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.03", "--no-augmentation"),
             ],
             ("cifar10", "preact_resnet18@0.0625"): ["--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.1"],
+            ("cifar10", "resnet18@0.0625"): [*BASELINE, "--epochs", "10", "--images", "20000"],
         },
-        "2_test": ["--test-images", "500", "--attack", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"],
+        "2_test": {
+            ("fashion_mnist", "small_cnn@0.5"): FOUR_ATTACKS,
+            ("cifar10", "preact_resnet18@0.0625"): FOUR_ATTACKS,
+            ("cifar10", "resnet18@0.0625"): ["--test-images", "500", *BASELINE_ATTACKS],
+        },
     },
     "paper": {
         "cells": [*(("cifar10", "preact_resnet18", seed) for seed in range(3)), ("cifar10", "resnet18", 0)],
         "1_train": {
             ("cifar10", "preact_resnet18"): ["--method", *EVERY_METHOD],
-            ("cifar10", "resnet18"): ["--method", "pgd-7", "--setup", "pgd-baseline"],
+            ("cifar10", "resnet18"): BASELINE,
         },
         "2_test": {
             ("cifar10", "preact_resnet18"): [],
-            ("cifar10", "resnet18"): ["--attack", "pgd-7", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"],
+            ("cifar10", "resnet18"): BASELINE_ATTACKS,
         },
     },
 }
@@ -132,7 +141,7 @@ CLASSWISE = {
     "small": {
         "cells": [("fashion_mnist", "small_cnn@0.5", 0)],
         "robust_training/1_train": ROBUST["small"]["1_train"]["fashion_mnist", "small_cnn@0.5"],
-        "robust_training/2_test": ROBUST["small"]["2_test"],
+        "robust_training/2_test": FOUR_ATTACKS,
         "1_attack": [],
         "7_similar_classes": ["--method", "m+deat"],
         "9_levers": (["--method", "fgsm-rs"], ["--method", "trades", "--lever", "beta"]),

@@ -119,7 +119,7 @@ def _cost(name, dataset, model, methods):
     columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
     lines = []
     for row in sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"]):
-        seconds = (Cell(_alike(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
+        seconds = (Cell(_close(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
         both = worst(row), row["measures"]["clean"]
         last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
         cells = [Cell(one["value"], one.get("spread")) for one in both]
@@ -131,7 +131,7 @@ def _cost(name, dataset, model, methods):
     return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
 
 
-def _alike(seconds):
+def _close(seconds):
     """The mean of times that are alike; None where they are not: other work slowed one of them, or they are unknown."""
     if not seconds or max(seconds) > 1.2 * min(seconds):
         return None

@@ -4,9 +4,7 @@ Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metr
 which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep last).
 """
 
-import csv
 import dataclasses
-import io
 import shutil
 
 from results import command, run
@@ -89,12 +87,8 @@ def check_disk(folder, model, epochs, keep, miner):
 def write_metrics(history, path):
     """One CSV line an epoch, rewritten whole from the records."""
     rows = [history.record(epoch)[2] for epoch in history.epochs]
-    text = io.StringIO()
     names = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_csv(path, names, rows)
 
 
 def options():

@@ -5,9 +5,7 @@ weights of the selected and the last epoch), metrics.csv and seconds.json; with 
 is in which part. Killed, it continues at its last epoch.
 """
 
-import csv
 import dataclasses
-import io
 import shutil
 import time
 
@@ -40,7 +38,8 @@ def train(arguments, name):
     split.save(stage.folder / "split.h5")
     if arguments.list_files:
         names = ("part", "file", "label", "class")
-        write_csv(stage.folder / "split.csv", names, (dict(zip(names, one, strict=True)) for one in split.listing()))
+        lines = (dict(zip(names, one, strict=True)) for one in split.listing())
+        files.write_csv(stage.folder / "split.csv", names, lines)
     clock = Clock(stage.folder / "seconds.json")
 
     def record(history):
@@ -148,15 +147,7 @@ def write_metrics(history, clock, path):
         for epoch in history.epochs
     ]
     first = ["epoch", "steps", "bp_epochs", "seconds", "probe_seconds"]
-    write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
-
-
-def write_csv(path, names, rows):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
 
 
 def options():

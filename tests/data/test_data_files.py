@@ -142,3 +142,13 @@ def test_an_artefact_has_the_same_bytes_each_time(tmp_path):
         streamed = (x.shape, x.dtype, iter([(slice(0, 20), x[:20]), (slice(20, 50), x[20:])]))
         files.save_artefact(tmp_path / name, "numbers", {"whole": x, "streamed": streamed}, {"seed": 3})
     assert files.digest(tmp_path / "a.h5") == files.digest(tmp_path / "b.h5")
+
+
+def test_csv_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "table.csv"
+    files.write_csv(path, ["epoch", "said"], [{"said": 'a, "b"', "epoch": 1}, {"epoch": 2, "said": None}])
+    before = path.read_bytes()
+    assert before == b'epoch,said\n1,"a, ""b"""\n2,\n'
+    with pytest.raises(ValueError, match="other"):
+        files.write_csv(path, ["epoch"], [{"epoch": 3}, {"epoch": 4, "other": 5}])
+    assert path.read_bytes() == before
