@@ -9,6 +9,7 @@ import pytest
 import data
 from train import robust
 from train.history import History
+from train.robust import probe
 
 SETUP = dataclasses.replace(robust.SETUPS["standard"], batch_size=16, learning_rate=0.02, epsilon=0.05)
 PROBE = robust.Probe(images=12, steps=2)
@@ -99,11 +100,12 @@ class Scripted(robust.Probe):
     """Robust accuracies as told, one an epoch."""
 
     told: tuple = ()
-    asked: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        object.__setattr__(self, "untold", iter(self.told))
 
     def measure(self, *arguments, **settings):
-        self.asked.append(1)
-        robustness = self.told[len(self.asked) - 1]
+        robustness = next(self.untold)
         return {"probe_clean": 0.9, "probe_robust": robustness, "probe_magnitude": 1.0, "probe_lipschitz": 1.0}
 
 
@@ -116,6 +118,31 @@ def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(spl
     restored = model.get_weights()
     history.load_weights(model, 2)
     assert all(map(numpy.array_equal, restored, model.get_weights()))
+
+
+@pytest.mark.parametrize(
+    ("robust_accuracies", "lost"),
+    [
+        ([0.5], False),
+        ([0.1, 0.5, 0.31], False),
+        ([0.1, 0.5, 0.29], True),
+        ([0.094, 0.055, 0.053, 0.033], False),  # one epoch below half
+        ([0.094, 0.055, 0.033, 0.05], False),  # and above it again
+        ([0.094, 0.055, 0.033, 0.046], True),
+        ([0.04, 0.0, 0.0, 0.0], False),  # too low a best to be told from chance
+    ],
+)
+def test_robustness_is_lost_by_a_fall_or_by_two_epochs_below_half(robust_accuracies, lost):
+    assert probe.fallen(robust_accuracies, 0.2) is lost
+    assert probe.fallen(robust_accuracies, 1.0) is False
+
+
+def test_the_guard_remembers_the_epochs_of_a_killed_training(split, tmp_path):
+    settings = {"guard": 0.2, "probe": Scripted(told=(0.1, 0.04, 0.04, 0.2))}
+    with pytest.raises(Killed):
+        fit(split, tmp_path, "fgsm-rs", **settings, progress=killed_in(3))
+    history = fit(split, tmp_path, "fgsm-rs", **settings)
+    assert history.last == 3 and history.record(3)[2]["stopped"]
 
 
 def test_steps_and_magnitude_follow_the_controller(split, tmp_path):

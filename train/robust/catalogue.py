@@ -17,8 +17,8 @@ from train.robust.yopo import Yopo
 @dataclasses.dataclass(frozen=True)
 class Method:
     """strategy: what a batch is put through; controller: makes the controller of its number of steps; published: the
-    method's name in the published tables, None where there is none; guard: a probe whose robust accuracy falls by
-    more than this share ends training (catastrophic overfitting); select: what of the probe selects the epoch;
+    method's name in the published tables, None where there is none; guard: a fall of the probe's robust
+    accuracy by more than this share ends training (probe.fallen); select: what of the probe selects the epoch;
     fast_epochs: how long it was trained in the fast set-up, None where as long as the others."""
 
     title: str

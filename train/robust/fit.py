@@ -13,7 +13,7 @@ from train.augment import augment
 from train.history import History, confidence
 from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
-from train.robust.probe import Probe, selected
+from train.robust.probe import Probe, fallen, selected
 from train.seeds import seed_dropout
 
 KEEP = ("all", "selected")
@@ -30,9 +30,8 @@ def fit(
     default), or instead budget: BP-epochs, after which training ends, mid-epoch if need be; keep: "all" weights, or
     those of the "selected" epoch (probe.selected) and the last; probe: Probe; progress: called as progress(done,
     total, note) after each batch, in thousandths of the run; on_epoch: called with the history after each epoch.
-    Returns the History. An epoch whose probe has fallen from the best by more than method.guard is the last one
-    ("stopped" in its record): catastrophic overfitting or divergence, after which `model` has the selected epoch's
-    weights again.
+    Returns the History. An epoch whose probe has fallen (probe.fallen) is the last one ("stopped" in its record):
+    catastrophic overfitting or divergence, after which `model` has the selected epoch's weights again.
     Raises ValueError where the history was begun with other settings or data, and ArithmeticError when the loss is
     no longer finite: earlier epochs stay.
     """
@@ -61,14 +60,15 @@ def fit(
     guided = isinstance(controller, MagnitudeGuided)
     batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
-    spent, best = 0.0, 0.0
+    spent, robust = 0.0, []  # BP-epochs, and what the probe of each epoch found
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
         metrics = history.record(history.last)[2]
         controller.restore(metrics["controller"])
-        spent, best = metrics["bp_epochs"], history.record(selected(history))[2]["probe_robust"]
+        spent = metrics["bp_epochs"]
+        robust += [history.record(epoch)[2]["probe_robust"] for epoch in history.epochs]
         if keep == "selected":
             _drop_weights(history, method.select)
         if metrics["stopped"]:
@@ -100,8 +100,8 @@ def fit(
             accuracy=made["robust_accuracy"],
             progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
         )
-        stopped = measured["probe_robust"] < best - method.guard
-        best = max(best, measured["probe_robust"])
+        robust.append(measured["probe_robust"])
+        stopped = fallen(robust, method.guard)
         metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
         metrics |= {
             "validation_accuracy": float((prediction == split.y_validation).mean()),

@@ -8,6 +8,8 @@ import numpy
 from models import compute, perturb
 from train.robust import perturbation
 
+LOW = 0.05  # of 512 images 26, half of which is 2.5 standard deviations off
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
@@ -62,6 +64,17 @@ def selected(history, by="probe_robust"):
     clean accuracy, then the earliest."""
     found = {epoch: history.record(epoch)[2] for epoch in history.epochs}
     return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
+
+
+def fallen(robust, guard):
+    """Whether robustness is lost with the newest of the epochs' robust accuracies (epochs,), shares of the images.
+
+    It is more than `guard` below the best (Fast's authors wait for 0.2) or, since a low best leaves no room for that,
+    it and the one before are below half of a best of LOW at least [D]. With a guard of 1 it never is.
+    """
+    best = max(robust)
+    halved = best >= LOW and max(robust[-2:]) < best / 2
+    return guard < 1 and (robust[-1] < best - guard or halved)
 
 
 def _until_wrong(call, current, images, labels, epsilon, step_size):
