@@ -1,4 +1,4 @@
-"""The study of robust training: its tables and its figure, made of its rows (study "robust_training").
+"""The study of robust training: its tables, made of its rows (study "robust_training").
 
 robust_training-<dataset>-<model>           one line a method: cost, clean accuracy, accuracy under attack
 robust_training-<dataset>-<model>-cost      the worst case beside BP-epochs, seconds and the last epoch's
@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy
 
-from results import dare_tables, figures, notes
+from results import dare_tables, notes
 from results import row as result_row
 from results.tables import Cell, Table
 from train import robust
@@ -136,25 +136,6 @@ def _close(seconds):
     if not seconds or max(seconds) > 1.2 * min(seconds):
         return None
     return float(numpy.mean(seconds))
-
-
-def trajectories(rows):
-    """A figure for one data set and model: held-out robust accuracy against BP-epochs, one line a method and seed."""
-    figure, axes = figures.panels(1, 2, (10, 4.2))
-    for axis, part, label in ((axes[0, 0], "probe_robust", "robust"), (axes[0, 1], "probe_clean", "clean")):
-        for place, row in enumerate(rows):
-            colour = figures.CYCLE[place % len(figures.CYCLE)]
-            style = ("-", "--", ":", "-.")[place // len(figures.CYCLE) % 4]
-            for number, one in enumerate(row["trajectories"]):
-                values = 100 * numpy.array(one[part])
-                title = row["method"] if number == 0 else None
-                axis.plot(one["bp_epochs"], values, color=colour, linestyle=style, lw=1.2, label=title)
-        axis.set_xlabel("BP-epochs")
-        axis.set_ylabel(f"{label} accuracy on held-out images (%)")
-        axis.grid(alpha=0.3)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=7, ncols=6, loc="outside lower center")
-    return figure
 
 
 def _cell(row, name):

@@ -21,6 +21,7 @@ from results import (
     guided_row,
     per_class,
     per_class_claims,
+    robust_figures,
     robust_training,
     row,
     run,
@@ -66,8 +67,8 @@ def _guided_tables(rows):
 
 def _robust_figures(rows):
     for (dataset, model), own in robust_training.cells(rows).items():
-        caption = "robust and clean accuracy on held-out images against BP-epochs"
-        yield f"{dataset}-{model}-bp-epochs", caption, robust_training.trajectories(own)
+        caption = "robust accuracy on held-out images against BP-epochs, by kind of method"
+        yield f"{dataset}-{model}-bp-epochs", caption, robust_figures.trajectories(own)
 
 
 STUDIES = {

@@ -2,8 +2,9 @@
 
 import pytest
 
-from results import claims, deat_claims, published, robust_training, studies, tables
+from results import claims, deat_claims, published, robust_figures, robust_training, studies, tables
 from results import row as result_row
+from train.robust import METHODS
 
 
 def measure(value, n=1000, published=None):
@@ -63,7 +64,22 @@ def test_the_best_method_comes_first_and_the_control_last():
     assert cost.rows[0][4].value in (30.0, 40.0, 99.0) and cost.rows[0][3].value is None
     text = tables.markdown(table)
     assert "worst@0.1 (n=1000)" in text and "published" not in text
-    assert len(robust_training.trajectories(rows).axes) == 2
+
+
+def test_the_figure_has_a_panel_for_each_kind_of_method_and_one_of_test_images():
+    rows = [row("pgd-7", worst=30.0), row("standard", worst=99.0, role="control"), row("m+deat", worst=40.0)]
+    figure = robust_figures.trajectories([*rows, row("fat"), row("free-8")])
+    assert [axis.get_title() for axis in figure.axes] == [*robust_figures.KINDS[:3], "test images, selected epoch"]
+    replayed = figure.axes[0]
+    assert [text.get_text() for text in replayed.get_legend().get_texts()] == ["m+deat", "free-8"]
+    assert len(replayed.lines) == 5 and len(robust_figures.trajectories(rows[1:2]).axes) == 1
+    kinds = {robust_figures.kind(name) for name in METHODS}
+    assert kinds == {*robust_figures.KINDS, None}
+
+
+def test_every_method_of_a_kind_has_a_colour_of_its_own():
+    kinds = [robust_figures.kind(name) for name in METHODS]
+    assert max(map(kinds.count, robust_figures.KINDS)) <= len(set(robust_figures.COLOURS))
 
 
 def test_the_published_value_stands_beside_the_measured_one():

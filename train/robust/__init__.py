@@ -8,8 +8,10 @@ from train.robust.catalogue import METHODS, Method
 from train.robust.class_factors import ClassFactors, from_accuracy
 from train.robust.fit import fit
 from train.robust.probe import Probe, selected
+from train.robust.replay import Replay
 from train.robust.setup import SETUPS, Setup
 from train.robust.setup import of as setup_of
+from train.robust.yopo import Yopo
 
 __all__ = [
     "METHODS",
@@ -17,7 +19,9 @@ __all__ = [
     "ClassFactors",
     "Method",
     "Probe",
+    "Replay",
     "Setup",
+    "Yopo",
     "fit",
     "from_accuracy",
     "selected",
