@@ -126,8 +126,7 @@ def _cost(name, dataset, model, methods):
         cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((row["method"], Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
-    machine = ", ".join(dict.fromkeys(row["device"] for row in methods))
-    said = (COST, STOPPED, f"Machine: {machine}.")
+    said = (COST, STOPPED, f"Machine: {'; '.join(result_row.devices(methods))}.")
     return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
 
 

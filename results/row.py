@@ -19,6 +19,7 @@ import numpy
 from data import files
 from results import statistics
 
+ORIGIN = ("command", "commands", "commit", "trained_at", "dirty", "versions", "device", "wall_s")
 NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit", "device")
 
 
@@ -74,7 +75,8 @@ def pool(rows):
     """One row for several seeds of one method.
 
     A measure's value is the mean over seeds of their means, its spread the standard deviation of those, its n the sum
-    and its interval Wilson's of both; values are those of all repeats. Raises ValueError where the seeds were not
+    and its interval Wilson's of both; values are those of all repeats; "origins" says of each seed what made it, and
+    it is dirty where one was made from uncommitted code. Raises ValueError where the seeds were not
     made alike (width, epochs, attacks, measures).
     """
     if len(rows) == 1:
@@ -91,9 +93,21 @@ def pool(rows):
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "repeats": sum(row["repeats"] for row in rows),
         "verified": all(row.get("verified", False) for row in rows),
+        "dirty": any(row.get("dirty") for row in rows),
+        "origins": [one for row in rows for one in origins(row)],
         "checks": checks([row.get("checks", []) for row in rows]),
         "measures": {name: _pooled([row["measures"][name] for row in rows]) for name in first["measures"]},
     }
+
+
+def origins(row):
+    """What made a row, a dictionary for each of the rows that were pooled into it."""
+    return row.get("origins") or [{"seeds": row["seeds"], **{name: row[name] for name in ORIGIN if name in row}}]
+
+
+def devices(rows):
+    """The devices that rows were made on, each once."""
+    return list(dict.fromkeys(one["device"] for row in rows for one in origins(row)))
 
 
 def _pooled(measures):

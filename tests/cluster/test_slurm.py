@@ -19,7 +19,18 @@ pytestmark = pytest.mark.cluster
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 STUDY = ["--study", "robust_training", "--preset", "quick", "--quiet", "--unverified"]
 SWEEP = ["--model", "small_cnn@0.05", "small_cnn@0.08", "--seed", "0", "1"]
-VARYING = ("command", "commit", "dirty", "wall_s", "training_s", "commands", "device", "versions", "trained_at")
+VARYING = (
+    "command",
+    "commit",
+    "dirty",
+    "wall_s",
+    "training_s",
+    "commands",
+    "device",
+    "versions",
+    "trained_at",
+    "origins",
+)
 
 
 def reproduce(folder, *options):

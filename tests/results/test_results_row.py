@@ -104,7 +104,7 @@ def test_seeds_are_pooled_over_their_means():
         measures = {"clean": row.share([numpy.arange(n) < right for right in rights], 90.0)}
         settings = {"width": 1.0, "source_epochs": 20}
         return {"method": "dare", "seeds": [seed], "repeats": len(rights), "verified": seed == 0, "measures": measures,
-                "hyperparameters": settings, "attacks": {}}  # fmt: skip
+                "hyperparameters": settings, "attacks": {}, "device": f"machine {seed}", "dirty": seed > 0}  # fmt: skip
 
     pooled = row.pool([made(0, (6, 8), 10), made(1, (18, 18), 20)])
     measure = pooled["measures"]["clean"]
@@ -113,6 +113,9 @@ def test_seeds_are_pooled_over_their_means():
     assert measure["values"] == [60.0, 80.0, 90.0, 90.0]
     assert measure["interval"][0] < 80 < measure["interval"][1]
     assert (pooled["seeds"], pooled["repeats"], pooled["verified"]) == ([0, 1], 4, False)
+    assert pooled["dirty"] and [one["seeds"] for one in pooled["origins"]] == [[0], [1]]
+    again = row.pool([pooled, made(2, (12,), 20)])
+    assert row.devices([again]) == ["machine 0", "machine 1", "machine 2"]
     raised = {"name": "batch", "passed": False, "seen": "", "expected": ""}
     assert pooled["checks"] == []
     assert row.pool([made(0, (6,), 10), made(1, (6,), 10) | {"checks": [raised]}])["checks"] == [raised]
