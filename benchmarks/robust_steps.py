@@ -135,14 +135,14 @@ def trades_step(call, current, images, epsilon, step_size):
 
 
 def timed(jobs, repeats, clock):
-    """(seconds of the fastest run, what it returned) of every job; all are run once before."""
+    """(seconds, what it returned) of every job's fastest run; all are run once before."""
     seconds, returned = {name: float("inf") for name in jobs}, {}
     for repeat in range(repeats + 1):
         for name, job in jobs.items():
             begun = clock()
-            returned[name] = job()
-            if repeat:
-                seconds[name] = min(seconds[name], clock() - begun)
+            made, spent = job(), clock() - begun
+            if repeat and spent < seconds[name]:
+                seconds[name], returned[name] = spent, made
     return seconds, returned
 
 

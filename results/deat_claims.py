@@ -121,19 +121,19 @@ def lipschitz(rows):
 
     The magnitude on the very held-out images, and the one that guides the M+ methods, of training images. Of each run's
     values, and of their changes from epoch to epoch, since two series that both rise always agree; without the last
-    epoch, which a budget may cut short.
+    epoch, which a budget may cut short, and without those that took no gradient (the rule of 2021 at no step).
     """
     claim = "The gradient magnitude tracks the local Lipschitz constant"
     said, middles = [], []
     for which, name in (("held-out", "probe_magnitude"), ("guiding", "magnitude")):
         chosen = [
-            one
+            numpy.array([one[name], one["probe_lipschitz"]])
             for row in rows
             if row["role"] != "control" and (which == "held-out" or row["method"].startswith("m+"))
             for one in row["trajectories"]
-            if len(one[name]) >= EPOCHS
         ]
-        series = [numpy.array([one[name], one["probe_lipschitz"]])[:, :-1] for one in chosen]
+        chosen = [both[:, both[0] > 0] for both in chosen]
+        series = [both[:, :-1] for both in chosen if both.shape[1] >= EPOCHS]
         levels, changes = ([_rank_correlation(part(each)) for each in series] for part in (numpy.asarray, numpy.diff))
         levels, changes = ([float(one) for one in each if not numpy.isnan(one)] for each in (levels, changes))
         if levels and changes:

@@ -1,5 +1,8 @@
 """The sentences below a table of result rows: warnings, what a cell is, who the lines are, what attacked them."""
 
+from dare import test
+
+SEARCHED = ("epsilon", "growth", "growths", "bisections")  # of the search for minimal perturbations
 ROLES = {
     "original": "Source",
     "method": "Methods",
@@ -27,7 +30,19 @@ def numbers(rows, measures):
         said.append(f"95 % intervals (Wilson, over images) reach at most {max(halves):.1f} points to a side.")
     used = {part for measure in measures for part in (measure.split("/", 1)[-1], measure.partition("@")[0])}
     specifications = {name: value for row in rows for name, value in row.get("attacks", {}).items() if name in used}
-    return said + [f"{name}: {settings(value)}." for name, value in specifications.items()]
+    return said + [f"{name}: {attack(value)}." for name, value in specifications.items()]
+
+
+def attack(specification):
+    """One line of an attack of a row: without what it does not use, where it was run at the sizes `epsilons`."""
+    used = specification
+    if isinstance(specification.get("epsilons"), list):
+        sizes = [test.ball("", epsilon).removeprefix("@") for epsilon in specification["epsilons"]]
+        used = {name: value for name, value in specification.items() if name not in (*SEARCHED, "epsilons")}
+        used |= {"epsilon": " and ".join(sizes)}
+    if used.get("loss") != "dlr-targeted":
+        used = {name: value for name, value in used.items() if name != "targets"}
+    return settings(used)
 
 
 def raised(rows):

@@ -220,7 +220,7 @@ def _lines(rows):
     for name in names:
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
         alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
-        said.append(f"{name}: {notes.settings(alike)}.")
+        said.append(f"{name}: {notes.attack(alike)}.")
     return [*notes.raised(rows), *said, *notes.lines(shown)]
 
 

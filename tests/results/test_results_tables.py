@@ -7,7 +7,7 @@ import math
 import pytest
 import rich.console
 
-from results import tables
+from results import notes, tables
 from results.tables import Cell, Table
 
 
@@ -101,3 +101,12 @@ def test_print_table_does_not_fold_where_there_is_no_terminal(capsys, monkeypatc
     out = capsys.readouterr().out
     assert all(column in out for column in columns)
     assert "x " * 59 in out
+
+
+def test_an_attack_is_told_by_what_it_used():
+    search = {"attack": "pgd", "norm": "linf", "steps": 20, "epsilon": 0.3, "growth": 1.5, "loss": "ce"}
+    assert notes.attack(search) == "attack pgd, norm linf, steps 20, epsilon 0.3, growth 1.5, loss ce"
+    fixed = search | {"epsilons": [8 / 255, 0.1], "growths": 20, "bisections": 20, "targets": 9}
+    assert notes.attack(fixed) == "attack pgd, norm linf, steps 20, loss ce, epsilon 8/255 and 0.1"
+    assert "targets 9" in notes.attack(fixed | {"loss": "dlr-targeted"})
+    assert notes.attack({"attack": "fgsm", "epsilons": 1000}) == "attack fgsm, epsilons 1000"

@@ -133,12 +133,13 @@ def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(spl
     ],
 )
 def test_robustness_is_lost_by_a_fall_or_by_two_epochs_below_half(robust_accuracies, lost):
-    assert probe.fallen(robust_accuracies, 0.2) is lost
-    assert probe.fallen(robust_accuracies, 1.0) is False
+    assert probe.fallen(robust_accuracies, 0.2, 512) is lost
+    assert probe.fallen(robust_accuracies, 1.0, 512) is False
+    assert probe.fallen([0.19, 0.0, 0.0], 0.2, 128) is False  # 24 images
 
 
 def test_the_guard_remembers_the_epochs_of_a_killed_training(split, tmp_path):
-    settings = {"guard": 0.2, "probe": Scripted(told=(0.1, 0.04, 0.04, 0.2))}
+    settings = {"guard": 0.2, "probe": Scripted(told=(0.1, 0.5, 0.29, 0.9))}
     with pytest.raises(Killed):
         fit(split, tmp_path, "fgsm-rs", **settings, progress=killed_in(3))
     history = fit(split, tmp_path, "fgsm-rs", **settings)

@@ -59,7 +59,8 @@ class AccuracyThreshold(Fixed):
 
 @dataclasses.dataclass(kw_only=True)
 class Linear(Fixed):
-    """From `first` to `last` linearly over training, as Amata (Ye et al. 2020) in DEAT's re-implementation [P]."""
+    """From `first` to `last` linearly over training, as Amata (Ye et al. 2020); DEAT's code rounds down and ends one
+    step before `last` [D]."""
 
     first: int
     last: int
@@ -83,9 +84,9 @@ class MagnitudeGuided:
 
     After epoch 0 the steps grow by one; after epoch 1 the threshold is gamma times its magnitude; from then on an
     epoch whose magnitude exceeds the threshold moves it to gamma times that magnitude and adds a step, up to
-    `maximum`. start: the steps of epoch 0. rule: "2022", the above, or "2021", which made the published table of the
-    M+ methods: steps grow also, at any magnitude, while steps * step_share < 1, where step_share is the step size as
-    a share of epsilon; and such growth moves the threshold too.
+    `maximum`. start: the steps of epoch 0. rule: "2022", the above, or "2021", that of the published table of the M+
+    methods: steps grow also, at any magnitude, while steps * step_share < 1, where step_share is the step size as a
+    share of epsilon; and such growth moves the threshold too.
     """
 
     def __init__(self, gamma, maximum, start=1, *, rule="2022", step_share=None):

@@ -101,7 +101,7 @@ def fit(
             progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
         )
         robust.append(measured["probe_robust"])
-        stopped = fallen(robust, method.guard)
+        stopped = fallen(robust, method.guard, len(held_out[0]))
         metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
         metrics |= {
             "validation_accuracy": float((prediction == split.y_validation).mean()),

@@ -8,7 +8,7 @@ import numpy
 from models import compute, perturb
 from train.robust import perturbation
 
-LOW = 0.05  # of 512 images 26, half of which is 2.5 standard deviations off
+FEW = 26  # 5 % of 512; half of so many is 2.5 standard deviations off
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,14 +66,14 @@ def selected(history, by="probe_robust"):
     return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
 
 
-def fallen(robust, guard):
-    """Whether robustness is lost with the newest of the epochs' robust accuracies (epochs,), shares of the images.
+def fallen(robust, guard, images):
+    """Whether robustness is lost with the newest of the epochs' robust accuracies (epochs,), shares of `images`.
 
     It is more than `guard` below the best (Fast's authors wait for 0.2) or, since a low best leaves no room for that,
-    it and the one before are below half of a best of LOW at least [D]. With a guard of 1 it never is.
+    it and the one before are below half of a best of FEW images at least [D]. With a guard of 1 it never is.
     """
     best = max(robust)
-    halved = best >= LOW and max(robust[-2:]) < best / 2
+    halved = best * images >= FEW and max(robust[-2:]) < best / 2
     return guard < 1 and (robust[-1] < best - guard or halved)
 
 

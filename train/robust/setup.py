@@ -69,11 +69,11 @@ SETUPS = {
     ),
     "trades": Setup(
         title="TRADES", citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019", epochs=76, learning_rate=0.1,
-        milestones=(75 / 76,), factors=(0.1,), weight_decay=2e-4, epsilon=0.031, standardised=False,
+        milestones=(74 / 76,), factors=(0.1,), weight_decay=2e-4, epsilon=0.031, standardised=False,
     ),
     "mart": Setup(
         title="MART", citation="Wang, Zou, Yi, Bailey, Ma, Gu, ICLR 2020", epochs=120, learning_rate=0.01,
-        milestones=(75 / 120, 90 / 120, 100 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
+        milestones=(74 / 120, 89 / 120, 99 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
         standardised=False,
     ),
     "yopo": Setup(
@@ -83,7 +83,10 @@ SETUPS = {
 }  # fmt: skip
 BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
     **{("standard", name): {"learning_rate": 0.01} for name in ("vgg16", "vgg16_bn")},
-    **{("standard", name): {"learning_rate": 0.1, "epochs": 100} for name in ("wrn_34_10", "wrn_32_10")},
+    **{
+        ("standard", name): {"learning_rate": 0.1, "epochs": 100, "milestones": (0.5, 0.75)}
+        for name in ("wrn_34_10", "wrn_32_10")
+    },
 }
 
 
