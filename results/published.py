@@ -37,12 +37,13 @@ ROBUST = {"clean": "clean", "pgd-20": "pgd20", "pgd-100": "pgd100", "worst": "au
 BASELINE = {"clean": "clean", "pgd-7": "pgd7"}
 
 
-def robust(dataset, model, method, measure, epsilon, epochs=None):
+def robust(dataset, model, method, measure, epsilon, epochs=None, setup="standard"):
     """The value of a measure of robust training on CIFAR-10 at 8/255: DEAT's of PreAct-ResNet-18, VGG16 and
     DenseNet-121, TRADES' and FREE's own of wide nets, and the PGD baseline's of ResNet-18 after just as many `epochs`.
 
     method: as published (None: it is not); measure: "clean" or "white-box/<attack>@..."; the worst case over our
-    attacks has AutoAttack beside it. A narrower model has the value of the published width.
+    attacks has AutoAttack beside it; setup: the name of the recipe, which other nets than PreAct-ResNet-18 must share.
+    A narrower model has the value of the published width.
     """
     if dataset != "cifar10" or abs(255 * epsilon - 8) > 0.1:
         return None
@@ -54,7 +55,8 @@ def robust(dataset, model, method, measure, epsilon, epochs=None):
     elif net == "resnet18" and method == "PGD-7":
         rows, columns = [row for row in _read("nn_proposal_resnet18_pgd7") if row["epochs"] == str(epochs)], BASELINE
     elif method is not None:
-        rows = [row for row in _read("robust_training_other_nets") if (row["model"], row["method"]) == (net, method)]
+        cell = {"model": net, "method": method, "setup": setup}
+        rows = [row for row in _read("robust_training_other_nets") if cell.items() <= row.items()]
     value = rows[0].get(columns.get(attack)) if rows else None
     return float(value) if value else None
 

@@ -69,7 +69,8 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     for which, prefix in (("selected", ""), ("last", "last/")):
         for measure in names:
             epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
-            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, epochs)
+            recipe = epochs, made["arguments"]["setup"]
+            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, *recipe)
             measures[prefix + measure] = row.share([found[which].flags[measure]], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (

@@ -119,7 +119,9 @@ def test_the_published_values_of_robust_training():
         ("wrn_32_10", "FREE-8", "pgd-100", None),
         ("vgg16_bn", None, "worst", None),
     ):
-        assert published.robust("cifar10", model, method, f"white-box/{attack}@8/255", 8 / 255) == value
+        setup = "trades" if method == "TRADES" else "standard"
+        assert published.robust("cifar10", model, method, f"white-box/{attack}@8/255", 8 / 255, setup=setup) == value
+    assert published.robust("cifar10", "wrn_34_10", "TRADES", "clean", 8 / 255) is None  # of another recipe
     assert published.robust("cifar10", "vgg16_bn", "FREE-8", "white-box/worst@4/255", 4 / 255) is None
 
 
