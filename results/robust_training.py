@@ -33,7 +33,8 @@ PUBLISHED = {
 OTHER = "published in arXiv 2103.03076; worst: AutoAttack."
 STOPPED = (
     "stopped: the guard ended it, of one seed at least, held-out robust accuracy having fallen by more than 20 points "
-    "or, for two epochs, below half of its best (catastrophic overfitting; where clean accuracy fell too, divergence)."
+    "or, for two epochs and at a higher loss, below half of its best (catastrophic overfitting; where clean accuracy "
+    "fell too, divergence)."
 )
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")

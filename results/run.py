@@ -101,6 +101,8 @@ def begin(stage, arguments, inputs=()):
     resumed = before is not None and not arguments.overwrite
     spent = _spent(path, before) if resumed else 0.0
     files.write_sealed(path / "started.json", {**identity, "session_began": time.time(), "spent_s": spent})
+    if resumed:
+        print(f"{stage}: goes on with what was begun ({path})", flush=True)
     begun = Stage(path, identity, time.monotonic(), spent, resumed, made, lock)
     _under_way.append(begun)
     return begun

@@ -171,7 +171,9 @@ def options():
     parser.add_argument("--batch-size", type=command.whole(1), help="instead of the set-up's")
     parser.add_argument("--no-augmentation", action="store_true", help="neither crop nor mirror (sensible for digits)")
     parser.add_argument("--images", type=command.whole(2), help="train on so many images (default: all)")
-    parser.add_argument("--validation", type=command.whole(1), default=1000, help="images held out to guard and select")
+    parser.add_argument(
+        "--validation", type=command.whole(1), default=1000, help="images beside those, held out to guard and select"
+    )
     parser.add_argument("--list-files", action="store_true", help="also write the split as file and class names")
     parser.add_argument("--probe-images", type=command.whole(1), default=512, help="of them attacked after each epoch")
     parser.add_argument("--keep", choices=["all", "selected"], default="selected", help="which epochs' weights to keep")

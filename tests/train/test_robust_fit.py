@@ -106,7 +106,8 @@ class Scripted(robust.Probe):
 
     def measure(self, *arguments, **settings):
         robustness = next(self.untold)
-        return {"probe_clean": 0.9, "probe_robust": robustness, "probe_magnitude": 1.0, "probe_lipschitz": 1.0}
+        losses = {"probe_clean_loss": 0.1, "probe_robust_loss": 3 - robustness}
+        return {"probe_clean": 0.9, "probe_robust": robustness, "probe_magnitude": 1.0, "probe_lipschitz": 1.0} | losses
 
 
 def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(split, tmp_path):
@@ -133,9 +134,15 @@ def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(spl
     ],
 )
 def test_robustness_is_lost_by_a_fall_or_by_two_epochs_below_half(robust_accuracies, lost):
-    assert probe.fallen(robust_accuracies, 0.2, 512) is lost
-    assert probe.fallen(robust_accuracies, 1.0, 512) is False
-    assert probe.fallen([0.19, 0.0, 0.0], 0.2, 128) is False  # 24 images
+    losses = [3 - one for one in robust_accuracies]
+    assert probe.fallen(robust_accuracies, losses, 0.2, 512) is lost
+    assert probe.fallen(robust_accuracies, losses, 1.0, 512) is False
+    assert probe.fallen([0.19, 0.0, 0.0], [2.0, 2.1, 2.2], 0.2, 128) is False  # 24 images
+
+
+def test_a_net_that_leaves_a_constant_answer_has_not_lost_its_robustness():
+    learning = [0.1, 0.1, 0.085, 0.01, 0.01], [2.307, 2.306, 2.304, 2.303, 2.299]
+    assert probe.fallen(*learning, 0.2, 512) is False
 
 
 def test_the_guard_remembers_the_epochs_of_a_killed_training(split, tmp_path):

@@ -60,7 +60,7 @@ def fit(
     guided = isinstance(controller, MagnitudeGuided)
     batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
-    spent, robust = 0.0, []  # BP-epochs, and what the probe of each epoch found
+    spent, robust, losses = 0.0, [], []  # BP-epochs, and what the probe of each epoch found
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
@@ -68,7 +68,8 @@ def fit(
         metrics = history.record(history.last)[2]
         controller.restore(metrics["controller"])
         spent = metrics["bp_epochs"]
-        robust += [history.record(epoch)[2]["probe_robust"] for epoch in history.epochs]
+        probed = [history.record(epoch)[2] for epoch in history.epochs]
+        robust, losses = ([one[name] for one in probed] for name in ("probe_robust", "probe_robust_loss"))
         if keep == "selected":
             _drop_weights(history, method.select)
         if metrics["stopped"]:
@@ -101,7 +102,8 @@ def fit(
             progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
         )
         robust.append(measured["probe_robust"])
-        stopped = fallen(robust, method.guard, len(held_out[0]))
+        losses.append(measured["probe_robust_loss"])
+        stopped = fallen(robust, losses, method.guard, len(held_out[0]))
         metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
         metrics |= {
             "validation_accuracy": float((prediction == split.y_validation).mean()),

@@ -66,14 +66,16 @@ def selected(history, by="probe_robust"):
     return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
 
 
-def fallen(robust, guard, images):
-    """Whether robustness is lost with the newest of the epochs' robust accuracies (epochs,), shares of `images`.
+def fallen(robust, losses, guard, images):
+    """Whether robustness is lost with the newest of the epochs' robust accuracies and losses, (epochs,) each.
 
-    It is more than `guard` below the best (Fast's authors wait for 0.2) or, since a low best leaves no room for that,
-    it and the one before are below half of a best of FEW images at least [D]. With a guard of 1 it never is.
+    Its accuracy, a share of `images`, is more than `guard` below the best (Fast's authors wait for 0.2). Or, since a
+    low best leaves no room for that, it and the one before are below half of a best of FEW images at least, and its
+    loss is above the best epoch's, as it is not where a net leaves a constant answer [D]. A guard of 1 never says so.
     """
     best = max(robust)
-    halved = best * images >= FEW and max(robust[-2:]) < best / 2
+    worse = losses[-1] > losses[robust.index(best)]
+    halved = best * images >= FEW and max(robust[-2:]) < best / 2 and worse
     return guard < 1 and (robust[-1] < best - guard or halved)
 
 
