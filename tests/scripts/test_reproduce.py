@@ -95,7 +95,7 @@ def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, ca
     *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
     passes = {
         "quick": 3 * 60 * 1238,
-        "small": 4 * 27 * 40 * 10_000,
+        "small": 4 * 27 * 40 * 10_000 + 2 * 20_000 * 10 * 8,
         "paper": round(3 * 49_000 * 50 * every_pass()) + 49_000 * 200 * 8,
     }[preset]
     assert trained == f"# images trained on, at most: {passes:,} (robust_training/1_train {passes:,})"
@@ -103,8 +103,8 @@ def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, ca
     assert len(lines) == 2 * len(presets.ROBUST[preset]["cells"]) + 1
     for line in {one for one in lines if "3_tables" not in one and "--seed 0" in one}:
         accepted(line, monkeypatch)
-    baseline = [line for line in lines if " resnet18 " in line]
-    assert len(baseline) == (2 if preset == "paper" else 0)
+    baseline = [line for line in lines if " resnet18" in line]
+    assert len(baseline) == {"quick": 0, "small": 4, "paper": 2}[preset]
     assert all("--setup pgd-baseline" in line or "--attack pgd-7" in line for line in baseline)
 
 
