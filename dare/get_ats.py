@@ -3,8 +3,9 @@
 Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
   D1 [D] epochs count from 1 and the history is E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
   D2 [D] confidences are float32 log-probabilities at one batch size: probabilities saturate at 1 and then tie.
-  D3 [D] activations are computed in batches of one fixed size, the last one filled up: a row's bits depend on the
-     shape of its batch (not on its place or its neighbours), and so are the same whoever computes them.
+  D3 [D] activations are computed in batches of one fixed size, filled up, in which an image's place is its own: a
+     row's bits depend on the shape of its batch and, on some processors, on its place, not on its neighbours, and so
+     are the same whoever computes them.
 """
 
 import math

@@ -31,7 +31,8 @@ def trajectories(rows):
     """A figure for one data set and model. A panel a kind: held-out robust accuracy against BP-epochs, a line a method
     and seed over those of all other methods in grey; and a last one: worst case against clean accuracy on test images.
     """
-    kinds = [one for one in KINDS if any(kind(row["method"]) == one for row in rows)]
+    of_kind = {name: [row for row in rows if kind(row["method"]) == name] for name in KINDS}
+    kinds = [name for name in KINDS if of_kind[name]]
     lines = math.ceil((len(kinds) + 1) / 3)
     columns = math.ceil((len(kinds) + 1) / lines)
     figure, axes = figures.panels(lines, columns, (3.6 * columns + 0.6, 3.2 * lines))
@@ -41,14 +42,12 @@ def trajectories(rows):
         for row in rows:
             if kind(row["method"]) != name:
                 _courses(axis, row, OTHERS, linewidth=0.7, zorder=1)
-        own = [row for row in rows if kind(row["method"]) == name]
-        for colour, row in zip(COLOURS, own, strict=False):
+        for colour, row in zip(COLOURS, of_kind[name], strict=False):
             _courses(axis, row, colour, linewidth=1.3, zorder=2)
-        _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [row["method"] for row in own])
+        _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [row["method"] for row in of_kind[name]])
         axis.set_ylim(0, 1.06 * top)
     for place, name in enumerate(kinds):
-        chosen = [row for row in rows if kind(row["method"]) == name]
-        for row in chosen:
+        for row in of_kind[name]:
             clean, worst = row["measures"]["clean"], robust_training.worst(row)
             spread = {"xerr": clean.get("spread"), "yerr": worst.get("spread")}
             style = {"color": COLOURS[place], "markersize": 4, "linewidth": 0.6, "alpha": 0.85}

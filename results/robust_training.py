@@ -24,8 +24,8 @@ COST = (
     "measured; none where seeds are more than a fifth apart."
 )
 PUBLISHED = {
-    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Its TRADES, "
-    "MART, M+ and FAT lines took attack steps of 2/255 in batch norm's train mode, ours those of the methods' authors.",
+    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Its TRADES "
+    "and MART, M+ or not, attacked by steps of 2/255 in batch norm's train mode, ours as the methods' authors.",
     "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
     "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",

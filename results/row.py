@@ -5,10 +5,11 @@
      "measures": {"er/fgsm": {"value": 61.2, "n": 950, "values": [61.0, 61.1, 61.5], "spread": 0.26,
                               "interval": [58.1, 64.2], "published": 70.1}, ...},
      "checks": [{"name": "gradient", "passed": true, "seen": ..., "expected": ...}, ...],
-     "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ...}
+     "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ..., "origins": [...]}
 
 Shares are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
-for the mean over repeats, of n examples.
+for the mean over repeats, of n examples. A row of several seeds has the command, commit and device of its first, and
+those of each under origins.
 """
 
 import json

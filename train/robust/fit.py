@@ -60,7 +60,7 @@ def fit(
     guided = isinstance(controller, MagnitudeGuided)
     batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
-    spent, robust, losses = 0.0, [], []  # BP-epochs, and what the probe of each epoch found
+    spent = 0.0
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
@@ -68,8 +68,6 @@ def fit(
         metrics = history.record(history.last)[2]
         controller.restore(metrics["controller"])
         spent = metrics["bp_epochs"]
-        probed = [history.record(epoch)[2] for epoch in history.epochs]
-        robust, losses = ([one[name] for one in probed] for name in ("probe_robust", "probe_robust_loss"))
         if keep == "selected":
             _drop_weights(history, method.select)
         if metrics["stopped"]:
@@ -101,8 +99,8 @@ def fit(
             accuracy=made["robust_accuracy"],
             progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
         )
-        robust.append(measured["probe_robust"])
-        losses.append(measured["probe_robust_loss"])
+        course = [*(history.record(one)[2] for one in history.epochs), measured]
+        robust, losses = ([one[name] for one in course] for name in ("probe_robust", "probe_robust_loss"))
         stopped = fallen(robust, losses, method.guard, len(held_out[0]))
         metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
         metrics |= {
