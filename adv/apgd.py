@@ -13,6 +13,8 @@ and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper,
 5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
 6. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.noise): the same in every
    batch, and so is all the rest, up to the rounding of the model's kernels.
+7. [D] The cross-entropy is climbed as its log-odds (perturb.log_odds), a rising function of it: the same comparisons
+   and directions in exact arithmetic, and no underflow in float32.
 """
 
 import dataclasses
@@ -84,7 +86,8 @@ class APGD(Searched):
 
         Raises ValueError where the loss becomes NaN or infinite.
         """
-        return self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        made = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(made, images, epsilon, self.norm)
 
     def _attack(self, model, images, labels, epsilon, batch_size):
         """All runs: (images, fooled (N,))."""

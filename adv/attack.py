@@ -32,8 +32,12 @@ class Attack:
     norm: typing.ClassVar[str]
 
     def specification(self):
-        """Everything that decides the attack, as JSON values: for result rows and artefacts."""
-        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self)}
+        """Everything that decides the attack, as JSON values: for result rows and artefacts.
+
+        One of a cross-entropy without "climbed" was run in float32 arithmetic, before the log-odds were climbed.
+        """
+        climbed = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
+        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **climbed}
 
     @property
     def closest_gradients(self):
@@ -54,7 +58,7 @@ class Attack:
         For attacks that minimise the perturbation; one of fixed size has its own.
         """
         candidates, success = self.closest(model, images, labels, batch_size=batch_size)
-        success = success & (search.norm(candidates - images, self.norm) <= epsilon)
+        success = success & (search.norm(candidates - images.astype(numpy.float64), self.norm) <= epsilon)
         return numpy.where(success[:, None, None, None], candidates, images)
 
 

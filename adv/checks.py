@@ -14,22 +14,27 @@ import data
 from adv import fgsm, pgd, search
 from models import compute, perturb
 
-NAMES = ("logits", "batch", "gradient", "no-epsilon", "iterative", "large-epsilon", "transfer")
+NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", "large-epsilon", "transfer")
 IMAGES = 32
 LARGE = 0.5  # grey is this far from every image
 USABLE = 0.9  # share of images whose gradient can be followed
+SATURATED = 0.1  # share of images on which the gradient of a float32 cross-entropy may point elsewhere
 SLACK = 1  # images by which a weaker attack may do better by chance
 STEPS = pgd.PGD(steps=10, rel_stepsize=0.25)
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it was passed, and what was seen and expected, in words."""
+    """One check: its name, whether it was passed, and what was seen and expected, in words.
+
+    value: what was seen as a number in percent, where it is one to print beside robust accuracies.
+    """
 
     name: str
     passed: bool
     seen: str
     expected: str
+    value: float | None = None
 
 
 def transferable(model, x, y, *, epsilon, batch_size=256):
@@ -37,13 +42,14 @@ def transferable(model, x, y, *, epsilon, batch_size=256):
     return STEPS.within(model, data.to_unit(x), numpy.asarray(y, numpy.int32), epsilon=epsilon, batch_size=batch_size)
 
 
-def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
+def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=256):
     """Every check of a model on its own images: list of Check, in the order of NAMES.
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); epsilon: the largest Linf perturbation
     that the model is said to be tested with; transferred: images within epsilon of `x` that were made on another
-    model (`transferable`), without which there is no check of transfer. Unlike everything else it accepts outputs that
-    are no logits. Raises ValueError for no images.
+    model (`transferable`), without which there is no check of transfer; attacked: the (images, labels) of the robust
+    accuracies that the checks stand beside, for the share that is saturated (None: x, y). Unlike everything else it
+    accepts outputs that are no logits. Raises ValueError for no images.
     """
     images, labels = data.to_unit(x), numpy.asarray(y, numpy.int32)
     run = compute.forward(model)
@@ -53,21 +59,22 @@ def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
     def right(attacked):
         return int((search.classes(model, attacked, batch_size=batch_size) == labels).sum())
 
-    def attacked(attack, epsilon):
+    def moved_by(attack, epsilon):
         moved, rows = images.copy(), numpy.flatnonzero(clean)
         if len(rows):
             moved[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
         return moved
 
-    slope = compute.predict(compute.input_gradient(model, perturb.cross_entropy), images, labels, batch_size=batch_size)
-    one, many = right(attacked(fgsm.FGSM(), epsilon)), right(attacked(STEPS, epsilon))
+    slope = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
+    one, many = right(moved_by(fgsm.FGSM(), epsilon)), right(moved_by(STEPS, epsilon))
     made = [
         _logits(logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
         _gradient(slope),
-        _no_epsilon(clean, search.classes(model, attacked(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
+        _saturated(saturated(model, *(attacked or (x, y)), batch_size=batch_size)),
+        _no_epsilon(clean, search.classes(model, moved_by(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
         _at_most("iterative", many, one, f"right under PGD at {epsilon:.3g}", "under FGSM"),
-        _large_epsilon(right(attacked(STEPS, LARGE)), logits.shape),
+        _large_epsilon(right(moved_by(STEPS, LARGE)), logits.shape),
     ]
     if transferred is not None:
         what = f"right under PGD at {epsilon:.3g}"
@@ -101,6 +108,27 @@ def _gradient(slope):
     usable = numpy.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
     seen = f"a finite gradient other than 0 on {int(usable.sum())} of {len(flat)} images"
     return Check("gradient", bool(usable.mean() >= USABLE), seen, f"on at least {100 * USABLE:.0f} %")
+
+
+def saturated(model, x, y, *, batch_size=256):
+    """Where p_y rounds to 1 in float32, so that a float32 cross-entropy's gradient loses the label's part: bool (N,).
+
+    That is where 1 - p_y is at most 2^-25, judged by the log-odds, whatever a kernel of softmax rounds to.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
+    """
+    run = compute.compiled(model, _log_odds)
+    odds = compute.predict(run, x, numpy.asarray(y, numpy.int32), batch_size=batch_size, prepare=data.to_unit)
+    return odds <= -25 * numpy.log(2)
+
+
+def _log_odds(call, images, labels):
+    return perturb.log_odds(call(images), labels)
+
+
+def _saturated(flags):
+    seen = f"a float32 softmax of 1 at the label on {int(flags.sum())} of {len(flags)} images"
+    passed = bool(flags.mean() <= SATURATED)
+    return Check("saturated", passed, seen, f"on at most {100 * SATURATED:.0f} %", round(100 * float(flags.mean()), 1))
 
 
 def _no_epsilon(clean, attacked):

@@ -74,6 +74,7 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
 @functools.cache
 def _pgd(steps):
     def pgd(call, images, labels, epsilon, step_size):
-        return perturb.pgd(call, images, labels, epsilon=epsilon, step_size=step_size, steps=steps)
+        sizes = {"epsilon": epsilon, "step_size": step_size, "steps": steps}
+        return perturb.pgd(call, images, labels, **sizes, loss=perturb.float32_cross_entropy)
 
     return pgd

@@ -166,6 +166,32 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
     return closest, numpy.isfinite(nearest)
 
 
+def inside(made, images, epsilon, name):
+    """The images `made`, moved by rounding's width into the ball of epsilon around `images`: float32 (N, H, W, C).
+
+    The perturbation of the stored float32 values, taken in float64, is then no larger than epsilon in the norm `name`:
+    "linf" clips each value, "l1" and "l2" shrink the perturbation. Values stay in [0, 1] where they were.
+    """
+    exact = images.astype(numpy.float64)
+    if name == "linf":
+        low, high = (_rounded_inside(exact + side * epsilon, -side) for side in (-1, 1))
+        return numpy.clip(made, low, high)
+    change, shrink = made - exact, 1.0
+    while (outside := norm(made - exact, name) > epsilon).any():
+        shrink *= 1 - 2e-7
+        factor = shrink * epsilon / norm(change[outside], name)
+        made = made.copy()
+        made[outside] = (exact[outside] + factor[:, None, None, None] * change[outside]).astype(numpy.float32)
+    return made
+
+
+def _rounded_inside(bound, side):
+    """float64 bounds as the nearest float32 on the side of the images: upwards for 1, downwards for -1."""
+    rounded = bound.astype(numpy.float32)
+    outside = side * (rounded - bound) < 0
+    return numpy.where(outside, numpy.nextafter(rounded, numpy.float32(side * numpy.inf)), rounded)
+
+
 def norm(perturbation, name):
     """Size of each perturbation (N, H, W, C), float64 (N,): "l0" (values that differ), "l1" (sum), "l2" or "linf".
 

@@ -2,7 +2,9 @@
 
 Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
   D1 [D] epochs count from 1 and the history is E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
-  D2 [D] confidences are float32 log-probabilities at one batch size: probabilities saturate at 1 and then tie.
+  D2 [D] confidences are log-probabilities at one batch size, computed from the log-odds of the other classes
+     (train.history.confidence): probabilities round to 1 and tie where the label's logit leads by 17, and so does
+     log_softmax in float32, whose log p rounds to 0 there.
   D3 [D] activations are computed in batches of one fixed size, filled up, in which an image's place is its own: a
      row's bits depend on the shape of its batch and, on some processors, on its place, not on its neighbours, and so
      are the same whoever computes them.
@@ -95,7 +97,8 @@ def mine_history(
         log_probability, prediction, final = _confidences(model, history, epochs, x, y, recorded, batch_size)
         chosen = choose(log_probability, prediction, epochs, y, *final)
         rows = numpy.searchsorted(epochs, chosen)
-        gain = numpy.exp(log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]) - numpy.exp(final[0])
+        surest = log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]
+        gain = numpy.expm1(surest) - numpy.expm1(final[0])  # whole where both probabilities round to 1
         selected = (chosen > 0) & (gain >= min_gain)
         index = numpy.flatnonzero(selected)
         if not len(index):

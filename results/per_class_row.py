@@ -58,7 +58,8 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
                 independent=True, progress=progress,
             )  # fmt: skip
         few = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(chosen)[: checks.IMAGES]
-        seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon)
+        attacked = split.x_test[chosen], split.y_test[chosen]
+        seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon, attacked=attacked)
         dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
     flags = test.Flags.load(path, model=identity, data=split.fingerprint)
     specifications = {f"white-box/{name}": attacks.ATTACKS[name].specification() for name in arguments.attack}

@@ -95,7 +95,13 @@ class Bench:
             rows=self.rows,
             progress=progress,
         )
-        found = checks.check(self.model, *self.checked, epsilon=max(self.epsilons), transferred=self.transferred)
+        found = checks.check(
+            self.model,
+            *self.checked,
+            epsilon=max(self.epsilons),
+            transferred=self.transferred,
+            attacked=(self.split.x_test[self.rows], self.split.y_test[self.rows]),
+        )
         return dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found)))
 
 

@@ -54,7 +54,7 @@ def measure(arguments, stage, name):
                     model, split, {}, fingerprint=identity, white_box=chosen, epsilons=[epsilon], minimal={}, rows=rows,
                     progress=progress,
                 )  # fmt: skip
-            seen = checks.check(model, *checked, epsilon=epsilon)
+            seen = checks.check(model, *checked, epsilon=epsilon, attacked=(split.x_test[rows], split.y_test[rows]))
             dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
         found[which] = test.Flags.load(path, model=identity, data=split.fingerprint)
     write_row(arguments, stage, name, split, history, made, epsilon, chosen, found)

@@ -5,6 +5,7 @@ import pathlib
 import keras
 import numpy
 import pytest
+import scipy.special
 
 from adv import checks
 
@@ -58,13 +59,23 @@ def test_outputs_that_are_not_finite(net, labelled):
     assert {"logits", "batch", "gradient"} <= raised(broken, labelled)
 
 
-def test_saturated_logits_have_no_gradient(net, labelled):
-    """As those of defensive distillation: the other classes' probabilities underflow. Where XLA has fused the softmax
-    with what is before it, rounding errors stay as a gradient, and the attack on another model alone tells."""
+@pytest.mark.parametrize("scale", [300, 1e5])
+def test_saturated_logits_are_attacked_all_the_same(net, labelled, scale):
+    """As those of defensive distillation: in float32 the softmax is 1, and a cross-entropy's gradient would be 0."""
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
-    found = raised(after(net, keras.layers.Rescaling(1e5)), labelled, transferred=transferred)
-    assert "transfer" in found
-    assert keras.backend.backend() == "jax" or {"gradient", "large-epsilon"} <= found
+    saturated = after(net, keras.layers.Rescaling(scale))
+    assert raised(saturated, labelled, transferred=transferred) == {"saturated"}
+
+
+def test_the_share_of_saturated_images_is_of_those_that_are_attacked(net, labelled):
+    x, y = labelled
+    model = after(net, keras.layers.Rescaling(150))
+    probabilities = scipy.special.softmax(numpy.asarray(model(x), float), axis=1)
+    expected = probabilities[numpy.arange(16), y].astype("float32") == 1
+    found = checks.check(model, x[:4], y[:4], epsilon=EPSILON, attacked=labelled)
+    share = next(one for one in found if one.name == "saturated")
+    assert share.value == round(100 * expected.mean(), 1) and 0 < share.value < 100
+    assert f"{expected.sum()} of 16 images" in share.seen
 
 
 def test_rounded_images_have_no_gradient(net, labelled):

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy
 import pytest
+import scipy.special
 
 import data
 import models
@@ -55,6 +56,32 @@ def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right()
     prediction = numpy.uint8([[1], [0]])
     chosen = get_ats.choose(surer, prediction, [3, 4], numpy.array([0]), numpy.float32([-2]), numpy.uint8([1]))
     numpy.testing.assert_array_equal(chosen, [4])
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_saturated_epochs_are_told_apart_as_exact_arithmetic_does(classes):
+    """Confidences of a net that gives its input out as logits, whose label leads by 18 to 40."""
+    generator = numpy.random.default_rng(classes)
+    inputs = keras.Input((1, classes, 1))
+    model = keras.Model(inputs, keras.layers.Rescaling(100.0)(keras.layers.Flatten()(inputs)))
+    y = generator.integers(0, classes, 500)
+    epochs, log_probability, prediction, exact = range(1, 8), [], [], []
+    for _ in epochs:
+        x = generator.random((500, 1, classes, 1), dtype="float32") * 0.1
+        x[numpy.arange(500), 0, y, 0] = 0.1 + generator.uniform(0.18, 0.4, 500)
+        found = confidence(model, x, y)
+        log_probability.append(found[0])
+        prediction.append(found[1])
+        logits = compute.predict(compute.forward(model), x).astype(float)
+        others = numpy.where(numpy.arange(classes) == y[:, None], -numpy.inf, logits)
+        exact.append(-numpy.log1p(numpy.exp(scipy.special.logsumexp(others, axis=1) - logits[numpy.arange(500), y])))
+    numpy.testing.assert_allclose(log_probability, exact, rtol=1e-5)
+    log_probability, prediction, exact = map(numpy.array, (log_probability, prediction, exact))
+    final = log_probability[-1], prediction[-1]
+    chosen = get_ats.choose(log_probability[:-1], prediction[:-1], epochs[:-1], y, *final)
+    expected = naive_choice(exact[:-1], prediction[:-1], epochs[:-1], y, (exact[-1], prediction[-1]))
+    numpy.testing.assert_array_equal(chosen, expected)
+    assert 0.5 < (chosen > 0).mean() < 1
 
 
 @pytest.fixture

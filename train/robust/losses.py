@@ -34,5 +34,9 @@ def mart(logits, adversarial_logits, labels, *, beta):
 
 
 def divergence_from(adversarial_logits, log_probabilities):
-    """KL(p || p') for fixed log p: what the attack of TRADES ascends. (N, K), (N, K) -> (N,)."""
-    return divergence(log_probabilities, keras.ops.log_softmax(adversarial_logits))
+    """KL(p || p') for fixed log p: what the attack of TRADES climbs, its direction whole where both are saturated.
+
+    (N, K), (N, K) -> (N,).
+    """
+    entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)
+    return perturb.soft_cross_entropy(adversarial_logits, log_probabilities) - entropy
