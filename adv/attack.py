@@ -17,6 +17,7 @@ import typing
 import numpy
 
 from adv import search
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,6 @@ def noise(images, *, seed, draw=0):
     made = numpy.empty(images.shape, numpy.float32)
     for row, image in enumerate(images):
         digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
-        generator = numpy.random.default_rng([seed, draw, int.from_bytes(digest[:8], "little")])
+        generator = stream(seed, "random start", draw, int.from_bytes(digest[:8], "little"))
         made[row] = 2 * generator.random(image.shape, numpy.float32) - 1
     return made

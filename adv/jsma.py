@@ -28,6 +28,7 @@ from adv import pgd
 from adv.attack import Attack
 from adv.fgsm import FGSM
 from models import compute, perturb
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
     logits[numpy.arange(len(labels)), labels] = -numpy.inf
     targets = logits.argmax(axis=1)
     for row in numpy.flatnonzero(~success):
-        generator = numpy.random.default_rng([seed, zlib.crc32(images[row].tobytes())])
+        generator = stream(seed, "target class", zlib.crc32(images[row].tobytes()))
         targets[row] = (labels[row] + generator.integers(1, logits.shape[1])) % logits.shape[1]
     return targets.astype(numpy.int32)
 

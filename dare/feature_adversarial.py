@@ -23,6 +23,7 @@ import data
 from dare import dare, transform
 from models import compute, perturb
 from train.robust import losses
+from train.seeds import stream
 
 
 def soft_cross_entropy(logits, probabilities):
@@ -123,7 +124,7 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
     perturbed = compute.compiled(net, perturbation(strategy.climbed, count, strategy.paired))
     optimizer = keras.optimizers.Adam(learning_rate)
     update = compute.update(net, optimizer, strategy.loss, training=False, regularise=False)
-    noise = numpy.random.default_rng([seed, 1])
+    noise = stream(seed, "starts of hardening")
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
     for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
         inputs, wanted = data.to_unit(x[rows]), targets[rows]
@@ -180,7 +181,7 @@ def _batches(count, batch_size, updates, seed):
     rows, epoch = numpy.zeros(0, "int64"), 0
     for _ in range(updates):
         if len(rows) < batch_size:
-            rows = numpy.concatenate([rows, numpy.random.default_rng([seed, epoch]).permutation(count)])
+            rows = numpy.concatenate([rows, stream(seed, "order of hardening", epoch).permutation(count)])
             epoch += 1
         yield rows[:batch_size]
         rows = rows[batch_size:]

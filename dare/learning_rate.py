@@ -8,13 +8,15 @@ tuning has all of them [D].
 
 import numpy
 
+from train.seeds import stream
+
 LOSS = 0.5  # percentage points
 FAILED = {"clean": 0.0, "er": 0.0}
 
 
 def held_out(count, seed):
     """The rows, of `count` images, that judge the clean accuracy: a random half, ascending."""
-    return numpy.sort(numpy.random.default_rng(seed).permutation(count)[: count // 2])
+    return numpy.sort(stream(seed, "judges of a learning rate").permutation(count)[: count // 2])
 
 
 def choose(rates, make, score, *, clean):

@@ -5,6 +5,7 @@ import numpy
 from adv import evaluate, probes
 from dare import controls, hardening_targets, test
 from results import trained
+from train import seeds
 
 
 class Cell:
@@ -52,7 +53,7 @@ class Cell:
 
     def _draw(self, count, wanted, stream):
         """`wanted` of `count` rows (None: all), in random order."""
-        return numpy.random.default_rng([self.arguments.seed, 2**31, stream]).permutation(count)[:wanted]
+        return seeds.stream(self.arguments.seed, "hardening", stream).permutation(count)[:wanted]
 
     def _select(self, mined):
         rows = numpy.flatnonzero(~numpy.isin(mined.index, self.held))

@@ -14,7 +14,7 @@ import data
 from models import compute, perturb
 from train.augment import augment
 from train.history import History, confidence
-from train.seeds import seed_dropout
+from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "second-half", "last")
 
@@ -92,7 +92,7 @@ def _drop_weights(history, keep, epochs):
 
 
 def _epoch(model, step, split, targets, recipe, seed, epoch, watch):
-    generator = numpy.random.default_rng([seed, epoch])
+    generator = stream(seed, "epoch of training", epoch)
     seed_dropout(model, generator)
     order = generator.permutation(len(split.x_train))
     loss, correct = 0.0, 0

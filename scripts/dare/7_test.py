@@ -15,6 +15,7 @@ from dare import test
 from data import files
 import models
 from train import history as histories
+from train.seeds import stream
 
 TUNING = (
     "learning_rate",
@@ -57,7 +58,7 @@ class Bench:
         opened = trained.load(arguments)
         self.split, self.history, self.model = opened.split, opened.history, opened.model
         self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
-        order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(self.split.x_test))
+        order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
         checked = order[: checks.IMAGES]

@@ -14,7 +14,7 @@ from train.history import History, confidence
 from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, fallen, selected
-from train.seeds import seed_dropout
+from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "selected")
 
@@ -120,7 +120,7 @@ def fit(
 
 def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
     """One pass over the images: its metrics. `spent`: BP-epochs before it; it ends early where they reach budget."""
-    generator = numpy.random.default_rng([seed, epoch])
+    generator = stream(seed, "epoch of robust training", epoch)
     seed_dropout(model, generator)
     count = len(split.x_train)
     order, outcomes, sizes, carried = generator.permutation(count), [], [], None
@@ -159,7 +159,7 @@ def _scale(model, channels):
 
 
 def _held_out(split, images, seed):
-    rows = numpy.random.default_rng([seed, 2**31]).permutation(len(split.x_validation))[:images]
+    rows = stream(seed, "probe images").permutation(len(split.x_validation))[:images]
     return data.to_unit(split.x_validation[rows]), split.y_validation[rows]
 
 
