@@ -16,9 +16,18 @@ from train.robust.replay import Replay
 from train.robust.yopo import Yopo
 
 EPSILON = 0.1
-# One name a strategy, since methods that differ in their controller alone do the same to a batch; under jax, where
-# every one takes seconds to compile, one a kind.
-STRATEGIES = list({method.tailored(SETUPS["standard"])[0]: name for name, method in METHODS.items()}.values())
+
+
+def kind(strategy):
+    """What a strategy is but for its numbers: methods that differ in those, or in the controller, do the same."""
+    if isinstance(strategy, Adversarial):
+        parts = strategy.loss, strategy.climbed, strategy.attack_mode, strategy.friendly is None, strategy.update_order
+        return Adversarial, *parts
+    return type(strategy), strategy.start, getattr(strategy, "persistent", None)
+
+
+# One name a kind, and the control; under jax, where every one takes seconds to compile, fewer.
+STRATEGIES = ["standard", *{kind(METHODS[name].strategy): name for name in METHODS if name != "standard"}.values()]
 if compute.BACKEND == "jax":
     STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3"]
 SCALE = numpy.float32([0.5, 2.0])
