@@ -15,7 +15,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's batch norm with PyTorch's moving variance: of n values a channel, n / (n - 1) times that of the batch.
 
     The batch is normalised by its own variance, as by Keras's layer, under whose name weights are saved. A batch of one
-    value a channel, which PyTorch refuses, counts as of variance 0. Elsewhere, a saved net is read after `import models`.
+    value a channel, which PyTorch refuses, counts as of variance 0. To read a saved net elsewhere, `import models`.
     """
 
     def call(self, inputs, training=None, mask=None):
