@@ -1,5 +1,7 @@
 """Tables, figure and claims of robust training from rows made by hand."""
 
+import csv
+
 import pytest
 import scipy.stats
 
@@ -115,14 +117,27 @@ def test_the_published_values_of_robust_training():
     for model, method, attack, value in (
         ("vgg16_bn", "FREE-8", "worst", 42.5),
         ("densenet121", "M+DEAT", "worst", 42.5),
-        ("wrn_34_10", "TRADES", "pgd-20", 56.6),
+        ("wrn_34_10", METHODS["trades"].published, "pgd-20", 56.6),
+        ("wrn_34_10", METHODS["trades-deat"].published, "pgd-20", None),
         ("wrn_32_10", "FREE-8", "pgd-100", None),
         ("vgg16_bn", None, "worst", None),
     ):
-        setup = "trades" if method == "TRADES" else "standard"
+        setup = "trades" if model == "wrn_34_10" else "standard"
         assert published.robust("cifar10", model, method, f"white-box/{attack}@8/255", 8 / 255, setup=setup) == value
-    assert published.robust("cifar10", "wrn_34_10", "TRADES", "clean", 8 / 255) is None  # of another recipe
+    assert (
+        published.robust("cifar10", "wrn_34_10", METHODS["trades"].published, "clean", 8 / 255) is None
+    )  # of another recipe
     assert published.robust("cifar10", "vgg16_bn", "FREE-8", "white-box/worst@4/255", 4 / 255) is None
+
+
+def test_published_values_stand_beside_deats_own_settings():
+    with open(published.FOLDER / "deat_cifar10_preact18.csv", newline="", encoding="utf-8") as file:
+        rows = {line["method"] for line in csv.DictReader(file)}
+    named = [method.published for method in METHODS.values()]
+    assert rows <= set(named) and all(named.count(row) == 1 for row in rows)
+    assert {name for name in METHODS if name.endswith("-deat")} < {
+        name for name, method in METHODS.items() if method.published in rows
+    }
 
 
 def test_the_last_epochs_measures_with_published_values_have_columns():

@@ -60,11 +60,20 @@ class Probe:
         }
 
 
-def selected(history, by="probe_robust"):
-    """The recorded epoch with the highest accuracy `by` on the held-out images; of equals the one with the higher
+def course(history):
+    """The metrics of every recorded epoch: epoch -> dictionary, in order."""
+    return {epoch: history.record(epoch)[2] for epoch in history.epochs}
+
+
+def best(course, by="probe_robust"):
+    """The epoch of a course with the highest accuracy `by` on the held-out images; of equals the one with the higher
     clean accuracy, then the earliest."""
-    found = {epoch: history.record(epoch)[2] for epoch in history.epochs}
-    return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
+    return max(course, key=lambda epoch: (course[epoch][by], course[epoch]["probe_clean"], -epoch))
+
+
+def selected(history, by="probe_robust"):
+    """The `best` recorded epoch of a history."""
+    return best(course(history), by)
 
 
 def fallen(robust, losses, guard, images):
