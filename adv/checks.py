@@ -10,9 +10,8 @@ import dataclasses
 
 import numpy
 
-import data
 from adv import fgsm, pgd, search
-from models import compute, perturb
+from models import compute, contract, perturb
 
 NAMES = ("logits", "batch", "gradient", "no-epsilon", "iterative", "large-epsilon", "transfer")
 IMAGES = 32
@@ -34,7 +33,8 @@ class Check:
 
 def transferable(model, x, y, *, epsilon, batch_size=256):
     """The images `x` attacked on `model` within epsilon (Linf), for `check` of another: float32 (N, H, W, C)."""
-    return STEPS.within(model, data.to_unit(x), numpy.asarray(y, numpy.int32), epsilon=epsilon, batch_size=batch_size)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
+    return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
 
 def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
@@ -43,9 +43,9 @@ def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
     x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); epsilon: the largest Linf perturbation
     that the model is said to be tested with; transferred: images within epsilon of `x` that were made on another
     model (`transferable`), without which there is no check of transfer. Unlike everything else it accepts outputs that
-    are no logits. Raises ValueError for no images.
+    are no logits. Raises ValueError for no images, and for a model, images or labels that do not belong together.
     """
-    images, labels = data.to_unit(x), numpy.asarray(y, numpy.int32)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     run = compute.forward(model)
     logits = compute.predict(run, images, batch_size=batch_size)
     clean = logits.argmax(axis=1) == labels
@@ -62,7 +62,7 @@ def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
     slope = compute.predict(compute.input_gradient(model, perturb.cross_entropy), images, labels, batch_size=batch_size)
     one, many = right(attacked(fgsm.FGSM(), epsilon)), right(attacked(STEPS, epsilon))
     made = [
-        _logits(logits),
+        _logits(model, logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
         _gradient(slope),
         _no_epsilon(clean, search.classes(model, attacked(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
@@ -75,13 +75,12 @@ def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
     return made
 
 
-def _logits(outputs):
-    sums = outputs.sum(axis=1, dtype=numpy.float64)
+def _logits(model, outputs):
     finite = bool(numpy.isfinite(outputs).all())
-    probabilities = finite and bool((outputs >= 0).all()) and numpy.allclose(sums, 1, atol=1e-3)
+    probabilities = contract.probabilities(model, outputs) if finite else None
     seen = "finite outputs that are no probabilities"
     if probabilities:
-        seen = "rows of numbers of at least 0 that sum to 1"
+        seen = f"probabilities ({probabilities})"
     elif not finite:
         bad = int((~numpy.isfinite(outputs)).any(axis=1).sum())
         seen = f"outputs that are NaN or infinite on {bad} of {len(outputs)} images"

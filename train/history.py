@@ -19,8 +19,8 @@ import keras
 import numpy
 
 import data
-from data import files
-from models import compute
+from data import files, hdf5
+from models import compute, contract
 
 DIGESTS = "sha256"
 
@@ -177,10 +177,12 @@ def save_weights(model, path):
 def load_weights(model, path):
     """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
     try:
-        model.load_weights(path)
+        with hdf5.reading(path) as file:
+            model.load_weights(file)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path}: cannot be loaded into {model.name} ({reason})") from error
+        mend = f"{path}: cannot be loaded into {model.name} ({reason})"
+        raise hdf5.environment(error, path) or ValueError(mend) from error
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     check_finite(model, path)
@@ -199,6 +201,7 @@ def confidence(model, x, y, *, batch_size=256):
     x: uint8 or float32 images; y: true labels. Log-probabilities, at one batch size: probabilities saturate at 1
     and then tie, and a different batch size may round differently.
     """
+    contract.check(model, x, y, batch_size=batch_size)
     if model.output_shape[-1] > 256:
         raise ValueError(f"{model.output_shape[-1]} classes: the history keeps predictions as uint8, so at most 256")
     run = compute.compiled(model, _confidence)
