@@ -41,9 +41,9 @@ def robust_flags(model, x, y, attack, *, epsilon, right=None, batch_size=256):
 
     attack: an entry of adv.attacks.ATTACKS or its name, or any object with `within` (one step for FGSM, one run of its
     own steps for PGD, the smallest perturbation if it is small enough for DeepFool); epsilon: the largest
-    perturbation, in the attack's norm; right: bool (N,) of an earlier pass over the same images, without attack or with a weaker
-    one: only these are attacked, the others are False (None: the images are judged first). Images misclassified from
-    the start are False; epsilon 0 gives `correct`.
+    perturbation, in the attack's norm; right: bool (N,) of an earlier pass over the same images, without attack or
+    with a weaker one: only these are attacked, the others are False (None: the images are judged first). Images
+    misclassified from the start are False; epsilon 0 gives `correct`.
     Raises ValueError for an epsilon that is negative, or in Linf above 1, flags of other images, and as
     adv.search.minimal.
     """
@@ -97,10 +97,11 @@ def _judged(model, x, y, right, batch_size):
     if right is None:
         images, labels, said = search.judge(model, x, y, batch_size=batch_size)
         return images, labels, said == labels
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
     right = numpy.array(right)
-    if right.dtype != bool or right.shape != (len(x),) or len(y) != len(x):
+    if right.dtype != bool or right.shape != (len(x),):
         raise ValueError(f"right is {right.dtype} of shape {right.shape}, expected bool ({len(x)},), one an image")
-    return *contract.admit(model, x, y, batch_size=batch_size), right
+    return images, labels, right
 
 
 def _checked(attack, epsilon):

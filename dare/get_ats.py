@@ -74,10 +74,10 @@ def mine_history(
     model: the final model M, returned with the weights it came with; history: a train.history.History, a folder of
     anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False), or the path of either; x, y: the
     held-out images (uint8 or floats in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs:
-    which to search (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the probabilities that
-    training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size gives its bits);
-    store: an online.Store that was kept while training ran, read in place of the checkpoints; path: stream the
-    targets there, and read activations from there.
+    which to search (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the
+    probabilities that training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size
+    gives its bits); store: an online.Store that was kept while training ran, read in place of the checkpoints; path:
+    stream the targets there, and read activations from there.
 
     Returns Targets, grouped by epoch and ascending by index within each: the same bits from checkpoints or a store.
     Raises ValueError if the history is not of these images or this model, or if no sample is surer under an older

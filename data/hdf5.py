@@ -68,7 +68,7 @@ def read(path):
 
 @contextlib.contextmanager
 def reading(path):
-    """Yield an open file, without HDF5's lock, for ``model.load_weights(file)`` or ``keras.models.load_model(file)``."""
+    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``."""
     with open(path, "rb", buffering=0) as raw:
         yield Unfailing(raw, str(path))
 
