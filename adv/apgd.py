@@ -27,7 +27,7 @@ import scipy.special
 
 from adv import apgd_step, search
 from adv.attack import Searched, noise
-from models import compute
+from models import compute, contract
 
 SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -84,7 +84,7 @@ class APGD(Searched):
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """The attack at a fixed epsilon: every run on the images that withstood the runs before it.
 
-        Raises ValueError where the loss becomes NaN or infinite.
+        Raises models.NonFiniteLogits where the loss becomes NaN or infinite.
         """
         made = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
         return search.inside(made, images, epsilon, self.norm)
@@ -136,7 +136,7 @@ class APGD(Searched):
             part[rows] = new
         bad = int((~numpy.isfinite(state.highest)).sum())
         if bad:
-            raise ValueError(
+            raise contract.NonFiniteLogits(
                 f"the loss of {self.title} is NaN or infinite near {bad} of {len(state.highest)} images, "
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )

@@ -56,7 +56,10 @@ ATTACKS = {
 
 
 def get(name):
-    """The attack `name` of the catalogue. Raises ValueError with the valid names and the nearest."""
+    """The attack `name` of the catalogue; an attack itself comes back. Raises ValueError with the valid names and the
+    nearest."""
+    if not isinstance(name, str):
+        return name
     if name not in ATTACKS:
         nearest = difflib.get_close_matches(name, ATTACKS, 1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

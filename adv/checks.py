@@ -10,9 +10,8 @@ import dataclasses
 
 import numpy
 
-import data
 from adv import fgsm, pgd, search
-from models import compute, perturb
+from models import compute, contract, perturb
 
 NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", "large-epsilon", "transfer")
 IMAGES = 32
@@ -39,7 +38,8 @@ class Check:
 
 def transferable(model, x, y, *, epsilon, batch_size=256):
     """The images `x` attacked on `model` within epsilon (Linf), for `check` of another: float32 (N, H, W, C)."""
-    return STEPS.within(model, data.to_unit(x), numpy.asarray(y, numpy.int32), epsilon=epsilon, batch_size=batch_size)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
+    return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
 
 def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=256):
@@ -49,9 +49,10 @@ def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=2
     that the model is said to be tested with; transferred: images within epsilon of `x` that were made on another
     model (`transferable`), without which there is no check of transfer; attacked: the (images, labels) of the robust
     accuracies that the checks stand beside, for the share that is saturated (None: x, y). Unlike everything else it
-    accepts outputs that are no logits. Raises ValueError for no images.
+    accepts outputs that are no logits. Raises ValueError for no images, and for a model, images or labels that do not
+    belong together.
     """
-    images, labels = data.to_unit(x), numpy.asarray(y, numpy.int32)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     run = compute.forward(model)
     logits = compute.predict(run, images, batch_size=batch_size)
     clean = logits.argmax(axis=1) == labels
@@ -68,7 +69,7 @@ def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=2
     slope = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
     one, many = right(moved_by(fgsm.FGSM(), epsilon)), right(moved_by(STEPS, epsilon))
     made = [
-        _logits(logits),
+        _logits(model, logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
         _gradient(slope),
         _saturated(saturated(model, *(attacked or (x, y)), batch_size=batch_size)),
@@ -82,13 +83,12 @@ def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=2
     return made
 
 
-def _logits(outputs):
-    sums = outputs.sum(axis=1, dtype=numpy.float64)
+def _logits(model, outputs):
     finite = bool(numpy.isfinite(outputs).all())
-    probabilities = finite and bool((outputs >= 0).all()) and numpy.allclose(sums, 1, atol=1e-3)
+    probabilities = contract.probabilities(model, outputs) if finite else None
     seen = "finite outputs that are no probabilities"
     if probabilities:
-        seen = "rows of numbers of at least 0 that sum to 1"
+        seen = f"probabilities ({probabilities})"
     elif not finite:
         bad = int((~numpy.isfinite(outputs)).any(axis=1).sum())
         seen = f"outputs that are NaN or infinite on {bad} of {len(outputs)} images"
@@ -116,8 +116,8 @@ def saturated(model, x, y, *, batch_size=256):
     That is where 1 - p_y is at most 2^-25, judged by the log-odds, whatever a kernel of softmax rounds to.
     x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
     """
-    run = compute.compiled(model, _log_odds)
-    odds = compute.predict(run, x, numpy.asarray(y, numpy.int32), batch_size=batch_size, prepare=data.to_unit)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
+    odds = compute.predict(compute.compiled(model, _log_odds), images, labels, batch_size=batch_size)
     return odds <= -25 * numpy.log(2)
 
 

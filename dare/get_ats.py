@@ -11,6 +11,7 @@ Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
 """
 
 import math
+import pathlib
 
 import numpy
 
@@ -20,6 +21,7 @@ from dare import mining_checks, transform
 from dare.targets import KIND, Targets
 from data import files
 from models import compute
+from train import checkpoints
 from train.history import confidence
 
 BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
@@ -71,23 +73,26 @@ def mine_history(
 ):
     """Choose each sample's surest epoch and collect its activation at the regression layer.
 
-    model: the final model M, returned with the weights it came with; history: a train.history.History, or a folder
-    of anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False); x, y: the held-out images (uint8
-    or float32 in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs: which to search
-    (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the probabilities that
-    training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size gives its bits);
-    store: an online.Store that was kept while training ran, read in place of the checkpoints; path: stream the
-    targets there, and read activations from there.
+    model: the final model M, returned with the weights it came with; history: a train.history.History, a folder of
+    anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False), or the path of either; x, y: the
+    held-out images (uint8 or floats in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs:
+    which to search (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the
+    probabilities that training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size
+    gives its bits); store: an online.Store that was kept while training ran, read in place of the checkpoints; path:
+    stream the targets there, and read activations from there.
 
     Returns Targets, grouped by epoch and ascending by index within each: the same bits from checkpoints or a store.
     Raises ValueError if the history is not of these images or this model, or if no sample is surer under an older
     epoch.
     """
+    if isinstance(history, str | pathlib.Path):
+        history = checkpoints.opened(history)
+        recorded = recorded and not isinstance(history, checkpoints.Checkpoints)
     layer = store.layer if layer is None and store is not None else layer
     regression = transform.transform(model, layer)
     layer = layer or transform.regression_layer(model)
     epochs = second_half(history) if epochs is None else sorted(epochs)
-    mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store)
+    mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store, batch_size=batch_size)
     final_weights, identity = model.get_weights(), models.fingerprint(model)
     try:
         history.load_weights(model, history.last)

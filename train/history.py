@@ -19,8 +19,8 @@ import keras
 import numpy
 
 import data
-from data import files
-from models import compute, perturb
+from data import files, hdf5
+from models import compute, contract, perturb
 
 DIGESTS = "sha256"
 
@@ -180,10 +180,12 @@ def save_weights(model, path):
 def load_weights(model, path):
     """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
     try:
-        model.load_weights(path)
+        with hdf5.reading(path) as file:
+            model.load_weights(file)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path}: cannot be loaded into {model.name} ({reason})") from error
+        mend = f"{path}: cannot be loaded into {model.name} ({reason})"
+        raise hdf5.environment(error, path) or ValueError(mend) from error
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     check_finite(model, path)
@@ -203,6 +205,7 @@ def confidence(model, x, y, *, batch_size=256):
     classes: log_softmax rounds to 0 where the label's logit leads by more than 17 and then ties, this only beyond 87.
     At one batch size, since another may round otherwise.
     """
+    contract.check(model, x, y, batch_size=batch_size)
     run = compute.compiled(model, _confidence)
     log_probability, prediction = compute.predict(
         run, x, numpy.asarray(y, "int32"), batch_size=batch_size, prepare=data.to_unit

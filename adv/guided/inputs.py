@@ -53,6 +53,8 @@ def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=Fal
     made = images.copy()
     for place, (name, one) in enumerate(PROFILES[profile].items()):
         rows = numpy.flatnonzero(names == name)
+        if not len(rows):  # fewer images than attacks
+            continue
         options = {} if profile == "as-named" and name in MINIMAL else {"epsilon": epsilon}
         found = foolbox_model.run(one, model, images[rows], labels[rows], batch_size=batch_size, **options)
         made[rows] = numpy.clip(numpy.where(numpy.isfinite(found), found, images[rows]), 0, 1)

@@ -90,7 +90,7 @@ class Bench:
         model.set_weights(self.cell.original if weights is None else weights)
         try:
             right = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
-        except ValueError:  # logits that are not finite
+        except models.NonFiniteLogits:
             weights = None
         finally:
             model.set_weights(self.cell.original)

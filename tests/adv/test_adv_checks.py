@@ -127,5 +127,5 @@ def test_every_check_has_a_paragraph_in_the_documents():
 
 
 def test_no_images(net):
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="with N at least 1"):
         checks.check(net, numpy.zeros((0, 8, 8, 2), numpy.float32), numpy.zeros(0, int), epsilon=EPSILON)
