@@ -16,7 +16,7 @@ from train import robust
 
 
 def main(arguments):
-    before, alike = per_class_row.attacked(arguments)
+    before, alike, inputs = per_class_row.attacked(arguments)
     name = per_class.worst(before)
     watched = per_class.divided(before["measures"][name]).worst
     into = numpy.array(before["confusion"][name][watched], float)
@@ -25,15 +25,16 @@ def main(arguments):
     into[most] = numpy.nan
     for without, why in ((most, "most"), (int(numpy.nanargmin(into)), "least")):
         told = {"watched": before["classes"][watched], "without": before["classes"][without], "why": why}
-        train(alike, before, without, {"method": arguments.method, **told})
+        train(alike, before, without, {"method": arguments.method, **told}, inputs)
     per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
 
 
-def train(arguments, before, without, told):
+def train(arguments, before, without, told, inputs):
     """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
     method = arguments.method
     name = "-".join((method, plain(told["watched"]), "without", plain(told["without"])))
-    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=[f"attack-{method}"])
+    uses = per_class_row.uses(arguments, method=robust.METHODS[method])
+    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses)
     if stage is None:
         return
     made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))

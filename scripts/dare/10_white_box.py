@@ -9,9 +9,9 @@ images are held out of them and choose the learning rates; x_test is only measur
 import json
 import logging
 
-from results import command, figures, run, tables, white_box, white_box_cell, white_box_row
+from results import command, figures, run, tables, trained, white_box, white_box_cell, white_box_row
 from adv import probes
-from dare import feature_adversarial, hardening
+from dare import controls, feature_adversarial, hardening, test
 from data import files
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
@@ -25,17 +25,29 @@ def main(arguments):
         if name in white_box_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
         inputs = ["train", "get_ats", *(["white_box-original"] if name != "original" else [])]
-        stage = run.begin(f"white_box-{name}", settings, inputs=inputs)
+        stage = run.begin(f"white_box-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         study = study or Study(arguments)
         trajectories, preparation = study.of(name, stage.folder)
-        row = white_box_row.make(arguments, study.cell, name, trajectories, preparation=preparation, inputs=inputs)
+        row = white_box_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
         files.write_json(stage.folder / "row.json", row)
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
         run.finish(stage, **facts)
         print(f"white_box {name}: {json.dumps(facts['measures'])} ({stage.folder})")
     report(arguments)
+
+
+def uses(arguments, name):
+    """The strategy or control, and what attacks it."""
+    strategy = feature_adversarial.STRATEGIES.get(name) or controls.CONTROLS.get(name)
+    attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
+    shape = trained.shape_of(arguments)
+    return {
+        **({} if strategy is None else {"strategy": strategy}),
+        "attacks": {str(place): attack for place, attack in enumerate(attacks)},
+        "epsilons": test.EPSILONS[shape[-1]] if shape else test.EPSILONS,
+    }
 
 
 class Study:

@@ -8,7 +8,8 @@ from dare import nnslicer
 
 
 def main(arguments):
-    stage = run.begin("slice", arguments, inputs=["train"])
+    layers = nnslicer.LAYERS.get(arguments.model, nnslicer.LAYERS.get(arguments.model.partition("@")[0]))
+    stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
     if stage is None:
         return
     cell = trained.load(arguments)
@@ -21,6 +22,7 @@ def main(arguments):
             rule=arguments.rule,
             theta=arguments.theta,
             representative=arguments.representative,
+            layers=layers,
             progress=progress,
         )
     found.save(stage.folder / "slice.h5")

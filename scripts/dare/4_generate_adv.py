@@ -15,7 +15,7 @@ def main(arguments):
 def craft(arguments, name):
     attack = attacks.get(name)
     own = command.narrow(arguments, attack=name)
-    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"])
+    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
     if stage is None:
         return
     cell = trained.load(arguments)

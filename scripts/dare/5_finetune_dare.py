@@ -4,10 +4,13 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
+import dataclasses
+
 from results import command, finetune_cell, run, seeds
 from adv import attacks
 from dare import controls, dare, get_ats
 from train import history as histories
+from train import params
 
 KNOWN = (*dare.VARIANTS, *controls.CONTROLS)
 ONLY_BY_NAME = ("checkpoints",)  # a test of every checkpoint takes longer than that of all the others
@@ -22,7 +25,7 @@ def main(arguments):
             print(f"finetune_dare {name}: left out, {reason}")
             continue
         settings, inputs = narrow(arguments, name)
-        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs)
+        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         cell = cell or finetune_cell.Cell(arguments)
@@ -62,6 +65,16 @@ def narrow(arguments, name):
     if name in controls.CONTROLS and controls.CONTROLS[name].reads_dare:
         inputs.append("finetune_dare-dare")
     return settings, inputs
+
+
+def uses(arguments, name):
+    """The entry of a variant, with the learning rates of the command line, or of a control."""
+    if name in controls.CONTROLS:
+        return {"control": controls.CONTROLS[name]}
+    variant = dare.VARIANTS[name]
+    if arguments.learning_rates:
+        variant = dataclasses.replace(variant, learning_rates=tuple(arguments.learning_rates))
+    return {"variant": variant, "first layer tuned": params.first_tuned(arguments.model)}
 
 
 def other_seed(arguments):

@@ -9,7 +9,7 @@ import json
 
 import numpy
 
-from results import command, contestants, provenance, published, row, run, trained
+from results import command, contestants, lineage, published, row, run, trained
 from adv import attacks, checks
 from dare import test
 from data import files
@@ -41,12 +41,23 @@ def main(arguments):
             f"test-{method}",
             arguments,
             inputs=["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs],
+            uses=uses(arguments),
         )
         if stage is None:
             continue
         bench = bench or Bench(arguments)
         made = bench.test(method, inputs, stage.folder)
         write_row(arguments, bench, stage, method, role, title, inputs, made)
+
+
+def uses(arguments):
+    """The attacks that are run on each model, and within which radii."""
+    shape = trained.shape_of(arguments)
+    return {
+        **{f"white-box attack {name}": attacks.ATTACKS[name] for name in arguments.white_box},
+        **{f"minimal attack {name}": attacks.ATTACKS[name] for name in arguments.minimal},
+        "epsilons": arguments.epsilons or (test.EPSILONS[shape[-1]] if shape else test.EPSILONS),
+    }
 
 
 class Bench:
@@ -108,7 +119,6 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         for name in made[0].flags
     }
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
-    made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
     result = {
         "study": arguments.study,
@@ -131,9 +141,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "measures": measures,
         "checks": row.checks([flags.checks for flags in made]),
         "attacks": specifications(bench),
-        **provenance.facts(),
-        "commands": {name: provenance.literal(record["command"]) for name, record in made_by.items()},
-        "wall_s": {name: record["wall_s"] for name, record in made_by.items()},
+        **lineage.of(stage),
     }
     files.write_json(stage.folder / "row.json", result)
     run.finish(stage)

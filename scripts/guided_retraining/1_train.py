@@ -12,7 +12,8 @@ from train import history
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    stage = run.begin("train", arguments)
+    uses = {"recipe": guided_cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
+    stage = run.begin("train", arguments, uses=uses)
     if stage is None:
         return
     split = guided_cell.split_of(arguments)

@@ -18,7 +18,8 @@ from data import files
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     export, narrowed = arguments.export, command.narrow(arguments, export=None)
-    stage = run.begin("inputs", narrowed, inputs=["train"])
+    uses = {"attacks": inputs.PROFILES[arguments.profile], "epsilon": inputs.EPSILON}
+    stage = run.begin("inputs", narrowed, inputs=["train"], uses=uses)
     if stage is not None:
         make(arguments, stage)
     if export is not None:

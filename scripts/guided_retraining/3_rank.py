@@ -15,7 +15,7 @@ from adv.guided import ordering, retraining
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    stage = run.begin("rank", arguments, inputs=["train", "inputs"])
+    stage = run.begin("rank", arguments, inputs=["train", "inputs"], uses={"metric": ordering.METRICS})
     if stage is None:
         return
     cell = guided_cell.load(arguments)

@@ -5,6 +5,7 @@ end row-<configuration>-<metric>.json. Killed, it continues with the next model;
 """
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 
 from results import command, guided_cell, guided_row, guided_worker, run
@@ -18,7 +19,7 @@ def main(arguments):
     for name in ("train", "inputs", "rank"):
         run.record(run.folder(arguments, name))
     jobs = plan(arguments)
-    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"])
+    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"], uses=uses(arguments))
     if stage is None:
         return
     left = [one for one in jobs if not path_of(stage, *one).is_file()]
@@ -42,6 +43,20 @@ def main(arguments):
             f"retrain {row['method']}: best {best:.2f} % with {row['measures']['inputs-to-best']['value']:.0f} inputs"
         )
     print(f"retrain: original {100 * original['both']['accuracy']:.2f} %, {len(jobs)} models ({stage.folder})")
+
+
+def uses(arguments):
+    """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
+    trained = run.record(run.folder(arguments, "train"))["arguments"]
+    chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
+    own = {name: {arguments.dataset: one.steps.get(arguments.dataset)} for name, one in chosen.items()}
+    return {
+        "recipe": guided_cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
+        "configuration": {
+            name: dataclasses.replace(one, steps={} if arguments.prefixes else own[name])
+            for name, one in chosen.items()
+        },
+    }
 
 
 def plan(arguments):
