@@ -9,7 +9,6 @@ of robust training, 22 passes of some hundred images.
 import collections
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 
 import data
@@ -19,7 +18,7 @@ from adv.guided import configuration
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
 from data import pooled
-from results import command, guided_cell, white_box_row
+from results import command, guided_cell, stages, white_box_row
 from train import params, robust
 
 
@@ -44,7 +43,7 @@ def of(cells):
             if STAGES.get(stage) is _nothing:
                 continue
             if stage in STAGES:
-                asked[stage].append(_script(path).options().parse_args(options))
+                asked[stage].append(stages.script(path).options().parse_args(options))
             else:
                 work.unknown.add(stage)
         for stage, each in tuple(asked.items()):
@@ -65,14 +64,6 @@ def lines(work):
 
 def _listed(counts):
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-@functools.cache
-def _script(path):
-    specification = importlib.util.spec_from_file_location(f"script_{pathlib.Path(path).stem}", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def _half(arguments):

@@ -10,7 +10,7 @@ import numpy
 
 from data import files
 
-WORDS = ("title", "citation")  # what an entry is called decides nothing
+WORDS = ("title", "citation", "published", "ours")  # what an entry is called, and what it is compared with
 
 
 def resolved(value):

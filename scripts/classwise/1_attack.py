@@ -25,6 +25,11 @@ def main(arguments):
         per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been trained so far."""
+    return [f"attack-{name}" for name in arguments.method or [one.method for one in contestants.find(arguments)]]
+
+
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")

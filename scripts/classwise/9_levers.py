@@ -62,6 +62,11 @@ def pull(arguments, name, inputs):
     per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"lever-{arguments.method}-{name}" for name in arguments.lever]
+
+
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")

@@ -20,7 +20,7 @@ TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "sampl
 def main(arguments):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
     study = None
-    for name in ["original", *(name for name in arguments.strategy if name != "original")]:
+    for name in strategies(arguments):
         settings = command.narrow(arguments, strategy=name)
         if name in white_box_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
@@ -117,6 +117,16 @@ def report(arguments):
     tables.write(made, folder)
     figures.save(white_box.trajectories(rows), folder / "trajectories.png")
     print(f"white_box: {len(rows)} rows ({folder})")
+
+
+def strategies(arguments):
+    """The original, and the strategies that were asked for."""
+    return ["original", *(name for name in arguments.strategy if name != "original")]
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"white_box-{name}" for name in strategies(arguments)]
 
 
 def options():

@@ -101,6 +101,11 @@ def write_metrics(history, path):
     files.write_csv(path, names, rows)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["train"]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

@@ -32,6 +32,11 @@ def main(arguments):
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["slice"]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

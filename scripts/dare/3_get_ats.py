@@ -82,6 +82,11 @@ def own(arguments):
     return history, history.final_model(build), split, None
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["get_ats"]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

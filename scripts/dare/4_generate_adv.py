@@ -38,6 +38,11 @@ def craft(arguments, name):
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"generate_adv-{name}" for name in arguments.attack]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

@@ -98,6 +98,16 @@ def lacking(arguments, name):
     return None
 
 
+def stages(arguments):
+    """The stages that these arguments ask for, without those that this cell has not the files for."""
+    names = wanted(arguments.variant)
+    return [
+        f"finetune_dare-{one}"
+        for one, asked in names
+        if asked or finished(arguments, one) or not lacking(arguments, one)
+    ]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

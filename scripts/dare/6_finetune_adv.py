@@ -104,6 +104,12 @@ def distil(arguments):
     )
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    distilled = ["finetune_adv-distillation"] if arguments.distillation else []
+    return [*(f"finetune_adv-{name}" for name in arguments.attack), *distilled]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

@@ -34,9 +34,7 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 def main(arguments):
     bench = None
-    for method, inputs, role, title in contestants.methods():
-        if inputs and not (run.folder(arguments, inputs[0]) / "run.json").is_file():
-            continue
+    for method, inputs, role, title in tested(arguments):
         stage = run.begin(
             f"test-{method}",
             arguments,
@@ -161,6 +159,18 @@ def specifications(bench):
         if name not in found:
             found[f"minimal/{name}"] = attacks.ATTACKS[name].specification()
     return found
+
+
+def tested(arguments):
+    """(method, stages read, role, title) of all that has been made."""
+    for method, inputs, role, title in contestants.methods():
+        if not inputs or (run.folder(arguments, inputs[0]) / "run.json").is_file():
+            yield method, inputs, role, title
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been made so far."""
+    return [f"test-{method}" for method, *_ in tested(arguments)]
 
 
 def options():

@@ -130,6 +130,11 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
     files.write_json(stage.folder / f"row-{result['method']}.json", result)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["what_matters"]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")

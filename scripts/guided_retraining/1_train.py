@@ -42,6 +42,11 @@ def main(arguments):
     )
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["train"]
+
+
 def options():
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__)

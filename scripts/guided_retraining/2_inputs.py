@@ -70,6 +70,11 @@ def write(folder, cell, adversarial):
     print(f"inputs: {len(arrays)} arrays exported ({folder})")
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["inputs"]
+
+
 def options():
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__)

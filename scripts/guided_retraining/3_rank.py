@@ -57,6 +57,11 @@ def main(arguments):
             print(f"rank {name}: {warning}")
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["rank"]
+
+
 def options():
     """The script's argument parser."""
     return guided_cell.parser(__doc__)

@@ -104,6 +104,11 @@ def finished(jobs, stage, settings, workers):
         pool.shutdown(cancel_futures=True)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["retrain"]
+
+
 def options():
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__)

@@ -162,6 +162,11 @@ def write_metrics(history, clock, path):
     files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"train-{name}" for name in arguments.method]
+
+
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="robust_training")

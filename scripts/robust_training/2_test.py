@@ -22,18 +22,29 @@ EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
 def main(arguments):
+    names = tested(arguments)
+    if "autoattack" in arguments.attack:
+        LINF["autoattack"].check()
+    for name in names:
+        own, uses = command.narrow(arguments, method=name), {"attack": {one: LINF[one] for one in arguments.attack}}
+        stage = run.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
+        if stage is not None:
+            measure(arguments, stage, name)
+
+
+def tested(arguments):
+    """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
     finished = [name for name in robust.METHODS if (run.folder(arguments, f"train-{name}") / "run.json").is_file()]
     if not finished:
         raise FileNotFoundError(
             f"{run.folder(arguments, 'train-*')}: none finished; make them with scripts/robust_training/1_train.py"
         )
-    if "autoattack" in arguments.attack:
-        LINF["autoattack"].check()
-    for name in arguments.method or finished:
-        own, uses = command.narrow(arguments, method=name), {"attack": {one: LINF[one] for one in arguments.attack}}
-        stage = run.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
-        if stage is not None:
-            measure(arguments, stage, name)
+    return arguments.method or finished
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been trained so far."""
+    return [f"test-{name}" for name in tested(arguments)]
 
 
 def measure(arguments, stage, name):
