@@ -133,10 +133,11 @@ def _refusals(submitit, what):
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+        lines = (line.removeprefix("sbatch: ").removeprefix("error: ").strip() for line in str(error).splitlines())
+        said = "; ".join(line for line in lines if line) or "no reason given"
         raise ValueError(
-            f"sbatch refused {what}: {lines[-1].removeprefix('sbatch: ').removeprefix('error: ')} (--partition, "
-            "--account, --qos and --sbatch NAME=VALUE say what a cluster asks for)"
+            f"sbatch refused {what}: {said} (--partition, --account, --qos and --sbatch NAME=VALUE say what a cluster "
+            "asks for)"
         ) from error
 
 

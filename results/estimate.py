@@ -13,7 +13,7 @@ import pathlib
 
 import data
 import models
-from adv import attacks, probes
+from adv import adversarial_set, attacks, probes
 from adv.guided import configuration
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
@@ -82,7 +82,13 @@ def _train(work, asked, arguments):
 
 def _generate_adv(work, asked, arguments):
     for name in arguments.attack:
-        work.crafting[name] += sum(arguments.parts) * attacks.ATTACKS[name].closest_gradients
+        work.crafting[name] += sum(_parts(arguments)) * attacks.ATTACKS[name].closest_gradients
+
+
+def _parts(arguments):
+    entry = data.DATASETS.get(arguments.dataset)
+    held_out = entry.counts[1] if entry else len(command.load_dataset(arguments).y_test)
+    return arguments.parts or [*adversarial_set.fitting(_half(arguments), held_out).values()]
 
 
 def _finetune_dare(work, asked, arguments):
@@ -115,7 +121,7 @@ def _budget(variant, arguments):
 
 
 def _finetune_adv(work, asked, arguments):
-    crafted = {name: one.parts[0] for one in asked["dare/4_generate_adv"] for name in one.attack}
+    crafted = {name: _parts(one)[0] for one in asked["dare/4_generate_adv"] for name in one.attack}
     images = sum(crafted.get(name, 0) for name in arguments.attack)
     work.trained["6_finetune_adv"] += arguments.repeats * arguments.epochs * images
     if arguments.distillation:

@@ -42,4 +42,5 @@ def options(description):
     parser.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
     parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.needs(["--add"], lambda asked: asked.publish, "--publish")
     return parser

@@ -78,6 +78,8 @@ def options():
     parser.add_argument(
         "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
     )
+    trained = [name for name in TITLES if name not in INFERENCE]
+    parser.needs(["--strength"], lambda asked: {*asked.lever} & {*trained}, f"--lever {' or '.join(trained)}")
     return parser
 
 

@@ -166,6 +166,11 @@ def options():
     parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
     parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
+    tuned = [f"--{name.replace('_', '-')}" for name in TUNING]
+    parser.needs(tuned, lambda asked: {*asked.strategy} - {*white_box_row.SINGLE}, "a --strategy that is tuned")
+    parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
+    random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
+    parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")
     return parser
 
 

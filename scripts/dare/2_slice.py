@@ -45,6 +45,8 @@ def options():
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
     parser.add_argument("--theta", type=command.real(least=0), help="tolerance of rule nnslicer")
     parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
+    parser.needs(["--theta"], lambda asked: asked.rule == "nnslicer", "--rule nnslicer")
+    parser.needs(["--per"], lambda asked: asked.rule == "dare", "--rule dare")
     return parser
 
 

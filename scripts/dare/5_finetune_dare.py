@@ -143,6 +143,15 @@ def options():
         type=command.whole(0, 2**32 - 1),
         help="whose net other-seed is (default: the next seed that is trained by the same recipe)",
     )
+    for option, names in (
+        ("--draws", NOISES),
+        ("--swa-images", ["swa"]),
+        ("--other-seed", ["other-seed"]),
+        ("--learning-rates", dare.VARIANTS),
+    ):
+        able = {"all", *names}
+        whom = "a variant of DARE" if names is dare.VARIANTS else " or ".join(names)
+        parser.needs([option], lambda asked, able=able: able & {*asked.variant}, f"--variant all or {whom}")
     return parser
 
 

@@ -129,6 +129,9 @@ def options():
     parser.add_argument(
         "--distillation-epochs", type=count, help="of teacher and of student (default: as many as the original's)"
     )
+    parser.needs(("--temperature", "--distillation-epochs"), lambda asked: asked.distillation, "--distillation")
+    parser.needs(("--repeats", "--epochs", "--learning-rate"), lambda asked: asked.attack, "--attack with a name")
+    parser.needs(["--attack"], lambda asked: asked.attack or asked.distillation, "a name, or --distillation")
     return parser
 
 

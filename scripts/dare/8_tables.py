@@ -77,6 +77,7 @@ def options():
     either.add_argument("--publish", action="store_true", help="write results/measured/ and the generated sections")
     either.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.needs(("--runs", "--data-dir"), lambda asked: not asked.check, "no --check")
     return parser
 
 
