@@ -46,7 +46,7 @@ STAGES = {"train": "1_train.py", "get_ats": "3_get_ats.py", "slice": "2_slice.py
 
 
 def left_out(cell):
-    """Yield sentences on what a cell's report lacks: what has not been made or is empty. cell: the folder of one seed."""
+    """Yield sentences on what a cell's report lacks, not made or empty. cell: the folder of one seed."""
     for stage, script in STAGES.items():
         if not _is(cell, stage):
             yield f"what {stage}/ tells: scripts/dare/{script} has not been run to its end"

@@ -49,7 +49,7 @@ def uses(arguments):
     """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
     trained = run.record(run.folder(arguments, "train"))["arguments"]
     chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
-    own = {name: {arguments.dataset: one.steps.get(arguments.dataset)} for name, one in chosen.items()}
+    own = {name: {arguments.dataset: one.steps[arguments.dataset]} for name, one in chosen.items()}
     return {
         "recipe": guided_cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
         "configuration": {
@@ -67,10 +67,8 @@ def plan(arguments):
     for name in arguments.configuration:
         chosen = configuration.CONFIGURATIONS[name]
         total = adversarial + (counts if chosen.clean else 0)
-        step = chosen.steps.get(arguments.dataset)
-        if not (arguments.prefixes or step):
-            raise ValueError(f"no published step for {arguments.dataset}: say how many prefixes with --prefixes")
-        size = {"count": arguments.prefixes} if arguments.prefixes else {"step": step}
+        steps = {"step": chosen.steps[arguments.dataset]}
+        size = {"count": arguments.prefixes} if arguments.prefixes else steps
         jobs += [(name, metric, end) for metric in arguments.metric for end in configuration.prefixes(total, **size)]
     return sorted(jobs, key=lambda one: one[2])
 
