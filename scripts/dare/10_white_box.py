@@ -171,6 +171,8 @@ def options():
     parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
     random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
     parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")
+    stepped = {name for name, attack in probes.PROBES.items() if hasattr(attack, "steps")}
+    parser.needs(["--attack-steps"], lambda asked: stepped & {*asked.attack}, "an --attack of several steps")
     return parser
 
 

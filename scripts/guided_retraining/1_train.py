@@ -5,6 +5,7 @@ Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weigh
 
 from results import command, guided_cell, run
 from adv.guided import retraining
+import data
 from data import pooled
 import models
 from train import history
@@ -53,6 +54,8 @@ def options():
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
+    coloured = [name for name in guided_cell.NETS if data.DATASETS[name].shape[-1] == 3]
+    parser.needs(["--gray"], lambda asked: asked.dataset in coloured, f"colour images: {', '.join(coloured)}")
     return parser
 
 

@@ -60,6 +60,8 @@ def test_what_is_not_given_is_not_refused_and_the_short_name_is(parser, capsys):
         ("dare/10_white_box", ["--strategy", "swa", "--points", "2"]),
         ("dare/10_white_box", ["--strategy", "regression", "--swa-images", "20"]),
         ("dare/10_white_box", ["--attack", "fgsm", "--restarts", "2"]),
+        ("dare/10_white_box", ["--attack", "fgsm", "--attack-steps", "2"]),
+        ("guided_retraining/1_train", ["--gray", "as-run"]),
         ("classwise/9_levers", ["--lever", "tau", "--strength", "1"]),
         ("robust_training/3_tables", ["--add"]),
         ("classwise/10_tables", ["--add"]),

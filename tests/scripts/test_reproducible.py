@@ -21,7 +21,7 @@ GOLDEN = pathlib.Path(__file__).parent / "golden" / "digits-alexnet@0.1-dare.jso
 MADE_BY = ("versions", "device", "cores", "kernels", "floatx", "image_data_format")
 CELL = "--dataset digits --model alexnet@0.1 --deterministic --quiet"
 COMMANDS = (
-    f"python scripts/dare/1_train.py {CELL} --epochs 40 --batch-size 32",
+    f"python scripts/dare/1_train.py {CELL} --epochs 25 --batch-size 32",
     f"python scripts/dare/2_slice.py {CELL}",
     f"python scripts/dare/3_get_ats.py {CELL}",
     f"python scripts/dare/4_generate_adv.py {CELL} --attack fgsm --parts 0 0 200 0",
