@@ -16,6 +16,7 @@ from train.seeds import stream
 
 KIND = "adversarial set"
 PARTS = ("train", "validation", "test", "heldout")
+PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # [P], but for the last [D]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,19 @@ def load(path, *, model=None, data=None):
         if not (numpy.isfinite(part.images).all() and (part.images >= 0).all() and (part.images <= 1).all()):
             raise ValueError(f"{path}: part {name} has pixels outside [0, 1], or NaN: make it again")
     return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])
+
+
+def fitting(total, held_out):
+    """PUBLISHED, or as many as there are: part -> number of images.
+
+    total, held_out: images in x_train and x_test. Train and validation share half of x_train: of a smaller half each
+    gets its published share.
+    """
+    middle, shared = total // 2, PUBLISHED["train"] + PUBLISHED["validation"]
+    room = min(total - middle, shared)
+    train = room * PUBLISHED["train"] // shared
+    test, heldout = min(PUBLISHED["test"], middle), min(PUBLISHED["heldout"], held_out)
+    return {"train": train, "validation": room - train, "test": test, "heldout": heldout}
 
 
 def draw(split, counts, seed):

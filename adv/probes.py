@@ -20,9 +20,13 @@ def probes(names, *, steps=None, restarts=1):
             raise ValueError(f"attack {name} measures {attack.norm}, but the balls are linf: name another attack")
         if steps and hasattr(attack, "steps"):
             attack = dataclasses.replace(attack, steps=steps)
-        random = hasattr(attack, "seed") and getattr(attack, "random_start", True)
-        found += [dataclasses.replace(attack, seed=seed) for seed in range(restarts)] if random else [attack]
+        found += [dataclasses.replace(attack, seed=seed) for seed in range(restarts)] if draws(attack) else [attack]
     return found
+
+
+def draws(attack):
+    """Whether an attack draws random numbers, so that another seed is another attempt."""
+    return hasattr(attack, "seed") and getattr(attack, "random_start", True)
 
 
 def withstood(model, x, y, attempts, *, epsilon, batch_size=256):

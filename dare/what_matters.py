@@ -13,19 +13,19 @@ from dare import retarget, transform, variants
 RATE = 1e-4
 BASE = dataclasses.replace(variants.DARE, learning_rates=(RATE,))
 FACTORS = ("combine", "source", "layer", "learning_rate", "steps")
+LEVELS = {  # of every factor but the layer, whose levels are the model's own
+    "combine": (None, "union", "majority", "intersection"),
+    "source": ("surest", "random", "newest"),
+    "learning_rate": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    "steps": (1, 3, 10, 30, 100, 300),
+}
 
 
 def levels(model):
     """factor -> the levels that are tried in this model, the published one among them."""
     convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     layers = convolutions[len(convolutions) // 2], transform.regression_layer(model), retarget.last_hidden(model)
-    return {
-        "combine": (None, "union", "majority", "intersection"),
-        "source": ("surest", "random", "newest"),
-        "layer": tuple(dict.fromkeys(layers)),
-        "learning_rate": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
-        "steps": (1, 3, 10, 30, 100, 300),
-    }
+    return {**LEVELS, "layer": tuple(dict.fromkeys(layers))}
 
 
 def settings(model, factors=FACTORS):

@@ -1,6 +1,7 @@
 """Every model that the studies have made of one cell (data set, model, seed), ready to be attacked."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
@@ -9,7 +10,6 @@ import data
 from adv import attacks
 from dare import controls, dare
 from dare import test as testing
-from data import files
 from results import command, run, trained
 from train import history as histories
 from train import robust
@@ -20,7 +20,8 @@ STUDIES = ("dare", "robust_training")
 @dataclasses.dataclass(frozen=True)
 class Contestant:
     """One model: method, title and role of its table line; of: the study that made it; epsilon: the Linf radius that
-    it is attacked within; source: digest of what it was made of; open: makes (model, split, selected weights loaded).
+    it is attacked within; stages: those that it is read from, as inputs are named (results/records.py); open: makes
+    (model, split, selected weights loaded).
     """
 
     method: str
@@ -28,7 +29,7 @@ class Contestant:
     role: str
     of: str
     epsilon: float
-    source: str
+    stages: tuple
     open: Callable[[], tuple[keras.Model, data.Split]]
 
 
@@ -69,14 +70,10 @@ def of_dare(arguments):
     for method, inputs, role, title in methods():
         if inputs and not _finished(arguments, inputs[0]):
             continue
-        folder = run.folder(arguments, inputs[0] if inputs else "train")
-        paths = sorted(folder.glob("weights-*.weights.h5")) if inputs else [None]
-        found.append(
-            Contestant(
-                method, title, role, "dare", testing.EPSILONS[channels][0], _source(folder),
-                lambda path=paths[0]: opened(path),
-            )
-        )  # fmt: skip
+        paths = sorted(run.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
+        stages = tuple(f"dare/{name}" for name in ("train", *inputs))
+        epsilon = testing.EPSILONS[channels][0]
+        found.append(Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0])))
     return found
 
 
@@ -87,14 +84,10 @@ def of_robust_training(arguments):
     for name, method in robust.METHODS.items():
         if not _finished(arguments, f"train-{name}"):
             continue
-        folder = run.folder(arguments, f"train-{name}")
-        role = "control" if name == "standard" else "method"
-        found.append(
-            Contestant(
-                name, method.title, role, "robust_training", run.record(folder)["setup"]["epsilon"], _source(folder),
-                lambda name=name: selected(arguments, name),
-            )
-        )  # fmt: skip
+        epsilon = run.record(run.folder(arguments, f"train-{name}"))["setup"]["epsilon"]
+        role, stages = "control" if name == "standard" else "method", (f"robust_training/train-{name}",)
+        opened = functools.partial(selected, arguments, name)
+        found.append(Contestant(name, method.title, role, "robust_training", epsilon, stages, opened))
     return found
 
 
@@ -113,15 +106,11 @@ def find(arguments):
     if not found:
         raise FileNotFoundError(
             f"{run.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; make one with "
-            "scripts/dare/1_train.py or scripts/robust_training/1_train.py"
+            f"scripts/robust_training/1_train.py --dataset {arguments.dataset} --model {arguments.model} --seed "
+            f"{arguments.seed}, or the same of scripts/dare/1_train.py"
         )
     return found
 
 
 def _finished(arguments, stage):
     return (run.folder(arguments, stage) / "run.json").is_file()
-
-
-def _source(folder):
-    run.intact(folder)
-    return files.fingerprint_json(run.record(folder)["outputs"])[:16]

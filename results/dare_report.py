@@ -16,6 +16,7 @@ from results import (
     figures,
     image_figures,
     mining,
+    records,
     run,
     slice_figures,
     what_matters,
@@ -23,29 +24,86 @@ from results import (
 )
 from train.history import History
 
+HOW_TO_READ = """\
+- **clean**: share of the unmodified test images that are classified as their true label.
+- **Empirical Robustness (ER)**, one column an attack: share of fixed adversarial images, made once by attacking the
+  *original* model, that the tested model classifies as their true label. An adversarial image of minimal size lies
+  just across the original's boundary, so *any* change of weights brings some of them back: ER says that a boundary
+  moved, not that a model is robust.
+- **Controls** measure how much of ER comes from that alone: random noise of the same size, as many plain training
+  steps, an older checkpoint, an average of checkpoints. A method has shown something beyond them only where it
+  exceeds its controls by more than the intervals.
+- **held-out**: ER on adversarials of test images. **×1.1, ×1.5**: ER after moving each adversarial so many times as
+  far from its original: what is left once a boundary's small shift no longer suffices.
+- **worst case**: share of images right under every attack at once, over the images of which each attack has one.
+- **attack@epsilon** (white box): the attack is run anew on the very model under test, and its image may be epsilon
+  away in any pixel (pixels in [0, 1]). Only these columns and the median minimal perturbation speak of robustness
+  against somebody who knows the model. Even they are an upper bound: a stronger attack may find more.
+- **(in brackets)**: the published value. It is of other source models, so compare the order of methods before the
+  values.
+"""
+STAGES = {"train": "1_train.py", "get_ats": "3_get_ats.py", "slice": "2_slice.py"}
+
+
+def left_out(cell):
+    """Yield sentences on what a cell's report lacks, not made or empty. cell: the folder of one seed."""
+    for stage, script in STAGES.items():
+        if not _is(cell, stage):
+            yield f"what {stage}/ tells: scripts/dare/{script} has not been run to its end"
+    for name, part in _parts(cell):
+        if not len(part.labels):
+            yield f"examples of {name}: its test part holds no image"
+
+
+def _is(cell, stage):
+    return records.state(cell / stage) == "done"
+
+
+def _parts(cell):
+    """(attack, the test part of its adversarials) of every finished set."""
+    for folder in sorted(cell.glob("generate_adv-*")):
+        if _is(cell, folder.name):
+            made = adversarial_set.load(folder / "adversarials.h5")
+            yield folder.name.partition("-")[2], made.parts["test"]
+
 
 def draw(arguments, cell):
-    """Yield (name, caption, Figure) of what the stages left. cell: the folder of one seed."""
+    """Yield (name, caption, Figure) of what the finished stages left. cell: the folder of one seed."""
+    for stage, figures_of in (("train", _trained), ("get_ats", _mined), ("slice", _sliced)):
+        if _is(cell, stage):
+            yield from figures_of(cell)
+    if _is(cell, "train"):
+        yield from adversarials(arguments, cell)
+
+
+def _trained(cell):
     with open(cell / "train" / "metrics.csv", newline="", encoding="utf-8") as file:
         metrics = list(csv.DictReader(file))
     yield "training-history", "Training of the original model.", figures.training_history(metrics)
+
+
+def _mined(cell):
     targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
     caption = "Which epoch the selected samples take their activation from, and how much surer it was of them."
     yield "chosen-epochs", caption, mining.chosen_epochs(epochs, counts, targets.gain)
+
+
+def _sliced(cell):
     sliced = run.record(cell / "slice")
     caption = "Share of connections that slicing would freeze."
     yield "frozen-share", caption, slice_figures.frozen_share(sliced["frozen_share"])
     if "kept_share" in sliced:
         caption = "Share of connections that each class keeps."
         yield "slice-size", caption, slice_figures.slice_size(sliced["kept_share"])
-    yield from adversarials(arguments, cell)
 
 
 def mined(cell):
-    """The table of what was mined. cell: the folder of one seed."""
+    """The table of what was mined, in a list, empty where nothing was. cell: the folder of one seed."""
+    if not _is(cell, "get_ats"):
+        return []
     targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
-    return dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")
+    return [dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")]
 
 
 def draw_cells(rows):
@@ -89,9 +147,9 @@ def adversarials(arguments, cell):
     split = data.load_split(cell / "train" / "split.h5", dataset)
     model = History(cell / "train" / "history").final_model()
     sizes = {"linf": {}, "l2": {}}
-    for folder in sorted(cell.glob("generate_adv-*")):
-        attack = folder.name.partition("-")[2]
-        part = adversarial_set.load(folder / "adversarials.h5").parts["test"]
+    for attack, part in _parts(cell):
+        if not len(part.labels):
+            continue
         change = part.images - data.to_unit(split.x_train[part.index])
         for norm, found in sizes.items():
             found[attack] = search.norm(change, norm)

@@ -9,17 +9,16 @@ of robust training, 22 passes of some hundred images.
 import collections
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 
 import data
 import models
-from adv import attacks, probes
+from adv import adversarial_set, attacks, probes
 from adv.guided import configuration
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
 from data import pooled
-from results import command, guided_cell, white_box_row
+from results import command, guided_cell, stages, white_box_row
 from train import params, robust
 
 
@@ -44,7 +43,7 @@ def of(cells):
             if STAGES.get(stage) is _nothing:
                 continue
             if stage in STAGES:
-                asked[stage].append(_script(path).options().parse_args(options))
+                asked[stage].append(stages.script(path).options().parse_args(options))
             else:
                 work.unknown.add(stage)
         for stage, each in tuple(asked.items()):
@@ -67,14 +66,6 @@ def _listed(counts):
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-@functools.cache
-def _script(path):
-    specification = importlib.util.spec_from_file_location(f"script_{pathlib.Path(path).stem}", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 def _half(arguments):
     """Images of x_train, and of x_validation."""
     entry = data.DATASETS.get(arguments.dataset)
@@ -91,7 +82,13 @@ def _train(work, asked, arguments):
 
 def _generate_adv(work, asked, arguments):
     for name in arguments.attack:
-        work.crafting[name] += sum(arguments.parts) * attacks.ATTACKS[name].closest_gradients
+        work.crafting[name] += sum(_parts(arguments)) * attacks.ATTACKS[name].closest_gradients
+
+
+def _parts(arguments):
+    entry = data.DATASETS.get(arguments.dataset)
+    held_out = entry.counts[1] if entry else len(command.load_dataset(arguments).y_test)
+    return arguments.parts or [*adversarial_set.fitting(_half(arguments), held_out).values()]
 
 
 def _finetune_dare(work, asked, arguments):
@@ -124,7 +121,7 @@ def _budget(variant, arguments):
 
 
 def _finetune_adv(work, asked, arguments):
-    crafted = {name: one.parts[0] for one in asked["dare/4_generate_adv"] for name in one.attack}
+    crafted = {name: _parts(one)[0] for one in asked["dare/4_generate_adv"] for name in one.attack}
     images = sum(crafted.get(name, 0) for name in arguments.attack)
     work.trained["6_finetune_adv"] += arguments.repeats * arguments.epochs * images
     if arguments.distillation:

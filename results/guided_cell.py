@@ -152,5 +152,5 @@ def load_scores(path, cell, names=None):
 def parser(description):
     """The parser of every stage of the study."""
     made = command.parser(description, study="guided_retraining")
-    made.set_defaults(dataset="mnist", model=None)
+    made.set_defaults(model=None)
     return made

@@ -10,7 +10,8 @@ import numpy
 
 from adv.guided import configuration, inputs, ordering
 from data import files
-from results import guided_cell, provenance, published, run
+from results import guided_cell, lineage, provenance, published, run
+from results import row as result_row
 
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
 
@@ -65,10 +66,8 @@ def write(arguments, stage, name, metric, original, curve):
         "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
         "checks": [],
         "attacks": {},
-        **provenance.facts(),
-        "commands": {stage: provenance.literal(run.record(run.folder(arguments, stage))["command"])
-                     for stage in ("train", "inputs", "rank")},
-    }  # fmt: skip
+        **lineage.of(stage),
+    }
     files.write_json(stage.folder / f"row-{name}-{metric}.json", row)
     return row
 
@@ -98,4 +97,9 @@ def pool(rows):
     lists = {name: [one for row in rows for one in row[name]] for name in ("curves", "originals", "rank", "seeds")}
     best = first["measures"]["best"]["published"], first["measures"]["inputs-to-best"]["published"]
     made = _measures([summary(curve) for curve in lists["curves"]], best, first["measures"]["best"]["n"])
-    return {**first, **lists, "measures": made, "verified": all(row["verified"] for row in rows)}
+    origins = [one for row in rows for one in result_row.origins(row)]
+    flags = {
+        "verified": all(row["verified"] for row in rows),
+        "dirty": provenance.any_dirty([row.get("dirty") for row in rows]),
+    }
+    return {**first, **lists, **flags, "measures": made, "origins": origins}

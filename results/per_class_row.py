@@ -9,7 +9,7 @@ from adv import attacks, checks, reachable
 from dare import test
 from data import files
 from models import fingerprint, head
-from results import command, contestants, per_class, provenance, row, run
+from results import command, lineage, per_class, row, run
 from train.seeds import stream
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")
@@ -26,21 +26,20 @@ def add_options(parser):
 
 
 def attacked(arguments):
-    """(the row that 1_attack.py made of --method, the arguments of a step that compares with it: attacked alike).
-
-    Raises FileNotFoundError where it was not attacked, and ValueError where it has been trained anew since.
-    """
-    folder = run.folder(arguments, f"attack-{arguments.method}")
+    """(the row that 1_attack.py made of --method, the arguments of a step that compares with it: attacked alike, the
+    stages that such a step reads). Raises FileNotFoundError where it was not attacked."""
+    attack = f"attack-{arguments.method}"
+    folder = run.folder(arguments, attack)
     asked = run.record(folder)["arguments"]
     before = json.loads((folder / "row.json").read_text(encoding="utf-8"))
-    now = {one.method: one.source for one in contestants.of_robust_training(arguments)}.get(arguments.method)
-    if now != asked["source"]:
-        raise ValueError(
-            f"{folder}: attacked when {arguments.method} was another training: attack it again, "
-            "scripts/classwise/1_attack.py --overwrite"
-        )
     alike = {name: asked[name] for name in ("attack", "test_images")}
-    return before, command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"], source=now)
+    alike = command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"])
+    return before, alike, [attack, f"robust_training/train-{arguments.method}"]
+
+
+def uses(arguments, **entries):
+    """The attacks, and further catalogue entries, that a stage of the study uses."""
+    return {"attack": {name: attacks.ATTACKS[name] for name in arguments.attack}, **entries}
 
 
 def score(arguments, stage, model, split, *, about, epsilon, reach=0):
@@ -79,7 +78,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
         "flags": {name: [packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")},
         "checks": row.checks([flags.checks]),
         "attacks": {name: one | {"epsilons": [epsilon]} for name, one in specifications.items()},
-        **provenance.facts(),
+        **lineage.of(stage),
     }
     result["hyperparameters"] = {**about["hyperparameters"], "epsilon": epsilon}
     if reach:

@@ -1,4 +1,4 @@
-"""What made a result: the command line, the commit of the checkout, versions and device."""
+"""What made a result: the command line, the commit of the checkout, versions, device and kernels."""
 
 import importlib.metadata
 import os
@@ -11,17 +11,41 @@ import sys
 import keras
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What decides on rounding errors beside versions, device and cores: of other kernels the same weights become others.
+KERNELS = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "TF_DETERMINISTIC_OPS", "NVIDIA_TF32_OVERRIDE")
+WATCHED = ("commit", "dirty", "versions", "device", "cores", "kernels", "floatx", "image_data_format")
 
 
 def facts():
-    """What made a result: command line, commit, versions and device."""
+    """What makes a result in this process: command line, commit, versions, device, cores, kernels and Keras's settings.
+
+    kernels: the environment's variables of KERNELS that are set.
+    """
     packages = ("keras", keras.backend.backend(), "numpy", "h5py", "foolbox", "scikit-learn")
     return {
         "command": literal(shlex.join(["python", *_relative(sys.argv)])),
         **AT_START,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "device": device(),
+        "cores": cores(),
+        "kernels": {name: os.environ[name] for name in KERNELS if name in os.environ},
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
     }
+
+
+def changes(processes):
+    """Fact -> its values, in order, of each of WATCHED that differs between the `facts` of one stage's processes.
+
+    A value is None where it was not recorded.
+    """
+    values = {name: [one.get(name) for one in processes] for name in WATCHED}
+    return {name: each for name, each in values.items() if any(one != each[0] for one in each)}
+
+
+def any_dirty(flags):
+    """Whether code was uncommitted in any of several processes; None where none is known to be but some are unknown."""
+    return True if True in flags else None if None in flags else False
 
 
 def literal(command):
@@ -37,11 +61,17 @@ def literal(command):
 def commit():
     """The checkout's commit and whether tracked files differ from it; None outside a git checkout."""
 
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # GIT_DIR: another's
+
     def git(*arguments):
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
+        line = ["git", "-C", ROOT, *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=own)
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
+        top = git("rev-parse", "--show-toplevel")
+        if top is None or not os.path.samefile(top, ROOT):  # a copy of ours inside another repository
+            return {"commit": None, "dirty": None}
         revision = git("rev-parse", "HEAD")
         status = git("status", "--porcelain", "--untracked-files=no")
     except FileNotFoundError:
@@ -83,8 +113,12 @@ def device():
     if cpuinfo.is_file():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores"
+    return f"{model}, {cores()} cores"
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _relative(arguments):

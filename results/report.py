@@ -7,35 +7,19 @@ from data import files
 from results import figures as drawing
 from results import tables as writing
 
-HOW_TO_READ = """\
-- **clean**: share of the unmodified test images that are classified as their true label.
-- **Empirical Robustness (ER)**, one column an attack: share of fixed adversarial images, made once by attacking the
-  *original* model, that the tested model classifies as their true label. An adversarial image of minimal size lies
-  just across the original's boundary, so *any* change of weights brings some of them back: ER says that a boundary
-  moved, not that a model is robust.
-- **Controls** measure how much of ER comes from that alone: random noise of the same size, as many plain training
-  steps, an older checkpoint, an average of checkpoints. A method has shown something beyond them only where it
-  exceeds its controls by more than the intervals.
-- **held-out**: ER on adversarials of test images. **×1.1, ×1.5**: ER after moving each adversarial so many times as
-  far from its original: what is left once a boundary's small shift no longer suffices.
-- **worst case**: share of images right under every attack at once, over the images of which each attack has one.
-- **attack@epsilon** (white box): the attack is run anew on the very model under test, and its image may be epsilon
-  away in any pixel (pixels in [0, 1]). Only these columns and the median minimal perturbation speak of robustness
-  against somebody who knows the model. Even they are an upper bound: a stronger attack may find more.
-- **(in brackets)**: the published value. It is of other source models, so compare the order of methods before the
-  values.
-"""
 
-
-def write_report(folder, *, title, tables, figures, facts):
+def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
     """Write report.md and figure-<name>.png into `folder`; returns the path of report.md.
 
     tables: list of tables.Table; figures: list of (name, caption, Figure); facts: what was run, heading -> value,
-    as dataset, model, width, epochs, seeds, n, device, commit, command. Everything is written before report.md.
+    as dataset, model, width, epochs, seeds, n, device, commit, command; left_out: sentences, what the report would
+    show and cannot; how_to_read: Markdown on columns that the tables' notes do not explain. Everything is written
+    before report.md.
     """
     folder = pathlib.Path(folder)
     lines = [f"# {_text(title)}", "", "## What was run", "", "| | |", "|:--|:--|"]
     lines += [f"| {_text(name)} | {_value(name, value)} |" for name, value in facts.items()]
+    lines += ["", "## Left out", "", *(f"- {_text(one)}" for one in left_out)] if left_out else []
     lines += ["", "## Tables", "", *(writing.markdown(table) for table in tables)]
     lines += ["## Figures", ""]
     taken = set()
@@ -46,7 +30,7 @@ def write_report(folder, *, title, tables, figures, facts):
         taken.add(file)
         drawing.save(figure, folder / file)
         lines += [f"![{_text(caption).replace('[', '(').replace(']', ')')}]({file})", "", _text(caption), ""]
-    lines += ["## How to read the columns", "", HOW_TO_READ]
+    lines += ["## How to read the columns", "", how_to_read] if how_to_read else []
     path = folder / "report.md"
     files.write_text(path, "\n".join(lines))
     return path
@@ -61,6 +45,8 @@ def _value(name, value):
         return "unknown"
     if isinstance(value, dict):
         return ", ".join(f"{key} {each}" for key, each in value.items())
+    if "command" in name and isinstance(value, list | tuple):
+        return "<br>".join(_value(name, one) for one in value)
     if isinstance(value, list | tuple | set):
         return _text(", ".join(map(str, value)))
     return f"`{' '.join(str(value).split())}`".replace("|", "\\|") if "command" in name else _text(value)

@@ -1,6 +1,6 @@
 """Train a method of robust training once more as its run did, but on other images or with another strategy."""
 
-from results import command, run, trained
+from results import command, resolved, run, trained
 from train import history as histories
 from train import robust, seeds
 
@@ -9,9 +9,15 @@ def retrain(arguments, method, folder, split, *, changed, note):
     """The selected epoch of `changed`, a robust.Method, trained on `split` with the settings of train-<method>.
 
     folder: where its history goes, which is continued where it ends; note: what the progress says. Returns
-    (model, facts of the training).
+    (model, facts of the training). Raises ValueError where the method has been edited in the catalogue since that run.
     """
-    made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
+    path = run.folder(arguments, f"robust_training/train-{method}")
+    made = run.record(path)
+    probe = robust.Probe(images=made["arguments"]["probe_images"])
+    now = resolved.resolved({"method": robust.METHODS[method], "probe": probe})
+    edited = "uses" in made and resolved.difference({name: made["uses"].get(name) for name in now}, now)
+    if edited:
+        raise ValueError(f"{path} was trained with another {edited}: train it again with --overwrite, or undo the edit")
     asked, setup = made["arguments"], setup_of(made)
     seeds.seed_weights(arguments.seed)
     model = trained.robust_model(arguments, split, setup.standardised, asked["precision"])
@@ -25,7 +31,7 @@ def retrain(arguments, method, folder, split, *, changed, note):
             seed=arguments.seed,
             epochs=None if asked["bp_epochs"] else asked["epochs"],
             budget=asked["bp_epochs"],
-            probe=robust.Probe(images=asked["probe_images"]),
+            probe=probe,
             progress=progress,
         )
     best, last = robust.selected(history, changed.select), history.record(history.last)[2]

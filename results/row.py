@@ -18,9 +18,12 @@ import pathlib
 import numpy
 
 from data import files
-from results import statistics
+from results import provenance, statistics
 
-ORIGIN = ("command", "commands", "commit", "trained_at", "dirty", "versions", "device", "wall_s")
+ORIGIN = (  # results/lineage.py; a row of an earlier version lacks some, or has "trained_at"
+    *("command", "commands", "commit", "commits", "trained_at", "dirty", "continued", "versions", "device", "devices"),
+    *("cores", "kernels", "floatx", "image_data_format", "wall_s"),
+)
 NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit", "device")
 
 
@@ -94,7 +97,7 @@ def pool(rows):
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "repeats": sum(row["repeats"] for row in rows),
         "verified": all(row.get("verified", False) for row in rows),
-        "dirty": any(row.get("dirty") for row in rows),
+        "dirty": provenance.any_dirty([row.get("dirty") for row in rows]),
         "origins": [one for row in rows for one in origins(row)],
         "checks": checks([row.get("checks", []) for row in rows]),
         "measures": {name: _pooled([row["measures"][name] for row in rows]) for name in first["measures"]},

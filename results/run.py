@@ -1,24 +1,21 @@
 """The run directory of a stage: what was asked, of which inputs, and what came out.
 
-    stage = run.begin("slice", arguments, inputs=["train"])
+    stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": LAYERS[name]})
     if stage is None:
-        return                      # done before with the same arguments and inputs
+        return                      # done before with the same arguments, catalogue entries and inputs
     ... write files into stage.folder ...
     run.finish(stage)
 
 ``begin`` leaves a started.json, ``finish`` a run.json as the last file; a killed stage has only the first and is
 continued when it is called again with the same arguments. A stage that fails before it wrote anything else is taken
-back by ``abandon``.
+back by ``abandon``. Reading: results/records.py; what made a row: results/lineage.py.
 """
 
 import contextlib
 import dataclasses
-import fcntl
-import functools
 import json
 import os
 import pathlib
-import re
 import resource
 import shutil
 import sys
@@ -28,17 +25,22 @@ import keras
 
 from data import files
 from results import provenance
+from results import resolved as catalogue
+from results.records import check_ancestors, folder, intact, lock, place, read, record, result
 
-CHECKED_BY_READERS = re.compile(r"epoch-\d+\.weights\.h5$|(?<!\.weights)\.h5$")
+__all__ = ["Stage", "abandon", "begin", "finish", "folder", "intact", "peak_memory", "place", "record", "so_far"]
+
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
+PATIENCE = 5  # tries at a lock, a tenth of a second apart: who only looks whether a stage runs has it for a moment
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stage under way: its folder, its identity (arguments and input digests) and when it was begun.
+    """A stage under way: its folder, its identity (arguments, catalogue entries, input digests), when it was begun.
 
-    spent: seconds of the earlier sessions that it continues; made: the folders that were not there before; lock: the
-    descriptor that keeps other processes out.
+    spent: seconds of the earlier sessions that it continues; processes: the provenance.facts of each process that
+    worked on it, this one's last ({} where an earlier version recorded none); made: the folders that were not there
+    before; lock: the descriptor that keeps other processes out.
     """
 
     folder: pathlib.Path
@@ -46,6 +48,7 @@ class Stage:
     begun: float
     spent: float
     resumed: bool
+    processes: tuple
     made: tuple
     lock: int
 
@@ -53,20 +56,13 @@ class Stage:
 _under_way = []
 
 
-def folder(arguments, stage):
-    """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>`` for the arguments of a stage."""
-    kind, _, path = arguments.dataset.partition(":")
-    dataset = f"{kind}-{pathlib.Path(path.partition('@')[0]).resolve().name}" if path else kind
-    cell = pathlib.Path(arguments.runs) / arguments.study / f"{dataset}-{arguments.model}" / f"seed{arguments.seed}"
-    return cell / stage
-
-
-def begin(stage, arguments, inputs=()):
+def begin(stage, arguments, inputs=(), uses=None):
     """Open the folder of `stage`; None if run.json says that it is complete.
 
-    arguments: the argparse namespace; inputs: names of the stages it reads. Raises FileNotFoundError for an input
-    that is not there (naming the script that makes it) and ValueError where the folder holds the work of other
-    arguments or inputs.
+    arguments: the argparse namespace; inputs: names of the stages it reads (results/records.py); uses: name -> entry of
+    a catalogue that decides on the result (results/resolved.py). Raises FileNotFoundError for an input that is not
+    there (naming the script that makes it) and ValueError where the folder holds the work of other arguments, entries
+    or inputs.
     """
     path = folder(arguments, stage)
     settings = {"backend": keras.backend.backend()}
@@ -74,9 +70,10 @@ def begin(stage, arguments, inputs=()):
     identity = {
         "stage": stage,
         "arguments": json.loads(json.dumps(settings, default=str)),
-        "inputs": {name: _result(folder(arguments, name)) for name in inputs},
+        "uses": catalogue.resolved(uses or {}),
+        "inputs": {name: result(place(path, name)) for name in inputs},
     }
-    _check_ancestry(arguments, inputs)
+    check_ancestors(path, inputs)
     done = path / "run.json"
     before = _before(path)
     if before is not None and not arguments.overwrite:
@@ -89,23 +86,43 @@ def begin(stage, arguments, inputs=()):
             print(f"{stage}: done before, skipped ({path})")
             return None
     for name in inputs:
-        intact(folder(arguments, name))
+        intact(place(path, name))
     made = tuple(one for one in (path, *path.parents) if not one.exists())
     path.mkdir(parents=True, exist_ok=True)
-    lock = _lock(path)
+    held = _lock(path)
     if _before(path) != before:  # another process was at work meanwhile
-        os.close(lock)
-        return begin(stage, arguments, inputs)
+        os.close(held)
+        return begin(stage, arguments, inputs, uses)
+    if arguments.overwrite:
+        done.unlink(missing_ok=True)  # first: what is half deleted must not pass for complete
     for entry in path.iterdir() if arguments.overwrite else path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     resumed = before is not None and not arguments.overwrite
     spent = _spent(path, before) if resumed else 0.0
-    files.write_sealed(path / "started.json", {**identity, "session_began": time.time(), "spent_s": spent})
+    processes = [*(before.get("processes") or [{}] if resumed else []), provenance.facts()]
+    facts = {"session_began": time.time(), "spent_s": spent, "processes": processes}
+    files.write_sealed(path / "started.json", {**identity, **facts})
     if resumed:
-        print(f"{stage}: goes on with what was begun ({path})", flush=True)
-    begun = Stage(path, identity, time.monotonic(), spent, resumed, made, lock)
+        changed = ", ".join(provenance.changes(processes))
+        under = f", by code or on a machine that differs ({changed}): its record says so" if changed else ""
+        print(f"{stage}: goes on with what was begun ({path}){under}", flush=True)
+    begun = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), made, held)
     _under_way.append(begun)
     return begun
+
+
+def so_far(stage):
+    """What made a stage up to now, as its run.json will say it: provenance of this process, of all of them where there
+    were several ("processes"), what differed between these ("continued"), dirty if any was, seconds ("wall_s")."""
+    changed = provenance.changes(stage.processes)
+    return {
+        **stage.processes[-1],
+        "dirty": provenance.any_dirty([one.get("dirty") for one in stage.processes]),
+        **({"processes": list(stage.processes)} if len(stage.processes) > 1 else {}),
+        **({"continued": changed} if changed else {}),
+        "resumed": stage.resumed,
+        "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
+    }
 
 
 def finish(stage, **facts):
@@ -115,18 +132,8 @@ def finish(stage, **facts):
         for path in sorted(stage.folder.rglob("*"))
         if path.is_file() and path.name != "started.json" and not path.name.startswith(".")
     }
-    files.write_sealed(
-        stage.folder / "run.json",
-        {
-            **stage.identity,
-            **provenance.facts(),
-            "resumed": stage.resumed,
-            "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
-            "peak_memory_mib": peak_memory(),
-            **facts,
-            "outputs": outputs,
-        },
-    )
+    made = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
+    files.write_sealed(stage.folder / "run.json", made)
     (stage.folder / "started.json").unlink(missing_ok=True)
     _close(stage)
 
@@ -142,67 +149,10 @@ def abandon():
         _close(stage)
 
 
-def record(path):
-    """The run.json of a finished stage's folder. Raises FileNotFoundError naming the script that makes it."""
-    found = _read(path / "run.json")
-    if found is None:
-        name, _, which = path.name.partition("-")
-        scripts = sorted((provenance.ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
-        script = scripts[0].relative_to(provenance.ROOT) if scripts else name
-        raise FileNotFoundError(
-            f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"
-        )
-    return found
-
-
-def intact(path):
-    """Raise ValueError where a file of a finished stage's folder is not the one that its run.json tells of.
-
-    But for what mining may drop, and for the artefacts and epochs, many gigabytes, whose readers check them.
-    """
-    for name, digest in record(path)["outputs"].items():
-        file = path / name
-        if CHECKED_BY_READERS.search(name) or (name.startswith("mined/") and not file.exists()):
-            continue
-        state = file.stat() if file.is_file() else None
-        if state is None or _digest(file, state.st_mtime_ns, state.st_size) != digest:
-            seen = "is gone" if state is None else "is not the file that the run wrote"
-            raise ValueError(f"{file}: {seen}: delete {path} and make it again")
-
-
-@functools.cache
-def _digest(file, _modified, _size):
-    """A file's digest, which a script of many stages takes once; the time and size are of the cache's key."""
-    return files.digest(file)
-
-
-def ancestors(arguments, stages):
-    """The run.json of the given stages and of all that they were made from: name -> record, the earliest first."""
-    found = {}
-    for stage in stages:
-        one = record(folder(arguments, stage))
-        found |= ancestors(arguments, [name for name in one["inputs"] if name not in found]) | {stage: one}
-    return found
-
-
 def peak_memory():
     """MiB; the operating systems differ in the unit that they count in."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
-
-
-def _read(file):
-    """A JSON file's object, None where there is no such file."""
-    try:
-        found = files.read_sealed(file, sealed=False)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        found = {}
-    needed = {"arguments", "inputs"} | ({"outputs"} if file.name == "run.json" else set())
-    if not needed <= found.keys():
-        raise ValueError(f"{file}: damaged, or not the record of a run: delete {file.parent} and run its stage again")
-    return found
 
 
 def _spent(path, before):
@@ -215,7 +165,7 @@ def _spent(path, before):
 
 def _before(path):
     """What is known of the work in a stage's folder: its run.json, or the started.json of one that is unfinished."""
-    return _read(path / "run.json") or (_read(path / "started.json") if _work(path) else None)
+    return read(path / "run.json") or (read(path / "started.json") if _work(path) else None)
 
 
 def _work(path):
@@ -228,15 +178,15 @@ def _work(path):
 
 def _lock(path):
     """Keep other processes out of a stage's folder, as long as this one lives. Returns the descriptor to close."""
-    lock = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise ValueError(f"{path}: another process is at work on this stage; wait for it or stop it") from error
-    except OSError:  # a file system without locks
-        pass
-    return lock
+    for left in reversed(range(PATIENCE)):
+        try:
+            return lock(path)
+        except BlockingIOError as error:
+            if not left:
+                sentence = f"{path}: another process is at work on this stage; wait for it or stop it"
+                raise ValueError(sentence) from error
+            time.sleep(0.1)
+    return None
 
 
 def _close(stage):
@@ -244,26 +194,19 @@ def _close(stage):
     os.close(stage.lock)
 
 
-def _check_ancestry(arguments, inputs):
-    """Raise ValueError where an input was made from what has been replaced since."""
-    for name, made in ancestors(arguments, inputs).items():
-        for source, digest in made["inputs"].items():
-            if digest != _result(folder(arguments, source)):
-                raise ValueError(
-                    f"{folder(arguments, name)}: made from another {source} than there is now: "
-                    f"make {name} again with --overwrite"
-                )
-
-
-def _result(path):
-    return files.fingerprint_json(record(path)["outputs"])
-
-
 def _difference(before, now):
-    for part in ("arguments", "inputs"):
-        old, new = before.get(part, {}), now[part]
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                what = f"another {name} as input" if part == "inputs" else f"{name} {old.get(name)!r}"
-                return what if part == "inputs" else f"{what}, not {new.get(name)!r}"
+    """What an earlier run of a stage was made with and this one is not, in words; None where all is the same.
+
+    A record without "uses", of an earlier version, is compared by what it has.
+    """
+    for name in sorted({*before["arguments"], *now["arguments"]}):
+        old, new = before["arguments"].get(name), now["arguments"].get(name)
+        if old != new:
+            return f"{name} {old!r}, not {new!r}"
+    used = catalogue.difference(before["uses"], now["uses"]) if "uses" in before else None
+    if used:
+        return f"another {used}"
+    for name in sorted({*before["inputs"], *now["inputs"]}):
+        if before["inputs"].get(name) != now["inputs"].get(name):
+            return f"another {name} as input"
     return None

@@ -59,6 +59,12 @@ def slices(arguments, trained):
     return found
 
 
+def shape_of(arguments):
+    """(H, W, C) of the images of a catalogued data set; None of a folder of images, which would have to be read."""
+    entry = data.DATASETS.get(arguments.dataset)
+    return entry and entry.shape
+
+
 def reduced_dataset(arguments):
     """The data set that the arguments name; with `images`, a part of so many training images beside those held out."""
     dataset = command.load_dataset(arguments)

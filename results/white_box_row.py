@@ -4,17 +4,17 @@ import numpy
 
 import models
 from dare import controls, feature_adversarial, test
-from results import provenance, row, run, white_box_levels
+from results import lineage, row, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
 
 
-def make(arguments, cell, name, trajectories, *, preparation, inputs):
+def make(arguments, cell, stage, name, trajectories, *, preparation):
     """The row (results/row.py) with `trajectories` (results/white_box_levels.py).
 
-    cell: the white_box_cell.Cell; preparation: passes a sample that making the strategy's targets took; inputs: the
-    stages read. Raises ArithmeticError where no learning rate stays finite for the whole budget.
+    cell: the white_box_cell.Cell; stage: the run.Stage; preparation: passes a sample that making the strategy's targets
+    took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
     """
     strategy = feature_adversarial.STRATEGIES.get(name)
     hyperparameters = {"width": models.parse(arguments.model)[1], "source_epochs": cell.history.last}
@@ -32,7 +32,6 @@ def make(arguments, cell, name, trajectories, *, preparation, inputs):
     if best is None:
         raise ArithmeticError(f"{name}: no learning rate stays finite for {budget:g} BP-epochs: give lower ones")
     role, title = SINGLE[name] if strategy is None else (ROLES.get(strategy.targets, "method"), strategy.title)
-    made_by = run.ancestors(arguments, inputs)
     return {
         "study": "white_box",
         "dataset": cell.split.name,
@@ -55,9 +54,7 @@ def make(arguments, cell, name, trajectories, *, preparation, inputs):
             }
         },
         "trajectories": trajectories,
-        **provenance.facts(),
-        "commands": {one: provenance.literal(record["command"]) for one, record in made_by.items()},
-        "wall_s": {one: record["wall_s"] for one, record in made_by.items()},
+        **lineage.of(stage),
     }
 
 

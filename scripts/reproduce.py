@@ -2,6 +2,7 @@
 
     python scripts/reproduce.py --study dare --preset quick
     python scripts/reproduce.py --study dare --preset paper --dry-run      # print the commands and what they cost
+    python scripts/reproduce.py --study dare --preset paper --status       # how many cells are done, running, left
     python scripts/reproduce.py --study dare --preset paper --cluster slurm --gpus 1       # each cell a job of an array
     python scripts/reproduce.py --study dare --preset paper --cluster slurm --status       # done, running, failed
 
@@ -11,9 +12,11 @@ command continues after a crash.
 
 import argparse
 import concurrent.futures
+import functools
 import itertools
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -60,11 +63,19 @@ def main(arguments):
         size = disk(preset)
         print(f"# {'unknown' if size is None else f'{size:.1f} GB'} of checkpoints under {arguments.runs}")
         return 0
+    named = dict(zip(map(name_of, preset["cells"]), cells, strict=True))
     if arguments.cluster:
-        return on_cluster(arguments, dict(zip(map(name_of, preset["cells"]), cells, strict=True)), tables)
+        try:
+            return on_cluster(arguments, named, tables)
+        except ValueError as error:
+            print(f"reproduce.py: {error}", file=sys.stderr)
+            return 2
+    if arguments.status:
+        return here(named)
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
         failed = [code for code in pool.map(run_cell, cells) if code]
-    return max(failed) if failed else run_cell([tables])
+    whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
+    return max([*failed, whole])
 
 
 def chosen(arguments, preset):
@@ -90,6 +101,19 @@ def name_of(cell):
     return f"{dataset.replace(':', '-').replace('/', '-')}-{model}-seed{seed}"
 
 
+def here(cells):
+    """Say how far the cells are by what lies in their run directories; returns the exit status, 0."""
+    from results import command, stages  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
+
+    found = {name: stages.progress(commands) for name, commands in cells.items()}
+    states = [one.state for one in found.values()]
+    print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "left")))
+    for name, one in found.items():
+        if one.state != "done":
+            print(f"{one.state}: {name}, {one.done} of {one.of} stages done, next:\n    $ {show(one.next)}")
+    return 0
+
+
 def on_cluster(arguments, cells, tables):
     """Submit the cells that are left, or with --status say how far they are; returns the exit status."""
     from results import cluster
@@ -97,14 +121,9 @@ def on_cluster(arguments, cells, tables):
     folder = pathlib.Path(arguments.runs) / "cluster" / f"{arguments.study}-{arguments.preset}"
     sweep = cluster.Sweep(folder, cells, [tables])
     if not arguments.status:
-        resources = cluster.Resources(
-            arguments.gpus, arguments.cpus, arguments.memory, arguments.minutes, arguments.partition
-        )
-        try:
-            left, after = cluster.submit(sweep, resources)
-        except ValueError as error:
-            print(f"reproduce.py: {error}", file=sys.stderr)
-            return 2
+        asked = ("gpus", "cpus", "memory", "minutes", "partition", "account", "qos")
+        resources = {name: getattr(arguments, name) for name in asked}
+        left, after = cluster.submit(sweep, cluster.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
         print(f"{len(left)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
         return 0
     found = cluster.status(sweep)
@@ -174,11 +193,19 @@ def show(command):
     return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
 
 
-def whole(text):
-    """The number that an option takes, at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number of at least 1")
+def whole(text, least=1):
+    """The number that an option takes."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number of at least {least}")
     return int(text)
+
+
+def sbatch_option(text):
+    """(name, value) of an option of sbatch given as NAME=VALUE, or as NAME alone: then the value is True."""
+    name, given, value = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z-]*", name) or (given and not (value and value.isprintable())):
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected NAME=VALUE or NAME, as constraint=a100")
+    return name, value if given else True
 
 
 def costs(cells):
@@ -222,16 +249,26 @@ if __name__ == "__main__":
     parser.add_argument("--model", nargs="+", help="instead of the preset's")
     parser.add_argument("--seed", nargs="+", type=int, help="instead of the preset's")
     parser.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
-    parser.add_argument("--status", action="store_true", help="with --cluster: how far the cells are")
-    parser.add_argument("--gpus", type=int, default=0, help="of each cell on a cluster")
+    parser.add_argument("--status", action="store_true", help="run nothing, say how far the cells are")
+    parser.add_argument("--gpus", type=functools.partial(whole, least=0), default=0, help="of each cell on a cluster")
     parser.add_argument("--cpus", type=whole, default=2, help="of each cell on a cluster")
     parser.add_argument("--memory", type=whole, default=8, help="GiB of each cell on a cluster")
     parser.add_argument("--minutes", type=whole, default=240, help="after which a cell is requeued, and goes on")
     parser.add_argument("--partition", help="of the cluster (default: its own)")
+    parser.add_argument("--account", help="that the cluster charges (default: your own)")
+    parser.add_argument("--qos", help="quality of service on the cluster (default: your own)")
+    parser.add_argument(
+        "--sbatch", nargs="+", type=sbatch_option, metavar="NAME=VALUE",
+        help="further options of sbatch, without dashes: constraint=a100 wckey=project exclusive",
+    )  # fmt: skip
     parser.add_argument("--runs", default="runs", help="folder of all run directories")
     parser.add_argument("--data-dir", help="folder of the original data files")
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    of_jobs = ("--gpus", "--cpus", "--memory", "--minutes", "--partition", "--account", "--qos", "--sbatch")
+    parser.needs(of_jobs, lambda asked: asked.cluster and not asked.status, "--cluster slurm, and no --status")
+    parser.needs(["--workers"], lambda asked: not asked.cluster and not asked.status, "no --cluster and no --status")
+    parser.needs(["--status"], lambda asked: not asked.dry_run, "no --dry-run")
     try:
         sys.exit(main(parser.parse_args()))
     except KeyboardInterrupt:

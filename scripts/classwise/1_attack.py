@@ -14,14 +14,20 @@ def main(arguments):
         raise ValueError(f"no trained model {', '.join(unknown)} in this cell, expected of {', '.join(found)}")
     for name in arguments.method or found:
         one = found[name]
-        narrowed = command.narrow(arguments, method=name, of=one.of, source=one.source)
-        stage = run.begin(f"attack-{name}", narrowed)
+        epsilon = arguments.epsilon or one.epsilon
+        uses = per_class_row.uses(arguments, radius=epsilon)
+        narrowed = command.narrow(arguments, method=name, of=one.of)
+        stage = run.begin(f"attack-{name}", narrowed, inputs=one.stages, uses=uses)
         if stage is None:
             continue
         model, split = one.open()
         about = {"method": name, "title": one.title, "role": one.role, "of": one.of, "hyperparameters": {}}
-        epsilon = arguments.epsilon or one.epsilon
         per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been trained so far."""
+    return [f"attack-{name}" for name in arguments.method or [one.method for one in contestants.find(arguments)]]
 
 
 def options():

@@ -16,7 +16,15 @@ from train import robust
 
 
 def main(arguments):
-    before, alike = per_class_row.attacked(arguments)
+    before, alike, inputs = per_class_row.attacked(arguments)
+    for without, told in left_out(before, arguments.method):
+        train(alike, before, without, told, inputs)
+    per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
+
+
+def left_out(before, method):
+    """(label of the class that is left out, what the row says of it), twice: the class that the worst class is attacked
+    into most, and the one that it is attacked into least."""
     name = per_class.worst(before)
     watched = per_class.divided(before["measures"][name]).worst
     into = numpy.array(before["confusion"][name][watched], float)
@@ -24,16 +32,25 @@ def main(arguments):
     most = int(numpy.nanargmax(into))
     into[most] = numpy.nan
     for without, why in ((most, "most"), (int(numpy.nanargmin(into)), "least")):
-        told = {"watched": before["classes"][watched], "without": before["classes"][without], "why": why}
-        train(alike, before, without, {"method": arguments.method, **told})
-    per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
+        classes = before["classes"]
+        yield without, {"method": method, "watched": classes[watched], "without": classes[without], "why": why}
 
 
-def train(arguments, before, without, told):
+def stages(arguments):
+    """The stages that these arguments ask for. Raises FileNotFoundError where --method was not attacked before."""
+    before, _, _ = per_class_row.attacked(arguments)
+    return [f"retrained-{name_of(told)}" for _, told in left_out(before, arguments.method)]
+
+
+def name_of(told):
+    return "-".join((told["method"], plain(told["watched"]), "without", plain(told["without"])))
+
+
+def train(arguments, before, without, told, inputs):
     """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
-    method = arguments.method
-    name = "-".join((method, plain(told["watched"]), "without", plain(told["without"])))
-    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=[f"attack-{method}"])
+    method, name = arguments.method, name_of(told)
+    uses = per_class_row.uses(arguments, method=robust.METHODS[method])
+    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses)
     if stage is None:
         return
     made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))

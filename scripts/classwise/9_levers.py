@@ -24,15 +24,17 @@ TITLES = {
 
 
 def main(arguments):
-    _, alike = per_class_row.attacked(arguments)
+    _, alike, inputs = per_class_row.attacked(arguments)
     for name in arguments.lever:
-        pull(command.narrow(alike, lever=name), name)
+        pull(command.narrow(alike, lever=name), name, inputs)
     per_class_step.show(per_class_claims.levers(per_class_step.rows(arguments)))
 
 
-def pull(arguments, name):
+def pull(arguments, name, inputs):
     method = arguments.method
-    stage = run.begin(f"lever-{method}-{name}", arguments, inputs=[f"attack-{method}"])
+    lever = INFERENCE.get(name, robust.from_accuracy)
+    uses = per_class_row.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
+    stage = run.begin(f"lever-{method}-{name}", arguments, inputs=inputs, uses=uses)
     if stage is None:
         return
     epsilon = arguments.epsilon
@@ -60,6 +62,11 @@ def pull(arguments, name):
     per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon)
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"lever-{arguments.method}-{name}" for name in arguments.lever]
+
+
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")
@@ -71,6 +78,8 @@ def options():
     parser.add_argument(
         "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
     )
+    trained = [name for name in TITLES if name not in INFERENCE]
+    parser.needs(["--strength"], lambda asked: {*asked.lever} & {*trained}, f"--lever {' or '.join(trained)}")
     return parser
 
 

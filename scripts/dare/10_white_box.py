@@ -9,9 +9,9 @@ images are held out of them and choose the learning rates; x_test is only measur
 import json
 import logging
 
-from results import command, figures, run, tables, white_box, white_box_cell, white_box_row
+from results import command, figures, run, tables, trained, white_box, white_box_cell, white_box_row
 from adv import probes
-from dare import feature_adversarial, hardening
+from dare import controls, feature_adversarial, hardening, test
 from data import files
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
@@ -20,22 +20,34 @@ TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "sampl
 def main(arguments):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
     study = None
-    for name in ["original", *(name for name in arguments.strategy if name != "original")]:
+    for name in strategies(arguments):
         settings = command.narrow(arguments, strategy=name)
         if name in white_box_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
         inputs = ["train", "get_ats", *(["white_box-original"] if name != "original" else [])]
-        stage = run.begin(f"white_box-{name}", settings, inputs=inputs)
+        stage = run.begin(f"white_box-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         study = study or Study(arguments)
         trajectories, preparation = study.of(name, stage.folder)
-        row = white_box_row.make(arguments, study.cell, name, trajectories, preparation=preparation, inputs=inputs)
+        row = white_box_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
         files.write_json(stage.folder / "row.json", row)
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
         run.finish(stage, **facts)
         print(f"white_box {name}: {json.dumps(facts['measures'])} ({stage.folder})")
     report(arguments)
+
+
+def uses(arguments, name):
+    """The strategy or control, and what attacks it."""
+    strategy = feature_adversarial.STRATEGIES.get(name) or controls.CONTROLS.get(name)
+    attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
+    shape = trained.shape_of(arguments)
+    return {
+        **({} if strategy is None else {"strategy": strategy}),
+        "attacks": {str(place): attack for place, attack in enumerate(attacks)},
+        "epsilons": test.EPSILONS[shape[-1]] if shape else test.EPSILONS,
+    }
 
 
 class Study:
@@ -107,6 +119,16 @@ def report(arguments):
     print(f"white_box: {len(rows)} rows ({folder})")
 
 
+def strategies(arguments):
+    """The original, and the strategies that were asked for."""
+    return ["original", *(name for name in arguments.strategy if name != "original")]
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"white_box-{name}" for name in strategies(arguments)]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
@@ -144,6 +166,13 @@ def options():
     parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
     parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
+    tuned = [f"--{name.replace('_', '-')}" for name in TUNING]
+    parser.needs(tuned, lambda asked: {*asked.strategy} - {*white_box_row.SINGLE}, "a --strategy that is tuned")
+    parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
+    random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
+    parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")
+    stepped = {name for name, attack in probes.PROBES.items() if hasattr(attack, "steps")}
+    parser.needs(["--attack-steps"], lambda asked: stepped & {*asked.attack}, "an --attack of several steps")
     return parser
 
 

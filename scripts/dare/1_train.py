@@ -7,7 +7,7 @@ which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep 
 import dataclasses
 import shutil
 
-from results import command, run
+from results import command, run, trained
 from dare import online
 import data
 from data import files
@@ -18,9 +18,9 @@ from train.history import History
 
 
 def main(arguments):
-    params.recipe(arguments.model)
+    params.recipe(arguments.model)  # refuses a model without one before anything is made
     log = tensorboard.logger(run.folder(arguments, "tensorboard")) if arguments.tensorboard else None
-    stage = run.begin("train", arguments)
+    stage = run.begin("train", arguments, uses=uses(arguments))
     if stage is None:
         return
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
@@ -30,12 +30,7 @@ def main(arguments):
         len(split.classes),
         preprocessing=data.statistics(split.x_train),
     )
-    recipe = params.recipe(arguments.model, split.x_train.shape[1:])
-    recipe = dataclasses.replace(
-        recipe,
-        batch_size=arguments.batch_size or recipe.batch_size,
-        flip=recipe.flip and not arguments.no_flip,
-    )
+    recipe = recipe_of(arguments, split.x_train.shape[1:])
     epochs = arguments.epochs or recipe.epochs
     history = History(stage.folder / "history")
     miner = None
@@ -73,6 +68,21 @@ def main(arguments):
     )
 
 
+def recipe_of(arguments, shape):
+    """The model's recipe for images of this shape, with what the command line changes of it."""
+    found = params.recipe(arguments.model, shape)
+    size = arguments.batch_size or found.batch_size
+    return dataclasses.replace(found, batch_size=size, flip=found.flip and not arguments.no_flip)
+
+
+def uses(arguments):
+    """The recipe; of a folder of images, whose size is not known here, also that of small ones."""
+    shape = trained.shape_of(arguments)
+    shapes = {"recipe": shape} if shape else {"recipe": None, "recipe of small images": (1, 1)}
+    found = {name: recipe_of(arguments, shape) for name, shape in shapes.items()}
+    return {name: dataclasses.replace(one, epochs=arguments.epochs or one.epochs) for name, one in found.items()}
+
+
 def check_disk(folder, model, epochs, keep, miner):
     """Refuse to start where the checkpoints (4 bytes a parameter and epoch) and what is mined will not fit."""
     kept = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
@@ -89,6 +99,11 @@ def write_metrics(history, path):
     rows = [history.record(epoch)[2] for epoch in history.epochs]
     names = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
     files.write_csv(path, names, rows)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["train"]
 
 
 def options():

@@ -8,7 +8,8 @@ from dare import nnslicer
 
 
 def main(arguments):
-    stage = run.begin("slice", arguments, inputs=["train"])
+    layers = nnslicer.LAYERS.get(arguments.model, nnslicer.LAYERS.get(arguments.model.partition("@")[0]))
+    stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
     if stage is None:
         return
     cell = trained.load(arguments)
@@ -21,6 +22,7 @@ def main(arguments):
             rule=arguments.rule,
             theta=arguments.theta,
             representative=arguments.representative,
+            layers=layers,
             progress=progress,
         )
     found.save(stage.folder / "slice.h5")
@@ -28,6 +30,11 @@ def main(arguments):
     run.finish(stage, frozen_share=frozen, kept_share=found.kept_share())
     shares = ", ".join(f"{layer} {100 * share['intersection']:.0f}" for layer, share in frozen.items())
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["slice"]
 
 
 def options():
@@ -38,6 +45,8 @@ def options():
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
     parser.add_argument("--theta", type=command.real(least=0), help="tolerance of rule nnslicer")
     parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
+    parser.needs(["--theta"], lambda asked: asked.rule == "nnslicer", "--rule nnslicer")
+    parser.needs(["--per"], lambda asked: asked.rule == "dare", "--rule dare")
     return parser
 
 

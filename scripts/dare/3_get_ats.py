@@ -17,8 +17,6 @@ from train.history import History
 
 
 def main(arguments):
-    if arguments.checkpoints and arguments.keep == "mined":
-        raise ValueError("--keep mined deletes what training wrote, not your own --checkpoints: choose one of them")
     stage = run.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
     if stage is None:
         return
@@ -82,6 +80,11 @@ def own(arguments):
     return history, history.final_model(build), split, None
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["get_ats"]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
@@ -101,6 +104,7 @@ def options():
         default="all",
         help="mined: delete all weights but the last epoch's afterwards (the checkpoint and swa controls need them)",
     )
+    parser.needs(("--evaluate", "--keep"), lambda asked: not asked.checkpoints, "train/, not your own --checkpoints")
     return parser
 
 

@@ -4,18 +4,28 @@ Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues
 """
 
 from results import command, run, trained
-from adv import attacks, generate_adv
+from adv import adversarial_set, attacks, generate_adv
+import data
 
 
 def main(arguments):
+    arguments = command.narrow(arguments, parts=arguments.parts or default_parts(arguments))
     for name in arguments.attack:
         craft(arguments, name)
+
+
+def default_parts(arguments):
+    """The published number of images of each part, or what the split of train/ has room for."""
+    folder = run.folder(arguments, "train")
+    run.record(folder)  # says what makes it
+    split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
+    return [*adversarial_set.fitting(len(split.x_train), len(split.x_test)).values()]
 
 
 def craft(arguments, name):
     attack = attacks.get(name)
     own = command.narrow(arguments, attack=name)
-    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"])
+    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
     if stage is None:
         return
     cell = trained.load(arguments)
@@ -25,7 +35,7 @@ def craft(arguments, name):
             cell.split,
             name,
             attack,
-            counts=dict(zip(("train", "validation", "test", "heldout"), arguments.parts, strict=True)),
+            counts=dict(zip(adversarial_set.PARTS, arguments.parts, strict=True)),
             seed=arguments.seed,
             folder=stage.folder,
             progress=progress,
@@ -38,17 +48,22 @@ def craft(arguments, name):
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"generate_adv-{name}" for name in arguments.attack]
+
+
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
+    published = " ".join(map(str, adversarial_set.PUBLISHED.values()))
     command.add_attacks(parser, ", ".join(attacks.ATTACKS))
     parser.add_argument(
         "--parts",
         nargs=4,
         type=command.whole(0),
-        default=[4000, 1000, 5000, 1000],
         metavar=("TRAIN", "VALIDATION", "TEST", "HELDOUT"),
-        help="images to attack for each part",
+        help=f"images to attack for each part (default: {published}, or as many as there are)",
     )
     return parser
 

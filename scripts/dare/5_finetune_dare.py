@@ -4,10 +4,13 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
+import dataclasses
+
 from results import command, finetune_cell, run, seeds
 from adv import attacks
 from dare import controls, dare, get_ats
 from train import history as histories
+from train import params
 
 KNOWN = (*dare.VARIANTS, *controls.CONTROLS)
 ONLY_BY_NAME = ("checkpoints",)  # a test of every checkpoint takes longer than that of all the others
@@ -22,7 +25,7 @@ def main(arguments):
             print(f"finetune_dare {name}: left out, {reason}")
             continue
         settings, inputs = narrow(arguments, name)
-        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs)
+        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         cell = cell or finetune_cell.Cell(arguments)
@@ -64,6 +67,16 @@ def narrow(arguments, name):
     return settings, inputs
 
 
+def uses(arguments, name):
+    """The entry of a variant, with the learning rates of the command line, or of a control."""
+    if name in controls.CONTROLS:
+        return {"control": controls.CONTROLS[name]}
+    variant = dare.VARIANTS[name]
+    if arguments.learning_rates:
+        variant = dataclasses.replace(variant, learning_rates=tuple(arguments.learning_rates))
+    return {"variant": variant, "first layer tuned": params.first_tuned(arguments.model)}
+
+
 def other_seed(arguments):
     """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
     if arguments.other_seed is None and finished(arguments, "other-seed"):
@@ -83,6 +96,16 @@ def lacking(arguments, name):
         if not set(get_ats.second_half(history)) <= set(history.stored):
             return "weights of mined epochs are deleted: train with --keep second-half or all to have them"
     return None
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, without those that this cell has not the files for."""
+    names = wanted(arguments.variant)
+    return [
+        f"finetune_dare-{one}"
+        for one, asked in names
+        if asked or finished(arguments, one) or not lacking(arguments, one)
+    ]
 
 
 def options():
@@ -120,6 +143,15 @@ def options():
         type=command.whole(0, 2**32 - 1),
         help="whose net other-seed is (default: the next seed that is trained by the same recipe)",
     )
+    for option, names in (
+        ("--draws", NOISES),
+        ("--swa-images", ["swa"]),
+        ("--other-seed", ["other-seed"]),
+        ("--learning-rates", dare.VARIANTS),
+    ):
+        able = {"all", *names}
+        whom = "a variant of DARE" if names is dare.VARIANTS else " or ".join(names)
+        parser.needs([option], lambda asked, able=able: able & {*asked.variant}, f"--variant all or {whom}")
     return parser
 
 

@@ -24,17 +24,19 @@ def main(arguments):
 
 def finetune(arguments, attack):
     """One stage finetune_adv-<attack>."""
+    settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
+    first = params.first_tuned(arguments.model)
     stage = run.begin(
         f"finetune_adv-{attack}",
         command.narrow(arguments, attack=attack, distillation=None, temperature=None, distillation_epochs=None),
         inputs=["train", f"generate_adv-{attack}"],
+        uses={"fine-tuning": settings, "first layer tuned": first},
     )
     if stage is None:
         return
     history = histories.History(run.folder(arguments, "train") / "history")
     model = history.final_model()
     part = adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts["train"]
-    settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
     for repeat in range(arguments.repeats):
         history.load_weights(model, history.last)
         with command.Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
@@ -43,7 +45,7 @@ def finetune(arguments, attack):
                 part,
                 settings=settings,
                 seed=1000 * arguments.seed + repeat,
-                frozen_below=params.first_tuned(arguments.model),
+                frozen_below=first,
                 progress=progress,
             )
         histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
@@ -54,7 +56,13 @@ def finetune(arguments, attack):
 def distil(arguments):
     """The stage finetune_adv-distillation: a teacher and a student by the recipe of the original."""
     unread = dict.fromkeys(("attack", "repeats", "epochs", "learning_rate"))
-    stage = run.begin("finetune_adv-distillation", command.narrow(arguments, **unread), inputs=["train"])
+    settings = distillation.Distillation(temperature=arguments.temperature, epochs=arguments.distillation_epochs)
+    stage = run.begin(
+        "finetune_adv-distillation",
+        command.narrow(arguments, **unread),
+        inputs=["train"],
+        uses={"distillation": settings},
+    )
     if stage is None:
         return
     import keras  # late, since results.command keeps its start-up lines off the terminal
@@ -83,7 +91,7 @@ def distil(arguments):
             recipe=dataclasses.replace(recipe, epochs=epochs),
             folder=stage.folder / "histories",
             seed=1000 * arguments.seed + 7,
-            settings=distillation.Distillation(temperature=arguments.temperature, epochs=epochs),
+            settings=dataclasses.replace(settings, epochs=epochs),
             progress=progress,
         )
     metrics = kept.record(epochs)[2]
@@ -94,6 +102,12 @@ def distil(arguments):
         f"distillation: {epochs} epochs each of teacher and student at temperature {arguments.temperature:g}, "
         f"validation accuracy {100 * metrics['validation_accuracy']:.2f} % ({stage.folder})"
     )
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    distilled = ["finetune_adv-distillation"] if arguments.distillation else []
+    return [*(f"finetune_adv-{name}" for name in arguments.attack), *distilled]
 
 
 def options():
@@ -115,6 +129,9 @@ def options():
     parser.add_argument(
         "--distillation-epochs", type=count, help="of teacher and of student (default: as many as the original's)"
     )
+    parser.needs(("--temperature", "--distillation-epochs"), lambda asked: asked.distillation, "--distillation")
+    parser.needs(("--repeats", "--epochs", "--learning-rate"), lambda asked: asked.attack, "--attack with a name")
+    parser.needs(["--attack"], lambda asked: asked.attack or asked.distillation, "a name, or --distillation")
     return parser
 
 

@@ -9,7 +9,7 @@ import json
 
 import numpy
 
-from results import command, contestants, provenance, published, row, run, trained
+from results import command, contestants, lineage, published, row, run, trained
 from adv import attacks, checks
 from dare import test
 from data import files
@@ -35,19 +35,28 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 def main(arguments):
     bench = None
-    for method, inputs, role, title in contestants.methods():
-        if inputs and not (run.folder(arguments, inputs[0]) / "run.json").is_file():
-            continue
+    for method, inputs, role, title in tested(arguments):
         stage = run.begin(
             f"test-{method}",
             arguments,
             inputs=["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs],
+            uses=uses(arguments),
         )
         if stage is None:
             continue
         bench = bench or Bench(arguments)
         made = bench.test(method, inputs, stage.folder)
         write_row(arguments, bench, stage, method, role, title, inputs, made)
+
+
+def uses(arguments):
+    """The attacks that are run on each model, and within which radii."""
+    shape = trained.shape_of(arguments)
+    return {
+        **{f"white-box attack {name}": attacks.ATTACKS[name] for name in arguments.white_box},
+        **{f"minimal attack {name}": attacks.ATTACKS[name] for name in arguments.minimal},
+        "epsilons": arguments.epsilons or (test.EPSILONS[shape[-1]] if shape else test.EPSILONS),
+    }
 
 
 class Bench:
@@ -115,7 +124,6 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         for name in made[0].flags
     }
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
-    made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
     result = {
         "study": arguments.study,
@@ -138,9 +146,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "measures": measures,
         "checks": row.checks([flags.checks for flags in made]),
         "attacks": specifications(bench),
-        **provenance.facts(),
-        "commands": {name: provenance.literal(record["command"]) for name, record in made_by.items()},
-        "wall_s": {name: record["wall_s"] for name, record in made_by.items()},
+        **lineage.of(stage),
     }
     files.write_json(stage.folder / "row.json", result)
     run.finish(stage)
@@ -160,6 +166,18 @@ def specifications(bench):
         if name not in found:
             found[f"minimal/{name}"] = attacks.ATTACKS[name].specification()
     return found
+
+
+def tested(arguments):
+    """(method, stages read, role, title) of all that has been made."""
+    for method, inputs, role, title in contestants.methods():
+        if not inputs or (run.folder(arguments, inputs[0]) / "run.json").is_file():
+            yield method, inputs, role, title
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been made so far."""
+    return [f"test-{method}" for method, *_ in tested(arguments)]
 
 
 def options():

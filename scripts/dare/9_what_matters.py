@@ -6,7 +6,7 @@ at the first missing one) and a row a setting, which 8_tables.py collects.
 
 import numpy
 
-from results import command, provenance, row, run, trained, what_matters
+from results import command, lineage, row, run, trained, what_matters
 from adv import evaluate
 from dare import bench as benches
 from dare import controls
@@ -16,7 +16,8 @@ import models
 
 
 def main(arguments):
-    stage = run.begin("what_matters", arguments, inputs=inputs(arguments))
+    uses = {"setting": study.BASE, "levels": {factor: study.LEVELS.get(factor) for factor in arguments.factor}}
+    stage = run.begin("what_matters", arguments, inputs=inputs(arguments), uses=uses)
     if stage is None:
         return
     bench = Bench(arguments)
@@ -104,7 +105,6 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         for name in units[0]
         if name != "change"
     }
-    made = run.ancestors(arguments, inputs(arguments))
     result = {
         "study": "what_matters",
         "dataset": bench.cell.split.name,
@@ -125,10 +125,14 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "repeats": len(units),
         "measures": measures,
         "attacks": {name: one.attack for name, one in bench.sets.items()},
-        **provenance.facts(),
-        "commands": {name: provenance.literal(record["command"]) for name, record in made.items()},
+        **lineage.of(stage),
     }
     files.write_json(stage.folder / f"row-{result['method']}.json", result)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["what_matters"]
 
 
 def options():

@@ -5,6 +5,7 @@ Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weigh
 
 from results import command, guided_cell, run
 from adv.guided import retraining
+import data
 from data import pooled
 import models
 from train import history
@@ -12,7 +13,8 @@ from train import history
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    stage = run.begin("train", arguments)
+    uses = {"recipe": guided_cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
+    stage = run.begin("train", arguments, uses=uses)
     if stage is None:
         return
     split = guided_cell.split_of(arguments)
@@ -41,12 +43,19 @@ def main(arguments):
     )
 
 
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["train"]
+
+
 def options():
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__)
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
+    coloured = [name for name in guided_cell.NETS if data.DATASETS[name].shape[-1] == 3]
+    parser.needs(["--gray"], lambda asked: asked.dataset in coloured, f"colour images: {', '.join(coloured)}")
     return parser
 
 

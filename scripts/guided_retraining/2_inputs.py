@@ -18,7 +18,8 @@ from data import files
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     export, narrowed = arguments.export, command.narrow(arguments, export=None)
-    stage = run.begin("inputs", narrowed, inputs=["train"])
+    uses = {"attacks": inputs.PROFILES[arguments.profile], "epsilon": inputs.EPSILON}
+    stage = run.begin("inputs", narrowed, inputs=["train"], uses=uses)
     if stage is not None:
         make(arguments, stage)
     if export is not None:
@@ -67,6 +68,11 @@ def write(folder, cell, adversarial):
         with files.atomic(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             numpy.save(file, array)
     print(f"inputs: {len(arrays)} arrays exported ({folder})")
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["inputs"]
 
 
 def options():

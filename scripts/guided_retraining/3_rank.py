@@ -15,7 +15,7 @@ from adv.guided import ordering, retraining
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    stage = run.begin("rank", arguments, inputs=["train", "inputs"])
+    stage = run.begin("rank", arguments, inputs=["train", "inputs"], uses={"metric": ordering.METRICS})
     if stage is None:
         return
     cell = guided_cell.load(arguments)
@@ -55,6 +55,11 @@ def main(arguments):
         print(f"rank {name}: {one['seconds']:.2f} s, {one['ties']} ties, APFD {shown}")
         for warning in one["warnings"]:
             print(f"rank {name}: {warning}")
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["rank"]
 
 
 def options():

@@ -5,6 +5,7 @@ end row-<configuration>-<metric>.json. Killed, it continues with the next model;
 """
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 
 from results import command, guided_cell, guided_row, guided_worker, run
@@ -18,7 +19,7 @@ def main(arguments):
     for name in ("train", "inputs", "rank"):
         run.record(run.folder(arguments, name))
     jobs = plan(arguments)
-    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"])
+    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"], uses=uses(arguments))
     if stage is None:
         return
     left = [one for one in jobs if not path_of(stage, *one).is_file()]
@@ -44,6 +45,20 @@ def main(arguments):
     print(f"retrain: original {100 * original['both']['accuracy']:.2f} %, {len(jobs)} models ({stage.folder})")
 
 
+def uses(arguments):
+    """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
+    trained = run.record(run.folder(arguments, "train"))["arguments"]
+    chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
+    own = {name: {arguments.dataset: one.steps[arguments.dataset]} for name, one in chosen.items()}
+    return {
+        "recipe": guided_cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
+        "configuration": {
+            name: dataclasses.replace(one, steps={} if arguments.prefixes else own[name])
+            for name, one in chosen.items()
+        },
+    }
+
+
 def plan(arguments):
     """(configuration, metric, inputs of the prefix) of every model, short prefixes first."""
     counts = run.record(run.folder(arguments, "train"))["counts"][0]
@@ -52,10 +67,8 @@ def plan(arguments):
     for name in arguments.configuration:
         chosen = configuration.CONFIGURATIONS[name]
         total = adversarial + (counts if chosen.clean else 0)
-        step = chosen.steps.get(arguments.dataset)
-        if not (arguments.prefixes or step):
-            raise ValueError(f"no published step for {arguments.dataset}: say how many prefixes with --prefixes")
-        size = {"count": arguments.prefixes} if arguments.prefixes else {"step": step}
+        steps = {"step": chosen.steps[arguments.dataset]}
+        size = {"count": arguments.prefixes} if arguments.prefixes else steps
         jobs += [(name, metric, end) for metric in arguments.metric for end in configuration.prefixes(total, **size)]
     return sorted(jobs, key=lambda one: one[2])
 
@@ -87,6 +100,11 @@ def finished(jobs, stage, settings, workers):
         raise OSError("a process that trained was ended from outside (out of memory?): use fewer --workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["retrain"]
 
 
 def options():

@@ -23,13 +23,13 @@ def main(arguments):
 
 
 def train(arguments, name):
-    stage = run.begin(f"train-{name}", arguments)
+    stage = run.begin(f"train-{name}", arguments, uses=uses(arguments, name))
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
     dataset = trained.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
-    method, setup = robust.METHODS[name], tailored(arguments, split)
+    method, setup = robust.METHODS[name], tailored(arguments, split.x_train.shape[-1])
     model = trained.robust_model(arguments, split, setup.standardised, arguments.precision)
     kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
     needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
@@ -57,7 +57,7 @@ def train(arguments, name):
             epochs=None if arguments.bp_epochs else arguments.epochs,
             budget=arguments.bp_epochs,
             keep=arguments.keep,
-            probe=robust.Probe(images=arguments.probe_images),
+            probe=probe_of(arguments),
             progress=clock.listen(progress),
             on_epoch=record,
         )
@@ -93,10 +93,22 @@ def held_out(metrics):
     )
 
 
-def tailored(arguments, split):
-    """The set-up with what the command line and the images change of it."""
+def uses(arguments, name):
+    """The method, the probe, and the set-up; of a folder of images, which may be grey, the set-up of either."""
+    shape = trained.shape_of(arguments)
+    channels = {"set-up": shape[-1]} if shape else {"set-up": 3, "set-up of grey images": 1}
+    setups = {name: tailored(arguments, count) for name, count in channels.items()}
+    return {"method": robust.METHODS[name], "probe": probe_of(arguments), **setups}
+
+
+def probe_of(arguments):
+    return robust.Probe(images=arguments.probe_images)
+
+
+def tailored(arguments, channels):
+    """The set-up with what the command line and the images, of so many channels, change of it."""
     setup = robust.setup_of(arguments.setup, arguments.model)
-    epsilon = arguments.epsilon or (GREY_EPSILON if split.x_train.shape[-1] == 1 else setup.epsilon)
+    epsilon = arguments.epsilon or (GREY_EPSILON if channels == 1 else setup.epsilon)
     changes = {"epsilon": epsilon}
     if arguments.no_augmentation:
         changes |= {"flip": False, "crop": 0.0}
@@ -148,6 +160,11 @@ def write_metrics(history, clock, path):
     ]
     first = ["epoch", "steps", "bp_epochs", "seconds", "probe_seconds"]
     files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"train-{name}" for name in arguments.method]
 
 
 def options():

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy
 
-from results import command, provenance, published, robust_training, row, run, trained
+from results import command, lineage, published, resolved, robust_training, row, run, trained
 from adv import attacks, autoattack, checks
 from dare import test
 from data import files
@@ -23,17 +23,29 @@ EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
 def main(arguments):
+    names = tested(arguments)
+    if "autoattack" in arguments.attack:
+        LINF["autoattack"].check()
+    for name in names:
+        own, uses = command.narrow(arguments, method=name), {"attack": {one: LINF[one] for one in arguments.attack}}
+        stage = run.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
+        if stage is not None:
+            measure(arguments, stage, name)
+
+
+def tested(arguments):
+    """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
     finished = [name for name in robust.METHODS if (run.folder(arguments, f"train-{name}") / "run.json").is_file()]
     if not finished:
         raise FileNotFoundError(
             f"{run.folder(arguments, 'train-*')}: none finished; make them with scripts/robust_training/1_train.py"
         )
-    if "autoattack" in arguments.attack:
-        LINF["autoattack"].check()
-    for name in arguments.method or finished:
-        stage = run.begin(f"test-{name}", command.narrow(arguments, method=name), inputs=[f"train-{name}"])
-        if stage is not None:
-            measure(arguments, stage, name)
+    return arguments.method or finished
+
+
+def stages(arguments):
+    """The stages that these arguments ask for, of what has been trained so far."""
+    return [f"test-{name}" for name in tested(arguments)]
 
 
 def measure(arguments, stage, name):
@@ -64,6 +76,7 @@ def measure(arguments, stage, name):
 def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
+    used = made["uses"]["method"] if "uses" in made else resolved.resolved(method)  # as trained, whatever it is now
     probed = min(made["arguments"]["probe_images"], len(split.x_validation))
     names = {"clean": "clean"} | {measure: measure for measure in found["selected"].flags}
     measures = {}
@@ -101,9 +114,9 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "stopped": made["stopped"],
             "setup": made["setup"] | length(method, made["arguments"]),
             "precision": made["arguments"]["precision"],
-            "attack_mode": getattr(method.strategy, "attack_mode", "train"),
+            "attack_mode": used.get("strategy", {}).get("attack_mode", "train"),
             "batch_norm": "eval",
-            "selected_by": f"{method.select}, {probed} held-out images",
+            "selected_by": f"{used['select']}, {probed} held-out images",
         },
         "seeds": [arguments.seed],
         "repeats": 1,
@@ -115,11 +128,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "probe_s": [made["probe_s"]],
         "checks": row.checks([flags.checks for flags in found.values()]),
         "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
-        **provenance.facts(),
-        "dirty": provenance.facts()["dirty"] or made["dirty"],
-        "trained_at": made["commit"],
-        "commands": {"train": provenance.literal(made["command"])},
-        "wall_s": {"train": made["wall_s"]},
+        **lineage.of(stage),
     }
     files.write_json(stage.folder / "row.json", result)
     run.finish(stage)

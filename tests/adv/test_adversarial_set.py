@@ -1,6 +1,7 @@
 """Adversarial sets: which images are attacked, what is kept of them, and how a killed run continues."""
 
 import dataclasses
+import types
 
 import numpy
 import pytest
@@ -23,6 +24,24 @@ def split(net, images):
     return data.Split(
         x[:48], y[:48], x[:0], y[:0], x[48:], y[48:], rows, rows[:0], tuple("abcd"), 0, "d" * 64, True, "random"
     )
+
+
+@pytest.mark.parametrize(
+    ("total", "held_out", "found"),
+    [
+        (25_000, 10_000, (4000, 1000, 5000, 1000)),
+        (10_000, 1000, (4000, 1000, 5000, 1000)),
+        (719, 359, (288, 72, 359, 359)),
+        (9, 0, (4, 1, 4, 0)),
+        (1, 1, (0, 1, 0, 1)),
+    ],
+)
+def test_the_default_parts_are_the_published_or_what_there_is_room_for(total, held_out, found):
+    counts = adversarial_set.fitting(total, held_out)
+    assert counts == dict(zip(PARTS, found, strict=True))
+    images = numpy.zeros((total, 1)), numpy.zeros((held_out, 1))
+    rows = adversarial_set.draw(types.SimpleNamespace(x_train=images[0], x_test=images[1]), counts, 0)
+    assert len({*rows["train"], *rows["validation"], *rows["test"]}) == sum(found[:3])
 
 
 @dataclasses.dataclass

@@ -22,6 +22,11 @@ SWEEP = ["--model", "small_cnn@0.05", "small_cnn@0.08", "--seed", "0", "1"]
 VARYING = (
     "command",
     "commit",
+    "commits",
+    "continued",
+    "cores",
+    "devices",
+    "kernels",
     "dirty",
     "wall_s",
     "training_s",

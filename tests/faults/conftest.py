@@ -41,8 +41,9 @@ STAGES = {  # script -> (what it writes, its options), in an order in which each
     "guided_retraining/4_retrain": ("retrain", [*GUIDED, "--prefixes", "2", "--configuration", "c3"]),
 }
 TIMES = "wall_s", "seconds", "training_s", "forward_s", "peak_memory_mib", "joules", "metrics", "digest"
-ORIGINS = "command", "commands", "commit", "dirty", "trained_at", "device", "resumed", "outputs", "inputs", "source"
-VARYING = {*TIMES, *ORIGINS, "rank", "arguments", "of"}
+ORIGINS = "command", "commands", "commit", "commits", "dirty", "device", "devices", "resumed", "outputs", "inputs"
+PROCESSES = "processes", "continued", "cores", "kernels"
+VARYING = {*TIMES, *ORIGINS, *PROCESSES, "rank", "arguments", "of"}
 
 
 def begin(script, folder):

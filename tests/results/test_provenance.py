@@ -27,6 +27,32 @@ def test_the_commit_is_that_of_the_checkout_whatever_the_folder(tmp_path, monkey
     assert provenance.commit() == {"commit": None, "dirty": None}
 
 
+def test_the_repository_is_ours_whatever_the_environment_says_and_none_where_ours_is_in_another(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    assert provenance.commit() == provenance.AT_START
+    (tmp_path / "copy").mkdir()
+    monkeypatch.setattr(provenance, "ROOT", tmp_path / "copy")
+    assert provenance.commit() == {"commit": None, "dirty": None}
+
+
+def test_what_decides_on_the_last_bits_is_recorded(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    found = provenance.facts()
+    assert found["kernels"]["TF_ENABLE_ONEDNN_OPTS"] == "0" and "XLA_FLAGS" not in found["kernels"]
+    assert found["floatx"] == "float32" and found["image_data_format"] == "channels_last"
+    assert found["cores"] == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else found["cores"] > 0
+    assert set(provenance.WATCHED) <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [([False, True, None], True), ([False, None], None), ([False, False], False), ([], False)]
+)
+def test_several_are_dirty_where_one_is_and_unknown_where_one_is_unknown(flags, said):
+    assert provenance.any_dirty(flags) is said
+
+
 def test_a_recorded_command_names_no_folder_of_this_machine():
     command = "python scripts/dare/7_test.py --runs '/some where' --dataset folder:a --data-dir=/data --quiet"
     assert provenance.literal(command) == "python scripts/dare/7_test.py --dataset folder:a --quiet"

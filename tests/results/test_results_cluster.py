@@ -1,6 +1,7 @@
 """What a sweep on a cluster submits and says, with submitit's own executors in place of SLURM's."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -51,16 +52,96 @@ def test_states(sweep, monkeypatch):
         ({"7_0": "RUNNING", "7_1": "PENDING"}, ["running", "waiting"]),
         ({}, ["failed", "failed"]),
     ):
-        monkeypatch.setattr(cluster, "queue", lambda queued=queued: queued)
+        monkeypatch.setattr(cluster, "queue", lambda name, queued=queued: queued)
         assert [one["state"] for one in cluster.status(sweep).values()] == expected
     (sweep.folder / "jobs.json").unlink()
     assert [one["state"] for one in cluster.status(sweep).values()] == ["new", "new"]
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A SLURM of shell scripts: slurm(sbatch=..., squeue=...) says what they do; .asked(), the scripts given to sbatch;
+    .calls(), the options of squeue."""
+    folder, kept = tmp_path / "bin", tmp_path / "kept"
+    folder.mkdir(), kept.mkdir()
+
+    def install(**commands):
+        for name, lines in {"srun": "", "scancel": "", **commands}.items():
+            (folder / name).write_text(f'#!/bin/sh\necho "$@" >> {kept}/{name}\n{lines}\n')
+            (folder / name).chmod(0o755)
+
+    accept = f"n=$(ls {kept} | grep -c script); cp $1 {kept}/script$n; echo Submitted batch job $((70 + n))"
+    install(sbatch=accept, squeue="")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    install.asked = lambda: [path.read_text() for path in sorted(kept.glob("script*"))]
+    install.calls = lambda name: (kept / name).read_text().splitlines() if (kept / name).is_file() else []
+    return install
+
+
+def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, slurm):
+    further = {"constraint": "a100", "exclusive": True, "wckey": "mine"}
+    asked = cluster.Resources(gpus=1, partition="long", account="lab", qos="low", sbatch=further)
+    assert cluster.submit(sweep, asked) == (["a", "b"], "71")
+    for text in slurm.asked():
+        for line in ("partition=long", "account=lab", "qos=low", "constraint=a100", "exclusive", "wckey=mine"):
+            assert f"#SBATCH --{line}\n" in text, line
+    assert slurm.calls("squeue") == [f"-h -r -u {os.getuid()} -n sweep -o %i %T"]
+    slurm(squeue="echo 70_0 RUNNING; echo 71 PENDING")
+    assert [one["state"] for one in cluster.status(sweep).values()] == ["running", "failed"]
+    assert cluster.submit(sweep, asked) == (["b"], "73") and slurm.calls("scancel") == ["71"]
+
+
+@pytest.mark.parametrize(
+    ("squeue", "said"),
+    [
+        ("echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", "Unable to contact slurm"),
+        ("exit 3", "exit status 3"),
+        ("sleep 5", "no answer within 0.2 s"),
+    ],
+)
+def test_a_scheduler_that_does_not_answer_gets_nothing_and_no_cell_has_failed(sweep, slurm, squeue, said, monkeypatch):
+    cluster.submit(sweep, cluster.Resources())
+    before = (sweep.folder / "jobs.json").read_text()
+    slurm(squeue=squeue)
+    monkeypatch.setattr(cluster, "ANSWER", 0.2 if "sleep" in squeue else 60)
+    for ask in (lambda: cluster.submit(sweep, cluster.Resources()), lambda: cluster.status(sweep)):
+        with pytest.raises(ValueError, match=f"squeue does not say which jobs run .*{said}.*: nothing was submitted"):
+            ask()
+    assert len(slurm.asked()) == 2 and (sweep.folder / "jobs.json").read_text() == before
+
+
+def test_a_refusal_is_one_sentence_and_nothing_is_lost(sweep, slurm, capfd):
+    refusal = "echo sbatch: error: Invalid account or account/partition combination specified >&2; exit 1"
+    slurm(sbatch=refusal)
+    with pytest.raises(ValueError) as caught:
+        cluster.submit(sweep, cluster.Resources(account="nobody"))
+    said = str(caught.value)
+    assert "\n" not in said and "--account" in said and "nothing was submitted: Invalid account or" in said
+    assert not (sweep.folder / "jobs.json").exists() and capfd.readouterr().err == ""
+    slurm(sbatch=f"grep -q dependency $1 && {{ {refusal}; }}; echo Submitted batch job 70")
+    with pytest.raises(ValueError, match="the tables' job; the cells are submitted"):
+        cluster.submit(sweep, cluster.Resources())
+    slurm(sbatch="echo Submitted batch job 90", squeue="echo 70_0 RUNNING; echo 70_1 PENDING")
+    assert cluster.submit(sweep, cluster.Resources()) == ([], "90")
+    slurm(sbatch="echo hello")
+    with pytest.raises(ValueError, match="Could not make sense"):
+        cluster.submit(sweep, cluster.Resources())
+
+
+def test_a_folder_with_a_line_break_is_no_line_of_a_job_script(tmp_path, slurm):
+    sweep = cluster.Sweep(tmp_path / "a\n#SBATCH --account=theirs", {"a": [["true"]]}, [])
+    with pytest.raises(ValueError, match="name another --runs"):
+        cluster.submit(sweep, cluster.Resources())
+    assert slurm.asked() == []
 
 
 def test_without_slurm_it_says_so(sweep, monkeypatch):
     monkeypatch.setattr(cluster.shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="sbatch is not on the PATH"):
         cluster.submit(sweep, cluster.Resources())
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="squeue is not on the PATH"):
+        cluster.status(sweep)
 
 
 def test_the_end_of_a_log(tmp_path):

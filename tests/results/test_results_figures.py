@@ -5,7 +5,7 @@ import struct
 import numpy
 import pytest
 
-from results import figures, image_figures, mining, report, tables
+from results import dare_report, figures, image_figures, mining, report, tables
 
 
 def history(epochs=6):
@@ -82,7 +82,10 @@ def test_report_links_exist(tmp_path, rows):
     table = tables.Table("er", "ER, %", ("method", "fgsm"), (("dare", tables.Cell(1.0)),))
     pictures = [("history", "Training [1].", draw("one-epoch", rows)), ("a b/c", "Two | three.", draw("epochs", rows))]
     facts = {"dataset": "digits", "seeds": [0, 1], "command": "python a.py | tee", "device": None}
-    path = report.write_report(tmp_path / "report", title="DARE", tables=[table], figures=pictures, facts=facts)
+    path = report.write_report(
+        tmp_path / "report", title="DARE", tables=[table], figures=pictures, facts=facts, left_out=["slice | all"],
+        how_to_read=dare_report.HOW_TO_READ,
+    )  # fmt: skip
     text = path.read_text(encoding="utf-8")
     links = [part.split(")")[0] for part in text.split("](")[1:]]
     assert links == ["figure-history.png", "figure-a-b-c.png"]
@@ -91,8 +94,12 @@ def test_report_links_exist(tmp_path, rows):
         "| seeds | 0, 1 |" in text and "| command | `python a.py \\| tee` |" in text and "| device | unknown |" in text
     )
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings == ["## What was run", "## Tables", "## Figures", "## How to read the columns"]
+    assert headings == ["## What was run", "## Left out", "## Tables", "## Figures", "## How to read the columns"]
+    assert "\n- slice \\| all\n" in text
     assert "a boundary\n  moved, not that a model is robust" in text
     assert tables.markdown(table) in text
+    other = report.write_report(tmp_path / "other", title="", tables=[], figures=[], facts={"commands": ["a", "b|c"]})
+    text = other.read_text(encoding="utf-8")
+    assert "How to read" not in text and "Left out" not in text and "| commands | `a`<br>`b\\|c` |" in text
     with pytest.raises(ValueError, match="two figures named"):
         report.write_report(tmp_path, title="", tables=[], figures=[pictures[0], pictures[0]], facts={})

@@ -1,5 +1,6 @@
 """The class-wise study as a user runs it: what it writes, what it prints, how it is continued, what it refuses."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -8,6 +9,9 @@ import types
 import h5py
 import numpy
 import pytest
+
+from adv import attacks
+from train import robust
 
 MODEL = "small_cnn@0.1"
 CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
@@ -103,10 +107,44 @@ def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call
     record["outputs"]["metrics.csv"] = hashlib.sha256(b"another").hexdigest()
     made.write_text(json.dumps(record), encoding="utf-8")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
-    assert refused.code == 2 and "holds a run with source" in refused.err and "--overwrite" in refused.err
+    assert refused.code == 2 and "holds a run with another robust_training/train-fgsm-rs as input" in refused.err
     for step in ("7_similar_classes", "9_levers"):
         refused = call(f"classwise/{step}", *CELL, "--method", "fgsm-rs")
-        assert refused.code == 2 and "attacked when fgsm-rs was another training: attack it again" in refused.err
+        assert refused.code == 2 and "made from another robust_training/train-fgsm-rs than there is" in refused.err
+        assert "make attack-fgsm-rs again with --overwrite" in refused.err
+
+
+def test_a_row_says_what_made_the_model_that_it_is_of(finished):
+    train, attack = "robust_training/train-fgsm-rs", "attack-fgsm-rs"
+    for name, above in ((attack, [train]), ("lever-fgsm-rs-bias", [train, attack])):
+        row = load(finished.cell / name / "row.json")
+        assert set(row["commands"]) == {*above} and set(row["commits"]) == set(row["wall_s"]) == {*above, name}
+        assert "robust_training/1_train.py" in row["commands"][train] and all(row["wall_s"].values())
+
+
+@pytest.mark.parametrize(
+    ("script", "catalogue", "name", "change", "words"),
+    [
+        ("1_attack", attacks.ATTACKS, "pgd-20", {"steps": 21}, "another attack: pgd-20 steps 20, not 21"),
+        ("7_similar_classes", robust.METHODS, "fgsm-rs", {"guard": 0.3}, "another method: guard 0.2, not 0.3"),
+        ("9_levers", attacks.ATTACKS, "fgsm", {"epsilons": 9}, "another attack: fgsm epsilons 1000, not 9"),
+    ],
+)
+def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+    monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
+    own = {
+        "1_attack": [*ATTACK, "--reach-images", "20"],
+        "7_similar_classes": ["--method", "fgsm-rs"],
+        "9_levers": ["--method", "fgsm-rs", "--lever", "bias", "weight"],
+    }
+    said = call(f"classwise/{script}", *CELL, *own[script])
+    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+
+
+def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(done, call, monkeypatch):
+    monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(robust.METHODS["fgsm-rs"], guard=0.3))
+    said = call("classwise/9_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
+    assert said.code == 2 and "train-fgsm-rs was trained with another method: guard 0.2, not 0.3" in said.err
 
 
 def test_flags_of_another_model_are_refused(done, call):
@@ -124,7 +162,11 @@ def test_flags_of_another_model_are_refused(done, call):
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
-        ("1_attack", [], "no model has been trained; make one with scripts/dare/1_train.py or"),
+        (
+            "1_attack",
+            [],
+            "no model has been trained; make one with scripts/robust_training/1_train.py --dataset digits",
+        ),
         ("1_attack", ["--attack", "cw"], "attack in Linf"),
         ("2_report", [], "no saved flags; make them with scripts/dare/7_test.py or"),
         ("3_disparity", [], "no row.json; make them with the test or attack stage of scripts/classwise/"),

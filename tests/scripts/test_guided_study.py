@@ -1,11 +1,15 @@
 """Guided retraining as a user runs it: what it writes, how it is continued, several processes, what it refuses."""
 
+import dataclasses
 import json
 import shutil
 import types
 
 import numpy
 import pytest
+
+from adv.guided import configuration, inputs, ordering, retraining
+from results import guided_cell, guided_row
 
 CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
 RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]
@@ -53,6 +57,38 @@ def test_every_prefix_has_its_file_and_every_order_its_row(finished):
     assert row["measures"]["best"]["n"] == 60 and set(row["curves"][0][0]["both"]) == {
         "accuracy", "loss", "precision", "recall",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "catalogue", "name", "change", "words"),
+    [
+        ("1_train", retraining.RECIPES, "digits", {"batch_size": 32}, "another recipe: batch_size 64, not 32"),
+        ("2_inputs", inputs.PROFILES["as-run"], "fgsm", 0.5, "another attacks: fgsm"),
+        ("3_rank", ordering.METRICS, "dsa", {"score": len}, "another metric: dsa score"),
+        (
+            "4_retrain",
+            configuration.CONFIGURATIONS,
+            "c2",
+            {"clean": False},
+            "another configuration: c2 clean True, not",
+        ),
+        ("4_retrain", retraining.RECIPES, "digits", {"optimizer": "adam"}, "another recipe: optimizer 'rmsprop', not"),
+    ],
+)
+def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+    entry = dataclasses.replace(catalogue[name], **change) if isinstance(change, dict) else change
+    monkeypatch.setitem(catalogue, name, entry)
+    own = {"1_train": ["--images", "300", "--epochs", "2"], "4_retrain": RETRAIN}.get(script, [])
+    said = call(f"guided_retraining/{script}", *CELL, *own)
+    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+
+
+def test_a_row_says_what_made_it(finished):
+    row = load(finished.cell / "retrain" / "row-c3-dsa.json")
+    assert set(row["commands"]) == {"train", "inputs", "rank"} and set(row["commits"]) == {*row["commands"], "retrain"}
+    pooled = guided_row.pool([row, row | {"seeds": [1], "dirty": True}])
+    assert pooled["dirty"] is True and [one["seeds"] for one in pooled["origins"]] == [[0], [1]]
+    assert pooled["origins"][0]["commits"] == row["commits"]
 
 
 def test_exported_arrays_are_the_inputs(finished):
@@ -120,7 +156,6 @@ def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
     assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
 
 
-def test_published_steps_are_asked_for_where_there_are_none(done, call):
-    shutil.rmtree(done / "retrain")
-    refused = call("guided_retraining/4_retrain", *CELL)
-    assert refused.code == 2 and "no published step for digits: say how many prefixes" in refused.err
+def test_there_are_steps_of_every_data_set_that_has_a_net():
+    for one in configuration.CONFIGURATIONS.values():
+        assert set(one.steps) == set(guided_cell.NETS) == set(retraining.RECIPES)

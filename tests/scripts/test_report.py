@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import re
 import shutil
 
@@ -9,6 +10,7 @@ import numpy
 import pytest
 
 from adv import adversarial_set
+from data import files
 from results import dare_report
 
 
@@ -33,6 +35,47 @@ def test_it_has_every_figure_and_the_tables_in_three_formats(study, report):
     written = {path.name for path in report.iterdir()}
     assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= written
     assert {f"figure-{name}.png" for name in shown} <= written
+
+
+def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others(study, call, tmp_path):
+    whole = tmp_path / "runs" / "dare" / study.cell.parent.name
+    shutil.copytree(study.cell.parent, whole)
+    cell = whole.with_name("digits-alexnet@0.05")
+    shutil.copytree(study.cell, cell / "seed0")
+    for stage in ("get_ats", "slice"):
+        shutil.rmtree(cell / "seed0" / stage)
+    (cell / "seed0" / "train" / "run.json").unlink()
+    for path in (cell / "seed0").glob("test-*/row.json"):
+        row = json.loads(path.read_text()) | {"model": "alexnet@0.05"}
+        files.write_json(path, row)
+        made = files.read_sealed(path.parent / "run.json")
+        made["outputs"]["row.json"] = files.digest(path)
+        files.write_sealed(path.parent / "run.json", made)
+    broken = whole.with_name("digits-alexnet@0.04")
+    shutil.copytree(study.cell, broken / "seed0")
+    (broken / "seed0" / "test-original" / "row.json").write_text("{}")
+    said = call("8_tables")
+    assert said.code == 2 and "digits-alexnet@0.04: left out, " in said.err and "is not the file" in said.err
+    assert said.err.splitlines()[-1] == "8_tables.py: 1 of 3 cells left out, as said above: digits-alexnet@0.04"
+    for stage, script in (("get_ats", "3_get_ats.py"), ("slice", "2_slice.py"), ("train", "1_train.py")):
+        sentence = f"what {stage}/ tells: scripts/dare/{script} has not been run to its end"
+        assert f"tables: digits-alexnet@0.05: left out, {sentence}\n" in said.out
+        assert f"- {sentence}\n" in (cell / "report" / "report.md").read_text()
+    assert (whole / "report" / "report.md").is_file() and not (broken / "report").exists()
+    text = (cell / "report" / "report.md").read_text()
+    assert "figure-robustness.png" in text and "chosen-epochs" not in text and "training-history" not in text
+
+
+def test_a_set_without_an_image_is_left_out(study, tmp_path):
+    shutil.copytree(study.cell, tmp_path / "seed0")
+    path = tmp_path / "seed0" / "generate_adv-pgd" / "adversarials.h5"
+    made = adversarial_set.load(path)
+    part = made.parts["test"]
+    empty = adversarial_set.Part(part.images[:0], part.labels[:0], part.index[:0])
+    dataclasses.replace(made, parts=made.parts | {"test": empty}).save(path)
+    given = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
+    assert "training-history" in {name for name, *_ in dare_report.draw(given, tmp_path / "seed0")}
+    assert list(dare_report.left_out(tmp_path / "seed0")) == ["examples of pgd: its test part holds no image"]
 
 
 def test_adversarials_that_moved_are_shown_with_their_sizes(study, tmp_path):

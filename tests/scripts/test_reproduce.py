@@ -1,6 +1,8 @@
 """reproduce.py: the commands that a preset stands for, how they are run, and what a failure does."""
 
+import argparse
 import importlib.util
+import os
 import pathlib
 import runpy
 import subprocess
@@ -10,7 +12,7 @@ import types
 
 import pytest
 
-from results import presets
+from results import presets, records
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 
@@ -29,6 +31,7 @@ def arguments(**changes):
         "study": "dare",
         "preset": "fake",
         "dry_run": False,
+        "status": False,
         "workers": 1,
         "runs": "runs",
         "data_dir": None,
@@ -155,9 +158,11 @@ def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, mon
     monkeypatch.setattr(
         cluster, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
     )
-    options = {"cluster": "slurm", "status": False, "gpus": 1, "cpus": 3, "memory": 5, "minutes": 60, "partition": None}
+    options = {"cluster": "slurm", "gpus": 1, "cpus": 3, "memory": 5, "minutes": 60, "partition": None, "qos": "low"}
+    options |= {"account": None, "sbatch": [("constraint", "a100"), ("exclusive", True)]}
     assert fake.main(arguments(**options)) == 0 and not fake.ran
     assert list(asked["sweep"].cells) == ["digits-alexnet-seed0", "digits-alexnet-seed1"] and asked["of"].gpus == 1
+    assert asked["of"].qos == "low" and asked["of"].sbatch == {"constraint": "a100", "exclusive": True}
     assert "1 of 2 cells submitted, the tables after them in job 9" in capsys.readouterr().out
     found = {"state": "failed", "id": "7_0", "log": None}
     monkeypatch.setattr(cluster, "status", lambda sweep: dict.fromkeys(sweep.cells, found))
@@ -171,6 +176,44 @@ def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, mon
 
     monkeypatch.setattr(cluster, "submit", refuse)
     assert fake.main(arguments(**options)) == 2 and "sbatch is not on the PATH" in capsys.readouterr().err
+    monkeypatch.setattr(cluster, "status", lambda sweep: refuse(sweep, None))
+    assert fake.main(arguments(**options | {"status": True})) == 2
+    assert capsys.readouterr().err == "reproduce.py: sbatch is not on the PATH\n"
+
+
+def test_status_reads_the_run_directories_and_runs_nothing(reproduce, fake, tmp_path, capsys):
+    cell = tmp_path / "runs" / "dare" / "digits-alexnet" / "seed1"
+    for stage in ("train", "slice"):
+        (cell / stage).mkdir(parents=True)
+        (cell / stage / "run.json").write_text("{}")
+    assert fake.main(arguments(status=True)) == 0 and not fake.ran
+    first, left, command = capsys.readouterr().out.splitlines()
+    assert first == "1 done, 0 running, 1 left"
+    assert left == "left: digits-alexnet-seed0, 0 of 2 stages done, next:"
+    assert "dare/1_train.py --dataset digits --model alexnet --seed 0 --runs runs" in command
+    folder = tmp_path / "runs" / "dare" / "digits-alexnet" / "seed0" / "train"
+    folder.mkdir(parents=True)
+    (folder / "started.json").write_text("{}")
+    held = records.lock(folder)
+    assert fake.main(arguments(status=True)) == 0
+    assert capsys.readouterr().out.startswith("1 done, 1 running, 0 left\nrunning: digits-alexnet-seed0, 0 of 2")
+    os.close(held)
+    assert fake.main(arguments(status=True)) == 0 and "0 running, 1 left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("study", presets.STUDIES)
+def test_every_stage_of_every_study_is_known_to_status(reproduce, study, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(arguments(study=study, preset="quick", status=True)) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("0 done, 0 running, 1 left\n") and "1_train.py --dataset digits" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["constraint=", "=a", "Con=a", "a b=c", "x=one\ntwo", "--x=1"])
+def test_an_option_of_sbatch_that_is_none_is_refused(reproduce, text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected NAME=VALUE or NAME"):
+        reproduce.sbatch_option(text)
 
 
 def every_pass():
@@ -227,8 +270,13 @@ def test_workers_run_cells_at_the_same_time(fake):
 def test_a_failing_stage_ends_its_cell_and_passes_its_status_on(fake, capsys, ended, passed_on):
     fake.codes[("1_train", "0")] = ended
     assert fake.main(arguments()) == passed_on
-    assert fake.ran == [("1_train", "0"), ("1_train", "1"), ("2_slice", "1")]
+    assert fake.ran == [("1_train", "0"), ("1_train", "1"), ("2_slice", "1"), ("8_tables", None)], "of the other cell"
     assert f"exit status {passed_on}: python" in capsys.readouterr().err
+
+
+def test_where_every_cell_failed_there_are_no_tables(fake):
+    fake.codes = {("1_train", seed): 2 for seed in "01"}
+    assert fake.main(arguments()) == 2 and fake.ran == [("1_train", "0"), ("1_train", "1")]
 
 
 def test_the_status_of_the_tables_is_passed_on(fake):

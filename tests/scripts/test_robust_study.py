@@ -1,6 +1,7 @@
 """The study of robust training as a user runs it: what it writes, how it is continued, what it refuses."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import types
@@ -8,6 +9,10 @@ import types
 import numpy
 import PIL.Image
 import pytest
+
+from adv import attacks
+from train import robust
+from train.robust import setup
 
 MODEL = "small_cnn@0.1"
 CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
@@ -63,12 +68,14 @@ def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished
     assert {*measures} == {*names, *(f"last/{name}" for name in names)}
     assert measures["white-box/worst@0.1"] == measures["white-box/apgd-ce@0.1"] <= measures["white-box/pgd-20@0.1"]
     assert (row["hyperparameters"]["epsilon"], row["hyperparameters"]["attack_mode"]) == (0.1, "train")
-    assert row["checks"] and row["commands"]["train"].startswith("python scripts/robust_training/1_train.py")
+    assert row["checks"] and row["commands"]["train-m+deat"].startswith("python scripts/robust_training/1_train.py")
+    assert set(row["commits"]) == set(row["wall_s"]) == {"train-m+deat", "test-m+deat"}
 
 
 def test_the_report_has_tables_claims_and_the_figure(finished):
     report = finished.cell.parent / "report"
     text = (report / "report.md").read_text(encoding="utf-8")
+    assert "Empirical Robustness" not in text and text.count("`python scripts/robust_training/1_train.py") == 1
     assert "BP-epochs" in text and "the claims of DEAT" in text
     assert {path.suffix for path in report.iterdir()} >= {".md", ".tex", ".csv", ".png"}
 
@@ -78,6 +85,34 @@ def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
     assert again.code == 0 and again.out.count("done before, skipped") == 2
     other = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "5", "--method", "m+deat", cwd=tmp_path)
     assert other.code == 2 and "bp_epochs 3.0, not 5.0" in other.err
+
+
+@pytest.mark.parametrize(
+    ("script", "catalogue", "name", "change", "words"),
+    [
+        ("1_train", robust.METHODS, "m+deat", {"guard": 0.3}, "another method: guard 0.2, not 0.3"),
+        ("1_train", setup.SETUPS, "fast", {"crop": 0.2, "weight_decay": 1.0}, "another set-up: weight_decay 0.0005"),
+        ("2_test", attacks.ATTACKS, "pgd-20", {"steps": 21}, "another attack: pgd-20 steps 20, not 21"),
+    ],
+)
+def test_an_edited_entry_of_a_catalogue_is_named(
+    done, shell, tmp_path, monkeypatch, script, catalogue, name, change, words
+):
+    monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
+    own = TEST if script == "2_test" else [*TRAIN, "--bp-epochs", "3", "--method", *METHODS]
+    said = shell.here(f"robust_training/{script}", *CELL, *own, cwd=tmp_path)
+    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+
+
+def test_the_row_says_what_the_model_was_trained_with_whatever_the_catalogue_says_now(
+    done, shell, tmp_path, monkeypatch
+):
+    method = robust.METHODS["fgsm-rs"]
+    strategy = dataclasses.replace(method.strategy, attack_mode="eval")
+    monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(method, strategy=strategy))
+    said = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "fgsm-rs", "--overwrite", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert load(done / "test-fgsm-rs" / "row.json")["hyperparameters"]["attack_mode"] == "train"
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from dare import what_matters
+
 OPTIONS = ("--attack", "fgsm", "--repeats", "2", "--factor", "combine", "--quiet")
 
 
@@ -34,6 +36,11 @@ def test_a_row_a_setting_and_units_that_are_kept(cell, call):
     (cell / "what_matters" / "unit-published-None-1.json").unlink()
     assert call("9_what_matters", *OPTIONS).code == 0
     assert {path.name: path.read_bytes() for path in (cell / "what_matters").glob("unit-*.json")} == units
+    assert set(published["wall_s"]) == {"train", "slice", "get_ats", "generate_adv-fgsm", "what_matters"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(what_matters.LEVELS, "combine", (None, "union"))
+        said = call("9_what_matters", *OPTIONS)
+        assert said.code == 2 and "another levels: combine [None, 'union', 'majority', 'intersection']" in said.err
     said = call("8_tables", "--runs", "runs", "--quiet")
     assert said.code == 0 and "one choice of DARE changed at a time" in said.out
 

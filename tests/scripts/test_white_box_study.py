@@ -1,6 +1,7 @@
 """The white-box study as a user runs it: what it writes, how it is continued, what it refuses."""
 
 import argparse
+import dataclasses
 import json
 import re
 import shutil
@@ -95,6 +96,7 @@ def test_what_it_writes(finished):
     assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
     assert row["attacks"]["white-box/worst"]["runs"] == {"0": attacks.get("fgsm").specification()}
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
+    assert set(row["commits"]) == {"train", "get_ats", "white_box-original", "white_box-trades-1"}
     assert row["hyperparameters"]["passes"] == 5.5
     assert len(white_box.white_box_tables(list(rows.values()))) == 4
     inputs = load(stages["white_box-trades-1"] / "run.json")["inputs"]
@@ -106,6 +108,13 @@ def test_the_second_run_skips_and_changes_nothing(done, shell, call):
     said = call(SCRIPT, *OPTIONS)
     assert said.code == 0 and said.err == "" and said.out.count("done before, skipped") == 4
     assert shell.digests(done) == before
+
+
+def test_an_edited_strategy_is_named(done, call, monkeypatch):
+    strategy = feature_adversarial.STRATEGIES["trades-1"]
+    monkeypatch.setitem(feature_adversarial.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 2 and "another strategy: steps None, not 2" in said.err and "--overwrite" in said.err
 
 
 def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, monkeypatch):

@@ -1,0 +1,35 @@
+"""What made a row: the stage that writes it and all stages that this was made from, whatever their study."""
+
+from results import provenance, records, run
+
+
+def of(stage):
+    """The provenance of a row that `stage` (run.Stage), not yet finished, writes: a dictionary of JSON values.
+
+    command, commit, versions, device, cores, kernels, floatx, image_data_format: of the stage itself (its last
+    process). Of every stage by its name (results/records.py), itself included but in `commands`: commands; commits;
+    wall_s, seconds; and only where they are not all the same, devices. dirty: whether any was made from uncommitted
+    code (None: not known). continued, only where some stage was continued by other code, or on other kernels, cores or
+    device, than it was begun with: stage -> fact -> the values in order, or None where an earlier version did not
+    record them.
+    """
+    found = records.ancestors(stage.folder, stage.identity["inputs"])
+    above = {records.label(stage.folder, path): made for path, made in found.items()}
+    own = run.so_far(stage)
+    every = {**above, stage.folder.name: own}
+    devices = {name: made.get("device") for name, made in every.items()}
+    continued = {name: made.get("continued") for name, made in every.items() if _continued(made)}
+    return {
+        **{name: own[name] for name in ("command", *provenance.WATCHED)},
+        "commands": {name: provenance.literal(made["command"]) for name, made in above.items()},
+        "commits": {name: made.get("commit") for name, made in every.items()},
+        "dirty": provenance.any_dirty([made.get("dirty") for made in every.values()]),
+        **({"devices": devices} if len(set(devices.values())) > 1 else {}),
+        **({"continued": continued} if continued else {}),
+        "wall_s": {name: made.get("wall_s") for name, made in every.items()},
+    }
+
+
+def _continued(made):
+    """Whether a stage was continued under something else; of an earlier version's record, whether at all."""
+    return bool(made.get("continued")) or (bool(made.get("resumed")) and "processes" not in made)

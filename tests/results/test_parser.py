@@ -1,0 +1,98 @@
+"""Options without effect are refused in one sentence, whatever their value; the others pass."""
+
+import importlib
+import pathlib
+import runpy
+import sys
+
+import pytest
+
+from results import stages
+from results.parser import Parser
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture
+def parser():
+    made = Parser(prog="it.py")
+    made.add_argument("--cluster", choices=["slurm"])
+    made.add_argument("--gpus", "-g", type=int, default=0)
+    made.add_argument("--names", nargs="*", default=["a"])
+    made.add_argument("--flag", action="store_true")
+    made.needs(("--gpus", "--names", "--flag"), lambda asked: asked.cluster, "--cluster slurm")
+    return made
+
+
+@pytest.mark.parametrize("given", [["--gpus", "0"], ["--gpus=3"], ["--names"], ["--names", "a"], ["--flag"]])
+def test_an_option_without_effect_is_refused_even_with_its_default(parser, given, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(given)
+    option = given[0].partition("=")[0]
+    said = f"it.py: argument {option}: without effect here, it needs --cluster slurm (--help lists the options)\n"
+    assert capsys.readouterr().err == said
+    parser.parse_args([*given, "--cluster", "slurm"])
+
+
+def test_what_is_not_given_is_not_refused_and_the_short_name_is(parser, capsys):
+    assert parser.parse_args([]).gpus == 0
+    with pytest.raises(SystemExit):
+        parser.parse_args(["-g", "1"])
+    assert "argument --gpus: without effect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("dare/2_slice", ["--theta", "0.1"]),
+        ("dare/2_slice", ["--rule", "nnslicer", "--theta", "0.1", "--per", "0.9"]),
+        ("dare/3_get_ats", ["--checkpoints", "x", "--evaluate"]),
+        ("dare/3_get_ats", ["--checkpoints", "x", "--keep", "mined"]),
+        ("dare/5_finetune_dare", ["--variant", "dare", "--draws", "2"]),
+        ("dare/5_finetune_dare", ["--variant", "dare", "--swa-images", "20"]),
+        ("dare/5_finetune_dare", ["--variant", "swa", "--other-seed", "2"]),
+        ("dare/5_finetune_dare", ["--variant", "swa", "--learning-rates", "1e-3"]),
+        ("dare/6_finetune_adv", ["--temperature", "3"]),
+        ("dare/6_finetune_adv", ["--distillation-epochs", "3"]),
+        ("dare/6_finetune_adv", ["--distillation", "--attack", "--epochs", "3"]),
+        ("dare/6_finetune_adv", ["--attack"]),
+        ("dare/8_tables", ["--check", "--runs", "elsewhere"]),
+        ("dare/10_white_box", ["--strategy", "swa", "--points", "2"]),
+        ("dare/10_white_box", ["--strategy", "regression", "--swa-images", "20"]),
+        ("dare/10_white_box", ["--attack", "fgsm", "--restarts", "2"]),
+        ("dare/10_white_box", ["--attack", "fgsm", "--attack-steps", "2"]),
+        ("guided_retraining/1_train", ["--gray", "as-run"]),
+        ("classwise/9_levers", ["--lever", "tau", "--strength", "1"]),
+        ("robust_training/3_tables", ["--add"]),
+        ("classwise/10_tables", ["--add"]),
+        ("guided_retraining/5_tables", ["--add"]),
+        ("reproduce", ["--gpus", "1"]),
+        ("reproduce", ["--partition", "a", "--preset", "paper"]),
+        ("reproduce", ["--account", "a"]),
+        ("reproduce", ["--qos", "a"]),
+        ("reproduce", ["--sbatch", "constraint=a"]),
+        ("reproduce", ["--cpus", "2"]),
+        ("reproduce", ["--memory", "2"]),
+        ("reproduce", ["--minutes", "2"]),
+        ("reproduce", ["--cluster", "slurm", "--workers", "2"]),
+        ("reproduce", ["--cluster", "slurm", "--status", "--gpus", "2"]),
+        ("reproduce", ["--status", "--workers", "2"]),
+        ("reproduce", ["--status", "--dry-run"]),
+    ],
+)
+def test_the_scripts_refuse_what_they_would_ignore(script, options, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *options])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
+    said = capsys.readouterr().err
+    assert "without effect here, it needs" in said and said.count("\n") == 1
+
+
+def test_every_condition_names_an_option_that_there_is():
+    importlib.import_module("results.command")
+    for path in sorted(SCRIPTS.glob("*/*.py")):
+        module = stages.script(str(path))
+        made = module.options() if hasattr(module, "options") else None
+        for options, _, _ in getattr(made, "conditions", ()):
+            known = {option for action in made._actions for option in action.option_strings}
+            assert {*options} <= known, path
