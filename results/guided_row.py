@@ -11,6 +11,7 @@ import numpy
 from adv.guided import configuration, inputs, ordering
 from data import files
 from results import guided_cell, provenance, published, run
+from results import row as result_row
 
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
 
@@ -63,7 +64,7 @@ def write(arguments, stage, name, metric, original, curve):
         "curves": [curve],
         "originals": [original],
         "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
-        "checks": [],
+        "checks": cell.get("checks", []),  # of the original model
         "attacks": {},
         **provenance.facts(),
         "commands": {stage: provenance.literal(run.record(run.folder(arguments, stage))["command"])
@@ -98,4 +99,5 @@ def pool(rows):
     lists = {name: [one for row in rows for one in row[name]] for name in ("curves", "originals", "rank", "seeds")}
     best = first["measures"]["best"]["published"], first["measures"]["inputs-to-best"]["published"]
     made = _measures([summary(curve) for curve in lists["curves"]], best, first["measures"]["best"]["n"])
-    return {**first, **lists, "measures": made, "verified": all(row["verified"] for row in rows)}
+    checks = result_row.checks([row["checks"] for row in rows])
+    return {**first, **lists, "measures": made, "checks": checks, "verified": all(row["verified"] for row in rows)}

@@ -1,15 +1,27 @@
-"""How sure a number is: the interval of a share, of a difference on the same images, and a test over paired runs.
+"""How sure a number is: intervals of fractions, differences, correlations and medians, what they could have shown, and
+a test over paired runs.
 
 Numbers and boolean flags go in, numbers come out: nothing here knows models, data or files.
 """
 
 import dataclasses
+import itertools
+import math
 
 import numpy
 import scipy.stats
 
 LEAST_PAIRS = 5
 RESAMPLES = 10_000
+POWER = 0.8  # how often an effect has to show to be called detectable: the usual four times in five
+SCALES = {  # where the error of an estimate is about normal, and its size the same for small and large effects
+    "difference": (float, float),
+    "share": (lambda x: math.asin(math.sqrt(min(max(x, 0), 1))), lambda x: math.sin(min(x, math.pi / 2)) ** 2),
+    "correlation": (
+        lambda x: math.atanh(min(max(x, -0.9999), 0.9999) * math.sqrt(1.5 / (1 + x**2 / 2))) / math.sqrt(1.5),
+        lambda x: math.tanh(math.sqrt(1.5) * x) / math.sqrt(1.5 - math.tanh(math.sqrt(1.5) * x) ** 2 / 2),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +52,97 @@ def wilson(count, total, *, confidence=0.95):
         raise ValueError(f"count {count} of total {total}, expected a total of at least 1 and a count of 0 to total")
     found = scipy.stats.binomtest(int(count), int(total)).proportion_ci(confidence, method="wilson")
     return Interval(count / total, float(found.low), float(found.high))
+
+
+def newcombe(first, second):
+    """The difference of two fractions on different images with its interval, as Interval in [-1, 1].
+
+    first, second: their Wilson intervals (`wilson`), whose level it takes over; Newcombe 1998, method 10. On the same
+    images it is too wide where the two agree on most of them.
+    """
+    low = math.hypot(first.value - first.low, second.high - second.value)
+    high = math.hypot(first.high - first.value, second.value - second.low)
+    value = first.value - second.value
+    return Interval(value, value - low, value + high)
+
+
+def largest_gap(counts, totals, *, confidence=0.95):
+    """Largest minus smallest of K fractions, with the interval of that of the true ones, as Interval in [0, 1].
+
+    counts, totals: integers (K,), K at least 2. The largest of several measured fractions is too large by chance, the
+    smallest too small, so the interval is simultaneous over all pairs: `newcombe` at the level at which Tukey compares
+    K means (1949). Of few images it reaches from 0 to nearly 1, whatever was measured.
+    Raises ValueError for fewer than two fractions, or counts outside [0, total].
+    """
+    if len(counts) != len(totals) or len(counts) < 2:
+        raise ValueError(f"{len(counts)} counts of {len(totals)} totals, expected as many, and at least two")
+    quantile = scipy.stats.studentized_range.ppf(confidence, len(counts), numpy.inf) / math.sqrt(2)
+    level = 1 - 2 * scipy.stats.norm.sf(quantile)
+    shares = [wilson(count, total, confidence=level) for count, total in zip(counts, totals, strict=True)]
+    gaps = [newcombe(one, other) for one, other in itertools.permutations(shares, 2)]
+    low, high = max(gap.low for gap in gaps), max(gap.high for gap in gaps)
+    return Interval(max(gap.value for gap in gaps), max(0.0, low), min(1.0, high))
+
+
+def correlation(value, count, *, confidence=0.95):
+    """A rank correlation (Spearman's) over `count` points with its interval, as Interval in [-1, 1].
+
+    The variance of its Fisher's z is that of Bonett and Wright 2000, (1 + r^2 / 2) / (count - 3); SCALES has the scale
+    on which that is the same for every r. The interval holds for the mean of several correlations over the same points
+    too, and is too wide where these err independently. Three points and fewer say nothing.
+    """
+    if count <= 3:
+        return Interval(value, -1.0, 1.0)
+    there, back = SCALES["correlation"]
+    half = _quantile((1 + confidence) / 2, math.inf) / math.sqrt(count - 3)
+    return Interval(value, back(there(value) - half), back(there(value) + half))
+
+
+def median(values, *, confidence=0.95):
+    """The median of independent values with its exact interval between two of them (sign test), as Interval.
+
+    values: (n,); of fewer than six values at 95 % the interval is without ends. Raises ValueError for none.
+    """
+    values = numpy.sort(numpy.asarray(values, float))
+    if not len(values):
+        raise ValueError("no values, expected at least one to have a median")
+    beyond = int(scipy.stats.binom.ppf((1 - confidence) / 2, len(values), 0.5))  # values that may lie outside an end
+    if scipy.stats.binom.cdf(beyond, len(values), 0.5) > (1 - confidence) / 2:
+        beyond -= 1
+    ends = (-math.inf, math.inf) if beyond < 0 else (values[beyond], values[-1 - beyond])
+    return Interval(float(numpy.median(values)), *map(float, ends))
+
+
+def student(value, error, freedom, *, confidence=0.95):
+    """An estimate with its interval by Student's t, as Interval.
+
+    error: the estimate's standard error, itself estimated with `freedom` degrees of freedom (0: there is no estimate of
+    it, and the interval has no ends).
+    """
+    half = _quantile((1 + confidence) / 2, freedom) * error if freedom else math.inf
+    return Interval(float(value), float(value) - half, float(value) + half)
+
+
+def detectable(interval, needed=0.0, *, scale="difference", freedom=math.inf, confidence=0.95, power=POWER):
+    """The smallest effect above `needed` that an experiment of this size shows four times in five; None: no effect.
+
+    That is the true value from which on the interval of such an experiment lies above `needed` with probability
+    `power`: its distance is the half width of `interval`, which stands for the experiment's size, and about two fifths
+    more for the luck of the draw (Cohen 1988, section 1.5; with Student's t for the normal). scale: of SCALES, where
+    distances are taken; freedom: degrees of freedom of the interval; confidence: its level. Approximate, as intervals
+    of small samples are. None where the interval has no ends, or where the effect would have to be outside the scale.
+    """
+    there, back = SCALES[scale]
+    half = (there(interval.high) - there(interval.low)) / 2
+    if not math.isfinite(half):
+        return None
+    beyond = there(needed) + half * (1 + _quantile(power, freedom) / _quantile((1 + confidence) / 2, freedom))
+    outside = (scale == "share" and beyond >= math.pi / 2) or (scale == "correlation" and back(beyond) > 0.999)
+    return None if outside else back(beyond)
+
+
+def _quantile(probability, freedom):
+    return float(scipy.stats.norm.ppf(probability) if math.isinf(freedom) else scipy.stats.t.ppf(probability, freedom))
 
 
 def paired_bootstrap(strata, *, confidence=0.95, resamples=RESAMPLES, seed=0):

@@ -9,8 +9,8 @@ import json
 
 import numpy
 
-from results import command, contestants, provenance, published, row, run, trained
-from adv import attacks, checks
+from results import command, contestants, mining, provenance, published, row, run, trained
+from adv import adversarial_set, attacks, checks
 from dare import test
 from data import files
 import models
@@ -57,6 +57,9 @@ class Bench:
         opened = trained.load(arguments)
         self.split, self.history, self.model = opened.split, opened.history, opened.model
         self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
+        self.drawn = {
+            name: adversarial_set.draw(self.split, one.drawn, arguments.seed)["test"] for name, one in self.sets.items()
+        }
         order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
@@ -93,6 +96,7 @@ class Bench:
             epsilons=self.epsilons,
             minimal={name: catalogue[name] for name in arguments.minimal},
             rows=self.rows,
+            drawn=self.drawn,
             progress=progress,
         )
         found = checks.check(self.model, *self.checked, epsilon=max(self.epsilons), transferred=self.transferred)
@@ -107,9 +111,14 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         )
         for name in made[0].flags
     }
+    if "er/worst" in measures:
+        measures["er/worst"]["failed"] = test.failures(made[0])
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
+    found = row.checks([flags.checks for flags in made])
+    if "get_ats" in made_by:
+        found.append(dataclasses.asdict(mining.few(made_by["get_ats"]["selected"], made_by["get_ats"]["of"])))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -129,7 +138,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": row.checks([flags.checks for flags in made]),
+        "checks": found,
         "attacks": specifications(bench),
         **provenance.facts(),
         "commands": {name: provenance.literal(record["command"]) for name, record in made_by.items()},
