@@ -87,7 +87,9 @@ def answers(said, labels, classes):
     """
     said, labels = numpy.asarray(said), numpy.asarray(labels)
     if not len(said) or said.shape != labels.shape:
-        raise ValueError(f"predictions of shape {said.shape} and labels of shape {labels.shape}, expected as many, (N,)")
+        raise ValueError(
+            f"predictions of shape {said.shape} and labels of shape {labels.shape}, expected as many, (N,)"
+        )
     count, total = int((said == labels).sum()), len(labels)
     most = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
     seen = f"{count} of {total} images classified correctly"

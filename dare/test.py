@@ -111,8 +111,8 @@ def test(
     sets: attack name -> AdversarialSet; white_box: name -> attack, run in this order within each of `epsilons`, in
     the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
     the x_test rows for these two; drawn: attack name -> the x_train rows that its set's test part was made from, failed
-    ones among them (None: those that it kept); fingerprint: the model's digest; independent: each white-box attack is run on all
-    images that are right without one, not only on those that the attacks before it left.
+    ones among them (None: those that it kept); fingerprint: the model's digest; independent: each white-box attack is
+    run on all images that are right without one, not only on those that the attacks before it left.
     Raises ValueError where a set tests on images that another trains or chooses on.
     """
     _refuse_overlap(sets)

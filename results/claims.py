@@ -22,10 +22,10 @@ FORMATS = {  # unit: factor, digits, what follows, whether signed
     "": (1, 2, "", False),
 }
 RULE = (
-    "holds: every interval lies above what the claim needs; does not hold: one lies below it, so that the data exclude "
-    "the claim (of levers: one above, all below); undecided: neither, and the last column says from which true size on "
-    "an effect would have shown in four such experiments of five. Intervals are of 95 %, wider where a claim has "
-    "several (Bonferroni), so that no verdict errs more often than once in twenty."
+    "holds: every interval lies above what the claim needs. does not hold: one lies below, so the data exclude the "
+    "claim (of levers: one above, all below). undecided: neither; the last column says from which true size on an "
+    "effect would have shown in four such experiments of five. Intervals: 95 %, wider where a claim has several "
+    "(Bonferroni), so that a verdict errs at most once in twenty."
 )
 
 
@@ -34,8 +34,8 @@ class Effect:
     """One number of a claim, which says that it exceeds `needed`.
 
     what: in words; interval: statistics.Interval of level `confidence`, in the unit of `needed` (ends of infinity: none
-    can be given); scale: of statistics.SCALES; unit: of FORMATS, digits: instead of the unit's; freedom: its degrees of
-    freedom.
+    can be given); scale: of statistics.SCALES; unit: of FORMATS, digits: instead of the unit's; most: the largest value
+    there can be; freedom: degrees of freedom of the interval.
     """
 
     what: str
@@ -43,6 +43,7 @@ class Effect:
     needed: float = 0.0
     scale: str = "difference"
     unit: str = "points"
+    most: float = math.inf
     digits: int | None = None
     freedom: float = math.inf
     confidence: float = 0.95
@@ -60,7 +61,8 @@ class Effect:
         found = statistics.detectable(
             self.interval, self.needed, scale=self.scale, freedom=self.freedom, confidence=self.confidence
         )
-        return f"{self.what}: {'no size' if found is None else self._shown(found)}"
+        shown = found is not None and found <= self.most
+        return f"{self.what}: {self._shown(found) if shown else 'no size'}"
 
     def __str__(self):
         low, high = self.interval.low, self.interval.high
@@ -116,8 +118,7 @@ def judged(claim, source, evidence, effects, *, every=True, reservation=""):
 def table(name, title, claims, notes=()):
     """The Table of several claims."""
     lines = tuple(
-        (str(place), one.claim, one.evidence, one.verdict, one.detectable or "-")
-        for place, one in enumerate(claims, 1)
+        (str(place), one.claim, one.evidence, one.verdict, one.detectable or "-") for place, one in enumerate(claims, 1)
     )
     sources = dict.fromkeys(one.source for one in claims)
     columns = ("", "claim", "evidence", "verdict", "would have shown from")

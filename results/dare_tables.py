@@ -38,8 +38,8 @@ MINIMAL = (
     "median minimal: Linf size of the smallest perturbation that the attack needs, pixels in [0, 1]; larger is better."
 )
 SEVERAL = (
-    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left correct, in the "
-    "order of the lines below; worst: correct under all of them."
+    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left correct, in "
+    "the order of the lines below; worst: correct under all of them."
 )
 NORMS = "median minimal: in the norm of the attack, which its line below names; l0 counts values that change."
 
@@ -152,7 +152,9 @@ def _table(name, what, rows, columns, explained=()):
         name=name,
         title=f"{rows[0]['dataset']}, {rows[0]['model']}: {what}",
         columns=("method", *(heading + _count(rows, measure) for heading, measure, _ in columns)),
-        rows=tuple((marks.label(row), *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows),
+        rows=tuple(
+            (marks.label(row), *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows
+        ),
         notes=(*first, *notes.numbers(rows, measures)),
     )
 

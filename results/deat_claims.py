@@ -5,7 +5,6 @@ each seed draws its own, is pooled over all methods of the cell with several see
 and every verdict is open. Rows whose checks were raised are left out: their robustness may not be there.
 """
 
-import dataclasses
 import math
 
 import numpy
@@ -39,9 +38,7 @@ def redundant(methods):
     """
     claim = "Redundant attack iterations hurt robustness late in training"
     pairs = [("free-4", "free-8"), ("fat-5", "fat"), ("pgd-7", "pgd-10")]
-    return _compared(
-        claim, methods, pairs, 0.0, "fewer steps leave room for more updates, which may be the cause"
-    )
+    return _compared(claim, methods, pairs, 0.0, "fewer steps leave room for more updates, which may be the cause")
 
 
 def level(methods):
@@ -74,7 +71,10 @@ def _difference(methods, one, other, needed, confidence):
     variance, freedom = _seeds(methods)
     if any(methods[name]["hyperparameters"]["stopped"] for name in (one, other)):
         freedom = 0
-    value, error = numpy.mean(values[0]) - numpy.mean(values[1]), math.sqrt(variance * sum(1 / len(one) for one in values))
+    value, error = (
+        numpy.mean(values[0]) - numpy.mean(values[1]),
+        math.sqrt(variance * sum(1 / len(one) for one in values)),
+    )
     interval = statistics.student(value, error, freedom, confidence=confidence)
     settings = {"freedom": freedom or math.inf, "confidence": confidence}
     return Effect(what=f"{one} minus {other}", interval=interval, needed=needed, **settings)
@@ -105,7 +105,8 @@ def lipschitz(rows):
     The magnitude on the very held-out images, and the one that guides the M+ methods, of training images. Of each run's
     values, whose rank correlation has to exceed TRACKS, and of their changes from epoch to epoch, which have to agree
     at all, since two series that both rise always agree; without the last epoch, which a budget may cut short, and
-    without those that took no gradient (the rule of 2021 at no step). The median over runs has the sign test's interval.
+    without those that took no gradient (the rule of 2021 at no step). The interval of the median over runs is the sign
+    test's.
     """
     claim = "The gradient magnitude tracks the local Lipschitz constant"
     effects, runs = [], []
@@ -167,7 +168,7 @@ def cheaper(methods):
         error = math.sqrt(squares / max(1, freedom) / len(values))
         interval = statistics.student(values.mean(), error, freedom, confidence=level)
         saved = Effect(
-            what=f"saved beside {name}", interval=interval, needed=SAVED, unit="% of BP-epochs",
+            what=f"saved beside {name}", interval=interval, needed=SAVED, unit="% of BP-epochs", most=100.0,
             freedom=freedom or math.inf, confidence=level,
         )  # fmt: skip
         robust = _difference(methods, "m+deat", name, -MARGIN, level)

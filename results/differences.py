@@ -26,8 +26,8 @@ ROLES = ("method", "baseline")
 
 POINTS = (
     "Points by which the method exceeds the control on the same images; a negative one falls behind. In brackets: 95 % "
-    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 leaves open which is "
-    "better. It says how sure the difference is for other images, not for other source models or tunings."
+    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 leaves open which "
+    "is better. It says how sure the difference is for other images, not for other source models or tunings."
 )
 DETECTABLE = (
     "A true difference shows in four such comparisons of five from so many points on (half of the interval, and two "
@@ -165,11 +165,7 @@ def difference_tables(rows):
     """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
     made = []
     for (study, dataset, model), methods in dare_tables.cells(rows).items():
-        lines = [
-            (row, reference, found)
-            for row in methods
-            for reference, found in row.get("differences", {}).items()
-        ]
+        lines = [(row, reference, found) for row in methods for reference, found in row.get("differences", {}).items()]
         name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
         measures = _columns(methods, [found for _, _, found in lines])
         said = notes.numbers(methods, [])
@@ -199,8 +195,7 @@ def _detectable(found, measures):
     """The sentence on the smallest difference that would have shown, of each measure."""
     said = []
     for measure, heading in measures.items():
-        ends = [one[measure]["interval"] for one in found if measure in one]
-        sizes = [statistics.detectable(statistics.Interval(0.0, *both)) for both in ends]
+        sizes = [statistics.detectable(_ends(one[measure])) for one in found if measure in one]
         said.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
     return DETECTABLE.format("; ".join(said))
 
@@ -216,7 +211,16 @@ def _table(name, title, methods, lines, measures, cell, said):
 
 
 def _interval(one):
-    return Cell(None) if one is None else Cell(one["value"], low=one["interval"][0], high=one["interval"][1])
+    return Cell(None) if one is None else Cell(one["value"], low=_ends(one).low, high=_ends(one).high)
+
+
+def _ends(one):
+    """The interval of a row's difference, in points; of one that no image showed in older rows too."""
+    low, high = one["interval"]
+    if low or high:
+        return statistics.Interval(one["value"], low, high)
+    found = statistics.none_seen(one["n"])
+    return statistics.Interval(0.0, 100 * found.low, 100 * found.high)
 
 
 def _runs(one):

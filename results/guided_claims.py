@@ -40,7 +40,9 @@ def _difference(what, table, keys, others, *, measure="area", needed=0.0, level=
     """The Effect of the mean of a measure over some orders, keys (configuration, metric), minus that over others."""
     value = _mean(table, keys, measure) - _mean(table, others, measure)
     parts = [_images(table, keys, measure), _images(table, others, measure)]
-    parts += [(variance / len(some) ** 2, freedom) for some in (keys, others) for variance, freedom in _trainings(table, some)]
+    parts += [
+        (variance / len(some) ** 2, freedom) for some in (keys, others) for variance, freedom in _trainings(table, some)
+    ]
     total = sum(variance for variance, _ in parts)
     freedom = 0
     if all(freedom for _, freedom in parts):  # Welch and Satterthwaite
@@ -120,7 +122,7 @@ def few(table):
         within = table[key]["measures"]["inputs-to-99"]["value"] / total
         said.append(f"{effects[-1]} (99 % of the best with {100 * within:.0f} %)")
     prefixes = len(table[keys[0]]["curves"][0])
-    said = f"of the inputs {'; '.join(said)}; {prefixes} prefixes, accuracies that differ by less not told apart"
+    said = f"of the inputs {'; '.join(said)}; {prefixes} prefixes, whose accuracies have the interval of a difference"
     return claims.judged(text, SOURCE, said, effects)
 
 
@@ -159,8 +161,8 @@ def c3_cheap(table):
         return Claim(text, SOURCE, "C2 and C3 were not run with the same order", "not measured")
     c2, c3 = ([(name, metric) for metric in metrics] for name in ("c2", "c3"))
     behind = _difference("C3 minus C2", table, c3, c2, measure="best", needed=-CLOSE)
-    ratio, spent = (float(numpy.mean([of(table[ours]) / of(table[theirs]) for ours, theirs in zip(c2, c3, strict=True)]))
-                    for of in (_trained, _seconds))  # fmt: skip
+    pairs = [(table[one], table[other]) for one, other in zip(c2, c3, strict=True)]
+    ratio, spent = (float(numpy.mean([of(one) / of(other) for one, other in pairs])) for of in (_trained, _seconds))
     cheap = Effect(what="fewer images trained on", interval=Interval(ratio, ratio, ratio), needed=CHEAP, unit="times")
     said = (
         f"best accuracy {behind}, 1/{ratio:.1f} of the images trained on, 1/{spent:.1f} of the seconds; mean of "
@@ -178,7 +180,8 @@ def c1_or_c2(table):
     c1, c2 = ([(name, metric) for metric in metrics] for name in ("c1", "c2"))
     effect = _difference("C2 minus C1", table, c2, c1, measure="best")
     each = [_mean(table, [two], "best") - _mean(table, [one], "best") for one, two in zip(c1, c2, strict=True)]
-    said = f"best accuracy, mean of {len(metrics)} orders: {effect}, single orders {signed(min(each), 2)} to {signed(max(each), 2)}"
+    ends = f"{signed(min(each), 2)} to {signed(max(each), 2)}"
+    said = f"best accuracy, mean of {len(metrics)} orders: {effect}, single orders {ends}"
     return claims.judged(text, SOURCE, said, [effect])
 
 

@@ -81,7 +81,7 @@ def _saturation(row):
 
 
 def weak(row, measure="white-box/worst"):
-    """The attacks of a row's worst case, in words, where none of them is margin-based; "" where one is, or none known."""
+    """The attacks of a row's worst case, in words, where none is margin-based; "" where one is, or none is known."""
     names = {name: one for name, one in row.get("attacks", {}).items() if name.startswith("white-box/")}
     several = names.pop("white-box/worst", {}).get("runs")
     found = list(several.values()) if several else list(names.values())

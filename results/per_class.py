@@ -16,7 +16,7 @@ import numpy
 import scipy.stats
 
 from adv import evaluate
-from results import marks, notes
+from results import dare_tables, marks, notes
 from results import row as result_row
 from results.tables import Cell, Table
 
@@ -179,7 +179,7 @@ def _by_class(dataset, model, rows, part):
 def correlations(dataset, model, rows):
     """Two tables of rank correlations (Spearman) of class accuracies: between attacks, the mean over models, and
     between models under their worst case. rows: models whose classes can be compared."""
-    names = [name for name in rows[0]["measures"] if name.startswith("white-box/") and "worst@" not in name]
+    names = [f"white-box/{one}" for one in dare_tables.attacks(rows, "white-box") if not one.startswith("worst@")]
     attacks = [name for name in names if all(name in row["measures"] for row in rows)]
     shares = {(row["method"], name): divided(row["measures"][name]).share for row in rows for name in attacks}
 

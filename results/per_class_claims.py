@@ -27,17 +27,13 @@ def disparity(rows):
     reaches to 0 whatever was measured, since the best and the worst of ten always differ.
     """
     text = "Robust accuracy differs strongly between classes"
-    found = [
-        (row["method"], per_class.divided(row["measures"][per_class.worst(row)])) for row in per_class.sound(rows)
-    ]
+    found = [(row["method"], per_class.divided(row["measures"][per_class.worst(row)])) for row in per_class.sound(rows)]
     if not found:
         return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
     gaps = [statistics.largest_gap(one.right, one.total) for _, one in found]
     mean = Interval(*(100 * numpy.mean([getattr(gap, part) for gap in gaps]) for part in ("value", "low", "high")))
     effect = Effect(what="largest minus smallest accuracy of a class", interval=mean, needed=GAP)
-    (low, lowest), (high, highest) = (
-        pick((100 * one.spread, method) for method, one in found) for pick in (min, max)
-    )
+    (low, lowest), (high, highest) = (pick((100 * one.spread, method) for method, one in found) for pick in (min, max))
     evidence = (
         f"{effect}, mean of {len(found)} models ({low:.0f}, {lowest}, to {high:.0f}, {highest}) on "
         f"{_images(found[0][1].total)} images of each class; {GAP:.0f} would be strong"
@@ -149,9 +145,7 @@ def weight_norms(rows):
     values, classes = [value for value, _ in found], len(rows[0]["classes"])
     interval = statistics.correlation(float(numpy.mean(values)), classes)
     effect = Effect(what="rank correlation (Spearman)", interval=interval, scale="correlation", unit="")
-    evidence = (
-        f"{effect} over {classes} classes, mean of {len(found)} models ({min(values):.2f} to {max(values):.2f})"
-    )
+    evidence = f"{effect} over {classes} classes, mean of {len(found)} models ({min(values):.2f} to {max(values):.2f})"
     return claims.judged(text, SOURCE, evidence, [effect])
 
 

@@ -14,14 +14,6 @@ import scipy.stats
 LEAST_PAIRS = 5
 RESAMPLES = 10_000
 POWER = 0.8  # how often an effect has to show to be called detectable: the usual four times in five
-SCALES = {  # where the error of an estimate is about normal, and its size the same for small and large effects
-    "difference": (float, float),
-    "share": (lambda x: math.asin(math.sqrt(min(max(x, 0), 1))), lambda x: math.sin(min(x, math.pi / 2)) ** 2),
-    "correlation": (
-        lambda x: math.atanh(min(max(x, -0.9999), 0.9999) * math.sqrt(1.5 / (1 + x**2 / 2))) / math.sqrt(1.5),
-        lambda x: math.tanh(math.sqrt(1.5) * x) / math.sqrt(1.5 - math.tanh(math.sqrt(1.5) * x) ** 2 / 2),
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +33,25 @@ class SignedRank:
     statistic: float
     p: float | None
     why: str = ""
+
+
+def _of_correlation(value):
+    """Where the error of Spearman's correlation is 1 / sqrt(n - 3) for every r: the integral of 1 / ((1 - r^2)
+    sqrt(1 + r^2 / 2)), by Bonett and Wright's variance (2000) of Fisher's z."""
+    value = min(max(value, -0.9999), 0.9999)
+    return math.atanh(value * math.sqrt(1.5 / (1 + value**2 / 2))) / math.sqrt(1.5)
+
+
+def _to_correlation(scaled):
+    moved = math.tanh(math.sqrt(1.5) * scaled)
+    return moved / math.sqrt(1.5 - moved**2 / 2)
+
+
+SCALES = {  # (there, back): where the error of an estimate is about normal, and as large for small effects as for large
+    "difference": (float, float),
+    "share": (lambda x: math.asin(math.sqrt(min(max(x, 0), 1))), lambda x: math.sin(min(x, math.pi / 2)) ** 2),
+    "correlation": (_of_correlation, _to_correlation),
+}
 
 
 def wilson(count, total, *, confidence=0.95):
@@ -87,9 +98,9 @@ def largest_gap(counts, totals, *, confidence=0.95):
 def correlation(value, count, *, confidence=0.95):
     """A rank correlation (Spearman's) over `count` points with its interval, as Interval in [-1, 1].
 
-    The variance of its Fisher's z is that of Bonett and Wright 2000, (1 + r^2 / 2) / (count - 3); SCALES has the scale
-    on which that is the same for every r. The interval holds for the mean of several correlations over the same points
-    too, and is too wide where these err independently. Three points and fewer say nothing.
+    The variance of its Fisher's z is that of Bonett and Wright 2000, (1 + r^2 / 2) / (count - 3). The interval holds
+    for the mean of several correlations over the same points too, and is too wide where these err independently.
+    Three points and fewer say nothing.
     """
     if count <= 3:
         return Interval(value, -1.0, 1.0)
@@ -137,12 +148,19 @@ def detectable(interval, needed=0.0, *, scale="difference", freedom=math.inf, co
     if not math.isfinite(half):
         return None
     beyond = there(needed) + half * (1 + _quantile(power, freedom) / _quantile((1 + confidence) / 2, freedom))
-    outside = (scale == "share" and beyond >= math.pi / 2) or (scale == "correlation" and back(beyond) > 0.999)
+    outside = (scale == "share" and beyond >= math.pi / 2) or (scale == "correlation" and back(beyond) > 0.995)
     return None if outside else back(beyond)
 
 
 def _quantile(probability, freedom):
     return float(scipy.stats.norm.ppf(probability) if math.isinf(freedom) else scipy.stats.t.ppf(probability, freedom))
+
+
+def none_seen(count, value=0.0, *, confidence=0.95):
+    """The interval of a mean of which each of `count` images showed the same value, 0 of methods that none told apart:
+    as many others may differ, by 1, as Wilson's interval of none of them allows. As Interval."""
+    half = wilson(0, count, confidence=confidence).high
+    return Interval(value, value - half, value + half)
 
 
 def paired_bootstrap(strata, *, confidence=0.95, resamples=RESAMPLES, seed=0):
@@ -151,7 +169,8 @@ def paired_bootstrap(strata, *, confidence=0.95, resamples=RESAMPLES, seed=0):
     strata: one array (n,) a source model, an image's entry being what the first method scored on it minus what the
     second did. Images are drawn with replacement within each stratum (Efron, Tibshirani 1993, sections 8.3 and 13.3);
     the value is the mean over strata of their means. Drawing how often each distinct difference occurs is the same as
-    drawing images, and as quick for 10,000 images as for ten.
+    drawing images, and as quick for 10,000 images as for ten. Where no image differs from the others, as where none
+    tells the two methods apart, there is nothing to draw, and the interval is that of `none_seen`.
     Raises ValueError for no stratum, an empty one, or values that are not finite.
     """
     strata = [numpy.asarray(stratum, float) for stratum in strata]
@@ -166,6 +185,9 @@ def paired_bootstrap(strata, *, confidence=0.95, resamples=RESAMPLES, seed=0):
         values, counts = numpy.unique(stratum, return_counts=True)
         drawn = generator.multinomial(len(stratum), counts / len(stratum), size=resamples)
         means += drawn @ values / len(stratum) / len(strata)
+    if not any(numpy.ptp(stratum) for stratum in strata):
+        value = float(numpy.mean([stratum[0] for stratum in strata]))
+        return none_seen(sum(map(len, strata)), value, confidence=confidence)
     low, high = numpy.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(numpy.mean([stratum.mean() for stratum in strata])), float(low), float(high))
 

@@ -80,9 +80,7 @@ def _settings(name, rows):
         change = [100 * value for value in row["change"] if value is not None]
         lines.append(
             (
-                marks.label(
-                    row, FACTORS[row["factor"]] + ("" if row["factor"] == "published" else f" {_level(row)}")
-                ),
+                marks.label(row, FACTORS[row["factor"]] + ("" if row["factor"] == "published" else f" {_level(row)}")),
                 *(Cell(one["value"], one.get("spread")) for one in measures),
                 Cell(mean_er(row) - mean_er(row, "noise-")),
                 Cell(float(numpy.mean(change)) if change else None, None, None, 3),
@@ -132,8 +130,8 @@ def _effects(name, rows):
         rows=tuple(lines),
         notes=(
             f"Over the levels that cost at most {SOUND:g} point of clean accuracy against the published setting.",
-            "[low, high]: 95 % interval over images, of all levels of the choice at once (Tukey), wider than need be since "
-            "all are scored on the same; a low end of 0 leaves open whether the choice matters. Not over source models.",
+            "[low, high]: 95 % interval over images, of all levels of the choice at once (Tukey), wider than need be "
+            "since all are scored on the same; 0 leaves open whether the choice matters. Not over source models.",
             f"A range that shows in four such studies of five, points: {'; '.join(shown)}.",
             "range beyond noise: the range of ER minus that of weight noise of each level's own size.",
             *marks.said(rows),
