@@ -144,7 +144,7 @@ def test(
     drawn = {name: one.parts["test"].index for name, one in sets.items()} if drawn is None else drawn
     attacked = functools.reduce(numpy.intersect1d, (drawn[name] for name in sets)) if sets else rows[:0]
     cases = {"er/worst": ([f"er/{name}" for name in sets], attacked, split.y_train)}
-    if any(margin_based(attack.specification()) for attack in white_box.values()) and len(white_box) > 1:
+    if len(white_box) > 1 and any(margin_based(attack.specification()) for attack in white_box.values()):
         for epsilon in epsilons:
             measures = [f"white-box/{ball(name, epsilon)}" for name in white_box]
             cases[f"white-box/{ball('worst', epsilon)}"] = measures, rows, split.y_test
@@ -193,11 +193,11 @@ def _placed(said, index, rows, labels):
     return found
 
 
-def failures(flags):
-    """How many images of er/worst some attack failed on, so that they count as correct under it; 0 without er/worst."""
-    source = flags.index.get("er/worst", numpy.zeros(0, int))
-    kept = [index for measure, index in flags.index.items() if measure.startswith("er/") and measure != "er/worst"]
-    return int((~numpy.all([numpy.isin(source, index) for index in kept], axis=0)).sum()) if len(source) else 0
+def failures(flags, names):
+    """How many images of er/worst some of the attacks `names` failed on, so that they count as correct under it."""
+    source, nothing = flags.index.get("er/worst", numpy.zeros(0, int)), numpy.zeros(0, int)
+    kept = [numpy.isin(source, flags.index.get(f"er/{name}", nothing)) for name in names]
+    return int((~numpy.all(kept, axis=0)).sum()) if len(source) else 0
 
 
 def _report(progress, done, total, note):

@@ -112,7 +112,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         for name in made[0].flags
     }
     if "er/worst" in measures:
-        measures["er/worst"]["failed"] = test.failures(made[0])
+        measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
