@@ -100,7 +100,8 @@ def levers(rows):
         effect = Effect(what=row["method"], interval=Interval(100 * gap.value, *ends), needed=POINT, confidence=level)
         effects.append(effect)
         said.append(f"{effect}, mean {signed(100 * (one.mean - other.mean), 1)}")
-    evidence = f"worst class: {'; '.join(said)}; no interval: trained anew, once"
+    once = "; no interval: trained anew, once" if "(no interval)" in "".join(said) else ""
+    evidence = f"worst class: {'; '.join(said)}{once}"
     return claims.judged(text, SOURCE, evidence, effects, every=False)
 
 
