@@ -9,16 +9,20 @@ thresholds of our own [D]. docs/checks.md has a paragraph on each of NAMES: rais
 import dataclasses
 
 import numpy
+import scipy.stats
 
 from adv import fgsm, pgd, search
 from models import compute, contract, perturb
 
 NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", "large-epsilon", "transfer")
+NAMES += ("chance", "constant")  # of the answers themselves: `answers`
 IMAGES = 32
 LARGE = 0.5  # grey is this far from every image
 USABLE = 0.9  # share of images whose gradient can be followed
 SATURATED = 0.1  # share of images on which the gradient of a float32 cross-entropy may point elsewhere
 SLACK = 1  # images by which a weaker attack may do better by chance
+CHANCE = 0.05  # how often guessing may look like knowing
+NEARLY_ALL = 0.9  # share of images with one predicted class from which on an answer is constant
 STEPS = pgd.PGD(steps=10, rel_stepsize=0.25)
 
 
@@ -80,7 +84,28 @@ def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=2
     if transferred is not None:
         what = f"right under PGD at {epsilon:.3g}"
         made.append(_at_most("transfer", many, right(transferred), what, "under the same attack on another model"))
-    return made
+    return [*made, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
+
+
+def answers(said, labels, classes):
+    """The checks `chance` and `constant` of a model's predictions on unmodified images: list of two Check.
+
+    said: predicted classes, integers (N,); labels: true ones (N,); classes: their number. A net that knows nothing
+    cannot lose it under attack, and everything measured of it, or made of it, says nothing. Raises ValueError for none.
+    """
+    said, labels = numpy.asarray(said), numpy.asarray(labels)
+    if not len(said) or said.shape != labels.shape:
+        raise ValueError(
+            f"predictions of shape {said.shape} and labels of shape {labels.shape}, expected as many, (N,)"
+        )
+    count, total = int((said == labels).sum()), len(labels)
+    most = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
+    seen = f"{count} of {total} images classified correctly"
+    chance = Check("chance", count > most, seen, f"more than {most}, which guessing reaches once in {1 / CHANCE:.0f}")
+    often, expected = (int(numpy.bincount(one).max()) for one in (said, labels))
+    constant = often >= NEARLY_ALL * total > expected
+    seen = f"one predicted class for {often} of {total} images"
+    return [chance, Check("constant", not constant, seen, f"for fewer than {100 * NEARLY_ALL:.0f} %")]
 
 
 def _logits(model, outputs):

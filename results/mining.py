@@ -3,7 +3,22 @@
 import matplotlib.ticker
 import numpy
 
+from adv import checks
 from results import figures, tables
+
+FEWEST = 128  # samples of one batch of the published tuning
+LEAST = 0.05  # share of the images mined
+
+
+def few(selected, of):
+    """The check `few-mined` (docs/checks.md) of a mined set, as adv.checks.Check.
+
+    selected: samples that an older epoch was more confident of; of: samples mined. Ten steps on fewer samples than a
+    batch holds see the same ones every time, and a twentieth of the images need not stand for all.
+    """
+    passed = selected >= FEWEST and selected >= LEAST * of
+    expected = f"at least {FEWEST}, one batch of the published tuning, and {100 * LEAST:.0f} % of all"
+    return checks.Check("few-mined", passed, f"{selected} of {of} samples selected", expected)
 
 
 def summary(targets, of):

@@ -40,7 +40,7 @@ DARE = {
             ["--variant", "dare-s", "dare-sl", "dare-10-epochs", *CONTROLS, "--repeats", "1"],
         ),
         "6_finetune_adv": ["--attack", *CRAFTED, "--distillation", "--repeats", "1"],
-        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "--white-box-images", "200"],
+        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "apgd-t", "--white-box-images", "200"],
         "9_what_matters": ["--attack", *CRAFTED],
         "10_white_box": [
             *("--samples", "8000", "--learning-rates", "1e-4", "5e-4"),
@@ -91,7 +91,7 @@ ROBUST = {
             *("--method", "pgd-7", "free-8", "m+deat", "--bp-epochs", "60", "--setup", "fast", "--validation", "200"),
             *("--learning-rate", "0.03", "--batch-size", "32", "--no-augmentation", "--deterministic"),
         ],
-        "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "--deterministic"],
+        "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "apgd-t", "--deterministic"],
     },
     "small": {
         "cells": [

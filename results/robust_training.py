@@ -8,14 +8,14 @@ import dataclasses
 
 import numpy
 
-from results import dare_tables, notes
+from results import dare_tables, marks, notes
 from results import row as result_row
 from results.tables import Cell, Table
 from train import robust
 
 ATTACKED = (
-    "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
-    " the order of the lines below, left; worst: right under all of them, the robust accuracy."
+    "attack@epsilon: correct on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
+    " the order of the lines below, left; worst: correct under all of them, the robust accuracy."
 )
 SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
 COST = (
@@ -77,10 +77,11 @@ def cells(rows):
 
 
 def worst(row, prefix=""):
-    """The measure of the worst case over all attacks of a row, of its only attack where there is one."""
-    names = [name for name in row["measures"] if name.startswith(f"{prefix}white-box/")]
-    chosen = [name for name in names if name.startswith(f"{prefix}white-box/worst@")] or names[-1:]
-    return row["measures"][chosen[0]] if chosen else {"value": None}
+    """The measure of the worst case over all attacks of a row; without one, of attacks none of which is margin-based,
+    that of the attack that fools most."""
+    found = {name: one for name, one in row["measures"].items() if name.startswith(f"{prefix}white-box/")}
+    chosen = [one for name, one in found.items() if name.startswith(f"{prefix}white-box/worst@")]
+    return min(chosen or found.values(), key=lambda one: one["value"], default={"value": None})
 
 
 def robust_training_tables(rows):
@@ -95,15 +96,18 @@ def robust_training_tables(rows):
         where = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
         said = (SELECTED, ATTACKED, *([where] if published else []))
         made.append(
-            Table(
-                name=name,
-                title=f"{dataset}, {model}: robust training, %",
-                columns=(
-                    "method",
-                    *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+            marks.saturated(
+                Table(
+                    name=name,
+                    title=f"{dataset}, {model}: robust training, %",
+                    columns=(
+                        "method",
+                        *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+                    ),
+                    rows=tuple((marks.label(row), *(_cell(row, one) for one in measures)) for row in methods),
+                    notes=(*said, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
                 ),
-                rows=tuple((row["method"], *(_cell(row, one) for one in measures)) for row in methods),
-                notes=(*said, *_numbers(methods, measures), *_lines(methods)),
+                methods,
             )
         )
         made.append(_cost(f"{name}-cost", dataset, model, methods))
@@ -119,17 +123,18 @@ def _cost(name, dataset, model, methods):
     )
     columns = ("method", "BP-epochs", "seconds", "probes", "worst case", "clean", "last: worst case", "last: clean")
     columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
-    lines = []
-    for row in sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"]):
+    lines, methods = [], sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"])
+    for row in methods:
         seconds = (Cell(_close(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
         both = worst(row), row["measures"]["clean"]
         last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
         cells = [Cell(one["value"], one.get("spread")) for one in both]
         cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
-        lines.append((row["method"], Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
-    said = (COST, STOPPED, f"Machine: {'; '.join(result_row.devices(methods))}.")
-    return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+        lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
+    said = (COST, STOPPED, f"Machine: {'; '.join(result_row.devices(methods))}.", *marks.said(methods))
+    table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+    return marks.saturated(dataclasses.replace(table, notes=(*said, *marks.margins(methods))), methods)
 
 
 def _close(seconds):

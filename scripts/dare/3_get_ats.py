@@ -8,7 +8,7 @@ import shutil
 
 import numpy
 
-from results import command, mining, run, tables
+from results import command, marks, mining, run, tables
 from dare import get_ats, online_store
 import data
 import models
@@ -53,6 +53,7 @@ def main(arguments):
         f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
     )
+    marks.warn("get_ats", [mining.few(len(targets.index), of)])
 
 
 def trained(arguments):

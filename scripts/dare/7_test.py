@@ -9,8 +9,8 @@ import json
 
 import numpy
 
-from results import command, contestants, lineage, published, row, run, trained
-from adv import attacks, checks
+from results import command, contestants, lineage, mining, published, records, row, run, trained
+from adv import adversarial_set, attacks, checks
 from dare import test
 from data import files
 import models
@@ -67,6 +67,9 @@ class Bench:
         opened = trained.load(arguments)
         self.split, self.history, self.model = opened.split, opened.history, opened.model
         self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
+        self.drawn = {
+            name: adversarial_set.draw(self.split, one.drawn, arguments.seed)["test"] for name, one in self.sets.items()
+        }
         order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
@@ -103,6 +106,7 @@ class Bench:
             epsilons=self.epsilons,
             minimal={name: catalogue[name] for name in arguments.minimal},
             rows=self.rows,
+            drawn=self.drawn,
             progress=progress,
         )
         found = checks.check(
@@ -123,8 +127,14 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         )
         for name in made[0].flags
     }
+    if "er/worst" in measures:
+        measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
+    found = row.checks([flags.checks for flags in made])
+    for path, mined in records.ancestors(stage.folder, stage.identity["inputs"]).items():
+        if path.name == "get_ats":
+            found.append(dataclasses.asdict(mining.few(mined["selected"], mined["of"])))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -144,7 +154,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": row.checks([flags.checks for flags in made]),
+        "checks": found,
         "attacks": specifications(bench),
         **lineage.of(stage),
     }

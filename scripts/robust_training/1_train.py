@@ -9,7 +9,8 @@ import dataclasses
 import shutil
 import time
 
-from results import command, run, trained
+from results import command, marks, run, trained
+from adv import checks, evaluate
 import data
 from data import files
 from train import robust, seeds
@@ -83,6 +84,9 @@ def train(arguments, name):
         f"held out {held_out(history.record(best)[2])} in epoch {best}, {held_out(metrics)} in the last{stopped} "
         f"({stage.folder})"
     )
+    history.load_weights(model, best)
+    said = evaluate.classes(model, split.x_validation, split.y_validation)
+    marks.warn(f"train {name}", checks.answers(said, split.y_validation, len(split.classes)))
 
 
 def held_out(metrics):

@@ -1,5 +1,6 @@
 """Every check is raised by a model that deserves it, and none by a sound one."""
 
+import math
 import pathlib
 
 import keras
@@ -119,11 +120,52 @@ def test_a_net_of_chance(net, labelled):
     assert ("no-epsilon" in found) == (keras.backend.backend() == "tensorflow")
 
 
+def answers(said, labels, classes):
+    """name -> whether it was passed."""
+    return {one.name: one.passed for one in checks.answers(numpy.array(said), numpy.array(labels), classes)}
+
+
+@pytest.mark.parametrize(("total", "classes"), [(32, 10), (32, 2), (1000, 10), (5, 43), (1, 2)])
+def test_chance_is_what_guessing_exceeds_once_in_twenty(total, classes):
+    """Naive reference: the largest count that still has a chance of 5 % of being reached, by the binomial formula."""
+    chances = [math.comb(total, k) * (1 / classes) ** k * (1 - 1 / classes) ** (total - k) for k in range(total + 1)]
+    labels = numpy.arange(total) % classes
+    for correct in range(total + 1):
+        said = numpy.where(numpy.arange(total) < correct, labels, (labels + 1) % classes)
+        assert answers(said, labels, classes)["chance"] == (math.fsum(chances[correct:]) <= 0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "labels", "passed"),
+    [
+        ([3] * 10, list(range(10)), False),
+        ([3] * 9 + [1], list(range(10)), False),
+        ([3] * 8 + [1, 1], list(range(10)), True),
+        ([3] * 10, [3] * 10, True),  # the images are of one class themselves
+        ([3] * 10, [3] * 9 + [1], True),
+    ],
+)
+def test_a_constant_answer(said, labels, passed):
+    assert answers(said, labels, 10)["constant"] is passed
+
+
+def test_a_net_that_answers_one_class_is_at_chance_and_constant(net, labelled):
+    deaf = after(net, keras.layers.Lambda(lambda x: 0 * x + keras.ops.arange(4, dtype="float32"), output_shape=(4,)))
+    assert {"chance", "constant"} <= raised(deaf, labelled)
+
+
+def test_no_predictions_and_other_labels_are_named():
+    for said, labels in (([], []), ([1, 2], [1])):
+        with pytest.raises(ValueError, match="expected as many"):
+            checks.answers(said, labels, 3)
+
+
 def test_every_check_has_a_paragraph_in_the_documents():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
-    for name in checks.NAMES:
+    names = *checks.NAMES, "few-mined"  # of mining, not of a model
+    for name in names:
         assert f"## {name}\n" in text
-    assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(checks.NAMES)
+    assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(names)
 
 
 def test_no_images(net):
