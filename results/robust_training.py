@@ -37,8 +37,8 @@ STOPPED = (
     "fell too, divergence)."
 )
 OLDER = (
-    "To be made again{whose}: trained with a constant momentum, which PyTorch's CyclicLR cycles with the rate, and with "
-    "clipped random starts and a biased moving variance, which the authors' code does not have."
+    "To be made again{whose}: trained with a constant momentum, which PyTorch's CyclicLR cycles with the rate, and "
+    "with clipped random starts and a biased moving variance, which the authors' code does not have."
 )
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
