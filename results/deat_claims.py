@@ -28,7 +28,8 @@ def deat_claims(rows):
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     name = f"robust_training-{dataset.replace(':', '-').replace('/', '-')}-{model}-claims"
     found = [redundant(methods), level(methods), lipschitz(sound), cheaper(methods)]
-    return claims.table(name, f"{dataset}, {model}: the claims of DEAT", found, left_out)
+    table = claims.table(name, f"{dataset}, {model}: the claims of DEAT", found, left_out)
+    return dataclasses.replace(table, notes=(*robust_training.older(rows), *table.notes))
 
 
 def redundant(methods):

@@ -24,8 +24,8 @@ COST = (
     "measured; none where seeds are more than a fifth apart."
 )
 PUBLISHED = {
-    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Its TRADES "
-    "and MART, M+ or not, attacked by steps of 2/255 in batch norm's train mode, ours as the methods' authors.",
+    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Where a "
+    "method has a variant, as trades has trades-deat, that has DEAT's own settings.",
     "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
     "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",
@@ -35,6 +35,10 @@ STOPPED = (
     "stopped: the guard ended it, of one seed at least, held-out robust accuracy having fallen by more than 20 points "
     "or, for two epochs and at a higher loss, below half of its best (catastrophic overfitting; where clean accuracy "
     "fell too, divergence)."
+)
+OLDER = (
+    "To be made again{whose}: trained with a constant momentum, which PyTorch's CyclicLR cycles with the rate, and "
+    "with clipped random starts and a biased moving variance, which the authors' code does not have."
 )
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
@@ -66,6 +70,13 @@ def settings(row, what):
     return value if what != "setup" else {**DEFAULTS, **value}
 
 
+def older(rows):
+    """The note on rows of a cyclic rate whose momentum did not cycle with it: a list of one sentence, or of none."""
+    setups = {row["method"]: settings(row, "setup") for row in rows}
+    found = [method for method, setup in setups.items() if setup["cyclic"] and setup["momentum_at_peak"] is None]
+    return [OLDER.format(whose="" if len(found) == len(rows) else f" ({', '.join(found)})")] if found else []
+
+
 def cells(rows):
     """(dataset, model) -> its rows, best worst case first, the control of no attack last."""
     found = {}
@@ -94,7 +105,7 @@ def robust_training_tables(rows):
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
         where = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
-        said = (SELECTED, ATTACKED, *([where] if published else []))
+        said = (*older(methods), SELECTED, ATTACKED, *([where] if published else []))
         made.append(
             marks.saturated(
                 Table(
@@ -132,7 +143,8 @@ def _cost(name, dataset, model, methods):
         cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
-    said = (COST, STOPPED, f"Machine: {'; '.join(result_row.devices(methods))}.", *marks.said(methods))
+    machine = f"Machine: {'; '.join(result_row.devices(methods))}."
+    said = (*older(methods), COST, STOPPED, machine, *marks.said(methods))
     table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
     return marks.saturated(dataclasses.replace(table, notes=(*said, *marks.margins(methods))), methods)
 

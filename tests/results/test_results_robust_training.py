@@ -58,6 +58,16 @@ def test_rows_of_several_seeds_become_one():
         robust_training.pool([row("pgd-7"), other])
 
 
+def test_rows_of_a_cyclic_rate_without_its_momentum_are_marked():
+    old, new = row("pgd-7"), row("free-8")
+    old["hyperparameters"]["setup"] = {"title": "fast", "epochs": 10, "cyclic": True}
+    new["hyperparameters"]["setup"] = {**old["hyperparameters"]["setup"], "momentum_at_peak": 0.8}
+    for rows, words in (([old, new], "To be made again (pgd-7): "), ([old], "To be made again: "), ([new], None)):
+        for table in (*robust_training.robust_training_tables(rows), deat_claims.deat_claims(rows)):
+            marked = [note for note in table.notes if note.startswith("To be made again")]
+            assert [note[: len(words)] for note in marked] == [words] if words else not marked, table.name
+
+
 def test_the_best_method_comes_first_and_the_control_last():
     rows = [row("pgd-7", worst=30.0), row("standard", worst=99.0, role="control"), row("m+deat", worst=40.0)]
     table, cost = robust_training.robust_training_tables(rows)
