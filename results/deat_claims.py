@@ -5,6 +5,7 @@ each seed draws its own, is pooled over all methods of the cell with several see
 and every verdict is open. Rows whose checks were raised are left out: their robustness may not be there.
 """
 
+import dataclasses
 import math
 
 import numpy

@@ -112,7 +112,8 @@ def robustness(rows, measures=None):
             measure = row["measures"].get(name)
             if measure is not None:
                 colour = ROLES.get(row["role"], BLUE)
-                published |= _bar(axis, place, measure, {"edgecolor": colour, "color": face(row, colour)})
+                style = {"color": "white", "edgecolor": colour} if marks.raised(row) else {"color": colour}
+                published |= _bar(axis, place, measure, style)
         counts = sorted({row["measures"][name]["n"] for row in rows if name in row["measures"]})
         axis.set_title(f"{name}\nn = {'-'.join(map(str, counts[:1] + counts[1:][-1:]))}", fontsize=8)
         axis.set_xlim(0, 100)

@@ -9,8 +9,8 @@ from results.tables import DAGGER, Cell, Label
 MEANING = "their robustness may be hidden, not there; docs/checks.md says what to do"
 UNKNOWN = "not measured"
 SATURATED = (
-    "saturated: share of images whose cross-entropy has lost its gradient's part of the true class in float32, so that "
-    "an attack that follows it may fail (docs/checks.md)"
+    "saturated: share of images on which float32 loses the true class's part of the cross-entropy's gradient, so that "
+    "attacks that follow it may fail (docs/checks.md)"
 )
 
 
@@ -83,14 +83,13 @@ def _saturation(row):
 def weak(row, measure="white-box/worst"):
     """The attacks of a row's worst case, in words, where none is margin-based; "" where one is, or none is known."""
     names = {name: one for name, one in row.get("attacks", {}).items() if name.startswith("white-box/")}
-    several = names.pop("white-box/worst", {}).get("runs")
-    found = list(several.values()) if several else list(names.values())
+    study = names.pop("white-box/worst", {})  # of the white-box study, whose worst case is all that it keeps
+    found = list(study.get("runs", {}).values()) if study else list(names.values())
     if not found or not any(name.startswith(measure) for name in row["measures"]):
         return ""
     if any(test.margin_based(one) for one in found):
         return ""
-    short = [one["attack"] for one in found] if several else [name.removeprefix("white-box/") for name in names]
-    return ", ".join(dict.fromkeys(short))
+    return study.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in names)
 
 
 def margins(rows):

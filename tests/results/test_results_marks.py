@@ -144,10 +144,11 @@ def test_a_worst_case_without_a_margin_based_attack_is_marked(raised):
 
 
 def test_the_worst_case_of_the_white_box_study_is_read_from_its_runs():
-    row = {"method": "own", "measures": {"white-box/worst@0.1": {}}, "attacks": {"white-box/worst": {"runs": {}}}}
-    runs = row["attacks"]["white-box/worst"]["runs"]
+    row = {"method": "own", "measures": {"white-box/worst@0.1": {}}, "attacks": {}}
+    runs = {}
+    row["attacks"]["white-box/worst"] = {"worst case of": "fgsm, pgd-restarts", "runs": runs}
     runs |= {"0": attacks.get("fgsm").specification(), "1": attacks.get("pgd").specification()}
-    assert marks.weak(row) == "fgsm, pgd"
+    assert marks.weak(row) == "fgsm, pgd-restarts"
     runs["2"] = attacks.get("apgd-t").specification()
     assert marks.weak(row) == ""
 
