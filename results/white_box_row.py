@@ -4,7 +4,7 @@ import numpy
 
 import models
 from dare import controls, feature_adversarial, test
-from results import provenance, row, run, white_box_levels
+from results import mining, provenance, row, run, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
@@ -45,6 +45,7 @@ def make(arguments, cell, name, trajectories, *, preparation, inputs):
         "seeds": [arguments.seed],
         "repeats": len(best[1]),
         "measures": measures(best[1], cell.images, cell.epsilons),
+        "checks": mining.checks_of(made_by),
         "epsilons": cell.epsilons,
         "images": cell.images,
         "attacks": {

@@ -116,9 +116,6 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     made_by = run.ancestors(arguments, ["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs])
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
-    found = row.checks([flags.checks for flags in made])
-    if "get_ats" in made_by:
-        found.append(dataclasses.asdict(mining.few(made_by["get_ats"]["selected"], made_by["get_ats"]["of"])))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -138,7 +135,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": found,
+        "checks": [*row.checks([flags.checks for flags in made]), *mining.checks_of(made_by)],
         "attacks": specifications(bench),
         **provenance.facts(),
         "commands": {name: provenance.literal(record["command"]) for name, record in made_by.items()},
