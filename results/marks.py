@@ -6,7 +6,7 @@ from dare import test
 from results import row as result_row
 from results.tables import DAGGER, Cell, Label
 
-MEANING = "their robustness may be hidden, not there; docs/checks.md says what to do"
+MEANING = "their robustness may be hidden, or the numbers say nothing; docs/checks.md says what to do"
 UNKNOWN = "not measured"
 SATURATED = (
     "saturated: share of images on which float32 loses the true class's part of the cross-entropy's gradient, so that "

@@ -1,5 +1,7 @@
 """What mining chose, as a table and a figure: how many samples, which epochs, how much surer these were."""
 
+import dataclasses
+
 import matplotlib.ticker
 import numpy
 
@@ -19,6 +21,15 @@ def few(selected, of):
     passed = selected >= FEWEST and selected >= LEAST * of
     expected = f"at least {FEWEST}, one batch of the published tuning, and {100 * LEAST:.0f} % of all"
     return checks.Check("few-mined", passed, f"{selected} of {of} samples selected", expected)
+
+
+def checks_of(stages):
+    """The check of a row that was made from a mined set, as a list of one dictionary, else an empty one.
+
+    stages: name -> run.json of all that the row was made from (results.lineage.above).
+    """
+    mined = stages.get("get_ats")
+    return [dataclasses.asdict(few(mined["selected"], mined["of"]))] if mined else []
 
 
 def summary(targets, of):

@@ -9,7 +9,7 @@ import json
 
 import numpy
 
-from results import command, contestants, lineage, mining, published, records, row, run, trained
+from results import command, contestants, lineage, mining, published, row, run, trained
 from adv import adversarial_set, attacks, checks
 from dare import test
 from data import files
@@ -131,10 +131,6 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
-    found = row.checks([flags.checks for flags in made])
-    for path, mined in records.ancestors(stage.folder, stage.identity["inputs"]).items():
-        if path.name == "get_ats":
-            found.append(dataclasses.asdict(mining.few(mined["selected"], mined["of"])))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -154,7 +150,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": found,
+        "checks": [*row.checks([flags.checks for flags in made]), *mining.checks_of(lineage.above(stage))],
         "attacks": specifications(bench),
         **lineage.of(stage),
     }

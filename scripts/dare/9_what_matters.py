@@ -6,7 +6,7 @@ at the first missing one) and a row a setting, which 8_tables.py collects.
 
 import numpy
 
-from results import command, lineage, row, run, trained, what_matters
+from results import command, lineage, mining, row, run, trained, what_matters
 from adv import evaluate
 from dare import bench as benches
 from dare import controls
@@ -124,6 +124,7 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "seeds": [arguments.seed],
         "repeats": len(units),
         "measures": measures,
+        "checks": mining.checks_of(lineage.above(stage)),
         "attacks": {name: one.attack for name, one in bench.sets.items()},
         **lineage.of(stage),
     }
