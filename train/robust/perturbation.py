@@ -87,8 +87,8 @@ def step_alongside(call, current, images, labels, epsilon, step_size, scale):
     and move the statistics too, as in DEAT's TRADES [P]."""
 
     def divergence(x):
-        logits = call(x)
-        return losses.divergence_from(logits, keras.ops.stop_gradient(log_softmax(call, images))), ()
+        perturbed, clean = keras.ops.cast(call(x), "float32"), keras.ops.cast(call(images), "float32")
+        return losses.divergence_from(perturbed, keras.ops.log_softmax(keras.ops.stop_gradient(clean))), ()
 
     (_, _), slope = compute.gradient(divergence, current, call)
     count = keras.ops.cast(keras.ops.shape(images)[0], "float32")
