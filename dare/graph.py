@@ -110,7 +110,8 @@ def read(model):
     flat.check_open(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: slicing needs one input and one output"
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: slicing needs one input "
+            "and one output"
         )
     graph = keras.Model(model.inputs[0], model.outputs[0])
     nodes = tuple(node for depth in sorted(graph._nodes_by_depth) for node in graph._nodes_by_depth[depth])

@@ -19,6 +19,8 @@ from train.history import History
 def main(arguments):
     if arguments.checkpoints and arguments.keep == "mined":
         raise ValueError("--keep mined deletes what training wrote, not your own --checkpoints: choose one of them")
+    if arguments.scale and not arguments.checkpoints:
+        raise ValueError("--scale is of your own --checkpoints: name their folder, or leave it out")
     stage = run.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
     if stage is None:
         return
@@ -73,7 +75,7 @@ def trained(arguments):
 def own(arguments):
     """The user's checkpoints: (checkpoints, final model, split of this seed, None)."""
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
-    history = Checkpoints(arguments.checkpoints)
+    history = Checkpoints(arguments.checkpoints, arguments.scale)
 
     def build():
         statistics = data.statistics(split.x_train)
@@ -94,6 +96,11 @@ def options():
         metavar="FOLDER",
         help="mine this folder in place of train/: .weights.h5, .keras or .h5 files with the epoch in their name; "
         "weights alone are of --model; the images are x_validation of --seed, which must not have trained them",
+    )
+    parser.add_argument(
+        "--scale",
+        type=command.real(above=0),
+        help="largest pixel that whole models among --checkpoints were trained on, as in 255 (default: 1)",
     )
     parser.add_argument(
         "--keep",
