@@ -128,7 +128,7 @@ def build(name, input_shape, classes, preprocessing=None, precision="float32", *
         options = {"width": width, **options}
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    with settings.pinned(PRECISIONS[precision]):
+    with settings.pinned(dtype_policy=PRECISIONS[precision]):
         return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
 
 

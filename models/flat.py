@@ -95,8 +95,10 @@ def build(listed, output, *, name, scale=None, changes=None, finish=None):
         change = (changes or {}).get(number, {})
         if not number:
             inputs = keras.Input(call.outputs[0].shape[1:], dtype="float32", name=_unique(operation.name, names))
-            first = inputs if scale is None else keras.layers.Rescaling(scale, name=_unique("pixels", names))(inputs)
-            values.append([first])
+            values.append([inputs])
+            if scale is not None:
+                scaled = keras.layers.Rescaling(scale, dtype="float32", name=_unique("pixels", names))
+                values[0] = [scaled(inputs)]
             continue
         fresh = id(operation) not in copies or change
         made = _copy(operation, names, change) if fresh else copies[id(operation)]
@@ -106,7 +108,7 @@ def build(listed, output, *, name, scale=None, changes=None, finish=None):
         )
         values.append(keras.tree.flatten(made(*args, **kwargs)))
         if fresh and isinstance(operation, keras.layers.Layer):
-            _share_values(operation, made)
+            set_weights(made, operation.get_weights())
     made = values[output.call][output.output]
     if finish is not None:
         made = finish(made, functools.partial(_unique, names=names))
@@ -188,11 +190,12 @@ def _copy(operation, names, change):
     return made
 
 
-def _share_values(layer, made):
-    """Give a copied layer the weights of the original."""
-    made.set_weights(layer.get_weights())
-    if isinstance(made, keras.layers.Normalization):
-        made.finalize_state()  # it computes with constants that follow its weights
+def set_weights(model, values):
+    """``model.set_weights(values)`` of a flat model or a layer, with the constants that follow from weights."""
+    model.set_weights(values)
+    for layer in getattr(model, "layers", [model]):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _unique(name, names):

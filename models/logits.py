@@ -200,7 +200,7 @@ def _large(call):
 def _finish(outputs, name):
     """Logits (N, K) in float32 of what the last softmax was of."""
     if len(outputs.shape) > 2:
-        outputs = keras.layers.Flatten(name=name("logits_flat"))(outputs)
+        outputs = keras.layers.Flatten(dtype="float32", name=name("logits_flat"))(outputs)
     if outputs.dtype != "float32":
         outputs = keras.layers.Activation("linear", dtype="float32", name=name("logits_float32"))(outputs)
     return outputs

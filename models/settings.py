@@ -7,23 +7,21 @@ import contextlib
 
 import keras
 
+HELD = {"image_data_format": "channels_last", "floatx": "float32", "dtype_policy": "float32", "epsilon": 1e-7}
+
+
+def pin(**changes):
+    """Set what this project's commands run under, whatever keras.json says: HELD, but for the changes."""
+    for name, value in (HELD | changes).items():
+        getattr(keras.config, f"set_{name}")(value)
+
 
 @contextlib.contextmanager
-def pinned(policy=None):
-    """While it lasts, layers are made channels_last and in float32, or by the dtype policy of this name."""
-    before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
-    pin()
-    keras.config.set_dtype_policy(policy or "float32")
+def pinned(**changes):
+    """As `pin`, until the context ends: then the settings are what they were."""
+    before = {name: getattr(keras.config, name)() for name in HELD}
+    pin(**changes)
     try:
         yield
     finally:
-        keras.config.set_image_data_format(before[0])
-        keras.config.set_floatx(before[1])
-        keras.config.set_dtype_policy(before[2])
-
-
-def pin():
-    """Set what this project's commands run under, whatever keras.json says: channels_last, and float32."""
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+        pin(**before)

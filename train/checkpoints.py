@@ -13,6 +13,7 @@ import re
 
 import models
 from data import hdf5
+from models import flat
 from train import history
 
 ENDINGS = (".weights.h5", ".keras", ".h5")
@@ -56,7 +57,7 @@ class Checkpoints:
             if differing:
                 what = "an array is {}, not {}".format(*differing[0])
             raise ValueError(f"{path}: cannot be loaded into {model.name} ({what}): another architecture")
-        model.set_weights(values)
+        flat.set_weights(model, values)
         history.check_finite(model, path)
 
     def final_model(self, build=None):
