@@ -15,8 +15,9 @@ class Setup:
     pixels), uncovered pixels zero; gamma: of MagnitudeGuided; fixed: a run of another length keeps the milestones at
     their epochs instead of scaling them, as a script does that counts epochs; replay_share, replay_maximum,
     replay_clip: DEAT's step size as a share of epsilon, the most replays of a batch, and whether its random start is
-    clipped to [0, 1]; delayed_share: the length of DEAT-d's training as a share of `epochs`; standardised: the net's
-    first layer standardises the channels of colour images.
+    clipped to [0, 1], which in the fast set-up it is not [P] (True is an option of ours there [D]); delayed_share: the
+    length of DEAT-d's training as a share of `epochs`; standardised: the net's first layer standardises the channels of
+    colour images.
     """
 
     title: str
