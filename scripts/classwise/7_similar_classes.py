@@ -9,7 +9,7 @@ import re
 
 import numpy
 
-from results import command, per_class, per_class_claims, per_class_row, per_class_step, retrain, run, trained
+from results import command, per_class, per_class_changes, per_class_row, per_class_step, retrain, run, trained
 import data
 from data import files
 from train import robust
@@ -26,7 +26,7 @@ def main(arguments):
     for without, why in ((most, "most"), (int(numpy.nanargmin(into)), "least")):
         told = {"watched": before["classes"][watched], "without": before["classes"][without], "why": why}
         train(alike, before, without, {"method": arguments.method, **told})
-    per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
+    per_class_step.show(per_class_changes.similar(per_class_step.rows(arguments)))
 
 
 def train(arguments, before, without, told):
