@@ -30,6 +30,7 @@ HELDOUT = (
 )
 WORST = "worst case: correct on the adversarials of every attack on the same image of x_train, none of them moved"
 DROPPED = "over the images of which every attack has an adversarial: one on which an attack failed is left out"
+NONE_FAILED = "every attack has an adversarial of each of these"
 FAILED = "on {} of {} images some attack failed; these count as withstanding it"
 WHITE_BOX = (
     "attack@epsilon: correct on x_test under the attack, run on each model, within Linf epsilon, pixels in [0, 1]."
@@ -111,7 +112,9 @@ def failed(rows):
     for row in rows:
         measure = row["measures"].get("er/worst")
         if measure is not None:
-            told = FAILED.format(measure["failed"], measure["n"]) if "failed" in measure else DROPPED
+            told = DROPPED
+            if "failed" in measure:
+                told = FAILED.format(measure["failed"], measure["n"]) if measure["failed"] else NONE_FAILED
             found.setdefault(told, []).append(row["method"])
     if len(found) < 2:
         return "".join(found)

@@ -46,7 +46,8 @@ def _difference(what, table, keys, others, *, measure="area", needed=0.0, level=
     total = sum(variance for variance, _ in parts)
     freedom = 0
     if all(freedom for _, freedom in parts):  # Welch and Satterthwaite
-        freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts) if total else math.inf
+        spent = sum(variance**2 / freedom for variance, freedom in parts)
+        freedom = total**2 / spent if spent else math.inf
     interval = statistics.student(value, math.sqrt(total), freedom, confidence=level)
     return Effect(what=what, interval=interval, needed=needed, freedom=freedom or math.inf, confidence=level)
 

@@ -9,7 +9,7 @@ import re
 
 import numpy
 
-from results import command, per_class, per_class_claims, per_class_row, per_class_step, retrain, run, trained
+from results import command, per_class, per_class_changes, per_class_row, per_class_step, retrain, run, trained
 import data
 from data import files
 from train import robust
@@ -19,7 +19,7 @@ def main(arguments):
     before, alike, inputs = per_class_row.attacked(arguments)
     for without, told in left_out(before, arguments.method):
         train(alike, before, without, told, inputs)
-    per_class_step.show(per_class_claims.similar(per_class_step.rows(arguments)))
+    per_class_step.show(per_class_changes.similar(per_class_step.rows(arguments)))
 
 
 def left_out(before, method):

@@ -7,7 +7,7 @@ held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/leve
 
 import dataclasses
 
-from results import command, contestants, per_class_claims, per_class_row, per_class_step, retrain, run
+from results import command, contestants, per_class_changes, per_class_row, per_class_step, retrain, run
 from adv import attacks, evaluate, levers
 import data
 from train import robust
@@ -27,7 +27,7 @@ def main(arguments):
     _, alike, inputs = per_class_row.attacked(arguments)
     for name in arguments.lever:
         pull(command.narrow(alike, lever=name), name, inputs)
-    per_class_step.show(per_class_claims.levers(per_class_step.rows(arguments)))
+    per_class_step.show(per_class_changes.levers(per_class_step.rows(arguments)))
 
 
 def pull(arguments, name, inputs):

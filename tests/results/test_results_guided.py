@@ -135,6 +135,15 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
     assert effect.freedom == pytest.approx(freedom)
 
 
+def test_trainings_that_end_alike_leave_the_test_inputs():
+    rows = cell(c2_deepgini=(0.6, 0.6, 0.6), c2_lsa=(0.5, 0.5, 0.6))
+    table = {(one["configuration"], one["metric"]): one for one in rows}
+    effect = guided_claims._difference("", table, [("c2", "deepgini")], [("c2", "lsa")])
+    shares = [table[key]["measures"]["area"]["value"] for key in table]
+    half = 1.959964 * sum(share * (100 - share) / 1000 for share in shares) ** 0.5
+    assert effect.interval.high - effect.interval.value == pytest.approx(half) and effect.freedom == float("inf")
+
+
 def test_one_order_has_no_interval():
     found, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
     assert found[5] == "undecided" and "(no interval)" in said[5]

@@ -163,6 +163,8 @@ def test_the_transfer_table_says_what_became_of_images_on_which_an_attack_failed
     for row in rows:
         row["measures"]["er/worst"]["failed"] = 12
     assert note().endswith("on 12 of 930 images some attack failed; these count as withstanding it.")
+    rows[0]["measures"]["er/worst"]["failed"] = 0
+    assert "every attack has an adversarial of each of these (swa)" in note()
     del rows[0]["measures"]["er/worst"]["failed"]
     assert "is left out (swa)" in note() and "withstanding it (original, dare" in note()
 
