@@ -2,9 +2,9 @@
 
 import contextlib
 import errno
-import fcntl
 import os
-import signal
+import subprocess
+import sys
 
 import h5py
 import keras
@@ -15,25 +15,17 @@ import models
 from data import files, hdf5
 from train import checkpoints, history
 
+HOLDER = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); input()"
+
 
 @contextlib.contextmanager
 def locked(path):
     """Another process holds the file, as HDF5 does where it writes one, until the context ends."""
-    ready, told = os.pipe()
-    child = os.fork()
-    if not child:
-        handle = open(path, "rb")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.write(told, b"1")
-        signal.pause()
-    try:
-        os.read(ready, 1)
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
         yield
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(ready)
-        os.close(told)
+        child.communicate(b"\n")
 
 
 def net():

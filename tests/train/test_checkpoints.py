@@ -144,7 +144,7 @@ def test_what_images_were_normalised_by_is_loaded_too(tmp_path):
 
 
 @keras.saving.register_keras_serializable("tests")
-class Subclassed(keras.Model):
+class OwnNet(keras.Model):
     """A net whose layers cannot be read off."""
 
     def __init__(self, **options):
@@ -156,10 +156,10 @@ class Subclassed(keras.Model):
 
 
 def test_a_subclassed_model_is_refused_in_one_sentence(tmp_path):
-    model = Subclassed()
+    model = OwnNet()
     model(numpy.zeros((1, 12, 12, 2), "float32"))
     model.save(tmp_path / "epoch-1.keras")
-    with pytest.raises(ValueError, match="epoch-1.keras: .*is a subclassed model .Subclassed.") as caught:
+    with pytest.raises(ValueError, match="epoch-1.keras: .*is a subclassed model .OwnNet.") as caught:
         checkpoints.Checkpoints(tmp_path).final_model()
     assert "\n" not in str(caught.value)
 
