@@ -12,11 +12,11 @@ import dataclasses
 import numpy
 
 from data import files
+from train.seeds import stream
 
 KIND = "adversarial set"
 PARTS = ("train", "validation", "test", "heldout")
 PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # [P], but for the last [D]
-STREAM = 2**31 + 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +93,7 @@ def draw(split, counts, seed):
     counts: part -> number of images. The draw depends on `split` and `seed` alone, so that every attack gets the
     same images, and a smaller part is inside a larger one: of one permutation of x_train, "test" is the beginning,
     "validation" begins in the middle, and "train" is the end. A dear attack may so have fewer images than the others
-    without meeting what these train on. The generator is that of [seed, STREAM]: training shuffles epoch t with
-    [seed, t] (train/fit.py), and an epoch's number is far below STREAM. Raises ValueError where parts would overlap.
+    without meeting what these train on. Raises ValueError where parts would overlap.
     """
     total, middle = len(split.x_train), len(split.x_train) // 2
     if counts["test"] > middle or counts["validation"] + counts["train"] > total - middle:
@@ -107,7 +106,7 @@ def draw(split, counts, seed):
         raise ValueError(
             f"{counts['heldout']} images to attack, but x_test has {len(split.x_test)}: ask for a smaller heldout part"
         )
-    generator = numpy.random.default_rng([seed, STREAM])
+    generator = stream(seed, "images to attack")
     order = generator.permutation(total)
     rows = {
         "train": order[total - counts["train"] :],

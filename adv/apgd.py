@@ -13,6 +13,8 @@ and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper,
 5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
 6. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.noise): the same in every
    batch, and so is all the rest, up to the rounding of the model's kernels.
+7. [D] The cross-entropy is climbed as its log-odds (perturb.log_odds), a rising function of it: the same comparisons
+   and directions in exact arithmetic, and no underflow in float32.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ import scipy.special
 
 from adv import apgd_step, search
 from adv.attack import Searched, noise
-from models import compute
+from models import compute, contract
 
 SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -82,9 +84,10 @@ class APGD(Searched):
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """The attack at a fixed epsilon: every run on the images that withstood the runs before it.
 
-        Raises ValueError where the loss becomes NaN or infinite.
+        Raises models.NonFiniteLogits where the loss becomes NaN or infinite.
         """
-        return self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        made = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(made, images, epsilon, self.norm)
 
     def _attack(self, model, images, labels, epsilon, batch_size):
         """All runs: (images, fooled (N,))."""
@@ -133,7 +136,7 @@ class APGD(Searched):
             part[rows] = new
         bad = int((~numpy.isfinite(state.highest)).sum())
         if bad:
-            raise ValueError(
+            raise contract.NonFiniteLogits(
                 f"the loss of {self.title} is NaN or infinite near {bad} of {len(state.highest)} images, "
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )

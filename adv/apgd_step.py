@@ -9,7 +9,7 @@ import numpy
 from models import compute, perturb
 
 LOSSES = {
-    "ce": lambda logits, labels, targets: perturb.cross_entropy(logits, labels),
+    "ce": lambda logits, labels, targets: perturb.log_odds(logits, labels),
     "dlr": lambda logits, labels, targets: perturb.dlr(logits, labels),
     "dlr-targeted": perturb.targeted_dlr,
 }

@@ -17,6 +17,7 @@ import typing
 import numpy
 
 from adv import search
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,12 @@ class Attack:
     norm: typing.ClassVar[str]
 
     def specification(self):
-        """Everything that decides the attack, as JSON values: for result rows and artefacts."""
-        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self)}
+        """Everything that decides the attack, as JSON values: for result rows and artefacts.
+
+        One of a cross-entropy without "climbed" was run in float32 arithmetic, before the log-odds were climbed.
+        """
+        climbed = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
+        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **climbed}
 
     @property
     def closest_gradients(self):
@@ -54,7 +59,7 @@ class Attack:
         For attacks that minimise the perturbation; one of fixed size has its own.
         """
         candidates, success = self.closest(model, images, labels, batch_size=batch_size)
-        success = success & (search.norm(candidates - images, self.norm) <= epsilon)
+        success = success & (search.norm(candidates - images.astype(numpy.float64), self.norm) <= epsilon)
         return numpy.where(success[:, None, None, None], candidates, images)
 
 
@@ -95,6 +100,6 @@ def noise(images, *, seed, draw=0):
     made = numpy.empty(images.shape, numpy.float32)
     for row, image in enumerate(images):
         digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
-        generator = numpy.random.default_rng([seed, draw, int.from_bytes(digest[:8], "little")])
+        generator = stream(seed, "random start", draw, int.from_bytes(digest[:8], "little"))
         made[row] = 2 * generator.random(image.shape, numpy.float32) - 1
     return made

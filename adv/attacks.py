@@ -3,7 +3,9 @@
     minimal = adv.search.minimal(model, x, y, adv.attacks.get("pgd"))
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
-fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P]; deepfool is foolbox 3.3.4's,
+fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P], but that they climb the
+cross-entropy without its rounding (perturb.log_odds [D]); with -float32 behind the name they have foolbox's arithmetic,
+which differs on images whose p_y rounds to 1 [P]. deepfool is foolbox 3.3.4's,
 bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
 Temperature-PGD at 1/T = 5, apgd-ce and apgd-t the two attacks of AutoAttack that follow gradients, and pgd-strong a PGD
 for white-box accuracy [D]. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own and a line of
@@ -41,11 +43,23 @@ ATTACKS = {
     "jsma": JSMA(),
     "deepfool": DeepFool(norm="l2"),
     "deepfool-linf": DeepFool(norm="linf"),
+    **{
+        f"{name}-float32": attack
+        for name, attack in (
+            ("fgsm", FGSM(loss="ce-float32")),
+            ("pgd", PGD(loss="ce-float32")),
+            ("bim", BIM(norm="l1", loss="ce-float32")),
+            ("jsma", JSMA(loss="ce-float32")),
+        )
+    },
 }
 
 
 def get(name):
-    """The attack `name` of the catalogue. Raises ValueError with the valid names and the nearest."""
+    """The attack `name` of the catalogue; an attack itself comes back. Raises ValueError with the valid names and the
+    nearest."""
+    if not isinstance(name, str):
+        return name
     if name not in ATTACKS:
         nearest = difflib.get_close_matches(name, ATTACKS, 1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

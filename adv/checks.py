@@ -9,43 +9,54 @@ thresholds of our own [D]. docs/checks.md has a paragraph on each of NAMES: rais
 import dataclasses
 
 import numpy
+import scipy.stats
 
-import data
 from adv import fgsm, pgd, search
-from models import compute, perturb
+from models import compute, contract, perturb
 
-NAMES = ("logits", "batch", "gradient", "no-epsilon", "iterative", "large-epsilon", "transfer")
+NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", "large-epsilon", "transfer")
+NAMES += ("chance", "constant")  # of the answers themselves: `answers`
 IMAGES = 32
 LARGE = 0.5  # grey is this far from every image
 USABLE = 0.9  # share of images whose gradient can be followed
+SATURATED = 0.1  # share of images on which the gradient of a float32 cross-entropy may point elsewhere
 SLACK = 1  # images by which a weaker attack may do better by chance
+CHANCE = 0.05  # how often guessing may look like knowing
+NEARLY_ALL = 0.9  # share of images with one predicted class from which on an answer is constant
 STEPS = pgd.PGD(steps=10, rel_stepsize=0.25)
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it was passed, and what was seen and expected, in words."""
+    """One check: its name, whether it was passed, and what was seen and expected, in words.
+
+    value: what was seen as a number in percent, where it is one to print beside robust accuracies.
+    """
 
     name: str
     passed: bool
     seen: str
     expected: str
+    value: float | None = None
 
 
 def transferable(model, x, y, *, epsilon, batch_size=256):
     """The images `x` attacked on `model` within epsilon (Linf), for `check` of another: float32 (N, H, W, C)."""
-    return STEPS.within(model, data.to_unit(x), numpy.asarray(y, numpy.int32), epsilon=epsilon, batch_size=batch_size)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
+    return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
 
-def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
+def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=256):
     """Every check of a model on its own images: list of Check, in the order of NAMES.
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); epsilon: the largest Linf perturbation
     that the model is said to be tested with; transferred: images within epsilon of `x` that were made on another
-    model (`transferable`), without which there is no check of transfer. Unlike everything else it accepts outputs that
-    are no logits. Raises ValueError for no images.
+    model (`transferable`), without which there is no check of transfer; attacked: the (images, labels) of the robust
+    accuracies that the checks stand beside, for the share that is saturated (None: x, y). Unlike everything else it
+    accepts outputs that are no logits. Raises ValueError for no images, and for a model, images or labels that do not
+    belong together.
     """
-    images, labels = data.to_unit(x), numpy.asarray(y, numpy.int32)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     run = compute.forward(model)
     logits = compute.predict(run, images, batch_size=batch_size)
     clean = logits.argmax(axis=1) == labels
@@ -53,35 +64,56 @@ def check(model, x, y, *, epsilon, transferred=None, batch_size=256):
     def right(attacked):
         return int((search.classes(model, attacked, batch_size=batch_size) == labels).sum())
 
-    def attacked(attack, epsilon):
+    def moved_by(attack, epsilon):
         moved, rows = images.copy(), numpy.flatnonzero(clean)
         if len(rows):
             moved[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
         return moved
 
-    slope = compute.predict(compute.input_gradient(model, perturb.cross_entropy), images, labels, batch_size=batch_size)
-    one, many = right(attacked(fgsm.FGSM(), epsilon)), right(attacked(STEPS, epsilon))
+    slope = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
+    one, many = right(moved_by(fgsm.FGSM(), epsilon)), right(moved_by(STEPS, epsilon))
     made = [
-        _logits(logits),
+        _logits(model, logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
         _gradient(slope),
-        _no_epsilon(clean, search.classes(model, attacked(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
+        _saturated(saturated(model, *(attacked or (x, y)), batch_size=batch_size)),
+        _no_epsilon(clean, search.classes(model, moved_by(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
         _at_most("iterative", many, one, f"right under PGD at {epsilon:.3g}", "under FGSM"),
-        _large_epsilon(right(attacked(STEPS, LARGE)), logits.shape),
+        _large_epsilon(right(moved_by(STEPS, LARGE)), logits.shape),
     ]
     if transferred is not None:
         what = f"right under PGD at {epsilon:.3g}"
         made.append(_at_most("transfer", many, right(transferred), what, "under the same attack on another model"))
-    return made
+    return [*made, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
 
 
-def _logits(outputs):
-    sums = outputs.sum(axis=1, dtype=numpy.float64)
+def answers(said, labels, classes):
+    """The checks `chance` and `constant` of a model's predictions on unmodified images: list of two Check.
+
+    said: predicted classes, integers (N,); labels: true ones (N,); classes: their number. A net that knows nothing
+    cannot lose it under attack, and everything measured of it, or made of it, says nothing. Raises ValueError for none.
+    """
+    said, labels = numpy.asarray(said), numpy.asarray(labels)
+    if not len(said) or said.shape != labels.shape:
+        raise ValueError(
+            f"predictions of shape {said.shape} and labels of shape {labels.shape}, expected as many, (N,)"
+        )
+    count, total = int((said == labels).sum()), len(labels)
+    most = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
+    seen = f"{count} of {total} images classified correctly"
+    chance = Check("chance", count > most, seen, f"more than {most}, which guessing reaches once in {1 / CHANCE:.0f}")
+    often, expected = (int(numpy.bincount(one).max()) for one in (said, labels))
+    constant = often >= NEARLY_ALL * total > expected
+    seen = f"one predicted class for {often} of {total} images"
+    return [chance, Check("constant", not constant, seen, f"for fewer than {100 * NEARLY_ALL:.0f} %")]
+
+
+def _logits(model, outputs):
     finite = bool(numpy.isfinite(outputs).all())
-    probabilities = finite and bool((outputs >= 0).all()) and numpy.allclose(sums, 1, atol=1e-3)
+    probabilities = contract.probabilities(model, outputs) if finite else None
     seen = "finite outputs that are no probabilities"
     if probabilities:
-        seen = "rows of numbers of at least 0 that sum to 1"
+        seen = f"probabilities ({probabilities})"
     elif not finite:
         bad = int((~numpy.isfinite(outputs)).any(axis=1).sum())
         seen = f"outputs that are NaN or infinite on {bad} of {len(outputs)} images"
@@ -101,6 +133,27 @@ def _gradient(slope):
     usable = numpy.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
     seen = f"a finite gradient other than 0 on {int(usable.sum())} of {len(flat)} images"
     return Check("gradient", bool(usable.mean() >= USABLE), seen, f"on at least {100 * USABLE:.0f} %")
+
+
+def saturated(model, x, y, *, batch_size=256):
+    """Where p_y rounds to 1 in float32, so that a float32 cross-entropy's gradient loses the label's part: bool (N,).
+
+    That is where 1 - p_y is at most 2^-25, judged by the log-odds, whatever a kernel of softmax rounds to.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
+    """
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
+    odds = compute.predict(compute.compiled(model, _log_odds), images, labels, batch_size=batch_size)
+    return odds <= -25 * numpy.log(2)
+
+
+def _log_odds(call, images, labels):
+    return perturb.log_odds(call(images), labels)
+
+
+def _saturated(flags):
+    seen = f"a float32 softmax of 1 at the label on {int(flags.sum())} of {len(flags)} images"
+    passed = bool(flags.mean() <= SATURATED)
+    return Check("saturated", passed, seen, f"on at most {100 * SATURATED:.0f} %", round(100 * float(flags.mean()), 1))
 
 
 def _no_epsilon(clean, attacked):

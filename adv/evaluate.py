@@ -10,7 +10,8 @@ import numpy
 import scipy.stats
 
 import data
-from adv import search
+from adv import attacks, search
+from models import compute, contract
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,15 @@ def classes(model, x, y, *, batch_size=256):
 def robust_flags(model, x, y, attack, *, epsilon, right=None, batch_size=256):
     """Where the model still classifies correctly when the attack is run on *this* model (white box): bool (N,).
 
-    attack: an entry of adv.attacks.ATTACKS, or any object with `within` (one step for FGSM, one run of its own
-    steps for PGD, the smallest perturbation if it is small enough for DeepFool); epsilon: the largest perturbation,
-    in the attack's norm; right: bool (N,) of an earlier pass over the same images, without attack or with a weaker
-    one: only these are attacked, the others are False (None: the images are judged first). Images misclassified from
-    the start are False; epsilon 0 gives `correct`.
-    Raises ValueError for a negative epsilon, flags of other images, and as adv.search.minimal.
+    attack: an entry of adv.attacks.ATTACKS or its name, or any object with `within` (one step for FGSM, one run of its
+    own steps for PGD, the smallest perturbation if it is small enough for DeepFool); epsilon: the largest
+    perturbation, in the attack's norm; right: bool (N,) of an earlier pass over the same images, without attack or
+    with a weaker one: only these are attacked, the others are False (None: the images are judged first). Images
+    misclassified from the start are False; epsilon 0 gives `correct`.
+    Raises ValueError for an epsilon that is negative, or in Linf above 1, flags of other images, and as
+    adv.search.minimal.
     """
+    attack = _checked(attack, epsilon)
     images, labels, flags = _judged(model, x, y, right, batch_size)
     before = numpy.where(flags, labels, -1)
     return (
@@ -59,15 +62,17 @@ def attacked_classes(model, x, y, attack, *, epsilon, before, batch_size=256):
     one: only images that were right then are attacked, the others keep their class. The rest as robust_flags, whose
     flags are where this equals y.
     """
-    if not epsilon >= 0:
-        raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
-    images, labels, said = data.to_unit(x), numpy.asarray(y).astype(numpy.int32), numpy.array(before, numpy.int32)
-    if not len(images) == len(labels) == len(said):
-        raise ValueError(f"{len(images)} images, {len(labels)} labels, {len(said)} classes before: expected as many")
+    attack = _checked(attack, epsilon)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
+    said = numpy.array(before, numpy.int32)
+    if len(said) != len(images):
+        raise ValueError(f"{len(images)} images, {len(said)} classes before: expected as many")
     rows = numpy.flatnonzero(said == labels)
     if epsilon > 0 and len(rows):
         attacked = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
-        said[rows] = search.classes(model, attacked, batch_size=batch_size)
+        logits = compute.predict(compute.forward(model), attacked, batch_size=batch_size)
+        contract.check_finite(logits)
+        said[rows] = logits.argmax(axis=1)
     return said
 
 
@@ -75,8 +80,9 @@ def distances(model, x, y, attack, *, right=None, batch_size=256):
     """Size of the smallest perturbation of each image that the attack finds on *this* model, in the attack's norm.
 
     Returns float32 (N,): 0 where the model is wrong already, NaN where the attack fails. Arguments and errors as
-    robust_flags; attack: any object with `closest` and `norm`.
+    robust_flags; attack: a name, or any object with `closest` and `norm`.
     """
+    attack = attacks.get(attack)
     images, labels, flags = _judged(model, x, y, right, batch_size)
     size, rows = numpy.zeros(len(images), numpy.float32), numpy.flatnonzero(flags)
     if len(rows):
@@ -91,10 +97,21 @@ def _judged(model, x, y, right, batch_size):
     if right is None:
         images, labels, said = search.judge(model, x, y, batch_size=batch_size)
         return images, labels, said == labels
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
     right = numpy.array(right)
-    if right.dtype != bool or right.shape != (len(x),) or len(y) != len(x):
+    if right.dtype != bool or right.shape != (len(x),):
         raise ValueError(f"right is {right.dtype} of shape {right.shape}, expected bool ({len(x)},), one an image")
-    return data.to_unit(x), numpy.asarray(y).astype(numpy.int32), right
+    return images, labels, right
+
+
+def _checked(attack, epsilon):
+    """The attack, or that of a name, with a size that makes sense of it."""
+    attack = attacks.get(attack)
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
+    if epsilon > 1 and getattr(attack, "norm", None) == "linf":
+        raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
+    return attack
 
 
 def worst_case(flags):

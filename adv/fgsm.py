@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy
 
-from adv import search
+from adv import pgd, search
 from adv.attack import Attack
 from models import compute, perturb
 
@@ -15,7 +15,8 @@ class FGSM(Attack):
     """Fast gradient sign method: x + epsilon * sign(gradient of the cross-entropy), clipped to [0, 1].
 
     Goodfellow et al. 2015, section 4; the search over epsilon is foolbox 2.3.0's GradientSignAttack.
-    epsilons: size of the grid over (0, 1]; fine: size of the grid below a success among the first 20.
+    epsilons: size of the grid over (0, 1]; fine: size of the grid below a success among the first 20; loss: whose
+    gradient it is, a name of pgd.LOSSES. Raises ValueError for another.
     """
 
     title = "FGSM"
@@ -23,6 +24,11 @@ class FGSM(Attack):
     norm = "linf"
     epsilons: int = 1000
     fine: int = 20
+    loss: str = "ce"
+
+    def __post_init__(self):
+        if self.loss not in pgd.LOSSES:
+            raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(pgd.LOSSES)}")
 
     @property
     def closest_gradients(self):
@@ -50,10 +56,15 @@ class FGSM(Attack):
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """One step of size epsilon."""
-        return _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
+        made = _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
+        return search.inside(made, images, epsilon, self.norm)
 
     def _signs(self, model, images, labels, batch_size):
-        return compute.predict(compute.compiled(model, perturb.sign_gradient), images, labels, batch_size=batch_size)
+        return numpy.sign(self._gradient(model, images, labels, batch_size))
+
+    def _gradient(self, model, images, labels, batch_size):
+        run = compute.input_gradient(model, pgd.LOSSES[self.loss])
+        return compute.predict(run, images, labels, batch_size=batch_size)
 
 
 def _step(images, signs, epsilon):

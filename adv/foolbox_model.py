@@ -16,7 +16,7 @@ import foolbox
 import keras
 import numpy
 
-from models import compute, perturb
+from models import compute, contract, perturb
 
 LABELS = "int32" if compute.BACKEND == "jax" else "int64"
 
@@ -24,8 +24,10 @@ LABELS = "int32" if compute.BACKEND == "jax" else "int64"
 def foolbox_model(model):
     """The model as foolbox sees it: compiled forward pass, bounds [0, 1], on the backend that Keras runs.
 
-    model: a Keras model of float32 images (N, H, W, C) in [0, 1] that returns logits (N, classes).
+    model: a Keras model of float32 images (N, H, W, C) in [0, 1] that returns logits (N, classes); ValueError for any
+    other.
     """
+    contract.check_model(model)
     forward = compute.forward(model)
     if compute.BACKEND == "jax":
         wrapped = foolbox.JAXModel(forward, bounds=(0, 1))
@@ -39,29 +41,34 @@ def foolbox_model(model):
 def run(attack, model, images, labels, *, batch_size=256, **options):
     """Run any foolbox attack, untargeted, batch by batch: what its `run` returns, float32 (N, H, W, C).
 
-    attack: a foolbox attack object; model: a Keras model that returns logits; images: float32 (N, H, W, C) in
+    attack: a foolbox attack object; model: a Keras model that returns logits; images: (N, H, W, C), uint8 or floats in
     [0, 1]; labels: integers (N,); options: passed to the attack's ``run`` (``epsilon=8/255`` for one of fixed size).
     Whether an image is adversarial is the caller's to check: foolbox returns the failed ones too.
+    Raises ValueError for a model, images or labels that do not belong together.
     """
+    images, labels = contract.admit(model, images, labels, batch_size=batch_size)
     wrapped = foolbox_model(model)
     parts = []
     for start in range(0, len(images), batch_size):
         batch = keras.ops.convert_to_tensor(images[start : start + batch_size], "float32")
         classes = keras.ops.convert_to_tensor(labels[start : start + batch_size], LABELS)
         parts.append(numpy.asarray(attack.run(wrapped, batch, foolbox.Misclassification(classes), **options)))
-    return numpy.concatenate(parts) if parts else images.copy()
+    return numpy.concatenate(parts)
 
 
 class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
     """foolbox's LinfPGD with all its steps in one compiled graph, for models made by `foolbox_model`.
 
-    Untargeted and without random start; anything else runs as foolbox's own.
+    Untargeted, without random start, and for pixels in [0, 1]; anything else runs as foolbox's own: another model or
+    other bounds, and a subclass or an object with a loss, a step or a projection of its own.
     """
 
     def run(self, model, inputs, criterion, *, epsilon, **options):
-        """The last iterate, as the parent class returns it."""
+        """The last iterate, as the parent class returns it. Options are the parent's, which has none."""
         criterion = foolbox.attacks.base.get_criterion(criterion)
-        if self.random_start or not isinstance(criterion, foolbox.Misclassification):
+        ours = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())
+        plain = isinstance(criterion, foolbox.Misclassification) and not self.random_start and not options
+        if not (ours and plain and tuple(model.bounds) == (0, 1) and hasattr(model, "keras_model")):
             return super().run(model, inputs, criterion, epsilon=epsilon, **options)
         x, restore = eagerpy.astensor_(inputs)
         foolbox.attacks.base.verify_input_bounds(x, model)
@@ -74,6 +81,7 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
 @functools.cache
 def _pgd(steps):
     def pgd(call, images, labels, epsilon, step_size):
-        return perturb.pgd(call, images, labels, epsilon=epsilon, step_size=step_size, steps=steps)
+        sizes = {"epsilon": epsilon, "step_size": step_size, "steps": steps}
+        return perturb.pgd(call, images, labels, **sizes, loss=perturb.float32_cross_entropy)
 
     return pgd

@@ -18,14 +18,17 @@ Differences from foolbox 2.3.0:
 """
 
 import dataclasses
+import functools
 import zlib
 
 import keras
 import numpy
 
+from adv import pgd
 from adv.attack import Attack
 from adv.fgsm import FGSM
 from models import compute, perturb
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,8 @@ class JSMA(Attack):
 
     Its norm is L0, what the paper minimises: epsilon is the number of elements that may change, 0 to H * W * C.
     steps: changes of one element, at most (the outcome of the last is not judged, as in foolbox [P]); theta: size of
-    a change; repeats: changes of the same element, at most; seed: of the targets drawn where the gradient attack fails.
+    a change; repeats: changes of the same element, at most; seed: of the targets drawn where the gradient attack fails;
+    loss: "ce", or "ce-float32" for foolbox's arithmetic [P], of the gradient attack and the saliency.
     """
 
     title = "JSMA"
@@ -44,6 +48,11 @@ class JSMA(Attack):
     theta: float = 0.1
     repeats: int = 7
     seed: int = 0
+    loss: str = "ce"
+
+    def __post_init__(self):
+        if self.loss not in SALIENCY:
+            raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(SALIENCY)}")
 
     @property
     def closest_gradients(self):
@@ -58,7 +67,7 @@ class JSMA(Attack):
         return self._run(model, images, labels, epsilon, batch_size)[0]
 
     def _run(self, model, images, labels, budget, batch_size):
-        targets = target_classes(model, images, labels, seed=self.seed, batch_size=batch_size)
+        targets = target_classes(model, images, labels, seed=self.seed, loss=self.loss, batch_size=batch_size)
         return saliency_map(
             model,
             images,
@@ -68,6 +77,7 @@ class JSMA(Attack):
             theta=self.theta,
             repeats=self.repeats,
             budget=budget,
+            loss=self.loss,
             batch_size=batch_size,
         )
 
@@ -76,34 +86,35 @@ class _GradientAttack(FGSM):
     """foolbox 2.3.0's GradientAttack [P]: the gradient itself, scaled to a root mean square of 1, and FGSM's search."""
 
     def _signs(self, model, images, labels, batch_size):
-        run = compute.input_gradient(model, perturb.cross_entropy)
-        slopes = compute.predict(run, images, labels, batch_size=batch_size)
+        slopes = self._gradient(model, images, labels, batch_size)
         return slopes / (numpy.sqrt(numpy.square(slopes).mean(axis=(1, 2, 3), keepdims=True)) + numpy.float32(1e-8))
 
 
-def target_classes(model, images, labels, *, seed=0, batch_size=256):
+def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
     """The class that the gradient attack brings each image to, or a random wrong one where it fails: int32 (N,).
 
     images: float32 (N, H, W, C) in [0, 1], correctly classified as labels (N,).
     """
-    candidates, success = _GradientAttack().closest(model, images, labels, batch_size=batch_size)
+    candidates, success = _GradientAttack(loss=loss).closest(model, images, labels, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), candidates, batch_size=batch_size)
     logits[numpy.arange(len(labels)), labels] = -numpy.inf
     targets = logits.argmax(axis=1)
     for row in numpy.flatnonzero(~success):
-        generator = numpy.random.default_rng([seed, zlib.crc32(images[row].tobytes())])
+        generator = stream(seed, "target class", zlib.crc32(images[row].tobytes()))
         targets[row] = (labels[row] + generator.integers(1, logits.shape[1])) % logits.shape[1]
     return targets.astype(numpy.int32)
 
 
-def saliency_map(model, images, labels, targets, *, steps=2000, theta=0.1, repeats=7, budget=numpy.inf, batch_size=256):
+def saliency_map(
+    model, images, labels, targets, *, steps=2000, theta=0.1, repeats=7, budget=numpy.inf, loss="ce", batch_size=256
+):
     """Change one element a step towards `targets` until the model errs: (candidates, success bool (N,)).
 
     images: float32 (N, H, W, C) in [0, 1]; labels, targets: integers (N,); budget: how many elements of an image may
     change; the rest as JSMA. An image that succeeds or fails makes room in the batch for the next one. Failed images
     come back unchanged.
     """
-    choose = compute.compiled(model, _choose)
+    choose = compute.compiled(model, SALIENCY[loss])
     current = images.reshape(len(images), -1).copy()
     allowed = numpy.ones(current.shape, bool)
     changes = numpy.zeros(current.shape, numpy.uint16)
@@ -137,7 +148,7 @@ def saliency_map(model, images, labels, targets, *, steps=2000, theta=0.1, repea
     return candidates, success
 
 
-def _choose(call, images, labels, targets, allowed):
+def _choose(loss, call, images, labels, targets, allowed):
     """Judge images and find their next step: wrong (N,), element (N,), the sign of its slope (N,), idle (N, H * W * C).
 
     allowed: which elements are still in the search, bool (N, H * W * C); idle: the elements already at 0 that foolbox
@@ -146,7 +157,7 @@ def _choose(call, images, labels, targets, allowed):
 
     def judged(x):
         logits = call(x)
-        return perturb.cross_entropy(logits, targets), perturb.is_wrong(logits, labels)
+        return loss(logits, targets), perturb.is_wrong(logits, labels)
 
     (_, wrong), slope = compute.gradient(judged, images)
     slope = keras.ops.reshape(slope, (-1, allowed.shape[1]))
@@ -159,3 +170,7 @@ def _choose(call, images, labels, targets, allowed):
     earlier = keras.ops.logical_and(keras.ops.equal(slope, best), order < element[:, None])
     idle = keras.ops.logical_and(dark, keras.ops.logical_or(slope > best, earlier))
     return wrong, element, keras.ops.sign(best[:, 0]), idle
+
+
+# By name of the loss; one object each: compiled once a model.
+SALIENCY = {name: functools.partial(_choose, pgd.LOSSES[name]) for name in ("ce", "ce-float32")}

@@ -6,6 +6,7 @@ import functools
 import keras
 import numpy
 
+from adv import search
 from adv.attack import Searched, noise
 from models import compute, perturb
 
@@ -20,8 +21,10 @@ class PGD(Searched):
     steps a trial; rel_stepsize: step size as a share of epsilon; epsilon: where the search begins, as the change of
     one value (in "l1" their mean, so that it says the same of every image size); growth, growths, bisections: the
     rest of the search; random_start: begin at a point of the ball drawn with `seed` (adv.attack.noise); restarts:
-    random starts, each later one only for images that are still right; loss: what the steps climb, "ce" or "margin",
-    which makes it the CW-Linf of the tables of robust training (Carlini, Wagner 2017, f6 without its bound).
+    random starts, each later one only for images that are still right; loss: what the steps climb, a name of LOSSES.
+    "ce" is the cross-entropy, climbed as its log-odds so that no rounding of p_y turns the direction [D]; "ce-float32"
+    is foolbox's arithmetic, to the bit [P]; "margin" makes it the CW-Linf of the tables of robust training (Carlini,
+    Wagner 2017, f6 without its bound).
     Raises ValueError for an unknown norm or loss and for several restarts without random start.
     """
 
@@ -65,7 +68,8 @@ class PGD(Searched):
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """One trial at a fixed epsilon, in the norm: in "l1" the sum of the absolute changes, not their mean."""
-        return self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        made = self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(made, images, epsilon, self.norm)
 
     def _whole(self, images):
         """The norm of an image of ones: what a change of one value each amounts to."""
@@ -171,4 +175,4 @@ def _length(x):
 
 
 _MOVES = {"linf": _linf, "l1": _l1}
-LOSSES = {"ce": perturb.cross_entropy, "margin": perturb.margin}
+LOSSES = {"ce": perturb.log_odds, "ce-float32": perturb.float32_cross_entropy, "margin": perturb.margin}

@@ -3,7 +3,7 @@
 import keras
 import numpy
 
-import data
+from adv import search
 from adv.attack import noise
 from models import compute, perturb
 
@@ -15,24 +15,24 @@ def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batc
     logit; the robust confusion matrix of Tian et al. (KDD 2021) asks this of every pair of classes, the attack is ours
     [D]. x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); column y is whether the image is
     right as it is; steps, rel_stepsize: of PGD, the latter a share of epsilon; progress: called as progress(done, K).
-    Raises ValueError for an epsilon that is not above 0, and for no images.
+    Raises ValueError for an epsilon that is not above 0 and at most 1, and as adv.search.minimal.
     """
-    if not epsilon > 0 or not len(x):
-        raise ValueError(f"epsilon {epsilon} on {len(x)} images, expected an epsilon above 0 and at least one image")
-    images, labels = data.to_unit(x), numpy.asarray(y, numpy.int32)
+    if not 0 < epsilon <= 1:
+        raise ValueError(f"epsilon is {epsilon}, expected a number above 0 and at most 1, as in 8/255")
+    images, labels, said = search.judge(model, x, y, batch_size=batch_size)
     classes = model.output_shape[-1]
     reached = numpy.zeros((len(images), classes), bool)
-    reached[numpy.arange(len(images)), labels] = _named(model, images, batch_size) == labels
+    reached[numpy.arange(len(images)), labels] = said == labels
     start = numpy.clip(images + numpy.float32(epsilon) * noise(images, seed=seed), 0, 1)
     step = compute.compiled(model, _step)
     for target in range(classes):
         left = numpy.flatnonzero(labels != target)
         current = start[left]
-        for _ in range(steps):
+        for _ in range(steps if len(left) else 0):
             towards = numpy.full(len(left), target, numpy.int32)
             sizes = (numpy.full(len(left), size, numpy.float32) for size in (epsilon, rel_stepsize * epsilon))
             current = compute.predict(step, images[left], current, towards, *sizes, batch_size=batch_size)
-            hit = _named(model, current, batch_size) == target
+            hit = search.classes(model, current, batch_size=batch_size) == target
             reached[left[hit], target] = True
             left, current = left[~hit], current[~hit]
             if not len(left):
@@ -40,10 +40,6 @@ def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batc
         if progress is not None:
             progress(target + 1, classes)
     return reached
-
-
-def _named(model, images, batch_size):
-    return compute.predict(compute.forward(model), images, batch_size=batch_size).argmax(axis=1)
 
 
 def _step(call, images, current, targets, epsilon, step_size):

@@ -19,8 +19,7 @@ import dataclasses
 
 import numpy
 
-import data
-from models import compute
+from models import compute, contract
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,8 +40,13 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
     x: uint8 images or float32 in [0, 1], (N, H, W, C); y: integer labels (N,); attack: an entry of
     adv.attacks.ATTACKS or any object with `closest`; batch_size: images attacked together; progress:
     ``progress(done, total)`` is called after every batch.
-    Raises ValueError for no images, labels outside the classes, and outputs that are NaN or probabilities.
+    Raises ValueError for no images, labels outside the classes, and outputs that are probabilities, and
+    models.NonFiniteLogits for outputs that are not finite; attack may also be a name of the catalogue.
     """
+    if isinstance(attack, str):
+        from adv import attacks  # which imports this file
+
+        attack = attacks.get(attack)
     images, labels, said = judge(model, x, y, batch_size=batch_size)
     correct = said == labels
     result, success = images.copy(), ~correct
@@ -59,33 +63,14 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
 
 
 def judge(model, x, y, *, batch_size=256):
-    """Check a model, its images and their labels: (images float32, labels int32, classes named int32 (N,)).
+    """Check a model, its images and their labels (models.contract), and predict them: (images float32, labels int32,
+    classes named int32 (N,)).
 
     Raises ValueError as `minimal` does: every attack and every evaluation starts here.
     """
-    x, y = numpy.asarray(x), numpy.asarray(y)
-    shape = tuple(model.input_shape[1:])
-    if x.ndim != 4 or len(x) == 0 or x.shape[1:] != shape:
-        raise ValueError(f"images have shape {x.shape}, expected (N, {', '.join(map(str, shape))}) with N at least 1")
-    if y.shape != (len(x),) or not numpy.issubdtype(y.dtype, numpy.integer):
-        raise ValueError(f"labels are {y.dtype} of shape {y.shape}, expected integers of shape ({len(x)},)")
-    images = data.to_unit(x)
+    images, labels = contract.admit(model, x, y, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
-    if not numpy.isfinite(logits).all():
-        bad = int((~numpy.isfinite(logits)).any(axis=1).sum())
-        raise ValueError(
-            f"the model's logits are NaN or infinite for {bad} of {len(x)} images, expected finite numbers"
-        )
-    if (logits >= 0).all() and numpy.allclose(logits.sum(axis=1, dtype=numpy.float64), 1, atol=1e-3):
-        raise ValueError(
-            "the model's outputs are probabilities (no row is negative and each sums to one), but attacks need logits: "
-            "save the model and read it with models.load, which takes its softmax off"
-        )
-    if y.min() < 0 or y.max() >= logits.shape[1]:
-        raise ValueError(
-            f"labels range from {y.min()} to {y.max()}, expected 0 to {logits.shape[1] - 1}, the model's classes"
-        )
-    labels = y.astype(numpy.int32)
+    contract.check_logits(model, logits)
     return images, labels, logits.argmax(axis=1).astype(numpy.int32)
 
 
@@ -164,6 +149,32 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
         success = attempt(rows, middle)
         good, bad = numpy.where(success, middle, good), numpy.where(success, bad, middle)
     return closest, numpy.isfinite(nearest)
+
+
+def inside(made, images, epsilon, name):
+    """The images `made`, moved by rounding's width into the ball of epsilon around `images`: float32 (N, H, W, C).
+
+    The perturbation of the stored float32 values, taken in float64, is then no larger than epsilon in the norm `name`:
+    "linf" clips each value, "l1" and "l2" shrink the perturbation. Values stay in [0, 1] where they were.
+    """
+    exact = images.astype(numpy.float64)
+    if name == "linf":
+        low, high = (_rounded_inside(exact + side * epsilon, -side) for side in (-1, 1))
+        return numpy.clip(made, low, high)
+    change, shrink = made - exact, 1.0
+    while (outside := norm(made - exact, name) > epsilon).any():
+        shrink *= 1 - 2e-7
+        factor = shrink * epsilon / norm(change[outside], name)
+        made = made.copy()
+        made[outside] = (exact[outside] + factor[:, None, None, None] * change[outside]).astype(numpy.float32)
+    return made
+
+
+def _rounded_inside(bound, side):
+    """float64 bounds as the nearest float32 on the side of the images: upwards for 1, downwards for -1."""
+    rounded = bound.astype(numpy.float32)
+    outside = side * (rounded - bound) < 0
+    return numpy.where(outside, numpy.nextafter(rounded, numpy.float32(side * numpy.inf)), rounded)
 
 
 def norm(perturbation, name):

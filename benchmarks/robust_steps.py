@@ -79,7 +79,8 @@ def jobs(model, images, labels, batches):
     update = compute.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
     evaluated = dataclasses.replace(robust.METHODS["fat"].strategy, friendly=None)
     anew = compute.compiled(model, trades_step)
-    paired = compute.descend(model, CoupledSGD(0.01), adversarial.OBJECTIVES["trades"])
+    objective = adversarial.paired(losses.trades, robust.METHODS["trades"].strategy.update_order)
+    paired = compute.descend(model, CoupledSGD(0.01), objective)
 
     def floor(gradient):
         def job():

@@ -103,7 +103,7 @@ class Bench:
         """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""
         if len(rates) == 1:
             return rates[0], {}
-        judges = learning_rate.held_out(len(self.y), [self.seed, 2**31 + 1])
+        judges = learning_rate.held_out(len(self.y), self.seed)
         rows = numpy.flatnonzero(~numpy.isin(targets.index, judges))
         if not len(rows):
             raise ValueError(

@@ -16,6 +16,7 @@ from dare import get_ats
 from models import compute, perturb
 from train import batch_norm
 from train import fine_tune as tuning
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def relative_change(original, tuned):
 
 def weight_noise(original, tuned, *, seed, scale=1.0):
     """`original` plus Gaussian noise on the entries that tuning changed, with each array's norm of that change."""
-    generator = numpy.random.default_rng(seed)
+    generator = stream(seed, "weight noise")
     noisy = []
     for before, after in zip(original, tuned, strict=True):
         change = after - before

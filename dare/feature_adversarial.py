@@ -23,11 +23,12 @@ import data
 from dare import dare, transform
 from models import compute, perturb
 from train.robust import losses
+from train.seeds import stream
 
 
 def soft_cross_entropy(logits, probabilities):
     """Cross-entropy of the softmax with target distributions: (N, K), (N, K) -> (N,)."""
-    return -keras.ops.sum(probabilities * keras.ops.log_softmax(logits), axis=-1)
+    return perturb.soft_cross_entropy(logits, keras.ops.log(probabilities))
 
 
 @functools.cache
@@ -50,7 +51,7 @@ class Strategy:
 
     targets: what is learnt, a name of hardening_targets.TARGETS; through: "regression" tunes G, "classifier" the whole
     net; loss: of outputs and targets, what the weights descend; climbed: what the perturbation ascends (None: inputs
-    stay clean); paired, for TRADES: the perturbation ascends from the softmax of the clean images, not from the
+    stay clean); paired, for TRADES: the perturbation ascends from the log-softmax of the clean images, not from the
     targets, and `loss` gets the outputs of the clean images and then of the perturbed ones; steps, step_size: of the
     perturbation, as a share of epsilon (None: as many as the study takes, of 2.5 / steps). citation: None [D].
     """
@@ -82,7 +83,7 @@ def _regression(title, targets, climbed=dare.squared_error, **source):
     return Strategy(title=title, targets=targets, through="regression", loss=loss, climbed=climbed, **source)
 
 
-def _labels(title, citation, loss=perturb.cross_entropy, climbed=perturb.cross_entropy, **settings):
+def _labels(title, citation, loss=perturb.cross_entropy, climbed=perturb.log_odds, **settings):
     return Strategy(title=title, citation=citation, targets="labels", loss=loss, climbed=climbed, **settings)
 
 
@@ -92,7 +93,7 @@ def _softmax(title, targets):
 
 def _trades(beta):
     citation = "Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019"
-    return _labels(f"TRADES, beta {beta:g}", citation, trades(beta), soft_cross_entropy, paired=True)
+    return _labels(f"TRADES, beta {beta:g}", citation, trades(beta), perturb.soft_cross_entropy, paired=True)
 
 
 STRATEGIES = {
@@ -123,7 +124,7 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
     perturbed = compute.compiled(net, perturbation(strategy.climbed, count, strategy.paired))
     optimizer = keras.optimizers.Adam(learning_rate)
     update = compute.update(net, optimizer, strategy.loss, training=False, regularise=False)
-    noise = numpy.random.default_rng([seed, 1])
+    noise = stream(seed, "starts of hardening")
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
     for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
         inputs, wanted = data.to_unit(x[rows]), targets[rows]
@@ -144,7 +145,7 @@ def perturbation(climbed, steps, paired=False):
 
     def run(call, images, start, targets, epsilon, step_size):
         if paired:
-            targets = keras.ops.softmax(call(images))
+            targets = keras.ops.log_softmax(call(images))
         low, high = keras.ops.maximum(images - epsilon, 0.0), keras.ops.minimum(images + epsilon, 1.0)
         current = start
         for _ in range(steps):  # unrolled: on a CPU some of TensorFlow's compiled loops are 1.4 times slower
@@ -180,7 +181,7 @@ def _batches(count, batch_size, updates, seed):
     rows, epoch = numpy.zeros(0, "int64"), 0
     for _ in range(updates):
         if len(rows) < batch_size:
-            rows = numpy.concatenate([rows, numpy.random.default_rng([seed, epoch]).permutation(count)])
+            rows = numpy.concatenate([rows, stream(seed, "order of hardening", epoch).permutation(count)])
             epoch += 1
         yield rows[:batch_size]
         rows = rows[batch_size:]

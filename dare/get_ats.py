@@ -2,13 +2,16 @@
 
 Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
   D1 [D] epochs count from 1 and the history is E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
-  D2 [D] confidences are float32 log-probabilities at one batch size: probabilities saturate at 1 and then tie.
+  D2 [D] confidences are log-probabilities at one batch size, computed from the log-odds of the other classes
+     (train.history.confidence): probabilities round to 1 and tie where the label's logit leads by 17, and so does
+     log_softmax in float32, whose log p rounds to 0 there.
   D3 [D] activations are computed in batches of one fixed size, filled up, in which an image's place is its own: a
      row's bits depend on the shape of its batch and, on some processors, on its place, not on its neighbours, and so
      are the same whoever computes them.
 """
 
 import math
+import pathlib
 
 import numpy
 
@@ -18,6 +21,7 @@ from dare import mining_checks, transform
 from dare.targets import KIND, Targets
 from data import files
 from models import compute
+from train import checkpoints
 from train.history import confidence
 
 BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
@@ -69,23 +73,26 @@ def mine_history(
 ):
     """Choose each sample's surest epoch and collect its activation at the regression layer.
 
-    model: the final model M, returned with the weights it came with; history: a train.history.History, or a folder
-    of anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False); x, y: the held-out images (uint8
-    or float32 in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs: which to search
-    (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the probabilities that
-    training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size gives its bits);
-    store: an online.Store that was kept while training ran, read in place of the checkpoints; path: stream the
-    targets there, and read activations from there.
+    model: the final model M, returned with the weights it came with; history: a train.history.History, a folder of
+    anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False), or the path of either; x, y: the
+    held-out images (uint8 or floats in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs:
+    which to search (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the
+    probabilities that training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size
+    gives its bits); store: an online.Store that was kept while training ran, read in place of the checkpoints; path:
+    stream the targets there, and read activations from there.
 
     Returns Targets, grouped by epoch and ascending by index within each: the same bits from checkpoints or a store.
     Raises ValueError if the history is not of these images or this model, or if no sample is surer under an older
     epoch.
     """
+    if isinstance(history, str | pathlib.Path):
+        history = checkpoints.opened(history)
+        recorded = recorded and not isinstance(history, checkpoints.Checkpoints)
     layer = store.layer if layer is None and store is not None else layer
     regression = transform.transform(model, layer)
     layer = layer or transform.regression_layer(model)
     epochs = second_half(history) if epochs is None else sorted(epochs)
-    mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store)
+    mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store, batch_size=batch_size)
     final_weights, identity = model.get_weights(), models.fingerprint(model)
     try:
         history.load_weights(model, history.last)
@@ -95,7 +102,8 @@ def mine_history(
         log_probability, prediction, final = _confidences(model, history, epochs, x, y, recorded, batch_size)
         chosen = choose(log_probability, prediction, epochs, y, *final)
         rows = numpy.searchsorted(epochs, chosen)
-        gain = numpy.exp(log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]) - numpy.exp(final[0])
+        surest = log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]
+        gain = numpy.expm1(surest) - numpy.expm1(final[0])  # whole where both probabilities round to 1
         selected = (chosen > 0) & (gain >= min_gain)
         index = numpy.flatnonzero(selected)
         if not len(index):

@@ -25,6 +25,8 @@ import dataclasses
 import keras
 import numpy
 
+from models import flat
+
 PASSING = (
     keras.layers.InputLayer,
     keras.layers.Normalization,
@@ -105,10 +107,10 @@ def read(model):
     Raises ValueError for a model without such a graph, a layer that cannot be sliced, a weighted layer used
     more than once, and logits that do not come straight from a dense or convolutional layer.
     """
-    if len(getattr(model, "inputs", None) or ()) != 1 or len(model.outputs) != 1:
+    flat.check_open(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"model {getattr(model, 'name', model)!r} is not a functional model with one input and one "
-            "output: slicing reads the layers off the graph, so build it with keras.Model(inputs, outputs)"
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: slicing needs one of each"
         )
     graph = keras.Model(model.inputs[0], model.outputs[0])
     nodes = tuple(node for depth in sorted(graph._nodes_by_depth) for node in graph._nodes_by_depth[depth])

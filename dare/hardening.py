@@ -4,15 +4,16 @@ import time
 
 import numpy
 
+import models
 from dare import controls, feature_adversarial, hardening_targets, transform
 
 
 class Bench:
     """The model and the samples that every strategy tunes on (hardening_targets.Source), and how it is measured.
 
-    measure: ``measure()`` -> {name: accuracy in percent} of the model as it is, with a ValueError where its logits are
-    not finite; epsilon: Linf radius of the perturbations, in [0, 1] pixel scale. Every method leaves the model with the
-    weights that it had at first.
+    measure: ``measure()`` -> {name: accuracy in percent} of the model as it is, with models.NonFiniteLogits where its
+    logits are not finite; epsilon: Linf radius of the perturbations, in [0, 1] pixel scale. Every method leaves the
+    model with the weights that it had at first.
     """
 
     def __init__(self, samples, measure, *, epsilon):
@@ -83,6 +84,6 @@ class Bench:
             raise ArithmeticError("the weights are no longer finite")
         try:
             accuracies = self.measure()
-        except ValueError as error:  # of logits that have overflowed
+        except models.NonFiniteLogits as error:
             raise ArithmeticError(str(error)) from error
         return {"updates": updates, "bp_epochs": bp_epochs, **changes, **accuracies}

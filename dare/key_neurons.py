@@ -48,7 +48,7 @@ def key_channels(model, slices, layer, rule="average"):
 def _readers(model, layer):
     """Yield the weighted layers that read R, each with the channel of R that every one of its inputs comes from."""
     try:
-        head = graph.read(keras.Model(model.get_layer(layer).output, model.output))
+        head = graph.read(keras.Model(model.get_layer(layer).output, model.outputs[0]))
     except ValueError as error:
         raise ValueError(f"{layer} has no key neurons in {model.name}: {' '.join(str(error).split())}") from error
     sources = {id(head.model.inputs[0]): numpy.arange(model.get_layer(layer).output.shape[-1])}

@@ -8,32 +8,30 @@ tuning has all of them [D].
 
 import numpy
 
+import models
+from train.seeds import stream
+
 LOSS = 0.5  # percentage points
 FAILED = {"clean": 0.0, "er": 0.0}
 
 
 def held_out(count, seed):
     """The rows, of `count` images, that judge the clean accuracy: a random half, ascending."""
-    return numpy.sort(numpy.random.default_rng(seed).permutation(count)[: count // 2])
+    return numpy.sort(stream(seed, "judges of a learning rate").permutation(count)[: count // 2])
 
 
 def choose(rates, make, score, *, clean):
     """The rate with the highest "er" among those whose "clean" is at least `clean` - 0.5; the lowest if none is.
 
     make: rate -> weights, an ArithmeticError where the loss is not finite; score: weights -> {"clean", "er"} in
-    percent, a ValueError where the logits are not finite: such a rate scores 0. Returns (rate, rate -> its score); the
-    first of the highest wins.
+    percent, models.NonFiniteLogits where the logits are not: such a rate scores 0, any other error ends the choice.
+    Returns (rate, rate -> its score); the first of the highest wins.
     """
     grid = {}
     for rate in rates:
         try:
-            weights = make(rate)
-        except ArithmeticError:
-            grid[rate] = FAILED
-            continue
-        try:
-            grid[rate] = score(weights)
-        except ValueError:
+            grid[rate] = score(make(rate))
+        except (ArithmeticError, models.NonFiniteLogits):
             grid[rate] = FAILED
     fit = [rate for rate in rates if grid[rate]["clean"] >= clean - LOSS]
     return max(fit, key=lambda rate: grid[rate]["er"]) if fit else min(rates), grid

@@ -3,26 +3,19 @@
 import numpy
 
 import models
+from models import contract
 from train.checkpoints import Checkpoints
 from train.history import confidence
 
 
-def check(model, history, x, y, epochs, *, recorded, store):
-    """Raise ValueError for images, labels or epochs that cannot be mined, and for checkpoints that are gone."""
+def check(model, history, x, y, epochs, *, recorded, store, batch_size):
+    """Raise ValueError for a model, images, labels or epochs that cannot be mined, and for checkpoints that lack."""
     if not epochs:
         raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
     foreign = sorted({*epochs} - {*history.epochs})
     if foreign:
         raise ValueError(f"{history.path}: has no epoch {_listed(foreign)}; it has {_listed(history.epochs)}")
-    taken = tuple(model.input_shape[1:])
-    if len(taken) != len(x.shape[1:]) or any(a not in (None, b) for a, b in zip(taken, x.shape[1:], strict=True)):
-        raise ValueError(f"images are {x.shape[1:]}, but {model.name} takes {taken}: mine the data set it learnt")
-    classes = model.output_shape[-1]
-    if len(y) != len(x) or not 0 <= numpy.min(y) <= numpy.max(y) < classes:
-        raise ValueError(
-            f"{len(y)} labels from {numpy.min(y)} to {numpy.max(y)} for {len(x)} images; expected one of "
-            f"0 .. {classes - 1} for each"
-        )
+    contract.check(model, x, y, batch_size=batch_size)
     if recorded and isinstance(history, Checkpoints):
         raise ValueError(f"{history.path}: plain checkpoints recorded no probabilities: mine with recorded=False")
     if store is None:

@@ -31,6 +31,7 @@ import numpy
 import models
 from dare import contribution, graph, relative
 from data import files
+from models import contract
 
 LAYERS = {
     # model name -> names of the layers to slice; a model that is not here, or None, is sliced in every
@@ -148,6 +149,7 @@ def slice_model(
     Costs one forward pass over x and, a class and layer, one partial sort of the connections.
     Raises ValueError for arguments, images or labels outside the above, and for layers that cannot be sliced.
     """
+    contract.check_model(model)
     table = graph.read(model)
     classes = table.model.outputs[0].shape[-1]
     layers = _chosen_layers(model.name, layers, table)

@@ -19,7 +19,7 @@ import numpy
 from dare import get_ats, surest, transform
 from dare.online_store import Store, kept, state_path
 from data import files
-from models import compute
+from models import compute, contract
 
 
 class Miner:
@@ -37,6 +37,7 @@ class Miner:
         if not self.window:
             raise ValueError(f"{epochs} epochs leave none to mine; expected at least 2")
         regression = transform.transform(model, layer)
+        contract.check(model, x, y)
         self.facts = {
             "epochs": epochs,
             "layer": layer or transform.regression_layer(model),

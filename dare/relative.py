@@ -16,7 +16,7 @@ import keras
 import numpy
 
 import data
-from models import compute
+from models import compute, contract
 
 REPRESENTATIVES = ("mean", "first")
 ROUNDING = 1e-6
@@ -54,17 +54,8 @@ def check(model, x, y, classes):
     Raises ValueError with what was found and what is expected.
     """
     x, y = numpy.asarray(x), numpy.asarray(y)
-    expected = model.inputs[0].shape
-    if x.ndim != len(expected) or any(
-        size not in (None, found) for size, found in zip(expected[1:], x.shape[1:], strict=True)
-    ):
-        raise ValueError(f"images have shape {x.shape}, expected {expected}")
-    data.to_unit(x if x.dtype == numpy.float32 else x[:1])
-    if y.shape != (len(x),) or y.dtype.kind not in "iu":
-        raise ValueError(f"labels are {y.dtype} of shape {y.shape}, expected integers of shape ({len(x)},)")
+    contract.check(model, x, y)
     y = y.astype(numpy.int64)
-    if y.size and not 0 <= y.min() <= y.max() < classes:
-        raise ValueError(f"labels lie in [{y.min()}, {y.max()}], expected [0, {classes - 1}]")
     empty = numpy.flatnonzero(numpy.bincount(y, minlength=classes) == 0)
     if empty.size:
         raise ValueError(f"no image of class {', '.join(map(str, empty))}: slicing needs at least one of every class")

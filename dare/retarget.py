@@ -10,6 +10,7 @@ import keras
 import numpy
 
 from dare import dare, get_ats, transform
+from train.seeds import stream
 
 DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianDropout)
 
@@ -48,7 +49,7 @@ def random_epochs(model, history, targets, x, *, seed, layer=None, epochs=None, 
 def draw(index, epochs, seed):
     """One of `epochs` for each sample, uniformly (K,): whatever order the samples `index` (K,) are in."""
     drawn = numpy.empty(len(index), "int64")
-    drawn[numpy.argsort(index)] = numpy.random.default_rng(seed).choice(numpy.sort(epochs), len(index))
+    drawn[numpy.argsort(index)] = stream(seed, "random epochs").choice(numpy.sort(epochs), len(index))
     return drawn
 
 

@@ -4,11 +4,19 @@
     er/<attack>             the test part of the attack's set: Empirical Robustness, the papers' measure [P]
     er-heldout/<attack>     the same on adversarials of x_test, which no model was trained or tuned on [D]
     er-x1.1/<attack>        the test part pushed 1.1 times as far from the original image, and 1.5 times [D]
-    er/worst                right on the adversarials of every attack on the same image
+    er/worst                correct on the adversarials of every attack on the same image
     white-box/<attack>@<eps>  x_test, attacked anew on the model under test [D]
-    white-box/worst@<eps>   right under every one of these attacks
+    white-box/worst@<eps>   correct under every one of these attacks, one of which is margin-based
 and, as a number an example rather than a flag,
     minimal/<attack>        the size, in the attack's norm, of its smallest perturbation of an x_test image
+
+Which images er/worst is over: those that every attack was run on and at least one succeeded on. An image on which an
+attack failed has no adversarial of it, within its search, that could fool the tested model: it counts as correct under
+that attack, and the others decide. Leaving it out, as once, kept the easy images and made every model look worse. One
+on which all failed is left out, as each attack's own measure leaves out its failures [P], so the original has 0 %.
+
+A worst case of attacks on the cross-entropy alone says too much: where a softmax saturates all of them fail together.
+So it is written only where an attack on differences of logits is among them (`margin_based`).
 
 White-box attacks run one after the other as in AutoAttack (Croce, Hein, ICML 2020), each only on images that those
 before it, and itself within a smaller epsilon, left right: so the last one has the worst case, a larger epsilon never
@@ -28,6 +36,7 @@ KIND = "flags"
 PUSHES = (1.1, 1.5)
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}  # channels -> Linf radii of white-box attacks, in [0, 1] pixel scale
 GROUPS = ("flags", "index", "distance", "prediction")
+MARGINS = ("margin", "dlr-targeted")  # losses that are differences of logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,16 +96,23 @@ def ball(name, epsilon):
     return f"{name}@{steps}/255" if abs(255 * epsilon - steps) < 1e-6 else f"{name}@{epsilon:g}"
 
 
+def margin_based(specification):
+    """Whether an attack follows differences of logits, by its specification (adv.attack.Attack, of a row or an entry):
+    APGD-T, C&W in Linf, or AutoAttack, which holds the first."""
+    return specification.get("loss") in MARGINS or specification["attack"] == "autoattack"
+
+
 def test(
-    model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows, independent=False, batch_size=256,
-    progress=None,
+    model, split, sets, *, fingerprint, white_box, epsilons, minimal, rows, drawn=None, independent=False,
+    batch_size=256, progress=None,
 ):  # fmt: skip
     """Score one model. Returns Flags.
 
     sets: attack name -> AdversarialSet; white_box: name -> attack, run in this order within each of `epsilons`, in
     the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
-    the x_test rows for these two; fingerprint: the model's digest; independent: each white-box attack is run on all
-    images that are right without one, not only on those that the attacks before it left.
+    the x_test rows for these two; drawn: attack name -> the x_train rows that its set's test part was made from, failed
+    ones among them (None: those that it kept); fingerprint: the model's digest; independent: each white-box attack is
+    run on all images that are right without one, not only on those that the attacks before it left.
     Raises ValueError where a set tests on images that another trains or chooses on.
     """
     _refuse_overlap(sets)
@@ -125,16 +141,23 @@ def test(
         distance[measure] = evaluate.distances(model, x, y, attack, right=right, batch_size=batch_size)
         index[measure] = rows
         _report(progress, next(done), total, measure)
-    for worst, measures in _worst_cases(sets, white_box, epsilons).items():
+    drawn = {name: one.parts["test"].index for name, one in sets.items()} if drawn is None else drawn
+    attacked = functools.reduce(numpy.intersect1d, (drawn[name] for name in sets)) if sets else rows[:0]
+    cases = {"er/worst": ([f"er/{name}" for name in sets], attacked, split.y_train)}
+    if len(white_box) > 1 and any(margin_based(attack.specification()) for attack in white_box.values()):
+        for epsilon in epsilons:
+            measures = [f"white-box/{ball(name, epsilon)}" for name in white_box]
+            cases[f"white-box/{ball('worst', epsilon)}"] = measures, rows, split.y_test
+    for worst, (measures, source, labels) in cases.items():
         measures = [measure for measure in measures if measure in flags]
-        common = functools.reduce(numpy.intersect1d, (index[measure] for measure in measures)) if measures else []
-        if len(common):
-            places = {measure: numpy.searchsorted(index[measure], common) for measure in measures}
-            flags[worst] = evaluate.worst_case({measure: flags[measure][place] for measure, place in places.items()})
-            index[worst] = common
-            prediction[worst] = prediction[measures[-1]][places[measures[-1]]]
-            for measure, place in reversed(places.items()):  # the class that the first attack to succeed led to
-                prediction[worst] = numpy.where(flags[measure][place], prediction[worst], prediction[measure][place])
+        kept = functools.reduce(numpy.union1d, (index[measure] for measure in measures)) if measures else source[:0]
+        source = numpy.intersect1d(source, kept)
+        if len(source):
+            said = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
+            flags[worst] = evaluate.worst_case({k: one == labels[source] for k, one in enumerate(said)})
+            index[worst], prediction[worst] = source, labels[source].astype(numpy.int32)
+            for one in reversed(said):  # the class that the first attack to succeed led to
+                prediction[worst] = numpy.where(one == labels[source], prediction[worst], one)
     return Flags(flags, index, distance, fingerprint, split.fingerprint, prediction=prediction)
 
 
@@ -162,13 +185,19 @@ def _probes(split, sets):
             yield f"er-x{factor}/{name}", pushed, part.labels, part.index
 
 
-def _worst_cases(sets, white_box, epsilons):
-    """Name of each worst case -> the measures that it is over; white box only where there are several attacks."""
-    found = {"er/worst": [f"er/{name}" for name in sets]}
-    if len(white_box) > 1:
-        for epsilon in epsilons:
-            found[f"white-box/{ball('worst', epsilon)}"] = [f"white-box/{ball(name, epsilon)}" for name in white_box]
+def _placed(said, index, rows, labels):
+    """The classes said of the images `index`, for the images `rows`: of those without an adversarial the true ones."""
+    found = labels[rows].astype(numpy.int32)
+    _, ours, theirs = numpy.intersect1d(rows, index, return_indices=True)
+    found[ours] = said[theirs]
     return found
+
+
+def failures(flags, names):
+    """How many images of er/worst some of the attacks `names` failed on, so that they count as correct under it."""
+    source, nothing = flags.index.get("er/worst", numpy.zeros(0, int)), numpy.zeros(0, int)
+    kept = [numpy.isin(source, flags.index.get(f"er/{name}", nothing)) for name in names]
+    return int((~numpy.all(kept, axis=0)).sum()) if len(source) else 0
 
 
 def _report(progress, done, total, note):

@@ -6,6 +6,8 @@ tuning G tunes the classifier and "synchronising the weights back" needs no copy
 
 import keras
 
+from models import flat
+
 WEIGHTED = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 CONVOLUTIONS = WEIGHTED[1:]
 FOLLOWERS = (
@@ -55,12 +57,17 @@ def transform(model, layer=None):
         )
     cache = model.__dict__.setdefault("__regression_models", {})
     if layer not in cache:
-        cache[layer] = keras.Model(model.input, model.get_layer(layer).output, name=f"{model.name}_to_{layer}")
+        at = model.get_layer(layer).output
+        cache[layer] = keras.Model(model.inputs[0], at, name=f"{model.name}_to_{layer}")
     return cache[layer]
 
 
 def valid(model):
-    """Names of the layers that can be R: after the first weighted layer and before the last one (the logits)."""
+    """Names of the layers that can be R: after the first weighted layer and before the last one (the logits).
+
+    Raises ValueError for a model inside the model, which hides its layers, and for a model without weighted layers.
+    """
+    flat.check_open(model)
     weighted = [index for index, layer in enumerate(model.layers) if isinstance(layer, WEIGHTED)]
     if not weighted:
         raise ValueError(f"{model.name} has no convolution or dense layer")

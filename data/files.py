@@ -19,6 +19,8 @@ import zlib
 import h5py
 import numpy
 
+from data import hdf5
+
 TEMPORARY = ".writing-"
 SEAL = b"CRC-32 "  # and eight digits, behind the end of an artefact's HDF5
 
@@ -51,50 +53,6 @@ def atomic(path):
                 os.unlink(temporary)
 
 
-class Unfailing(io.BytesIO):
-    """An open file for HDF5 to write to, in which no write fails: HDF5 ends the process (a segmentation fault, later
-    and elsewhere) where one does. The first failure is kept in `error`, and nothing is written after it."""
-
-    def __init__(self, raw, name):
-        super().__init__()
-        self.raw, self.name, self.error = raw, name, None
-
-    def __str__(self):
-        return self.name  # Keras looks at its ending
-
-    def write(self, block):
-        rest = memoryview(block).cast("B")
-        size = len(rest)
-        while self.error is None and len(rest):
-            try:
-                rest = rest[self.raw.write(rest) :]
-            except OSError as error:
-                self.error = error
-        return size
-
-    def truncate(self, size=None):
-        if self.error is None:
-            try:
-                self.raw.truncate(size)
-            except OSError as error:
-                self.error = error
-        return size
-
-    def readinto(self, block):
-        return self.raw.readinto(block)
-
-    def seek(self, offset, whence=0):
-        return self.raw.seek(offset, whence)
-
-    def tell(self):
-        return self.raw.tell()
-
-    def check(self):
-        """Raise what went wrong so far."""
-        if self.error is not None:
-            raise self.error
-
-
 @contextlib.contextmanager
 def atomic_hdf5(path):
     """As `atomic`, but yield an open file for ``h5py.File(file, "w")`` or ``model.save_weights(file)``.
@@ -102,7 +60,7 @@ def atomic_hdf5(path):
     Its ``check()`` tells of a full disk before the end.
     """
     with atomic(path) as temporary, open(temporary, "wb+", buffering=0) as raw:
-        file = Unfailing(raw, temporary.name)
+        file = hdf5.Unfailing(raw, temporary.name)
         yield file
         file.check()
 
@@ -215,17 +173,17 @@ def _check_seal(path):
 def open_artefact(path, kind):
     """Open an artefact for reading: ``(h5py.File, attributes)``. The caller closes the file.
 
-    Raises FileNotFoundError if there is none, and ValueError if the file is cut, is not HDF5, or holds
-    something other than `kind`.
+    Raises FileNotFoundError if there is none, OSError where the system does not let it be read, and ValueError if
+    the file is cut, is not HDF5, or holds something other than `kind`.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a saved {kind}")
     _check_seal(path)
     try:
-        file = h5py.File(path, "r")
+        file = hdf5.read(path)
     except OSError as error:
-        raise ValueError(
+        raise hdf5.environment(error, path) or ValueError(
             f"{path}: not a whole HDF5 file ({error}); expected a saved {kind}: delete it and make it again"
         ) from error
     try:
@@ -236,7 +194,7 @@ def open_artefact(path, kind):
             raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
         with _damage_named(path):
             return file, {name: json.loads(value) for name, value in attributes.items()}
-    except ValueError:
+    except (OSError, ValueError):
         file.close()
         raise
 
@@ -278,7 +236,8 @@ class Stored:
         try:
             values = self.dataset[rows]
         except (OSError, RuntimeError) as error:
-            raise ValueError(f"{self.path}: damaged ({error}): delete it and make it again") from error
+            mend = f"{self.path}: damaged ({error}): delete it and make it again"
+            raise hdf5.environment(error, self.path) or ValueError(mend) from error
         if not numpy.isfinite(values).all():
             raise ValueError(f"{self.path}: holds NaN or infinite values: delete it and make it again")
         return values
@@ -289,12 +248,13 @@ class Stored:
 
 @contextlib.contextmanager
 def _damage_named(path):
-    """Turn what h5py and json raise on a damaged file into one ValueError that names it."""
+    """Turn what h5py and json raise on a damaged file into one ValueError that names it; an error of the system stays
+    one."""
     try:
         yield
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: damaged ({reason}): delete it and make it again") from error
+        mend = f"{path}: damaged ({' '.join(str(error).split())}): delete it and make it again"
+        raise hdf5.environment(error, path) or ValueError(mend) from error
 
 
 def fingerprint_json(value):

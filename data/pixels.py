@@ -5,6 +5,7 @@ import dataclasses
 import numpy
 
 BLOCK = 1024  # images converted to float64 at a time
+ROUNDING = 1e-6  # by which floats of another package's arithmetic may leave [0, 1]; they are clipped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,25 +22,38 @@ class Statistics:
 
 
 def to_unit(x):
-    """uint8 pixels divided by 255 as float32; float32 pixels already in [0, 1] come back as they are.
+    """uint8 pixels divided by 255, or floats in [0, 1], as float32; a float32 array in [0, 1] comes back as it is.
 
-    Raises ValueError for any other dtype, and for float32 outside [0, 1] or NaN.
+    Raises ValueError for any other dtype, and for floats outside [0, 1] or NaN.
     """
     x = numpy.asarray(x)
     if x.dtype == numpy.uint8:
         return numpy.divide(x, numpy.float32(255), dtype=numpy.float32)
-    if x.dtype != numpy.float32:
-        raise ValueError(f"pixels are {x.dtype}, expected uint8 in 0..255 or float32 in [0, 1]")
-    if x.size and not (x.min() >= 0 and x.max() <= 1):
+    low, high = check(x)
+    unit = x.astype(numpy.float32, copy=False)
+    return unit if low >= 0 and high <= 1 else unit.clip(0, 1)
+
+
+def check(x):
+    """Raise ValueError for pixels that `to_unit` refuses; (the smallest, the largest). Lazy ones are not read: nan."""
+    if x.dtype == numpy.uint8:
+        return 0, 255
+    if x.dtype.kind != "f":
+        raise ValueError(f"pixels are {x.dtype}, expected uint8 in 0..255 or floats in [0, 1]")
+    if not x.size:
+        return 0, 1
+    if not isinstance(x, numpy.ndarray):
+        return numpy.nan, numpy.nan
+    low, high = x.min(), x.max()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(
-            f"float32 pixels range from {x.min():g} to {x.max():g}, expected [0, 1]: "
-            "divide by 255 or pass the uint8 images"
+            f"pixels range from {low:.9g} to {high:.9g}, expected [0, 1]: divide by 255 or pass the uint8 images"
         )
-    return x
+    return low, high
 
 
 def statistics(x):
-    """Mean image, channel mean and channel deviation of images (N, H, W, C), uint8 or float32 in [0, 1].
+    """Mean image, channel mean and channel deviation of images (N, H, W, C), uint8 or floats in [0, 1].
 
     Give it x_train only. (The released code of DARE also used the test set [D].) Sums are float64, over
     blocks of images. Raises ValueError for another shape, no image, or what `to_unit` refuses.

@@ -5,19 +5,31 @@ import difflib
 import math
 from collections.abc import Callable
 
-import keras
-
+from models import settings, torch_weights
 from models.alexnet import alexnet
+from models.contract import NonFiniteLogits
 from models.densenet import densenet121
+from models.fingerprint import fingerprint
 from models.guided_cnn import NETS as GUIDED
 from models.guided_cnn import builder as guided
-from models.load import fingerprint, load
+from models.load import load
+from models.logits import to_logits
 from models.resnet import preact_resnet18, resnet18, resnet50
 from models.small_cnn import small_cnn
 from models.vgg import vgg16, vgg16_bn, vgg19
 from models.wide_resnet import wrn_32_10, wrn_34_10
 
-__all__ = ["MODELS", "Architecture", "build", "fingerprint", "load", "parse"]
+__all__ = [
+    "MODELS",
+    "Architecture",
+    "NonFiniteLogits",
+    "build",
+    "fingerprint",
+    "load",
+    "load_torch",
+    "parse",
+    "to_logits",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +120,7 @@ def build(name, input_shape, classes, preprocessing=None, precision="float32", *
     input_shape: (H, W, C); classes: number of classes; preprocessing: data.Statistics of the training images,
     or None for pixels as they are; precision: "float32", or "bfloat16" for layers that compute in it, with float32
     weights (and logits, where the builder takes its last layer from models.layers); options: the builder's own.
+    Keras's settings of channels_first or another floatx have no effect.
     Raises ValueError for an unknown name or precision, or an image that is too small.
     """
     stem, width = parse(name)
@@ -115,9 +128,27 @@ def build(name, input_shape, classes, preprocessing=None, precision="float32", *
         options = {"width": width, **options}
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(PRECISIONS[precision])
-    try:
+    with settings.pinned(dtype_policy=PRECISIONS[precision]):
         return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
-    finally:
-        keras.config.set_dtype_policy(before)
+
+
+def load_torch(source, name, input_shape=(32, 32, 3), *, preprocessing=None, **options):
+    """The net `name` of the catalogue ("resnet18", "wrn_34_10@1.5", ...) with weights published for PyTorch.
+
+    source: a mapping of names to arrays or tensors, or a file of one: .npz, or what torch.save wrote, for which torch
+    has to be installed. DataParallel's "module." is taken off, and a checkpoint's weights are found under "state_dict",
+    "model_state_dict", "net" or "model". input_shape: (H, W, C). preprocessing: data.Statistics of the published means
+    and deviations of the channels, where the net was trained behind them; options: the builder's own, such as
+    project="activated", last_norm=False, depth=28 or stem=16. The number of classes is that of the weights.
+
+    Raises ValueError for a net whose names are not known (models.torch_weights), and where weights are missing, left
+    over, of another shape or not finite; FileNotFoundError; ModuleNotFoundError where torch would be needed.
+    """
+    net, _ = parse(name)
+    if net not in torch_weights.NETS:
+        raise ValueError(f"no PyTorch names are known for {name!r}, expected one of {', '.join(torch_weights.NETS)}")
+    state = torch_weights.read(source)
+    classes = len(state[f"{torch_weights.head(state)}.weight"])
+    model = build(name, input_shape, classes, preprocessing, **options)
+    torch_weights.assign(model, net, state)
+    return model

@@ -42,4 +42,4 @@ def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
     for block in (1, 2):
         x = layers.Dense(scaled(2048), activation="relu", name=f"dense{block}")(x)
         x = layers.Dropout(0.5, name=f"dropout{block}")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="alexnet")
+    return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="logits")(x), name="alexnet")

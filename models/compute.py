@@ -93,8 +93,10 @@ def predict(run, *arrays, batch_size=256, prepare=None):
 
     Arrays are indexed by row and may be lazy (HDF5). prepare: applied to each batch of the first array
     (data.to_unit, say). Under jax and XLA a short batch is padded to a power of two, since every new shape is a new
-    compilation. Raises ValueError for arrays without rows.
+    compilation. Raises ValueError for arrays without rows and a batch_size below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
     count = len(arrays[0])
     parts = []
     for start in range(0, count, batch_size):

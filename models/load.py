@@ -1,50 +1,75 @@
-"""Bring a saved classifier into the form every stage expects: a functional Keras model that ends in logits."""
+"""Bring a saved classifier into the form every stage expects: a flat functional Keras model that ends in logits."""
 
-import hashlib
 import pathlib
+import re
+import struct
+import zipfile
+import zlib
 
+import h5py
 import keras
-import numpy
+
+from data import hdf5
+from models.logits import to_logits
+from models.settings import pinned
+
+FOREIGN = re.compile(r"(?:Could not locate class|Unknown layer:?|Could not locate function) '?\"?([\w>.]+)")
 
 
-def load(path):
-    """Read a whole Keras classifier (``.keras`` or ``.h5``); a final softmax is taken off, so it ends in logits.
+def load(path, scale=None):
+    """Read a whole Keras classifier (``.keras`` or ``.h5``) as a model of images in [0, 1] that ends in float32 logits.
 
-    Raises FileNotFoundError, or ValueError where the file is no whole Keras model of one input and one output.
+    A softmax or sigmoid at its end is taken off, and models inside it are opened: models.logits.to_logits, which says
+    what scale is (``scale=255`` for a net that was trained on pixels of 0..255). Of several sigmoids, one a class, the
+    logits name the same class as their outputs do; a softmax of them is not what the net was trained with.
+    Raises FileNotFoundError; OSError where the file cannot be read; ValueError, with one sentence, where it is cut, no
+    whole model, needs a class that is not known here, or is none of those that to_logits takes.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such model file")
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: not a whole Keras model ({reason}); expected a .keras or .h5 classifier") from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"{path}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected one of each"
+        with pinned():
+            return to_logits(_read(path), scale)
+    except ValueError as error:
+        sentence = " ".join(str(error).split())
+        raise ValueError(sentence if str(path) in sentence else f"{path}: {sentence}") from error
+
+
+def _read(path):
+    """The Keras model in a file, whatever it is."""
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError("not a whole Keras model, the file is cut or no .keras file at all: copy or save it again")
+    try:
+        if path.suffix == ".keras":
+            return keras.models.load_model(path, compile=False)
+        with hdf5.reading(path) as file:
+            if not h5py.is_hdf5(path):
+                raise OSError("no HDF5 file")
+            return keras.models.load_model(file, compile=False)
+    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error) as error:
+        raise hdf5.environment(error, path) or ValueError(_reason(error, path)) from error
+
+
+def _reason(error, path):
+    """Why Keras could not read a model, in one sentence."""
+    said = str(error).strip()
+    foreign = FOREIGN.search(said)
+    if foreign:
+        op = " (one of Keras's own ops is kept in a .keras file alone)" if path.suffix != ".keras" else ""
+        return (
+            f"needs {foreign[1]}, which Keras does not know{op}: import the code that defines it, registered with "
+            "@keras.saving.register_keras_serializable(), before models.load"
         )
-    return to_logits(keras.Model(model.inputs[0], model.outputs[0], name=model.name))
-
-
-def to_logits(model):
-    """The same functional model without its final softmax (a softmax layer, or a dense layer's activation)."""
-    final = model.output._keras_history.operation
-    if isinstance(final, keras.layers.Softmax) or (
-        isinstance(final, keras.layers.Activation) and final.activation is keras.activations.softmax
-    ):
-        return keras.Model(model.input, final.input, name=model.name)
-    if getattr(final, "activation", None) is keras.activations.softmax:
-        final.activation = keras.activations.linear
-        return keras.Model(model.input, final(final.input), name=model.name)
-    return model
-
-
-def fingerprint(model):
-    """SHA-256 over shapes and values of a model's weights, in their order: the identity that artefacts carry of it."""
-    total = hashlib.sha256()
-    for variable in model.weights:
-        value = numpy.ascontiguousarray(variable.value if keras.backend.backend() == "jax" else variable.numpy())
-        total.update(f"{variable.path.split('/', 1)[-1]}{value.shape}".encode())
-        total.update(value.data if value.size else b"")
-    return total.hexdigest()
+    if "lambda" in said.lower():
+        return (
+            "holds a Lambda layer, and code in a file is not run: build the model in your own code, load its weights, "
+            "and pass it to models.to_logits"
+        )
+    if "No model config" in said:
+        return "not a whole Keras model but weights alone: build the model and load them into it with load_weights"
+    unmade = re.search(r"<class '([\w.]+)'> could not be deserialized", said)
+    if unmade:
+        return f"holds {unmade[1]}, which cannot be made from its configuration: give it get_config and from_config"
+    first = said.splitlines()[0] if said else type(error).__name__
+    return f"not a whole Keras model ({first}); expected a .keras or .h5 classifier that is not cut"

@@ -12,19 +12,64 @@ import keras
 
 from models import compute
 
+LEAST = 1e-30  # of 1 - p_y in a gradient: below any sum of weights' gradients, above what float32 rounds to 0
+
+
+def log_odds(logits, labels):
+    """log((1 - p_y) / p_y) = logsumexp over i != y of z_i, minus z_y: the log-odds of a misclassification.
+
+    What gradient attacks climb. The cross-entropy is its softplus, so both rise and fall together and their gradients
+    have one direction; but in float32 p_y rounds to 1, and then the cross-entropy's gradient p_y - 1 loses the label's
+    part while the other classes' survive: it points elsewhere. This one keeps its direction and its size at any scale
+    of the logits. logits (N, K) with K of at least 2, integer labels (N,) -> (N,); so are the losses below.
+    """
+    return surrogate_tempered(logits, labels, 1.0)
+
 
 def cross_entropy(logits, labels):
-    """Softmax cross-entropy, one value an example: logits (N, K), integer labels (N,) -> (N,)."""
-    return -keras.ops.squeeze(
-        keras.ops.take_along_axis(keras.ops.log_softmax(logits), keras.ops.expand_dims(labels, 1), 1), 1
-    )
+    """Softmax cross-entropy, softplus(log_odds), whose gradient has the direction of the exact one at any scale.
+
+    The gradient is (1 - p_y) times that of `log_odds`, where 1 - p_y, never subtracted from 1, is at least LEAST: so a
+    saturated example neither loses the label's part of its gradient nor, by underflow, all of it.
+    """
+    odds = log_odds(logits, labels)
+    return _directed(keras.ops.softplus(odds), keras.ops.sigmoid(odds), odds)
+
+
+def float32_cross_entropy(logits, labels):
+    """-log_softmax(z)_y, the cross-entropy as foolbox computes it, and as DARE's adversarials were made [P].
+
+    Its gradient loses the label's part where p_y rounds to 1 (`log_odds`): for comparison with published arithmetic.
+    """
+    return -_at(keras.ops.log_softmax(logits), labels)
+
+
+def soft_cross_entropy(logits, log_probabilities):
+    """-sum over k of q_k log p_k for fixed log q (N, K): what attacks on KL(q || p) climb, its entropy being constant.
+
+    The gradient p - q is computed without the likeliest class c of q, as (p_k - q_k) d(z_k - z_c) over the others: of
+    two saturated distributions p_c - q_c rounds to 0. It has at least the size LEAST, as in `cross_entropy`.
+    """
+    ops = keras.ops
+    logits = _at_least_float32(logits)
+    log_p, log_q = ops.log_softmax(logits), log_probabilities
+    is_top = ops.one_hot(ops.argmax(log_q, -1), logits.shape[-1], dtype="bool")
+    leads = logits - ops.sum(ops.where(is_top, logits, 0.0), -1, keepdims=True)
+    largest = ops.max(ops.where(is_top, -math.inf, ops.maximum(log_p, log_q)), -1, keepdims=True)
+    differences = ops.where(is_top, 0.0, ops.exp(log_p - largest) - ops.exp(log_q - largest))
+    value = -ops.sum(ops.exp(log_q) * log_p, -1)
+    directed = ops.sum(ops.stop_gradient(differences) * leads, -1)
+    return _directed(value, ops.squeeze(ops.exp(largest), -1), directed)
+
+
+def _directed(value, share, directed):
+    """`value` (N,), with the gradient max(share, LEAST) d(directed) in place of its own."""
+    share = keras.ops.stop_gradient(keras.ops.maximum(share, LEAST))
+    return keras.ops.stop_gradient(value) + share * (directed - keras.ops.stop_gradient(directed))
 
 
 def margin(logits, labels):
-    """max over i != y of z_i, minus z_y: above 0 where misclassified (Carlini and Wagner 2017, f6 without its bound).
-
-    logits (N, K) with K of at least 2, integer labels (N,) -> (N,); so are the losses below.
-    """
+    """max over i != y of z_i, minus z_y: above 0 where misclassified (Carlini, Wagner 2017, f6 without its bound)."""
     best, runner_up = _largest(logits, 2)
     return keras.ops.where(is_wrong(logits, labels), best, runner_up) - _at(logits, labels)
 
@@ -41,6 +86,7 @@ def surrogate_tempered(logits, labels, temperature):
         raise ValueError(f"temperature is {temperature}, expected a finite number above 0")
     if logits.shape[-1] < 2:
         raise ValueError(f"logits of {logits.shape[-1]} class, expected at least two")
+    logits = _at_least_float32(logits)
     is_label = keras.ops.one_hot(labels, logits.shape[-1], dtype="bool")
     others = keras.ops.where(is_label, -math.inf, logits / temperature)
     return temperature * keras.ops.logsumexp(others, axis=-1) - _at(logits, labels)
@@ -88,13 +134,13 @@ def is_wrong(logits, labels):
     return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
 
 
-def sign_gradient(call, images, labels, *, loss=cross_entropy):
+def sign_gradient(call, images, labels, *, loss=log_odds):
     """Sign of the input gradient of the loss, the shape of the images (Goodfellow et al. 2015, section 4)."""
     (_, _), slope = compute.gradient(lambda x: (loss(call(x), labels), ()), images, call)
     return keras.ops.sign(slope)
 
 
-def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cross_entropy):
+def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log_odds):
     """Projected gradient ascent in the Linf ball (Madry et al. 2018, section 2.1): exactly `steps` steps.
 
     start: where to begin (images in the ball), the images themselves by default. Returns the last iterate.
@@ -107,7 +153,7 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=cro
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
 
-def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=cross_entropy):
+def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=log_odds):
     """One step of pgd from `current` that holds what is misclassified: (next iterates, which of `current` were wrong).
     The forward pass that the gradient needs anyway judges them."""
     epsilon, step_size = per_image(epsilon, images), per_image(step_size, images)
@@ -130,6 +176,12 @@ def per_image(value, images):
     """A number as it is, values (N,) in a shape that broadcasts against the images."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value
+
+
+def _at_least_float32(logits):
+    """Half-precision logits in float32: their rounding is coarser than the difference of two classes."""
+    half = keras.backend.standardize_dtype(logits.dtype) in ("float16", "bfloat16")
+    return keras.ops.cast(logits, "float32") if half else logits
 
 
 def _at(logits, classes):

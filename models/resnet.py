@@ -25,19 +25,23 @@ def resnet50(input_shape, classes, *, preprocessing=None, width=1.0):
     return _resnet("resnet50", input_shape, classes, bottleneck, (3, 4, 6, 3), preprocessing, width)
 
 
-def preact_resnet18(input_shape, classes, *, preprocessing=None, width=1.0, project="input"):
+def preact_resnet18(input_shape, classes, *, preprocessing=None, width=1.0, project="input", last_norm=True):
     """PreAct-ResNet-18: batch norm and ReLU before each convolution, and once more before the pool.
 
     11,172,170 parameters at (32, 32, 3) and ten classes. project: where a block changes its shape, the projection takes
-    the block's "input" (as DEAT's copy does [P]) or what its first batch norm and ReLU make of it ("activated").
+    the block's "input" (as DEAT's copy does [P]) or what its first batch norm and ReLU make of it ("activated", as in
+    YOPO's [P]); last_norm: False leaves out the batch norm and ReLU before the pool, as YOPO's copy does [P]
+    (11,171,146 parameters).
     """
     if project not in ("input", "activated"):
         raise ValueError(f"project is {project!r}, expected 'input' or 'activated'")
     block = functools.partial(preactivated, project=project)
-    return _resnet("preact_resnet18", input_shape, classes, block, (2, 2, 2, 2), preprocessing, width, preact=True)
+    return _resnet(
+        "preact_resnet18", input_shape, classes, block, (2, 2, 2, 2), preprocessing, width, preact=True, last=last_norm
+    )
 
 
-def _resnet(name, input_shape, classes, block, depths, preprocessing, width, *, preact=False):
+def _resnet(name, input_shape, classes, block, depths, preprocessing, width, *, preact=False, last=False):
     scaled = scaler(width)
     inputs = keras.Input(input_shape, name="image")
     x = standardised(inputs, preprocessing)
@@ -52,7 +56,7 @@ def _resnet(name, input_shape, classes, block, depths, preprocessing, width, *, 
         for step in range(1, depth + 1):
             stride = 2 if step == 1 and stage > 2 else 1
             x = block(x, scaled(filters), stride, name=f"{stage}_{step}")
-    if preact:
+    if last:
         x = normalised(x, name="bn_last")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, logits(x, classes), name=name)

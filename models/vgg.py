@@ -87,4 +87,4 @@ def vgg(input_shape, classes, depths, pools, name, preprocessing=None, width=1.0
         x = layers.Dense(scaled(4096), activation="relu", name=f"dense{place}")(x)
         if batch_norm or place == 2:
             x = layers.Dropout(0.5, name=f"dropout{place}")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name=name)
+    return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="logits")(x), name=name)

@@ -10,22 +10,33 @@ import keras
 from models.layers import convolution, fan_out, logits, normalised, scaler, standardised
 
 
-def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0):
-    """WRN-34-10: 46,160,474 parameters at (32, 32, 3) and ten classes."""
-    return _wide("wrn_34_10", input_shape, classes, 5, preprocessing, width, activation="relu", project=True)
+def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0, depth=34, stem=None):
+    """WRN-34-10: 46,160,474 parameters at (32, 32, 3) and ten classes.
+
+    width: of every layer, or with `stem`, the filters of the first convolution, of all others: WRN-34-15 and -20 are
+    width 1.5 and 2 with a stem of 16 (103,819,674 and 184,531,674 parameters). depth: 6 n + 4, of which WRN-28-10 has
+    n = 4 (36,479,194 parameters). Raises ValueError for another depth.
+    """
+    if depth < 10 or (depth - 4) % 6:
+        raise ValueError(f"depth is {depth}, expected 6 n + 4 with n of at least 1, such as 28 or 34")
+    blocks = (depth - 4) // 6
+    options = {"activation": "relu", "project": True, "stem": stem}
+    return _wide("wrn_34_10", input_shape, classes, blocks, preprocessing, width, **options)
 
 
-def wrn_32_10(input_shape, classes, *, preprocessing=None, width=1.0):
-    """WRN-32-10: 45,901,914 parameters at (32, 32, 3) and ten classes."""
-    return _wide("wrn_32_10", input_shape, classes, 5, preprocessing, width, activation="leaky", project=False)
+def wrn_32_10(input_shape, classes, *, preprocessing=None, width=1.0, stem=None):
+    """WRN-32-10: 45,901,914 parameters at (32, 32, 3) and ten classes. stem: as of wrn_34_10."""
+    options = {"activation": "leaky", "project": False, "stem": stem}
+    return _wide("wrn_32_10", input_shape, classes, 5, preprocessing, width, **options)
 
 
-def _wide(name, input_shape, classes, depth, preprocessing, width, *, activation, project):
+def _wide(name, input_shape, classes, blocks, preprocessing, width, *, activation, project, stem):
     scaled = scaler(width)
     inputs = keras.Input(input_shape, name="image")
-    x = convolution(standardised(inputs, preprocessing), scaled(16), name="conv1", initializer=fan_out())
+    first = scaled(16) if stem is None else stem
+    x = convolution(standardised(inputs, preprocessing), first, name="conv1", initializer=fan_out())
     for stage, filters in enumerate((160, 320, 640), start=2):
-        for step in range(1, depth + 1):
+        for step in range(1, blocks + 1):
             stride = 2 if step == 1 and stage > 2 else 1
             x = _block(
                 x, scaled(filters), stride, f"{stage}_{step}", activation, project, first=(stage, step) == (2, 1)
@@ -38,7 +49,7 @@ def _wide(name, input_shape, classes, depth, preprocessing, width, *, activation
 def _block(x, filters, stride, name, activation, project, *, first):
     active = normalised(x, name=f"bn{name}a", activation=activation)
     shortcut = active if first and not project else x
-    if x.shape[-1] != filters:
+    if stride > 1 or x.shape[-1] != filters:
         shortcut = (
             convolution(active, filters, 1, stride, name=f"project{name}", initializer=fan_out())
             if project
@@ -51,9 +62,10 @@ def _block(x, filters, stride, name, activation, project, *, first):
 
 
 def _padded(x, filters, stride, name):
-    """The input, averaged over stride x stride, with channels of zeros on both sides."""
+    """The input, averaged over stride x stride (at the edge of an odd size over what is there [D]), with channels of
+    zeros on both sides."""
     if stride > 1:
-        x = keras.layers.AveragePooling2D(stride, stride, name=f"mean{name}")(x)
+        x = keras.layers.AveragePooling2D(stride, stride, padding="same", name=f"mean{name}")(x)
     before = (filters - x.shape[-1]) // 2
     after = filters - x.shape[-1] - before
     x = keras.layers.Permute((1, 3, 2), name=f"turn{name}")(x)

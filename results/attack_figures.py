@@ -5,7 +5,7 @@ import math
 import matplotlib.lines
 import numpy
 
-from results import dare_tables, figures
+from results import dare_tables, figures, marks
 
 
 def er_by_attack(rows, methods):
@@ -31,7 +31,7 @@ def er_by_attack(rows, methods):
             for column, measure in enumerate(row["measures"].get(f"er/{attack}") for attack in attacks):
                 if measure is not None and measure["value"] is not None:
                     values[line, column] = measure["value"]
-                    _write(axis, line, column, measure)
+                    _write(axis, line, column, measure, row)
         shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
         axis.set_xticks(range(len(attacks)), attacks, rotation=50, fontsize=8)
         axis.set_yticks(range(len(cells)), [f"{dataset}\n{model}" for dataset, model in cells], fontsize=8)
@@ -41,14 +41,15 @@ def er_by_attack(rows, methods):
     for axis in axes.flat[len(present) :]:
         axis.set_visible(False)
     figure.colorbar(shown, ax=list(axes.flat), label="Empirical Robustness (%)", fraction=0.03)
+    figures.explain_raised(figure, [row for row in rows if row["method"] in present])
     return figure
 
 
-def _write(axis, line, column, measure):
-    """The value of one measure in its place, with the published one below it."""
+def _write(axis, line, column, measure, row):
+    """The value of one measure in its place, a dagger where checks were raised, with the published one below it."""
     published = "" if measure.get("published") is None else f"\n({measure['published']:.0f})"
     colour = "white" if measure["value"] < 55 else "black"
-    text = f"{measure['value']:.0f}{published}"
+    text = f"{measure['value']:.0f}{marks.DAGGER if marks.raised(row) else ''}{published}"
     axis.text(column, line, text, ha="center", va="center", fontsize=7 if published else 8, color=colour)
 
 
@@ -68,19 +69,23 @@ def transfer_against_white_box(rows, measure):
         colour = figures.ROLES.get(row["role"], figures.BLUE)
         low, high = up.get("interval") or (up["value"], up["value"])
         bars = [[max(0.0, up["value"] - low)], [max(0.0, high - up["value"])]]
-        axis.errorbar(across, up["value"], bars, fmt="o", color=colour, markersize=5, elinewidth=0.8, alpha=0.9)
+        style = {"color": colour, "markerfacecolor": figures.face(row, colour), "markersize": 5, "elinewidth": 0.8}
+        axis.errorbar(across, up["value"], bars, fmt="o", alpha=0.9, **style)
         axis.annotate(
-            row["method"], (across, up["value"]), (4, 3), textcoords="offset points", fontsize=7, color=colour
+            marks.name(row), (across, up["value"]), (4, 3), textcoords="offset points", fontsize=7, color=colour
         )
     axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
-    axis.set_ylabel(f"right under {measure.removeprefix('white-box/')}, run on the model (%)")
+    weak = next((marks.weak(row) for row, _, _ in points if "/worst@" in measure and marks.weak(row)), "")
+    worst = f"\n(worst of {weak}; no margin-based attack)" if weak else ""
+    axis.set_ylabel(f"correct under {measure.removeprefix('white-box/')}, run on the model (%){worst}")
     axis.grid(alpha=0.3)
     present = [role for role in figures.ROLES if any(row["role"] == role for row, _, _ in points)]
     axis.legend(
         handles=[
             matplotlib.lines.Line2D([], [], linestyle="", marker="o", color=figures.ROLES[role], label=role)
             for role in present
-        ],
+        ]
+        + ([figures.raised_handle()] if any(marks.raised(row) for row, _, _ in points) else []),
         frameon=False,
         fontsize=8,
     )

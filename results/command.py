@@ -45,6 +45,7 @@ with _silent_start():
     from results import provenance
     from results import run as run_directory
 
+models.settings.pin()  # whatever keras.json says
 ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
 
 

@@ -35,7 +35,9 @@ HOW_TO_READ = """\
   exceeds its controls by more than the intervals.
 - **held-out**: ER on adversarials of test images. **×1.1, ×1.5**: ER after moving each adversarial so many times as
   far from its original: what is left once a boundary's small shift no longer suffices.
-- **worst case**: share of images right under every attack at once, over the images of which each attack has one.
+- **worst case**: share of images correct under every attack at once; the note below the table says what became of those
+  on which an attack failed.
+- **†**: a check of the model was raised, and a note names it: its robustness may be hidden, or its numbers say nothing.
 - **attack@epsilon** (white box): the attack is run anew on the very model under test, and its image may be epsilon
   away in any pixel (pixels in [0, 1]). Only these columns and the median minimal perturbation speak of robustness
   against somebody who knows the model. Even they are an upper bound: a stronger attack may find more.

@@ -13,7 +13,7 @@ import fractions
 
 from adv import attacks as catalogue
 from dare import controls, variants
-from results import notes
+from results import marks, notes
 from results.tables import Cell, Table
 
 METHODS = ("original", *variants.VARIANTS)
@@ -28,16 +28,18 @@ UNSEEN = (
 HELDOUT = (
     "held-out: adversarials of x_test; ×1.1, ×1.5: of x_train, moved so many times as far from the original image."
 )
-WORST = "worst case: right on the adversarials of every attack on the same image of x_train, none of them moved."
+WORST = "worst case: correct on the adversarials of every attack on the same image of x_train, none of them moved"
+DROPPED = "over the images of which every attack has an adversarial: one on which an attack failed is left out"
+FAILED = "on {} of {} images some attack failed; these count as withstanding it"
 WHITE_BOX = (
-    "attack@epsilon: right on x_test under the attack, run on each model, within Linf epsilon, pixels in [0, 1]."
+    "attack@epsilon: correct on x_test under the attack, run on each model, within Linf epsilon, pixels in [0, 1]."
 )
 MINIMAL = (
     "median minimal: Linf size of the smallest perturbation that the attack needs, pixels in [0, 1]; larger is better."
 )
 SEVERAL = (
-    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left right, in the "
-    "order of the lines below; worst: right under all of them."
+    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left correct, in "
+    "the order of the lines below; worst: correct under all of them."
 )
 NORMS = "median minimal: in the norm of the attack, which its line below names; l0 counts values that change."
 
@@ -100,7 +102,20 @@ def _transfer(name, rows):
     columns = [(f"{attack} {title}", f"{kind}/{attack}", 1) for attack in attacks(rows) for kind, title in kinds]
     columns.append(("worst case", "er/worst", 1))
     what = "adversarials of the original model, of held-out images and moved further, %"
-    return _table(f"{name}-transfer", what, rows, columns, {"er-": HELDOUT, "er/": WORST})
+    return _table(f"{name}-transfer", what, rows, columns, {"er-": HELDOUT, "er/": f"{WORST}; {failed(rows)}."})
+
+
+def failed(rows):
+    """What "er/worst" does with images on which an attack failed, by what the rows say of it: in older ones nothing."""
+    found = {}
+    for row in rows:
+        measure = row["measures"].get("er/worst")
+        if measure is not None:
+            told = FAILED.format(measure["failed"], measure["n"]) if "failed" in measure else DROPPED
+            found.setdefault(told, []).append(row["method"])
+    if len(found) < 2:
+        return "".join(found)
+    return "; ".join(f"{told} ({', '.join(whose)})" for told, whose in found.items())
 
 
 def _white_box(name, rows):
@@ -111,7 +126,10 @@ def _white_box(name, rows):
     norms = [_norm(row, attack) for row in rows for attack in attacks(rows, "minimal")]
     if any(norm not in ("linf", None) for norm in norms):
         explained["minimal/"] = NORMS
-    return _table(f"{name}-white-box", what, rows, columns, explained)
+    table = _table(f"{name}-white-box", what, rows, columns, explained)
+    if table is None:
+        return None
+    return marks.saturated(dataclasses.replace(table, notes=(*table.notes, *marks.margins(rows))), rows)
 
 
 def _norm(row, attack):
@@ -134,7 +152,9 @@ def _table(name, what, rows, columns, explained=()):
         name=name,
         title=f"{rows[0]['dataset']}, {rows[0]['model']}: {what}",
         columns=("method", *(heading + _count(rows, measure) for heading, measure, _ in columns)),
-        rows=tuple((row["method"], *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows),
+        rows=tuple(
+            (marks.label(row), *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows
+        ),
         notes=(*first, *notes.numbers(rows, measures)),
     )
 

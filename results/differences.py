@@ -18,16 +18,20 @@ import pathlib
 import numpy
 
 from dare import test
-from results import dare_tables, notes, statistics
-from results.tables import Cell, Table
+from results import dare_tables, marks, notes, statistics
+from results.tables import Cell, Label, Table, signed
 
 REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")
 ROLES = ("method", "baseline")
 
 POINTS = (
     "Points by which the method exceeds the control on the same images; a negative one falls behind. In brackets: 95 % "
-    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 shows no "
-    "difference. It says how sure the difference is for other images, not for other source models or tunings."
+    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 leaves open which "
+    "is better. It says how sure the difference is for other images, not for other source models or tunings."
+)
+DETECTABLE = (
+    "A true difference shows in four such comparisons of five from so many points on (half of the interval, and two "
+    "fifths more for the luck of the draw; median and largest over the lines): {}."
 )
 RUNS = (
     "Paired runs: the same source model and number of repeat; a control with fewer repeats stands beside several, of "
@@ -161,21 +165,19 @@ def difference_tables(rows):
     """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
     made = []
     for (study, dataset, model), methods in dare_tables.cells(rows).items():
-        lines = [
-            (row["method"], reference, found)
-            for row in methods
-            for reference, found in row.get("differences", {}).items()
-        ]
+        lines = [(row, reference, found) for row in methods for reference, found in row.get("differences", {}).items()]
         name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
         measures = _columns(methods, [found for _, _, found in lines])
-        for what, title, cell, note in (
-            ("differences", "in points", _interval, POINTS),
-            ("runs", "run by run", _runs, RUNS),
+        said = notes.numbers(methods, [])
+        if any(measure.startswith("white-box/") for measure in measures):
+            said += [*marks.margins(methods), *marks.saturation(methods)]
+        for what, title, cell, noted in (
+            ("differences", "in points", _interval, (POINTS, _detectable([one for _, _, one in lines], measures))),
+            ("runs", "run by run", _runs, (RUNS,)),
         ):
             if measures:
                 title = f"{dataset}, {model}: what methods have beyond controls, {title}"
-                said = (note, *notes.numbers(methods, []))
-                made.append(_table(f"{name}-{what}", title, lines, measures, cell, said))
+                made.append(_table(f"{name}-{what}", title, methods, lines, measures, cell, (*noted, *said)))
     return made
 
 
@@ -189,21 +191,41 @@ def _columns(rows, found):
     return {measure: name for measure, name in names.items() if any(measure in one for one in found)}
 
 
-def _table(name, title, lines, measures, cell, said):
-    rows = tuple(
-        (f"{method} vs. {reference}", *(cell(found.get(measure)) for measure in measures))
-        for method, reference, found in lines
-    )
-    return Table(name, title, ("method vs. control", *measures.values()), rows, said)
+def _detectable(found, measures):
+    """The sentence on the smallest difference that would have shown, of each measure."""
+    said = []
+    for measure, heading in measures.items():
+        sizes = [statistics.detectable(_ends(one[measure])) for one in found if measure in one]
+        said.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
+    return DETECTABLE.format("; ".join(said))
+
+
+def _table(name, title, methods, lines, measures, cell, said):
+    raised = {row["method"]: marks.raised(row) for row in methods}
+    rows = []
+    for row, reference, found in lines:
+        text = f"{row['method']} vs. {reference}"
+        names = tuple(dict.fromkeys([*marks.raised(row), *raised.get(reference, ())]))
+        rows.append((Label(text, names) if names else text, *(cell(found.get(measure)) for measure in measures)))
+    return Table(name, title, ("method vs. control", *measures.values()), tuple(rows), said)
 
 
 def _interval(one):
-    return Cell(None) if one is None else Cell(one["value"], low=one["interval"][0], high=one["interval"][1])
+    return Cell(None) if one is None else Cell(one["value"], low=_ends(one).low, high=_ends(one).high)
+
+
+def _ends(one):
+    """The interval of a row's difference, in points; of one that no image showed in older rows too."""
+    low, high = one["interval"]
+    if low or high:
+        return statistics.Interval(one["value"], low, high)
+    found = statistics.none_seen(one["n"])
+    return statistics.Interval(0.0, 100 * found.low, 100 * found.high)
 
 
 def _runs(one):
     if one is None:
         return "-"
     if one["p"] is None:
-        return ", ".join(f"{value:+.1f}" for value in one["runs"])
+        return ", ".join(signed(value, 1) for value in one["runs"])
     return f"p = {one['p']:.2g} (n = {len(one['runs'])})"

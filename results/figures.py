@@ -12,6 +12,7 @@ import matplotlib.ticker
 import numpy
 
 from data import files
+from results import marks
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
@@ -33,6 +34,24 @@ def panels(rows, columns, size, **options):
         one.tick_params(labelsize=8)
         one.set_axisbelow(True)
     return figure, axes
+
+
+def face(row, colour):
+    """The colour that the marker of a row is filled with: none where a check of it was raised."""
+    return "white" if marks.raised(row) else colour
+
+
+def explain_raised(figure, rows):
+    """Say in a legend of its own what the hollow markers and daggers of raised checks are, where there are any."""
+    if any(map(marks.raised, rows)):
+        place = {"loc": "outside lower right", "frameon": False, "fontsize": 7}
+        figure.legend(handles=[raised_handle()], **place)
+
+
+def raised_handle():
+    """The entry of a legend for hollow markers and daggers."""
+    style = {"linestyle": "", "marker": "o", "color": "black", "markerfacecolor": "white", "markersize": 5}
+    return matplotlib.lines.Line2D([], [], label=f"{marks.DAGGER} or hollow: checks raised, may be too kind", **style)
 
 
 def training_history(metrics):
@@ -92,13 +111,15 @@ def robustness(rows, measures=None):
         for place, row in enumerate(rows):
             measure = row["measures"].get(name)
             if measure is not None:
-                published |= _bar(axis, place, measure, ROLES.get(row["role"], BLUE))
+                colour = ROLES.get(row["role"], BLUE)
+                style = {"color": "white", "edgecolor": colour} if marks.raised(row) else {"color": colour}
+                published |= _bar(axis, place, measure, style)
         counts = sorted({row["measures"][name]["n"] for row in rows if name in row["measures"]})
         axis.set_title(f"{name}\nn = {'-'.join(map(str, counts[:1] + counts[1:][-1:]))}", fontsize=8)
         axis.set_xlim(0, 100)
         axis.set_xticks(range(0, 101, 25))
         axis.grid(axis="x", alpha=0.3)
-        axis.set_yticks(range(len(rows)), [row["method"] for row in rows])
+        axis.set_yticks(range(len(rows)), [marks.name(row) for row in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
     for axis in axes.flat[len(measures) :]:
         axis.set_visible(False)
@@ -107,9 +128,9 @@ def robustness(rows, measures=None):
     return figure
 
 
-def _bar(axis, place, measure, colour):
+def _bar(axis, place, measure, style):
     """Draw one measure; whether a published value stands beside it."""
-    axis.barh(place, measure["value"], height=0.72, color=colour)
+    axis.barh(place, measure["value"], height=0.72, **style)
     if measure.get("interval"):
         axis.plot(measure["interval"], [place, place], color="black", linewidth=1)
     if measure.get("published") is None:
@@ -125,6 +146,8 @@ def _legend(figure, rows, published):
     if published:
         style = {"linestyle": "", "marker": "D", "markersize": 4.5, "color": "white", "markeredgecolor": "black"}
         handles.append(matplotlib.lines.Line2D([], [], label="published", **style))
+    if any(map(marks.raised, rows)):
+        handles.append(raised_handle())
     title = f"{rows[0]['dataset']}, {rows[0]['model']}"
     place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
     figure.legend(handles=handles, title=title, frameon=False, fontsize=8, title_fontsize=10, **place)

@@ -13,6 +13,7 @@ from data import files
 from results import command, run, trained
 from train import history as histories
 from train import params
+from train.seeds import stream
 
 
 class Cell:
@@ -111,5 +112,5 @@ class Cell:
 
     def some(self, images, count):
         """`count` images drawn at random: the first ones may all be of one class."""
-        order = numpy.random.default_rng([self.arguments.seed, 2**31]).permutation(len(images))
+        order = stream(self.arguments.seed, "logit sample").permutation(len(images))
         return images[numpy.sort(order[:count])]

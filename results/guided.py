@@ -6,7 +6,7 @@ guided_retraining-<dataset>-<model>-metrics  one line a metric: seconds, ties, A
 
 import numpy
 
-from results import figures, notes, published
+from results import figures, marks, notes, published
 from results.tables import Cell, Table
 
 READ = (
@@ -58,7 +58,7 @@ def _orders(dataset, model, rows):
         seconds = numpy.mean([sum(one["seconds"] for one in curve) for curve in row["curves"]])
         lines.append(
             (
-                row["method"],
+                marks.label(row),
                 _cell(measures["best"]),
                 *map(Cell, parts),
                 _cell(measures["inputs-to-best"], 0),
@@ -90,6 +90,7 @@ def _orders(dataset, model, rows):
         tuple(lines),
         (
             *unverified,
+            *marks.said(rows),
             READ,
             said,
             *(["a ± b: mean and standard deviation over seeds."] if spread else []),
@@ -124,7 +125,8 @@ def _metrics(dataset, model, rows):
     warned = dict.fromkeys(f"{name}: {one}" for name, row in seen.items() for one in row["rank"][0]["warnings"])
     title = f"{dataset}, {model}: the metrics"
     columns = "metric", "seconds", "ties", "APFD"
-    return Table(f"{name_of(dataset, model)}-metrics", title, columns, tuple(lines), (said, *warned))
+    told = (said, *warned, *marks.said(rows))
+    return Table(f"{name_of(dataset, model)}-metrics", title, columns, tuple(lines), told)
 
 
 def draw(rows):
@@ -166,6 +168,7 @@ def curves(rows):
         axis.set_xlabel("inputs retrained on", fontsize=8)
     axes[0, 0].set_ylabel("accuracy (%)", fontsize=8)
     figure.legend(handles.values(), handles, frameon=False, fontsize=7, ncols=4, loc="outside lower center")
+    figures.explain_raised(figure, rows)
     return figure
 
 

@@ -64,7 +64,7 @@ def write(arguments, stage, name, metric, original, curve):
         "curves": [curve],
         "originals": [original],
         "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
-        "checks": [],
+        "checks": cell.get("checks", []),  # of the original model
         "attacks": {},
         **lineage.of(stage),
     }
@@ -101,5 +101,6 @@ def pool(rows):
     flags = {
         "verified": all(row["verified"] for row in rows),
         "dirty": provenance.any_dirty([row.get("dirty") for row in rows]),
+        "checks": result_row.checks([row["checks"] for row in rows]),
     }
     return {**first, **lists, **flags, "measures": made, "origins": origins}

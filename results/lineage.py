@@ -13,21 +13,25 @@ def of(stage):
     device, than it was begun with: stage -> fact -> the values in order, or None where an earlier version did not
     record them.
     """
-    found = records.ancestors(stage.folder, stage.identity["inputs"])
-    above = {records.label(stage.folder, path): made for path, made in found.items()}
-    own = run.so_far(stage)
-    every = {**above, stage.folder.name: own}
+    before, own = above(stage), run.so_far(stage)
+    every = {**before, stage.folder.name: own}
     devices = {name: made.get("device") for name, made in every.items()}
     continued = {name: made.get("continued") for name, made in every.items() if _continued(made)}
     return {
         **{name: own[name] for name in ("command", *provenance.WATCHED)},
-        "commands": {name: provenance.literal(made["command"]) for name, made in above.items()},
+        "commands": {name: provenance.literal(made["command"]) for name, made in before.items()},
         "commits": {name: made.get("commit") for name, made in every.items()},
         "dirty": provenance.any_dirty([made.get("dirty") for made in every.values()]),
         **({"devices": devices} if len(set(devices.values())) > 1 else {}),
         **({"continued": continued} if continued else {}),
         "wall_s": {name: made.get("wall_s") for name, made in every.items()},
     }
+
+
+def above(stage):
+    """name -> run.json of every stage that `stage` (run.Stage) is made from, the earliest first."""
+    found = records.ancestors(stage.folder, stage.identity["inputs"])
+    return {records.label(stage.folder, path): made for path, made in found.items()}
 
 
 def _continued(made):

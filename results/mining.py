@@ -1,9 +1,35 @@
 """What mining chose, as a table and a figure: how many samples, which epochs, how much surer these were."""
 
+import dataclasses
+
 import matplotlib.ticker
 import numpy
 
+from adv import checks
 from results import figures, tables
+
+FEWEST = 128  # samples of one batch of the published tuning
+LEAST = 0.05  # share of the images mined
+
+
+def few(selected, of):
+    """The check `few-mined` (docs/checks.md) of a mined set, as adv.checks.Check.
+
+    selected: samples that an older epoch was more confident of; of: samples mined. Ten steps on fewer samples than a
+    batch holds see the same ones every time, and a twentieth of the images need not stand for all.
+    """
+    passed = selected >= FEWEST and selected >= LEAST * of
+    expected = f"at least {FEWEST}, one batch of the published tuning, and {100 * LEAST:.0f} % of all"
+    return checks.Check("few-mined", passed, f"{selected} of {of} samples selected", expected)
+
+
+def checks_of(stages):
+    """The check of a row that was made from a mined set, as a list of one dictionary, else an empty one.
+
+    stages: name -> run.json of all that the row was made from (results.lineage.above).
+    """
+    mined = stages.get("get_ats")
+    return [dataclasses.asdict(few(mined["selected"], mined["of"]))] if mined else []
 
 
 def summary(targets, of):

@@ -1,6 +1,7 @@
 """The sentences below a table of result rows: warnings, what a cell is, who the lines are, what attacked them."""
 
 from dare import test
+from results import marks
 
 SEARCHED = ("epsilon", "growth", "growths", "bisections")  # of the search for minimal perturbations
 ROLES = {
@@ -19,7 +20,7 @@ def numbers(rows, measures):
     if unverified:
         whose = "" if len(unverified) == len(rows) else f" ({', '.join(unverified)})"
         said.append(f"Unverified data{whose}: from files without the published digest, so compare no published number.")
-    said += raised(rows)
+    said += marks.said(rows)
     if any(measure.get("spread") is not None for measure in shown):
         one = " of the tuning, all from one source model" if len(_seeds(rows)) == 1 else ""
         said.append(f"a ± b: mean and standard deviation over repeats{one}.")
@@ -43,14 +44,6 @@ def attack(specification):
     if used.get("loss") != "dlr-targeted":
         used = {name: value for name, value in used.items() if name != "targets"}
     return settings(used)
-
-
-def raised(rows):
-    """The note on rows whose checks (adv.checks) were raised: a list of one sentence, or of none."""
-    found = {row["method"]: [one["name"] for one in row.get("checks", []) if not one["passed"]] for row in rows}
-    whose = [f"{method} ({', '.join(names)})" for method, names in found.items() if names]
-    what = "their robustness may be hidden, not there; docs/checks.md says what to do"
-    return [f"Checks raised: {'; '.join(whose)}: {what}."] if whose else []
 
 
 def lines(rows):

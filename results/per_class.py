@@ -16,14 +16,15 @@ import numpy
 import scipy.stats
 
 from adv import evaluate
-from results import figures, notes
+from results import dare_tables, marks, notes
 from results import row as result_row
 from results.tables import Cell, Table
 
 ROBUST = 1.5  # times the accuracy of chance, below which a model has no classes to compare
 ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
-READ = "robust: right on x_test under every attack below, each run on all images that are right without one."
-SAVED = "robust: right on x_test under the saved attacks, {}."
+READ = "robust: correct on x_test under {}, each attack run on all images that are correct without one."
+EVERY, STRONGEST = "every attack below", "the attack that fools most, none of them being margin-based"
+SAVED = "robust: correct on x_test under the saved attacks, {}."
 MEANS = "mean: over classes; worst class: the one with the lowest share; sd, max - min: over classes, in points."
 STRATIFIED = "As many images of each class are attacked; clean accuracy is of all test images."
 
@@ -66,10 +67,15 @@ def divided(measure):
 
 def worst(row):
     """The measure that stands for a row's robust accuracy: the worst case within the smallest radius that there is one
-    for, of a single attack that attack's; "clean" where there was none."""
+    for; without one, of attacks none of which is margin-based, that of the one that fools most there; "clean" where
+    there was no attack."""
     names = [name for name in row["measures"] if name.startswith("white-box/")]
     cases = [name for name in names if name.startswith("white-box/worst@")] or names
-    return min(cases, key=lambda name: float(fractions.Fraction(name.rpartition("@")[2]))) if cases else "clean"
+
+    def rank(name):
+        return float(fractions.Fraction(name.rpartition("@")[2])), row["measures"][name]["value"]
+
+    return min(cases, key=rank, default="clean")
 
 
 def measure_of(row, attack):
@@ -133,7 +139,7 @@ def _summary(dataset, model, rows):
         low, high = 100 * robust.interval[:, robust.worst]
         lines.append(
             (
-                row["method"],
+                marks.label(row),
                 Cell(100 * clean.mean),
                 Cell(100 * clean.share.min()),
                 Cell(100 * robust.mean),
@@ -145,11 +151,13 @@ def _summary(dataset, model, rows):
         )
     columns = "model", "clean", "clean, worst class", "robust", "robust, worst class", "which", "sd", "max - min"
     study, title = rows[0]["study"], f"{dataset}, {model}: robust accuracy over classes, %"
-    said = [READ, STRATIFIED]
+    strongest = not any("/worst@" in worst(row) for row in rows)
+    said = [READ.format(STRONGEST if strongest else EVERY), STRATIFIED]
     if study != "classwise":
         said = [SAVED.format(", ".join(dict.fromkeys(worst(row).removeprefix("white-box/") for row in rows)))]
     said += [MEANS, "[low, high]: 95 % interval (Wilson, over the images of the class).", *_lines(rows)]
-    return Table(name_of(dataset, model, study), title, columns, tuple(lines), tuple(said))
+    table = Table(name_of(dataset, model, study), title, columns, tuple(lines), (*said, *marks.margins(rows)))
+    return marks.saturated(table, rows)
 
 
 def _by_class(dataset, model, rows, part):
@@ -160,17 +168,18 @@ def _by_class(dataset, model, rows, part):
         ends = 100 * found.interval
         values = zip(found.share, *ends, strict=True)
         cells = [Cell(100 * float(share), low=low, high=high, digits=0) for share, low, high in values]
-        lines.append((row["method"], *cells))
+        lines.append((marks.label(row), *cells))
     name = f"{name_of(dataset, model, rows[0]['study'])}-classes{'' if part == 'robust' else '-clean'}"
     title = f"{dataset}, {model}: {part} accuracy of each class, %"
     said = "[low, high]: 95 % interval (Wilson, over the images of the class)."
-    return Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said,))
+    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said, *marks.said(rows)))
+    return marks.saturated(table, rows) if part == "robust" else table
 
 
 def correlations(dataset, model, rows):
     """Two tables of rank correlations (Spearman) of class accuracies: between attacks, the mean over models, and
     between models under their worst case. rows: models whose classes can be compared."""
-    names = [name for name in rows[0]["measures"] if name.startswith("white-box/") and "worst@" not in name]
+    names = [f"white-box/{one}" for one in dare_tables.attacks(rows, "white-box") if not one.startswith("worst@")]
     attacks = [name for name in names if all(name in row["measures"] for row in rows)]
     shares = {(row["method"], name): divided(row["measures"][name]).share for row in rows for name in attacks}
 
@@ -183,16 +192,17 @@ def correlations(dataset, model, rows):
         lines = [(label, *(Cell(between(one, other), digits=2) for other in attacks))
                  for label, one in zip(short, attacks, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between attacks"
-        said = f"Spearman, mean of {len(rows)} models."
-        made.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), (said,)))
+        said = f"Spearman, mean of {len(rows)} models.", *marks.said(rows)
+        made.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), said))
     if len(rows) > 1:
         found = [divided(row["measures"][worst(row)]).share for row in rows]
-        methods = [row["method"] for row in rows]
+        methods = [marks.label(row) for row in rows]
         lines = [(label, *(Cell(spearman(one, other), digits=2) for other in found))
                  for label, one in zip(methods, found, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between models"
-        said = "Spearman, of the robust accuracies of the classes."
-        made.append(Table(f"{name_of(dataset, model)}-models", title, ("model", *methods), tuple(lines), (said,)))
+        said = "Spearman, of the robust accuracies of the classes.", *marks.said(rows)
+        columns = "model", *map(str, methods)
+        made.append(Table(f"{name_of(dataset, model)}-models", title, columns, tuple(lines), said))
     return made
 
 
@@ -209,6 +219,11 @@ def models(rows):
     return [row for row in whole if divided(row["measures"][worst(row)]).mean > ROBUST / len(row["classes"])]
 
 
+def sound(rows, whole=True):
+    """Those of `models` whose checks were all passed: what a claim may be judged by. whole: False: of any role."""
+    return marks.sound(models(rows) if whole else rows)[0]
+
+
 def _lines(rows):
     shown = []
     for row in rows:
@@ -221,75 +236,4 @@ def _lines(rows):
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
         alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
         said.append(f"{name}: {notes.attack(alike)}.")
-    return [*notes.raised(rows), *said, *notes.lines(shown)]
-
-
-def draw(rows):
-    """(file name, caption, Figure): classes by models, the confusion of single models, and the levers."""
-    for (dataset, model), own in cells(rows).items():
-        whole = [row for row in own if row["role"] != "retrained"]
-        if whole:
-            cell = f"{dataset}-{model}"
-            caption = "robust accuracy of each class under the worst of the attacks"
-            yield f"{cell}-classes", caption, by_class(whole)
-            best = max(whole, key=lambda row: row["measures"][worst(row)]["value"])
-            yield f"{cell}-confusion", f"what {best['method']} takes each class for, clean and attacked", confused(best)
-            if any(row["role"] == "lever" for row in whole):
-                yield f"{cell}-levers", "worst class against the mean, with levers", pareto(whole)
-
-
-def by_class(rows):
-    """A heat map: models down, classes across, robust accuracy (%) written in each cell."""
-    classes = rows[0]["classes"]
-    figure, axes = figures.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
-    values = [divided(row["measures"][worst(row)]).share for row in rows]
-    _heat(axes[0, 0], 100 * numpy.array(values), [row["method"] for row in rows], classes)
-    return figure
-
-
-def confused(row):
-    """Two heat maps of one model, clean and under attack: true class down, class named across, % of the true class."""
-    classes = row["classes"]
-    shown = {name: row["confusion"][name] for name in ("clean", worst(row)) if name in row["confusion"]}
-    figure, axes = figures.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
-    for axis, (name, counts) in zip(axes.flat, shown.items(), strict=True):
-        counts = numpy.array(counts, float)
-        _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
-        axis.set_title(f"{row['method']}, {name.removeprefix('white-box/')}", fontsize=9)
-        axis.set_xlabel("class named", fontsize=8)
-        axis.set_ylabel("true class", fontsize=8)
-    return figure
-
-
-def _heat(axis, values, down, across):
-    axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-    axis.set_xticks(range(len(across)), across, rotation=50, ha="right", fontsize=7)
-    axis.set_yticks(range(len(down)), down, fontsize=7)
-    axis.tick_params(length=0)
-    if values.size <= 1500:
-        for (line, column), value in numpy.ndenumerate(values):
-            colour = "white" if value < 55 else "black"
-            axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
-
-
-def pareto(rows):
-    """Worst class against mean robust accuracy: models, levers and, as a line, those that none beats in both."""
-    figure, axes = figures.panels(1, 1, (6, 4.4))
-    axis, points = axes[0, 0], []
-    for row in rows:
-        found = divided(row["measures"][worst(row)])
-        point = 100 * found.mean, 100 * found.share.min()
-        lever = row["role"] == "lever"
-        axis.plot(*point, "o" if lever else "s", color=figures.VERMILION if lever else figures.BLUE, markersize=5)
-        axis.annotate(row["method"], point, textcoords="offset points", xytext=(4, 3), fontsize=6)
-        points.append(point)
-    front = sorted(one for one in points if not any(_beats(other, one) for other in points))
-    axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
-    axis.set_xlabel("robust accuracy, mean over classes (%)")
-    axis.set_ylabel("robust accuracy of the worst class (%)")
-    axis.grid(alpha=0.3)
-    return figure
-
-
-def _beats(one, other):
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
+    return [*marks.said(rows), *said, *notes.lines(shown)]

@@ -10,6 +10,7 @@ from dare import test
 from data import files
 from models import fingerprint, head
 from results import command, lineage, per_class, row, run
+from train.seeds import stream
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
@@ -56,8 +57,9 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
                 model, split, {}, fingerprint=identity, white_box=used, epsilons=[epsilon], minimal={}, rows=chosen,
                 independent=True, progress=progress,
             )  # fmt: skip
-        few = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(chosen)[: checks.IMAGES]
-        seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon)
+        few = stream(arguments.seed, "checked images").permutation(chosen)[: checks.IMAGES]
+        attacked = split.x_test[chosen], split.y_test[chosen]
+        seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon, attacked=attacked)
         dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
     flags = test.Flags.load(path, model=identity, data=split.fingerprint)
     specifications = {f"white-box/{name}": attacks.ATTACKS[name].specification() for name in arguments.attack}
@@ -94,7 +96,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
 
 def even(labels, count, seed):
     """Rows of about `count` images, as many of each class as that allows (fewer where a class has fewer), sorted."""
-    generator, classes = numpy.random.default_rng([seed, 2**31 + 7]), numpy.unique(labels)
+    generator, classes = stream(seed, "test images"), numpy.unique(labels)
     each = max(1, count // len(classes))
     return numpy.sort(
         numpy.concatenate([generator.permutation(numpy.flatnonzero(labels == one))[:each] for one in classes])

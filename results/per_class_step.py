@@ -21,7 +21,8 @@ def of(claim):
 
 def show(found):
     """Print a Claim."""
-    print(f"claim: {found.claim}\nevidence: {found.evidence}\nverdict: {found.verdict}")
+    beyond = f"; would have shown from: {found.detectable}" if found.detectable else ""
+    print(f"claim: {found.claim}\nevidence: {found.evidence}\nverdict: {found.verdict}{beyond}")
 
 
 def options(description):

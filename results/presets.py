@@ -40,7 +40,7 @@ DARE = {
             ["--variant", "dare-s", "dare-sl", "dare-10-epochs", *CONTROLS, "--repeats", "1"],
         ),
         "6_finetune_adv": ["--attack", *CRAFTED, "--distillation", "--repeats", "1"],
-        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "--white-box-images", "200"],
+        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "apgd-t", "--white-box-images", "200"],
         "9_what_matters": ["--attack", *CRAFTED],
         "10_white_box": [
             *("--samples", "8000", "--learning-rates", "1e-4", "5e-4"),
@@ -79,7 +79,10 @@ EVERY_METHOD = [
     ),
     *("fat-5", "fat", "fat-dynamic", "f+trades", "f+mart", "yopo-5-3", "amata-2-10", "m+deat", "deat-d", "deat-p"),
     *("m+pgd", "m+pgd-2021", "m+trades", "m+trades-2021", "m+mart", "m+mart-2021"),
+    *("trades-deat", "mart-deat", "fat-5-deat", "f+trades-deat", "f+mart-deat", "amata-2-10-deat", "m+trades-deat"),
+    "m+mart-deat",
 ]
+UNDER_ONE_BUDGET = [name for name in EVERY_METHOD if not name.endswith("-deat")]  # which are of DEAT's tables alone
 FOUR_ATTACKS = ["--test-images", "500", "--attack", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"]
 BASELINE = ["--method", "pgd-7", "--setup", "pgd-baseline"]
 BASELINE_ATTACKS = ["--attack", "pgd-7", "pgd-20", "cw-linf-20", "apgd-ce", "apgd-t"]
@@ -91,7 +94,7 @@ ROBUST = {
             *("--method", "pgd-7", "free-8", "m+deat", "--bp-epochs", "60", "--setup", "fast", "--validation", "200"),
             *("--learning-rate", "0.03", "--batch-size", "32", "--no-augmentation", "--deterministic"),
         ],
-        "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "--deterministic"],
+        "2_test": ["--test-images", "200", "--attack", "pgd-20", "apgd-ce", "apgd-t", "--deterministic"],
     },
     "small": {
         "cells": [
@@ -101,9 +104,9 @@ ROBUST = {
         ],
         "1_train": {
             ("fashion_mnist", "small_cnn@0.5"): [
-                *("--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.03", "--no-augmentation"),
+                *("--method", *UNDER_ONE_BUDGET, *BUDGET, "--learning-rate", "0.03", "--no-augmentation"),
             ],
-            ("cifar10", "preact_resnet18@0.0625"): ["--method", *EVERY_METHOD, *BUDGET, "--learning-rate", "0.1"],
+            ("cifar10", "preact_resnet18@0.0625"): ["--method", *UNDER_ONE_BUDGET, *BUDGET, "--learning-rate", "0.1"],
             ("cifar10", "resnet18@0.0625"): [*BASELINE, "--epochs", "10", "--images", "20000"],
         },
         "2_test": {

@@ -5,7 +5,7 @@ import math
 import matplotlib.lines
 import numpy
 
-from results import figures, robust_training
+from results import figures, marks, robust_training
 from train import robust
 
 KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
@@ -44,18 +44,20 @@ def trajectories(rows):
                 _courses(axis, row, OTHERS, linewidth=0.7, zorder=1)
         for colour, row in zip(COLOURS, of_kind[name], strict=False):
             _courses(axis, row, colour, linewidth=1.3, zorder=2)
-        _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [row["method"] for row in of_kind[name]])
+        _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [marks.name(row) for row in of_kind[name]])
         axis.set_ylim(0, 1.06 * top)
     for place, name in enumerate(kinds):
         for row in of_kind[name]:
             clean, worst = row["measures"]["clean"], robust_training.worst(row)
             spread = {"xerr": clean.get("spread"), "yerr": worst.get("spread")}
             style = {"color": COLOURS[place], "markersize": 4, "linewidth": 0.6, "alpha": 0.85}
+            style |= {"markerfacecolor": figures.face(row, COLOURS[place])}
             last.errorbar(clean["value"], worst["value"], **spread, fmt="o", **style)
     _finish(last, "test images, selected epoch", "clean accuracy (%)", "worst case (%)", kinds)
     last.set_ylim(bottom=0)
     for axis in axes.flat[len(kinds) + 1 :]:
         axis.set_visible(False)
+    figures.explain_raised(figure, rows)
     return figure
 
 

@@ -8,14 +8,14 @@ import dataclasses
 
 import numpy
 
-from results import dare_tables, notes
+from results import dare_tables, marks, notes
 from results import row as result_row
 from results.tables import Cell, Table
 from train import robust
 
 ATTACKED = (
-    "attack@epsilon: right on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
-    " the order of the lines below, left; worst: right under all of them, the robust accuracy."
+    "attack@epsilon: correct on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
+    " the order of the lines below, left; worst: correct under all of them, the robust accuracy."
 )
 SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
 COST = (
@@ -24,8 +24,8 @@ COST = (
     "measured; none where seeds are more than a fifth apart."
 )
 PUBLISHED = {
-    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Its TRADES "
-    "and MART, M+ or not, attacked by steps of 2/255 in batch norm's train mode, ours as the methods' authors.",
+    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Where a "
+    "method has a variant, as trades has trades-deat, that has DEAT's own settings.",
     "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
     "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",
@@ -35,6 +35,10 @@ STOPPED = (
     "stopped: the guard ended it, of one seed at least, held-out robust accuracy having fallen by more than 20 points "
     "or, for two epochs and at a higher loss, below half of its best (catastrophic overfitting; where clean accuracy "
     "fell too, divergence)."
+)
+OLDER = (
+    "To be made again{whose}: trained with a constant momentum, which PyTorch's CyclicLR cycles with the rate, and "
+    "with clipped random starts and a biased moving variance, which the authors' code does not have."
 )
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
@@ -66,6 +70,13 @@ def settings(row, what):
     return value if what != "setup" else {**DEFAULTS, **value}
 
 
+def older(rows):
+    """The note on rows of a cyclic rate whose momentum did not cycle with it: a list of one sentence, or of none."""
+    setups = {row["method"]: settings(row, "setup") for row in rows}
+    found = [method for method, setup in setups.items() if setup["cyclic"] and setup["momentum_at_peak"] is None]
+    return [OLDER.format(whose="" if len(found) == len(rows) else f" ({', '.join(found)})")] if found else []
+
+
 def cells(rows):
     """(dataset, model) -> its rows, best worst case first, the control of no attack last."""
     found = {}
@@ -77,10 +88,11 @@ def cells(rows):
 
 
 def worst(row, prefix=""):
-    """The measure of the worst case over all attacks of a row, of its only attack where there is one."""
-    names = [name for name in row["measures"] if name.startswith(f"{prefix}white-box/")]
-    chosen = [name for name in names if name.startswith(f"{prefix}white-box/worst@")] or names[-1:]
-    return row["measures"][chosen[0]] if chosen else {"value": None}
+    """The measure of the worst case over all attacks of a row; without one, of attacks none of which is margin-based,
+    that of the attack that fools most."""
+    found = {name: one for name, one in row["measures"].items() if name.startswith(f"{prefix}white-box/")}
+    chosen = [one for name, one in found.items() if name.startswith(f"{prefix}white-box/worst@")]
+    return min(chosen or found.values(), key=lambda one: one["value"], default={"value": None})
 
 
 def robust_training_tables(rows):
@@ -93,17 +105,20 @@ def robust_training_tables(rows):
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
         where = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
-        said = (SELECTED, ATTACKED, *([where] if published else []))
+        said = (*older(methods), SELECTED, ATTACKED, *([where] if published else []))
         made.append(
-            Table(
-                name=name,
-                title=f"{dataset}, {model}: robust training, %",
-                columns=(
-                    "method",
-                    *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+            marks.saturated(
+                Table(
+                    name=name,
+                    title=f"{dataset}, {model}: robust training, %",
+                    columns=(
+                        "method",
+                        *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+                    ),
+                    rows=tuple((marks.label(row), *(_cell(row, one) for one in measures)) for row in methods),
+                    notes=(*said, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
                 ),
-                rows=tuple((row["method"], *(_cell(row, one) for one in measures)) for row in methods),
-                notes=(*said, *_numbers(methods, measures), *_lines(methods)),
+                methods,
             )
         )
         made.append(_cost(f"{name}-cost", dataset, model, methods))
@@ -119,17 +134,19 @@ def _cost(name, dataset, model, methods):
     )
     columns = ("method", "BP-epochs", "seconds", "probes", "worst case", "clean", "last: worst case", "last: clean")
     columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
-    lines = []
-    for row in sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"]):
+    lines, methods = [], sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"])
+    for row in methods:
         seconds = (Cell(_close(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
         both = worst(row), row["measures"]["clean"]
         last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
         cells = [Cell(one["value"], one.get("spread")) for one in both]
         cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
-        lines.append((row["method"], Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
-    said = (COST, STOPPED, f"Machine: {'; '.join(result_row.devices(methods))}.")
-    return Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+        lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
+    machine = f"Machine: {'; '.join(result_row.devices(methods))}."
+    said = (*older(methods), COST, STOPPED, machine, *marks.said(methods))
+    table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
+    return marks.saturated(dataclasses.replace(table, notes=(*said, *marks.margins(methods))), methods)
 
 
 def _close(seconds):

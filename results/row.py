@@ -120,6 +120,8 @@ def _pooled(measures):
         return {**first, "value": None, "n": n, "spread": None, "values": []}
     made = _measure([measure["value"] for measure in measures], n, first["published"], digits=5)
     made["values"] = [value for measure in measures for value in measure["values"]]
+    if all("failed" in measure for measure in measures):
+        made["failed"] = sum(measure["failed"] for measure in measures)
     if "interval" not in first:
         return made
     return made | {"interval": _wilson(made["value"] / 100, n)}

@@ -21,6 +21,7 @@ from results import (
     guided_row,
     per_class,
     per_class_claims,
+    per_class_figures,
     robust_figures,
     robust_training,
     row,
@@ -77,7 +78,7 @@ STUDIES = {
     "white_box": Study("dare", white_box.white_box_tables, white_box.pool),
     "robust_training": Study("robust_training", _robust_tables, robust_training.pool, _robust_figures),
     "guided_retraining": Study("guided_retraining", _guided_tables, guided_row.pool, guided.draw),
-    "classwise": Study("classwise", _class_tables, per_class.pool, per_class.draw),
+    "classwise": Study("classwise", _class_tables, per_class.pool, per_class_figures.draw),
 }
 
 

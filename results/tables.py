@@ -20,12 +20,14 @@ import rich.text
 from data import files
 
 ABSENT = "-"
+DAGGER = "†"
 SPECIAL = {
     **{character: "\\" + character for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
     "±": r"$\pm$",
+    DAGGER: r"$\dagger$",
     "×": r"$\times$",
     "∞": r"$\infty$",
     "<": r"\textless{}",
@@ -56,8 +58,21 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
+class Label:
+    """The first cell of a line whose numbers are to be read with care: its text, and the names of what was raised,
+    which a dagger stands for."""
+
+    text: str
+    raised: tuple
+
+    def __str__(self):
+        return f"{self.text} {DAGGER}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
-    """name: of its files; rows: tuples of Cell or str as long as columns, the first a label; notes: sentences below."""
+    """name: of its files; rows: tuples of Cell or str as long as columns, the first a label (str or Label); notes:
+    sentences below."""
 
     name: str
     title: str
@@ -80,6 +95,12 @@ def number(value, digits):
     if math.isinf(value):
         return "∞"
     return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def signed(value, digits):
+    """`number` with a plus before what is above zero as it is printed."""
+    text = number(value, digits)
+    return f"+{text}" if text not in (ABSENT, "∞") and float(text) > 0 else text
 
 
 def markdown(table):
@@ -131,13 +152,14 @@ def escape(text):
 
 def to_csv(table):
     """The table as CSV of plain numbers: "<column> sd", "... published", "... low" and "... high" follow a column that
-    has such."""
+    has such, "checks raised" one of marked labels."""
     parts = [("", "value"), (" sd", "spread"), (" published", "published"), (" low", "low"), (" high", "high")]
+    parts += [(" checks raised", "raised")]
     kept = []
     for index, column in enumerate(table.columns):
-        cells = [row[index] for row in table.rows if isinstance(row[index], Cell)]
+        cells = [row[index] for row in table.rows]
         for suffix, field in parts:
-            if field == "value" or any(getattr(cell, field) is not None for cell in cells):
+            if field == "value" or any(getattr(cell, field, None) is not None for cell in cells):
                 kept.append((column + suffix, index, field))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -147,9 +169,11 @@ def to_csv(table):
 
 
 def _plain(cell, field):
+    if isinstance(cell, Label):
+        return {"value": cell.text, "raised": " ".join(cell.raised)}.get(field, "")
     if isinstance(cell, Cell):
-        value = getattr(cell, field)
-        return "" if value is None else value
+        value = getattr(cell, field, None)
+        return "" if value is None else float(f"{value:.10g}") if isinstance(value, float) else value
     return cell if field == "value" else ""
 
 

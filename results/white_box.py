@@ -5,7 +5,7 @@ as little clean accuracy. Tables and figure, made of its rows (study "white_box"
 import matplotlib.ticker
 import numpy
 
-from results import figures, notes, white_box_levels
+from results import figures, marks, notes, white_box_levels
 from results import row as result_row
 from results.tables import Cell, Table
 
@@ -102,6 +102,7 @@ def trajectories(rows):
     title += ", ".join(map(str, _seeds(methods)))
     style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
     figure.legend(*axes[0, 0].get_legend_handles_labels(), title=title, **style)
+    figures.explain_raised(figure, methods)
     return figure
 
 
@@ -111,9 +112,10 @@ def _draw(panel, row, axis, measure, place):
     if not _budget(row):
         x, y = (float(numpy.mean([one[0][name] for one in points])) for name in (axis, measure))
         if row["role"] == "original":
-            panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=row["method"])
+            panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=marks.name(row))
         elif axis == "weight_change":
-            panel.plot(x, y, "D", markersize=6, color="black", linestyle="", label=row["method"])
+            style = {"color": "black", "markerfacecolor": figures.face(row, "black"), "linestyle": ""}
+            panel.plot(x, y, "D", markersize=6, label=marks.name(row), **style)
         return
     ends = [value[axis] for one in points for value in one[1:]]
     levels = numpy.geomspace(min(ends), max(ends), 40) if ends else []
@@ -122,7 +124,7 @@ def _draw(panel, row, axis, measure, place):
     x, y, spread = numpy.array(found, float).reshape(-1, 3).T
     colours = figures.CYCLE
     colour, line = colours[place % len(colours)], ("-", "--", ":")[place // len(colours) % 3]
-    panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=row["method"])
+    panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=marks.name(row))
     if numpy.isfinite(spread).all():
         panel.fill_between(x, y - spread, y + spread, color=colour, alpha=0.15, linewidth=0)
 
@@ -150,9 +152,9 @@ def _levels(name, title, rows, levels, said):
             )
             _, values, spread = found or (None, {}, {})
             cells += [Cell(values.get(part), spread.get(part)) for part in kinds]
-        lines.append((row["method"], *cells))
+        lines.append((marks.label(row), *cells))
     columns = [f"{heading}: {kind}" for heading in levels for kind in kinds.values()]
-    return Table(name, title, ("method", *columns), tuple(lines), said)
+    return marks.saturated(Table(name, title, ("method", *columns), tuple(lines), said), rows)
 
 
 def _end(name, title, rows, said):
@@ -168,8 +170,8 @@ def _end(name, title, rows, said):
                    ("weight_change", "weight_change_regression")]  # fmt: skip
         effort = [Cell(values.get("bp_epochs"), digits=2), Cell(row["hyperparameters"].get("preparation"))]
         accuracy = [Cell(values.get(part), spread.get(part)) for part in ("clean", "near", "far")]
-        lines.append((row["method"], rate, *changes, *effort, *accuracy))
-    return Table(name, title, tuple(columns), tuple(lines), said)
+        lines.append((marks.label(row), rate, *changes, *effort, *accuracy))
+    return marks.saturated(Table(name, title, tuple(columns), tuple(lines), said), rows)
 
 
 def _budget(row):
@@ -194,6 +196,7 @@ def _said(rows):
     if short:
         yield f"Not yet made for all of these seeds, so not to be compared: {', '.join(short)}."
     yield from (said for said in notes.numbers(rows, list(rows[0]["measures"])) if not said.startswith("a ± b"))
+    yield from marks.margins(rows)
 
 
 def _check(rows):

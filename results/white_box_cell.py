@@ -5,6 +5,7 @@ import numpy
 from adv import evaluate, probes
 from dare import controls, hardening_targets, test
 from results import trained
+from train import seeds
 
 
 class Cell:
@@ -22,6 +23,11 @@ class Cell:
         self.epsilons = {"near": arguments.epsilon or near, "far": arguments.far_epsilon or far}
         self.attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
         self.tested = self._draw(len(self.split.x_test), arguments.images, 10)
+        if not any(test.margin_based(attack.specification()) for attack in self.attacks):
+            raise ValueError(
+                f"--attack {' '.join(arguments.attack)}: none of them is margin-based, so their worst case may be too "
+                "kind: add cw-linf-20 or apgd-t"
+            )
         count = len(self.split.x_validation)
         self.held = self._draw(count, min(arguments.held_out, count // 4), 11)
         self.images = {"clean": len(self.split.x_test), "near": len(self.tested), "far": len(self.tested)}
@@ -52,7 +58,7 @@ class Cell:
 
     def _draw(self, count, wanted, stream):
         """`wanted` of `count` rows (None: all), in random order."""
-        return numpy.random.default_rng([self.arguments.seed, 2**31, stream]).permutation(count)[:wanted]
+        return seeds.stream(self.arguments.seed, "hardening", stream).permutation(count)[:wanted]
 
     def _select(self, mined):
         rows = numpy.flatnonzero(~numpy.isin(mined.index, self.held))

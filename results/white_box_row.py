@@ -4,7 +4,7 @@ import numpy
 
 import models
 from dare import controls, feature_adversarial, test
-from results import lineage, row, white_box_levels
+from results import lineage, mining, row, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
@@ -44,6 +44,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
         "seeds": [arguments.seed],
         "repeats": len(best[1]),
         "measures": measures(best[1], cell.images, cell.epsilons),
+        "checks": mining.checks_of(lineage.above(stage)),
         "epsilons": cell.epsilons,
         "images": cell.images,
         "attacks": {

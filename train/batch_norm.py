@@ -19,7 +19,7 @@ def reestimate(model, x, *, batch_size=256):
         received = keras.ops.cast(layer.input, "float32")
         positions = tuple(range(1, len(layer.input.shape) - 1))
         moments = [keras.ops.mean(power, axis=positions) if positions else power for power in (received, received**2)]
-        run = compute.forward(keras.Model(model.input, moments))
+        run = compute.forward(keras.Model(model.inputs[0], moments))
         mean, square = (part.mean(0, dtype="float64") for part in compute.predict(
             run, x, batch_size=batch_size, prepare=data.to_unit
         ))  # fmt: skip

@@ -1,20 +1,19 @@
 """A user's own folder of checkpoints, one file an epoch: read like a history whose epochs recorded nothing.
 
-Files are weights (``.weights.h5``, or ``.h5`` as Keras 2 wrote them) or whole models (``.keras``, ``.h5``; a final
-softmax is taken off, as by models.load). The epoch is the number in the name: the one that follows "epoch", or the
-only whole number that differs between the names, so that ``cifar10-7-0.93.keras`` is epoch 7. Numbers that start from
-0 count from 1 here, like every epoch.
+Files are weights (``.weights.h5``, or ``.h5`` as Keras 2 wrote them) or whole models (``.keras``, ``.h5``), which are
+read by models.load: flat, and without their softmax. The epoch is the number in the name: the one that follows
+"epoch", or the only whole number that differs between the names, so that ``cifar10-7-0.93.keras`` is epoch 7. Numbers
+that start from 0 count from 1 here, like every epoch.
 """
 
 import itertools
 import math
 import pathlib
 import re
-import zipfile
-
-import h5py
 
 import models
+from data import hdf5
+from models import flat
 from train import history
 
 ENDINGS = (".weights.h5", ".keras", ".h5")
@@ -22,15 +21,22 @@ OTHER_PARTS = (".record.h5", ".optimizer.h5")
 MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
 
 
+def opened(path):
+    """The History in a folder, or the Checkpoints where nothing was recorded beside them. Errors as Checkpoints."""
+    found = history.History(path)
+    return found if found.epochs else Checkpoints(path)
+
+
 class Checkpoints:
     """The folder `path`, with what mining asks of a History: `path`, `epochs`, `stored`, `last`, `load_weights`.
 
+    scale: the largest pixel that whole models were trained on, as models.load takes it.
     Raises FileNotFoundError for a folder without checkpoints, and ValueError where the names do not tell one epoch
     each, or an epoch is missing between the others.
     """
 
-    def __init__(self, path):
-        self.path = pathlib.Path(path)
+    def __init__(self, path, scale=None):
+        self.path, self.scale = pathlib.Path(path), scale
         self.files = _by_epoch(self.path)
         self.epochs = self.stored = sorted(self.files)
         self.last = self.epochs[-1]
@@ -43,7 +49,7 @@ class Checkpoints:
         if not _is_whole_model(path):
             history.load_weights(model, path)
             return
-        values = _whole_model(path).get_weights()
+        values = models.load(path, self.scale).get_weights()
         found, expected = [value.shape for value in values], [tuple(variable.shape) for variable in model.weights]
         if found != expected:
             differing = [pair for pair in zip(found, expected, strict=False) if pair[0] != pair[1]]
@@ -51,7 +57,7 @@ class Checkpoints:
             if differing:
                 what = "an array is {}, not {}".format(*differing[0])
             raise ValueError(f"{path}: cannot be loaded into {model.name} ({what}): another architecture")
-        model.set_weights(values)
+        flat.set_weights(model, values)
         history.check_finite(model, path)
 
     def final_model(self, build=None):
@@ -62,7 +68,7 @@ class Checkpoints:
         """
         path = self.files[self.last]
         if _is_whole_model(path):
-            return _whole_model(path)
+            return models.load(path, self.scale)
         if (self.path / "architecture.json").is_file():
             model = history.History(self.path).architecture()
         elif build is not None:
@@ -77,17 +83,11 @@ def _is_whole_model(path):
     if path.name.endswith((".weights.h5", ".keras")):
         return path.name.endswith(".keras")
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.read(path) as file:
             return "model_config" in file.attrs
     except OSError as error:
-        raise ValueError(f"{path}: not a whole HDF5 file ({error}): save that epoch again") from error
-
-
-def _whole_model(path):
-    try:
-        return models.load(path)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path}: not a whole Keras model ({error}): save that epoch again") from error
+        mend = f"{path}: not a whole HDF5 file ({error}): save that epoch again"
+        raise hdf5.environment(error, path) or ValueError(mend) from error
 
 
 def _by_epoch(folder):

@@ -8,7 +8,7 @@ import numpy
 import data
 from data import files
 from models import compute
-from train.seeds import seed_dropout
+from train.seeds import seed_dropout, stream
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
@@ -44,7 +44,7 @@ def fine_tune(
     _assign(optimizer.variables, fresh)
     optimizer.learning_rate = learning_rate
     fresh = _values(optimizer.variables)
-    seed_dropout(model, numpy.random.default_rng([seed, 2**31]))
+    seed_dropout(model, stream(seed, "dropout of tuning"))
     batches = (
         _draws(len(x), batch_size, steps, seed) if epochs is None else _permutations(len(x), batch_size, epochs, seed)
     )
@@ -118,13 +118,13 @@ def _assign(variables, values):
 
 
 def _draws(count, batch_size, steps, seed):
-    generator = numpy.random.default_rng(seed)
+    generator = stream(seed, "batches of tuning")
     return (generator.integers(count, size=batch_size) for _ in range(steps))
 
 
 def _permutations(count, batch_size, epochs, seed):
     for epoch in range(epochs):
-        order = numpy.random.default_rng([seed, epoch]).permutation(count)
+        order = stream(seed, "order of tuning", epoch).permutation(count)
         for start in range(0, count, batch_size):
             yield order[start : start + batch_size]
 

@@ -11,10 +11,10 @@ import keras
 import numpy
 
 import data
-from models import compute, perturb
+from models import compute, contract, perturb
 from train.augment import augment
 from train.history import History, confidence
-from train.seeds import seed_dropout
+from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "second-half", "last")
 
@@ -32,8 +32,9 @@ def fit(
     progress: called as progress(done, total, note) after each batch; observe: called as observe(model, epoch,
     log_probability, prediction) before an epoch is recorded, and again for the same epoch where training was killed
     between the two; on_epoch: called with the history after each epoch.
-    Returns the History. Raises ValueError where the history was begun with another recipe, seed, length or data, and
-    ArithmeticError when the loss is no longer finite: earlier epochs stay.
+    Returns the History. Raises ValueError where the history was begun with another recipe, seed, length or data, or
+    model, images and labels do not belong together (models.contract), and ArithmeticError when the loss is no longer
+    finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
@@ -43,6 +44,8 @@ def fit(
         raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
     facts = {"recipe": dataclasses.asdict(recipe), "seed": seed, "epochs": epochs, "data": split.fingerprint}
     facts |= origin or {}
+    contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
+    contract.check(model, split.x_validation, split.y_validation)
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
     step = compute.update(model, optimizer, loss)
@@ -92,7 +95,7 @@ def _drop_weights(history, keep, epochs):
 
 
 def _epoch(model, step, split, targets, recipe, seed, epoch, watch):
-    generator = numpy.random.default_rng([seed, epoch])
+    generator = stream(seed, "epoch of training", epoch)
     seed_dropout(model, generator)
     order = generator.permutation(len(split.x_train))
     loss, correct = 0.0, 0

@@ -19,8 +19,8 @@ import keras
 import numpy
 
 import data
-from data import files
-from models import compute
+from data import files, hdf5
+from models import compute, contract, perturb
 
 DIGESTS = "sha256"
 
@@ -53,7 +53,7 @@ class History:
 
     @property
     def prediction(self):
-        """uint8 (epochs, samples): the class each recorded epoch predicted, in the order of `epochs`."""
+        """unsigned (epochs, samples): the class each recorded epoch predicted, in the order of `epochs`."""
         return self._records("prediction")
 
     def record(self, epoch):
@@ -65,7 +65,10 @@ class History:
         return arrays["log_probability"], arrays["prediction"], metrics
 
     def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
-        """Add an epoch: weights, then optimizer state (the older one goes), then the record that makes it exist."""
+        """Add an epoch: weights, then optimizer state (the older one goes), then the record that makes it exist.
+
+        log_probability, prediction: as `confidence` gives them.
+        """
         architecture = self.path / "architecture.json"
         if not architecture.is_file():
             files.write_text(architecture, model.to_json())
@@ -75,7 +78,7 @@ class History:
             files.save_artefact(self.file(epoch, "optimizer"), "optimizer state", values)
         arrays = {
             "log_probability": numpy.asarray(log_probability, "float32"),
-            "prediction": numpy.asarray(prediction, "uint8"),
+            "prediction": prediction,
         }
         digests = {path.name: files.digest(path) for path in (self.file(epoch, "weights"), architecture)}
         files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, {**(metrics or {}), DIGESTS: digests})
@@ -177,10 +180,12 @@ def save_weights(model, path):
 def load_weights(model, path):
     """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
     try:
-        model.load_weights(path)
+        with hdf5.reading(path) as file:
+            model.load_weights(file)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path}: cannot be loaded into {model.name} ({reason})") from error
+        mend = f"{path}: cannot be loaded into {model.name} ({reason})"
+        raise hdf5.environment(error, path) or ValueError(mend) from error
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     check_finite(model, path)
@@ -194,21 +199,21 @@ def check_finite(model, path):
 
 
 def confidence(model, x, y, *, batch_size=256):
-    """How sure a model is of each image: (log p(y|x) float32, predicted class uint8).
+    """How sure a model is of each image: (log p(y|x) float32, predicted class, of the smallest type that holds all).
 
-    x: uint8 or float32 images; y: true labels. Log-probabilities, at one batch size: probabilities saturate at 1
-    and then tie, and a different batch size may round differently.
+    x: uint8 or float32 images; y: true labels. log p is computed as minus softplus of the log-odds of the other
+    classes: log_softmax rounds to 0 where the label's logit leads by more than 17 and then ties, this only beyond 87.
+    At one batch size, since another may round otherwise.
     """
-    if model.output_shape[-1] > 256:
-        raise ValueError(f"{model.output_shape[-1]} classes: the history keeps predictions as uint8, so at most 256")
+    contract.check(model, x, y, batch_size=batch_size)
     run = compute.compiled(model, _confidence)
     log_probability, prediction = compute.predict(
         run, x, numpy.asarray(y, "int32"), batch_size=batch_size, prepare=data.to_unit
     )
-    return log_probability, prediction.astype("uint8")
+    return log_probability, prediction.astype(numpy.min_scalar_type(model.output_shape[-1] - 1))
 
 
 def _confidence(call, x, labels):
-    log_probabilities = keras.ops.log_softmax(keras.ops.cast(call(x), "float32"))
-    chosen = keras.ops.take_along_axis(log_probabilities, keras.ops.expand_dims(labels, 1), 1)
-    return keras.ops.squeeze(chosen, 1), keras.ops.cast(keras.ops.argmax(log_probabilities, -1), "int32")
+    logits = keras.ops.cast(call(x), "float32")
+    log_probability = -keras.ops.softplus(perturb.log_odds(logits, labels))
+    return log_probability, keras.ops.cast(keras.ops.argmax(logits, -1), "int32")

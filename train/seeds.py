@@ -1,6 +1,21 @@
-"""Initial weights and dropout seeded, so that a training depends on its seed and not on what ran before it."""
+"""All randomness from seeds: one stream a purpose, initial weights and dropout, whatever ran before."""
+
+import hashlib
+import json
 
 import keras
+import numpy
+
+
+def stream(seed, purpose, *counters):
+    """The numpy.random.Generator of one purpose: the same for the same arguments, independent for any others.
+
+    seed: a whole number; purpose: what is drawn, in words; counters: whole numbers, as of an epoch or a restart. They
+    are hashed together, since numpy seeds [5, 0] and [5] alike, and so do two purposes that share a number. The
+    splits of `data` are drawn from their seed alone.
+    """
+    text = json.dumps([purpose, *map(int, (seed, *counters))])
+    return numpy.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "little"))
 
 
 def seed_dropout(model, generator):

@@ -10,6 +10,7 @@ import numpy
 
 import data
 from adv import foolbox_model
+from train.seeds import stream
 
 EPSILON = 0.05
 PROFILES = {
@@ -34,7 +35,7 @@ def choose(count, available, seed, part):
     """
     if not 3 <= count <= available:
         raise ValueError(f"{count} adversarial inputs of {available}, expected at least 3 and no more than there are")
-    return numpy.random.default_rng([seed, part, 2**31 + 11]).permutation(available)[: 3 * (count // 3)]
+    return stream(seed, "transformed inputs", part).permutation(available)[: 3 * (count // 3)]
 
 
 def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=False, batch_size=256, progress=None):
@@ -52,6 +53,8 @@ def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=Fal
     made = images.copy()
     for place, (name, one) in enumerate(PROFILES[profile].items()):
         rows = numpy.flatnonzero(names == name)
+        if not len(rows):  # fewer images than attacks
+            continue
         options = {} if profile == "as-named" and name in MINIMAL else {"epsilon": epsilon}
         found = foolbox_model.run(one, model, images[rows], labels[rows], batch_size=batch_size, **options)
         made[rows] = numpy.clip(numpy.where(numpy.isfinite(found), found, images[rows]), 0, 1)

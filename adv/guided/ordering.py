@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy
 
 from adv.guided import coverage, surprise, uncertainty
+from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +56,7 @@ METRICS = {
     "neuron_coverage": Metric(
         "neuron coverage", "Pei, Cao, Yang, Jana, SOSP 2017", lambda given: coverage.neuron_coverage(given.activations)
     ),
-    "random": Metric(
-        "random order", "-", lambda given: numpy.random.default_rng(given.seed).random(len(given.classes))
-    ),
+    "random": Metric("random order", "-", lambda given: stream(given.seed, "random order").random(len(given.classes))),
     "margin": Metric("margin of the softmax", "-", lambda given: uncertainty.margin(given.probabilities), ours=True),
     "max_softmax": Metric(
         "largest softmax", "-", lambda given: uncertainty.max_softmax(given.probabilities), ours=True

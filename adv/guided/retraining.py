@@ -7,7 +7,7 @@ import numpy
 import sklearn.metrics
 
 import data
-from models import compute, perturb
+from models import compute, contract, perturb
 from train import fine_tune as tuning
 
 
@@ -55,10 +55,12 @@ def fit(model, weights, x, y, *, recipe, seed, progress=None):
 def measure(model, x, y, *, batch_size=512):
     """accuracy, loss (cross-entropy), and precision and recall, means over the classes of `y`, of a model on images.
 
-    A class that is never named has precision 0. Returns a dictionary of floats.
+    A class that is never named has precision 0. Returns a dictionary of floats. Errors as adv.search.minimal.
     """
+    contract.check(model, x, y, batch_size=batch_size)
     labels = numpy.asarray(y)
-    logits = compute.predict(compute.forward(model), data.to_unit(x), batch_size=batch_size)
+    logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
+    contract.check_logits(model, logits)
     said = logits.argmax(axis=1)
     losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
     precision, recall, _, _ = sklearn.metrics.precision_recall_fscore_support(
@@ -74,9 +76,11 @@ def measure(model, x, y, *, batch_size=512):
 
 def traces(model, x, *, batch_size=512):
     """What the metrics look at, from one pass: (activations of the last hidden dense layer, predicted classes,
-    probabilities float64)."""
-    both = keras.Model(model.inputs, [last_hidden(model).output, model.output])
+    probabilities float64). Errors as adv.search.minimal."""
+    contract.check(model, x, batch_size=batch_size)
+    both = keras.Model(model.inputs, [last_hidden(model).output, model.outputs[0]])
     activations, logits = compute.predict(compute.forward(both), x, batch_size=batch_size, prepare=data.to_unit)
+    contract.check_logits(model, logits)
     logits = logits.astype(numpy.float64)
     scaled = numpy.exp(logits - logits.max(axis=1, keepdims=True))
     return activations, logits.argmax(axis=1), scaled / scaled.sum(axis=1, keepdims=True)

@@ -1,7 +1,8 @@
 """Surprise adequacy of inputs: how unlike the training inputs their activations are (Kim, Feldt, Yoo, ICSE 2019).
 
 Activations are (N, D) of one layer, classes the *predicted* ones, integers (N,); the reference is the clean training
-set. Both are exact: matrix products find the candidates, and what is returned is computed in float64.
+set. Both are exact, at any finite size: activations are divided by powers of two, which changes no digit; matrix
+products find the candidates, and what is returned is computed in float64.
 """
 
 import warnings
@@ -10,30 +11,38 @@ import numpy
 import scipy.linalg
 
 BLOCK = 4096  # rows of one matrix product
+PAIRS = 2**24  # of rows and references compared at a time
 
 
 def lsa(train_activations, train_classes, activations, classes, *, variance_threshold=1e-5):
     """Likelihood-based surprise: -log density of each row among the reference rows of its class: float64 (N,).
 
     Kim, Feldt, Yoo 2019, section 3.2: a Gaussian kernel density estimate a class with Scott's bandwidth
-    n^(-1 / (d + 4)) and the full covariance, as scipy.stats.gaussian_kde. Columns whose variance is below
-    variance_threshold in any class are left out of all [P]. A class whose covariance cannot be factored gets a ridge,
-    one of a single reference the covariance of all, and a row of a class without any is infinitely surprising; each is
-    said in a warning [D]; so is that no column is left, when those that vary over all classes are taken [D]. Raises
-    ValueError for shapes that do not match, values that are not finite, and where no column varies at all.
+    n^(-1 / (d + 4)) and the full covariance, as scipy.stats.gaussian_kde. Columns whose variance, the population's as
+    in the authors' code, is below variance_threshold in any class are left out of all [P]. A class whose covariance
+    cannot be factored gets a ridge, one of a single reference the covariance of all, and a row of a class without any
+    is infinitely surprising; each is said in a warning [D]; so is that no column is left, when those that vary over all
+    classes are taken [D]. Raises ValueError for shapes that do not match, values that are not finite, and where no
+    column varies at all.
     """
     train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
     labels = numpy.unique(train_classes)
     several = [label for label in labels if (train_classes == label).sum() > 1]
-    low = [train[train_classes == label].var(axis=0, ddof=1) < variance_threshold for label in several]
-    kept = ~numpy.any(low, axis=0) if low else train.var(axis=0) >= variance_threshold
+    unit = _unit(abs(train).max(axis=0))
+    train, rows = _scaled(train, unit), _scaled(rows, unit)
+
+    def varies(part):
+        with numpy.errstate(over="ignore"):
+            return part.var(axis=0) * unit**2 >= variance_threshold
+
+    kept = numpy.all([varies(train[train_classes == label]) for label in several], axis=0) if several else varies(train)
     if not kept.any():
-        kept = train.var(axis=0) >= variance_threshold
+        kept = varies(train)
         if not kept.any():
             raise ValueError(f"no column of the {train.shape[1]} varies by {variance_threshold:g}: take another layer")
         said = f"no column varies by {variance_threshold:g} in every class: the {kept.sum()} that do in all are taken"
         warnings.warn(said, stacklevel=2)
-    train, rows = train[:, kept], rows[:, kept]
+    train, rows, unit = train[:, kept], rows[:, kept], unit[kept]
     scores = numpy.full(len(rows), numpy.inf)
     for label in numpy.unique(classes):
         reference, own = train[train_classes == label], classes == label
@@ -42,40 +51,50 @@ def lsa(train_activations, train_classes, activations, classes, *, variance_thre
                 f"class {label} has no reference: its {own.sum()} inputs are infinitely surprising", stacklevel=2
             )
             continue
-        scores[own] = -_log_density(reference, rows[own], train, label)
+        scores[own] = numpy.log(unit).sum() - _log_density(reference, rows[own], train, label, unit)
     return scores
 
 
-def _log_density(reference, rows, everything, label):
-    """log of the kernel density estimate of `reference` (n, d) at `rows` (m, d)."""
+def _log_density(reference, rows, everything, label, unit):
+    """log of the kernel density estimate of `reference` (n, d) at `rows` (m, d), both in units (d,) of the columns;
+    minus infinity where a row lies further out than float64 can say."""
     count, width = reference.shape
     spread = reference if count > 1 else everything
     if count == 1:
         warnings.warn(f"class {label} has one reference: it takes the covariance of all classes", stacklevel=3)
     covariance = numpy.atleast_2d(numpy.cov(spread, rowvar=False)) * count ** (-2 / (width + 4))
-    factor = _cholesky(covariance, label)
+    factor = _cholesky(covariance, label, unit)
     middle = reference.mean(axis=0)
     white, centres = (
-        scipy.linalg.solve_triangular(factor, (part - middle).T, lower=True).T for part in (rows, reference)
+        scipy.linalg.solve_triangular(factor, (part - middle).T, lower=True, check_finite=False).T
+        for part in (rows, reference)
     )
     half = (centres**2).sum(axis=1) / 2
     found = numpy.empty(len(rows))
     for start in range(0, len(rows), BLOCK):
         block = white[start : start + BLOCK]
-        exponent = block @ centres.T - half - (block**2).sum(axis=1, keepdims=True) / 2
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            exponent = block @ centres.T - half - (block**2).sum(axis=1, keepdims=True) / 2
         top = exponent.max(axis=1)
-        found[start : start + BLOCK] = top + numpy.log(numpy.exp(exponent - top[:, None]).sum(axis=1))
+        beyond = ~numpy.isfinite(top)  # not a number, or below what float64 can say
+        exponent[beyond], top[beyond] = -numpy.inf, 0.0
+        with numpy.errstate(divide="ignore"):
+            found[start : start + BLOCK] = top + numpy.log(numpy.exp(exponent - top[:, None]).sum(axis=1))
     volume = numpy.log(numpy.diag(factor)).sum() + width / 2 * numpy.log(2 * numpy.pi)
     return found - volume - numpy.log(count)
 
 
-def _cholesky(covariance, label):
-    """The lower Cholesky factor, with the smallest ridge of powers of ten that makes one."""
-    scale = numpy.trace(covariance) / len(covariance) or 1.0
+def _cholesky(covariance, label, unit):
+    """The lower Cholesky factor, with the smallest ridge of powers of ten that makes one: of the mean variance of the
+    columns as they were, before each was divided by its unit (d,)."""
+    with numpy.errstate(over="ignore"):
+        scale = (numpy.diag(covariance) * (unit / unit[:, None]) ** 2).mean(axis=1)
+        scale = numpy.where(scale > 0, scale, unit**-2.0)
     for ridge in (0.0, *(10.0**power for power in range(-12, 1))):
         try:
-            factor = scipy.linalg.cholesky(covariance + ridge * scale * numpy.eye(len(covariance)), lower=True)
-        except scipy.linalg.LinAlgError:
+            added = numpy.diag(ridge * scale) if ridge else 0.0
+            factor = scipy.linalg.cholesky(covariance + added, lower=True)
+        except (scipy.linalg.LinAlgError, ValueError):  # the second of values that are not finite
             continue
         if (numpy.diag(factor) > 1e-6 * numpy.sqrt(numpy.diag(covariance))).all():  # no column is the sum of others
             if ridge:
@@ -84,7 +103,10 @@ def _cholesky(covariance, label):
                 )
                 warnings.warn(said, stacklevel=4)
             return factor
-    raise ValueError(f"the covariance of class {label} cannot be factored, even with a ridge: are its values finite?")
+    raise ValueError(
+        f"the covariance of class {label} cannot be factored, even with a ridge, since its columns differ too much in "
+        "size: scale them alike, or take another layer"
+    )
 
 
 def dsa(train_activations, train_classes, activations, classes):
@@ -101,6 +123,8 @@ def dsa(train_activations, train_classes, activations, classes):
         raise ValueError(
             f"references of {len(labels)} class, expected at least two: there is no other class to be near"
         )
+    unit = _unit(abs(train).max())
+    train, rows = _scaled(train, unit), _scaled(rows, unit)
     scores = numpy.full(len(rows), numpy.inf)
     for label in numpy.unique(classes):
         inside, own = numpy.flatnonzero(train_classes == label), numpy.flatnonzero(classes == label)
@@ -123,24 +147,55 @@ def _nearest(rows, reference):
     float32 products find every reference that can be the nearest, given their rounding; those are compared in float64.
     """
     middle = reference.mean(axis=0)
-    rows, reference = rows - middle, reference - middle
-    small, single = reference.astype(numpy.float32), rows.astype(numpy.float32)
-    half = ((reference**2).sum(axis=1) / 2).astype(numpy.float32)
-    longest = float(numpy.sqrt(2 * half.max(initial=0)))
+    unit = _unit(abs(reference - middle).max())
+    small, single = (_scaled(part - middle, unit).clip(-1e30, 1e30).astype(numpy.float32) for part in (reference, rows))
+    single[abs(single).max(axis=1) > 1e15] = numpy.nan  # so far out that every reference can be the nearest
+    half, length = (small**2).sum(axis=1) / 2, numpy.sqrt((small**2).sum(axis=1))
+    if length.max() < 10 * numpy.median(length):  # no reference so far out that its rounding should be its own
+        length = length.max()
     width = rows.shape[1]
+    tiny, rounding = numpy.finfo(numpy.float32).tiny, numpy.finfo(numpy.float32).eps
     found, distance = numpy.empty(len(rows), int), numpy.empty(len(rows))
-    block = max(1, min(BLOCK, 2**26 // max(1, len(reference))))
+    block = max(1, min(BLOCK, PAIRS // max(1, len(reference))))
     for start in range(0, len(rows), block):
         part = single[start : start + block]
         score = half - part @ small.T  # half of the squared distance, but for what is the row's own
-        size = numpy.sqrt((part**2).sum(axis=1)) + longest
-        slack = (width + 8) * numpy.finfo(numpy.float32).eps * size**2
-        row, column = numpy.nonzero(score <= (score.min(axis=1) + slack)[:, None])
-        exact = ((rows[start + row] - reference[column]) ** 2).sum(axis=1)
+        slack = (numpy.sqrt((part**2).sum(axis=1))[:, None] + length) ** 2
+        slack *= (width + 8) * rounding / 2
+        slack += (width + 8) * tiny
+        sure = (score + slack).min(axis=1)
+        score -= slack
+        row, column = numpy.nonzero(~(score > sure[:, None]))
+        exact = _distances(rows[start : start + block], reference, row, column)
         order = numpy.lexsort((column, exact, row))
         first = order[numpy.searchsorted(row[order], numpy.arange(len(part)))]
-        found[start : start + block], distance[start : start + block] = column[first], numpy.sqrt(exact[first])
+        found[start : start + block], distance[start : start + block] = column[first], exact[first]
     return found, distance
+
+
+def _distances(rows, reference, row, column):
+    """|rows[row] - reference[column]| of each pair, whatever its size."""
+    found = numpy.empty(len(row))
+    step = max(1, PAIRS // rows.shape[1])
+    for start in range(0, len(row), step):
+        pairs = slice(start, start + step)
+        apart = rows[row[pairs]] - reference[column[pairs]]
+        unit = _unit(abs(apart).max(axis=1))
+        with numpy.errstate(over="ignore"):
+            found[pairs] = numpy.sqrt(((apart / unit[:, None]) ** 2).sum(axis=1)) * unit
+    return found
+
+
+def _unit(size):
+    """The power of two just below a size or sizes; 1 for 0."""
+    size = numpy.asarray(size)
+    return numpy.where(size > 0, numpy.ldexp(1.0, (numpy.frexp(size)[1] - 1).clip(-1021, 1022)), 1.0)
+
+
+def _scaled(values, unit):
+    """values / unit, at most as large as a float64 can be."""
+    with numpy.errstate(over="ignore"):
+        return numpy.nan_to_num(values / unit)
 
 
 def _checked(train, train_classes, rows, classes):

@@ -13,11 +13,13 @@ import pathlib
 import plotly.offline
 
 from data import files
+from results import marks
+from results import row as result_row
 from results.page import charts
 
 FOLDER = pathlib.Path(__file__).parent
 COLUMNS = (
-    "study", "data set", "model", "method", "measure", "value", "sd", "published", "n", "seeds",
+    "study", "data set", "model", "method", "measure", "value", "sd", "published", "n", "seeds", "checks raised",
 )  # fmt: skip
 
 
@@ -28,10 +30,12 @@ def lines(rows):
         facts = {
             "title": row.get("title"), "interval": None, "device": row["device"], "commit": row["commit"],
             "command": row["command"], "commands": row.get("commands"), "verified": row.get("verified"),
+            "checks raised": result_row.raised(row.get("checks", [])) or None,
         }  # fmt: skip
         for name, measure in row["measures"].items():
             made = [row["study"], row["dataset"], row["model"], row["method"], name, measure["value"]]
             made += [measure.get("spread"), measure.get("published"), measure["n"], _seeds(row)]
+            made.append(" ".join(marks.raised(row)))
             found.append([*made, {**facts, "interval": measure.get("interval")}])
     return found
 

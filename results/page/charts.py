@@ -2,7 +2,7 @@
 
 import numpy
 
-from results import per_class, published, robust_training
+from results import marks, per_class, published, robust_training
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999", "#B8860B")
 
@@ -13,14 +13,15 @@ def charts(rows):
         own = [row for row in rows if row["study"] == study]
         for dataset, model in dict.fromkeys((row["dataset"], row["model"]) for row in own):
             cell = [row for row in own if (row["dataset"], row["model"]) == (dataset, model)]
+            explained = " († and hollow: checks raised)" if any(map(marks.raised, cell)) else ""
             for title, data, layout in draw(cell):
-                yield {"title": f"{dataset}, {model}: {title}", "data": data, "layout": layout}
+                yield {"title": f"{dataset}, {model}: {title}{explained}", "data": data, "layout": layout}
 
 
 def _dare(rows):
     attacks = list(dict.fromkeys(name for row in rows for name in row["measures"] if name.startswith("er/")))
     if attacks:
-        methods = [row["method"] for row in rows]
+        methods = [marks.name(row) for row in rows]
         values = [[_value(row, name) for name in attacks] for row in rows]
         beside = [
             [f"published {row['measures'].get(name, {}).get('published') or '-'}" for name in attacks] for row in rows
@@ -30,7 +31,7 @@ def _dare(rows):
     if attacks and balls:
         worst = next((name for name in balls if "worst@" in name), balls[0])
         points = [
-            (row["method"], float(numpy.mean([_value(row, name) for name in attacks])), _value(row, worst))
+            (row, float(numpy.mean([_value(row, name) for name in attacks])), _value(row, worst))
             for row in rows
             if worst in row["measures"] and all(name in row["measures"] for name in attacks)
         ]
@@ -38,18 +39,24 @@ def _dare(rows):
             {
                 "type": "scatter",
                 "mode": "markers+text",
-                "x": [x for _, x, _ in points],
-                "y": [y for _, _, y in points],
-                "text": [name for name, _, _ in points],
+                "name": name,
+                "x": [x for _, x, _ in some],
+                "y": [y for _, _, y in some],
+                "text": [marks.name(row) for row, _, _ in some],
                 "textposition": "top center",
                 "textfont": {"size": 9},
-                "marker": {"color": COLOURS[0], "size": 8},
+                "marker": {"color": COLOURS[0], "size": 8, "symbol": _symbol(some[0][0])},
             }
+            for name, some in (
+                ("checks passed", [one for one in points if not marks.raised(one[0])]),
+                (f"{marks.DAGGER} checks raised, may be too kind", [one for one in points if marks.raised(one[0])]),
+            )
+            if some
         ]
-        axes = {
-            "xaxis": {"title": {"text": "mean Empirical Robustness, %"}},
-            "yaxis": {"title": {"text": f"{worst}, %"}},
-        }
+        weak = next(
+            (f" (worst of {marks.weak(row)}; no margin-based attack)" for row, _, _ in points if marks.weak(row)), ""
+        )
+        axes = _axes("mean Empirical Robustness, %", f"{worst}, %{weak if 'worst@' in worst else ''}")
         yield "transfer against white box", data, axes
 
 
@@ -63,10 +70,10 @@ def _robust_training(rows):
                     "mode": "lines+markers",
                     "x": one["bp_epochs"],
                     "y": [round(100 * value, 2) for value in one["probe_robust"]],
-                    "name": row["method"],
+                    "name": marks.name(row),
                     "legendgroup": row["method"],
                     "showlegend": seed == 0,
-                    "marker": {"size": 4},
+                    "marker": {"size": 4, "symbol": _symbol(row)},
                     "line": {"color": COLOURS[place % len(COLOURS)], "dash": ("solid", "dash", "dot")[place // 8 % 3]},
                 }
             )
@@ -80,7 +87,7 @@ def _classwise(rows):
     if whole:
         shares = [per_class.divided(row["measures"][per_class.worst(row)]).share for row in whole]
         values = [[round(100 * float(one), 1) for one in share] for share in shares]
-        names = [row["method"] for row in whole]
+        names = [marks.name(row) for row in whole]
         yield "robust accuracy by class, %", [_heat(whole[0]["classes"], names, values)], _tall(whole)
 
 
@@ -90,6 +97,7 @@ def _guided(rows):
         for place, row in enumerate(row for row in rows if row["configuration"] == name):
             line = {"color": COLOURS[place % len(COLOURS)]}
             shared = {"type": "scatter", "name": row["metric"], "legendgroup": row["metric"]}
+            shared |= {"marker": {"symbol": _symbol(row)}}
             for seed, curve in enumerate(row["curves"]):
                 data.append(
                     {
@@ -110,6 +118,11 @@ def _guided(rows):
                 )
         titles = "inputs retrained on", "accuracy on clean and adversarial test inputs, %"
         yield f"guided retraining, {name}; dotted: published", data, _axes(*titles)
+
+
+def _symbol(row):
+    """Of a point: hollow where a check of its row was raised."""
+    return "circle-open" if marks.raised(row) else "circle"
 
 
 def _axes(x, y):

@@ -7,7 +7,7 @@ classes named.
 
 import json
 
-from results import command, contestants, figures, per_class, run, tables, trained
+from results import command, contestants, figures, per_class, per_class_figures, run, tables, trained
 from dare import test
 import data
 from data import files
@@ -25,7 +25,7 @@ def main(arguments):
         for table in per_class.class_tables(rows):
             tables.print_table(table)
             tables.write([table], folder)
-        for name, _, figure in per_class.draw(rows):
+        for name, _, figure in per_class_figures.draw(rows):
             figures.save(figure, folder / f"{name}.png")
         if rows:
             files.write_json(folder / "rows.json", rows)

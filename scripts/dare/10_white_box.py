@@ -161,7 +161,11 @@ def options():
     parser.add_argument("--choice-images", type=count, default=500, help="how many of these are attacked")
     known = command.name("attack", probes.PROBES)
     parser.add_argument(
-        "--attack", nargs="+", type=known, default=["fgsm", "pgd-restarts"], help="each on what the earlier ones left"
+        "--attack",
+        nargs="+",
+        type=known,
+        default=["fgsm", "pgd-restarts", "cw-linf-20"],
+        help="each on what the earlier ones left; one has to be margin-based",
     )
     parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")

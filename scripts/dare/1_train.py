@@ -7,7 +7,8 @@ which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep 
 import dataclasses
 import shutil
 
-from results import command, run, trained
+from results import command, marks, run, trained
+from adv import checks
 from dare import online
 import data
 from data import files
@@ -60,12 +61,13 @@ def main(arguments):
             on_epoch=record,
         )
     write_metrics(history, stage.folder / "metrics.csv")
-    _, _, metrics = history.record(history.last)
+    _, said, metrics = history.record(history.last)
     run.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
     print(
         f"train: {history.last} epochs, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "
         f"{model.count_params():,} parameters ({stage.folder})"
     )
+    marks.warn("train", checks.answers(said, split.y_validation, len(split.classes)))
 
 
 def recipe_of(arguments, shape):

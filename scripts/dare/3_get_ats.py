@@ -8,7 +8,7 @@ import shutil
 
 import numpy
 
-from results import command, mining, run, tables
+from results import command, marks, mining, run, tables
 from dare import get_ats, online_store
 import data
 import models
@@ -53,6 +53,7 @@ def main(arguments):
         f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
     )
+    marks.warn("get_ats", [mining.few(len(targets.index), of)])
 
 
 def trained(arguments):
@@ -71,7 +72,7 @@ def trained(arguments):
 def own(arguments):
     """The user's checkpoints: (checkpoints, final model, split of this seed, None)."""
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
-    history = Checkpoints(arguments.checkpoints)
+    history = Checkpoints(arguments.checkpoints, arguments.scale)
 
     def build():
         statistics = data.statistics(split.x_train)
@@ -99,12 +100,18 @@ def options():
         "weights alone are of --model; the images are x_validation of --seed, which must not have trained them",
     )
     parser.add_argument(
+        "--scale",
+        type=command.real(above=0),
+        help="largest pixel that whole models among --checkpoints were trained on, as in 255 (default: 1)",
+    )
+    parser.add_argument(
         "--keep",
         choices=["all", "mined"],
         default="all",
         help="mined: delete all weights but the last epoch's afterwards (the checkpoint and swa controls need them)",
     )
     parser.needs(("--evaluate", "--keep"), lambda asked: not asked.checkpoints, "train/, not your own --checkpoints")
+    parser.needs(("--scale",), lambda asked: asked.checkpoints, "--checkpoints, whose whole models it is of")
     return parser
 
 

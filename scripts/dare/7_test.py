@@ -9,12 +9,13 @@ import json
 
 import numpy
 
-from results import command, contestants, lineage, published, row, run, trained
-from adv import attacks, checks
+from results import command, contestants, lineage, mining, published, row, run, trained
+from adv import adversarial_set, attacks, checks
 from dare import test
 from data import files
 import models
 from train import history as histories
+from train.seeds import stream
 
 TUNING = (
     "learning_rate",
@@ -66,7 +67,10 @@ class Bench:
         opened = trained.load(arguments)
         self.split, self.history, self.model = opened.split, opened.history, opened.model
         self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
-        order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(self.split.x_test))
+        self.drawn = {
+            name: adversarial_set.draw(self.split, one.drawn, arguments.seed)["test"] for name, one in self.sets.items()
+        }
+        order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
         checked = order[: checks.IMAGES]
@@ -102,9 +106,16 @@ class Bench:
             epsilons=self.epsilons,
             minimal={name: catalogue[name] for name in arguments.minimal},
             rows=self.rows,
+            drawn=self.drawn,
             progress=progress,
         )
-        found = checks.check(self.model, *self.checked, epsilon=max(self.epsilons), transferred=self.transferred)
+        found = checks.check(
+            self.model,
+            *self.checked,
+            epsilon=max(self.epsilons),
+            transferred=self.transferred,
+            attacked=(self.split.x_test[self.rows], self.split.y_test[self.rows]),
+        )
         return dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found)))
 
 
@@ -116,6 +127,8 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         )
         for name in made[0].flags
     }
+    if "er/worst" in measures:
+        measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
     source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
     result = {
@@ -137,7 +150,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": row.checks([flags.checks for flags in made]),
+        "checks": [*row.checks([flags.checks for flags in made]), *mining.checks_of(lineage.above(stage))],
         "attacks": specifications(bench),
         **lineage.of(stage),
     }

@@ -6,7 +6,7 @@ at the first missing one) and a row a setting, which 8_tables.py collects.
 
 import numpy
 
-from results import command, lineage, row, run, trained, what_matters
+from results import command, lineage, mining, row, run, trained, what_matters
 from adv import evaluate
 from dare import bench as benches
 from dare import controls
@@ -91,7 +91,7 @@ class Bench:
         model.set_weights(self.cell.original if weights is None else weights)
         try:
             right = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
-        except ValueError:  # logits that are not finite
+        except models.NonFiniteLogits:
             weights = None
         finally:
             model.set_weights(self.cell.original)
@@ -124,6 +124,7 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "seeds": [arguments.seed],
         "repeats": len(units),
         "measures": measures,
+        "checks": mining.checks_of(lineage.above(stage)),
         "attacks": {name: one.attack for name, one in bench.sets.items()},
         **lineage.of(stage),
     }

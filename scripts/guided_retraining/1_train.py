@@ -3,7 +3,10 @@
 Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weights.h5 and run.json.
 """
 
-from results import command, guided_cell, run
+import dataclasses
+
+from results import command, guided_cell, marks, run
+from adv import checks, evaluate
 from adv.guided import retraining
 import data
 from data import pooled
@@ -32,15 +35,18 @@ def main(arguments):
     history.save_weights(model, stage.folder / "original.weights.h5")
     parts = {"validation": (split.x_validation, split.y_validation), "test": (split.x_test, split.y_test)}
     found = {part: retraining.measure(model, *images) for part, images in parts.items()}
+    answered = evaluate.classes(model, *parts["test"])
+    checked = checks.answers(answered, split.y_test, len(split.classes))
     counts = [len(part) for part in (split.x_train, split.x_validation, split.x_test)]
     run.finish(
         stage, identity=models.fingerprint(model), data=split.fingerprint, verified=split.verified, counts=counts,
-        measures=found, parameters=model.count_params(),
+        measures=found, parameters=model.count_params(), checks=list(map(dataclasses.asdict, checked)),
     )  # fmt: skip
     print(
         f"train: {' / '.join(map(str, counts))} images, test accuracy {100 * found['test']['accuracy']:.2f} % "
         f"after {recipe.epochs} epochs ({stage.folder})"
     )
+    marks.warn("train", checked)
 
 
 def stages(arguments):

@@ -9,7 +9,8 @@ import dataclasses
 import shutil
 import time
 
-from results import command, run, trained
+from results import command, marks, run, trained
+from adv import checks, evaluate
 import data
 from data import files
 from train import robust, seeds
@@ -42,9 +43,11 @@ def train(arguments, name):
         files.write_csv(stage.folder / "split.csv", names, lines)
     clock = Clock(stage.folder / "seconds.json")
 
+    recorded = {}
+
     def record(history):
         clock.note(history.last)
-        write_metrics(history, clock, stage.folder / "metrics.csv")
+        write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
 
     with command.Progress(f"train {name}", arguments.quiet) as progress:
         history = robust.fit(
@@ -61,7 +64,7 @@ def train(arguments, name):
             progress=clock.listen(progress),
             on_epoch=record,
         )
-    write_metrics(history, clock, stage.folder / "metrics.csv")
+    write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
     best, metrics = robust.selected(history, method.select), history.record(history.last)[2]
     run.finish(
         stage,
@@ -83,6 +86,9 @@ def train(arguments, name):
         f"held out {held_out(history.record(best)[2])} in epoch {best}, {held_out(metrics)} in the last{stopped} "
         f"({stage.folder})"
     )
+    history.load_weights(model, best)
+    said = evaluate.classes(model, split.x_validation, split.y_validation)
+    marks.warn(f"train {name}", checks.answers(said, split.y_validation, len(split.classes)))
 
 
 def held_out(metrics):
@@ -152,11 +158,14 @@ class Clock:
         return sum(one[what] for one in self.epochs.values())
 
 
-def write_metrics(history, clock, path):
-    """One CSV line an epoch, rewritten whole from the records."""
+def write_metrics(history, clock, path, recorded):
+    """One CSV line an epoch, rewritten whole. recorded: the metrics of the epochs read so far, which grows."""
+    for epoch in history.epochs:
+        if epoch not in recorded:
+            recorded[epoch] = history.record(epoch)[2]
     rows = [
-        {name: value for name, value in history.record(epoch)[2].items() if name != "controller"} | clock.of(epoch)
-        for epoch in history.epochs
+        {name: value for name, value in metrics.items() if name != "controller"} | clock.of(epoch)
+        for epoch, metrics in recorded.items()
     ]
     first = ["epoch", "steps", "bp_epochs", "seconds", "probe_seconds"]
     files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)

@@ -15,6 +15,7 @@ from dare import test
 from data import files
 import models
 from train import robust
+from train.seeds import stream
 
 LINF = {name: attack for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"}
 LINF["autoattack"] = autoattack.AutoAttack()  # not in the catalogue: it needs a library that few have installed
@@ -51,7 +52,7 @@ def measure(arguments, stage, name):
     split, history, made = trained.robust(arguments, name)
     model = trained.robust_model(arguments, split, made["setup"].get("standardised", True))  # float32, also of bfloat16
     epsilon = arguments.epsilon or made["setup"]["epsilon"]
-    order = numpy.random.default_rng([arguments.seed, 2**31 + 7]).permutation(len(split.x_test))
+    order = stream(arguments.seed, "test images").permutation(len(split.x_test))
     rows = numpy.sort(order[: arguments.test_images])
     checked = split.x_test[order[: checks.IMAGES]], split.y_test[order[: checks.IMAGES]]
     chosen = {name: LINF[name] for name in arguments.attack}
@@ -66,7 +67,7 @@ def measure(arguments, stage, name):
                     model, split, {}, fingerprint=identity, white_box=chosen, epsilons=[epsilon], minimal={}, rows=rows,
                     progress=progress,
                 )  # fmt: skip
-            seen = checks.check(model, *checked, epsilon=epsilon)
+            seen = checks.check(model, *checked, epsilon=epsilon, attacked=(split.x_test[rows], split.y_test[rows]))
             dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
         found[which] = test.Flags.load(path, model=identity, data=split.fingerprint)
     write_row(arguments, stage, name, split, history, made, epsilon, chosen, found)

@@ -1,10 +1,12 @@
 """Every check is raised by a model that deserves it, and none by a sound one."""
 
+import math
 import pathlib
 
 import keras
 import numpy
 import pytest
+import scipy.special
 
 from adv import checks
 
@@ -58,13 +60,23 @@ def test_outputs_that_are_not_finite(net, labelled):
     assert {"logits", "batch", "gradient"} <= raised(broken, labelled)
 
 
-def test_saturated_logits_have_no_gradient(net, labelled):
-    """As those of defensive distillation: the other classes' probabilities underflow. Where XLA has fused the softmax
-    with what is before it, rounding errors stay as a gradient, and the attack on another model alone tells."""
+@pytest.mark.parametrize("scale", [300, 1e5])
+def test_saturated_logits_are_attacked_all_the_same(net, labelled, scale):
+    """As those of defensive distillation: in float32 the softmax is 1, and a cross-entropy's gradient would be 0."""
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
-    found = raised(after(net, keras.layers.Rescaling(1e5)), labelled, transferred=transferred)
-    assert "transfer" in found
-    assert keras.backend.backend() == "jax" or {"gradient", "large-epsilon"} <= found
+    saturated = after(net, keras.layers.Rescaling(scale))
+    assert raised(saturated, labelled, transferred=transferred) == {"saturated"}
+
+
+def test_the_share_of_saturated_images_is_of_those_that_are_attacked(net, labelled):
+    x, y = labelled
+    model = after(net, keras.layers.Rescaling(150))
+    probabilities = scipy.special.softmax(numpy.asarray(model(x), float), axis=1)
+    expected = probabilities[numpy.arange(16), y].astype("float32") == 1
+    found = checks.check(model, x[:4], y[:4], epsilon=EPSILON, attacked=labelled)
+    share = next(one for one in found if one.name == "saturated")
+    assert share.value == round(100 * expected.mean(), 1) and 0 < share.value < 100
+    assert f"{expected.sum()} of 16 images" in share.seen
 
 
 def test_rounded_images_have_no_gradient(net, labelled):
@@ -108,13 +120,54 @@ def test_a_net_of_chance(net, labelled):
     assert ("no-epsilon" in found) == (keras.backend.backend() == "tensorflow")
 
 
+def answers(said, labels, classes):
+    """name -> whether it was passed."""
+    return {one.name: one.passed for one in checks.answers(numpy.array(said), numpy.array(labels), classes)}
+
+
+@pytest.mark.parametrize(("total", "classes"), [(32, 10), (32, 2), (1000, 10), (5, 43), (1, 2)])
+def test_chance_is_what_guessing_exceeds_once_in_twenty(total, classes):
+    """Naive reference: the largest count that still has a chance of 5 % of being reached, by the binomial formula."""
+    chances = [math.comb(total, k) * (1 / classes) ** k * (1 - 1 / classes) ** (total - k) for k in range(total + 1)]
+    labels = numpy.arange(total) % classes
+    for correct in range(total + 1):
+        said = numpy.where(numpy.arange(total) < correct, labels, (labels + 1) % classes)
+        assert answers(said, labels, classes)["chance"] == (math.fsum(chances[correct:]) <= 0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "labels", "passed"),
+    [
+        ([3] * 10, list(range(10)), False),
+        ([3] * 9 + [1], list(range(10)), False),
+        ([3] * 8 + [1, 1], list(range(10)), True),
+        ([3] * 10, [3] * 10, True),  # the images are of one class themselves
+        ([3] * 10, [3] * 9 + [1], True),
+    ],
+)
+def test_a_constant_answer(said, labels, passed):
+    assert answers(said, labels, 10)["constant"] is passed
+
+
+def test_a_net_that_answers_one_class_is_at_chance_and_constant(net, labelled):
+    deaf = after(net, keras.layers.Lambda(lambda x: 0 * x + keras.ops.arange(4, dtype="float32"), output_shape=(4,)))
+    assert {"chance", "constant"} <= raised(deaf, labelled)
+
+
+def test_no_predictions_and_other_labels_are_named():
+    for said, labels in (([], []), ([1, 2], [1])):
+        with pytest.raises(ValueError, match="expected as many"):
+            checks.answers(said, labels, 3)
+
+
 def test_every_check_has_a_paragraph_in_the_documents():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
-    for name in checks.NAMES:
+    names = *checks.NAMES, "few-mined"  # of mining, not of a model
+    for name in names:
         assert f"## {name}\n" in text
-    assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(checks.NAMES)
+    assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(names)
 
 
 def test_no_images(net):
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="with N at least 1"):
         checks.check(net, numpy.zeros((0, 8, 8, 2), numpy.float32), numpy.zeros(0, int), epsilon=EPSILON)

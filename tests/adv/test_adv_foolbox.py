@@ -53,6 +53,83 @@ def test_compiled_pgd_is_a_foolbox_attack(net, images):
     assert numpy.abs(numpy.asarray(targeted) - images[0]).max() <= EPSILON + 1e-6
 
 
+def tensors(net, images):
+    return [keras.ops.convert_to_tensor(part, dtype) for part, dtype in zip(images, ("float32", LABELS), strict=True)]
+
+
+SETTINGS = {"rel_stepsize": 0.2, "steps": 6, "random_start": False}
+
+
+@pytest.mark.parametrize("bounds", [(0, 255), (-1, 1)])
+def test_compiled_pgd_in_other_bounds_is_foolbox_s(bounds, net, images):
+    low, high = bounds
+    x, y = tensors(net, images)
+    model = foolbox_model.foolbox_model(net).transform_bounds(bounds)
+    x = low + (high - low) * x
+    ours, theirs = (
+        attack(model, x, y, epsilons=EPSILON * (high - low))[0]
+        for attack in (foolbox_model.CompiledLinfPGD(**SETTINGS), foolbox.attacks.LinfPGD(**SETTINGS))
+    )
+    numpy.testing.assert_array_equal(numpy.asarray(ours), numpy.asarray(theirs))
+    assert numpy.abs(numpy.asarray(ours) - numpy.asarray(x)).max() > 0.9 * EPSILON * (high - low)
+
+
+def test_compiled_pgd_takes_no_option_that_foolbox_does_not(net, images):
+    x, y = tensors(net, images)
+    model = foolbox_model.foolbox_model(net)
+    for attack in (foolbox_model.CompiledLinfPGD(**SETTINGS), foolbox.attacks.LinfPGD(**SETTINGS)):
+        with pytest.raises(TypeError, match="early_stop"):
+            attack.run(model, x, foolbox.Misclassification(y), epsilon=EPSILON, early_stop=True)
+
+
+class OwnLoss:
+    """Climbs the second class, whatever the label is."""
+
+    def get_loss_fn(self, model, labels):
+        return lambda inputs: model(inputs)[:, 1].sum()
+
+
+class OwnStep:
+    def get_optimizer(self, x, stepsize):
+        return lambda gradient: 0.5 * stepsize * gradient
+
+
+class OwnProjection:
+    def project(self, x, x0, epsilon):
+        return x0 + 0.5 * (x - x0)
+
+
+@pytest.mark.parametrize("own", [OwnLoss, OwnStep, OwnProjection])
+def test_a_subclass_of_compiled_pgd_runs_its_own_methods(own, net, images):
+    x, y = tensors(net, images)
+    model = foolbox_model.foolbox_model(net)
+    compiled, plain = (
+        type("Own", (own, base), {})(**SETTINGS) for base in (foolbox_model.CompiledLinfPGD, foolbox.attacks.LinfPGD)
+    )
+    ours, theirs = (
+        numpy.asarray(attack.run(model, x, foolbox.Misclassification(y), epsilon=EPSILON))
+        for attack in (compiled, plain)
+    )
+    numpy.testing.assert_array_equal(ours, theirs)
+    standard = foolbox_model.CompiledLinfPGD(**SETTINGS).run(model, x, foolbox.Misclassification(y), epsilon=EPSILON)
+    assert (ours != numpy.asarray(standard)).any()
+    patched = foolbox_model.CompiledLinfPGD(**SETTINGS)
+    for name in vars(own):
+        if not name.startswith("__"):
+            setattr(patched, name, getattr(own(), name))
+    again = patched.run(model, x, foolbox.Misclassification(y), epsilon=EPSILON)
+    numpy.testing.assert_array_equal(numpy.asarray(again), theirs)
+
+
+def test_bytes_are_images_too(net, images):
+    x = (255 * images[0]).round().astype("uint8")
+    found, expected = (
+        foolbox_model.run(foolbox.attacks.FGSM(random_start=False), net, one, images[1], epsilon=0.05)
+        for one in (x, x / numpy.float32(255))
+    )
+    numpy.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     "attack",
     [

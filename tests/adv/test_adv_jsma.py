@@ -230,4 +230,5 @@ def test_it_says_what_it_is():
     attack = jsma.JSMA()
     assert attack.title == "JSMA" and attack.citation
     expected = {"attack": "jsma", "norm": "l0", "steps": 2000, "theta": 0.1, "repeats": 7, "seed": 0}
+    expected |= {"loss": "ce", "climbed": "log-odds"}
     assert attack.specification() == expected

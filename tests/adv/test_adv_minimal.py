@@ -67,7 +67,7 @@ def test_uint8_images_and_batches_give_the_same(net, images):
         (lambda x, y: (x, y + 4), "labels range from 4 to 7, expected 0 to 3"),
         (lambda x, y: (x, y - 1), "labels range from -1"),
         (lambda x, y: (x + 1, y), r"expected \[0, 1\]"),
-        (lambda x, y: (x.astype(float), y), "pixels are float64"),
+        (lambda x, y: (x.astype(int), y), "pixels are int64"),
     ],
 )
 def test_wrong_input_is_refused(change, message, net, images):

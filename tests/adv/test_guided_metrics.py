@@ -56,6 +56,63 @@ def test_dsa_equals_its_definition(traces):
     assert (surprise.dsa(*traces)[:10] == 0).all(), "a reference is at no distance from itself"
 
 
+def test_lsa_drops_a_column_by_the_variance_of_the_population(traces):
+    """As the authors' code, by numpy.var: a column that the sample's variance would keep."""
+    train, train_classes, rows, classes = traces
+    sizes = numpy.bincount(train_classes)
+    pair = numpy.array([-1.0, 1.0])
+    edge = numpy.concatenate([pair] * 45) * numpy.sqrt(1e-5 * (1 - 0.5 / sizes.max()))
+    edge = edge[numpy.argsort(numpy.argsort(train_classes, kind="stable"), kind="stable")]
+    variances = [[edge[train_classes == one].var(ddof=ddof) for one in range(3)] for ddof in (0, 1)]
+    assert max(variances[0]) < 1e-5 < min(variances[1])
+    wider = numpy.column_stack([train, edge]), train_classes, numpy.column_stack([rows, rows[:, 0]]), classes
+    numpy.testing.assert_allclose(surprise.lsa(*wider), surprise.lsa(*traces))
+
+
+@pytest.mark.parametrize("sizes", [1e200, 1e20, 1e-200, (1e200, 1.0, 1e-60, 1e30, 3.0)])
+def test_lsa_of_any_size_is_moved_by_the_logarithm_of_the_volume(traces, sizes):
+    train, train_classes, rows, classes = traces
+    scaled = train * sizes, train_classes, rows * sizes, classes
+    expected = surprise.lsa(*traces) + numpy.log(numpy.broadcast_to(sizes, 5)).sum()
+    numpy.testing.assert_allclose(surprise.lsa(*scaled, variance_threshold=0.0), expected, rtol=1e-9)
+
+
+def test_columns_that_no_ridge_brings_together_are_refused_in_one_sentence(traces):
+    train, train_classes, *_ = traces
+    double = numpy.column_stack([train, train[:, 0]]) * (1e200, 1, 1, 1, 1, 1e-100)
+    with pytest.raises(ValueError, match="covariance of class 0 cannot be factored.*scale them alike"):
+        surprise.lsa(double, train_classes, double, train_classes, variance_threshold=0.0)
+
+
+def test_an_input_further_out_than_float64_can_say_is_infinitely_surprising(traces):
+    train, train_classes, rows, classes = traces
+    rows = rows.copy()
+    rows[3], rows[4, 2] = 1e200, -1.7e308
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = surprise.lsa(train, train_classes, rows, classes)
+    assert numpy.isposinf(found[3:5]).all() and numpy.isfinite(numpy.delete(found, [3, 4])).all()
+    numpy.testing.assert_allclose(numpy.delete(found, [3, 4]), numpy.delete(surprise.lsa(*traces), [3, 4]))
+
+
+@pytest.mark.parametrize("size", [1e20, 1e200, 1e-30, 1e-200])
+def test_dsa_does_not_depend_on_the_size_of_activations(traces, size):
+    train, train_classes, rows, classes = traces
+    found = surprise.dsa(train * size, train_classes, rows * size, classes)
+    numpy.testing.assert_allclose(found, naive_dsa(*traces), rtol=1e-9)
+
+
+@pytest.mark.parametrize("far", [1e10, 1e20, 1e200])
+def test_dsa_of_single_inputs_and_references_far_out(traces, far):
+    train, train_classes, rows, classes = traces
+    train, rows = train.copy(), rows.copy()
+    train[7], rows[12], rows[13, 1] = far, -far, 3 * far
+    wide = numpy.longdouble(train), train_classes, numpy.longdouble(rows), classes
+    numpy.testing.assert_allclose(
+        surprise.dsa(train, train_classes, rows, classes), naive_dsa(*wide).astype("float64"), rtol=1e-9
+    )
+
+
 @pytest.mark.parametrize("shift", [0.0, 1e3, 1e5])
 def test_dsa_is_exact_where_single_precision_is_not(shift):
     """Near ties far from the origin: the float32 products alone would take another neighbour."""

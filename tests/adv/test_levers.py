@@ -44,7 +44,7 @@ def test_a_class_is_reachable_where_it_can_be_made_the_largest(net, images):
 
 
 def test_an_epsilon_of_0_reaches_nothing(net, images):
-    with pytest.raises(ValueError, match="epsilon 0 on 90 images"):
+    with pytest.raises(ValueError, match="epsilon is 0, expected a number above 0"):
         reachable.reachable(net, *images, epsilon=0)
 
 

@@ -3,6 +3,7 @@
 import numpy
 import pytest
 
+import models
 from dare import bench, dare, learning_rate, nnslicer
 
 
@@ -30,13 +31,17 @@ def test_a_rate_that_diverges_scores_nothing_and_other_errors_are_not_hidden():
 
     def score(weights):
         if weights == 2:
-            raise ValueError("logits are NaN")
+            raise models.NonFiniteLogits("logits are NaN")
+        if weights == 4:
+            raise ValueError("images of another shape")
         return {"clean": 90.0, "er": 5.0}
 
     rate, grid = learning_rate.choose([0.5, 1, 2], make, score, clean=90.0)
     assert rate == 0.5 and grid[1] == grid[2] == {"clean": 0.0, "er": 0.0}
     with pytest.raises(ValueError, match="a mask of another model"):
         learning_rate.choose([0.5, 3], make, score, clean=90.0)
+    with pytest.raises(ValueError, match="images of another shape"):
+        learning_rate.choose([0.5, 4], make, score, clean=90.0)
 
 
 def test_half_of_the_images_judge():

@@ -7,7 +7,7 @@ import keras
 import numpy
 import pytest
 
-from adv import adversarial_set
+from adv import adversarial_set, attacks, autoattack
 from dare import test as testing
 
 PARTS = ("train", "validation", "test", "heldout")
@@ -53,9 +53,13 @@ class Fixed:
     """An attack that turns the images of some labels black from an epsilon on, and remembers whom it saw."""
 
     norm = "linf"
+    loss = "margin"
 
     def __init__(self, label, least):
         self.label, self.least, self.seen = label, least, []
+
+    def specification(self):
+        return {"attack": "fixed", "loss": self.loss}
 
     def within(self, model, images, labels, *, epsilon, batch_size):
         self.seen.append(len(labels))
@@ -85,6 +89,39 @@ def right(images, labels):
     return images.reshape(len(images), -1)[:, :3].argmax(1) == labels
 
 
+def worst(sets, flags, drawn):
+    """Naive reference: an image is correct unless an attack succeeded on it and its adversarial is misclassified."""
+    flag = {name: dict(zip(one.parts["test"].index, flags[f"er/{name}"], strict=True)) for name, one in sets.items()}
+    kept = [row for row in drawn if any(row in one for one in flag.values())]
+    return numpy.array([all(one.get(row, True) for one in flag.values()) for row in kept])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "kept", "failed"),
+    [
+        ({"a": range(5, 30), "b": range(12, 36, 2)}, range(12, 30, 2), 0),  # every attack on every image
+        ({"a": range(36), "b": range(36)}, [*range(5, 30), *range(30, 36, 2)], 19),  # on all of them, failures dropped
+        ({"a": range(20), "b": range(36)}, range(5, 20), 11),  # a ran on fewer: the others are not of both
+        ({"a": range(5, 30), "b": range(8, 11)}, range(8, 11), 3),  # b succeeded on none of its own
+    ],
+)
+def test_an_image_on_which_an_attack_failed_is_correct_under_it(net, split, sets, drawn, kept, failed):
+    drawn = {name: numpy.array(rows) for name, rows in drawn.items()}
+    for name, one in sets.items():
+        part = one.parts["test"]
+        own = numpy.isin(part.index, drawn[name])
+        one.parts["test"] = adversarial_set.Part(part.images[own], part.labels[own], part.index[own])
+    found = testing.test(
+        net, split, sets, fingerprint="m", white_box={}, epsilons=[], minimal={}, rows=ROWS, drawn=drawn
+    )
+    assert found.index["er/worst"].tolist() == list(kept) and testing.failures(found, sets) == failed
+    both = [row for row in drawn["a"] if row in drawn["b"]]
+    sets = {name: one for name, one in sets.items() if f"er/{name}" in found.flags}
+    numpy.testing.assert_array_equal(found.flags["er/worst"], worst(sets, found.flags, both))
+    truth = split.y_train[found.index["er/worst"]]
+    numpy.testing.assert_array_equal(found.prediction["er/worst"] == truth, found.flags["er/worst"])
+
+
 def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
     found = tested()
     assert (found.model, found.data, found.checks) == ("m" * 64, "d" * 64, ())
@@ -98,10 +135,9 @@ def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
         for factor in (1.1, 1.5):
             pushed = numpy.clip(original + factor * (part.images - original), 0, 1)
             naive[f"er-x{factor}/{name}"] = right(pushed, part.labels)
-    common = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
-    flag = {name: dict(zip(sets[name].parts["test"].index, naive[f"er/{name}"], strict=True)) for name in sets}
-    naive["er/worst"] = numpy.array([flag["a"][row] and flag["b"][row] for row in common])
-    assert found.index["er/worst"].tolist() == common
+    drawn = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
+    naive["er/worst"] = worst(sets, naive, drawn)
+    assert found.index["er/worst"].tolist() == drawn and testing.failures(found, sets) == 0
     assert set(found.flags) == set(naive)
     for measure, flags in naive.items():
         numpy.testing.assert_array_equal(found.flags[measure], flags, err_msg=measure)
@@ -124,6 +160,20 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
     assert first.seen == [clean.sum(), clean.sum()]
     assert second.seen == [clean.sum(), (clean & (labels == 2)).sum()], "not what first or a smaller epsilon lost"
     assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).flags if "white-box" in name)
+
+
+@pytest.mark.parametrize("loss", ["margin", "dlr-targeted", "ce", "tempered"])
+def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
+    one, other = Fixed(0, 0.15), Fixed(1, 0.05)
+    one.loss, other.loss = loss, "ce"
+    names = [name for name in tested(one=one, other=other).flags if name.startswith("white-box/worst@")]
+    assert len(names) == (2 if loss in ("margin", "dlr-targeted") else 0)
+
+
+def test_the_margin_based_attacks_of_the_catalogue():
+    catalogue = attacks.ATTACKS | {"autoattack": autoattack.AutoAttack()}
+    found = {name for name, one in catalogue.items() if testing.margin_based(one.specification())}
+    assert found == {"apgd-t", "cw-linf-20", "autoattack"}
 
 
 def test_independent_attacks_see_all_that_is_right_and_predictions_say_what_was_named(net, split):

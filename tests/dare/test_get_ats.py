@@ -1,14 +1,16 @@
 """Mining against a loop written out image by image and epoch by epoch; ties, wrong models, files, streaming."""
 
+import pathlib
 import shutil
 
 import keras
 import numpy
 import pytest
+import scipy.special
 
 import data
 import models
-from dare import get_ats, transform
+from dare import dare, get_ats, transform
 from models import compute
 from train import checkpoints
 from train.history import History, confidence
@@ -55,6 +57,32 @@ def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right()
     prediction = numpy.uint8([[1], [0]])
     chosen = get_ats.choose(surer, prediction, [3, 4], numpy.array([0]), numpy.float32([-2]), numpy.uint8([1]))
     numpy.testing.assert_array_equal(chosen, [4])
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_saturated_epochs_are_told_apart_as_exact_arithmetic_does(classes):
+    """Confidences of a net that gives its input out as logits, whose label leads by 18 to 40."""
+    generator = numpy.random.default_rng(classes)
+    inputs = keras.Input((1, classes, 1))
+    model = keras.Model(inputs, keras.layers.Rescaling(100.0)(keras.layers.Flatten()(inputs)))
+    y = generator.integers(0, classes, 500)
+    epochs, log_probability, prediction, exact = range(1, 8), [], [], []
+    for _ in epochs:
+        x = generator.random((500, 1, classes, 1), dtype="float32") * 0.1
+        x[numpy.arange(500), 0, y, 0] = 0.1 + generator.uniform(0.18, 0.4, 500)
+        found = confidence(model, x, y)
+        log_probability.append(found[0])
+        prediction.append(found[1])
+        logits = compute.predict(compute.forward(model), x).astype(float)
+        others = numpy.where(numpy.arange(classes) == y[:, None], -numpy.inf, logits)
+        exact.append(-numpy.log1p(numpy.exp(scipy.special.logsumexp(others, axis=1) - logits[numpy.arange(500), y])))
+    numpy.testing.assert_allclose(log_probability, exact, rtol=1e-5)
+    log_probability, prediction, exact = map(numpy.array, (log_probability, prediction, exact))
+    final = log_probability[-1], prediction[-1]
+    chosen = get_ats.choose(log_probability[:-1], prediction[:-1], epochs[:-1], y, *final)
+    expected = naive_choice(exact[:-1], prediction[:-1], epochs[:-1], y, (exact[-1], prediction[-1]))
+    numpy.testing.assert_array_equal(chosen, expected)
+    assert 0.5 < (chosen > 0).mean() < 1
 
 
 @pytest.fixture
@@ -161,7 +189,8 @@ def test_a_history_of_other_images_or_another_model_is_refused(mined):
 def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mined):
     model, history, x, y = mined
     inputs = keras.Input((12, 12, 2))
-    other = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Conv2D(2, 3)(inputs)), name="other")
+    x_other = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
+    other = keras.Model(inputs, keras.layers.Dense(3)(x_other), name="other")
     shutil.copytree(history.path, tmp_path / "cut")
     cut = History(tmp_path / "cut")
     cut.file(4, "weights").write_bytes(cut.file(4, "weights").read_bytes()[:2000])
@@ -170,9 +199,9 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mine
     for epoch in (3, 4):
         dropped.drop_weights(epoch)
     for arguments, options, sentence in (
-        ((model, history, x[:, :9], y), {}, "images are (9, 12, 2), but small takes (12, 12, 2)"),
-        ((model, history, x, y + 1), {}, "48 labels from 1 to 3 for 48 images; expected one of 0 .. 2 for each"),
-        ((model, history, x, y[:-1]), {}, "47 labels from 0 to 2 for 48 images"),
+        ((model, history, x[:, :9], y), {}, "images have shape (48, 9, 12, 2), expected (N, 12, 12, 2)"),
+        ((model, history, x, y + 1), {}, "labels range from 1 to 3, expected 0 to 2"),
+        ((model, history, x, y[:-1]), {}, "labels are int64 of shape (47,), expected integers of shape (48,)"),
         ((model, history, x[::-1], y[::-1]), {"recorded": False}, "recorded other confidences"),
         ((model, history, x, y), {"epochs": [3, 9]}, "has no epoch 9; it has 1, 2, 3, 4, 5, 6"),
         ((model, history, x, y), {"epochs": [0]}, "has no epoch 0"),
@@ -187,6 +216,41 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mine
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
         for kept, now in zip(before, arguments[0].get_weights(), strict=True):
             numpy.testing.assert_array_equal(kept, now)
+
+
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_a_history_is_given_by_its_path_too(tmp_path, mined, kind):
+    model, history, x, y = mined
+    expected = get_ats.mine_history(model, history, x, y, layer="conv2")
+    found = get_ats.mine_history(model, kind(history.path), x, y, layer="conv2")
+    for epoch in history.epochs:
+        shutil.copy(history.file(epoch, "weights"), tmp_path / f"own-{epoch}.weights.h5")
+    own = get_ats.mine_history(model, kind(tmp_path), x, y, layer="conv2", batch_size=48)
+    for one in (found, own):
+        numpy.testing.assert_array_equal(one.index, expected.index)
+        numpy.testing.assert_array_equal(one.epoch, expected.epoch)
+        numpy.testing.assert_array_equal(one.activation, expected.activation)
+    with pytest.raises(FileNotFoundError, match="nowhere: no checkpoints"):
+        get_ats.mine_history(model, kind(tmp_path / "nowhere"), x, y)
+
+
+def test_a_sequential_model_is_mined_as_a_functional_one(tmp_path, images):
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((12, 12, 2)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3)]
+    )
+    history, generator = History(tmp_path), numpy.random.default_rng(0)
+    for epoch in range(1, 5):
+        model.set_weights([generator.normal(0, 0.3, w.shape).astype("float32") for w in model.get_weights()])
+        history.save(model, epoch, *confidence(model, *images))
+    functional = keras.Model(model.inputs[0], model.outputs[0])
+    found, expected = (get_ats.mine_history(one, history, *images) for one in (model, functional))
+    numpy.testing.assert_array_equal(found.activation, expected.activation)
+    assert found.model == expected.model
+    before = model.get_weights()
+    tuned = dare.tune(model, found, images[0], steps=2, learning_rate=1e-3)
+    assert (tuned.get_weights()[0] != before[0]).any()
+    numpy.testing.assert_array_equal(tuned.get_weights()[-2], before[-2])
 
 
 def test_one_epoch_is_no_history(tmp_path, small_net, images):

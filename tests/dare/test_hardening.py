@@ -3,6 +3,7 @@
 import numpy
 import pytest
 
+import models
 from dare import controls, feature_adversarial, hardening
 from dare.feature_adversarial import STRATEGIES
 
@@ -85,11 +86,22 @@ def test_a_trajectory_ends_where_weights_or_logits_are_no_longer_finite(bench):
         try:
             return next(measured)
         except StopIteration:
-            raise ValueError("the model's logits are NaN or infinite") from None
+            raise models.NonFiniteLogits("the model's logits are NaN or infinite") from None
 
     bench.measure = measure
     points, _ = bench.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
     assert [point["clean"] for point in points] == [50]
+    numpy.testing.assert_array_equal(bench.model.get_weights()[0], bench.original[0])
+
+
+def test_any_other_error_of_a_measurement_is_not_taken_for_divergence(bench):
+    def measure():
+        raise ValueError("images have shape (0,)")
+
+    bench.measure = measure
+    for call in (bench.standing, lambda: bench.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)):
+        with pytest.raises(ValueError, match="images have shape"):
+            call()
     numpy.testing.assert_array_equal(bench.model.get_weights()[0], bench.original[0])
 
 

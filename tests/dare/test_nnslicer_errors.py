@@ -80,8 +80,8 @@ def test_wrong_data_is_named():
     broken[3, 2, 2, 1] = numpy.nan
     for images, labels, message in [
         (x, numpy.where(y == 2, 1, y), "no image of class 2"),
-        (x[:0], y[:0], "no image of class 0, 1, 2, 3"),
-        (x, y + 1, "labels lie in"),
+        (x[:0], y[:0], "with N at least 1"),
+        (x, y + 1, "labels range from 1 to 4, expected 0 to 3"),
         (x, y[1:], "labels are"),
         (x, y.astype(float), "labels are float64"),
         (x[..., :1], y, "images have shape"),

@@ -20,11 +20,26 @@ def test_to_unit_leaves_unit_floats_as_they_are():
     assert data.to_unit(x) is x
 
 
+@pytest.mark.parametrize("kind", [numpy.float16, numpy.float64])
+def test_other_floats_are_cast(kind):
+    x = numpy.random.default_rng(0).random((3, 4, 4, 1)).astype(kind)
+    unit = data.to_unit(x)
+    assert unit.dtype == numpy.float32 and numpy.array_equal(unit, x.astype(numpy.float32))
+    assert data.to_unit(numpy.zeros((0, 4), kind)).shape == (0, 4)
+
+
+def test_what_rounding_put_outside_is_clipped():
+    x = numpy.array([-2e-7, 0.5, 1.0000002], numpy.float32)
+    assert data.to_unit(x).tolist() == [0, 0.5, 1] and x[2] > 1
+
+
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (numpy.zeros(3), "float64"),
-        (numpy.zeros(3, numpy.int64), "int64"),
+        (numpy.zeros(3, numpy.int64), "pixels are int64"),
+        (numpy.zeros(3, bool), "pixels are bool"),
+        (numpy.array([0, 255.0]), "0 to 255"),
+        (numpy.array([0, 1.0001], numpy.float32), r"0 to 1\.00010002, expected"),
         (numpy.array([0, 255], numpy.float32), "0 to 255"),
         (numpy.array([-0.1, 1], numpy.float32), "-0.1"),
         (numpy.array([0.5, numpy.nan], numpy.float32), "nan"),

@@ -23,7 +23,7 @@ GUIDED = [*NET, "--model", "mnist_cnn@0.05"]
 DARE = [*NET, "--model", "alexnet@0.03"]
 TRAIN = ["--setup", "fast", "--images", "300", "--validation", "60", "--probe-images", "20", "--no-augmentation"]
 STAGES = {  # script -> (what it writes, its options), in an order in which each finds what it reads
-    "dare/1_train": ("train", [*DARE, "--epochs", "6", "--batch-size", "64"]),
+    "dare/1_train": ("train", [*DARE, "--epochs", "6", "--batch-size", "8"]),
     "dare/2_slice": ("slice", DARE),
     "dare/3_get_ats": ("get_ats", DARE),
     "dare/4_generate_adv": ("generate_adv-*", [*DARE, "--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8"]),

@@ -132,14 +132,16 @@ def test_the_tempered_surrogate_and_its_sign(temperature):
     assert sure.mean() > 0.99
 
 
-def test_temperature_1_is_cross_entropy_wherever_that_has_a_gradient():
+def test_temperature_1_is_the_log_odds_of_cross_entropy():
     generator = numpy.random.default_rng(3)
     logits = (30 * generator.normal(size=(200, 5))).astype("float32")
     labels = generator.integers(0, 5, 200).astype("int32")
-    ours, plain = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1.0), perturb.cross_entropy))
-    whole = abs(plain).sum(axis=1) > 1e-4
+    ours, rounded = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1.0), perturb.float32_cross_entropy))
+    numpy.testing.assert_array_equal(ours, slopes_of(perturb.log_odds, logits, labels))
+    whole = abs(rounded).sum(axis=1) > 1e-4
     assert 0.5 < whole.mean() < 1 and (abs(ours).sum(axis=1) > 1.9).all()  # it never underflows
-    numpy.testing.assert_allclose(ours[whole] / 2, (plain / abs(plain).sum(axis=1, keepdims=True))[whole], atol=1e-3)
+    directions = rounded / abs(rounded).sum(axis=1, keepdims=True).clip(1e-30)
+    numpy.testing.assert_allclose(ours[whole] / 2, directions[whole], atol=1e-3)
 
 
 def test_a_temperature_towards_0_is_the_margin():
@@ -157,3 +159,68 @@ def test_a_temperature_that_is_none(temperature):
         perturb.surrogate_tempered(numpy.zeros((2, 3), "float32"), numpy.zeros(2, "int32"), temperature)
     with pytest.raises(ValueError, match="at least two"):
         perturb.surrogate_tempered(numpy.zeros((2, 1), "float32"), numpy.zeros(2, "int32"), 1.0)
+
+
+def exact_odds(logits, labels):
+    """(log((1 - p_y) / p_y), its gradient by the logits), in float64."""
+    rows = numpy.arange(len(labels))
+    others = numpy.where(numpy.arange(logits.shape[1]) == labels[:, None], -numpy.inf, logits.astype(float))
+    slope = scipy.special.softmax(others, axis=1)
+    slope[rows, labels] = -1
+    return scipy.special.logsumexp(others, axis=1) - logits[rows, labels].astype(float), slope
+
+
+EXTREMES = {
+    "ordinary": lambda generator: generator.normal(size=(50, 6)),
+    "saturated": lambda generator: 20 * generator.normal(size=(50, 6)),
+    "gaps of 17 to 40": lambda generator: numpy.linspace(17, 40, 50)[:, None] * numpy.eye(6)[numpy.arange(50) % 6],
+    "gaps of hundreds": lambda generator: 300 * generator.normal(size=(50, 6)),
+    "ties": lambda generator: generator.integers(0, 2, (50, 6)) * 30.0,
+    "two classes": lambda generator: 40 * generator.normal(size=(50, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_cross_entropy_and_log_odds_equal_float64(kind):
+    generator = numpy.random.default_rng(7)
+    logits = EXTREMES[kind](generator).astype("float32")
+    for labels in (logits.argmax(axis=1), generator.integers(0, logits.shape[1], 50)):
+        labels = labels.astype("int32")
+        odds, slope = exact_odds(logits, labels)
+        numpy.testing.assert_allclose(numpy.asarray(perturb.log_odds(logits, labels)), odds, rtol=1e-5, atol=1e-5)
+        numpy.testing.assert_allclose(slopes_of(perturb.log_odds, logits, labels), slope, rtol=1e-5, atol=1e-6)
+        found, expected = numpy.asarray(perturb.cross_entropy(logits, labels)), numpy.logaddexp(0, odds)
+        numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)  # exp of a gap of 80 has 1e-5 of it
+        share = numpy.maximum(scipy.special.expit(odds), perturb.LEAST)[:, None]
+        found = slopes_of(perturb.cross_entropy, logits, labels)
+        numpy.testing.assert_allclose(found, share * slope, rtol=1e-3, atol=1e-37)
+        assert (numpy.sign(found[numpy.arange(50), labels]) == -1).all()
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_soft_cross_entropy_equals_float64(kind):
+    generator = numpy.random.default_rng(8)
+    logits = EXTREMES[kind](generator).astype("float32")
+    near = logits + generator.normal(size=logits.shape).astype("float32")
+    log_p, log_q = (scipy.special.log_softmax(part.astype(float), axis=1) for part in (logits, near))
+    top = log_q.argmax(axis=1)
+    log_q32 = log_q.astype("float32")
+    found = perturb.soft_cross_entropy(logits, log_q32)
+    numpy.testing.assert_allclose(numpy.asarray(found), -(numpy.exp(log_q) * log_p).sum(axis=1), rtol=1e-4, atol=1e-5)
+    is_top = numpy.arange(logits.shape[1]) == top[:, None]
+    largest = numpy.where(is_top, -numpy.inf, numpy.maximum(log_p, log_q)).max(axis=1, keepdims=True)
+    expected = numpy.where(is_top, 0, numpy.exp(log_p - largest) - numpy.exp(log_q - largest))
+    expected[is_top] = -expected.sum(axis=1)
+    expected *= numpy.maximum(numpy.exp(largest), perturb.LEAST)
+    slope = slopes_of(perturb.soft_cross_entropy, logits, log_q32)
+    scale = numpy.abs(expected).max(axis=1, keepdims=True)
+    numpy.testing.assert_allclose(slope / scale, expected / scale, atol=2e-3)  # float32 rounds hundreds to 1e-4
+
+
+def test_half_precision_logits_are_taken_in_float32():
+    logits, labels = numpy.float32([[9, 1, 0], [0, 40, 1]]), numpy.int32([0, 1])
+    half = keras.ops.cast(logits, "bfloat16")
+    for loss in (perturb.log_odds, perturb.cross_entropy):
+        found = loss(half, labels)
+        assert keras.backend.standardize_dtype(found.dtype) == "float32"
+        numpy.testing.assert_allclose(numpy.asarray(found), numpy.asarray(loss(logits, labels)), rtol=1e-6)

@@ -1,5 +1,6 @@
 """The nets of adversarial training: published sizes, PyTorch's padding, batch norm and initialisers."""
 
+import functools
 import math
 
 import keras
@@ -7,9 +8,10 @@ import numpy
 import pytest
 
 import models
-from models import densenet, layers, resnet, vgg, wide_resnet
+from models import compute, densenet, layers, resnet, vgg, wide_resnet
 
 COLOUR = (32, 32, 3)
+WRN = wide_resnet.wrn_34_10
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,7 @@ COLOUR = (32, 32, 3)
     [
         (resnet.resnet18, COLOUR, 10, 11_173_962),
         (resnet.preact_resnet18, COLOUR, 10, 11_172_170),
+        (functools.partial(resnet.preact_resnet18, last_norm=False), COLOUR, 10, 11_171_146),
         (resnet.resnet50, (224, 224, 3), 1000, 25_557_032),
         (models.small_cnn, (28, 28, 1), 10, 312_202),
         (vgg.vgg16_bn, COLOUR, 10, 14_728_266),
@@ -24,12 +27,94 @@ COLOUR = (32, 32, 3)
         pytest.param(densenet.densenet121, COLOUR, 10, 6_956_298, marks=pytest.mark.slow),
         pytest.param(wide_resnet.wrn_34_10, COLOUR, 10, 46_160_474, marks=pytest.mark.slow),
         pytest.param(wide_resnet.wrn_32_10, COLOUR, 10, 45_901_914, marks=pytest.mark.slow),
+        pytest.param(functools.partial(WRN, depth=28), COLOUR, 10, 36_479_194, marks=pytest.mark.slow),
+        pytest.param(functools.partial(WRN, width=1.5, stem=16), COLOUR, 10, 103_819_674, marks=pytest.mark.slow),
+        pytest.param(functools.partial(WRN, width=2.0, stem=16), COLOUR, 10, 184_531_674, marks=pytest.mark.slow),
     ],
 )
 def test_published_sizes(builder, shape, classes, count):
     model = builder(shape, classes)
     assert sum(math.prod(variable.shape) for variable in model.trainable_variables) == count
     assert model.output_shape == (None, classes)
+
+
+@pytest.mark.parametrize(("depth", "width", "stem"), [(34, 1, 16), (28, 1, 16), (10, 0.1, 16), (16, 0.1, None)])
+def test_a_wide_net_has_the_parameters_of_its_depth_width_and_stem(depth, width, stem):
+    """Counted layer by layer; the published sizes by the count alone."""
+    stages, blocks = [round(width * filters) for filters in (160, 320, 640)], (depth - 4) // 6
+    channels = first = stem or round(width * 16)
+    count = 9 * 3 * first
+    for filters in (one for one in stages for _ in range(blocks)):
+        count += 2 * channels + 9 * channels * filters + 2 * filters + 9 * filters**2
+        count += channels * filters if channels != filters else 0
+        channels = filters
+    count += 2 * channels + channels * 10 + 10
+    if width < 1:
+        model = WRN(COLOUR, 10, width=width, depth=depth, stem=stem)
+        assert sum(math.prod(variable.shape) for variable in model.trainable_variables) == count
+    else:
+        assert count == {34: 46_160_474, 28: 36_479_194}[depth]
+    with pytest.raises(ValueError, match="depth is 32, expected 6 n"):
+        WRN(COLOUR, 10, depth=32)
+
+
+def test_moving_statistics_are_pytorchs():
+    """Over three batches in training mode, the moving variance of the unbiased one, n / (n - 1)."""
+    generator = numpy.random.default_rng(0)
+    layer = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    mean, variance = numpy.zeros(4), numpy.ones(4)
+    for shape in ((3, 2, 2, 4), (2, 1, 1, 4), (5, 4, 3, 4)):
+        x = 3 + 2 * generator.normal(size=shape).astype("float32")
+        values = x.astype("float64").reshape(-1, 4)
+        found = keras.ops.convert_to_numpy(layer(x, training=True))
+        numpy.testing.assert_allclose(
+            found.reshape(-1, 4), (values - values.mean(0)) / numpy.sqrt(values.var(0) + 1e-5), rtol=1e-4, atol=1e-5
+        )
+        mean = 0.9 * mean + 0.1 * values.mean(0)
+        variance = 0.9 * variance + 0.1 * values.var(0, ddof=1)
+    for moving, expected in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        numpy.testing.assert_allclose(keras.ops.convert_to_numpy(moving), expected, rtol=1e-5)
+    layer(numpy.ones((1, 1, 1, 4), "float32"), training=True)
+    numpy.testing.assert_allclose(keras.ops.convert_to_numpy(layer.moving_variance), 0.9 * variance, rtol=1e-5)
+    layer.trainable = False
+    before = [numpy.array(one) for one in layer.get_weights()]
+    layer(10 * generator.normal(size=(3, 2, 2, 4)), training=True)
+    assert all(map(numpy.array_equal, before, layer.get_weights()))
+
+
+def test_a_compiled_update_moves_the_same_statistics():
+    model = resnet.resnet18((8, 8, 3), 3, width=1 / 16)
+    x = numpy.random.default_rng(3).random((6, 8, 8, 3), "float32")
+    convolved = numpy.asarray(keras.Model(model.input, model.get_layer("conv1").output)(x), "float64")
+    step = compute.update(model, keras.optimizers.SGD(0.0), lambda outputs, y: keras.ops.sum(outputs, -1) * y)
+    step(x, numpy.ones(6, "float32"))
+    expected = 0.9 + 0.1 * convolved.var((0, 1, 2), ddof=1)
+    numpy.testing.assert_allclose(numpy.asarray(model.get_layer("bn1").moving_variance), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_saved_net_is_read_again_with_its_own_batch_norm(ending, tmp_path):
+    model = resnet.preact_resnet18((8, 8, 1), 3, width=1 / 16)
+    model.save(tmp_path / f"net{ending}")
+    x = numpy.random.default_rng(4).random((2, 8, 8, 1), "float32")
+    read = keras.models.load_model(tmp_path / f"net{ending}", compile=False)
+    again = keras.models.model_from_json(model.to_json())
+    again.set_weights(read.get_weights())
+    for one in (read, again):
+        assert type(one.get_layer("bn_last")) is layers.BatchNormalization
+        numpy.testing.assert_array_equal(*(keras.ops.convert_to_numpy(net(x)) for net in (one, model)))
+
+
+def test_weights_saved_of_keras_own_batch_norm_are_read(tmp_path, monkeypatch):
+    """Those of nets that were trained before the layer was ours."""
+    monkeypatch.setattr(layers, "BatchNormalization", keras.layers.BatchNormalization)
+    before = resnet.preact_resnet18((8, 8, 1), 3, width=1 / 16)
+    before.save_weights(tmp_path / "net.weights.h5")
+    monkeypatch.undo()
+    after = resnet.preact_resnet18((8, 8, 1), 3, width=1 / 16)
+    after.load_weights(tmp_path / "net.weights.h5")
+    assert all(map(numpy.array_equal, before.get_weights(), after.get_weights()))
+    assert models.fingerprint(before) == models.fingerprint(after)
 
 
 def naive_convolution(x, kernel, stride):
@@ -101,7 +186,21 @@ def test_the_first_shortcut_of_wrn_32_10_takes_the_activated_input():
     assert fed == {"turn2_1": "bn2_1a_relu", "mean3_1": "add2_5"}
 
 
-@pytest.mark.parametrize("name", ["preact_resnet18", "resnet50", "wrn_32_10"])
-def test_images_of_any_size_pass(name):
-    model = models.build(f"{name}@0.05", (24, 20, 1), 3)
-    assert keras.ops.convert_to_numpy(model(numpy.zeros((2, 24, 20, 1), "float32"))).shape == (2, 3)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, (23, 18)) for name in ("preact_resnet18", "resnet50", "wrn_32_10", "wrn_34_10", "densenet121")),
+        *(("wrn_32_10", size) for size in ((24, 20), (9, 33), (8, 8))),
+    ],
+)
+def test_images_of_any_size_pass(name, size):
+    model = models.build(f"{name}@0.05", (*size, 1), 3)
+    assert keras.ops.convert_to_numpy(model(numpy.zeros((2, *size, 1), "float32"))).shape == (2, 3)
+
+
+def test_a_shortcut_averages_over_what_there_is_at_the_edge_of_an_odd_size():
+    inputs = keras.Input((3, 5, 2))
+    model = keras.Model(inputs, wide_resnet._padded(inputs, 2, 2, "x"))
+    x = numpy.random.default_rng(5).random((1, 3, 5, 2), "float32")
+    expected = [[x[0, i : i + 2, j : j + 2].mean((0, 1)) for j in (0, 2, 4)] for i in (0, 2)]
+    numpy.testing.assert_allclose(keras.ops.convert_to_numpy(model(x))[0], expected, rtol=1e-6)

@@ -28,3 +28,15 @@ def test_the_summary_counts():
 def test_more_selected_than_mined_or_none_is_refused(epochs, of):
     with pytest.raises(ValueError, match=f"{len(epochs)} samples selected of {of}"):
         mining.summary(targets(epochs, [0.1] * len(epochs)), of)
+
+
+@pytest.mark.parametrize(
+    ("selected", "of", "passed"),
+    [(2, 72, False), (127, 128, False), (128, 128, True), (128, 2560, True), (128, 2561, False), (1500, 30_000, True)],
+)
+def test_a_mined_set_of_less_than_a_batch_or_a_twentieth_is_named(selected, of, passed):
+    found = mining.few(selected, of)
+    assert (found.name, found.passed) == ("few-mined", passed) and found.seen == f"{selected} of {of} samples selected"
+    [stored] = mining.checks_of({"train": {}, "get_ats": {"selected": selected, "of": of}})
+    assert stored == {"name": "few-mined", "passed": passed, "seen": found.seen, "expected": found.expected}
+    assert mining.checks_of({"train": {}}) == []

@@ -1,6 +1,8 @@
 """Rows, tables, figure and conclusions of guided retraining, from curves made by hand."""
 
+import numpy
 import pytest
+import scipy.stats
 
 from results import claims, guided, guided_claims, guided_row, tables
 from results.energy import Meter
@@ -61,35 +63,93 @@ def verdicts(rows):
     return [line[3] for line in table.rows], [line[2] for line in table.rows]
 
 
+def big(rows, n=100_000):
+    """The same rows, of so many test inputs that they alone leave nothing open."""
+    for one in rows:
+        for measure in one["measures"].values():
+            measure["n"] = n
+    return rows
+
+
+def cell(ends=0.0, **orders):
+    """Rows "<configuration>_<metric>" -> accuracies of three prefixes; the last ones lie `ends` apart by chance."""
+    rows = []
+    for place, (name, accuracies) in enumerate(orders.items()):
+        configuration, _, metric = name.partition("_")
+        accuracies = (*accuracies[:2], accuracies[2] + ends * (-1) ** place)
+        rows.append(row(configuration, metric, accuracies, seconds=2.0 if configuration == "c3" else 10.0))
+    return rows
+
+
+SUPPORTS = {
+    "c2_deepgini": (0.95, 0.97, 0.9), "c2_softmax_entropy": (0.95, 0.97, 0.9), "c2_lsa": (0.6, 0.7, 0.9),
+    "c2_dsa": (0.6, 0.7, 0.9), "c2_neuron_coverage": (0.2, 0.3, 0.9),
+    "c3_deepgini": (0.9, 0.965, 0.9), "c3_lsa": (0.9, 0.7, 0.9),
+    "c1_deepgini": (0.5, 0.6, 0.8), "c1_lsa": (0.5, 0.6, 0.8),
+}  # fmt: skip
+EXCLUDES = {
+    "c2_deepgini": (0.2, 0.3, 0.6), "c2_softmax_entropy": (0.2, 0.3, 0.6), "c2_lsa": (0.9, 0.9, 0.6),
+    "c2_dsa": (0.9, 0.9, 0.6), "c2_neuron_coverage": (0.9, 0.95, 0.6),
+    "c3_deepgini": (0.2, 0.2, 0.2), "c3_lsa": (0.2, 0.2, 0.2),
+    "c1_deepgini": (0.5, 0.6, 0.97), "c1_lsa": (0.5, 0.6, 0.97),
+}  # fmt: skip
+
+
 def test_the_conclusions_where_they_hold():
-    rows = [row("c2", metric, (0.95, 0.97, 0.9)) for metric in ("deepgini", "softmax_entropy")]
-    rows += [row("c2", metric, (0.6, 0.7, 0.8)) for metric in ("lsa", "dsa")] + [
-        row("c2", "neuron_coverage", (0.2, 0.3, 0.4))
-    ]
-    rows += [row("c3", "deepgini", (0.9, 0.965, 0.9), seconds=2.0), row("c1", "deepgini", (0.5, 0.6, 0.96))]
-    found, said = verdicts(rows)
-    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "undecided"]
-    assert (
-        "best accuracy of all is c2-deepgini's" in said[0]
-        and "67 % of them" in said[2]
-        and "a 5.0th of the seconds" in said[4]
-    )
+    found, said = verdicts(big(cell(0.001, **SUPPORTS)))
+    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
+    assert "deepgini saves 33 % [0, 67]" in said[2], "two thirds of the inputs, of three prefixes"
+    assert "1/5.0 of the images trained on, 1/5.0 of the seconds" in said[4]
 
 
 def test_the_conclusions_where_they_do_not():
-    rows = [row("c2", metric, (0.2, 0.3, 0.5)) for metric in ("deepgini", "softmax_entropy")]
-    rows += [row("c2", "lsa", (0.9, 0.9, 0.9)), row("c2", "neuron_coverage", (0.9, 0.95, 0.9))]
-    rows += [row("c3", "deepgini", (0.2, 0.2, 0.2)), row("c1", "deepgini", (0.5, 0.6, 0.96))]
-    found, _ = verdicts(rows)
+    found, said = verdicts(big(cell(0.001, **EXCLUDES)))
     assert found == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
+    assert "deepgini saves 0 % [0, 33]" in said[2]
 
 
-def test_other_configurations_do_not_decide_an_order():
-    rows = [row("c2", metric, (0.9, 0.95, 0.9)) for metric in ("deepgini", "softmax_entropy", "lsa", "random")]
-    rows += [row("c1", metric, (0.1, 0.2, 0.3)) for metric in ("deepgini", "lsa", "neuron_coverage")]
-    rows.append(row("c1", "dsa", (0.05, 0.1, 0.2)))
-    found, _ = verdicts(rows)
-    assert found[0] == "undecided" and found[3] == "does not hold", "neuron coverage is not the worst"
+@pytest.mark.parametrize("orders", [SUPPORTS, EXCLUDES])
+@pytest.mark.parametrize(("ends", "n"), [(0.25, 100_000), (0.001, 5)])
+def test_trainings_that_vary_as_much_or_few_inputs_decide_nothing(orders, ends, n):
+    table = guided_claims.guided_claims(big(cell(ends, **orders), n))
+    assert {line[3] for line in table.rows[:2]} == {"undecided"} == {table.rows[3][3]}
+    assert all(line[4] != "-" for line in table.rows[:2])
+
+
+def test_the_interval_of_a_difference_is_that_of_its_parts():
+    """Two trainings a mean, of a deviation known from five that end with the same inputs, and a sample of images."""
+    rows = cell(c2_deepgini=(0.9, 0.9, 0.80), c2_softmax_entropy=(0.9, 0.9, 0.82), c2_lsa=(0.7, 0.7, 0.81),
+                c2_dsa=(0.7, 0.7, 0.83), c2_random=(0.7, 0.7, 0.79))  # fmt: skip
+    table = {(one["configuration"], one["metric"]): one for one in rows}
+    keys, others = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
+    effect = guided_claims._difference("", table, keys, others)
+    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, others)]
+    trained = numpy.var([80.0, 82.0, 81.0, 83.0, 79.0], ddof=1)
+    images = [mean * (100 - mean) / 1000 for mean in means]
+    total = sum(images) + trained
+    freedom = total**2 / (4 * (trained / 4) ** 2 / 4)
+    half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
+    assert (effect.interval.value, effect.interval.high - effect.interval.value) == pytest.approx(
+        (means[0] - means[1], half)
+    )
+    assert effect.freedom == pytest.approx(freedom)
+
+
+def test_one_order_has_no_interval():
+    found, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
+    assert found[5] == "undecided" and "(no interval)" in said[5]
+
+
+def test_a_source_net_at_chance_leaves_nothing_measured():
+    rows = cell(**SUPPORTS)
+    for one in rows:
+        one["checks"] = [{"name": "chance", "passed": False, "seen": "", "expected": ""}]
+    table = guided_claims.guided_claims(rows)
+    assert {line[3] for line in table.rows} == {"not measured"} and any("(chance)" in note for note in table.notes)
+    orders, metrics = guided.guided_tables(rows)
+    assert str(orders.rows[0][0]).endswith(" †") and all(
+        "Checks raised" in "".join(one.notes) for one in (orders, metrics)
+    )
 
 
 def test_what_was_not_run_is_not_measured():

@@ -1,6 +1,7 @@
 """Intervals and tests against naive references: enumeration, resampling image by image, and the closed formula."""
 
 import itertools
+import math
 
 import numpy
 import pytest
@@ -60,8 +61,12 @@ def test_bootstrap_covers_the_true_difference_about_as_often_as_it_says():
 
 
 def test_methods_that_no_image_tells_apart():
-    found = statistics.paired_bootstrap([numpy.zeros(50)])
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+    """Fifty images without a difference do not exclude one: the true share of such images may be as large as Wilson's
+    interval of 0 of 50."""
+    found, share = statistics.paired_bootstrap([numpy.zeros(50)]), statistics.wilson(0, 50).high
+    assert (found.value, found.low, found.high) == (0, -share, share)
+    found = statistics.paired_bootstrap([numpy.ones(10), numpy.zeros(40)])
+    assert (found.value, found.low, found.high) == (0.5, 0.5 - share, 0.5 + share)
 
 
 @pytest.mark.parametrize("strata", [[], [numpy.zeros(0)], [numpy.zeros(3), numpy.zeros((2, 2))], [[numpy.nan]]])
@@ -103,3 +108,147 @@ def test_fewer_than_five_pairs_have_no_p():
 def test_values_that_are_not_paired():
     with pytest.raises(ValueError, match=r"shapes \(3,\) and \(2,\)"):
         statistics.signed_rank([1, 2, 3], [1, 2])
+
+
+@pytest.mark.parametrize(("first", "second"), [((56, 70), (48, 80)), ((9, 10), (3, 10)), ((10, 10), (0, 20))])
+def test_newcombe_is_its_published_examples(first, second):
+    """Newcombe 1998, table II, method 10, examples (a), (b) and (d)."""
+    published = {(56, 70): (0.0524, 0.3339), (9, 10): (0.1705, 0.8090), (10, 10): (0.6791, 1.0)}[first]
+    found = statistics.newcombe(statistics.wilson(*first), statistics.wilson(*second))
+    assert found.value == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert (found.low, found.high) == pytest.approx(published, abs=1e-4)
+
+
+def gap(shares, total, generator):
+    counts = generator.binomial(total, shares)
+    return statistics.largest_gap(counts, numpy.full(len(shares), total))
+
+
+def test_the_largest_gap_is_over_all_pairs_at_the_level_of_the_range():
+    """The level: how far apart several means of no true difference lie at most, 95 times in 100, by simulation."""
+    generator = numpy.random.default_rng(1)
+    spans = numpy.ptp(generator.normal(size=(200_000, 4)), axis=1) / math.sqrt(2)
+    level = 2 * scipy.stats.norm.cdf(numpy.quantile(spans, 0.95)) - 1
+    counts, totals = [3, 18, 11, 40], [20, 20, 50, 50]
+    shares = [(one / of, statistics.wilson(one, of, confidence=level)) for one, of in zip(counts, totals, strict=True)]
+    ends = []
+    for (one, first), (other, second) in itertools.permutations(shares, 2):
+        below = math.hypot(one - first.low, second.high - other)
+        above = math.hypot(first.high - one, other - second.low)
+        ends.append((one - other, one - other - below, one - other + above))
+    found = statistics.largest_gap(counts, totals)
+    expected = [max(part) for part in zip(*ends, strict=True)]
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shares", "total"),
+    [([0.5] * 10, 6), ([0.95] * 10, 100), ([0.1, 0.4, 0.6, 0.9], 20), (numpy.linspace(0.05, 0.95, 10), 6)],
+)
+def test_the_interval_of_the_largest_gap_holds_the_true_one(shares, total):
+    """Of six images a class too, where the measured gap alone is far too large."""
+    generator, true = numpy.random.default_rng(5), float(numpy.ptp(shares))
+    found = [gap(shares, total, generator) for _ in range(80)]
+    assert numpy.mean([one.low <= true <= one.high for one in found]) > 0.9
+    if true == 0 and total == 6:
+        assert numpy.mean([one.value for one in found]) > 0.5 and numpy.mean([one.high for one in found]) > 0.8
+
+
+@pytest.mark.parametrize(("counts", "totals"), [([1], [2]), ([1, 2], [2]), ([], [])])
+def test_no_gap_of_fewer_than_two_shares(counts, totals):
+    with pytest.raises(ValueError, match="at least two"):
+        statistics.largest_gap(counts, totals)
+
+
+@pytest.mark.parametrize("value", [-0.99, -0.3, 0.0, 0.5, 0.95, 1.0])
+def test_the_error_of_a_correlation_is_that_of_bonett_and_wright(value):
+    """To first order: the scale turns an error of sqrt(1 + r^2 / 2) in Fisher's z into one of 1, whatever r is."""
+    there, back = statistics.SCALES["correlation"]
+    kept = max(-0.9999, min(0.9999, value))
+    assert back(there(value)) == pytest.approx(kept)
+    step = 1e-7
+    slope = (there(kept + step) - there(kept - step)) / (numpy.arctanh(kept + step) - numpy.arctanh(kept - step))
+    if abs(value) < 0.99:
+        assert slope == pytest.approx(1 / math.sqrt(1 + kept**2 / 2), rel=1e-5)
+    few, many = statistics.correlation(value, 10), statistics.correlation(value, 10_000)
+    assert -1 <= few.low <= many.low <= kept <= many.high <= few.high <= 1
+    assert statistics.correlation(value, 3) == statistics.Interval(value, -1, 1)
+
+
+def test_the_interval_of_a_correlation_covers_the_true_one():
+    generator, covered = numpy.random.default_rng(2), 0
+    covariance = [[1, 2 * math.sin(math.pi * 0.5 / 6)], [2 * math.sin(math.pi * 0.5 / 6), 1]]  # Spearman's is 0.5
+    for ranks in generator.multivariate_normal([0, 0], covariance, (500, 10)).argsort(axis=1).argsort(axis=1):
+        found = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), 10)
+        covered += found.low <= 0.5 <= found.high
+    assert 0.92 < covered / 500 < 0.99
+
+
+@pytest.mark.parametrize(("count", "confidence"), [(6, 0.95), (7, 0.95), (12, 0.95), (12, 0.99), (25, 0.9)])
+def test_the_interval_of_a_median_is_the_enumeration_of_all_sides(count, confidence):
+    """Each value lies below the true median or above with equal chance: the narrowest pair of ends that holds it."""
+    below = numpy.array([math.comb(count, k) for k in range(count + 1)]) / 2**count
+    holds = {k: below[k + 1 : count - k].sum() for k in range(count // 2)}
+    place = max((k for k, chance in holds.items() if chance >= confidence), default=None)
+    values = numpy.random.default_rng(count).permutation(count).astype(float)
+    found = statistics.median(values, confidence=confidence)
+    expected = (-math.inf, math.inf) if place is None else (place, count - 1 - place)
+    assert (found.value, found.low, found.high) == ((count - 1) / 2, *expected)
+
+
+def test_a_median_of_few_values_has_no_interval():
+    assert statistics.median([1.0] * 5) == statistics.Interval(1.0, -math.inf, math.inf)
+    with pytest.raises(ValueError, match="no values"):
+        statistics.median([])
+
+
+def test_student_is_scipys_and_without_freedom_has_no_ends():
+    low, high = scipy.stats.t.interval(0.99, 4, loc=2.0, scale=0.3)
+    found = statistics.student(2.0, 0.3, 4, confidence=0.99)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert statistics.student(2.0, 0.3, 0) == statistics.Interval(2.0, -math.inf, math.inf)
+    assert statistics.student(0.0, 1.0, math.inf).high == pytest.approx(1.959964)
+
+
+def shown(scale, size, needed, effect, generator, tries=300):
+    """Naive reference: how often an experiment of this size shows an effect, by repeating it."""
+    hits = 0
+    for _ in range(tries):
+        if scale == "share":
+            found = statistics.wilson(generator.binomial(size, effect), size)
+        elif scale == "correlation":
+            pearson = 2 * math.sin(math.pi * effect / 6)
+            ranks = generator.multivariate_normal([0, 0], [[1, pearson], [pearson, 1]], size).argsort(0).argsort(0)
+            found = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), size)
+        else:
+            error = math.sqrt(generator.chisquare(size) / size)
+            found = statistics.student(generator.normal(effect), error, size)
+        hits += found.low > needed
+    return hits / tries
+
+
+@pytest.mark.parametrize(
+    ("scale", "size", "needed", "interval"),
+    [
+        ("share", 80, 0.5, statistics.wilson(48, 80)),
+        ("share", 400, 0.25, statistics.wilson(100, 400)),
+        ("correlation", 10, 0.0, statistics.correlation(0.3, 10)),
+        ("correlation", 40, 0.5, statistics.correlation(-0.2, 40)),
+        ("difference", 4, 0.0, statistics.student(9.0, 1.0, 4)),
+        ("difference", 25, -1.0, statistics.student(0.0, 1.0, 25)),
+    ],
+)
+def test_what_is_detectable_shows_four_times_in_five(scale, size, needed, interval):
+    freedom = size if scale == "difference" else math.inf
+    effect = statistics.detectable(interval, needed, scale=scale, freedom=freedom)
+    assert effect > needed
+    generator = numpy.random.default_rng(size)
+    assert shown(scale, size, needed, effect, generator) == pytest.approx(0.8, abs=0.08)
+    assert shown(scale, size, needed, needed, generator) < 0.06, "nothing shows where there is nothing"
+
+
+def test_what_no_experiment_of_its_size_can_show():
+    assert statistics.detectable(statistics.Interval(0.0, -math.inf, math.inf)) is None
+    assert statistics.detectable(statistics.wilson(5, 6), 0.9, scale="share") is None
+    assert statistics.detectable(statistics.correlation(0.5, 4), 0.5, scale="correlation") is None
+    assert statistics.detectable(statistics.Interval(5.0, 5.0, 5.0), 1.0) == 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results import figures, tables, what_matters
+from results import figures, statistics, tables, what_matters
 
 BASE = {"combine": "intersection", "source": "surest", "layer": "conv5", "learning_rate": 1e-4, "steps": 10}
 
@@ -23,7 +23,7 @@ def row(factor, level, er, noise, clean=89.0):
         "change": [0.01, None, 0.02],
         "seeds": [0, 1],
         "repeats": 6,
-        "measures": {name: {"value": value, "spread": spread} for name, (value, spread) in measures.items()},
+        "measures": {name: {"value": value, "spread": spread, "n": 200} for name, (value, spread) in measures.items()},
     }
 
 
@@ -64,6 +64,14 @@ def test_effects_leave_out_levels_that_cost_accuracy(rows):
     _, low, low_er, high, high_er, span, beyond = lines["steps"]
     assert (low, low_er.value, high, high_er.value, span.value) == ("1", 30, "30", 70, 40)
     assert beyond.value == 10  # 70 - 40, 60 - 30, 30 - 10: 30, 30, 20
+    gap = statistics.largest_gap([60, 120, 140], [200] * 3)
+    assert (span.low, span.high) == (pytest.approx(100 * gap.low), pytest.approx(100 * gap.high)) and span.low > 20
+    small = lines["slices combined by"][5]
+    assert (small.value, small.low) == (pytest.approx(2), 0) and small.high > 10, "whether it matters is open"
+    assert (
+        f"slices combined by {100 * statistics.detectable(statistics.largest_gap([120, 124], [200] * 2)):.1f}"
+        in (table.notes[2])
+    )
     assert tables.markdown(table) and tables.latex(table) and tables.to_csv(table)
 
 

@@ -18,7 +18,7 @@ import pytest
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 MODEL = "alexnet@0.03"
 SMALL = {
-    "1_train": ["--epochs", "4", "--batch-size", "64", "--deterministic"],
+    "1_train": ["--epochs", "4", "--batch-size", "8", "--deterministic"],
     "2_slice": ["--deterministic"],
     "3_get_ats": ["--deterministic", "--quiet"],
     "4_generate_adv": ["--attack", "fgsm", "pgd", "--parts", "12", "8", "12", "8", "--deterministic"],

@@ -6,7 +6,7 @@ import pytest
 
 from data import files
 
-TRAIN = ("--epochs", "4", "--batch-size", "64", "--deterministic", "--quiet", "--mine", "--keep", "last")
+TRAIN = ("--epochs", "4", "--batch-size", "8", "--deterministic", "--quiet", "--mine", "--keep", "last")
 
 
 def targets(folder):

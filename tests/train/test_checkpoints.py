@@ -113,6 +113,57 @@ def test_a_softmax_is_taken_off(tmp_path, small_net, images):
     numpy.testing.assert_array_equal(model(x), small_net(x))
 
 
+def test_whole_models_are_read_as_models_load_reads_them(tmp_path, small_net, images):
+    """Opened, without their softmax, and of the pixels that they were trained on."""
+    inputs = keras.Input((12, 12, 2))
+    outer = keras.Model(inputs, keras.layers.Softmax()(small_net(keras.layers.Rescaling(1 / 255)(inputs))))
+    outer.save(tmp_path / "epoch-1.keras")
+    with pytest.raises(ValueError, match="epoch-1.keras: .* divides its images by 255 .*scale=255"):
+        checkpoints.Checkpoints(tmp_path).final_model()
+    found = checkpoints.Checkpoints(tmp_path, scale=255)
+    model, x = found.final_model(), data.to_unit(images[0])
+    numpy.testing.assert_allclose(model(x), small_net(x), atol=1e-5)
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    found.load_weights(model, 1)
+    numpy.testing.assert_allclose(model(x), small_net(x), atol=1e-5)
+
+
+def test_what_images_were_normalised_by_is_loaded_too(tmp_path):
+    def build():
+        layers = [keras.Input((4, 4, 1)), keras.layers.Normalization(), keras.layers.Flatten(), keras.layers.Dense(3)]
+        return keras.Sequential(layers)
+
+    x = numpy.random.default_rng(0).random((9, 4, 4, 1), "float32")
+    model = build()
+    model.layers[0].adapt(x)
+    model.save(tmp_path / "epoch-1.keras")
+    fresh = build()
+    checkpoints.Checkpoints(tmp_path).load_weights(fresh, 1)
+    numpy.testing.assert_array_equal(fresh(x), model(x))
+    assert models.fingerprint(fresh) == models.fingerprint(model)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    """A net whose layers cannot be read off."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(keras.ops.reshape(x, (-1, 288)))
+
+
+def test_a_subclassed_model_is_refused_in_one_sentence(tmp_path):
+    model = Subclassed()
+    model(numpy.zeros((1, 12, 12, 2), "float32"))
+    model.save(tmp_path / "epoch-1.keras")
+    with pytest.raises(ValueError, match="epoch-1.keras: .*is a subclassed model .Subclassed.") as caught:
+        checkpoints.Checkpoints(tmp_path).final_model()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", [".weights.h5", ".keras", ".h5"])
 @pytest.mark.parametrize("keep", [0, 100, 0.5, 0.9])
 @pytest.mark.filterwarnings("ignore")

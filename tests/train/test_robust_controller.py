@@ -1,11 +1,12 @@
 """The controllers on synthetic sequences of magnitudes and accuracies."""
 
+import dataclasses
 import json
 
 import pytest
 
 from train.robust import METHODS, SETUPS
-from train.robust.controller import AccuracyThreshold, Delayed, Linear, MagnitudeGuided
+from train.robust.controller import AccuracyThreshold, Delayed, Fixed, Linear, MagnitudeGuided
 
 
 def run(controller, magnitudes):
@@ -71,6 +72,21 @@ def test_linear():
     controller = Linear(first=2, last=10)
     assert controller.steps == 2
     assert [controller.update(0, progress=share) for share in (0.25, 0.5, 1.0, 1.2)] == [4, 6, 10, 10]
+    down = Linear(first=2, last=10, down=True)
+    taken = [down.steps, *(down.update(epoch, over=(epoch + 1) / 50) for epoch in range(49))]
+    assert taken == [2 + int(8 * (epoch / 50)) for epoch in range(50)] and max(taken) == 9
+
+
+def test_a_set_up_fills_in_what_a_controller_leaves_open_whatever_makes_it():
+    method = dataclasses.replace(METHODS["m+deat"], controller=lambda: MagnitudeGuided(None, 8))
+    assert method.tailored(SETUPS["imagenet"])[1].state() == METHODS["m+deat"].tailored(SETUPS["imagenet"])[1].state()
+    own = dataclasses.replace(METHODS["m+deat"], controller=lambda: MagnitudeGuided(2.0, 3))
+    made = own.tailored(SETUPS["imagenet"])[1]
+    assert (made.gamma, made.maximum, own.passes) == (2.0, 3, 3)
+    own = dataclasses.replace(METHODS["pgd-7"], controller=lambda: Fixed(steps=2))
+    assert own.tailored(SETUPS["fast"])[1].steps == 2 and own.epochs(SETUPS["fast"]) == 10
+    with pytest.raises(ValueError, match="gamma None, expected a number"):
+        MagnitudeGuided(None, 8).update(0, 1.0)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -78,7 +94,7 @@ def test_a_controller_goes_on_from_its_state(name):
     made = [METHODS[name].tailored(SETUPS["standard"])[1] for _ in range(2)]
 
     def update(controller, epoch):
-        return controller.update(epoch, 1.0 + epoch % 3, accuracy=epoch / 10, progress=epoch / 8)
+        return controller.update(epoch, 1.0 + epoch % 3, accuracy=epoch / 10, progress=epoch / 8, over=epoch / 9)
 
     for epoch in range(4):
         update(made[0], epoch)

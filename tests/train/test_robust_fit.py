@@ -15,7 +15,9 @@ SETUP = dataclasses.replace(robust.SETUPS["standard"], batch_size=16, learning_r
 PROBE = robust.Probe(images=12, steps=2)
 
 
-RESUMED = ["m+deat", "fat-5", "m+trades", "yopo-5-3"]  # each kind of strategy, and a controller with a state
+FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8, replay_clip=False)
+# each kind of strategy, a controller with a state, and a momentum that cycles with the rate
+RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
 RESUMED = RESUMED[:2] if keras.backend.backend() == "jax" else RESUMED  # every one takes seconds to compile there
 
 
@@ -54,13 +56,13 @@ def killed_in(epoch, share=0.5):
     return progress
 
 
-@pytest.mark.parametrize("name", RESUMED)
-def test_a_killed_training_ends_with_the_same_bits(split, tmp_path, name):
-    whole = fit(split, tmp_path / "whole", name)
+@pytest.mark.parametrize(("name", "setup"), RESUMED)
+def test_a_killed_training_ends_with_the_same_bits(split, tmp_path, name, setup):
+    whole = fit(split, tmp_path / "whole", name, setup=setup)
     with pytest.raises(Killed):
-        fit(split, tmp_path / "cut", name, progress=killed_in(3))
+        fit(split, tmp_path / "cut", name, progress=killed_in(3), setup=setup)
     assert History(tmp_path / "cut").last == 2
-    resumed = fit(split, tmp_path / "cut", name)
+    resumed = fit(split, tmp_path / "cut", name, setup=setup)
     for epoch in whole.epochs:
         assert whole.record(epoch)[2] == resumed.record(epoch)[2]
     models = [whole.final_model(), resumed.final_model()]
@@ -159,6 +161,42 @@ def test_steps_and_magnitude_follow_the_controller(split, tmp_path):
     assert [row["steps"] for row in rows] == [1, 2, 2]
     assert [row["bp_epochs"] for row in rows] == pytest.approx([1, 3, 5])
     assert rows[1]["controller"]["threshold"] == pytest.approx(1.01 * rows[1]["magnitude"])
+
+
+def test_a_batch_is_trained_at_the_rate_and_momentum_of_its_place_in_the_run(split, tmp_path, monkeypatch):
+    asked, count = [], len(split.x_train)
+    original = robust.Setup.momentum_of
+
+    def momentum_of(setup, rate):
+        asked.append((rate, original(setup, rate)))
+        return asked[-1][1]
+
+    monkeypatch.setattr(robust.Setup, "momentum_of", momentum_of)
+    fit(split, tmp_path, "standard", epochs=2, setup=FAST)
+    places = [(epoch + start / count) / 2 for epoch in range(2) for start in range(0, count, 16)]
+    heights = [1 - abs(2 * place - 1) for place in places]
+    assert [rate for rate, _ in asked] == pytest.approx([0.02 * height for height in heights])
+    assert [momentum for _, momentum in asked] == pytest.approx([0.9 - 0.1 * height for height in heights])
+
+
+def test_the_magnitude_of_an_epoch_is_of_all_batches_or_of_the_last(split, tmp_path):
+    found = {}
+    for guided_by in ("all", "last"):
+        strategy = dataclasses.replace(robust.METHODS["m+pgd-2021"].strategy, guided_by=guided_by)
+        method = dataclasses.replace(robust.METHODS["m+pgd-2021"], strategy=strategy, guard=1.0)
+        history = fit(split, tmp_path / guided_by, "m+pgd-2021", method=method, epochs=2)
+        found[guided_by] = history.record(2)[2]["magnitude"]
+    assert 0 < found["last"] < 0.7 * found["all"]
+
+
+def test_each_record_is_read_once_however_many_epochs_follow(split, tmp_path, monkeypatch):
+    fit(split, tmp_path, "standard", epochs=6, on_epoch=None)
+    read, original = [], History.record
+    monkeypatch.setattr(History, "record", lambda history, epoch: (read.append(epoch), original(history, epoch))[1])
+    fit(split, tmp_path / "new", "standard", epochs=5)
+    assert read == []
+    fit(split, tmp_path, "standard", epochs=6)
+    assert read == [1, 2, 3, 4, 5, 6]
 
 
 def test_another_method_or_length_is_refused(split, tmp_path):

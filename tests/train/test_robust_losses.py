@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from models import compute
-from train.robust import losses, optimizer
+from train.robust import SETUPS, losses, optimizer
 
 
 def softmax(z):
@@ -24,7 +24,8 @@ def naive_mart(z, a, y, beta):
     for i, k in enumerate(y):
         runner_up = max(q[i, j] for j in range(z.shape[1]) if j != k)
         boosted = -numpy.log(q[i, k]) - numpy.log(1.0001 - runner_up + 1e-12)
-        found.append(boosted + beta * sum(p[i] * numpy.log(p[i] / q[i])) * (1.0000001 - p[i, k]))
+        divergence = sum(a * (numpy.log(a) - numpy.log(b + 1e-12)) for a, b in zip(p[i], q[i], strict=True) if a > 0)
+        found.append(boosted + beta * divergence * (1.0000001 - p[i, k]))
     return found
 
 
@@ -40,6 +41,27 @@ def test_losses_equal_their_definitions(logits, name, naive, beta):
     clean, adversarial, labels = logits
     found = getattr(losses, name)(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=beta)
     numpy.testing.assert_allclose(numpy.asarray(found), naive(clean, adversarial, labels, beta), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("spread", [5.0, 12.0, 300.0])
+def test_the_second_logarithm_of_marts_divergence_ends_at_the_constant_of_its_code(logits, spread):
+    clean, adversarial, labels = spread / 3 * logits[0], spread / 3 * logits[1], logits[2]
+    found = losses.mart(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=5.0)
+    with numpy.errstate(divide="ignore"):
+        expected = numpy.array(naive_mart(clean, adversarial, labels, 5.0))
+    whole = numpy.isfinite(expected)  # the reference's boosted cross-entropy of a probability that underflows is not
+    assert numpy.isfinite(numpy.asarray(found)).all() and whole.sum() > 5
+    numpy.testing.assert_allclose(numpy.asarray(found)[whole], expected[whole], rtol=2e-4, atol=2e-4)
+
+
+def test_trades_takes_its_divergence_from_another_pass_where_one_is_given(logits):
+    clean, adversarial, labels = logits
+    again = clean + numpy.random.default_rng(1).normal(size=clean.shape)
+    arrays = [keras.ops.cast(z, "float32") for z in (clean, adversarial, again)]
+    found = losses.trades(*arrays[:2], labels, beta=6.0, again=arrays[2])
+    base = numpy.array(naive_trades(clean, adversarial, labels, 0.0))
+    expected = base + naive_trades(again, adversarial, labels, 6.0) - naive_trades(again, adversarial, labels, 0.0)
+    numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=2e-4, atol=2e-5)
 
 
 def test_the_divergence_runs_from_clean_to_adversarial(logits):
@@ -87,3 +109,37 @@ def test_sgd_decays_inside_the_momentum_and_scales_it_by_todays_rate(momentum):
         velocity = momentum * velocity + numpy.array(slope) + 0.01 * expected
         expected = expected - rate * velocity
     numpy.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=1e-5)
+
+
+def cyclic(peak, half):
+    """PyTorch's CyclicLR from a rate of 0, triangular with its default momenta: (rate, momentum) of each batch."""
+    for batch in range(2 * half):
+        height = max(0.0, 1 - abs(batch / half - 1))
+        yield peak * height, 0.9 - (0.9 - 0.8) * height
+
+
+@pytest.mark.parametrize("name", ["fast", "fgsm-rs"])
+def test_a_compiled_update_cycles_rate_and_momentum_as_pytorch_does(name):
+    """Every step of one run on a quadratic, against float64, with both set anew before each."""
+    setup, half = SETUPS[name], 10
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(inputs))
+    sgd = optimizer.CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
+    step = compute.update(model, sgd, lambda outputs, y: keras.ops.sum((outputs - y) ** 2, axis=-1))
+    generator = numpy.random.default_rng(2)
+    expected, velocity = model.get_weights()[0].astype("float64"), numpy.zeros((3, 2))
+    for batch, (rate, momentum) in enumerate(cyclic(setup.learning_rate, half)):
+        assert setup.rate(batch / (2 * half)) == pytest.approx(rate)
+        assert setup.momentum_of(setup.rate(batch / (2 * half))) == pytest.approx(momentum)
+        sgd.learning_rate = setup.rate(batch / (2 * half))
+        sgd.momentum = setup.momentum_of(setup.rate(batch / (2 * half)))
+        x, y = (generator.normal(size=shape).astype("float32") for shape in ((5, 3), (5, 2)))
+        step(x, y)
+        slope = 2 * x.T.astype("float64") @ (x @ expected - y) / 5 + setup.weight_decay * expected
+        velocity = momentum * velocity + slope
+        expected = expected - rate * velocity
+    numpy.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_set_up_without_a_cycle_keeps_its_momentum():
+    assert {SETUPS["standard"].momentum_of(rate) for rate in (0.05, 0.005)} == {0.9}

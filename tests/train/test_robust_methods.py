@@ -16,9 +16,18 @@ from train.robust.replay import Replay
 from train.robust.yopo import Yopo
 
 EPSILON = 0.1
-# One name a strategy, since methods that differ in their controller alone do the same to a batch; under jax, where
-# every one takes seconds to compile, one a kind.
-STRATEGIES = list({method.tailored(SETUPS["standard"])[0]: name for name, method in METHODS.items()}.values())
+
+
+def kind(strategy):
+    """What a strategy is but for its numbers: methods that differ in those, or in the controller, do the same."""
+    if isinstance(strategy, Adversarial):
+        parts = strategy.loss, strategy.climbed, strategy.attack_mode, strategy.friendly is None, strategy.update_order
+        return Adversarial, *parts
+    return type(strategy), strategy.start, getattr(strategy, "persistent", None)
+
+
+# One name a kind, and the control; under jax, where every one takes seconds to compile, fewer.
+STRATEGIES = ["standard", *{kind(METHODS[name].strategy): name for name in METHODS if name != "standard"}.values()]
 if compute.BACKEND == "jax":
     STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3"]
 SCALE = numpy.float32([0.5, 2.0])
@@ -85,8 +94,10 @@ def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
         carried = outcome.carried
     given = [one for one in given if one.shape == images.shape]
     assert given
+    begun = given[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
     for one in given:
-        assert one.min() >= 0 and one.max() <= 1 and abs(one - images).max() <= EPSILON + 1e-6
+        assert abs(one - images).max() <= EPSILON + 1e-6
+        assert any(one is start for start in begun) or (one.min() >= 0 and one.max() <= 1)
     moved = max(abs(one - images).max() for one in given)
     assert moved > 0.02 * EPSILON
     assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.right).shape == (12,)
@@ -135,12 +146,50 @@ def test_the_attack_in_eval_mode_equals_the_loop_written_out(name, batch, monkey
         def loss(logits, p):
             return keras.ops.sum(p * (keras.ops.log(p) - keras.ops.log_softmax(logits)), axis=-1)
 
-    start = begin(images, EPSILON, strategy.start, numpy.random.default_rng(7))
+    start = begin(images, EPSILON, strategy.start, numpy.random.default_rng(7), clip=strategy.clip_start)
     size = EPSILON * strategy.step.share
     expected = naive_pgd(model, images, targets, start, 4, size, loss)
     run(images, labels, 4, numpy.random.default_rng(7))
     different = abs(given[0] - expected) > 1e-6  # a gradient of zero has no sign worth comparing
     assert different.mean() < 0.01
+
+
+def test_a_start_is_clipped_to_the_box_where_the_set_up_says_so(batch, monkeypatch):
+    images, labels = batch
+    given = seen(monkeypatch, 0)
+    for setup in ("fast", "standard"):
+        strategy, _ = METHODS["m+deat"].tailored(SETUPS[setup])
+        prepared(strategy, build())(images, labels, 1, numpy.random.default_rng(5))
+    noise = EPSILON * (2 * numpy.random.default_rng(5).random(images.shape, "float32") - 1)
+    assert given[0].min() < 0 and given[0].max() > 1
+    numpy.testing.assert_allclose(given[0], images + noise, atol=1e-6)
+    numpy.testing.assert_allclose(given[1], (images + noise).clip(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["trades", "mart", "f+trades", "f+mart", "trades-deat"])
+def test_images_pass_through_the_net_in_the_order_of_the_authors_code(name, batch, monkeypatch):
+    """Batch norm's moving mean after an update of one attack step, passed through in float64."""
+    images, labels = batch
+    model, given = build(), seen(monkeypatch, 0)
+    strategy = METHODS[name].strategy
+    convolution = keras.Model(model.input, model.get_layer("conv1").output)
+    kernel = [numpy.array(part) for part in convolution.get_weights()]
+    prepared(strategy, model)(images, labels, 1, numpy.random.default_rng(2))
+    convolution.set_weights(kernel)
+    start = begin(images, EPSILON, strategy.start, numpy.random.default_rng(2), clip=strategy.clip_start)
+    passed = [start, images] if name == "trades-deat" else []  # at every step, the perturbed images and the clean ones
+    passed += [images if one == "clean" else given[0] for one in strategy.update_order]
+    moving = numpy.zeros(6)
+    for one in passed:
+        moving = 0.9 * moving + 0.1 * numpy.asarray(convolution(one), "float64").mean((0, 1, 2))
+    assert abs(given[0] - images).max() > 0.01
+    numpy.testing.assert_allclose(numpy.array(model.get_layer("bn1").moving_mean), moving, atol=2e-6)
+
+
+@pytest.mark.parametrize(("loss", "order"), [("mart", ("clean",)), ("cross-entropy", ("clean", "adversarial"))])
+def test_another_order_is_refused(loss, order):
+    with pytest.raises(ValueError, match=f"order of {loss} is .*expected one of"):
+        Adversarial(loss=loss, order=order, step=StepSize(share=0.25))
 
 
 def test_pgd_in_train_mode_moves_the_statistics_at_every_step(batch):

@@ -1,32 +1,68 @@
 """The catalogue of robust training against the published hyper-parameters, written out."""
 
+import dataclasses
+
 import pytest
 
 from train.robust import METHODS, SETUPS, setup_of
 
-PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, attack mode, beta
-    "pgd-7": ((2, 7), "uniform", "train", 0),
-    "fgsm-rs": ((10, 1), "uniform", "train", 0),
-    "trades": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 6),
-    "mart": ((8 * 0.007 / 0.031, 10), "gaussian", "eval", 5),
-    "amata-2-10": ((2, 10), "uniform", "train", 0),
-    "free-8": ((8, 8), "zero", None, None),
-    "m+deat": ((10, 4), "uniform", None, None),
-    "m+pgd": ((8, 1), "uniform", "train", 0),
-    "m+pgd-2021": ((2, 1), "uniform", "train", 0),
-    "m+trades": ((2, 4), "gaussian", "eval", 6),
-    "yopo-5-3": ((2, 5), "uniform", None, None),
-    "fat-5": ((8 * 0.007 / 0.031, 5), "uniform", "eval", 0),
+SEVEN = 8 * 0.007 / 0.031
+PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, whether clipped to [0, 1], attack mode, beta
+    "pgd-7": ((2, 7), "uniform", False, "train", 0),
+    "fgsm-rs": ((10, 1), "uniform", True, "train", 0),
+    "trades": ((SEVEN, 10), "gaussian", False, "eval", 6),
+    "mart": ((SEVEN, 10), "gaussian", False, "eval", 5),
+    "f+trades": ((SEVEN, 10), "gaussian", True, "eval", 6),
+    "f+mart": ((SEVEN, 10), "gaussian", True, "eval", 6),
+    "amata-2-10": ((2, 10), "uniform", True, "train", 0),
+    "free-8": ((8, 8), "zero", True, None, None),
+    "m+deat": ((10, 4), "uniform", True, None, None),
+    "deat-d": ((10, 5), "uniform", True, None, None),
+    "m+pgd": ((8, 1), "uniform", True, "train", 0),
+    "m+pgd-2021": ((2, 1), "uniform", True, "train", 0),
+    "m+trades": ((2, 4), "gaussian", False, "eval", 6),
+    "yopo-5-3": ((2, 5), "uniform", False, None, None),
+    "fat-5": ((SEVEN, 5), "uniform", True, "eval", 0),
+    "trades-deat": ((2, 10), "gaussian", False, "train", 6),
+    "mart-deat": ((2, 10), "gaussian", True, "train", 6),
+    "fat-5-deat": ((2, 5), "zero", True, "eval", 0),
+    "f+trades-deat": ((2, 10), "gaussian", True, "eval", 6),
+    "f+mart-deat": ((2, 10), "gaussian", True, "eval", 6),
+    "amata-2-10-deat": ((10, 2), "zero", True, "train", 0),
+    "m+trades-deat": ((2, 10), "gaussian", False, "train", 6),
+    "m+mart-deat": ((2, 10), "gaussian", True, "train", 6),
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_hyper_parameters(name):
-    (size, steps), start, mode, beta = PUBLISHED[name]
+    (size, steps), start, clip, mode, beta = PUBLISHED[name]
     strategy, _ = METHODS[name].tailored(SETUPS["standard"])
     assert 8 * strategy.step.of(steps) == pytest.approx(size)
-    assert strategy.start == start
+    assert (strategy.start, start == "zero" or strategy.clip_start) == (start, clip)
     assert (getattr(strategy, "attack_mode", None), getattr(strategy, "beta", None)) == (mode, beta)
+
+
+@pytest.mark.parametrize(("name", "size"), [("m+deat", 12), ("deat-d", 10), ("deat-p", 10)])
+def test_the_fast_set_up_of_deat_starts_unclipped_and_steps_as_each_script_does(name, size):
+    strategy, _ = METHODS[name].tailored(SETUPS["fast"])
+    assert 8 * strategy.step.of(8) == pytest.approx(size) and not strategy.clip_start
+    ours = dataclasses.replace(SETUPS["fast"], replay_clip=True)
+    assert METHODS[name].tailored(ours)[0].clip_start
+
+
+def test_what_passes_through_the_net_in_an_update():
+    orders = {name: getattr(method.strategy, "update_order", ("adversarial",)) for name, method in METHODS.items()}
+    twice, paired = ("clean", "adversarial", "clean"), ("clean", "adversarial")
+    assert {name for name, order in orders.items() if order == twice} == {
+        "trades", "m+trades", "m+trades-2021", "trades-deat", "m+trades-deat",
+    }  # fmt: skip
+    assert {name for name, order in orders.items() if order == paired} == {
+        "mart", "m+mart", "m+mart-2021", "mart-deat", "m+mart-deat", "f+trades", "f+trades-deat", "f+mart-deat",
+    }  # fmt: skip
+    assert orders["f+mart"] == ("adversarial", "clean")
+    assert {METHODS[name].strategy.guided_by for name in ("m+trades-deat", "m+mart-deat")} == {"last"}
+    assert [METHODS[name].passes for name in ("pgd-7", "trades", "mart", "trades-deat")] == [8, 13.5, 12, 18]
 
 
 def test_the_published_controllers():
@@ -38,20 +74,26 @@ def test_the_published_controllers():
         "m+deat": (1.01, 8, 1, "2022"),
         **{f"m+{name}": (1.01, most, 0, "2022") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
         **{f"m+{name}-2021": (1.01, most, 0, "2021") for name, most in (("pgd", 7), ("trades", 10), ("mart", 10))},
+        **{f"m+{name}-deat": (1.01, 10, 0, "2021") for name in ("trades", "mart")},
     }
     assert METHODS["m+deat"].tailored(SETUPS["fast"])[1].gamma == 1.0
     large = METHODS["m+deat"].tailored(SETUPS["imagenet"])
     assert (large[1].gamma, large[1].maximum, 4 * large[0].step.of(4)) == (1.1, 4, 6)
-    assert 8 * METHODS["m+deat"].tailored(SETUPS["fast"])[0].step.of(8) == pytest.approx(12)
     assert (made["deat-d"].delay, made["deat-d"].maximum) == (3, 5)
     assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
     fixed = {name: one.steps for name, one in made.items() if type(one).__name__ == "Fixed"}
     assert fixed == {
         "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
-        "f+mart": 10, "yopo-5-3": 5,
+        "f+mart": 10, "yopo-5-3": 5, "trades-deat": 10, "mart-deat": 10, "fat-5-deat": 5, "f+trades-deat": 10,
+        "f+mart-deat": 10,
     }  # fmt: skip
-    assert {METHODS[name].strategy.friendly.tau for name in ("fat", "fat-5", "f+trades", "f+mart")} == {3}
+    friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
+    told = {name: (one.tau, one.omega) for name, one in friends.items() if one and name != "fat-dynamic"}
+    assert {name for name, one in told.items() if one == (3, 0.001)} == {"fat", "fat-5", "fat-5-deat"}
+    assert {name for name, one in told.items() if one == (3, 0.0)} == {
+        "f+trades", "f+mart", "f+trades-deat", "f+mart-deat",
+    }  # fmt: skip
     dynamic = METHODS["fat-dynamic"].strategy.friendly
     assert [dynamic.patience(epoch / 120) for epoch in (0, 49, 50, 89, 90, 119)] == [0, 0, 1, 1, 2, 2]
 
@@ -92,6 +134,8 @@ def robust_setup(model):
 def test_deat_d_has_twelve_epochs_of_the_fast_set_up():
     assert METHODS["deat-d"].epochs(SETUPS["fast"]) == 12 and METHODS["deat-p"].epochs(SETUPS["fast"]) == 10
     assert METHODS["deat-d"].epochs(SETUPS["standard"]) == 50
+    other = dataclasses.replace(SETUPS["fast"], title="one of a user's own", epochs=20)
+    assert METHODS["deat-d"].epochs(other) == 24, "by what the set-up says, whatever it is called"
 
 
 def test_perturbations_that_persist_divide_the_epochs():

@@ -231,3 +231,21 @@ def test_tensorboard_holds_every_epoch(tmp_path, small_net, split):
     events.Reload()
     found = [event.tensor_proto.float_val[0] for event in events.Tensors("loss")]
     assert found == pytest.approx([kept.record(epoch)[2]["loss"] for epoch in (1, 2)])
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(10, "uint8"), (256, "uint8"), (257, "uint16"), (1000, "uint16")])
+def test_predictions_are_kept_in_the_smallest_type_that_holds_the_classes(classes, dtype, tmp_path):
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
+    model.layers[-1].bias.assign(numpy.arange(classes, dtype="float32"))  # the last class is the answer
+    found = history.confidence(model, numpy.zeros((3, 2, 2, 1), "float32"), numpy.array([0, 1, classes - 1]))
+    kept = history.History(tmp_path / "history")
+    kept.save(model, 1, *found)
+    assert kept.prediction.dtype == dtype and (kept.prediction == classes - 1).all()
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_logits_are_float32_whatever_the_precision(name):
+    model = models.build(f"{name}@0.05", (32, 32, 3), 10, precision="bfloat16")
+    assert {layer.compute_dtype for layer in model.layers[1:]} >= {"bfloat16", "float32"}
+    assert model.output.dtype == "float32"

@@ -38,21 +38,30 @@ def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
     return weight * perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
 
 
-def paired(loss):
-    """Objective of TRADES and MART: clean and adversarial images pass one after the other, each with its own batch
-    statistics in training mode, as in the authors' code."""
+def paired(loss, order):
+    """Objective of TRADES and MART: clean and adversarial images pass one after the other in `order`, each with its
+    own batch statistics in training mode, as in the authors' code. Where the clean images pass twice, the loss is given
+    the second pass's logits as `again`."""
 
     def objective(call, current, images, labels, scale, weight, beta):
-        clean, adversarial = _float32(call(images)), _float32(call(current))
+        passed = {"clean": [], "adversarial": []}
+        for which in order:
+            passed[which].append(_float32(call(images if which == "clean" else current)))
+        (clean, *again), (adversarial,) = passed.values()
         right = keras.ops.logical_not(perturb.is_wrong(adversarial, labels))
-        return weight * loss(clean, adversarial, labels, beta=beta), right
+        second = {"again": again[0]} if again else {}
+        return weight * loss(clean, adversarial, labels, beta=beta, **second), right
 
     return objective
 
 
-OBJECTIVES = {"cross-entropy": cross_entropy, "trades": paired(losses.trades), "mart": paired(losses.mart)}
-
-
+PAIRED = {"trades": losses.trades, "mart": losses.mart}
+LOSSES = ("cross-entropy", *PAIRED)
+ORDERS = {  # in which the images pass through the net in the update, what passes last leaving most in the statistics
+    "cross-entropy": [("adversarial",)],
+    "trades": [("clean", "adversarial"), ("clean", "adversarial", "clean")],
+    "mart": [("clean", "adversarial"), ("adversarial", "clean")],
+}
 NONE = ClassFactors()
 
 
@@ -60,35 +69,58 @@ NONE = ClassFactors()
 class Adversarial:
     """One update on the adversarial images of each batch.
 
-    loss: "cross-entropy", "trades" or "mart", with `beta`; climbed: what the attack ascends, "cross-entropy", "kl" or
-    "tempered" (Temperature-PGD); start, step: of the attack (perturbation); attack_mode: "train" normalises by the
-    batch and moves the statistics at every attack step, as the PGD and DEAT originals, "eval" neither, as TRADES and
-    MART; friendly: stop early (friendly.Friendly), in eval mode only; guide: whose gradient at its last point the
-    magnitude is of, the "training" loss (DEAT's rule of 2022) or the "attack" (2021); factors: of single classes.
+    loss: "cross-entropy", "trades" or "mart", with `beta`; order: of its passes (() is the loss's first of ORDERS);
+    climbed: what the attack ascends, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
+    the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics at every attack
+    step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early (friendly.Friendly),
+    in eval mode only; guide: whose gradient at its last point the magnitude is of, the "training" loss (DEAT's rule of
+    2022) or the "attack" (2021); guided_by: whether the epoch's magnitude is that of "all" batches or of the "last";
+    factors: of single classes.
     """
 
     loss: str = "cross-entropy"
     beta: float = 0.0
+    order: tuple = ()
     climbed: str = "cross-entropy"
     start: str = "uniform"
+    clip_start: bool = True
     step: perturbation.StepSize
     attack_mode: str = "train"
     friendly: Friendly | None = None
     guide: str = "training"
+    guided_by: str = "all"
     factors: ClassFactors = NONE
 
     def __post_init__(self):
         for name, valid in (
-            ("loss", tuple(OBJECTIVES)),
+            ("loss", LOSSES),
             ("climbed", tuple(perturbation.CLIMBED)),
             ("start", perturbation.STARTS),
             ("attack_mode", ("train", "eval")),
             ("guide", ("training", "attack")),
+            ("guided_by", ("all", "last")),
         ):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
+        if tuple(self.order) not in ((), *ORDERS[self.loss]):
+            raise ValueError(f"order of {self.loss} is {self.order}, expected one of {ORDERS[self.loss]}")
         if self.friendly is not None and self.attack_mode != "eval":
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
+
+    @property
+    def update_order(self):
+        """What passes through the net in the update, one pass after the other: "clean" or "adversarial" images."""
+        return tuple(self.order) or ORDERS[self.loss][0]
+
+    def passes(self, steps):
+        """Forward and backward passes that an image takes with so many attack steps, at most."""
+        return self.attack_passes(steps) + len(self.update_order)
+
+    def attack_passes(self, steps):
+        """Those of the attack: up the KL divergence, the clean images pass once before it, or in training mode beside
+        every step; a forward pass counts half."""
+        clean = 0 if self.climbed != "kl" else steps if self.attack_mode == "train" else min(steps, 1)
+        return steps + 0.5 * clean
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model and optimizer.
@@ -104,7 +136,8 @@ class Adversarial:
             raise ValueError("factors of beta, but the cross-entropy has no beta: use trades or mart")
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
-        descend = compute.descend(model, optimizer, OBJECTIVES[self.loss], follow=follow, regularise=False)
+        objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
+        descend = compute.descend(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
@@ -112,7 +145,7 @@ class Adversarial:
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
             loss, right, *followed = descend(current, images, labels, scale, weight, beta)
-            passes += 1 if self.loss == "cross-entropy" else 2
+            passes += len(self.update_order)
             return Outcome(loss, right, followed[0] if followed else magnitude, passes)
 
         return run
@@ -120,16 +153,18 @@ class Adversarial:
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
         training = self.attack_mode == "train"
-        step = compute.compiled(model, perturbation.STEPS[self.climbed], training=training)
-        anchor = compute.compiled(model, perturbation.log_softmax, training=training)
+        alongside = training and self.climbed == "kl"
+        climb = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
+        step = compute.compiled(model, climb, training=training)
+        anchor = compute.compiled(model, perturbation.log_softmax)
         if self.friendly is not None:
             befriend = self.friendly.attack(model, self.climbed)
 
         def run(images, labels, steps, epsilon, generator, progress):
-            current, magnitude = perturbation.begin(images, epsilon, self.start, generator), 0.0
-            targets, passes = labels, float(steps)
-            if self.climbed == "kl" and steps:
-                targets, passes = anchor(images), passes + 0.5
+            current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
+            targets, passes, magnitude = labels, self.attack_passes(steps), 0.0
+            if self.climbed == "kl" and not alongside and steps:
+                targets = anchor(images)
             size = epsilon * self.step.of(steps)
             if self.friendly is not None:
                 current, taken = befriend(images, current, labels, targets, steps, epsilon, size, generator, progress)

@@ -13,8 +13,8 @@ from train.augment import augment
 from train.history import History, confidence
 from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
-from train.robust.probe import Probe, fallen, selected
-from train.seeds import seed_dropout
+from train.robust.probe import Probe, best, course, fallen
+from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "selected")
 
@@ -58,20 +58,21 @@ def fit(
     optimizer = CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
     scale = _scale(model, split.x_train.shape[-1])
     guided = isinstance(controller, MagnitudeGuided)
+    last_alone = getattr(strategy, "guided_by", "all") == "last"
     batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
-    spent = 0.0
+    spent, recorded = 0.0, course(history)
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
-        metrics = history.record(history.last)[2]
+        metrics = recorded[history.last]
         controller.restore(metrics["controller"])
         spent = metrics["bp_epochs"]
         if keep == "selected":
-            _drop_weights(history, method.select)
+            _drop_weights(history, best(recorded, method.select))
         if metrics["stopped"]:
-            history.load_weights(model, selected(history, method.select))
+            history.load_weights(model, best(recorded, method.select))
             return history
     while history.last < epochs if budget is None else spent < budget - 1e-9:
         epoch, steps = history.last + 1, controller.steps
@@ -91,16 +92,18 @@ def fit(
                 f"the loss became {made['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the history: "
                 "lower the learning rate or check the images"
             )
-        spent = made["bp_epochs"]
+        spent, magnitudes = made["bp_epochs"], made.pop("magnitudes")
+        made["magnitude"] = float(magnitudes[-1] if last_alone else magnitudes.sum())
         measured = probe.measure(model, *held_out, epsilon=setup.epsilon, scale=scale, seed=seed)
         controller.update(
             epoch - 1,
             made["magnitude"],
             accuracy=made["robust_accuracy"],
             progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
+            over=spent / budget if budget else epoch / epochs,
         )
-        course = [*(history.record(one)[2] for one in history.epochs), measured]
-        robust, losses = ([one[name] for one in course] for name in ("probe_robust", "probe_robust_loss"))
+        so_far = [*recorded.values(), measured]
+        robust, losses = ([one[name] for one in so_far] for name in ("probe_robust", "probe_robust_loss"))
         stopped = fallen(robust, losses, method.guard, len(held_out[0]))
         metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
         metrics |= {
@@ -108,19 +111,20 @@ def fit(
             "controller": controller.state(),
         }
         history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
+        recorded[epoch] = metrics
         if keep == "selected":
-            _drop_weights(history, method.select)
+            _drop_weights(history, best(recorded, method.select))
         if on_epoch is not None:
             on_epoch(history)
         if stopped:
-            history.load_weights(model, selected(history, method.select))
+            history.load_weights(model, best(recorded, method.select))
             break
     return history
 
 
 def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
     """One pass over the images: its metrics. `spent`: BP-epochs before it; it ends early where they reach budget."""
-    generator = numpy.random.default_rng([seed, epoch])
+    generator = stream(seed, "epoch of robust training", epoch)
     seed_dropout(model, generator)
     count = len(split.x_train)
     order, outcomes, sizes, carried = generator.permutation(count), [], [], None
@@ -128,7 +132,7 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         rows = order[start : start + setup.batch_size]
         progress = share_done(start / count, spent)
         rate = setup.rate(progress, epoch - 1 + start / count)
-        optimizer.learning_rate = rate
+        optimizer.learning_rate, optimizer.momentum = rate, setup.momentum_of(rate)
         images = augment(split.x_train[rows], generator, flip=setup.flip, shift=setup.crop, fill="constant")
         labels = split.y_train[rows].astype("int32")
         outcome = batch(data.to_unit(images), labels, steps, generator, carried, progress)
@@ -145,7 +149,7 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         "learning_rate": rate,
         "loss": float(numpy.average(loss, weights=sizes)),
         "robust_accuracy": right / sum(sizes),
-        "magnitude": float(magnitude.sum()),
+        "magnitudes": magnitude,
         "bp_epochs": spent,
     }
 
@@ -159,13 +163,13 @@ def _scale(model, channels):
 
 
 def _held_out(split, images, seed):
-    rows = numpy.random.default_rng([seed, 2**31]).permutation(len(split.x_validation))[:images]
+    rows = stream(seed, "probe images").permutation(len(split.x_validation))[:images]
     return data.to_unit(split.x_validation[rows]), split.y_validation[rows]
 
 
-def _drop_weights(history, by):
+def _drop_weights(history, selected):
     """Keep the weights of the selected and of the newest epoch."""
-    wanted = {selected(history, by), history.last}
+    newest = history.last
     for epoch in history.stored:
-        if epoch not in wanted:
+        if epoch not in (selected, newest):
             history.drop_weights(epoch)

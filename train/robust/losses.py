@@ -10,29 +10,35 @@ def divergence(log_p, log_q):
     return keras.ops.sum(keras.ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def trades(logits, adversarial_logits, labels, *, beta):
+def trades(logits, adversarial_logits, labels, *, beta, again=None):
     """CE(p, y) + beta KL(p || p'), with gradients through both arguments of the divergence.
 
-    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits.
+    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits. again: the clean
+    images' logits of another pass, for the divergence.
     """
-    clean, adversarial = keras.ops.log_softmax(logits), keras.ops.log_softmax(adversarial_logits)
+    clean = keras.ops.log_softmax(logits if again is None else again)
+    adversarial = keras.ops.log_softmax(adversarial_logits)
     return perturb.cross_entropy(logits, labels) + beta * divergence(clean, adversarial)
 
 
 def mart(logits, adversarial_logits, labels, *, beta):
     """BCE(p', y) + beta KL(p || p') (1 - p_y), where BCE = -log p'_y - log(1 - max over k != y of p'_k).
 
-    Wang et al., ICLR 2020, equation 11, with the constants of its code, 1.0001 + 1e-12 and 1.0000001 [P]; gradients
-    flow through every factor.
+    Wang et al., ICLR 2020, equation 11, with the constants of its code, 1.0001 + 1e-12, 1.0000001 and, inside the
+    divergence's second logarithm, 1e-12 [P]; gradients flow through every factor.
     """
     clean, adversarial = keras.ops.log_softmax(logits), keras.ops.log_softmax(adversarial_logits)
     is_label = keras.ops.one_hot(labels, logits.shape[-1], dtype="bool")
     runner_up = keras.ops.max(keras.ops.where(is_label, 0.0, keras.ops.exp(adversarial)), axis=-1)
     boosted = perturb.cross_entropy(adversarial_logits, labels) - keras.ops.log(1.0001 - runner_up + 1e-12)
     doubt = 1.0000001 - keras.ops.exp(-perturb.cross_entropy(logits, labels))
-    return boosted + beta * divergence(clean, adversarial) * doubt
+    return boosted + beta * divergence(clean, keras.ops.log(keras.ops.exp(adversarial) + 1e-12)) * doubt
 
 
 def divergence_from(adversarial_logits, log_probabilities):
-    """KL(p || p') for fixed log p: what the attack of TRADES ascends. (N, K), (N, K) -> (N,)."""
-    return divergence(log_probabilities, keras.ops.log_softmax(adversarial_logits))
+    """KL(p || p') for fixed log p: what the attack of TRADES climbs, its direction whole where both are saturated.
+
+    (N, K), (N, K) -> (N,).
+    """
+    entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)
+    return perturb.soft_cross_entropy(adversarial_logits, log_probabilities) - entropy

@@ -3,22 +3,38 @@
 import keras
 
 
-class CoupledSGD(keras.optimizers.SGD):
+class CoupledSGD(keras.optimizers.Optimizer):
     """v <- momentum v + (g + weight_decay w); w <- w - rate v, for every weight, batch norm's and biases included.
 
     Two differences from Keras's SGD that move robust accuracy: the decay is L2 inside the gradient, so that it passes
     through the momentum (Keras's `weight_decay` is decoupled), and the rate multiplies the momentum when it is used
-    (Keras's goes into it, so that after a drop of the rate the old, larger steps linger).
+    (Keras's goes into it, so that after a drop of the rate the old, larger steps linger). The momentum is a variable,
+    like the rate, so that both can be set before each step of a compiled update.
     """
 
     def __init__(self, learning_rate, *, momentum=0.9, weight_decay=0.0, name="coupled_sgd"):
-        super().__init__(learning_rate, momentum=momentum, name=name)
+        super().__init__(learning_rate, name=name)
         self.coupled_decay = weight_decay
+        self._momentum = keras.Variable(momentum, trainable=False, name="momentum")
+        self._track_variable(self._momentum)
+
+    @property
+    def momentum(self):
+        """The share of the last step that the next one keeps: a variable, to which a number can be assigned."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value):
+        self._momentum.assign(value)
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.velocities = self.add_optimizer_variables(variables, "velocity")
 
     def update_step(self, gradient, variable, learning_rate):
+        velocity = self.velocities[self._get_variable_index(variable)]
         moved = gradient + self.coupled_decay * variable
-        if self.momentum:
-            velocity = self.momentums[self._get_variable_index(variable)]
-            moved = self.momentum * velocity + moved
-            self.assign(velocity, moved)
+        moved = keras.ops.cast(self._momentum, variable.dtype) * velocity + moved
+        self.assign(velocity, moved)
         self.assign_sub(variable, keras.ops.cast(learning_rate, variable.dtype) * moved)

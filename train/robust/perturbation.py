@@ -42,10 +42,10 @@ class StepSize:
         return {"fixed": self.share, "cover": max(self.share, 1 / steps), "spread": self.share / steps}[self.rule]
 
 
-def begin(images, epsilon, start, generator):
-    """Where an attack begins, in the ball and in [0, 1]: the "zero" perturbation, a "uniform" point of the ball, or
-    "gaussian" noise of deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator:
-    numpy.random.Generator."""
+def begin(images, epsilon, start, generator, *, clip=True):
+    """Where an attack begins, in the ball: the "zero" perturbation, a "uniform" point of it, or "gaussian" noise of
+    deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator: numpy.random.Generator;
+    clip: to [0, 1] too, which many originals do not do [P]: a pixel near 0 or 1 may then begin outside."""
     epsilon = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
     if start == "zero":
         return images
@@ -53,7 +53,8 @@ def begin(images, epsilon, start, generator):
         noise = epsilon * (2 * generator.random(images.shape, "float32") - 1)
     else:
         noise = (0.001 * generator.standard_normal(images.shape, "float32")).clip(-epsilon, epsilon)
-    return numpy.clip(images + noise, 0, 1, dtype="float32")
+    begun = numpy.float32(images + noise)
+    return begun.clip(0, 1) if clip else begun
 
 
 def move(images, current, slope, epsilon, step_size):
@@ -79,6 +80,19 @@ def _step(loss):
 def log_softmax(call, images):
     """What the attack of TRADES measures from: constant while it runs, so computed once a batch."""
     return keras.ops.log_softmax(call(images))
+
+
+def step_alongside(call, current, images, labels, epsilon, step_size, scale):
+    """A step up the KL divergence in training mode, where the clean images pass after the perturbed ones at every step
+    and move the statistics too, as in DEAT's TRADES [P]."""
+
+    def divergence(x):
+        perturbed, clean = keras.ops.cast(call(x), "float32"), keras.ops.cast(call(images), "float32")
+        return losses.divergence_from(perturbed, keras.ops.log_softmax(keras.ops.stop_gradient(clean))), ()
+
+    (_, _), slope = compute.gradient(divergence, current, call)
+    count = keras.ops.cast(keras.ops.shape(images)[0], "float32")
+    return move(images, current, slope, epsilon, step_size), magnitude(slope, scale) / count
 
 
 STEPS = {name: _step(loss) for name, loss in CLIMBED.items()}  # one object each: compiled once a model

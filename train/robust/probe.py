@@ -7,6 +7,7 @@ import numpy
 
 from models import compute, perturb
 from train.robust import perturbation
+from train.seeds import stream
 
 FEW = 26  # 5 % of 512; half of so many is 2.5 standard deviations off
 
@@ -33,14 +34,14 @@ class Probe:
         found = {name: [] for name in ("clean", "robust", "clean_loss", "robust_loss", "magnitude", "lipschitz")}
         for start in range(0, min(self.images, len(x)), self.batch_size):
             stop = min(start + self.batch_size, self.images, len(x))
-            batch = x[start:stop], y[start:stop], epsilon, scale, [seed, start]
+            batch = x[start:stop], y[start:stop], epsilon, scale, stream(seed, "probe start", start)
             for name, values in self._batch(model, *batch).items():
                 found[name].append(numpy.asarray(values, "float64"))
         return {f"probe_{name}": float(numpy.concatenate(values).mean()) for name, values in found.items()}
 
-    def _batch(self, model, images, labels, epsilon, scale, seed):
+    def _batch(self, model, images, labels, epsilon, scale, generator):
         labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
-        begin = perturbation.begin(images, epsilon, "uniform", numpy.random.default_rng(seed))
+        begin = perturbation.begin(images, epsilon, "uniform", generator)
         until_wrong, ascend = compute.compiled(model, _until_wrong), compute.compiled(model, perturbation.STEPS["kl"])
         current = begin
         for _ in range(self.steps):
@@ -59,11 +60,20 @@ class Probe:
         }
 
 
-def selected(history, by="probe_robust"):
-    """The recorded epoch with the highest accuracy `by` on the held-out images; of equals the one with the higher
+def course(history):
+    """The metrics of every recorded epoch: epoch -> dictionary, in order."""
+    return {epoch: history.record(epoch)[2] for epoch in history.epochs}
+
+
+def best(course, by="probe_robust"):
+    """The epoch of a course with the highest accuracy `by` on the held-out images; of equals the one with the higher
     clean accuracy, then the earliest."""
-    found = {epoch: history.record(epoch)[2] for epoch in history.epochs}
-    return max(found, key=lambda epoch: (found[epoch][by], found[epoch]["probe_clean"], -epoch))
+    return max(course, key=lambda epoch: (course[epoch][by], course[epoch]["probe_clean"], -epoch))
+
+
+def selected(history, by="probe_robust"):
+    """The `best` recorded epoch of a history."""
+    return best(course(history), by)
 
 
 def fallen(robust, losses, guard, images):

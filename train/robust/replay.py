@@ -12,13 +12,15 @@ from train.robust import adversarial, perturbation
 class Replay:
     """r replays a batch: from one backward pass, at the weights before it, the images climb and the weights descend.
 
-    Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start: of a batch's
-    perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the perturbation that
-    the one before it ended with, as in FREE's own code: kept in the ball alone, so that the box of one batch's pixels
-    cuts no other's, and still where the box holds a pixel; the first of an epoch starts from `start` [D].
+    Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start, clip_start: of a
+    batch's perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the
+    perturbation that the one before it ended with, as in FREE's own code: kept in the ball alone, so that the box of
+    one batch's pixels cuts no other's, and still where the box holds a pixel; the first of an epoch starts from
+    `start` [D].
     """
 
     start: str = "uniform"
+    clip_start: bool = True
     step: perturbation.StepSize
     persistent: bool = False
 
@@ -34,7 +36,7 @@ class Replay:
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
                 raise ValueError(f"{steps} replays of a batch; expected at least 1: start the controller there")
-            current = perturbation.begin(images, epsilon, self.start, generator)
+            current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
             if self.persistent:
                 carried = current - images if carried is None else carried[: len(images)]
             size = epsilon * self.step.of(steps)

@@ -9,11 +9,15 @@ class Setup:
 
     epochs: passes over the images, batch after batch (each however often replayed); learning_rate: the first, or the
     peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
-    it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). epsilon: Linf radius in [0, 1] pixel
-    scale; crop: largest shift as a share of each side (4 of 32 pixels), uncovered pixels zero; gamma: of
-    MagnitudeGuided; fixed: a run of another length keeps the milestones at their epochs instead of scaling them, as a
-    script does that counts epochs; replay_share, replay_maximum: DEAT's step size as a share of epsilon, and its most
-    replays; standardised: the net's first layer standardises the channels of colour images.
+    it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). momentum_at_peak: what the momentum
+    falls to, linearly, as the rate rises to its peak, as PyTorch's CyclicLR has it unless told otherwise [P]; None
+    keeps it constant. epsilon: Linf radius in [0, 1] pixel scale; crop: largest shift as a share of each side (4 of 32
+    pixels), uncovered pixels zero; gamma: of MagnitudeGuided; fixed: a run of another length keeps the milestones at
+    their epochs instead of scaling them, as a script does that counts epochs; replay_share, replay_maximum,
+    replay_clip: DEAT's step size as a share of epsilon, the most replays of a batch, and whether its random start is
+    clipped to [0, 1], which in the fast set-up it is not [P] (True is an option of ours there [D]); delayed_share: the
+    length of DEAT-d's training as a share of `epochs`; standardised: the net's first layer standardises the channels of
+    colour images.
     """
 
     title: str
@@ -25,6 +29,7 @@ class Setup:
     cyclic: bool = False
     fixed: bool = False
     momentum: float = 0.9
+    momentum_at_peak: float | None = None
     weight_decay: float = 5e-4
     batch_size: int = 128
     epsilon: float = 8 / 255
@@ -33,6 +38,8 @@ class Setup:
     gamma: float = 1.01
     replay_share: float = 1.25
     replay_maximum: int = 8
+    replay_clip: bool = True
+    delayed_share: float = 1.0
     standardised: bool = True
 
     def rate(self, progress, epoch=0.0):
@@ -46,13 +53,19 @@ class Setup:
         passed = sum(progress >= share - 1e-9 for share in self.milestones)
         return self.learning_rate * (self.factors[passed - 1] if passed else 1.0)
 
+    def momentum_of(self, rate):
+        """The momentum at a learning rate: lowest at the peak, highest at a rate of 0."""
+        if self.momentum_at_peak is None:
+            return self.momentum
+        return self.momentum - (self.momentum - self.momentum_at_peak) * rate / self.learning_rate
+
 
 DEAT = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
 SETUPS = {
     "standard": Setup(title="DEAT, 50 epochs", citation=DEAT, epochs=50, learning_rate=0.05),
     "fast": Setup(
         title="DEAT, 10 epochs", citation=DEAT, epochs=10, learning_rate=0.1, cyclic=True, milestones=(0.5,),
-        factors=(), gamma=1.0, replay_share=1.5,
+        factors=(), momentum_at_peak=0.8, gamma=1.0, replay_share=1.5, replay_clip=False, delayed_share=1.2,
     ),
     "imagenet": Setup(
         title="DEAT, ImageNet", citation=DEAT, epochs=23, learning_rate=0.1, weight_decay=1e-4, batch_size=256,
@@ -65,7 +78,7 @@ SETUPS = {
     ),
     "fgsm-rs": Setup(
         title="Fast is better than free", citation="Wong, Rice, Kolter, ICLR 2020", epochs=15, learning_rate=0.2,
-        cyclic=True, milestones=(0.5,), factors=(),
+        cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8,
     ),
     "trades": Setup(
         title="TRADES", citation="Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, ICML 2019", epochs=76, learning_rate=0.1,

@@ -17,11 +17,13 @@ class Yopo:
     rounds takes p = -dL / d f0 from one full backward pass and then n steps of eta down the sign of dH / d eta. The
     gradients of the rounds, and of -H by the weights of f0 at each round's last eta, are summed into one step of the
     weights. m is the number of steps that the controller gives; inner: n; step: sigma as a share of epsilon. A pass
-    through f0 alone is not counted [D].
+    through f0 alone is not counted [D]. start, clip_start: of eta; unclipped as in the authors' code [P], which clips
+    only what enters the inner steps.
     """
 
     inner: int
     start: str = "uniform"
+    clip_start: bool = False
     step: perturbation.StepSize
 
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
@@ -40,7 +42,7 @@ class Yopo:
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
                 raise ValueError(f"{steps} rounds of a batch; expected at least 1: start the controller there")
-            current = perturbation.begin(images, epsilon, self.start, generator)
+            current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
             tap = numpy.zeros((len(images), *first.output_shape[1:]), "float32")
             total = [0.0] * len(places)
             for _ in range(steps):
@@ -83,7 +85,10 @@ def _hamiltonian(call, current, costate):
 
 
 def _ascend(call, current, images, costate, epsilon, step_size):
-    (_, _), slope = compute.gradient(lambda x: (_inner(call, x, costate), ()), current, call)
+    def inner(x):
+        return _inner(call, keras.ops.clip(x, 0.0, 1.0), costate), ()
+
+    (_, _), slope = compute.gradient(inner, current, call)
     return perturbation.move(images, current, -slope, epsilon, step_size)
 
 

@@ -1,0 +1,112 @@
+"""The one check of a model, its images and their labels, at every public function that takes them.
+
+A model is functional or a built Sequential, from one input of images (N, H, W, C) in [0, 1] to one output of float32
+logits (N, K). Images are uint8, or floats in [0, 1]; labels are integers from 0 to K - 1.
+"""
+
+import keras
+import numpy
+
+from data import pixels
+from models import flat, logits
+
+FILLED = 0.01  # outputs that lie in [0, 1] and come as near to both of its ends are no logits
+ENOUGH = 64  # numbers that it takes to say so
+
+
+class NonFiniteLogits(ValueError):
+    """Logits that are NaN or infinite: of a model that has diverged, not of a call that is wrong."""
+
+
+def admit(model, x, y=None, *, batch_size=1, squashed=False):
+    """What `check` lets pass, as the attacks compute with it: (float32 images in [0, 1], int32 labels or None)."""
+    check(model, x, y, batch_size=batch_size, squashed=squashed)
+    return pixels.to_unit(x), None if y is None else numpy.asarray(y).astype(numpy.int32)
+
+
+def check(model, x, y=None, *, batch_size=1, squashed=False):
+    """Raise ValueError, saying what was seen and what is expected, unless model, images and labels belong together.
+
+    model: a Keras model; x: images (N, H, W, C) of its size, N at least 1, uint8 or floats in [0, 1]; y: integer labels
+    (N,) of its classes, or None; batch_size: at least 1; squashed: admit outputs that are probabilities.
+    Nothing is predicted (`check_logits` looks at what is), and lazy images (HDF5) are not read.
+    """
+    check_model(model, squashed=squashed)
+    shape, taken = numpy.shape(x), model.inputs[0].shape[1:]
+    fits = len(shape) == 4 and all(size in (None, found) for size, found in zip(taken, shape[1:], strict=True))
+    if not fits or not shape[0]:
+        expected = ", ".join("any" if size is None else str(size) for size in taken)
+        raise ValueError(f"images have shape {shape}, expected (N, {expected}) with N at least 1")
+    pixels.check(x if hasattr(x, "dtype") else numpy.asarray(x))
+    if y is not None:
+        _check_labels(numpy.asarray(y), shape[0], model.output_shape[-1])
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+
+
+def check_model(model, *, squashed=False):
+    """Raise ValueError where a model is not one of images to logits. squashed: admit probabilities."""
+    if keras.config.floatx() != "float32":
+        raise ValueError(
+            f"Keras computes in {keras.config.floatx()} (floatx, in keras.json or set), expected float32: call "
+            "keras.config.set_floatx('float32') before models are built"
+        )
+    listed, output = flat.calls(model)
+    logits.check_ends(listed, output, model.name)
+    logits.check_pixels(listed, model.name)
+    dtype = model.outputs[0].dtype
+    if dtype != "float32":
+        raise ValueError(f"{model.name} puts out {dtype}, expected float32: models.to_logits(model) casts its logits")
+    found = None if squashed else logits.probabilities(listed, output)
+    if found:
+        raise ValueError(f"{_PROBABILITIES} ({found}): {_MEND}")
+
+
+def check_logits(model, values):
+    """Raise NonFiniteLogits where a model's outputs (N, K) are not finite, ValueError where they are probabilities that
+    its graph does not show."""
+    check_finite(values)
+    found = probabilities(model, values)
+    if found:
+        raise ValueError(f"{_PROBABILITIES} ({found}): {_MEND}")
+
+
+def check_finite(values):
+    """Raise NonFiniteLogits where logits (N, K) are NaN or infinite."""
+    finite = numpy.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise NonFiniteLogits(
+            f"the model's logits are NaN or infinite for {int((~finite).sum())} of {len(values)} images, expected "
+            "finite numbers"
+        )
+
+
+def probabilities(model, values):
+    """What says that a model's finite outputs (N, K) are probabilities, in words; None where nothing does.
+
+    That is its graph first. Where the graph does not show what makes the outputs (a layer of the user's own), it is the
+    outputs: of a softmax no number is below 0 and every row sums to one; of a sigmoid no number leaves [0, 1], but some
+    come within FILLED of either end, as small logits do not.
+    """
+    listed, output = flat.calls(model)
+    found = logits.probabilities(listed, output)
+    if found or logits.ends_linear(listed, output):
+        return found
+    if (values >= 0).all() and numpy.allclose(values.sum(axis=1, dtype=numpy.float64), 1, atol=1e-3):
+        return "rows of numbers of at least 0 that sum to 1"
+    if values.size >= ENOUGH and 0 <= values.min() <= FILLED and 1 - FILLED <= values.max() <= 1:
+        return "numbers that fill [0, 1] and none outside it"
+    return None
+
+
+def _check_labels(labels, count, classes):
+    if labels.shape != (count,) or not numpy.issubdtype(labels.dtype, numpy.integer):
+        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}, expected integers of shape ({count},)")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels range from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}, the model's classes"
+        )
+
+
+_PROBABILITIES = "the model's outputs are probabilities"
+_MEND = "attacks and mining need logits, so take the last softmax or sigmoid off with models.to_logits or models.load"

@@ -1,0 +1,124 @@
+"""Weights that were published for PyTorch, in the nets of the catalogue: by name, each turned to Keras's order.
+
+The names are those of the copies that studies of adversarial training share:
+
+preact_resnet18    conv1, layer1.0.bn1, .conv1, .bn2, .conv2, .shortcut.0, bn, linear (YOPO: linear.fc)
+resnet18, resnet50 conv1, bn1, layer1.0.conv1, .bn1, ..., .shortcut.0 and .1, linear; or .downsample.0 and .1, fc
+wrn_34_10          conv1, block1.layer.0.bn1, .conv1, .bn2, .conv2, .convShortcut, bn1, fc
+"""
+
+import collections.abc
+import os
+import pathlib
+import re
+
+import keras
+import numpy
+
+NETS = ("preact_resnet18", "resnet18", "resnet50", "wrn_34_10")
+HEADS = ("linear", "fc", "linear.fc")
+NESTED = ("state_dict", "model_state_dict", "net", "model")  # under which checkpoints keep their weights
+# Counted and never used; made and never passed through, by TRADES; the same weights under a second name, by YOPO.
+UNUSED = re.compile(r"(.*\.)?num_batches_tracked|sub_block1\..*|layers\.\d+\..*")
+HOW = "pip install torch (its CPU build will do), or save the arrays elsewhere with numpy.savez(path, **arrays)"
+
+
+def read(source):
+    """name -> array of a mapping or a file: models.load_torch says which, and what is raised."""
+    state = _read(pathlib.Path(source)) if isinstance(source, str | os.PathLike) else source
+    for wrapper in NESTED:
+        if isinstance(state, collections.abc.Mapping) and isinstance(state.get(wrapper), collections.abc.Mapping):
+            state = state[wrapper]
+    if not isinstance(state, collections.abc.Mapping) or not all(isinstance(one, str) for one in state):
+        raise ValueError(f"weights of type {type(state).__name__}, expected a mapping of names to arrays")
+    named = {one.removeprefix("module."): value for one, value in state.items()}
+    return {one: _array(value) for one, value in named.items() if not UNUSED.fullmatch(one)}
+
+
+def head(state):
+    """The name of the last layer, whose weights are (classes, inputs)."""
+    for one in HEADS:
+        if numpy.ndim(state.get(f"{one}.weight")) == 2:
+            return one
+    raise ValueError(f"no last layer among {_listed(state)}; expected {' or '.join(HEADS)}.weight of (classes, inputs)")
+
+
+def assign(model, net, state):
+    """Give every layer of a model of NETS its weights of `state`; every one is used once."""
+    left, downsampled = dict(state), any(".downsample." in one for one in state)
+    for layer in model.layers:
+        if layer.weights:
+            module = head(state) if layer.name == "logits" else _module(layer.name, net, downsampled)
+            layer.set_weights(_taken(layer, module, left))
+    if left:
+        said = f"{len(left)} weights that {model.name} has no place for ({_listed(left)})"
+        raise ValueError(f"{said}, expected none left over: name another net, or its options")
+
+
+def _read(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    try:
+        if path.suffix == ".npz":
+            with numpy.load(path, allow_pickle=False) as file:
+                return dict(file)
+        import torch
+
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{path}: only torch reads this file: {HOW}") from error
+    except (
+        Exception
+    ) as error:  # zipfile's, pickle's and torch's own, where a file is damaged or holds more than weights
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: no file of weights ({reason}); expected .npz, or what torch.save wrote") from error
+
+
+def _array(value):
+    return value.detach().cpu().double().numpy() if hasattr(value, "detach") else numpy.asarray(value)
+
+
+def _module(layer, net, downsampled):
+    """The PyTorch module that one of our layers is: "conv2_1a" is "layer1.0.conv1"."""
+    wide = net == "wrn_34_10"
+    whole = {"bn_last": "bn1" if wide else "bn", "conv1": "conv1", "bn1": "bn1"}
+    if layer in whole:
+        return whole[layer]
+    parts = re.fullmatch(r"(conv|bn|project)(\d)_(\d+)([abc]?)(_project)?", layer)
+    kind, stage, step, place, projected = parts.groups()
+    block = f"block{int(stage) - 1}.layer.{int(step) - 1}" if wide else f"layer{int(stage) - 1}.{int(step) - 1}"
+    if kind == "project" and wide:
+        return f"{block}.convShortcut"
+    if kind == "project" or projected:
+        return f"{block}.{'downsample' if downsampled else 'shortcut'}.{1 if projected else 0}"
+    return f"{block}.{kind}{'abc'.index(place) + 1}"
+
+
+def _taken(layer, module, left):
+    """A layer's weights in Keras's order, taken out of `left`."""
+    norm = isinstance(layer, keras.layers.BatchNormalization)
+    parts = ("weight", "bias", "running_mean", "running_var") if norm else ("weight", "bias")[: len(layer.weights)]
+    values = []
+    for part, variable in zip(parts, layer.weights, strict=True):
+        name = f"{module}.{part}"
+        if name not in left:
+            raise ValueError(
+                f"no {name} for layer {layer.name} among {_listed(left)}: name another net, or its options"
+            )
+        value = left.pop(name)
+        turned = (
+            value.transpose(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
+        )  # from (outputs, inputs, ...)
+        if turned.shape != tuple(variable.shape):
+            said = f"{name} has shape {value.shape}, so {turned.shape} here; layer {layer.name} expects"
+            raise ValueError(f"{said} {tuple(variable.shape)}: name another net, or its options")
+        if turned.dtype.kind not in "fiu" or not numpy.isfinite(turned).all():
+            raise ValueError(f"{name} holds weights that are no finite numbers: damaged, or its training diverged")
+        values.append(turned)
+    return values
+
+
+def _listed(names, most=4):
+    """The first few names, and how many more there are."""
+    shown = ", ".join(list(names)[:most]) or "none"
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
