@@ -1,7 +1,7 @@
 """How many images a model still classifies correctly: flags of single images, their worst case, and intervals.
 
 Flags are bool (N,), True where the image is classified as its label; everything reported is made from them.
-Images are uint8 or float32 in [0, 1], (N, H, W, C); labels are integers (N,); epsilon is in [0, 1] pixel scale.
+Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); epsilon is in [0, 1] pixel scale.
 """
 
 import dataclasses

@@ -37,11 +37,11 @@ class Minimal:
 def minimal(model, x, y, attack, *, batch_size=256, progress=None):
     """Attack every image of `x` with as small a perturbation as the attack finds; returns Minimal.
 
-    x: uint8 images or float32 in [0, 1], (N, H, W, C); y: integer labels (N,); attack: an entry of
-    adv.attacks.ATTACKS or any object with `closest`; batch_size: images attacked together; progress:
+    x: images, uint8 or floats in [0, 1], (N, H, W, C); y: integer labels (N,); attack: an entry of
+    adv.attacks.ATTACKS, its name, or any object with `closest`; batch_size: images attacked together; progress:
     ``progress(done, total)`` is called after every batch.
     Raises ValueError for no images, labels outside the classes, and outputs that are probabilities, and
-    models.NonFiniteLogits for outputs that are not finite; attack may also be a name of the catalogue.
+    models.NonFiniteLogits for outputs that are not finite.
     """
     if isinstance(attack, str):
         from adv import attacks  # which imports this file

@@ -31,7 +31,7 @@ import numpy
 import models
 from dare import contribution, graph, relative
 from data import files
-from models import contract
+from models import compute, contract
 
 LAYERS = {
     # model name -> names of the layers to slice; a model that is not here, or None, is sliced in every
@@ -228,5 +228,4 @@ def _check_options(per, rule, theta, representative, batch_size):
     if representative not in relative.REPRESENTATIVES:
         expected = ", ".join(relative.REPRESENTATIVES)
         raise ValueError(f"representative is {representative!r}, expected one of {expected}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+    compute.check_batch_size(batch_size)

@@ -95,8 +95,7 @@ def predict(run, *arrays, batch_size=256, prepare=None):
     (data.to_unit, say). Under jax and XLA a short batch is padded to a power of two, since every new shape is a new
     compilation. Raises ValueError for arrays without rows and a batch_size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+    check_batch_size(batch_size)
     count = len(arrays[0])
     parts = []
     for start in range(0, count, batch_size):
@@ -114,6 +113,12 @@ def predict(run, *arrays, batch_size=256, prepare=None):
         raise ValueError("nothing to predict: the array has no rows")
     columns = tuple(numpy.concatenate(column) for column in zip(*parts, strict=True))
     return columns[0] if single else columns
+
+
+def check_batch_size(size):
+    """Raise ValueError unless a batch size is a whole number of at least 1."""
+    if not isinstance(size, int | numpy.integer) or size < 1:
+        raise ValueError(f"batch_size is {size}, expected a whole number of at least 1")
 
 
 def update(model, optimizer, loss, *, training=True, restore=None, regularise=True):

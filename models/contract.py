@@ -8,7 +8,7 @@ import keras
 import numpy
 
 from data import pixels
-from models import flat, logits
+from models import compute, flat, logits
 
 FILLED = 0.01  # outputs that lie in [0, 1] and come as near to both of its ends are no logits
 ENOUGH = 64  # numbers that it takes to say so
@@ -40,8 +40,7 @@ def check(model, x, y=None, *, batch_size=1, squashed=False):
     pixels.check(x if hasattr(x, "dtype") else numpy.asarray(x))
     if y is not None:
         _check_labels(numpy.asarray(y), shape[0], model.output_shape[-1])
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+    compute.check_batch_size(batch_size)
 
 
 def check_model(model, *, squashed=False):

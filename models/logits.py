@@ -92,7 +92,7 @@ def check_pixels(listed, name):
     if found:
         raise ValueError(
             f"{name} {found}, as if trained on pixels up to 255, but images here are in [0, 1]: models.load(path, "
-            "scale=255) multiplies them by 255 first (scale=1 takes it as it is)"
+            "scale=255), or models.to_logits so, multiplies them first (scale=1: take the model as it is)"
         )
 
 

@@ -113,7 +113,7 @@ def test_images_and_labels(door, change, sentence, net, images, tmp_path):
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("size", [0, -1])
+@pytest.mark.parametrize("size", [0, -1, 2.5])
 def test_batch_size(door, size, net, images, tmp_path):
     with pytest.raises(ValueError, match=f"batch_size is {size}"):
         everywhere(tmp_path)[door](net, images[0], numpy.arange(14) % 4, size)
