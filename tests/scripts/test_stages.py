@@ -1,6 +1,5 @@
 """Every numbered script of the DARE study: what it writes and says, and what it refuses, on a small cell."""
 
-import dataclasses
 import importlib
 import itertools
 import json
@@ -9,10 +8,7 @@ import shutil
 
 import pytest
 
-from adv import attacks
-from dare import nnslicer, variants
 from data import files
-from train import params
 
 SCRIPTS = ("1_train", "2_slice", "3_get_ats", "4_generate_adv", "5_finetune_dare", "6_finetune_adv", "7_test")
 METHODS = ("dare", "dare-s", "dare-sl", "weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa")
@@ -120,33 +116,6 @@ def test_a_changed_argument_is_named(study, shell, call, script, change, words):
     said = call(script, *shell.small[script], "--runs", study.folder / "runs", *change)
     one_sentence(said, words, "--overwrite", "--runs")
     assert shell.digests(study.folder) == before
-
-
-EDITS = {  # script -> (what is edited, how, what is said)
-    "1_train": (params.RECIPES, "alexnet", {"momentum": 0.5}, "another recipe: momentum 0.9, not 0.5"),
-    "2_slice": (nnslicer.LAYERS, "alexnet", ["conv2"], "another layers: None, not ['conv2']"),
-    "4_generate_adv": (attacks.ATTACKS, "pgd", {"steps": 41}, "another attack: steps 40, not 41"),
-    "5_finetune_dare": (variants.VARIANTS, "dare", {"steps": 11}, "another variant: steps 10, not 11"),
-    "6_finetune_adv": (params.FIRST_TUNED, "alexnet", "conv4", "another first layer tuned: 'conv2', not 'conv4'"),
-    "7_test": (attacks.ATTACKS, "apgd-ce", {"rho": 0.5}, "another white-box attack apgd-ce: rho 0.75, not 0.5"),
-}
-
-
-@pytest.mark.parametrize("script", EDITS)
-def test_an_edited_entry_of_a_catalogue_is_named(study, shell, call, script, monkeypatch):
-    catalogue, name, change, words = EDITS[script]
-    entry = dataclasses.replace(catalogue[name], **change) if isinstance(change, dict) else change
-    monkeypatch.setitem(catalogue, name, entry)
-    before = shell.digests(study.folder)
-    said = call(script, *shell.small[script], "--runs", study.folder / "runs")
-    one_sentence(said, f"holds a run with {words}: pass --overwrite", "--runs")
-    assert shell.digests(study.folder) == before
-
-
-def test_an_edited_table_of_layers_takes_effect(copy, call, monkeypatch):
-    monkeypatch.setitem(nnslicer.LAYERS, "alexnet@0.03", ["conv2", "logits"])
-    assert call("2_slice", "--deterministic", "--overwrite").code == 0
-    assert list(nnslicer.Slice.load(copy / "slice" / "slice.h5").kept) == ["conv2", "logits"]
 
 
 def test_the_default_parts_fit_the_data(copy, call):
