@@ -38,5 +38,11 @@ def test_a_mined_set_of_less_than_a_batch_or_a_twentieth_is_named(selected, of, 
     found = mining.few(selected, of)
     assert (found.name, found.passed) == ("few-mined", passed) and found.seen == f"{selected} of {of} samples selected"
     [stored] = mining.checks_of({"train": {}, "get_ats": {"selected": selected, "of": of}})
-    assert stored == {"name": "few-mined", "passed": passed, "seen": found.seen, "expected": found.expected}
+    assert stored == {
+        "name": "few-mined",
+        "passed": passed,
+        "seen": found.seen,
+        "expected": found.expected,
+        "value": None,
+    }
     assert mining.checks_of({"train": {}}) == []
