@@ -11,6 +11,7 @@ import data
 import models
 from dare import dare, get_ats, key_neurons, nnslicer, transform
 from models import compute
+from train import seeds
 
 ONES = numpy.ones((1, 8), "float32")
 
@@ -57,7 +58,7 @@ def test_masked_tuning_equals_adam_written_out(reset):
     before = model.get_weights()
     options = {"steps": 4, "batch_size": 6, "learning_rate": 0.01, "seed": 3, "reset_optimizer": reset}
     tuned = dare.tune(model, targets, x, masks={"conv1": mask}, **options)
-    draw = numpy.random.default_rng(3)
+    draw = seeds.stream(3, "batches of tuning")
     draws = [draw.integers(12, size=6) for _ in range(4)]
     first, second = naive_tuning(before[0][0, 0], before[1][0, 0], x[5:17], activation, mask, draws, 0.01, reset)
     after = tuned.get_weights()
