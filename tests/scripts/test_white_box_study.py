@@ -16,7 +16,7 @@ from data import files
 from results import white_box, white_box_cell
 
 SCRIPT = "10_white_box"
-FEW = ["--points", "2", "--bp-epochs", "2", "--batch-size", "10", "--samples", "30", "--images", "8"]
+FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
 FEW += ["--held-out", "8", "--choice-images", "8", "--quiet"]
 FEW += ["--attack", "cw-linf-20", "--attack-steps", "2", "--restarts", "1"]
 OPTIONS = ["--strategy", "regression", "trades-1", "swa", "--learning-rates", "1e30", "1e-3", *FEW]
@@ -79,7 +79,7 @@ def test_what_it_writes(finished):
     assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
     samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
     assert len(samples) == 1 and max(samples) <= 30
-    for name, updates in (("regression", 2 * max(samples) / 10), ("trades-1", 2 * max(samples) / 55)):
+    for name, updates in (("regression", 4 * max(samples) / 10), ("trades-1", 4 * max(samples) / 55)):
         found = rows[name]["trajectories"][1]
         assert found == files.read_sealed(stages[f"white_box-{name}"] / "unit-0.001-0.json")
         assert found["train_s"] > 0
@@ -147,7 +147,7 @@ def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call)
         assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
         assert row["hyperparameters"]["learning_rate"] == 1e-3
     said = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)
-    assert said.code == 2 and "no learning rate stays finite for 2 BP-epochs: give lower ones" in said.err
+    assert said.code == 2 and "no learning rate stays finite for 4 BP-epochs: give lower ones" in said.err
     assert not (cell / "white_box-regression" / "run.json").exists()
 
 
