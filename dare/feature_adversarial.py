@@ -181,7 +181,7 @@ def _batches(count, batch_size, updates, seed):
     rows, epoch = numpy.zeros(0, "int64"), 0
     for _ in range(updates):
         if len(rows) < batch_size:
-            rows = numpy.concatenate([rows, stream(seed, "order of hardening", epoch).permutation(count)])
+            rows = numpy.concatenate([rows, stream(seed, "order of tuning", epoch).permutation(count)])
             epoch += 1
         yield rows[:batch_size]
         rows = rows[batch_size:]

@@ -8,6 +8,7 @@ import data
 from dare import controls, dare, feature_adversarial, get_ats, transform
 from dare.feature_adversarial import STRATEGIES
 from models import compute, perturb
+from train import seeds
 
 KINDS = ("feature-adversarial", "fgsm-training", "soft-average", "trades-6")  # what the other strategies are made like
 
@@ -121,11 +122,11 @@ def test_hardening_equals_adam_on_perturbed_inputs_written_out(linear_net):
     x = generator.random((24, 3, 3, 2), "float32")
     targets = generator.normal(size=(24, 3, 3, 4)).astype("float32")
     before = linear_net.get_weights()
-    orders = [numpy.random.default_rng([7, epoch]).permutation(24) for epoch in (0, 1)]
+    orders = [seeds.stream(7, "order of tuning", epoch).permutation(24) for epoch in (0, 1)]
     draws = numpy.concatenate(orders)[:40].reshape(4, 10)
     settings = {"epsilon": 0.1, "steps": 2}
     wanted = naive_hardening(
-        before[0][0, 0], x, targets, draws, numpy.random.default_rng([7, 1]), rate=0.01, **settings
+        before[0][0, 0], x, targets, draws, seeds.stream(7, "starts of hardening"), rate=0.01, **settings
     )
     strategy = STRATEGIES["feature-adversarial"]
     settings |= {"learning_rate": 0.01, "batch_size": 10, "stops": [1, 4], "seed": 7}

@@ -140,7 +140,7 @@ def test_models_that_cannot_be_sliced_are_named():
         (keras.Model(inputs, layers.Add(name="end")([logits] * 2)), "comes from 'end'"),
         (keras.Model(inputs, layers.GlobalMaxPooling2D()(depthwise(3, name="last")(inputs))), "comes from 'last'"),
         (keras.Model(inputs, conv(4, 3, name="map")(inputs)), "logits"),
-        (keras.Model(inputs, [inputs, ended(inputs).output]), "one input and one output"),
+        (keras.Model(inputs, [inputs, ended(inputs).output]), "inputs and 2 outputs: slicing needs one of each"),
         (keras.Sequential([layers.Dense(4)]), "not built: begin it with keras.Input"),
     ]:
         with pytest.raises(ValueError, match=message):
