@@ -21,7 +21,9 @@ def log_odds(logits, labels):
     What gradient attacks climb. The cross-entropy is its softplus, so both rise and fall together and their gradients
     have one direction; but in float32 p_y rounds to 1, and then the cross-entropy's gradient p_y - 1 loses the label's
     part while the other classes' survive: it points elsewhere. This one keeps its direction and its size at any scale
-    of the logits. logits (N, K) with K of at least 2, integer labels (N,) -> (N,); so are the losses below.
+    of the logits. Where images depend on each other, as behind batch norm in training mode, the weights 1 - p_y of the
+    images count, and `cross_entropy` is to be climbed. logits (N, K) with K of at least 2, integer labels (N,) -> (N,);
+    so are the losses below.
     """
     return surrogate_tempered(logits, labels, 1.0)
 

@@ -219,7 +219,7 @@ def test_the_second_replay_trains_on_the_fgsm_images_of_the_weights_before_the_f
     given = seen(monkeypatch, 0)
 
     def in_training(call, images, labels):
-        return perturb.sign_gradient(call, images, labels)
+        return perturb.sign_gradient(call, images, labels, loss=perturb.cross_entropy)
 
     run = prepared(Replay(start="zero", step=StepSize(share=1.0)), model)
     before = model.get_weights()
