@@ -43,7 +43,7 @@ def test_somebodys_checkpoints_are_mined(study, call, tmp_path):
     said = call("3_get_ats", "--checkpoints", tmp_path, "--keep", "mined")
     assert said.code == 2 and "not your own --checkpoints" in said.err
     said = call("3_get_ats", "--scale", "255")
-    assert said.code == 2 and "--scale is of your own --checkpoints" in said.err
+    assert said.code == 2 and "--scale: without effect here, it needs --checkpoints" in said.err
     said = call("3_get_ats", "--checkpoints", tmp_path / "none")
     assert said.code == 2 and "none: no checkpoints" in said.err
     assert not cell(tmp_path).exists()
