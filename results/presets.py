@@ -1,8 +1,8 @@
 """The presets of every study: cells and the options of each stage, as scripts/reproduce.py turns them into commands.
 
-quick takes minutes on two cores, small an evening, paper one GPU. A stage has one list of options or, where it runs
-several times, a tuple of lists; one of another study has that study's name before it. Where cells differ in their
-options, a dictionary has them by data set and model.
+quick takes minutes on two cores, small an evening, nine (DARE's main table at a quarter of the width) an hour or more a
+cell, paper one GPU. A stage has one list of options or, where it runs several times, a tuple of lists; one of another
+study has that study's name before it. Where cells differ in their options, a dictionary has them by data set and model.
 """
 
 CRAFTED = ["fgsm", "bim", "pgd", "jsma"]
@@ -12,6 +12,7 @@ QUICK_VARIANTS = [
 ]
 CONTROLS = ["weight-noise", "logit-noise", "negated", "tune-clean", "checkpoint", "swa"]
 ALL = [*CRAFTED, "cw"]  # the attacks of the papers; cw takes a hundred times as long as fgsm
+NETS = [(dataset, model) for dataset in ("cifar10", "svhn", "fashion_mnist") for model in ("alexnet", "vgg16", "vgg19")]
 
 DARE = {
     "quick": {
@@ -47,13 +48,19 @@ DARE = {
             *("--images", "400", "--choice-images", "200", "--attack-steps", "20", "--restarts", "1"),
         ],
     },
+    "nine": {
+        "cells": [(dataset, f"{model}@0.25", 0) for dataset, model in NETS],
+        "1_train": (["--epochs", "24"], ["--epochs", "24", "--seed", "1"]),  # the second is the control other-seed
+        "4_generate_adv": (
+            ["--attack", *CRAFTED, "--parts", "200", "100", "1000", "100"],
+            ["--attack", "cw", "--parts", "200", "0", "300", "0"],
+        ),
+        "5_finetune_dare": ["--variant", "dare", "dare-s", "dare-sl", "dare-union", *CONTROLS, "other-seed"],
+        "6_finetune_adv": ["--attack", *ALL, "--distillation"],
+        "7_test": ["--attack", *ALL, "--white-box", "pgd", "apgd-ce", "apgd-t", "--white-box-images", "200"],
+    },
     "paper": {
-        "cells": [
-            (dataset, model, seed)
-            for dataset in ("cifar10", "svhn", "fashion_mnist")
-            for model in ("alexnet", "vgg16", "vgg19")
-            for seed in range(3)
-        ],
+        "cells": [(dataset, model, seed) for dataset, model in NETS for seed in range(3)],
         "1_train": ["--epochs", "200"],
         "4_generate_adv": ["--attack", *ALL, "--parts", "4000", "1000", "5000", "1000"],
         "6_finetune_adv": ["--attack", *ALL, "--distillation"],

@@ -27,6 +27,7 @@ from results.parser import Parser
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
 STUDIES = presets.STUDIES
+ALL_PRESETS = list(dict.fromkeys(name for study in STUDIES.values() for name in study["presets"]))
 MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
     ("alexnet", 28): 32.3,
     ("alexnet", 32): 38.6,
@@ -47,6 +48,10 @@ MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
 
 def main(arguments):
     study = STUDIES[arguments.study]
+    if arguments.preset not in study["presets"]:
+        known = ", ".join(study["presets"])
+        print(f"reproduce.py: {arguments.study} has no preset {arguments.preset!r}: give {known}", file=sys.stderr)
+        return 2
     preset = chosen(arguments, study["presets"][arguments.preset])
     cells = [
         [one for stage in stages(study, preset) for one in commands(arguments, study, preset, stage, *cell)]
@@ -224,10 +229,11 @@ def disk(preset):
     total = 0
     for dataset, model, _ in preset["cells"]:
         options = options_of(preset, train, dataset, model)
+        each = options if isinstance(options, tuple) else (options,)
         if "4_retrain" in preset:
             kept = 1  # the original model alone
-        elif "--epochs" in options:
-            kept = int(options[options.index("--epochs") + 1])
+        elif "--epochs" in each[0]:
+            kept = sum(int(one[one.index("--epochs") + 1]) for one in each)
         else:
             after = options[options.index("--method") + 1 :]
             kept = 3 * next((place for place, one in enumerate(after) if one.startswith("--")), len(after))  # momentum
@@ -242,7 +248,7 @@ def disk(preset):
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
     parser.add_argument("--study", choices=STUDIES, default="dare")
-    parser.add_argument("--preset", choices=["quick", "small", "paper"], default="quick")
+    parser.add_argument("--preset", choices=ALL_PRESETS, default="quick")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
     parser.add_argument("--workers", type=whole, default=1, help="cells that run at once")
     parser.add_argument("--dataset", nargs="+", help="instead of the preset's; the cells are all combinations")
