@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from results import cluster
+from pipeline import slurm
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CELL = ["--study", "robust_training", "--preset", "quick", "--model", "small_cnn@0.05", "--quiet"]
@@ -64,9 +64,9 @@ def job(commands, folder, how):
     """As scripts/reproduce.py --cluster does it, up to the end of the last job."""
     import submitit
 
-    executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", cluster=how)
+    executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", slurm=how)
     executor.update_parameters(timeout_min=60, cpus_per_task=os.cpu_count())
-    executor.submit(cluster.Job(commands, folder, None)).result()
+    executor.submit(slurm.Job(commands, folder, None)).result()
 
 
 def imported(module):

@@ -10,7 +10,8 @@ import data
 from adv import attacks
 from dare import controls, dare
 from dare import test as testing
-from results import command, run, trained
+from pipeline import command, run_directory
+from results import trained
 from train import history as histories
 from train import robust
 
@@ -20,7 +21,7 @@ STUDIES = ("dare", "robust_training")
 @dataclasses.dataclass(frozen=True)
 class Contestant:
     """One model: method, title and role of its table line; of: the study that made it; epsilon: the Linf radius that
-    it is attacked within; stages: those that it is read from, as inputs are named (results/records.py); open: makes
+    it is attacked within; stages: those that it is read from, as inputs are named (pipeline/records.py); open: makes
     (model, split, selected weights loaded).
     """
 
@@ -70,7 +71,7 @@ def of_dare(arguments):
     for method, inputs, role, title in methods():
         if inputs and not _finished(arguments, inputs[0]):
             continue
-        paths = sorted(run.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
+        paths = sorted(run_directory.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
         stages = tuple(f"dare/{name}" for name in ("train", *inputs))
         epsilon = testing.EPSILONS[channels][0]
         found.append(Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0])))
@@ -84,7 +85,7 @@ def of_robust_training(arguments):
     for name, method in robust.METHODS.items():
         if not _finished(arguments, f"train-{name}"):
             continue
-        epsilon = run.record(run.folder(arguments, f"train-{name}"))["setup"]["epsilon"]
+        epsilon = run_directory.record(run_directory.folder(arguments, f"train-{name}"))["setup"]["epsilon"]
         role, stages = "control" if name == "standard" else "method", (f"robust_training/train-{name}",)
         opened = functools.partial(selected, arguments, name)
         found.append(Contestant(name, method.title, role, "robust_training", epsilon, stages, opened))
@@ -105,12 +106,12 @@ def find(arguments):
     found = [*of_dare(arguments), *of_robust_training(arguments)]
     if not found:
         raise FileNotFoundError(
-            f"{run.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; make one with "
-            f"scripts/robust_training/1_train.py --dataset {arguments.dataset} --model {arguments.model} --seed "
-            f"{arguments.seed}, or the same of scripts/dare/1_train.py"
+            f"{run_directory.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; "
+            f"make one with scripts/robust_training/1_train.py --dataset {arguments.dataset} --model {arguments.model} "
+            f"--seed {arguments.seed}, or the same of scripts/dare/1_train.py"
         )
     return found
 
 
 def _finished(arguments, stage):
-    return (run.folder(arguments, stage) / "run.json").is_file()
+    return (run_directory.folder(arguments, stage) / "run.json").is_file()

@@ -9,19 +9,8 @@ import numpy
 import data
 from adv import adversarial_set, search
 from dare import get_ats
-from results import (
-    attack_figures,
-    command,
-    dare_tables,
-    figures,
-    image_figures,
-    mining,
-    records,
-    run,
-    slice_figures,
-    what_matters,
-    white_box,
-)
+from pipeline import command, records, run_directory
+from results import attack_figures, dare_tables, figures, image_figures, mining, slice_figures, what_matters, white_box
 from train.history import History
 
 HOW_TO_READ = """\
@@ -92,7 +81,7 @@ def _mined(cell):
 
 
 def _sliced(cell):
-    sliced = run.record(cell / "slice")
+    sliced = run_directory.record(cell / "slice")
     caption = "Share of connections that slicing would freeze."
     yield "frozen-share", caption, slice_figures.frozen_share(sliced["frozen_share"])
     if "kept_share" in sliced:
@@ -105,7 +94,7 @@ def mined(cell):
     if not _is(cell, "get_ats"):
         return []
     targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
-    return [dataclasses.replace(mining.summary(targets, run.record(cell / "get_ats")["of"]), name="mining")]
+    return [dataclasses.replace(mining.summary(targets, run_directory.record(cell / "get_ats")["of"]), name="mining")]
 
 
 def draw_cells(rows):
@@ -177,5 +166,5 @@ def adversarials(arguments, cell):
 
 def cell_arguments(arguments, cell):
     """The data arguments of a trained cell, from its run.json."""
-    trained = run.record(cell / "train")["arguments"]
+    trained = run_directory.record(cell / "train")["arguments"]
     return argparse.Namespace(**{**trained, **vars(arguments)})

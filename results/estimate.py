@@ -18,7 +18,8 @@ from adv.guided import configuration
 from dare import controls, feature_adversarial, test, variants
 from dare import what_matters as factors
 from data import pooled
-from results import command, guided_cell, stages, white_box_row
+from pipeline import command, stages
+from results import guided_cell, white_box_row
 from train import params, robust
 
 

@@ -10,7 +10,9 @@ import numpy
 from adv import evaluate
 from dare import bench, controls, dare
 from data import files
-from results import command, run, trained
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+from results import trained
 from train import history as histories
 from train import params
 from train.seeds import stream
@@ -37,7 +39,7 @@ class Cell:
             score=self.score,
             frozen_below=params.first_tuned(arguments.model),
             seed=arguments.seed,
-            progress=functools.partial(command.Progress, quiet=arguments.quiet),
+            progress=functools.partial(Progress, quiet=arguments.quiet),
         )
 
     def score(self, weights, rows):
@@ -76,7 +78,7 @@ class Cell:
             facts["checkpoints"] = control.epochs(self.history)
             changes = [{"epoch": epoch} for epoch in facts["checkpoints"]]
         elif control.reads_dare:
-            record = run.record(run.folder(self.arguments, "finetune_dare-dare"))
+            record = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
             facts["learning_rate"] = record["learning_rate"]
             budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
             draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
@@ -85,7 +87,7 @@ class Cell:
                 for draw in range(draws)
             )
         elif name == "other-seed":
-            path = run.folder(command.narrow(self.arguments, seed=settings.other_seed), "train")
+            path = run_directory.folder(command.narrow(self.arguments, seed=settings.other_seed), "train")
             changes = [{"other": histories.History(path / "history")}]
         return (self.make(control, dataclasses.replace(given, **change)) for change in changes), facts
 
@@ -95,7 +97,7 @@ class Cell:
 
     def dare_weights(self, repeat):
         """What DARE's own stage made; a control with more draws than it has repeats takes these in turn."""
-        folder = run.folder(self.arguments, "finetune_dare-dare")
+        folder = run_directory.folder(self.arguments, "finetune_dare-dare")
         histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
         return self.model.get_weights()
 

@@ -9,7 +9,7 @@ import data
 import models
 from adv.guided import ordering, retraining
 from data import files
-from results import command, run
+from pipeline import command, run_directory
 from train import history as histories
 from train import seeds
 
@@ -107,15 +107,15 @@ def build(arguments, split):
 
 def load(arguments):
     """The Cell that 1_train.py made. Raises FileNotFoundError or ValueError where it is not whole."""
-    folder = run.folder(arguments, "train")
-    asked = run.record(folder)["arguments"]
+    folder = run_directory.folder(arguments, "train")
+    asked = run_directory.record(folder)["arguments"]
     settings = {name: asked[name] for name in ("images", "gray", "epochs")}
     whole = command.narrow(arguments, **settings)
     split = split_of(whole)
     model = build(whole, split)
     histories.load_weights(model, folder / "original.weights.h5")
     identity = models.fingerprint(model)
-    made = run.record(folder)
+    made = run_directory.record(folder)
     if made["data"] != split.fingerprint or made["identity"] != identity:
         raise ValueError(f"{folder}: made from other images than these, or damaged: run 1_train.py with --overwrite")
     return Cell(split, model, model.get_weights(), identity, recipe_of(whole))
@@ -123,7 +123,7 @@ def load(arguments):
 
 def inputs(arguments, cell):
     """The Inputs that 2_inputs.py made of this very cell."""
-    path = run.folder(arguments, "inputs") / "inputs.h5"
+    path = run_directory.folder(arguments, "inputs") / "inputs.h5"
     return Inputs.load(path, model=cell.identity, data=cell.split.fingerprint)
 
 

@@ -10,7 +10,8 @@ import numpy
 
 from adv.guided import configuration, inputs, ordering
 from data import files
-from results import guided_cell, lineage, provenance, published, run
+from pipeline import command, lineage, provenance, run_directory
+from results import guided_cell, published
 from results import row as result_row
 
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
@@ -31,11 +32,11 @@ def summary(curve):
 
 def write(arguments, stage, name, metric, original, curve):
     """row-<configuration>-<metric>.json in the stage's folder. Returns the row."""
-    cell = run.record(run.folder(arguments, "train"))
-    made = run.record(run.folder(arguments, "inputs"))
-    ranked = run.record(run.folder(arguments, "rank"))
+    cell = run_directory.record(run_directory.folder(arguments, "train"))
+    made = run_directory.record(run_directory.folder(arguments, "inputs"))
+    ranked = run_directory.record(run_directory.folder(arguments, "rank"))
     chosen, curve = configuration.CONFIGURATIONS[name], sorted(curve, key=lambda one: one["inputs"])
-    recipe = guided_cell.recipe_of(guided_cell.command.narrow(arguments, epochs=cell["arguments"]["epochs"]))
+    recipe = guided_cell.recipe_of(command.narrow(arguments, epochs=cell["arguments"]["epochs"]))
     best = published.guided_best(arguments.dataset, name, metric)
     row = {
         "study": "guided_retraining",

@@ -10,7 +10,8 @@ import numpy
 import data
 from adv.guided import configuration, ordering, retraining
 from data import files
-from results import energy, guided_cell, run
+from pipeline import run_directory
+from results import energy, guided_cell
 
 _cell = {}
 
@@ -26,7 +27,7 @@ def prepare(settings, alone=True):
     cell = guided_cell.load(arguments)
     adversarial = guided_cell.inputs(arguments, cell)
     images, labels, are = guided_cell.pool(cell, adversarial)
-    scores = guided_cell.load_scores(run.folder(arguments, "rank") / "scores.h5", cell)
+    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell)
     tests = {
         "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
         "adversarial": (adversarial.images["test"], adversarial.labels["test"]),
@@ -62,7 +63,7 @@ def job(name, metric, count, path):
         "adversarial_inputs": int(_cell["are"][ranked].sum()),
         **found,
         "seconds": round(seconds, 2),
-        "peak_memory_mib": run.peak_memory(),
+        "peak_memory_mib": run_directory.peak_memory(),
         "joules": None if joules is None else round(joules, 1),
     }
     files.write_sealed(path, result)

@@ -26,7 +26,7 @@ def few(selected, of):
 def checks_of(stages):
     """The check of a row that was made from a mined set, as a list of one dictionary, else an empty one.
 
-    stages: name -> run.json of all that the row was made from (results.lineage.above).
+    stages: name -> run.json of all that the row was made from (pipeline.lineage.above).
     """
     mined = stages.get("get_ats")
     return [dataclasses.asdict(few(mined["selected"], mined["of"]))] if mined else []

@@ -9,7 +9,9 @@ from adv import attacks, checks, reachable
 from dare import test
 from data import files
 from models import fingerprint, head
-from results import command, lineage, per_class, row, run
+from pipeline import command, lineage, run_directory
+from pipeline.progress import Progress
+from results import per_class, row
 from train.seeds import stream
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")
@@ -29,8 +31,8 @@ def attacked(arguments):
     """(the row that 1_attack.py made of --method, the arguments of a step that compares with it: attacked alike, the
     stages that such a step reads). Raises FileNotFoundError where it was not attacked."""
     attack = f"attack-{arguments.method}"
-    folder = run.folder(arguments, attack)
-    asked = run.record(folder)["arguments"]
+    folder = run_directory.folder(arguments, attack)
+    asked = run_directory.record(folder)["arguments"]
     before = json.loads((folder / "row.json").read_text(encoding="utf-8"))
     alike = {name: asked[name] for name in ("attack", "test_images")}
     alike = command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"])
@@ -52,7 +54,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
     path, identity = stage.folder / "flags.h5", fingerprint(model)
     if not path.is_file():
         used = {name: attacks.ATTACKS[name] for name in arguments.attack}
-        with command.Progress(f"attack {about['method']}", arguments.quiet) as progress:
+        with Progress(f"attack {about['method']}", arguments.quiet) as progress:
             flags = test.test(
                 model, split, {}, fingerprint=identity, white_box=used, epsilons=[epsilon], minimal={}, rows=chosen,
                 independent=True, progress=progress,
@@ -84,7 +86,7 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
     if reach:
         result["reached"] = reached(arguments, model, split, chosen, epsilon, reach, about["method"])
     files.write_json(stage.folder / "row.json", result)
-    run.finish(stage)
+    run_directory.finish(stage)
     robust, name = per_class.divided(result["measures"][per_class.worst(result)]), about["method"]
     least = f"worst class {split.classes[robust.worst]} {100 * robust.share.min():.1f} %"
     clean = result["measures"]["clean"]["value"]
@@ -118,7 +120,7 @@ def reached(arguments, model, split, chosen, epsilon, count, name):
     """What adv.reachable finds of `count` of the chosen images, counted (count_reached)."""
     some = even(split.y_test[chosen], count, arguments.seed)
     x, y = split.x_test[chosen][some], split.y_test[chosen][some]
-    with command.Progress(f"reach {name}", arguments.quiet) as progress:
+    with Progress(f"reach {name}", arguments.quiet) as progress:
         found = reachable.reachable(model, x, y, epsilon=epsilon, progress=progress)
     return count_reached(found, y)
 

@@ -1,11 +1,12 @@
 """A step of the class-wise study that computes nothing: the rows of a cell in, a claim printed."""
 
-from results import command, per_class, run, studies
+from pipeline import command, run_directory
+from results import per_class, studies
 
 
 def rows(arguments):
     """The rows of the cell that the arguments name, its seeds pooled. Raises FileNotFoundError for none."""
-    cell = run.folder(arguments, "attack").parents[1].name
+    cell = run_directory.folder(arguments, "attack").parents[1].name
     [own] = per_class.cells(studies.collect(arguments.runs, "classwise", cell)).values()
     return own
 

@@ -1,6 +1,8 @@
 """Train a method of robust training once more as its run did, but on other images or with another strategy."""
 
-from results import command, resolved, run, trained
+from pipeline import resolved, run_directory
+from pipeline.progress import Progress
+from results import trained
 from train import history as histories
 from train import robust, seeds
 
@@ -11,8 +13,8 @@ def retrain(arguments, method, folder, split, *, changed, note):
     folder: where its history goes, which is continued where it ends; note: what the progress says. Returns
     (model, facts of the training). Raises ValueError where the method has been edited in the catalogue since that run.
     """
-    path = run.folder(arguments, f"robust_training/train-{method}")
-    made = run.record(path)
+    path = run_directory.folder(arguments, f"robust_training/train-{method}")
+    made = run_directory.record(path)
     probe = robust.Probe(images=made["arguments"]["probe_images"])
     now = resolved.resolved({"method": robust.METHODS[method], "probe": probe})
     edited = "uses" in made and resolved.difference({name: made["uses"].get(name) for name in now}, now)
@@ -21,7 +23,7 @@ def retrain(arguments, method, folder, split, *, changed, note):
     asked, setup = made["arguments"], setup_of(made)
     seeds.seed_weights(arguments.seed)
     model = trained.robust_model(arguments, split, setup.standardised, asked["precision"])
-    with command.Progress(note, arguments.quiet) as progress:
+    with Progress(note, arguments.quiet) as progress:
         history = robust.fit(
             model,
             split,

@@ -18,9 +18,10 @@ import pathlib
 import numpy
 
 from data import files
-from results import provenance, statistics
+from pipeline import provenance
+from results import statistics
 
-ORIGIN = (  # results/lineage.py; a row of an earlier version lacks some, or has "trained_at"
+ORIGIN = (  # pipeline/lineage.py; a row of an earlier version lacks some, or has "trained_at"
     *("command", "commands", "commit", "commits", "trained_at", "dirty", "continued", "versions", "device", "devices"),
     *("cores", "kernels", "floatx", "image_data_format", "wall_s"),
 )

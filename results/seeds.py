@@ -2,7 +2,7 @@
 
 import shlex
 
-from results import run
+from pipeline import run_directory
 from train.history import History
 
 
@@ -14,8 +14,8 @@ def other(arguments, asked=None):
     """
     if asked == arguments.seed:
         raise ValueError(f"--other-seed {asked} is the seed of this cell: give another")
-    own, alike = run.folder(arguments, "train"), {}
-    record = run.record(own)
+    own, alike = run_directory.folder(arguments, "train"), {}
+    record = run_directory.record(own)
     for path in own.parents[1].glob("seed*/train/run.json"):
         seed = path.parents[1].name.removeprefix("seed")
         if seed.isdecimal() and int(seed) != arguments.seed:

@@ -10,6 +10,7 @@ import json
 import pathlib
 from collections.abc import Callable
 
+from pipeline import run_directory
 from results import (
     dare_report,
     dare_tables,
@@ -25,7 +26,6 @@ from results import (
     robust_figures,
     robust_training,
     row,
-    run,
     sections,
     tables,
     what_matters,
@@ -94,7 +94,7 @@ def collect(runs, folder, cell=None):
     cells = glob.escape(cell) if cell else "*"
     for path in sorted((pathlib.Path(runs) / folder).glob(f"{cells}/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
-            run.intact(path.parent)
+            run_directory.intact(path.parent)
             one = json.loads(path.read_text(encoding="utf-8"))
             key = one["study"], one["dataset"], one["model"], one["method"]
             found.setdefault(key, []).append(one)

@@ -6,8 +6,9 @@ A cell whose rows cannot be read or shown is said and left out, and the others g
 import pathlib
 import sys
 
-from results import command, report, studies, tables
-from results.parser import Parser
+from pipeline import command
+from pipeline.arguments import Parser
+from results import report, studies, tables
 
 
 def of(study, title, *, further=lambda arguments, folder, rows: {}, document=None):

@@ -8,7 +8,7 @@ import data
 import models
 from adv import adversarial_set
 from dare import dare, get_ats, nnslicer
-from results import command, run
+from pipeline import command, run_directory
 from train.history import History
 
 
@@ -25,7 +25,7 @@ class Trained:
 
 def load(arguments):
     """The Trained that the arguments of a stage name. Raises FileNotFoundError or ValueError where it is not whole."""
-    folder = run.folder(arguments, "train")
+    folder = run_directory.folder(arguments, "train")
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
     history = History(folder / "history")
     model = history.final_model()
@@ -36,7 +36,7 @@ def adversarial_sets(arguments, trained, names):
     """attack name -> AdversarialSet, made for this very model and data."""
     return {
         name: adversarial_set.load(
-            run.folder(arguments, f"generate_adv-{name}") / "adversarials.h5",
+            run_directory.folder(arguments, f"generate_adv-{name}") / "adversarials.h5",
             model=trained.identity,
             data=trained.split.fingerprint,
         )
@@ -46,14 +46,14 @@ def adversarial_sets(arguments, trained, names):
 
 def targets(arguments, trained):
     """The mined targets of get_ats/, which must be of this model and these images."""
-    found = get_ats.Targets.load(run.folder(arguments, "get_ats") / "targets.h5")
+    found = get_ats.Targets.load(run_directory.folder(arguments, "get_ats") / "targets.h5")
     dare.check(trained.model, found, trained.split.x_validation)
     return found
 
 
 def slices(arguments, trained):
     """The Slice of slice/, which must be of this model."""
-    found = nnslicer.Slice.load(run.folder(arguments, "slice") / "slice.h5")
+    found = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
     if found.model != trained.identity:
         raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
     return found
@@ -75,8 +75,8 @@ def reduced_dataset(arguments):
 
 def robust(arguments, method):
     """(split, history, run.json) of the finished stage train-<method> of robust training."""
-    folder = run.folder(arguments, f"train-{method}")
-    made = run.record(folder)
+    folder = run_directory.folder(arguments, f"train-{method}")
+    made = run_directory.record(folder)
     settings = {name: made["arguments"][name] for name in ("images", "validation")}
     dataset = reduced_dataset(command.narrow(arguments, **settings))
     return data.load_split(folder / "split.h5", dataset), History(folder / "history"), made

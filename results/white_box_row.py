@@ -4,7 +4,8 @@ import numpy
 
 import models
 from dare import controls, feature_adversarial, test
-from results import lineage, mining, row, white_box_levels
+from pipeline import lineage
+from results import mining, row, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"

@@ -5,7 +5,8 @@ Reads results/measured/, or with --runs the rows of run directories; examples of
 
 import pathlib
 
-from results import command, page, studies
+from pipeline import command
+from results import page, studies
 
 
 def main(arguments):

@@ -12,7 +12,6 @@ command continues after a crash.
 
 import argparse
 import concurrent.futures
-import functools
 import itertools
 import os
 import pathlib
@@ -21,8 +20,8 @@ import shlex
 import subprocess
 import sys
 
+from pipeline.arguments import Parser, whole
 from results import presets
-from results.parser import Parser
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
@@ -108,7 +107,7 @@ def name_of(cell):
 
 def here(cells):
     """Say how far the cells are by what lies in their run directories; returns the exit status, 0."""
-    from results import command, stages  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
+    from pipeline import command, stages  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
 
     found = {name: stages.progress(commands) for name, commands in cells.items()}
     states = [one.state for one in found.values()]
@@ -121,17 +120,17 @@ def here(cells):
 
 def on_cluster(arguments, cells, tables):
     """Submit the cells that are left, or with --status say how far they are; returns the exit status."""
-    from results import cluster
+    from pipeline import slurm
 
     folder = pathlib.Path(arguments.runs) / "cluster" / f"{arguments.study}-{arguments.preset}"
-    sweep = cluster.Sweep(folder, cells, [tables])
+    sweep = slurm.Sweep(folder, cells, [tables])
     if not arguments.status:
         asked = ("gpus", "cpus", "memory", "minutes", "partition", "account", "qos")
         resources = {name: getattr(arguments, name) for name in asked}
-        left, after = cluster.submit(sweep, cluster.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
+        left, after = slurm.submit(sweep, slurm.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
         print(f"{len(left)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
         return 0
-    found = cluster.status(sweep)
+    found = slurm.status(sweep)
     states = [one["state"] for one in found.values()]
     print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "waiting", "failed", "new")))
     for (name, one), cell in zip(found.items(), cells.values(), strict=True):
@@ -139,7 +138,7 @@ def on_cluster(arguments, cells, tables):
             dataset, model, seed = (cell[0][cell[0].index(option) + 1] for option in ("--dataset", "--model", "--seed"))
             again = ["--dataset", dataset, "--model", model, "--seed", seed]
             print(f"failed: {name}, {one['log']}")
-            print("\n".join(f"    {line}" for line in cluster.last_lines(one["log"])))
+            print("\n".join(f"    {line}" for line in slurm.last_lines(one["log"])))
             print(f"    $ {again_of(arguments, again)}")
     return 1 if "failed" in states else 0
 
@@ -198,13 +197,6 @@ def show(command):
     return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
 
 
-def whole(text, least=1):
-    """The number that an option takes."""
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number of at least {least}")
-    return int(text)
-
-
 def sbatch_option(text):
     """(name, value) of an option of sbatch given as NAME=VALUE, or as NAME alone: then the value is True."""
     name, given, value = text.partition("=")
@@ -215,7 +207,8 @@ def sbatch_option(text):
 
 def costs(cells):
     """The estimate of the cells' commands, as lines. It loads Keras, which running them here does not."""
-    from results import command, estimate  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
+    from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
+    from results import estimate
 
     return estimate.lines(estimate.of(cells))
 
@@ -250,16 +243,16 @@ if __name__ == "__main__":
     parser.add_argument("--study", choices=STUDIES, default="dare")
     parser.add_argument("--preset", choices=ALL_PRESETS, default="quick")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
-    parser.add_argument("--workers", type=whole, default=1, help="cells that run at once")
+    parser.add_argument("--workers", type=whole(1), default=1, help="cells that run at once")
     parser.add_argument("--dataset", nargs="+", help="instead of the preset's; the cells are all combinations")
     parser.add_argument("--model", nargs="+", help="instead of the preset's")
     parser.add_argument("--seed", nargs="+", type=int, help="instead of the preset's")
     parser.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
     parser.add_argument("--status", action="store_true", help="run nothing, say how far the cells are")
-    parser.add_argument("--gpus", type=functools.partial(whole, least=0), default=0, help="of each cell on a cluster")
-    parser.add_argument("--cpus", type=whole, default=2, help="of each cell on a cluster")
-    parser.add_argument("--memory", type=whole, default=8, help="GiB of each cell on a cluster")
-    parser.add_argument("--minutes", type=whole, default=240, help="after which a cell is requeued, and goes on")
+    parser.add_argument("--gpus", type=whole(0), default=0, help="of each cell on a cluster")
+    parser.add_argument("--cpus", type=whole(1), default=2, help="of each cell on a cluster")
+    parser.add_argument("--memory", type=whole(1), default=8, help="GiB of each cell on a cluster")
+    parser.add_argument("--minutes", type=whole(1), default=240, help="after which a cell is requeued, and goes on")
     parser.add_argument("--partition", help="of the cluster (default: its own)")
     parser.add_argument("--account", help="that the cluster charges (default: your own)")
     parser.add_argument("--qos", help="quality of service on the cluster (default: your own)")

@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
 FILE_MAP = (ROOT / "docs" / "file_map.md").read_text(encoding="utf-8")
-ROOMS = ("adv", "dare", "data", "models", "results", "train")
+ROOMS = ("adv", "dare", "data", "models", "pipeline", "results", "train")
 TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
 
 
@@ -90,10 +90,16 @@ def commands(text):
     return [(path, re.findall(r"--[\w-]+", rest)) for path, rest in lines]
 
 
+def shared_sources():
+    """The text of what scripts' parsers are made of."""
+    paths = [path for room in ("pipeline", "results") for path in (ROOT / room).rglob("*.py")]
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
+
+
 @pytest.mark.parametrize("text", [README, REPRODUCTION, FILE_MAP], ids=["README", "REPRODUCTION", "file_map"])
 def test_commands_name_scripts_and_options_that_exist(text):
     assert commands(text)
-    common = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "results").glob("*.py"))
+    common = shared_sources()
     for path, options in commands(text):
         source = (ROOT / path).read_text(encoding="utf-8")
         for option in options:
@@ -102,7 +108,7 @@ def test_commands_name_scripts_and_options_that_exist(text):
 
 def test_every_option_that_is_named_exists():
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
-    sources += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "results").glob("*.py")) + '"--help"'
+    sources += shared_sources() + '"--help"'
     for option in set(re.findall(r"(?<![\w<-])--[a-z][\w-]*", README + REPRODUCTION + FILE_MAP)):
         assert f'"{option}"' in sources, option
 

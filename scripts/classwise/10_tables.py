@@ -4,7 +4,8 @@ Reads <runs>/classwise/*/seed*/*/row.json; writes <runs>/classwise/<dataset>-<mo
 go to results/measured/ and the generated sections of README.md and REPRODUCTION.md are rewritten.
 """
 
-from results import command, tables_step
+from pipeline import command
+from results import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("classwise", "Robustness by class"), tables_step.options(__doc__))

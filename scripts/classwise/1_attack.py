@@ -4,7 +4,8 @@ Reads <runs>/dare/ and <runs>/robust_training/ (whatever is finished); writes <r
 seed<k>/attack-<method>/: flags.h5, with the classes named under attack, and row.json.
 """
 
-from results import command, contestants, per_class_row, run
+from pipeline import command, run_directory
+from results import contestants, per_class_row
 
 
 def main(arguments):
@@ -17,7 +18,7 @@ def main(arguments):
         epsilon = arguments.epsilon or one.epsilon
         uses = per_class_row.uses(arguments, radius=epsilon)
         narrowed = command.narrow(arguments, method=name, of=one.of)
-        stage = run.begin(f"attack-{name}", narrowed, inputs=one.stages, uses=uses)
+        stage = run_directory.begin(f"attack-{name}", narrowed, inputs=one.stages, uses=uses)
         if stage is None:
             continue
         model, split = one.open()

@@ -7,21 +7,22 @@ classes named.
 
 import json
 
-from results import command, contestants, figures, per_class, per_class_figures, run, tables, trained
+from pipeline import command, run_directory
 from dare import test
 import data
 from data import files
+from results import contestants, figures, per_class, per_class_figures, tables, trained
 
 
 def main(arguments):
     found = {study: list(saved(arguments, study)) for study in contestants.STUDIES}
     if not any(found.values()):
         raise FileNotFoundError(
-            f"{run.folder(command.narrow(arguments, study='*'), 'test-*')}: no saved flags; make them with "
+            f"{run_directory.folder(command.narrow(arguments, study='*'), 'test-*')}: no saved flags; make them with "
             "scripts/dare/7_test.py or scripts/robust_training/2_test.py"
         )
     for study, rows in found.items():
-        folder = run.folder(arguments, f"report-{study}")
+        folder = run_directory.folder(arguments, f"report-{study}")
         for table in per_class.class_tables(rows):
             tables.print_table(table)
             tables.write([table], folder)
@@ -35,13 +36,13 @@ def main(arguments):
 def saved(arguments, study):
     """The rows of the models whose flags a study has saved, divided by class."""
     narrowed, dataset = command.narrow(arguments, study=study), None
-    for path in sorted(run.folder(narrowed, "test").parent.glob("test-*/row.json")):
+    for path in sorted(run_directory.folder(narrowed, "test").parent.glob("test-*/row.json")):
         if not (path.parent / "run.json").is_file():
             continue
         row = json.loads(path.read_text(encoding="utf-8"))
         if study == "dare":
             dataset = dataset or command.load_dataset(arguments)
-            split, name = data.load_split(run.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
+            split, name = data.load_split(run_directory.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
         else:
             split = trained.robust(narrowed, row["method"])[0]
             name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"

@@ -3,7 +3,8 @@
 Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict.
 """
 
-from results import command, per_class_claims, per_class_step
+from pipeline import command
+from results import per_class_claims, per_class_step
 
 if __name__ == "__main__":
     command.run(per_class_step.of(per_class_claims.disparity), per_class_step.options(__doc__))

@@ -9,9 +9,10 @@ import re
 
 import numpy
 
-from results import command, per_class, per_class_changes, per_class_row, per_class_step, retrain, run, trained
+from pipeline import command, run_directory
 import data
 from data import files
+from results import per_class, per_class_changes, per_class_row, per_class_step, retrain, trained
 from train import robust
 
 
@@ -50,10 +51,14 @@ def train(arguments, before, without, told, inputs):
     """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
     method, name = arguments.method, name_of(told)
     uses = per_class_row.uses(arguments, method=robust.METHODS[method])
-    stage = run.begin(f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses)
+    stage = run_directory.begin(
+        f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses
+    )
     if stage is None:
         return
-    made = run.record(run.folder(command.narrow(arguments, study="robust_training"), f"train-{method}"))
+    made = run_directory.record(
+        run_directory.folder(command.narrow(arguments, study="robust_training"), f"train-{method}")
+    )
     settings = {name: made["arguments"][name] for name in ("images", "validation")}
     dataset = data.without_class(trained.reduced_dataset(command.narrow(arguments, **settings)), without)
     held_out = round(settings["validation"] * (1 - 1 / len(before["classes"])))

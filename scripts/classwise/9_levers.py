@@ -7,9 +7,11 @@ held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/leve
 
 import dataclasses
 
-from results import command, contestants, per_class_changes, per_class_row, per_class_step, retrain, run
+from pipeline import command, run_directory
 from adv import attacks, evaluate, levers
 import data
+from pipeline.progress import Progress
+from results import contestants, per_class_changes, per_class_row, per_class_step, retrain
 from train import robust
 
 CHOSEN_BY = attacks.PGD(steps=10, rel_stepsize=0.25, random_start=True)
@@ -34,14 +36,14 @@ def pull(arguments, name, inputs):
     method = arguments.method
     lever = INFERENCE.get(name, robust.from_accuracy)
     uses = per_class_row.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
-    stage = run.begin(f"lever-{method}-{name}", arguments, inputs=inputs, uses=uses)
+    stage = run_directory.begin(f"lever-{method}-{name}", arguments, inputs=inputs, uses=uses)
     if stage is None:
         return
     epsilon = arguments.epsilon
     model, split = contestants.selected(command.narrow(arguments, study="robust_training"), method)
     held_out = data.to_unit(split.x_validation), split.y_validation
     if name in INFERENCE:
-        with command.Progress(f"choose {name}", arguments.quiet) as progress:
+        with Progress(f"choose {name}", arguments.quiet) as progress:
             choice = INFERENCE[name](model, *held_out, CHOSEN_BY, epsilon=epsilon, progress=progress)
         facts = {name: choice.value, "tried": [list(one) for one in choice.tried]}
     else:

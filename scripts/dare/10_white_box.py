@@ -9,10 +9,12 @@ images are held out of them and choose the learning rates; x_test is only measur
 import json
 import logging
 
-from results import command, figures, run, tables, trained, white_box, white_box_cell, white_box_row
+from pipeline import command, run_directory
 from adv import probes
 from dare import controls, feature_adversarial, hardening, test
 from data import files
+from pipeline.progress import Progress
+from results import figures, tables, trained, white_box, white_box_cell, white_box_row
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
@@ -25,7 +27,7 @@ def main(arguments):
         if name in white_box_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
         inputs = ["train", "get_ats", *(["white_box-original"] if name != "original" else [])]
-        stage = run.begin(f"white_box-{name}", settings, inputs=inputs, uses=uses(arguments, name))
+        stage = run_directory.begin(f"white_box-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         study = study or Study(arguments)
@@ -33,7 +35,7 @@ def main(arguments):
         row = white_box_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
         files.write_json(stage.folder / "row.json", row)
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
-        run.finish(stage, **facts)
+        run_directory.finish(stage, **facts)
         print(f"white_box {name}: {json.dumps(facts['measures'])} ({stage.folder})")
     report(arguments)
 
@@ -71,7 +73,7 @@ class Study:
         asked = self.arguments
         units = [(rate, repeat) for rate in asked.learning_rates for repeat in range(asked.repeats)]
         found = []
-        with command.Progress(f"white_box {name}", asked.quiet) as progress:
+        with Progress(f"white_box {name}", asked.quiet) as progress:
             for rate, repeat in units:
                 path = folder / f"unit-{rate:g}-{repeat}.json"
                 if not path.is_file():
@@ -83,7 +85,7 @@ class Study:
     def unit(self, strategy, rate, repeat):
         """One trajectory, from the original's point on."""
         asked = self.arguments
-        original = files.read_sealed(run.folder(asked, "white_box-original") / "row.json", sealed=False)
+        original = files.read_sealed(run_directory.folder(asked, "white_box-original") / "row.json", sealed=False)
         points, seconds = self.bench.trajectory(
             strategy,
             learning_rate=rate,
@@ -104,7 +106,7 @@ class Study:
 
 def report(arguments):
     """Print and write the tables of this seed's finished rows, and draw them."""
-    stages = run.folder(arguments, "white_box-original").parent.glob("white_box-*")
+    stages = run_directory.folder(arguments, "white_box-original").parent.glob("white_box-*")
     rows = [
         files.read_sealed(stage / "row.json", sealed=False)
         for stage in sorted(stages)
@@ -113,7 +115,7 @@ def report(arguments):
     made = white_box.white_box_tables(rows)
     for table in made:
         tables.print_table(table)
-    folder = run.folder(arguments, "white_box")
+    folder = run_directory.folder(arguments, "white_box")
     tables.write(made, folder)
     figures.save(white_box.trajectories(rows), folder / "trajectories.png")
     print(f"white_box: {len(rows)} rows ({folder})")

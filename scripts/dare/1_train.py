@@ -7,12 +7,14 @@ which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep 
 import dataclasses
 import shutil
 
-from results import command, marks, run, trained
+from pipeline import command, run_directory
 from adv import checks
 from dare import online
 import data
 from data import files
 import models
+from pipeline.progress import Progress
+from results import marks, trained
 from train import params, tensorboard
 from train.fit import KEEP, fit
 from train.history import History
@@ -20,8 +22,8 @@ from train.history import History
 
 def main(arguments):
     params.recipe(arguments.model)  # refuses a model without one before anything is made
-    log = tensorboard.logger(run.folder(arguments, "tensorboard")) if arguments.tensorboard else None
-    stage = run.begin("train", arguments, uses=uses(arguments))
+    log = tensorboard.logger(run_directory.folder(arguments, "tensorboard")) if arguments.tensorboard else None
+    stage = run_directory.begin("train", arguments, uses=uses(arguments))
     if stage is None:
         return
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
@@ -47,7 +49,7 @@ def main(arguments):
         if log is not None:
             log(history)
 
-    with command.Progress("train", arguments.quiet) as progress:
+    with Progress("train", arguments.quiet) as progress:
         history = fit(
             model,
             split,
@@ -62,7 +64,7 @@ def main(arguments):
         )
     write_metrics(history, stage.folder / "metrics.csv")
     _, said, metrics = history.record(history.last)
-    run.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
+    run_directory.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
     print(
         f"train: {history.last} epochs, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "
         f"{model.count_params():,} parameters ({stage.folder})"

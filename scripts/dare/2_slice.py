@@ -3,17 +3,19 @@
 Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of dare/nnslicer.py.
 """
 
-from results import command, run, trained
+from pipeline import command, run_directory
 from dare import nnslicer
+from pipeline.progress import Progress
+from results import trained
 
 
 def main(arguments):
     layers = nnslicer.LAYERS.get(arguments.model, nnslicer.LAYERS.get(arguments.model.partition("@")[0]))
-    stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
+    stage = run_directory.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
     if stage is None:
         return
     cell = trained.load(arguments)
-    with command.Progress("slice", arguments.quiet) as progress:
+    with Progress("slice", arguments.quiet) as progress:
         found = nnslicer.slice_model(
             cell.model,
             cell.split.x_train,
@@ -27,7 +29,7 @@ def main(arguments):
         )
     found.save(stage.folder / "slice.h5")
     frozen = found.frozen_share()
-    run.finish(stage, frozen_share=frozen, kept_share=found.kept_share())
+    run_directory.finish(stage, frozen_share=frozen, kept_share=found.kept_share())
     shares = ", ".join(f"{layer} {100 * share['intersection']:.0f}" for layer, share in frozen.items())
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 

@@ -8,20 +8,22 @@ import shutil
 
 import numpy
 
-from results import command, marks, mining, run, tables
+from pipeline import command, run_directory
 from dare import get_ats, online_store
 import data
 import models
+from pipeline.progress import Progress
+from results import marks, mining, tables
 from train.checkpoints import Checkpoints
 from train.history import History
 
 
 def main(arguments):
-    stage = run.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
+    stage = run_directory.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
     if stage is None:
         return
     history, model, split, store = own(arguments) if arguments.checkpoints else trained(arguments)
-    with command.Progress("get_ats", arguments.quiet) as progress:
+    with Progress("get_ats", arguments.quiet) as progress:
         targets = get_ats.mine_history(
             model,
             history,
@@ -37,7 +39,7 @@ def main(arguments):
     of = len(split.y_validation)
     tables.write([mining.summary(targets, of)], stage.folder)
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
-    run.finish(
+    run_directory.finish(
         stage,
         layer=targets.layer,
         selected=len(targets.index),
@@ -48,7 +50,7 @@ def main(arguments):
     if arguments.keep == "mined":
         for epoch in set(history.stored) - {history.last}:
             history.drop_weights(epoch)
-        shutil.rmtree(run.folder(arguments, "train") / "mined", ignore_errors=True)
+        shutil.rmtree(run_directory.folder(arguments, "train") / "mined", ignore_errors=True)
     print(
         f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
@@ -58,7 +60,7 @@ def main(arguments):
 
 def trained(arguments):
     """What 1_train.py left: (history, final model, split, what was mined while training or None)."""
-    folder = run.folder(arguments, "train")
+    folder = run_directory.folder(arguments, "train")
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
     history = History(folder / "history")
     store = None

@@ -3,9 +3,11 @@
 Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
 """
 
-from results import command, run, trained
+from pipeline import command, run_directory
 from adv import adversarial_set, attacks, generate_adv
 import data
+from pipeline.progress import Progress
+from results import trained
 
 
 def main(arguments):
@@ -16,8 +18,8 @@ def main(arguments):
 
 def default_parts(arguments):
     """The published number of images of each part, or what the split of train/ has room for."""
-    folder = run.folder(arguments, "train")
-    run.record(folder)  # says what makes it
+    folder = run_directory.folder(arguments, "train")
+    run_directory.record(folder)  # says what makes it
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
     return [*adversarial_set.fitting(len(split.x_train), len(split.x_test)).values()]
 
@@ -25,11 +27,11 @@ def default_parts(arguments):
 def craft(arguments, name):
     attack = attacks.get(name)
     own = command.narrow(arguments, attack=name)
-    stage = run.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
+    stage = run_directory.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
     if stage is None:
         return
     cell = trained.load(arguments)
-    with command.Progress(f"generate_adv {name}", arguments.quiet) as progress:
+    with Progress(f"generate_adv {name}", arguments.quiet) as progress:
         made = generate_adv.generate(
             cell.model,
             cell.split,
@@ -43,7 +45,7 @@ def craft(arguments, name):
     made.save(stage.folder / "adversarials.h5")
     generate_adv.remove_blocks(stage.folder)
     kept = {part: len(one.labels) for part, one in made.parts.items()}
-    run.finish(stage, specification=made.attack, drawn=made.drawn, kept=kept)
+    run_directory.finish(stage, specification=made.attack, drawn=made.drawn, kept=kept)
     counts = ", ".join(f"{part} {kept[part]} of {drawn}" for part, drawn in made.drawn.items())
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 

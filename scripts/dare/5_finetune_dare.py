@@ -6,9 +6,10 @@ rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/wei
 
 import dataclasses
 
-from results import command, finetune_cell, run, seeds
+from pipeline import command, run_directory
 from adv import attacks
 from dare import controls, dare, get_ats
+from results import finetune_cell, seeds
 from train import history as histories
 from train import params
 
@@ -25,7 +26,7 @@ def main(arguments):
             print(f"finetune_dare {name}: left out, {reason}")
             continue
         settings, inputs = narrow(arguments, name)
-        stage = run.begin(f"finetune_dare-{name}", settings, inputs=inputs, uses=uses(arguments, name))
+        stage = run_directory.begin(f"finetune_dare-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
         cell = cell or finetune_cell.Cell(arguments)
@@ -35,7 +36,7 @@ def main(arguments):
         for repeat, weights in enumerate(made):
             cell.save(weights, stage.folder / f"weights-{repeat}.weights.h5", copied[repeat] if copied else None)
             changes.append(float(f"{controls.relative_change(cell.original, weights):.4g}"))
-        run.finish(stage, **facts, relative_change=changes)
+        run_directory.finish(stage, **facts, relative_change=changes)
         rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
         print(f"finetune_dare {name}: {len(changes)} repeats{rate} ({stage.folder})")
 
@@ -50,7 +51,7 @@ def wanted(names):
 
 
 def finished(arguments, name):
-    return (run.folder(arguments, f"finetune_dare-{name}") / "run.json").is_file()
+    return (run_directory.folder(arguments, f"finetune_dare-{name}") / "run.json").is_file()
 
 
 def narrow(arguments, name):
@@ -80,7 +81,9 @@ def uses(arguments, name):
 def other_seed(arguments):
     """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
     if arguments.other_seed is None and finished(arguments, "other-seed"):
-        return run.record(run.folder(arguments, "finetune_dare-other-seed"))["arguments"]["other_seed"]
+        return run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))["arguments"][
+            "other_seed"
+        ]
     return seeds.other(arguments, arguments.other_seed)
 
 
@@ -92,7 +95,7 @@ def lacking(arguments, name):
         except FileNotFoundError as error:
             return str(error)
     if name in ("checkpoint", "swa") or (name in dare.VARIANTS and dare.VARIANTS[name].retargets):
-        history = histories.History(run.folder(arguments, "train") / "history")
+        history = histories.History(run_directory.folder(arguments, "train") / "history")
         if not set(get_ats.second_half(history)) <= set(history.stored):
             return "weights of mined epochs are deleted: train with --keep second-half or all to have them"
     return None

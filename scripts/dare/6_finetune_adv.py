@@ -7,10 +7,12 @@ finetune_adv-distillation/weights-0.weights.h5, a net trained from fresh weights
 import dataclasses
 import shutil
 
-from results import command, run, trained
+from pipeline import command, run_directory
 from adv import adversarial_set, distillation, finetune_adv
 import data
 import models
+from pipeline.progress import Progress
+from results import trained
 from train import history as histories
 from train import params
 
@@ -26,7 +28,7 @@ def finetune(arguments, attack):
     """One stage finetune_adv-<attack>."""
     settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
     first = params.first_tuned(arguments.model)
-    stage = run.begin(
+    stage = run_directory.begin(
         f"finetune_adv-{attack}",
         command.narrow(arguments, attack=attack, distillation=None, temperature=None, distillation_epochs=None),
         inputs=["train", f"generate_adv-{attack}"],
@@ -34,12 +36,14 @@ def finetune(arguments, attack):
     )
     if stage is None:
         return
-    history = histories.History(run.folder(arguments, "train") / "history")
+    history = histories.History(run_directory.folder(arguments, "train") / "history")
     model = history.final_model()
-    part = adversarial_set.load(run.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts["train"]
+    part = adversarial_set.load(run_directory.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts[
+        "train"
+    ]
     for repeat in range(arguments.repeats):
         history.load_weights(model, history.last)
-        with command.Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
+        with Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
             losses = finetune_adv.finetune_adv(
                 model,
                 part,
@@ -49,7 +53,7 @@ def finetune(arguments, attack):
                 progress=progress,
             )
         histories.save_weights(model, stage.folder / f"weights-{repeat}.weights.h5")
-    run.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)
+    run_directory.finish(stage, images=len(part.labels), steps=len(losses), learning_rate=settings.learning_rate)
     print(f"finetune_adv {attack}: {len(part.labels)} images, {len(losses)} steps a repeat ({stage.folder})")
 
 
@@ -57,7 +61,7 @@ def distil(arguments):
     """The stage finetune_adv-distillation: a teacher and a student by the recipe of the original."""
     unread = dict.fromkeys(("attack", "repeats", "epochs", "learning_rate"))
     settings = distillation.Distillation(temperature=arguments.temperature, epochs=arguments.distillation_epochs)
-    stage = run.begin(
+    stage = run_directory.begin(
         "finetune_adv-distillation",
         command.narrow(arguments, **unread),
         inputs=["train"],
@@ -65,7 +69,7 @@ def distil(arguments):
     )
     if stage is None:
         return
-    import keras  # late, since results.command keeps its start-up lines off the terminal
+    import keras  # late, since pipeline.command keeps its start-up lines off the terminal
 
     opened = trained.load(arguments)
     split, origin = opened.split, opened.history.origin
@@ -83,7 +87,7 @@ def distil(arguments):
         )
         for _ in range(2)
     )
-    with command.Progress("distillation", arguments.quiet) as progress:
+    with Progress("distillation", arguments.quiet) as progress:
         kept = distillation.distil(
             teacher,
             student,
@@ -97,7 +101,7 @@ def distil(arguments):
     metrics = kept.record(epochs)[2]
     histories.save_weights(student, stage.folder / "weights-0.weights.h5")
     shutil.rmtree(stage.folder / "histories")
-    run.finish(stage, epochs=epochs, temperature=arguments.temperature, metrics=metrics)
+    run_directory.finish(stage, epochs=epochs, temperature=arguments.temperature, metrics=metrics)
     print(
         f"distillation: {epochs} epochs each of teacher and student at temperature {arguments.temperature:g}, "
         f"validation accuracy {100 * metrics['validation_accuracy']:.2f} % ({stage.folder})"

@@ -9,11 +9,13 @@ import json
 
 import numpy
 
-from results import command, contestants, lineage, mining, published, row, run, trained
+from pipeline import command, lineage, run_directory
 from adv import adversarial_set, attacks, checks
 from dare import test
 from data import files
 import models
+from pipeline.progress import Progress
+from results import contestants, mining, published, row, trained
 from train import history as histories
 from train.seeds import stream
 
@@ -36,7 +38,7 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 def main(arguments):
     bench = None
     for method, inputs, role, title in tested(arguments):
-        stage = run.begin(
+        stage = run_directory.begin(
             f"test-{method}",
             arguments,
             inputs=["train", *(f"generate_adv-{attack}" for attack in arguments.attack), *inputs],
@@ -79,7 +81,7 @@ class Bench:
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
-        found = run.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
+        found = run_directory.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
         weights = sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
         made = []
         for repeat, path in enumerate(weights):
@@ -89,7 +91,7 @@ class Bench:
                 histories.load_weights(self.model, path)
             identity, target = models.fingerprint(self.model), folder / f"flags-{repeat}.h5"
             if not target.is_file():
-                with command.Progress(f"test {method} {repeat + 1}/{len(weights)}", self.arguments.quiet) as progress:
+                with Progress(f"test {method} {repeat + 1}/{len(weights)}", self.arguments.quiet) as progress:
                     self.score(identity, progress).save(target)
             made.append(test.Flags.load(target, model=identity, data=self.split.fingerprint))
         return made
@@ -130,7 +132,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
     if "er/worst" in measures:
         measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
     measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
-    source = run.record(run.folder(arguments, inputs[0] if inputs else "train"))
+    source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
     result = {
         "study": arguments.study,
         "dataset": bench.split.name,
@@ -155,7 +157,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         **lineage.of(stage),
     }
     files.write_json(stage.folder / "row.json", result)
-    run.finish(stage)
+    run_directory.finish(stage)
     shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
     print(f"test {method}: {json.dumps(shown)} ({stage.folder})")
     if row.raised(result["checks"]):
@@ -177,7 +179,7 @@ def specifications(bench):
 def tested(arguments):
     """(method, stages read, role, title) of all that has been made."""
     for method, inputs, role, title in contestants.methods():
-        if not inputs or (run.folder(arguments, inputs[0]) / "run.json").is_file():
+        if not inputs or (run_directory.folder(arguments, inputs[0]) / "run.json").is_file():
             yield method, inputs, role, title
 
 

@@ -8,7 +8,8 @@ README.md and REPRODUCTION.md are rewritten; --check only tells whether those st
 import itertools
 import pathlib
 
-from results import command, dare_report, dare_tables, figures, studies, tables_step
+from pipeline import command
+from results import dare_report, dare_tables, figures, studies, tables_step
 
 
 def main(arguments):

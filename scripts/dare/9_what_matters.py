@@ -6,24 +6,26 @@ at the first missing one) and a row a setting, which 8_tables.py collects.
 
 import numpy
 
-from results import command, lineage, mining, row, run, trained, what_matters
+from pipeline import command, lineage, run_directory
 from adv import evaluate
 from dare import bench as benches
 from dare import controls
 from dare import what_matters as study
 from data import files
 import models
+from pipeline.progress import Progress
+from results import mining, row, trained, what_matters
 
 
 def main(arguments):
     uses = {"setting": study.BASE, "levels": {factor: study.LEVELS.get(factor) for factor in arguments.factor}}
-    stage = run.begin("what_matters", arguments, inputs=inputs(arguments), uses=uses)
+    stage = run_directory.begin("what_matters", arguments, inputs=inputs(arguments), uses=uses)
     if stage is None:
         return
     bench = Bench(arguments)
     settings = study.settings(bench.cell.model, arguments.factor)
     units = {}
-    with command.Progress("what_matters", arguments.quiet) as progress:
+    with Progress("what_matters", arguments.quiet) as progress:
         for factor, level, variant in settings:
             for repeat in range(arguments.repeats):
                 path = stage.folder / f"unit-{factor}-{level}-{repeat}.json"
@@ -33,7 +35,7 @@ def main(arguments):
                 progress(sum(map(len, units.values())), len(settings) * arguments.repeats, f"{factor} {level}")
     for factor, level, variant in settings:
         save_row(arguments, bench, stage, factor, level, variant, units[factor, level])
-    run.finish(stage, settings=len(settings), repeats=arguments.repeats)
+    run_directory.finish(stage, settings=len(settings), repeats=arguments.repeats)
     print(f"what_matters: {len(settings)} settings x {arguments.repeats} repeats ({stage.folder})")
 
 

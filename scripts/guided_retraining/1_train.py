@@ -5,24 +5,26 @@ Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weigh
 
 import dataclasses
 
-from results import command, guided_cell, marks, run
+from pipeline import command, run_directory
 from adv import checks, evaluate
 from adv.guided import retraining
 import data
 from data import pooled
 import models
+from pipeline.progress import Progress
+from results import guided_cell, marks
 from train import history
 
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     uses = {"recipe": guided_cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
-    stage = run.begin("train", arguments, uses=uses)
+    stage = run_directory.begin("train", arguments, uses=uses)
     if stage is None:
         return
     split = guided_cell.split_of(arguments)
     model, recipe = guided_cell.build(arguments, split), guided_cell.recipe_of(arguments)
-    with command.Progress("train", arguments.quiet) as progress:
+    with Progress("train", arguments.quiet) as progress:
         retraining.fit(
             model,
             model.get_weights(),
@@ -38,7 +40,7 @@ def main(arguments):
     answered = evaluate.classes(model, *parts["test"])
     checked = checks.answers(answered, split.y_test, len(split.classes))
     counts = [len(part) for part in (split.x_train, split.x_validation, split.x_test)]
-    run.finish(
+    run_directory.finish(
         stage, identity=models.fingerprint(model), data=split.fingerprint, verified=split.verified, counts=counts,
         measures=found, parameters=model.count_params(), checks=list(map(dataclasses.asdict, checked)),
     )  # fmt: skip

@@ -8,18 +8,20 @@ import pathlib
 
 import numpy
 
-from results import command, guided_cell, run
+from pipeline import command, run_directory
 from adv import evaluate
 from adv.guided import inputs
 import data
 from data import files
+from pipeline.progress import Progress
+from results import guided_cell
 
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     export, narrowed = arguments.export, command.narrow(arguments, export=None)
     uses = {"attacks": inputs.PROFILES[arguments.profile], "epsilon": inputs.EPSILON}
-    stage = run.begin("inputs", narrowed, inputs=["train"], uses=uses)
+    stage = run_directory.begin("inputs", narrowed, inputs=["train"], uses=uses)
     if stage is not None:
         make(arguments, stage)
     if export is not None:
@@ -35,7 +37,7 @@ def make(arguments, stage):
         (("train", split.x_train, split.y_train), ("test", split.x_test, split.y_test))
     ):
         rows = inputs.choose(min(count, len(y)), len(y), arguments.seed, place)
-        with command.Progress(f"attack {part}", arguments.quiet) as progress:
+        with Progress(f"attack {part}", arguments.quiet) as progress:
             made, names = inputs.attack(
                 cell.model, x[rows], y[rows], profile=arguments.profile, duplicate_fgsm=arguments.duplicate_fgsm,
                 progress=progress,
@@ -47,7 +49,7 @@ def make(arguments, stage):
     found.save(stage.folder / "inputs.h5")
     right = evaluate.correct(cell.model, found.images["test"], found.labels["test"])
     shares = {name: float(right[found.attack["test"] == name].mean()) for name in dict.fromkeys(found.attack["test"])}
-    run.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
+    run_directory.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
     shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
     counts = " and ".join(str(len(one)) for one in found.labels.values())
     print(f"inputs: {counts}, original right: {shown} ({stage.folder})")

@@ -9,13 +9,15 @@ import warnings
 
 import numpy
 
-from results import command, guided_cell, run
+from pipeline import command, run_directory
 from adv.guided import ordering, retraining
+from pipeline.progress import Progress
+from results import guided_cell
 
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    stage = run.begin("rank", arguments, inputs=["train", "inputs"], uses={"metric": ordering.METRICS})
+    stage = run_directory.begin("rank", arguments, inputs=["train", "inputs"], uses={"metric": ordering.METRICS})
     if stage is None:
         return
     cell = guided_cell.load(arguments)
@@ -29,7 +31,7 @@ def main(arguments):
     given = ordering.Given(clean[0], clean[1], activations, classes, probabilities, seed=arguments.seed)
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
     scores, facts = {}, {}
-    with command.Progress("rank", arguments.quiet) as progress:
+    with Progress("rank", arguments.quiet) as progress:
         for place, (name, metric) in enumerate(ordering.METRICS.items(), start=1):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -45,7 +47,7 @@ def main(arguments):
             }
             progress(place, len(ordering.METRICS), name)
     guided_cell.save_scores(stage.folder / "scores.h5", scores, cell)
-    run.finish(
+    run_directory.finish(
         stage, forward_s=round(forward, 3), metrics=facts, failures=int(failed.sum()), inputs_ranked=len(labels),
         tie_rule=ordering.TIES, layer=retraining.last_hidden(cell.model).name,
     )  # fmt: skip

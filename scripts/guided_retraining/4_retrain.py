@@ -8,23 +8,25 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 
-from results import command, guided_cell, guided_row, guided_worker, run
+from pipeline import command, run_directory
 from adv.guided import configuration, ordering
 from data import files
+from pipeline.progress import Progress
+from results import guided_cell, guided_row, guided_worker
 
 
 def main(arguments):
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     workers, narrowed = arguments.workers, command.narrow(arguments, workers=None)
     for name in ("train", "inputs", "rank"):
-        run.record(run.folder(arguments, name))
+        run_directory.record(run_directory.folder(arguments, name))
     jobs = plan(arguments)
-    stage = run.begin("retrain", narrowed, inputs=["train", "inputs", "rank"], uses=uses(arguments))
+    stage = run_directory.begin("retrain", narrowed, inputs=["train", "inputs", "rank"], uses=uses(arguments))
     if stage is None:
         return
     left = [one for one in jobs if not path_of(stage, *one).is_file()]
     settings = vars(narrowed)
-    with command.Progress("retrain", arguments.quiet) as progress:
+    with Progress("retrain", arguments.quiet) as progress:
         done = len(jobs) - len(left)
         for one in finished(left, stage, settings, workers):
             done += 1
@@ -36,7 +38,7 @@ def main(arguments):
     for name, metric, count in jobs:
         found.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
     rows = [guided_row.write(arguments, stage, *key, original, curve) for key, curve in found.items()]
-    run.finish(stage, original=original)
+    run_directory.finish(stage, original=original)
     for row in rows:
         best = row["measures"]["best"]["value"]
         print(
@@ -47,7 +49,7 @@ def main(arguments):
 
 def uses(arguments):
     """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
-    trained = run.record(run.folder(arguments, "train"))["arguments"]
+    trained = run_directory.record(run_directory.folder(arguments, "train"))["arguments"]
     chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
     own = {name: {arguments.dataset: one.steps[arguments.dataset]} for name, one in chosen.items()}
     return {
@@ -61,8 +63,8 @@ def uses(arguments):
 
 def plan(arguments):
     """(configuration, metric, inputs of the prefix) of every model, short prefixes first."""
-    counts = run.record(run.folder(arguments, "train"))["counts"][0]
-    adversarial = run.record(run.folder(arguments, "inputs"))["counts"]["train"]
+    counts = run_directory.record(run_directory.folder(arguments, "train"))["counts"][0]
+    adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))["counts"]["train"]
     jobs = []
     for name in arguments.configuration:
         chosen = configuration.CONFIGURATIONS[name]

@@ -4,7 +4,8 @@ Reads <runs>/guided_retraining/*/seed*/retrain/row-*.json; writes <runs>/guided_
 With --publish the rows go to results/measured/ and the generated sections of the documents are rewritten.
 """
 
-from results import command, tables_step
+from pipeline import command
+from results import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("guided_retraining", "Guided retraining"), tables_step.options(__doc__))

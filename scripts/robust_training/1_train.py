@@ -9,10 +9,12 @@ import dataclasses
 import shutil
 import time
 
-from results import command, marks, run, trained
+from pipeline import command, run_directory
 from adv import checks, evaluate
 import data
 from data import files
+from pipeline.progress import Progress
+from results import marks, trained
 from train import robust, seeds
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
@@ -24,7 +26,7 @@ def main(arguments):
 
 
 def train(arguments, name):
-    stage = run.begin(f"train-{name}", arguments, uses=uses(arguments, name))
+    stage = run_directory.begin(f"train-{name}", arguments, uses=uses(arguments, name))
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
@@ -49,7 +51,7 @@ def train(arguments, name):
         clock.note(history.last)
         write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
 
-    with command.Progress(f"train {name}", arguments.quiet) as progress:
+    with Progress(f"train {name}", arguments.quiet) as progress:
         history = robust.fit(
             model,
             split,
@@ -66,7 +68,7 @@ def train(arguments, name):
         )
     write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
     best, metrics = robust.selected(history, method.select), history.record(history.last)[2]
-    run.finish(
+    run_directory.finish(
         stage,
         parameters=model.count_params(),
         verified=split.verified,

@@ -9,11 +9,13 @@ import dataclasses
 
 import numpy
 
-from results import command, lineage, published, resolved, robust_training, row, run, trained
+from pipeline import command, lineage, resolved, run_directory
 from adv import attacks, autoattack, checks
 from dare import test
 from data import files
 import models
+from pipeline.progress import Progress
+from results import published, robust_training, row, trained
 from train import robust
 from train.seeds import stream
 
@@ -28,17 +30,20 @@ def main(arguments):
         LINF["autoattack"].check()
     for name in names:
         own, uses = command.narrow(arguments, method=name), {"attack": {one: LINF[one] for one in arguments.attack}}
-        stage = run.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
+        stage = run_directory.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
         if stage is not None:
             measure(arguments, stage, name)
 
 
 def tested(arguments):
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
-    finished = [name for name in robust.METHODS if (run.folder(arguments, f"train-{name}") / "run.json").is_file()]
+    finished = [
+        name for name in robust.METHODS if (run_directory.folder(arguments, f"train-{name}") / "run.json").is_file()
+    ]
     if not finished:
         raise FileNotFoundError(
-            f"{run.folder(arguments, 'train-*')}: none finished; make them with scripts/robust_training/1_train.py"
+            f"{run_directory.folder(arguments, 'train-*')}: none finished; "
+            "make them with scripts/robust_training/1_train.py"
         )
     return arguments.method or finished
 
@@ -62,7 +67,7 @@ def measure(arguments, stage, name):
         history.load_weights(model, epoch)
         identity = models.fingerprint(model)
         if not path.is_file():
-            with command.Progress(f"test {name}, epoch {epoch}", arguments.quiet) as progress:
+            with Progress(f"test {name}, epoch {epoch}", arguments.quiet) as progress:
                 flags = test.test(
                     model, split, {}, fingerprint=identity, white_box=chosen, epsilons=[epsilon], minimal={}, rows=rows,
                     progress=progress,
@@ -131,7 +136,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         **lineage.of(stage),
     }
     files.write_json(stage.folder / "row.json", result)
-    run.finish(stage)
+    run_directory.finish(stage)
     shown = ", ".join(
         f"{epoch} epoch's {robust_training.worst(result, prefix)['value']:.1f} %"
         for epoch, prefix in (("selected", ""), ("last", "last/"))

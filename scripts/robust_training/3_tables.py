@@ -4,7 +4,8 @@ Reads <runs>/robust_training/*/seed*/test-*/row.json; writes <runs>/robust_train
 --publish the rows go to results/measured/ and the generated sections of README.md and REPRODUCTION.md are rewritten.
 """
 
-from results import command, tables_step
+from pipeline import command
+from results import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("robust_training", "Robust training"), tables_step.options(__doc__))

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from results import command
+from pipeline import command
 
 pytestmark = pytest.mark.faults
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"

@@ -1,11 +1,8 @@
-"""Synthetic result rows of one data set and model; the arguments of a stage."""
+"""Synthetic result rows of one data set and model."""
 
-import argparse
 import types
 
 import pytest
-
-from results import run
 
 
 def measure(*values, n=950, published=None, interval=None):
@@ -73,25 +70,3 @@ def rows():
         line("dare", "method", 88.2, 62.0, 68.0, 61.0, seen=("fgsm", "pgd"), title="DARE", hyperparameters=dare),
         line("original", "original", 88.6, 0.5, 0.5, 0.5, repeats=1, title="original"),
     ]
-
-
-@pytest.fixture
-def arguments(tmp_path):
-    """``arguments(**changes)``: an argparse namespace of one cell under tmp_path/runs; no stage stays under way."""
-
-    def arguments(**changes):
-        made = {
-            "study": "dare",
-            "dataset": "digits",
-            "model": "alexnet",
-            "seed": 3,
-            "runs": str(tmp_path / "runs"),
-            "overwrite": False,
-            "quiet": False,
-            "data_dir": None,
-            "epochs": 4,
-        }
-        return argparse.Namespace(**made | changes)
-
-    yield arguments
-    run.abandon()

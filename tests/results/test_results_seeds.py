@@ -6,7 +6,8 @@ import shlex
 import pytest
 
 from data import files
-from results import run, seeds
+from pipeline import run_directory
+from results import seeds
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def cell(tmp_path):
         )
 
     def train(seed, epochs=20, finished=True):
-        folder = run.folder(arguments(seed), "train")
+        folder = run_directory.folder(arguments(seed), "train")
         origin = {"recipe": {"momentum": 0.9}, "seed": seed, "epochs": epochs, "data": "d"}
         files.write_json(folder / "history" / "origin.json", origin)
         if finished:

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from results import command
+from pipeline import command
+from pipeline.progress import Progress
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def on_terminal(monkeypatch):
 
 
 def work(quiet=False):
-    with command.Progress("work", quiet) as progress:
+    with Progress("work", quiet) as progress:
         for done in range(1, 4):
             progress(done, 3, f"note {done}")
 
@@ -55,7 +56,7 @@ def test_no_terminal_gets_the_last_line_alone(capsys):
 def test_no_terminal_gets_a_line_every_ten_seconds(capsys, monkeypatch):
     seconds = iter(range(0, 100, 4))  # asked for once at the start and once a call
     monkeypatch.setattr(command.time, "monotonic", lambda: next(seconds))
-    with command.Progress("work") as progress:
+    with Progress("work") as progress:
         for done in range(1, 8):
             progress(done, 9)
     assert capsys.readouterr().err == "work: 3/9, 12 s\nwork: 6/9, 24 s\n"

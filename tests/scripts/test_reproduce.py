@@ -12,7 +12,8 @@ import types
 
 import pytest
 
-from results import presets, records
+from pipeline import records
+from results import presets
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 
@@ -152,11 +153,12 @@ def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
 
 
 def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, monkeypatch, capsys):
-    from results import cluster
+
+    from pipeline import slurm
 
     asked = {}
     monkeypatch.setattr(
-        cluster, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
+        slurm, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
     )
     options = {"cluster": "slurm", "gpus": 1, "cpus": 3, "memory": 5, "minutes": 60, "partition": None, "qos": "low"}
     options |= {"account": None, "sbatch": [("constraint", "a100"), ("exclusive", True)]}
@@ -165,7 +167,7 @@ def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, mon
     assert asked["of"].qos == "low" and asked["of"].sbatch == {"constraint": "a100", "exclusive": True}
     assert "1 of 2 cells submitted, the tables after them in job 9" in capsys.readouterr().out
     found = {"state": "failed", "id": "7_0", "log": None}
-    monkeypatch.setattr(cluster, "status", lambda sweep: dict.fromkeys(sweep.cells, found))
+    monkeypatch.setattr(slurm, "status", lambda sweep: dict.fromkeys(sweep.cells, found))
     assert fake.main(arguments(**options | {"status": True})) == 1
     said = capsys.readouterr().out
     assert said.startswith("0 done, 0 running, 0 waiting, 2 failed, 0 new") and "no log" in said
@@ -174,9 +176,9 @@ def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, mon
     def refuse(sweep, resources):
         raise ValueError("sbatch is not on the PATH")
 
-    monkeypatch.setattr(cluster, "submit", refuse)
+    monkeypatch.setattr(slurm, "submit", refuse)
     assert fake.main(arguments(**options)) == 2 and "sbatch is not on the PATH" in capsys.readouterr().err
-    monkeypatch.setattr(cluster, "status", lambda sweep: refuse(sweep, None))
+    monkeypatch.setattr(slurm, "status", lambda sweep: refuse(sweep, None))
     assert fake.main(arguments(**options | {"status": True})) == 2
     assert capsys.readouterr().err == "reproduce.py: sbatch is not on the PATH\n"
 
@@ -241,7 +243,7 @@ def accepted(line, monkeypatch):
     """The script's own parser takes the options of a printed command."""
     import shlex
 
-    from results import command
+    from pipeline import command
 
     python, script, *options = shlex.split(line)
     assert python == "python" and pathlib.Path(script).is_file()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from results import cluster
+from pipeline import slurm
 
 
 @pytest.fixture
@@ -18,29 +18,29 @@ def sweep(tmp_path, monkeypatch):
         return [sys.executable, "-c", f"open({name!r}, 'a').write('x'); assert {name!r} != 'b' or "
                 "not __import__('os').path.exists('broken')"]  # fmt: skip
 
-    return cluster.Sweep(tmp_path / "sweep", {"a": [write("a")], "b": [write("b")]}, [write("tables")])
+    return slurm.Sweep(tmp_path / "sweep", {"a": [write("a")], "b": [write("b")]}, [write("tables")])
 
 
 def test_jobs_run_their_commands_and_mark_that_they_are_done(sweep, tmp_path):
-    cluster.Job(sweep.cells["a"], str(tmp_path), str(sweep.folder / "a.done.json"))()
+    slurm.Job(sweep.cells["a"], str(tmp_path), str(sweep.folder / "a.done.json"))()
     assert (tmp_path / "a").read_text() == "x" and sweep.done("a") and not sweep.done("b")
-    other = cluster.Sweep(sweep.folder, {"a": [*sweep.cells["a"], ["true"]]}, [])
+    other = slurm.Sweep(sweep.folder, {"a": [*sweep.cells["a"], ["true"]]}, [])
     assert not other.done("a"), "other commands are another cell"
     (tmp_path / "broken").touch()
     with pytest.raises(RuntimeError, match="stopped with exit status 1"):
-        cluster.Job(sweep.cells["b"], str(tmp_path), str(sweep.folder / "b.done.json"))()
+        slurm.Job(sweep.cells["b"], str(tmp_path), str(sweep.folder / "b.done.json"))()
     assert not sweep.done("b")
 
 
 def test_a_job_before_its_timeout_is_submitted_again_as_it_is(sweep, tmp_path):
-    job = cluster.Job(sweep.cells["a"], str(tmp_path), None)
+    job = slurm.Job(sweep.cells["a"], str(tmp_path), None)
     assert job.checkpoint().function == job
 
 
 def test_all_cells_then_the_tables(sweep, tmp_path):
-    left, _ = cluster.submit(sweep, cluster.Resources(), cluster="debug")
+    left, _ = slurm.submit(sweep, slurm.Resources(), cluster="debug")
     assert left == ["a", "b"]
-    for name in cluster.known(sweep.folder)["cells"]:
+    for name in slurm.known(sweep.folder)["cells"]:
         assert json.loads((sweep.folder / "jobs.json").read_text())["cells"][name]["id"]
 
 
@@ -52,16 +52,16 @@ def test_states(sweep, monkeypatch):
         ({"7_0": "RUNNING", "7_1": "PENDING"}, ["running", "waiting"]),
         ({}, ["failed", "failed"]),
     ):
-        monkeypatch.setattr(cluster, "queue", lambda name, queued=queued: queued)
-        assert [one["state"] for one in cluster.status(sweep).values()] == expected
+        monkeypatch.setattr(slurm, "queue", lambda name, queued=queued: queued)
+        assert [one["state"] for one in slurm.status(sweep).values()] == expected
     (sweep.folder / "jobs.json").unlink()
-    assert [one["state"] for one in cluster.status(sweep).values()] == ["new", "new"]
+    assert [one["state"] for one in slurm.status(sweep).values()] == ["new", "new"]
 
 
 @pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """A SLURM of shell scripts: slurm(sbatch=..., squeue=...) says what they do; .asked(), the scripts given to sbatch;
-    .calls(), the options of squeue."""
+def scheduler(tmp_path, monkeypatch):
+    """A SLURM of shell scripts: scheduler(sbatch=..., squeue=...) says what they do; .asked(), the scripts given to
+    sbatch; .calls(), the options of squeue."""
     folder, kept = tmp_path / "bin", tmp_path / "kept"
     folder.mkdir(), kept.mkdir()
 
@@ -78,17 +78,17 @@ def slurm(tmp_path, monkeypatch):
     return install
 
 
-def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, slurm):
+def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, scheduler):
     further = {"constraint": "a100", "exclusive": True, "wckey": "mine"}
-    asked = cluster.Resources(gpus=1, partition="long", account="lab", qos="low", sbatch=further)
-    assert cluster.submit(sweep, asked) == (["a", "b"], "71")
-    for text in slurm.asked():
+    asked = slurm.Resources(gpus=1, partition="long", account="lab", qos="low", sbatch=further)
+    assert slurm.submit(sweep, asked) == (["a", "b"], "71")
+    for text in scheduler.asked():
         for line in ("partition=long", "account=lab", "qos=low", "constraint=a100", "exclusive", "wckey=mine"):
             assert f"#SBATCH --{line}\n" in text, line
-    assert slurm.calls("squeue") == [f"-h -r -u {os.getuid()} -n sweep -o %i %T"]
-    slurm(squeue="echo 70_0 RUNNING; echo 71 PENDING")
-    assert [one["state"] for one in cluster.status(sweep).values()] == ["running", "failed"]
-    assert cluster.submit(sweep, asked) == (["b"], "73") and slurm.calls("scancel") == ["71"]
+    assert scheduler.calls("squeue") == [f"-h -r -u {os.getuid()} -n sweep -o %i %T"]
+    scheduler(squeue="echo 70_0 RUNNING; echo 71 PENDING")
+    assert [one["state"] for one in slurm.status(sweep).values()] == ["running", "failed"]
+    assert slurm.submit(sweep, asked) == (["b"], "73") and scheduler.calls("scancel") == ["71"]
 
 
 @pytest.mark.parametrize(
@@ -99,51 +99,53 @@ def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, slu
         ("sleep 5", "no answer within 0.2 s"),
     ],
 )
-def test_a_scheduler_that_does_not_answer_gets_nothing_and_no_cell_has_failed(sweep, slurm, squeue, said, monkeypatch):
-    cluster.submit(sweep, cluster.Resources())
+def test_a_scheduler_that_does_not_answer_gets_nothing_and_no_cell_has_failed(
+    sweep, scheduler, squeue, said, monkeypatch
+):
+    slurm.submit(sweep, slurm.Resources())
     before = (sweep.folder / "jobs.json").read_text()
-    slurm(squeue=squeue)
-    monkeypatch.setattr(cluster, "ANSWER", 0.2 if "sleep" in squeue else 60)
-    for ask in (lambda: cluster.submit(sweep, cluster.Resources()), lambda: cluster.status(sweep)):
+    scheduler(squeue=squeue)
+    monkeypatch.setattr(slurm, "ANSWER", 0.2 if "sleep" in squeue else 60)
+    for ask in (lambda: slurm.submit(sweep, slurm.Resources()), lambda: slurm.status(sweep)):
         with pytest.raises(ValueError, match=f"squeue does not say which jobs run .*{said}.*: nothing was submitted"):
             ask()
-    assert len(slurm.asked()) == 2 and (sweep.folder / "jobs.json").read_text() == before
+    assert len(scheduler.asked()) == 2 and (sweep.folder / "jobs.json").read_text() == before
 
 
-def test_a_refusal_is_one_sentence_and_nothing_is_lost(sweep, slurm, capfd):
+def test_a_refusal_is_one_sentence_and_nothing_is_lost(sweep, scheduler, capfd):
     refusal = "echo sbatch: error: Invalid account or account/partition combination specified >&2; exit 1"
-    slurm(sbatch=refusal)
+    scheduler(sbatch=refusal)
     with pytest.raises(ValueError) as caught:
-        cluster.submit(sweep, cluster.Resources(account="nobody"))
+        slurm.submit(sweep, slurm.Resources(account="nobody"))
     said = str(caught.value)
     assert "\n" not in said and "--account" in said and "nothing was submitted: Invalid account or" in said
     assert not (sweep.folder / "jobs.json").exists() and capfd.readouterr().err == ""
-    slurm(sbatch=f"grep -q dependency $1 && {{ {refusal}; }}; echo Submitted batch job 70")
+    scheduler(sbatch=f"grep -q dependency $1 && {{ {refusal}; }}; echo Submitted batch job 70")
     with pytest.raises(ValueError, match="the tables' job; the cells are submitted"):
-        cluster.submit(sweep, cluster.Resources())
-    slurm(sbatch="echo Submitted batch job 90", squeue="echo 70_0 RUNNING; echo 70_1 PENDING")
-    assert cluster.submit(sweep, cluster.Resources()) == ([], "90")
-    slurm(sbatch="echo hello")
+        slurm.submit(sweep, slurm.Resources())
+    scheduler(sbatch="echo Submitted batch job 90", squeue="echo 70_0 RUNNING; echo 70_1 PENDING")
+    assert slurm.submit(sweep, slurm.Resources()) == ([], "90")
+    scheduler(sbatch="echo hello")
     with pytest.raises(ValueError, match="Could not make sense"):
-        cluster.submit(sweep, cluster.Resources())
+        slurm.submit(sweep, slurm.Resources())
 
 
-def test_a_folder_with_a_line_break_is_no_line_of_a_job_script(tmp_path, slurm):
-    sweep = cluster.Sweep(tmp_path / "a\n#SBATCH --account=theirs", {"a": [["true"]]}, [])
+def test_a_folder_with_a_line_break_is_no_line_of_a_job_script(tmp_path, scheduler):
+    sweep = slurm.Sweep(tmp_path / "a\n#SBATCH --account=theirs", {"a": [["true"]]}, [])
     with pytest.raises(ValueError, match="name another --runs"):
-        cluster.submit(sweep, cluster.Resources())
-    assert slurm.asked() == []
+        slurm.submit(sweep, slurm.Resources())
+    assert scheduler.asked() == []
 
 
 def test_without_slurm_it_says_so(sweep, monkeypatch):
-    monkeypatch.setattr(cluster.shutil, "which", lambda name: None)
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="sbatch is not on the PATH"):
-        cluster.submit(sweep, cluster.Resources())
+        slurm.submit(sweep, slurm.Resources())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match="squeue is not on the PATH"):
-        cluster.status(sweep)
+        slurm.status(sweep)
 
 
 def test_the_end_of_a_log(tmp_path):
     (tmp_path / "log").write_text("\n".join(map(str, range(9))))
-    assert cluster.last_lines(tmp_path / "log", 2) == ["7", "8"] and cluster.last_lines(None) == ["no log"]
+    assert slurm.last_lines(tmp_path / "log", 2) == ["7", "8"] and slurm.last_lines(None) == ["no log"]

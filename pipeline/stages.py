@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import pathlib
 
-from results import records
+from pipeline import records
 
 
 @dataclasses.dataclass(frozen=True)

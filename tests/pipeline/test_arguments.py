@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from results import stages
-from results.parser import Parser
+from pipeline import stages
+from pipeline.arguments import Parser
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 
@@ -89,7 +89,7 @@ def test_the_scripts_refuse_what_they_would_ignore(script, options, monkeypatch,
 
 
 def test_every_condition_names_an_option_that_there_is():
-    importlib.import_module("results.command")
+    importlib.import_module("pipeline.command")
     for path in sorted(SCRIPTS.glob("*/*.py")):
         module = stages.script(str(path))
         made = module.options() if hasattr(module, "options") else None

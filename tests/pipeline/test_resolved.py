@@ -11,7 +11,7 @@ import pytest
 from adv import attacks, probes
 from adv.guided import configuration, inputs, ordering
 from dare import controls, feature_adversarial, variants
-from results.resolved import difference, resolved
+from pipeline.resolved import difference, resolved
 from train import params, robust
 
 

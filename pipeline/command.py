@@ -1,22 +1,17 @@
-"""What the numbered scripts share: their common arguments, progress on a terminal, and errors in one sentence.
+"""What the numbered scripts share: their common arguments, and errors in one sentence.
 
 Import it before anything that imports Keras: it keeps the start-up lines of TensorFlow off the terminal.
 """
 
 import argparse
 import contextlib
-import difflib
-import math
 import os
 import sys
-import time
 import traceback
 
-import rich.console
-import rich.progress
-
 import data
-from results.parser import Parser
+from pipeline.arguments import Parser, name, real, whole  # noqa: F401 (real: of the scripts)
+from pipeline.progress import Progress
 
 
 @contextlib.contextmanager
@@ -42,8 +37,7 @@ with _silent_start():
 
     import models
     from adv import attacks
-    from results import provenance
-    from results import run as run_directory
+    from pipeline import provenance, run_directory
 
 models.settings.pin()  # whatever keras.json says
 ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
@@ -73,22 +67,6 @@ def add_attacks(parser, meaning, *, nargs="+"):
     parser.add_argument("--attack", nargs=nargs, type=known, default=list(ATTACKS), help=meaning)
 
 
-def name(what, known, prefix=None):
-    """An argument's type: one of the names `known`, or anything that begins with `prefix`."""
-    spelled = {one.replace("_", "-"): one for one in known}
-
-    def parse(text):
-        if text in known or (prefix and text.startswith(prefix) and text != prefix):
-            return text
-        near = difflib.get_close_matches(text.lower().replace("_", "-"), spelled, 1)
-        hint = f"did you mean {spelled[near[0]]}? " if near else ""
-        raise argparse.ArgumentTypeError(
-            f"unknown {what} {text!r}: {hint}valid names: {', '.join(known)}{f', {prefix}<path>' if prefix else ''}"
-        )
-
-    return parse
-
-
 def model(text):
     """An argument's type: a model of the catalogue, or one of another width (models.parse)."""
     try:
@@ -96,39 +74,6 @@ def model(text):
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
-
-
-def whole(least, most=None):
-    """An argument's type: a whole number from `least` to `most`."""
-    expected = f"expected a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
-
-    def parse(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"{text!r} given, {expected}")
-        return value
-
-    return parse
-
-
-def real(*, above=-math.inf, least=-math.inf, most=math.inf):
-    """An argument's type: a finite number above `above`, of at least `least` and at most `most`."""
-    bounds = [("above", above), ("at least", least), ("at most", most)]
-    expected = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
-
-    def parse(text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value > above and least <= value <= most):
-            raise argparse.ArgumentTypeError(f"{text!r} given, expected a number {expected}".rstrip())
-        return value
-
-    return parse
 
 
 def run(main, parser):
@@ -176,45 +121,3 @@ def load_dataset(arguments):
             unverified=arguments.unverified,
             progress=lambda path, done, total: progress(done, total, str(path)),
         )
-
-
-class Progress:
-    """``with Progress("train", quiet) as progress: progress(done, total, note)``.
-
-    A bar on a terminal; elsewhere a plain line at most every ten seconds and at the end; nothing if quiet. Both say how
-    long it has taken in this process.
-    """
-
-    def __init__(self, title, quiet=False):
-        self.title, self.quiet = title, quiet
-        self.console = rich.console.Console(stderr=True)
-        self.bar, self.task = None, None
-        self.begun = self.spoke = time.monotonic()
-
-    def __enter__(self):
-        return self
-
-    def __call__(self, done, total, note=""):
-        if self.quiet:
-            return
-        if self.console.is_terminal:
-            if self.bar is None:
-                columns = (
-                    *rich.progress.Progress.get_default_columns(),
-                    rich.progress.TimeElapsedColumn(),
-                    rich.progress.TextColumn("{task.fields[note]}"),
-                )
-                self.bar = rich.progress.Progress(*columns, console=self.console)
-                self.task = self.bar.add_task(self.title, total=total, note=note)
-                self.bar.start()
-            self.bar.update(self.task, completed=done, total=total, note=note)
-            return
-        now = time.monotonic()
-        if now - self.spoke > 10 or done == total:
-            self.spoke = now
-            said = f"{self.title}: {done}/{total} {note}".rstrip()
-            print(f"{said}, {now - self.begun:.0f} s", file=sys.stderr, flush=True)
-
-    def __exit__(self, *exception):
-        if self.bar is not None:
-            self.bar.stop()

@@ -8,7 +8,7 @@
 
 ``begin`` leaves a started.json, ``finish`` a run.json as the last file; a killed stage has only the first and is
 continued when it is called again with the same arguments. A stage that fails before it wrote anything else is taken
-back by ``abandon``. Reading: results/records.py; what made a row: results/lineage.py.
+back by ``abandon``. Reading: pipeline/records.py; what made a row: pipeline/lineage.py.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ import time
 import keras
 
 from data import files
-from results import provenance
-from results import resolved as catalogue
-from results.records import check_ancestors, folder, intact, lock, place, read, record, result
+from pipeline import provenance
+from pipeline import resolved as catalogue
+from pipeline.records import check_ancestors, folder, intact, lock, place, read, record, result
 
 __all__ = ["Stage", "abandon", "begin", "finish", "folder", "intact", "peak_memory", "place", "record", "so_far"]
 
@@ -59,8 +59,8 @@ _under_way = []
 def begin(stage, arguments, inputs=(), uses=None):
     """Open the folder of `stage`; None if run.json says that it is complete.
 
-    arguments: the argparse namespace; inputs: names of the stages it reads (results/records.py); uses: name -> entry of
-    a catalogue that decides on the result (results/resolved.py). Raises FileNotFoundError for an input that is not
+    arguments: the argparse namespace; inputs: names of the stages it reads (pipeline/records.py); uses: name -> entry
+    of a catalogue that decides on the result (pipeline/resolved.py). Raises FileNotFoundError for an input that is not
     there (naming the script that makes it) and ValueError where the folder holds the work of other arguments, entries
     or inputs.
     """

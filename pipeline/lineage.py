@@ -1,19 +1,19 @@
 """What made a row: the stage that writes it and all stages that this was made from, whatever their study."""
 
-from results import provenance, records, run
+from pipeline import provenance, records, run_directory
 
 
 def of(stage):
     """The provenance of a row that `stage` (run.Stage), not yet finished, writes: a dictionary of JSON values.
 
     command, commit, versions, device, cores, kernels, floatx, image_data_format: of the stage itself (its last
-    process). Of every stage by its name (results/records.py), itself included but in `commands`: commands; commits;
+    process). Of every stage by its name (pipeline/records.py), itself included but in `commands`: commands; commits;
     wall_s, seconds; and only where they are not all the same, devices. dirty: whether any was made from uncommitted
     code (None: not known). continued, only where some stage was continued by other code, or on other kernels, cores or
     device, than it was begun with: stage -> fact -> the values in order, or None where an earlier version did not
     record them.
     """
-    before, own = above(stage), run.so_far(stage)
+    before, own = above(stage), run_directory.so_far(stage)
     every = {**before, stage.folder.name: own}
     devices = {name: made.get("device") for name, made in every.items()}
     continued = {name: made.get("continued") for name, made in every.items() if _continued(made)}

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from results import provenance
+from pipeline import provenance
 
 
 def test_the_command_is_that_of_the_checkout_without_folders_of_one_machine(monkeypatch):
@@ -67,7 +67,7 @@ def test_a_script_of_another_checkout_is_refused(tmp_path):
     script = tmp_path / "other" / "scripts" / "dare" / "1_train.py"
     script.parent.mkdir(parents=True)
     provenance.check_checkout(script)  # no checkout: nothing of its own to be taken for
-    (tmp_path / "other" / "results").mkdir()
+    (tmp_path / "other" / "pipeline").mkdir()
     with pytest.raises(ValueError, match="another checkout: use the environment of"):
         provenance.check_checkout(script)
     provenance.check_checkout(provenance.ROOT / "scripts" / "dare" / "1_train.py")

@@ -11,7 +11,7 @@ import pathlib
 import re
 
 from data import files
-from results import provenance
+from pipeline import provenance
 
 OUTPUTS = {"run.json": ("outputs",), "started.json": ()}
 CHECKED_BY_READERS = re.compile(r"epoch-\d+\.weights\.h5$|(?<!\.weights)\.h5$")

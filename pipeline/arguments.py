@@ -1,6 +1,11 @@
-"""The argument parser of every script: errors in one sentence, every default in the help. It loads no library."""
+"""The argument parser of every script, and the types of its arguments. It loads no library.
+
+Errors are one sentence, and the help tells every default.
+"""
 
 import argparse
+import difflib
+import math
 
 NOT_GIVEN = object()
 
@@ -51,3 +56,52 @@ class Parser(argparse.ArgumentParser):
             for option in options:
                 if getattr(given, actions[option]) is not NOT_GIVEN:
                     self.error(f"argument {option}: without effect here, it needs {words}")
+
+
+def name(what, known, prefix=None):
+    """An argument's type: one of the names `known`, or anything that begins with `prefix`."""
+    spelled = {one.replace("_", "-"): one for one in known}
+
+    def parse(text):
+        if text in known or (prefix and text.startswith(prefix) and text != prefix):
+            return text
+        near = difflib.get_close_matches(text.lower().replace("_", "-"), spelled, 1)
+        hint = f"did you mean {spelled[near[0]]}? " if near else ""
+        raise argparse.ArgumentTypeError(
+            f"unknown {what} {text!r}: {hint}valid names: {', '.join(known)}{f', {prefix}<path>' if prefix else ''}"
+        )
+
+    return parse
+
+
+def whole(least, most=None):
+    """An argument's type: a whole number from `least` to `most`."""
+    expected = f"expected a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} given, {expected}")
+        return value
+
+    return parse
+
+
+def real(*, above=-math.inf, least=-math.inf, most=math.inf):
+    """An argument's type: a finite number above `above`, of at least `least` and at most `most`."""
+    bounds = [("above", above), ("at least", least), ("at most", most)]
+    expected = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
+
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > above and least <= value <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} given, expected a number {expected}".rstrip())
+        return value
+
+    return parse

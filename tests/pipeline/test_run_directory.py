@@ -7,22 +7,22 @@ import types
 import pytest
 
 from data import files
-from results import run
+from pipeline import run_directory
 
 
 def whole(stage, arguments, content="made", inputs=(), uses=None):
     """One stage from begin to finish, which writes one file."""
-    begun = run.begin(stage, arguments, inputs, uses)
+    begun = run_directory.begin(stage, arguments, inputs, uses)
     files.write_text(begun.folder / "out.txt", content)
-    run.finish(begun, extra=1)
+    run_directory.finish(begun, extra=1)
     return begun.folder
 
 
 def killed(stage, arguments, uses=None):
     """A stage that wrote something and never finished."""
-    begun = run.begin(stage, arguments, uses=uses)
+    begun = run_directory.begin(stage, arguments, uses=uses)
     files.write_text(begun.folder / "half.txt", "half")
-    run.abandon()
+    run_directory.abandon()
     return begun.folder
 
 
@@ -39,7 +39,7 @@ def listing(folder):
     ],
 )
 def test_a_stage_lies_in_its_cell(arguments, tmp_path, dataset, name):
-    path = run.folder(arguments(dataset=dataset), "train")
+    path = run_directory.folder(arguments(dataset=dataset), "train")
     assert path == tmp_path / "runs" / "dare" / name / "seed3" / "train"
 
 
@@ -49,22 +49,22 @@ def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wr
         started = json.loads((folder / "started.json").read_text())
         assert started["spent_s"] == pytest.approx(before, abs=2)
         os.utime(folder / "half.txt", (started["session_began"] + worked,) * 2)
-        begun = run.begin("train", arguments())
+        begun = run_directory.begin("train", arguments())
         assert begun.spent == pytest.approx(before + worked, abs=2)
         os.utime(folder / "half.txt", (0, 0))
-        run.abandon()
-    run.finish(run.begin("train", arguments()))
-    assert 149 < run.record(folder)["wall_s"] < 153
-    run.finish(run.begin("train", arguments(overwrite=True)))
-    assert run.record(folder)["wall_s"] < 3, "begun anew"
+        run_directory.abandon()
+    run_directory.finish(run_directory.begin("train", arguments()))
+    assert 149 < run_directory.record(folder)["wall_s"] < 153
+    run_directory.finish(run_directory.begin("train", arguments(overwrite=True)))
+    assert run_directory.record(folder)["wall_s"] < 3, "begun anew"
 
 
 def test_run_json_comes_last_and_names_what_was_made(arguments):
-    begun = run.begin("train", arguments())
+    begun = run_directory.begin("train", arguments())
     assert listing(begun.folder) == ["started.json"]
     files.write_text(begun.folder / "deep" / "out.txt", "made")
-    run.finish(begun, accuracy=0.5)
-    record = run.record(begun.folder)
+    run_directory.finish(begun, accuracy=0.5)
+    record = run_directory.record(begun.folder)
     assert listing(begun.folder) == ["deep", "deep/out.txt", "run.json"]
     assert record["outputs"] == {"deep/out.txt": files.digest(begun.folder / "deep" / "out.txt")}
     assert record["arguments"]["epochs"] == 4 and record["accuracy"] == 0.5
@@ -74,7 +74,7 @@ def test_run_json_comes_last_and_names_what_was_made(arguments):
 def test_a_finished_stage_is_skipped_and_says_so(arguments, capsys):
     folder = whole("train", arguments())
     before = (folder / "run.json").read_bytes()
-    assert run.begin("train", arguments(quiet=True, data_dir="elsewhere")) is None
+    assert run_directory.begin("train", arguments(quiet=True, data_dir="elsewhere")) is None
     assert capsys.readouterr().out == f"train: done before, skipped ({folder})\n"
     assert (folder / "run.json").read_bytes() == before
 
@@ -84,7 +84,7 @@ def test_another_argument_is_refused_by_name(arguments, state):
     folder = state("train", arguments())
     before = listing(folder)
     with pytest.raises(ValueError, match=r"epochs 4, not 5: pass --overwrite .* or --runs"):
-        run.begin("train", arguments(epochs=5))
+        run_directory.begin("train", arguments(epochs=5))
     assert listing(folder) == before
 
 
@@ -99,9 +99,9 @@ def test_an_edited_catalogue_entry_is_refused_by_name(arguments, state):
         ("recipe", 3, "another recipe: None, not 3"),
     ):
         with pytest.raises(ValueError, match=f"holds a run with {words}: pass --overwrite .* or --runs"):
-            run.begin("train", arguments(), uses={**used, entry: value})
+            run_directory.begin("train", arguments(), uses={**used, entry: value})
     assert listing(folder) == before
-    begun = run.begin("train", arguments(), uses=used)
+    begun = run_directory.begin("train", arguments(), uses=used)
     assert begun is None if state is whole else begun.resumed
 
 
@@ -109,24 +109,24 @@ def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(arguments
     folder = whole("train", arguments())
     record = files.read_sealed(folder / "run.json")
     files.write_sealed(folder / "run.json", {name: one for name, one in record.items() if name != "uses"})
-    assert run.begin("train", arguments(), uses={"attack": 1}) is None
+    assert run_directory.begin("train", arguments(), uses={"attack": 1}) is None
     with pytest.raises(ValueError, match="epochs 4, not 5"):
-        run.begin("train", arguments(epochs=5), uses={"attack": 1})
+        run_directory.begin("train", arguments(epochs=5), uses={"attack": 1})
 
 
 def test_an_argument_that_was_not_there_is_a_difference(arguments):
     whole("train", arguments())
     with pytest.raises(ValueError, match="width None, not 0.5"):
-        run.begin("train", arguments(width=0.5))
+        run_directory.begin("train", arguments(width=0.5))
 
 
 @pytest.mark.parametrize("state", [whole, killed])
 def test_overwrite_begins_anew(arguments, state):
     folder = state("train", arguments())
-    begun = run.begin("train", arguments(epochs=5, overwrite=True))
+    begun = run_directory.begin("train", arguments(epochs=5, overwrite=True))
     assert listing(folder) == ["started.json"] and not begun.resumed
-    run.finish(begun)
-    assert run.record(folder)["arguments"]["epochs"] == 5
+    run_directory.finish(begun)
+    assert run_directory.record(folder)["arguments"]["epochs"] == 5
 
 
 def test_a_killed_stage_is_continued_without_leftovers(arguments):
@@ -134,25 +134,25 @@ def test_a_killed_stage_is_continued_without_leftovers(arguments):
     (folder / "history").mkdir()
     for path in (folder / ".writing-abc-x.h5", folder / "history" / ".writing-def-y.h5"):
         path.write_text("cut")
-    begun = run.begin("train", arguments())
+    begun = run_directory.begin("train", arguments())
     assert begun.resumed
     assert listing(folder) == ["half.txt", "history", "started.json"]
-    run.finish(begun)
-    assert run.record(folder)["resumed"] is True
+    run_directory.finish(begun)
+    assert run_directory.record(folder)["resumed"] is True
 
 
 def test_a_stage_killed_before_it_wrote_anything_takes_other_arguments(arguments):
-    begun = run.begin("train", arguments())
+    begun = run_directory.begin("train", arguments())
     started = (begun.folder / "started.json").read_text()
-    run.abandon()
+    run_directory.abandon()
     begun.folder.mkdir(parents=True)
     (begun.folder / "started.json").write_text(started)
-    assert not run.begin("train", arguments(epochs=5)).resumed
+    assert not run_directory.begin("train", arguments(epochs=5)).resumed
 
 
 def test_a_stage_that_failed_at_once_leaves_no_trace(arguments, tmp_path):
-    run.begin("train", arguments())
-    run.abandon()
+    run_directory.begin("train", arguments())
+    run_directory.abandon()
     assert not list(tmp_path.iterdir())
 
 
@@ -163,8 +163,8 @@ def test_a_stage_that_failed_later_keeps_its_work(arguments, tmp_path):
 
 def test_folders_that_were_there_stay(arguments, tmp_path):
     whole("train", arguments())
-    run.begin("slice", arguments(), ["train"])
-    run.abandon()
+    run_directory.begin("slice", arguments(), ["train"])
+    run_directory.abandon()
     assert listing(tmp_path / "runs" / "dare" / "digits-alexnet" / "seed3") == [
         "train",
         "train/out.txt",
@@ -175,12 +175,12 @@ def test_folders_that_were_there_stay(arguments, tmp_path):
 def test_a_changed_input_is_refused_by_name(arguments):
     whole("train", arguments(), "one")
     whole("slice", arguments(), inputs=["train"])
-    assert run.begin("slice", arguments(), ["train"]) is None
+    assert run_directory.begin("slice", arguments(), ["train"]) is None
     whole("train", arguments(overwrite=True), "one")
-    assert run.begin("slice", arguments(), ["train"]) is None, "the same bytes are the same input"
+    assert run_directory.begin("slice", arguments(), ["train"]) is None, "the same bytes are the same input"
     whole("train", arguments(overwrite=True), "two")
     with pytest.raises(ValueError, match="another train as input: pass --overwrite"):
-        run.begin("slice", arguments(), ["train"])
+        run_directory.begin("slice", arguments(), ["train"])
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_changed_input_is_refused_by_name(arguments):
 )
 def test_a_missing_input_names_its_script(arguments, tmp_path, stage, words):
     with pytest.raises(FileNotFoundError, match=words):
-        run.begin("test", arguments(), [stage])
+        run_directory.begin("test", arguments(), [stage])
     assert not list(tmp_path.iterdir())
 
 
@@ -203,15 +203,15 @@ def test_a_damaged_record_is_named(arguments, name, content):
     folder = killed("train", arguments())
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=rf"{name}: damaged, or not .*: delete .* and run its stage again"):
-        run.begin("train", arguments())
+        run_directory.begin("train", arguments())
 
 
 def test_two_processes_do_not_work_on_one_stage(arguments):
-    begun = run.begin("train", arguments())
+    begun = run_directory.begin("train", arguments())
     with pytest.raises(ValueError, match="seed3/train: another process is at work on this stage"):
-        run.begin("train", arguments())
-    run.finish(begun)
-    assert run.begin("train", arguments()) is None
+        run_directory.begin("train", arguments())
+    run_directory.finish(begun)
+    assert run_directory.begin("train", arguments()) is None
 
 
 def test_run_json_is_json_that_other_tools_read(arguments):

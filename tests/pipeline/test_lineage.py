@@ -5,22 +5,22 @@ import json
 import pytest
 
 from data import files
-from results import lineage, provenance, records, run
+from pipeline import lineage, provenance, records, run_directory
 
 
 def whole(stage, arguments, content="made", inputs=()):
     """One stage from begin to finish, which writes one file."""
-    begun = run.begin(stage, arguments, inputs)
+    begun = run_directory.begin(stage, arguments, inputs)
     files.write_text(begun.folder / "out.txt", content)
-    run.finish(begun)
+    run_directory.finish(begun)
     return begun.folder
 
 
 def killed(stage, arguments):
     """A stage that wrote something and never finished."""
-    begun = run.begin(stage, arguments)
+    begun = run_directory.begin(stage, arguments)
     files.write_text(begun.folder / "half.txt", "half")
-    run.abandon()
+    run_directory.abandon()
     return begun.folder
 
 
@@ -32,8 +32,8 @@ def test_every_process_of_a_stage_is_recorded_and_a_change_of_code_or_kernels_is
         folder = killed("train", arguments())
     assert [one["dirty"] for one in json.loads((folder / "started.json").read_text())["processes"]] == [True, False, 0]
     assert "by code or on a machine that differs (dirty, device, cores, kernels)" in capsys.readouterr().out
-    run.finish(run.begin("train", arguments()))
-    record = run.record(folder)
+    run_directory.finish(run_directory.begin("train", arguments()))
+    record = run_directory.record(folder)
     assert len(record["processes"]) == 4 and record["dirty"] is True and record["device"] == "CPU, 1 cores"
     assert record["continued"] == {
         "dirty": [True, False, False, False],
@@ -45,14 +45,14 @@ def test_every_process_of_a_stage_is_recorded_and_a_change_of_code_or_kernels_is
 
 def test_a_stage_continued_alike_says_nothing_and_one_of_an_earlier_version_that_it_is_not_known(arguments, capsys):
     folder = killed("train", arguments())
-    run.finish(run.begin("train", arguments()))
-    assert "continued" not in run.record(folder) and len(run.record(folder)["processes"]) == 2
+    run_directory.finish(run_directory.begin("train", arguments()))
+    assert "continued" not in run_directory.record(folder) and len(run_directory.record(folder)["processes"]) == 2
     assert "differs" not in capsys.readouterr().out
     folder = killed("slice", arguments())
     started = files.read_sealed(folder / "started.json")
     files.write_sealed(folder / "started.json", {name: one for name, one in started.items() if name != "processes"})
-    run.finish(run.begin("slice", arguments()))
-    assert run.record(folder)["continued"]["commit"] == [None, provenance.AT_START["commit"]]
+    run_directory.finish(run_directory.begin("slice", arguments()))
+    assert run_directory.record(folder)["continued"]["commit"] == [None, provenance.AT_START["commit"]]
 
 
 def changed(folder, **facts):
@@ -68,7 +68,7 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     changed(whole("train", arguments()), command="python 1_train.py --data-dir=/there", commit="a", dirty=False)
     changed(whole("tune", arguments(), inputs=["train", "../seed4/train"]), device="a GPU", dirty=False)
     further = arguments(study="classwise")
-    begun = run.begin("attack-x", further, ["dare/tune"])
+    begun = run_directory.begin("attack-x", further, ["dare/tune"])
     found = lineage.of(begun)
     names = ["dare/train", "dare/seed4/train", "dare/tune"]
     assert list(found["commands"]) == names and list(found["wall_s"]) == [*names, "attack-x"]
@@ -79,37 +79,37 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     assert found["dirty"] is True and found["wall_s"]["dare/seed4/train"] == 7 and "continued" not in found
     assert found["devices"]["dare/tune"] == "a GPU" and found["devices"]["attack-x"] == found["device"]
     assert {"versions", "cores", "kernels", "floatx", "image_data_format", "commit", "command"} <= set(found)
-    changed(run.folder(other, "train"), dirty=False, resumed=True)
-    changed(run.folder(arguments(), "train"), continued={"cores": [1, 2]})
-    changed(run.folder(arguments(), "tune"), dirty=False, device=found["device"])
+    changed(run_directory.folder(other, "train"), dirty=False, resumed=True)
+    changed(run_directory.folder(arguments(), "train"), continued={"cores": [1, 2]})
+    changed(run_directory.folder(arguments(), "tune"), dirty=False, device=found["device"])
     found = lineage.of(begun)
     assert found["continued"] == {"dare/train": {"cores": [1, 2]}, "dare/seed4/train": None}, "None: not recorded"
-    run.finish(begun)
-    assert set(run.record(begun.folder)["inputs"]) == {"dare/tune"}
+    run_directory.finish(begun)
+    assert set(run_directory.record(begun.folder)["inputs"]) == {"dare/tune"}
     whole("train", arguments(overwrite=True), "another")
     with pytest.raises(ValueError, match="dare/.*tune: made from another train than there is now: make tune again"):
-        run.begin("attack-x", further, ["dare/tune"])
+        run_directory.begin("attack-x", further, ["dare/tune"])
 
 
 def test_records_that_name_each_other_and_entries_of_the_wrong_type_are_refused(arguments):
     folder = whole("train", arguments())
     changed(folder, inputs={"train": "0"})
     with pytest.raises(ValueError, match="made from itself"):
-        run.begin("slice", arguments(), ["train"])
+        run_directory.begin("slice", arguments(), ["train"])
     for name in ("outputs", "inputs", "arguments", "uses"):
         changed(whole("train", arguments(overwrite=True)), **{name: None})
         with pytest.raises(ValueError, match="train/run.json: damaged"):
-            run.begin("slice", arguments(), ["train"])
+            run_directory.begin("slice", arguments(), ["train"])
         (folder / "run.json").unlink()
 
 
 def test_a_stage_is_new_running_begun_or_done(arguments):
-    path = run.folder(arguments(), "train")
+    path = run_directory.folder(arguments(), "train")
     assert records.state(path) == "new"
-    begun = run.begin("train", arguments())
+    begun = run_directory.begin("train", arguments())
     assert records.state(path) == "running"
     files.write_text(path / "half.txt", "half")
-    run.abandon()
+    run_directory.abandon()
     assert records.state(path) == "begun"
-    run.finish(run.begin("train", arguments()))
+    run_directory.finish(run_directory.begin("train", arguments()))
     assert begun.folder == path and records.state(path) == "done"

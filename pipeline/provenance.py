@@ -86,7 +86,7 @@ def check_checkout(script):
     """Raise ValueError where a script lies in another checkout than the packages that it imported."""
     place = pathlib.Path(script).resolve()
     own = next((parent.parent for parent in place.parents if parent.name == "scripts"), ROOT)
-    if own != ROOT and (own / "results").is_dir():
+    if own != ROOT and (own / "pipeline").is_dir():
         raise ValueError(
             f"{place} would run with the packages of {ROOT}, another checkout: use the environment of {own} "
             f"(make quick makes it), or PYTHONPATH={own}"
