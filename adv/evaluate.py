@@ -128,7 +128,7 @@ def worst_case(flags):
 def share(flags, *, confidence=0.95):
     """The share of True flags with its Wilson interval (Wilson 1927), as Share. Raises ValueError for no flags.
 
-    The tables of result rows take theirs from results/statistics.py, which needs no model.
+    The tables of result rows take theirs from reporting/statistics.py, which needs no model.
     """
     flags = numpy.asarray(flags)
     if flags.dtype != bool or flags.ndim != 1 or not len(flags):

@@ -5,7 +5,7 @@ import math
 import matplotlib.lines
 import numpy
 
-from results import dare_tables, figures, marks
+from reporting import figures, marks, order
 
 
 def er_by_attack(rows, methods):
@@ -19,7 +19,7 @@ def er_by_attack(rows, methods):
     if not present:
         raise ValueError(f"no row of {', '.join(methods)} to draw")
     cells = list(dict.fromkeys((row["dataset"], row["model"]) for row in rows))
-    attacks = dare_tables.attacks(rows)
+    attacks = order.attacks(rows)
     across = min(4, len(present))
     down = math.ceil(len(present) / across)
     size = (across * (0.55 * len(attacks) + 0.4) + 1.9, down * (0.5 * len(cells) + 0.8) + 0.6)

@@ -10,7 +10,8 @@ import data
 from adv import adversarial_set, search
 from dare import get_ats
 from pipeline import command, records, run_directory
-from results import attack_figures, dare_tables, figures, image_figures, mining, slice_figures, what_matters, white_box
+from reporting import figures, order
+from results import attack_figures, dare_tables, image_figures, mining, slice_figures, what_matters, white_box
 from train.history import History
 
 HOW_TO_READ = """\
@@ -102,8 +103,8 @@ def draw_cells(rows):
 
     Shown are DARE as published, the baselines, and the controls that need no tuning, or only noise.
     """
-    rows = [row for row in rows if row["study"] == "dare" and dare_tables.attacks([row])]
-    baselines = *(f"adv-{attack}" for attack in dare_tables.ATTACKS), "distillation"
+    rows = [row for row in rows if row["study"] == "dare" and order.attacks([row])]
+    baselines = *(f"adv-{attack}" for attack in order.ATTACKS), "distillation"
     methods = ("dare", "dare-s", "dare-sl", *baselines, "weight-noise", "checkpoint", "swa")
     if any(row["method"] in methods for row in rows):
         caption = (

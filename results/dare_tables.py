@@ -9,16 +9,14 @@ otherwise. A column or a table for which nothing was measured is left out.
 """
 
 import dataclasses
-import fractions
 
-from adv import attacks as catalogue
 from dare import controls, variants
-from results import marks, notes
-from results.tables import Cell, Table
+from reporting import marks, notes
+from reporting.order import attacks, cell_name, place
+from reporting.tables import Cell, Table
 
 METHODS = ("original", *variants.VARIANTS)
 CONTROLS = tuple(controls.CONTROLS)
-ATTACKS = tuple(catalogue.ATTACKS)
 TRANSFER = {"er-heldout": "held-out", "er-x1.1": "×1.1", "er-x1.5": "×1.5"}
 
 UNSEEN = (
@@ -46,13 +44,13 @@ NORMS = "median minimal: in the norm of the attack, which its line below names; 
 
 
 def dare_tables(rows):
-    """Tables of all rows (results.row), in the order of data sets and models as they come. Returns a list of Table.
+    """Tables of all rows (reporting.row), in the order of data sets and models as they come. Returns a list of Table.
 
     Raises ValueError for a row without title or valid role, and for two rows of one method.
     """
     made = []
     for (study, dataset, model), methods in cells(rows).items():
-        name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        name = f"{study}-{cell_name(dataset, model)}"
         made += [_robustness(name, methods), _transfer(name, methods), _white_box(name, methods)]
     return [table for table in made if table is not None]
 
@@ -70,12 +68,6 @@ def cells(rows):
             raise ValueError(f"two rows of {name}: expected one line a method")
         methods[row["method"]] = row
     return {cell: sorted(methods.values(), key=_rank) for cell, methods in found.items()}
-
-
-def attacks(rows, kind="er"):
-    """The attacks with a measure "<kind>/<attack>" in any row, in the order of the catalogue, without "worst"."""
-    found = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
-    return sorted(found - {"worst"}, key=lambda attack: _place(attack, ATTACKS))
 
 
 def _robustness(name, rows):
@@ -176,10 +168,4 @@ def _count(rows, measure):
 
 
 def _rank(row):
-    return (list(notes.ROLES).index(row["role"]), *_place(row["method"], METHODS + CONTROLS))
-
-
-def _place(name, order):
-    """A sorting key: the place in `order`, then alphabetical for names that it lacks, then the size after @."""
-    stem, _, size = name.partition("@")
-    return (order.index(stem) if stem in order else len(order), stem, float(fractions.Fraction(size or 0)))
+    return (list(notes.ROLES).index(row["role"]), *place(row["method"], METHODS + CONTROLS))

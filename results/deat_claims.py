@@ -11,8 +11,10 @@ import math
 import numpy
 import scipy.stats
 
-from results import claims, marks, robust_training, statistics
-from results.claims import Claim, Effect
+from reporting import claims, marks, statistics
+from reporting.claims import Claim, Effect
+from reporting.order import cell_name
+from results import robust_training
 
 SOURCE = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
 MARGIN = 1.0  # points of robust accuracy that count for nothing
@@ -27,7 +29,7 @@ def deat_claims(rows):
     sound, left_out = marks.sound(rows)
     methods = {row["method"]: row for row in sound}
     dataset, model = rows[0]["dataset"], rows[0]["model"]
-    name = f"robust_training-{dataset.replace(':', '-').replace('/', '-')}-{model}-claims"
+    name = f"robust_training-{cell_name(dataset, model)}-claims"
     found = [redundant(methods), level(methods), lipschitz(sound), cheaper(methods)]
     table = claims.table(name, f"{dataset}, {model}: the claims of DEAT", found, left_out)
     return dataclasses.replace(table, notes=(*robust_training.older(rows), *table.notes))

@@ -18,8 +18,10 @@ import pathlib
 import numpy
 
 from dare import test
-from results import dare_tables, marks, notes, statistics
-from results.tables import Cell, Label, Table, signed
+from reporting import marks, notes, order, statistics
+from reporting.order import cell_name
+from reporting.tables import Cell, Label, Table, signed
+from results import dare_tables
 
 REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")
 ROLES = ("method", "baseline")
@@ -126,7 +128,7 @@ def _take(flags, measure, rows):
 def attach(rows, folders, *, references=REFERENCES):
     """Give every row of a method or baseline its "differences"; rows of which there are no flags stay as they are.
 
-    rows: pooled (results.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
+    rows: pooled (reporting.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
     """
     for cell in {_cell(row) for row in rows}:
         own = [row for row in rows if _cell(row) == cell]
@@ -166,7 +168,7 @@ def difference_tables(rows):
     made = []
     for (study, dataset, model), methods in dare_tables.cells(rows).items():
         lines = [(row, reference, found) for row in methods for reference, found in row.get("differences", {}).items()]
-        name = f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        name = f"{study}-{cell_name(dataset, model)}"
         measures = _columns(methods, [found for _, _, found in lines])
         said = notes.numbers(methods, [])
         if any(measure.startswith("white-box/") for measure in measures):
@@ -184,8 +186,8 @@ def difference_tables(rows):
 def _columns(rows, found):
     """measure -> heading: clean, Empirical Robustness, white box (of several attacks the worst case alone)."""
     names = {"clean": "clean"}
-    names |= {f"er/{attack}": attack for attack in dare_tables.attacks(rows)} | {"er/worst": "worst case"}
-    balls = dare_tables.attacks(rows, "white-box")
+    names |= {f"er/{attack}": attack for attack in order.attacks(rows)} | {"er/worst": "worst case"}
+    balls = order.attacks(rows, "white-box")
     worst = [ball for ball in balls if ball.startswith("worst@")]
     names |= {f"white-box/{ball}": f"white box {ball}" for ball in worst or balls}
     return {measure: name for measure, name in names.items() if any(measure in one for one in found)}

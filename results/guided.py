@@ -6,8 +6,9 @@ guided_retraining-<dataset>-<model>-metrics  one line a metric: seconds, ties, A
 
 import numpy
 
-from results import figures, marks, notes, published
-from results.tables import Cell, Table
+from reporting import figures, marks, notes, published
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
 
 READ = (
     "best: highest accuracy on clean and adversarial test inputs together, over the prefixes of the order, %; clean,"
@@ -36,7 +37,7 @@ def cells(rows):
 
 
 def name_of(dataset, model):
-    return f"guided_retraining-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+    return f"guided_retraining-{cell_name(dataset, model)}"
 
 
 def guided_tables(rows):

@@ -9,10 +9,11 @@ import math
 
 import numpy
 
-from results import claims, guided, marks, statistics
-from results.claims import Claim, Effect
-from results.statistics import Interval
-from results.tables import signed
+from reporting import claims, marks, statistics
+from reporting.claims import Claim, Effect
+from reporting.statistics import Interval
+from reporting.tables import signed
+from results import guided
 
 SOURCE = "Durán, Martínez-Fernández, Felderer, Franch, PeerJ CS 9:e1454, 2023"
 EARLIER = "Durán et al., arXiv 2207.03689"

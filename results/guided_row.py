@@ -11,8 +11,9 @@ import numpy
 from adv.guided import configuration, inputs, ordering
 from data import files
 from pipeline import command, lineage, provenance, run_directory
-from results import guided_cell, published
-from results import row as result_row
+from reporting import published
+from reporting import row as result_row
+from results import guided_cell
 
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
 

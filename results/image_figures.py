@@ -3,7 +3,7 @@
 import numpy
 
 import data
-from results import figures
+from reporting import figures
 
 
 def adversarial_examples(originals, adversarials, labels, predictions, class_names, attack):

@@ -6,7 +6,7 @@ import matplotlib.ticker
 import numpy
 
 from adv import checks
-from results import figures, tables
+from reporting import figures, tables
 
 FEWEST = 128  # samples of one batch of the published tuning
 LEAST = 0.05  # share of the images mined

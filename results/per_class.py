@@ -1,6 +1,6 @@
 """The class-wise study: its rows, tables and figures, made of saved flags and of rows (study "classwise").
 
-A measure of a row has, beside what results.row says, "right" and "total": how many images of each class. A row also
+A measure of a row has, beside what reporting.row says, "right" and "total": how many images of each class. A row also
 has "classes" (their names), "confusion" (measure -> true class by class named), "flags" (measure -> which images are
 right, packed, one text a seed), "weight_norms" (of the last layer, one list a seed), and where measured "reached".
 
@@ -16,9 +16,10 @@ import numpy
 import scipy.stats
 
 from adv import evaluate
-from results import dare_tables, marks, notes
-from results import row as result_row
-from results.tables import Cell, Table
+from reporting import marks, notes, order
+from reporting import row as result_row
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
 
 ROBUST = 1.5  # times the accuracy of chance, below which a model has no classes to compare
 ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
@@ -84,7 +85,7 @@ def measure_of(row, attack):
 
 
 def pool(rows):
-    """One row for several seeds of one model: counts added up. Raises ValueError as results.row.pool."""
+    """One row for several seeds of one model: counts added up. Raises ValueError as reporting.row.pool."""
     if len(rows) == 1:
         return rows[0]
     made = result_row.pool(rows)
@@ -116,7 +117,7 @@ def cells(rows):
 def name_of(dataset, model, study="classwise"):
     """What the tables of a cell are called; of flags that another study saved, after it too."""
     study = "classwise" if study == "classwise" else f"classwise-{study}"
-    return f"{study}-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+    return f"{study}-{cell_name(dataset, model)}"
 
 
 def class_tables(rows):
@@ -179,7 +180,7 @@ def _by_class(dataset, model, rows, part):
 def correlations(dataset, model, rows):
     """Two tables of rank correlations (Spearman) of class accuracies: between attacks, the mean over models, and
     between models under their worst case. rows: models whose classes can be compared."""
-    names = [f"white-box/{one}" for one in dare_tables.attacks(rows, "white-box") if not one.startswith("worst@")]
+    names = [f"white-box/{one}" for one in order.attacks(rows, "white-box") if not one.startswith("worst@")]
     attacks = [name for name in names if all(name in row["measures"] for row in rows)]
     shares = {(row["method"], name): divided(row["measures"][name]).share for row in rows for name in attacks}
 

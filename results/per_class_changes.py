@@ -4,10 +4,11 @@ import math
 
 import numpy
 
-from results import claims, per_class, per_class_temperature, statistics
-from results.claims import Claim, Effect
-from results.statistics import Interval
-from results.tables import signed
+from reporting import claims, statistics
+from reporting.claims import Claim, Effect
+from reporting.statistics import Interval
+from reporting.tables import signed
+from results import per_class, per_class_temperature
 
 SOURCE = per_class_temperature.SOURCE
 POINT = 1.0  # a point of accuracy counts for nothing

@@ -10,9 +10,10 @@ import itertools
 import numpy
 import scipy.stats
 
-from results import claims, marks, per_class, per_class_changes, per_class_temperature, statistics
-from results.claims import Claim, Effect
-from results.statistics import Interval
+from reporting import claims, marks, statistics
+from reporting.claims import Claim, Effect
+from reporting.statistics import Interval
+from results import per_class, per_class_changes, per_class_temperature
 
 SOURCE = per_class_temperature.SOURCE
 GAP = 10.0  # points between the best and the worst class that count as a strong difference

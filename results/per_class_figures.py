@@ -2,7 +2,8 @@
 
 import numpy
 
-from results import figures, marks, per_class
+from reporting import figures, marks
+from results import per_class
 
 
 def draw(rows):

@@ -11,7 +11,8 @@ from data import files
 from models import fingerprint, head
 from pipeline import command, lineage, run_directory
 from pipeline.progress import Progress
-from results import per_class, row
+from reporting import row
+from results import per_class
 from train.seeds import stream
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")

@@ -2,8 +2,9 @@
 
 import numpy
 
-from results import claims, per_class, per_class_row, statistics
-from results.claims import Claim, Effect
+from reporting import claims, statistics
+from reporting.claims import Claim, Effect
+from results import per_class, per_class_row
 
 SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 

@@ -5,7 +5,8 @@ import math
 import matplotlib.lines
 import numpy
 
-from results import figures, marks, robust_training
+from reporting import figures, marks
+from results import robust_training
 from train import robust
 
 KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")

@@ -8,9 +8,10 @@ import dataclasses
 
 import numpy
 
-from results import dare_tables, marks, notes
-from results import row as result_row
-from results.tables import Cell, Table
+from reporting import marks, notes, order
+from reporting import row as result_row
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
 from train import robust
 
 ATTACKED = (
@@ -45,7 +46,7 @@ ALIKE = ("epsilon", "images", "validation", "precision")
 
 
 def pool(rows):
-    """One row for several seeds of one method: as results.row.pool, with the trajectories and times of all.
+    """One row for several seeds of one method: as reporting.row.pool, with the trajectories and times of all.
 
     Raises ValueError as it does, and where seeds were trained differently.
     """
@@ -99,8 +100,8 @@ def robust_training_tables(rows):
     """Two tables for every data set and model. Returns a list of Table."""
     made = []
     for (dataset, model), methods in cells(rows).items():
-        name = f"robust_training-{dataset.replace(':', '-').replace('/', '-')}-{model}"
-        attacked = dare_tables.attacks(methods, "white-box")  # in the order of the catalogue, the worst case last
+        name = f"robust_training-{cell_name(dataset, model)}"
+        attacked = order.attacks(methods, "white-box")  # in the order of the catalogue, the worst case last
         measures = ["clean", *(f"white-box/{one}" for one in attacked)]
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(one.get("published") is not None for row in methods for one in row["measures"].values())

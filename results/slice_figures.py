@@ -3,7 +3,7 @@
 import matplotlib.ticker
 import numpy
 
-from results import figures
+from reporting import figures
 
 
 def slice_size(kept, classes=None):

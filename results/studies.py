@@ -11,12 +11,12 @@ import pathlib
 from collections.abc import Callable
 
 from pipeline import run_directory
+from reporting import document_sections, figures, row, tables
 from results import (
     dare_report,
     dare_tables,
     deat_claims,
     differences,
-    figures,
     guided,
     guided_claims,
     guided_row,
@@ -25,9 +25,6 @@ from results import (
     per_class_figures,
     robust_figures,
     robust_training,
-    row,
-    sections,
-    tables,
     what_matters,
     white_box,
 )
@@ -170,7 +167,7 @@ def write(rows, *, check=False):
     texts = {table.name: tables.markdown(table) for table in made}
     changed = []
     for document in DOCUMENTS:
-        for name in sections.names(ROOT / document):
-            if name in texts and sections.embed(ROOT / document, name, texts[name], check=check):
+        for name in document_sections.names(ROOT / document):
+            if name in texts and document_sections.embed(ROOT / document, name, texts[name], check=check):
                 changed.append(f"{document} {name}")
     return changed

@@ -8,7 +8,8 @@ import sys
 
 from pipeline import command
 from pipeline.arguments import Parser
-from results import report, studies, tables
+from reporting import report, tables
+from results import studies
 
 
 def of(study, title, *, further=lambda arguments, folder, rows: {}, document=None):

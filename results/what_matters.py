@@ -8,9 +8,10 @@ import math
 
 import numpy
 
-from results import figures, marks, statistics
-from results import row as result_row
-from results.tables import Cell, Table
+from reporting import figures, marks, statistics
+from reporting import row as result_row
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
 
 FACTORS = {
     "published": "as published",
@@ -32,7 +33,7 @@ def method(factor, level):
 
 
 def pool(rows):
-    """One row for several seeds of a setting: as results.row.pool, with the changes of weights of all tunings."""
+    """One row for several seeds of a setting: as reporting.row.pool, with the changes of weights of all tunings."""
     return {**result_row.pool(rows), "change": [change for row in rows for change in row["change"]]}
 
 
@@ -40,7 +41,7 @@ def what_matters_tables(rows):
     """Two tables for each data set and model among the rows. Returns a list of Table."""
     made = []
     for (dataset, model), settings in cells(rows).items():
-        name = f"what-matters-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        name = f"what-matters-{cell_name(dataset, model)}"
         made += [_settings(name, settings), _effects(name, settings)]
     return made
 

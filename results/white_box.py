@@ -5,9 +5,11 @@ as little clean accuracy. Tables and figure, made of its rows (study "white_box"
 import matplotlib.ticker
 import numpy
 
-from results import figures, marks, notes, white_box_levels
-from results import row as result_row
-from results.tables import Cell, Table
+from reporting import figures, marks, notes
+from reporting import row as result_row
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
+from results import white_box_levels
 
 AXES = {"weight_change": "relative weight change", "bp_epochs": "BP-epochs"}
 COSTS = (0.5, 1.0, 2.0)  # points of clean accuracy
@@ -29,7 +31,7 @@ COST = (
 
 
 def pool(rows):
-    """One row for several seeds of one method: as results.row.pool, with the trajectories of all."""
+    """One row for several seeds of one method: as reporting.row.pool, with the trajectories of all."""
     return {**result_row.pool(rows), "trajectories": [one for row in rows for one in row["trajectories"]]}
 
 
@@ -53,7 +55,7 @@ def white_box_tables(rows):
     """
     made = []
     for (dataset, model), methods in cells(rows).items():
-        name = f"white_box-{dataset.replace(':', '-').replace('/', '-')}-{model}"
+        name = f"white_box-{cell_name(dataset, model)}"
         title = f"{dataset}, {model}: hardened with a small budget, accuracy under white-box attack, %"
         said = _facts(methods)
         trained = [row for row in methods if _budget(row)]

@@ -5,14 +5,15 @@ import numpy
 import models
 from dare import controls, feature_adversarial, test
 from pipeline import lineage
-from results import mining, row, white_box_levels
+from reporting import row
+from results import mining, white_box_levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
 
 
 def make(arguments, cell, stage, name, trajectories, *, preparation):
-    """The row (results/row.py) with `trajectories` (results/white_box_levels.py).
+    """The row (reporting/row.py) with `trajectories` (results/white_box_levels.py).
 
     cell: the white_box_cell.Cell; stage: the run.Stage; preparation: passes a sample that making the strategy's targets
     took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
@@ -61,7 +62,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
 
 
 def measures(values, images, epsilons):
-    """Measure -> its dict (results.row.share), over the repeats.
+    """Measure -> its dict (reporting.row.share), over the repeats.
 
     values: of each repeat, accuracies in percent by part ("clean", "near", "far"); images: part -> how many it is over;
     epsilons: part -> Linf radius in [0, 1] pixel scale.

@@ -16,14 +16,15 @@ import models
 from adv import attacks
 from adv.guided import configuration, ordering
 from dare import controls, dare
-from results import sections, studies, tables
+from reporting import document_sections, tables
+from results import studies
 from train import robust
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
 FILE_MAP = (ROOT / "docs" / "file_map.md").read_text(encoding="utf-8")
-ROOMS = ("adv", "dare", "data", "models", "pipeline", "results", "train")
+ROOMS = ("adv", "dare", "data", "models", "pipeline", "reporting", "results", "train")
 TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
 
 
@@ -33,7 +34,7 @@ def test_generated_sections_and_tables_say_what_was_measured():
     made = {table.name: table for table in studies.make(rows)}
     for document in studies.DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")
-        for name in set(sections.names(ROOT / document)) - set(made):
+        for name in set(document_sections.names(ROOT / document)) - set(made):
             assert f"<!-- generated: {name} -->\n<!-- end generated -->" in text, f"{document}: {name} is not measured"
     written = {path.stem for path in (ROOT / "results" / "tables").glob("*.md")}
     assert written == set(made)
@@ -92,7 +93,7 @@ def commands(text):
 
 def shared_sources():
     """The text of what scripts' parsers are made of."""
-    paths = [path for room in ("pipeline", "results") for path in (ROOT / room).rglob("*.py")]
+    paths = [path for room in ("pipeline", "reporting", "results") for path in (ROOT / room).rglob("*.py")]
     return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 

@@ -13,8 +13,8 @@ import pathlib
 import plotly.offline
 
 from data import files
-from results import marks
-from results import row as result_row
+from reporting import marks
+from reporting import row as result_row
 from results.page import charts
 
 FOLDER = pathlib.Path(__file__).parent

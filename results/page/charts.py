@@ -2,7 +2,8 @@
 
 import numpy
 
-from results import marks, per_class, published, robust_training
+from reporting import marks, published
+from results import per_class, robust_training
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999", "#B8860B")
 

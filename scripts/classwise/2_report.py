@@ -11,7 +11,8 @@ from pipeline import command, run_directory
 from dare import test
 import data
 from data import files
-from results import contestants, figures, per_class, per_class_figures, tables, trained
+from reporting import figures, tables
+from results import contestants, per_class, per_class_figures, trained
 
 
 def main(arguments):

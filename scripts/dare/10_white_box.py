@@ -14,7 +14,8 @@ from adv import probes
 from dare import controls, feature_adversarial, hardening, test
 from data import files
 from pipeline.progress import Progress
-from results import figures, tables, trained, white_box, white_box_cell, white_box_row
+from reporting import figures, tables
+from results import trained, white_box, white_box_cell, white_box_row
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 

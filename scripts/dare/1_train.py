@@ -14,7 +14,8 @@ import data
 from data import files
 import models
 from pipeline.progress import Progress
-from results import marks, trained
+from reporting import marks
+from results import trained
 from train import params, tensorboard
 from train.fit import KEEP, fit
 from train.history import History

@@ -13,7 +13,8 @@ from dare import get_ats, online_store
 import data
 import models
 from pipeline.progress import Progress
-from results import marks, mining, tables
+from reporting import marks, tables
+from results import mining
 from train.checkpoints import Checkpoints
 from train.history import History
 

@@ -15,7 +15,8 @@ from dare import test
 from data import files
 import models
 from pipeline.progress import Progress
-from results import contestants, mining, published, row, trained
+from reporting import published, row
+from results import contestants, mining, trained
 from train import history as histories
 from train.seeds import stream
 

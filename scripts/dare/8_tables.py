@@ -9,7 +9,8 @@ import itertools
 import pathlib
 
 from pipeline import command
-from results import dare_report, dare_tables, figures, studies, tables_step
+from reporting import figures
+from results import dare_report, dare_tables, studies, tables_step
 
 
 def main(arguments):

@@ -14,7 +14,8 @@ from dare import what_matters as study
 from data import files
 import models
 from pipeline.progress import Progress
-from results import mining, row, trained, what_matters
+from reporting import row
+from results import mining, trained, what_matters
 
 
 def main(arguments):

@@ -12,7 +12,8 @@ import data
 from data import pooled
 import models
 from pipeline.progress import Progress
-from results import guided_cell, marks
+from reporting import marks
+from results import guided_cell
 from train import history
 
 

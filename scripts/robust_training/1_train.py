@@ -14,7 +14,8 @@ from adv import checks, evaluate
 import data
 from data import files
 from pipeline.progress import Progress
-from results import marks, trained
+from reporting import marks
+from results import trained
 from train import robust, seeds
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's

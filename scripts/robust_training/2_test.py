@@ -15,7 +15,8 @@ from dare import test
 from data import files
 import models
 from pipeline.progress import Progress
-from results import published, robust_training, row, trained
+from reporting import published, row
+from results import robust_training, trained
 from train import robust
 from train.seeds import stream
 

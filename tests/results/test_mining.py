@@ -4,7 +4,8 @@ import numpy
 import pytest
 
 from dare.targets import Targets
-from results import mining, tables
+from reporting import tables
+from results import mining
 
 
 def targets(epochs, gains):

@@ -3,7 +3,8 @@
 import numpy
 import pytest
 
-from results import attack_figures, dare_report, figures
+from reporting import figures
+from results import attack_figures, dare_report
 
 
 def test_er_by_attack_writes_every_value(rows):

@@ -4,7 +4,8 @@ import statistics
 
 import pytest
 
-from results import dare_tables, tables
+from reporting import tables
+from results import dare_tables
 
 
 def by_name(rows):

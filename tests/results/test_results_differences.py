@@ -6,7 +6,8 @@ import numpy
 import pytest
 
 from dare import test as testing
-from results import differences, tables
+from reporting import tables
+from results import differences
 
 MEASURES = ("clean", "er/fgsm", "er/worst", "white-box/pgd@0.1")
 

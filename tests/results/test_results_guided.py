@@ -4,7 +4,8 @@ import numpy
 import pytest
 import scipy.stats
 
-from results import claims, guided, guided_claims, guided_row, tables
+from reporting import claims, tables
+from results import guided, guided_claims, guided_row
 from results.energy import Meter
 
 

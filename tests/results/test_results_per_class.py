@@ -6,7 +6,8 @@ import numpy
 import pytest
 
 from dare import test as testing
-from results import claims, per_class, per_class_claims, per_class_figures, per_class_row, tables
+from reporting import claims, tables
+from results import per_class, per_class_claims, per_class_figures, per_class_row
 
 CLASSES = ["cat", "dog", "car", "bus"]
 TOTAL = [100, 100, 100, 100]

@@ -5,8 +5,9 @@ import csv
 import pytest
 import scipy.stats
 
-from results import deat_claims, published, robust_figures, robust_training, studies, tables
-from results import row as result_row
+from reporting import published, tables
+from reporting import row as result_row
+from results import deat_claims, robust_figures, robust_training, studies
 from train.robust import METHODS
 
 

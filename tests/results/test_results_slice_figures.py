@@ -5,7 +5,8 @@ import struct
 import numpy
 import pytest
 
-from results import figures, slice_figures
+from reporting import figures
+from results import slice_figures
 
 FROZEN = {f"conv{layer}": {"union": 0.0, "intersection": 0.2 * layer} for layer in range(1, 4)}
 KEPT = {"conv1": [0.5, 1.0, 0.95], "conv2": [0.25, 0.9996, 0.7]}

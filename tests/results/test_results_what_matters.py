@@ -2,7 +2,8 @@
 
 import pytest
 
-from results import figures, statistics, tables, what_matters
+from reporting import figures, statistics, tables
+from results import what_matters
 
 BASE = {"combine": "intersection", "source": "surest", "layer": "conv5", "learning_rate": 1e-4, "steps": 10}
 

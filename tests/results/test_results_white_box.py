@@ -5,7 +5,8 @@ import copy
 import numpy
 import pytest
 
-from results import figures, tables, white_box, white_box_levels
+from reporting import figures, tables
+from results import white_box, white_box_levels
 
 START = {"clean": 90.0, "near": 40.0, "far": 1.0, "choice clean": 91.0, "choice near": 42.0}
 ZERO = {"updates": 0, "bp_epochs": 0.0, "weight_change": 0.0, "weight_change_regression": 0.0}

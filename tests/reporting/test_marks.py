@@ -5,15 +5,8 @@ import json
 import pytest
 
 from adv import attacks, checks
-from results import (
-    attack_figures,
-    dare_tables,
-    differences,
-    figures,
-    marks,
-    page,
-    tables,
-)
+from reporting import figures, marks, tables
+from results import attack_figures, dare_tables, differences, page
 from results.page import charts
 
 BAD = [

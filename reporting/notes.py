@@ -1,7 +1,7 @@
 """The sentences below a table of result rows: warnings, what a cell is, who the lines are, what attacked them."""
 
 from dare import test
-from results import marks
+from reporting import marks
 
 SEARCHED = ("epsilon", "growth", "growths", "bisections")  # of the search for minimal perturbations
 ROLES = {

@@ -19,7 +19,8 @@ import numpy
 
 from data import files
 from pipeline import provenance
-from results import statistics
+from reporting import statistics
+from reporting.order import cell_name
 
 ORIGIN = (  # pipeline/lineage.py; a row of an earlier version lacks some, or has "trained_at"
     *("command", "commands", "commit", "commits", "trained_at", "dirty", "continued", "versions", "device", "devices"),
@@ -136,8 +137,7 @@ def _wilson(share, n):
 
 def path_of(row, folder):
     """Where a row lies in a folder of rows: ``<dataset>-<model>-<method>.json``."""
-    dataset = row["dataset"].replace(":", "-").replace("/", "-")
-    return pathlib.Path(folder) / f"{dataset}-{row['model']}-{row['method']}.json"
+    return pathlib.Path(folder) / f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
 
 
 def save(row, folder):

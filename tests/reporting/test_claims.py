@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from results import claims, statistics, tables
-from results.claims import Effect
-from results.statistics import Interval
+from reporting import claims, statistics, tables
+from reporting.claims import Effect
+from reporting.statistics import Interval
 
 ABOVE, BELOW, ACROSS = Interval(3.0, 1.0, 5.0), Interval(-3.0, -5.0, -1.0), Interval(0.5, -1.5, 2.5)
 NONE = Interval(9.0, -math.inf, math.inf)

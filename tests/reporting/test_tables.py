@@ -7,8 +7,8 @@ import math
 import pytest
 import rich.console
 
-from results import notes, tables
-from results.tables import Cell, Table
+from reporting import notes, tables
+from reporting.tables import Cell, Table
 
 
 def small(**changes):

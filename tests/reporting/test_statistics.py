@@ -7,7 +7,7 @@ import numpy
 import pytest
 import scipy.stats
 
-from results import statistics
+from reporting import statistics
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (3, 10), (10, 10), (4321, 10_000)])

@@ -6,7 +6,7 @@ import json
 import numpy
 import pytest
 
-from results import published, row, statistics
+from reporting import published, row, statistics
 
 
 def test_share_of_three_repeats():

@@ -5,7 +5,8 @@ import struct
 import numpy
 import pytest
 
-from results import dare_report, figures, image_figures, mining, report, tables
+from reporting import figures, report, tables
+from results import dare_report, image_figures, mining
 
 
 def history(epochs=6):

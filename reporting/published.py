@@ -5,7 +5,7 @@ import functools
 import pathlib
 import statistics
 
-FOLDER = pathlib.Path(__file__).parent / "published"
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "results" / "published"
 DATASETS = {"cifar10": "CIFAR10", "svhn": "SVHN", "fashion_mnist": "FM"}
 MODELS = {"alexnet": "AlexNet", "vgg16": "VGG16", "vgg19": "VGG19"}
 METHODS = {"dare": "Dare", "adv-cw": "adv_CW", "adv-fgsm": "adv_FGSM", "adv-jsma": "adv_JSMA", "adv-pgd": "adv_PGD"}

@@ -10,8 +10,8 @@ large an effect would have had to be for an experiment of this size to show it. 
 import dataclasses
 import math
 
-from results import statistics
-from results.tables import Table, number, signed
+from reporting import statistics
+from reporting.tables import Table, number, signed
 
 VERDICTS = ("holds", "does not hold", "undecided", "not measured")
 FORMATS = {  # unit: factor, digits, what follows, whether signed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results import sections
+from reporting import document_sections
 
 DOCUMENT = """# Title
 
@@ -26,27 +26,27 @@ def document(tmp_path):
 
 
 def test_embed_replaces_only_its_section_and_is_idempotent(document):
-    assert sections.embed(document, "first", "| a |\n\n")
+    assert document_sections.embed(document, "first", "| a |\n\n")
     assert document.read_text(encoding="utf-8") == DOCUMENT.replace("old", "| a |")
-    assert not sections.embed(document, "first", "| a |")
-    assert sections.embed(document, "second", "é\n\nb")
+    assert not document_sections.embed(document, "first", "| a |")
+    assert document_sections.embed(document, "second", "é\n\nb")
     assert "second -->\né\n\nb\n<!-- end" in document.read_text(encoding="utf-8")
-    assert not sections.embed(document, "second", "é\n\nb", check=True)
+    assert not document_sections.embed(document, "second", "é\n\nb", check=True)
 
 
 def test_check_changes_nothing(document):
     with pytest.raises(ValueError, match="section first differs"):
-        sections.embed(document, "first", "new", check=True)
+        document_sections.embed(document, "first", "new", check=True)
     assert document.read_text(encoding="utf-8") == DOCUMENT
 
 
 def test_names(document):
-    assert sections.names(document) == ["first", "second"]
+    assert document_sections.names(document) == ["first", "second"]
 
 
 def test_unknown_section(document):
     with pytest.raises(ValueError, match="no section <!-- generated: third -->; there are: first, second"):
-        sections.embed(document, "third", "x")
+        document_sections.embed(document, "third", "x")
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_unknown_section(document):
 def test_unpaired_markers(document, text, message):
     document.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        sections.embed(document, "first", "x")
+        document_sections.embed(document, "first", "x")
     assert document.read_text(encoding="utf-8") == text
 
 
 def test_text_with_a_marker_is_refused(document):
     with pytest.raises(ValueError, match="holds a marker itself"):
-        sections.embed(document, "first", "a\n<!-- end generated -->")
+        document_sections.embed(document, "first", "a\n<!-- end generated -->")

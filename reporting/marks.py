@@ -3,8 +3,8 @@
 import dataclasses
 
 from dare import test
-from results import row as result_row
-from results.tables import DAGGER, Cell, Label
+from reporting import row as result_row
+from reporting.tables import DAGGER, Cell, Label
 
 MEANING = "their robustness may be hidden, or the numbers say nothing; docs/checks.md says what to do"
 UNKNOWN = "not measured"

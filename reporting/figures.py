@@ -12,7 +12,7 @@ import matplotlib.ticker
 import numpy
 
 from data import files
-from results import marks
+from reporting import marks
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)

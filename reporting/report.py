@@ -4,8 +4,8 @@ import pathlib
 import re
 
 from data import files
-from results import figures as drawing
-from results import tables as writing
+from reporting import figures as drawing
+from reporting import tables as writing
 
 
 def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
