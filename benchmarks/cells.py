@@ -39,7 +39,7 @@ def main():
                 seconds[name].append(time.perf_counter() - begun)
     middle = {name: statistics.median(one) for name, one in seconds.items()}
     print(f"{len(commands)} plain commands: {middle['plain']:.1f} s (median of {arguments.rounds} rounds)")
-    for name, module in (("reproduce", "results.presets"), ("job", "submitit")):
+    for name, module in (("reproduce", "studies.presets"), ("job", "submitit")):
         imports = statistics.median(imported(module) for _ in range(arguments.rounds))
         print(f"{name}: {middle[name] - middle['plain']:+.1f} s, imports {imports:.1f} s [3 s and the imports]")
 

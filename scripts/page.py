@@ -6,17 +6,17 @@ Reads results/measured/, or with --runs the rows of run directories; examples of
 import pathlib
 
 from pipeline import command
-from results import page, studies
+from studies import catalogue, page
 
 
 def main(arguments):
-    rows, found = studies.measured(), sorted((studies.ROOT / "results" / "figures").glob("*-examples-*.png"))
+    rows, found = catalogue.measured(), sorted((catalogue.ROOT / "results" / "figures").glob("*-examples-*.png"))
     images = [(path.stem, path) for path in found]
     if arguments.runs:
         rows = []
-        for study in dict.fromkeys(study.runs for study in studies.STUDIES.values()):
+        for study in dict.fromkeys(study.runs for study in catalogue.STUDIES.values()):
             if list((pathlib.Path(arguments.runs) / study).glob("*/seed*/*/row*.json")):
-                rows += studies.collect(arguments.runs, study)
+                rows += catalogue.collect(arguments.runs, study)
         found = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
         images = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
     if not rows:

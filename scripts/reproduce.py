@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 from pipeline.arguments import Parser, whole
-from results import presets
+from studies import presets
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
@@ -208,9 +208,9 @@ def sbatch_option(text):
 def costs(cells):
     """The estimate of the cells' commands, as lines. It loads Keras, which running them here does not."""
     from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
-    from results import estimate
+    from studies import cost
 
-    return estimate.lines(estimate.of(cells))
+    return cost.lines(cost.of(cells))
 
 
 def disk(preset):

@@ -1,4 +1,4 @@
-"""Small models, data and result rows that several rooms' tests share. Determinism is on, so equality means equality of bits."""
+"""Small models, data and result rows that several rooms' tests share. Determinism is on: equality is of bits."""
 
 import types
 

@@ -17,14 +17,14 @@ from adv import attacks
 from adv.guided import configuration, ordering
 from dare import controls, dare
 from reporting import document_sections, tables
-from results import studies
+from studies import catalogue as studies
 from train import robust
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text(encoding="utf-8")
 FILE_MAP = (ROOT / "docs" / "file_map.md").read_text(encoding="utf-8")
-ROOMS = ("adv", "dare", "data", "models", "pipeline", "reporting", "results", "train")
+ROOMS = ("adv", "dare", "data", "models", "pipeline", "reporting", "studies", "train")
 TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
 
 
@@ -93,7 +93,7 @@ def commands(text):
 
 def shared_sources():
     """The text of what scripts' parsers are made of."""
-    paths = [path for room in ("pipeline", "reporting", "results") for path in (ROOT / room).rglob("*.py")]
+    paths = [path for room in ("pipeline", "reporting", "studies") for path in (ROOT / room).rglob("*.py")]
     return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 

@@ -5,7 +5,7 @@ go to results/measured/ and the generated sections of README.md and REPRODUCTION
 """
 
 from pipeline import command
-from results import tables_step
+from studies import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("classwise", "Robustness by class"), tables_step.options(__doc__))

@@ -5,36 +5,36 @@ seed<k>/attack-<method>/: flags.h5, with the classes named under attack, and row
 """
 
 from pipeline import command, run_directory
-from results import contestants, per_class_row
+from studies.classwise import attack, models_to_attack
 
 
 def main(arguments):
-    found = {one.method: one for one in contestants.find(arguments)}
+    found = {one.method: one for one in models_to_attack.find(arguments)}
     unknown = [name for name in arguments.method or [] if name not in found]
     if unknown:
         raise ValueError(f"no trained model {', '.join(unknown)} in this cell, expected of {', '.join(found)}")
     for name in arguments.method or found:
         one = found[name]
         epsilon = arguments.epsilon or one.epsilon
-        uses = per_class_row.uses(arguments, radius=epsilon)
+        uses = attack.uses(arguments, radius=epsilon)
         narrowed = command.narrow(arguments, method=name, of=one.of)
         stage = run_directory.begin(f"attack-{name}", narrowed, inputs=one.stages, uses=uses)
         if stage is None:
             continue
         model, split = one.open()
         about = {"method": name, "title": one.title, "role": one.role, "of": one.of, "hyperparameters": {}}
-        per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
+        attack.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
 
 
 def stages(arguments):
     """The stages that these arguments ask for, of what has been trained so far."""
-    return [f"attack-{name}" for name in arguments.method or [one.method for one in contestants.find(arguments)]]
+    return [f"attack-{name}" for name in arguments.method or [one.method for one in models_to_attack.find(arguments)]]
 
 
 def options():
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise")
-    per_class_row.add_options(parser)
+    attack.add_options(parser)
     parser.add_argument("--method", nargs="+", help="default: every model of the cell")
     parser.add_argument(
         "--reach-images", type=command.whole(0), default=300, help="of the attacked images, attacked into every class"

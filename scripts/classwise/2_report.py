@@ -12,11 +12,14 @@ from dare import test
 import data
 from data import files
 from reporting import figures, tables
-from results import contestants, per_class, per_class_figures, trained
+from studies.classwise import figures as class_figures
+from studies.classwise import models_to_attack
+from studies.classwise import rows as class_rows
+from studies.dare import trained_cell
 
 
 def main(arguments):
-    found = {study: list(saved(arguments, study)) for study in contestants.STUDIES}
+    found = {study: list(saved(arguments, study)) for study in models_to_attack.STUDIES}
     if not any(found.values()):
         raise FileNotFoundError(
             f"{run_directory.folder(command.narrow(arguments, study='*'), 'test-*')}: no saved flags; make them with "
@@ -24,10 +27,10 @@ def main(arguments):
         )
     for study, rows in found.items():
         folder = run_directory.folder(arguments, f"report-{study}")
-        for table in per_class.class_tables(rows):
+        for table in class_rows.class_tables(rows):
             tables.print_table(table)
             tables.write([table], folder)
-        for name, _, figure in per_class_figures.draw(rows):
+        for name, _, figure in class_figures.draw(rows):
             figures.save(figure, folder / f"{name}.png")
         if rows:
             files.write_json(folder / "rows.json", rows)
@@ -45,10 +48,10 @@ def saved(arguments, study):
             dataset = dataset or command.load_dataset(arguments)
             split, name = data.load_split(run_directory.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
         else:
-            split = trained.robust(narrowed, row["method"])[0]
+            split = trained_cell.robust(narrowed, row["method"])[0]
             name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"
         flags = test.Flags.load(path.parent / name, data=split.fingerprint)
-        counts = {"measures": per_class.measures(flags, split), "confusion": per_class.confusions(flags, split)}
+        counts = {"measures": class_rows.measures(flags, split), "confusion": class_rows.confusions(flags, split)}
         yield row | counts | {"classes": list(split.classes)}
 
 

@@ -4,7 +4,7 @@ Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict
 """
 
 from pipeline import command
-from results import per_class_claims, per_class_step
+from studies.classwise import claims, step
 
 if __name__ == "__main__":
-    command.run(per_class_step.of(per_class_claims.weight_norms), per_class_step.options(__doc__))
+    command.run(step.of(claims.weight_norms), step.options(__doc__))

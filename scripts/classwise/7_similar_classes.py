@@ -12,22 +12,24 @@ import numpy
 from pipeline import command, run_directory
 import data
 from data import files
-from results import per_class, per_class_changes, per_class_row, per_class_step, retrain, trained
+from studies.classwise import attack, claims_of_changes, rows, step
+from studies.dare import trained_cell
+from studies.robust_training import retrain
 from train import robust
 
 
 def main(arguments):
-    before, alike, inputs = per_class_row.attacked(arguments)
+    before, alike, inputs = attack.attacked(arguments)
     for without, told in left_out(before, arguments.method):
         train(alike, before, without, told, inputs)
-    per_class_step.show(per_class_changes.similar(per_class_step.rows(arguments)))
+    step.show(claims_of_changes.similar(step.rows(arguments)))
 
 
 def left_out(before, method):
     """(label of the class that is left out, what the row says of it), twice: the class that the worst class is attacked
     into most, and the one that it is attacked into least."""
-    name = per_class.worst(before)
-    watched = per_class.divided(before["measures"][name]).worst
+    name = rows.worst(before)
+    watched = rows.divided(before["measures"][name]).worst
     into = numpy.array(before["confusion"][name][watched], float)
     into[watched] = numpy.nan
     most = int(numpy.nanargmax(into))
@@ -39,7 +41,7 @@ def left_out(before, method):
 
 def stages(arguments):
     """The stages that these arguments ask for. Raises FileNotFoundError where --method was not attacked before."""
-    before, _, _ = per_class_row.attacked(arguments)
+    before, _, _ = attack.attacked(arguments)
     return [f"retrained-{name_of(told)}" for _, told in left_out(before, arguments.method)]
 
 
@@ -50,7 +52,7 @@ def name_of(told):
 def train(arguments, before, without, told, inputs):
     """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
     method, name = arguments.method, name_of(told)
-    uses = per_class_row.uses(arguments, method=robust.METHODS[method])
+    uses = attack.uses(arguments, method=robust.METHODS[method])
     stage = run_directory.begin(
         f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses
     )
@@ -60,7 +62,7 @@ def train(arguments, before, without, told, inputs):
         run_directory.folder(command.narrow(arguments, study="robust_training"), f"train-{method}")
     )
     settings = {name: made["arguments"][name] for name in ("images", "validation")}
-    dataset = data.without_class(trained.reduced_dataset(command.narrow(arguments, **settings)), without)
+    dataset = data.without_class(trained_cell.reduced_dataset(command.narrow(arguments, **settings)), without)
     held_out = round(settings["validation"] * (1 - 1 / len(before["classes"])))
     split = data.holdout_split(dataset, arguments.seed, validation=held_out)
     model, facts = retrain.retrain(
@@ -74,7 +76,7 @@ def train(arguments, before, without, told, inputs):
         "retrained": told,
         "hyperparameters": facts,
     }
-    per_class_row.score(arguments, stage, model, split, about=about, epsilon=arguments.epsilon)
+    attack.score(arguments, stage, model, split, about=about, epsilon=arguments.epsilon)
 
 
 def plain(name):

@@ -4,7 +4,7 @@ Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict
 """
 
 from pipeline import command
-from results import per_class_step, per_class_temperature
+from studies.classwise import claim_of_temperature, step
 
 if __name__ == "__main__":
-    command.run(per_class_step.of(per_class_temperature.temperature), per_class_step.options(__doc__))
+    command.run(step.of(claim_of_temperature.temperature), step.options(__doc__))

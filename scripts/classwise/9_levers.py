@@ -11,7 +11,8 @@ from pipeline import command, run_directory
 from adv import attacks, evaluate, levers
 import data
 from pipeline.progress import Progress
-from results import contestants, per_class_changes, per_class_row, per_class_step, retrain
+from studies.classwise import attack, claims_of_changes, models_to_attack, step
+from studies.robust_training import retrain
 from train import robust
 
 CHOSEN_BY = attacks.PGD(steps=10, rel_stepsize=0.25, random_start=True)
@@ -26,21 +27,21 @@ TITLES = {
 
 
 def main(arguments):
-    _, alike, inputs = per_class_row.attacked(arguments)
+    _, alike, inputs = attack.attacked(arguments)
     for name in arguments.lever:
         pull(command.narrow(alike, lever=name), name, inputs)
-    per_class_step.show(per_class_changes.levers(per_class_step.rows(arguments)))
+    step.show(claims_of_changes.levers(step.rows(arguments)))
 
 
 def pull(arguments, name, inputs):
     method = arguments.method
     lever = INFERENCE.get(name, robust.from_accuracy)
-    uses = per_class_row.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
+    uses = attack.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
     stage = run_directory.begin(f"lever-{method}-{name}", arguments, inputs=inputs, uses=uses)
     if stage is None:
         return
     epsilon = arguments.epsilon
-    model, split = contestants.selected(command.narrow(arguments, study="robust_training"), method)
+    model, split = models_to_attack.selected(command.narrow(arguments, study="robust_training"), method)
     held_out = data.to_unit(split.x_validation), split.y_validation
     if name in INFERENCE:
         with Progress(f"choose {name}", arguments.quiet) as progress:
@@ -61,7 +62,7 @@ def pull(arguments, name, inputs):
         "lever": {"of": method, "name": name},
         "hyperparameters": facts,
     }
-    per_class_row.score(arguments, stage, model, split, about=about, epsilon=epsilon)
+    attack.score(arguments, stage, model, split, about=about, epsilon=epsilon)
 
 
 def stages(arguments):

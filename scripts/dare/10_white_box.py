@@ -15,7 +15,10 @@ from dare import controls, feature_adversarial, hardening, test
 from data import files
 from pipeline.progress import Progress
 from reporting import figures, tables
-from results import trained, white_box, white_box_cell, white_box_row
+from studies.dare import trained_cell
+from studies.hardening import cell as hardening_cell
+from studies.hardening import row as hardening_row
+from studies.hardening import tables as hardening_tables
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
@@ -25,7 +28,7 @@ def main(arguments):
     study = None
     for name in strategies(arguments):
         settings = command.narrow(arguments, strategy=name)
-        if name in white_box_row.SINGLE:
+        if name in hardening_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
         inputs = ["train", "get_ats", *(["white_box-original"] if name != "original" else [])]
         stage = run_directory.begin(f"white_box-{name}", settings, inputs=inputs, uses=uses(arguments, name))
@@ -33,7 +36,7 @@ def main(arguments):
             continue
         study = study or Study(arguments)
         trajectories, preparation = study.of(name, stage.folder)
-        row = white_box_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
+        row = hardening_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
         files.write_json(stage.folder / "row.json", row)
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
         run_directory.finish(stage, **facts)
@@ -45,7 +48,7 @@ def uses(arguments, name):
     """The strategy or control, and what attacks it."""
     strategy = feature_adversarial.STRATEGIES.get(name) or controls.CONTROLS.get(name)
     attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
-    shape = trained.shape_of(arguments)
+    shape = trained_cell.shape_of(arguments)
     return {
         **({} if strategy is None else {"strategy": strategy}),
         "attacks": {str(place): attack for place, attack in enumerate(attacks)},
@@ -57,7 +60,7 @@ class Study:
     """The cell and its bench, for all strategies."""
 
     def __init__(self, arguments):
-        self.arguments, self.cell = arguments, white_box_cell.Cell(arguments)
+        self.arguments, self.cell = arguments, hardening_cell.Cell(arguments)
         cell = self.cell
         self.bench = hardening.Bench(cell.samples, cell.accuracies, epsilon=cell.epsilons["near"])
 
@@ -113,12 +116,12 @@ def report(arguments):
         for stage in sorted(stages)
         if (stage / "run.json").is_file()
     ]
-    made = white_box.white_box_tables(rows)
+    made = hardening_tables.white_box_tables(rows)
     for table in made:
         tables.print_table(table)
     folder = run_directory.folder(arguments, "white_box")
     tables.write(made, folder)
-    figures.save(white_box.trajectories(rows), folder / "trajectories.png")
+    figures.save(hardening_tables.trajectories(rows), folder / "trajectories.png")
     print(f"white_box: {len(rows)} rows ({folder})")
 
 
@@ -174,7 +177,7 @@ def options():
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
     parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
     tuned = [f"--{name.replace('_', '-')}" for name in TUNING]
-    parser.needs(tuned, lambda asked: {*asked.strategy} - {*white_box_row.SINGLE}, "a --strategy that is tuned")
+    parser.needs(tuned, lambda asked: {*asked.strategy} - {*hardening_row.SINGLE}, "a --strategy that is tuned")
     parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
     random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
     parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")

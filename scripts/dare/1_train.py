@@ -15,7 +15,7 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import marks
-from results import trained
+from studies.dare import trained_cell
 from train import params, tensorboard
 from train.fit import KEEP, fit
 from train.history import History
@@ -82,7 +82,7 @@ def recipe_of(arguments, shape):
 
 def uses(arguments):
     """The recipe; of a folder of images, whose size is not known here, also that of small ones."""
-    shape = trained.shape_of(arguments)
+    shape = trained_cell.shape_of(arguments)
     shapes = {"recipe": shape} if shape else {"recipe": None, "recipe of small images": (1, 1)}
     found = {name: recipe_of(arguments, shape) for name, shape in shapes.items()}
     return {name: dataclasses.replace(one, epochs=arguments.epochs or one.epochs) for name, one in found.items()}

@@ -6,7 +6,7 @@ Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of da
 from pipeline import command, run_directory
 from dare import nnslicer
 from pipeline.progress import Progress
-from results import trained
+from studies.dare import trained_cell
 
 
 def main(arguments):
@@ -14,7 +14,7 @@ def main(arguments):
     stage = run_directory.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
     if stage is None:
         return
-    cell = trained.load(arguments)
+    cell = trained_cell.load(arguments)
     with Progress("slice", arguments.quiet) as progress:
         found = nnslicer.slice_model(
             cell.model,

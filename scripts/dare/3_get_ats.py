@@ -14,7 +14,7 @@ import data
 import models
 from pipeline.progress import Progress
 from reporting import marks, tables
-from results import mining
+from studies.dare import mined
 from train.checkpoints import Checkpoints
 from train.history import History
 
@@ -38,7 +38,7 @@ def main(arguments):
             progress=progress,
         )
     of = len(split.y_validation)
-    tables.write([mining.summary(targets, of)], stage.folder)
+    tables.write([mined.summary(targets, of)], stage.folder)
     epochs, counts = numpy.unique(targets.epoch, return_counts=True)
     run_directory.finish(
         stage,
@@ -56,7 +56,7 @@ def main(arguments):
         f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
     )
-    marks.warn("get_ats", [mining.few(len(targets.index), of)])
+    marks.warn("get_ats", [mined.few(len(targets.index), of)])
 
 
 def trained(arguments):

@@ -7,7 +7,7 @@ from pipeline import command, run_directory
 from adv import adversarial_set, attacks, generate_adv
 import data
 from pipeline.progress import Progress
-from results import trained
+from studies.dare import trained_cell
 
 
 def main(arguments):
@@ -30,7 +30,7 @@ def craft(arguments, name):
     stage = run_directory.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
     if stage is None:
         return
-    cell = trained.load(arguments)
+    cell = trained_cell.load(arguments)
     with Progress(f"generate_adv {name}", arguments.quiet) as progress:
         made = generate_adv.generate(
             cell.model,

@@ -9,7 +9,8 @@ import dataclasses
 from pipeline import command, run_directory
 from adv import attacks
 from dare import controls, dare, get_ats
-from results import finetune_cell, seeds
+from studies.dare import other_seed as seeds_of_cell
+from studies.dare import tuning_cell
 from train import history as histories
 from train import params
 
@@ -29,7 +30,7 @@ def main(arguments):
         stage = run_directory.begin(f"finetune_dare-{name}", settings, inputs=inputs, uses=uses(arguments, name))
         if stage is None:
             continue
-        cell = cell or finetune_cell.Cell(arguments)
+        cell = cell or tuning_cell.Cell(arguments)
         made, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
         copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
         changes = []
@@ -84,7 +85,7 @@ def other_seed(arguments):
         return run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))["arguments"][
             "other_seed"
         ]
-    return seeds.other(arguments, arguments.other_seed)
+    return seeds_of_cell.other(arguments, arguments.other_seed)
 
 
 def lacking(arguments, name):

@@ -12,7 +12,7 @@ from adv import adversarial_set, distillation, finetune_adv
 import data
 import models
 from pipeline.progress import Progress
-from results import trained
+from studies.dare import trained_cell
 from train import history as histories
 from train import params
 
@@ -71,7 +71,7 @@ def distil(arguments):
         return
     import keras  # late, since pipeline.command keeps its start-up lines off the terminal
 
-    opened = trained.load(arguments)
+    opened = trained_cell.load(arguments)
     split, origin = opened.split, opened.history.origin
     if "recipe" not in origin:
         raise ValueError(f"{opened.history.path}: does not say by which recipe it was trained: train it again")

@@ -16,7 +16,8 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import published, row
-from results import contestants, mining, trained
+from studies.classwise import models_to_attack
+from studies.dare import mined, trained_cell
 from train import history as histories
 from train.seeds import stream
 
@@ -54,7 +55,7 @@ def main(arguments):
 
 def uses(arguments):
     """The attacks that are run on each model, and within which radii."""
-    shape = trained.shape_of(arguments)
+    shape = trained_cell.shape_of(arguments)
     return {
         **{f"white-box attack {name}": attacks.ATTACKS[name] for name in arguments.white_box},
         **{f"minimal attack {name}": attacks.ATTACKS[name] for name in arguments.minimal},
@@ -67,9 +68,9 @@ class Bench:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        opened = trained.load(arguments)
+        opened = trained_cell.load(arguments)
         self.split, self.history, self.model = opened.split, opened.history, opened.model
-        self.sets = trained.adversarial_sets(arguments, opened, arguments.attack)
+        self.sets = trained_cell.adversarial_sets(arguments, opened, arguments.attack)
         self.drawn = {
             name: adversarial_set.draw(self.split, one.drawn, arguments.seed)["test"] for name, one in self.sets.items()
         }
@@ -153,7 +154,7 @@ def write_row(arguments, bench, stage, method, role, title, inputs, made):
         "seeds": [arguments.seed],
         "repeats": len(made),
         "measures": measures,
-        "checks": [*row.checks([flags.checks for flags in made]), *mining.checks_of(lineage.above(stage))],
+        "checks": [*row.checks([flags.checks for flags in made]), *mined.checks_of(lineage.above(stage))],
         "attacks": specifications(bench),
         **lineage.of(stage),
     }
@@ -179,7 +180,7 @@ def specifications(bench):
 
 def tested(arguments):
     """(method, stages read, role, title) of all that has been made."""
-    for method, inputs, role, title in contestants.methods():
+    for method, inputs, role, title in models_to_attack.methods():
         if not inputs or (run_directory.folder(arguments, inputs[0]) / "run.json").is_file():
             yield method, inputs, role, title
 

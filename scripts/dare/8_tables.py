@@ -10,12 +10,13 @@ import pathlib
 
 from pipeline import command
 from reporting import figures
-from results import dare_report, dare_tables, studies, tables_step
+from studies import catalogue, tables_step
+from studies.dare import report, tables
 
 
 def main(arguments):
     if arguments.check:
-        studies.write(studies.measured(), check=True)
+        catalogue.write(catalogue.measured(), check=True)
         print("tables: the documents say what was measured")
         return
     tables_step.of("dare", "DARE", further=further, document=publish_examples)(arguments)
@@ -23,17 +24,15 @@ def main(arguments):
 
 def further(arguments, folder, rows):
     """What the reports of this study hold beside the tables of their rows."""
-    original = studies.of_study(rows, "dare")
+    original = catalogue.of_study(rows, "dare")
     first = seed(folder, rows)
     settings = {name: original[0][name] for name in ("repeats",)} | original[0]["hyperparameters"] if original else {}
     return {
-        "tables": dare_report.mined(first),
-        "figures": itertools.chain(
-            dare_report.draw(arguments, first), dare_report.draw_rows(rows), dare_report.draw_cells(rows)
-        ),
+        "tables": report.mined(first),
+        "figures": itertools.chain(report.draw(arguments, first), report.draw_rows(rows), report.draw_cells(rows)),
         "facts": settings,
-        "left_out": list(dare_report.left_out(first)),
-        "how_to_read": dare_report.HOW_TO_READ,
+        "left_out": list(report.left_out(first)),
+        "how_to_read": report.HOW_TO_READ,
     }
 
 
@@ -44,12 +43,12 @@ def seed(folder, rows):
 
 def publish_examples(arguments, rows):
     """Keep the grids of adversarial images in results/figures/, beside the figures that are made of rows."""
-    for _, dataset, model in dare_tables.cells(studies.of_study(rows, "dare")):
+    for _, dataset, model in tables.cells(catalogue.of_study(rows, "dare")):
         own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
         folder = seed(pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}", own)
-        for name, _, figure in dare_report.adversarials(arguments, folder):
+        for name, _, figure in report.adversarials(arguments, folder):
             if name.startswith("examples-"):
-                path = studies.ROOT / "results" / "figures" / f"{dataset}-{model}-{name}.png"
+                path = catalogue.ROOT / "results" / "figures" / f"{dataset}-{model}-{name}.png"
                 figures.save(figure, path, dpi=90)
 
 

@@ -15,7 +15,8 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import row
-from results import mining, trained, what_matters
+from studies.ablation import tables
+from studies.dare import mined, trained_cell
 
 
 def main(arguments):
@@ -49,14 +50,14 @@ class Bench:
     """The cell, read once, and its adversarial sets."""
 
     def __init__(self, arguments):
-        self.cell = trained.load(arguments)
-        self.sets = trained.adversarial_sets(arguments, self.cell, arguments.attack)
+        self.cell = trained_cell.load(arguments)
+        self.sets = trained_cell.adversarial_sets(arguments, self.cell, arguments.attack)
         self.bench = benches.Bench(
             model=self.cell.model,
             original=self.cell.original,
             history=self.cell.history,
-            targets=trained.targets(arguments, self.cell),
-            slices=trained.slices(arguments, self.cell),
+            targets=trained_cell.targets(arguments, self.cell),
+            slices=trained_cell.slices(arguments, self.cell),
             x=self.cell.split.x_validation,
             y=self.cell.split.y_validation,
             score=None,
@@ -112,7 +113,7 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "study": "what_matters",
         "dataset": bench.cell.split.name,
         "model": arguments.model,
-        "method": what_matters.method(factor, level),
+        "method": tables.method(factor, level),
         "title": f"DARE, {factor} {level}",
         "role": "original" if factor == "published" else "method",
         "factor": factor,
@@ -127,7 +128,7 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
         "seeds": [arguments.seed],
         "repeats": len(units),
         "measures": measures,
-        "checks": mining.checks_of(lineage.above(stage)),
+        "checks": mined.checks_of(lineage.above(stage)),
         "attacks": {name: one.attack for name, one in bench.sets.items()},
         **lineage.of(stage),
     }

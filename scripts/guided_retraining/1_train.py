@@ -13,18 +13,18 @@ from data import pooled
 import models
 from pipeline.progress import Progress
 from reporting import marks
-from results import guided_cell
+from studies.guided_retraining import cell
 from train import history
 
 
 def main(arguments):
-    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
-    uses = {"recipe": guided_cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
+    arguments = command.narrow(arguments, model=cell.net_of(arguments))
+    uses = {"recipe": cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
     stage = run_directory.begin("train", arguments, uses=uses)
     if stage is None:
         return
-    split = guided_cell.split_of(arguments)
-    model, recipe = guided_cell.build(arguments, split), guided_cell.recipe_of(arguments)
+    split = cell.split_of(arguments)
+    model, recipe = cell.build(arguments, split), cell.recipe_of(arguments)
     with Progress("train", arguments.quiet) as progress:
         retraining.fit(
             model,
@@ -59,11 +59,11 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = guided_cell.parser(__doc__)
+    parser = cell.parser(__doc__)
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
-    coloured = [name for name in guided_cell.NETS if data.DATASETS[name].shape[-1] == 3]
+    coloured = [name for name in cell.NETS if data.DATASETS[name].shape[-1] == 3]
     parser.needs(["--gray"], lambda asked: asked.dataset in coloured, f"colour images: {', '.join(coloured)}")
     return parser
 

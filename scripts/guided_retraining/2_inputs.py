@@ -14,7 +14,7 @@ from adv.guided import inputs
 import data
 from data import files
 from pipeline.progress import Progress
-from results import guided_cell
+from studies.guided_retraining import cell as guided_cell
 
 
 def main(arguments):

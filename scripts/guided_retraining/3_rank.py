@@ -12,7 +12,7 @@ import numpy
 from pipeline import command, run_directory
 from adv.guided import ordering, retraining
 from pipeline.progress import Progress
-from results import guided_cell
+from studies.guided_retraining import cell as guided_cell
 
 
 def main(arguments):

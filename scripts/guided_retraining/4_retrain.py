@@ -12,11 +12,12 @@ from pipeline import command, run_directory
 from adv.guided import configuration, ordering
 from data import files
 from pipeline.progress import Progress
-from results import guided_cell, guided_row, guided_worker
+from studies.guided_retraining import cell, worker
+from studies.guided_retraining import row as guided_row
 
 
 def main(arguments):
-    arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
+    arguments = command.narrow(arguments, model=cell.net_of(arguments))
     workers, narrowed = arguments.workers, command.narrow(arguments, workers=None)
     for name in ("train", "inputs", "rank"):
         run_directory.record(run_directory.folder(arguments, name))
@@ -32,8 +33,8 @@ def main(arguments):
             done += 1
             progress(done, len(jobs), "-".join(map(str, one)))
     if not left:
-        guided_worker.prepare(settings)
-    original = guided_worker.original()
+        worker.prepare(settings)
+    original = worker.original()
     found = {}
     for name, metric, count in jobs:
         found.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
@@ -53,7 +54,7 @@ def uses(arguments):
     chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
     own = {name: {arguments.dataset: one.steps[arguments.dataset]} for name, one in chosen.items()}
     return {
-        "recipe": guided_cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
+        "recipe": cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
         "configuration": {
             name: dataclasses.replace(one, steps={} if arguments.prefixes else own[name])
             for name, one in chosen.items()
@@ -83,17 +84,17 @@ def finished(jobs, stage, settings, workers):
     """Run the jobs, each model in this process or in one of several; yields each when it is done."""
     if not jobs:
         return
-    guided_worker.prepare(settings)  # here in any case: what is wrong with the inputs is said before any process begins
+    worker.prepare(settings)  # here in any case: what is wrong with the inputs is said before any process begins
     if workers == 1:
         for one in jobs:
-            guided_worker.job(*one, path_of(stage, *one))
+            worker.job(*one, path_of(stage, *one))
             yield one
         return
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=guided_worker.prepare, initargs=(settings, False)
+        min(workers, len(jobs)), context, initializer=worker.prepare, initargs=(settings, False)
     )
-    begun = {pool.submit(guided_worker.job, *one, path_of(stage, *one)): one for one in jobs}
+    begun = {pool.submit(worker.job, *one, path_of(stage, *one)): one for one in jobs}
     try:
         for future in concurrent.futures.as_completed(begun):
             future.result()
@@ -111,7 +112,7 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = guided_cell.parser(__doc__)
+    parser = cell.parser(__doc__)
     known = list(configuration.CONFIGURATIONS)
     parser.add_argument("--configuration", nargs="+", choices=known, default=known, help="what is retrained on what")
     metric = command.name("metric", ordering.METRICS)

@@ -5,7 +5,7 @@ With --publish the rows go to results/measured/ and the generated sections of th
 """
 
 from pipeline import command
-from results import tables_step
+from studies import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("guided_retraining", "Guided retraining"), tables_step.options(__doc__))

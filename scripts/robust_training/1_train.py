@@ -15,7 +15,7 @@ import data
 from data import files
 from pipeline.progress import Progress
 from reporting import marks
-from results import trained
+from studies.dare import trained_cell
 from train import robust, seeds
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
@@ -31,10 +31,10 @@ def train(arguments, name):
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
-    dataset = trained.reduced_dataset(arguments)
+    dataset = trained_cell.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = robust.METHODS[name], tailored(arguments, split.x_train.shape[-1])
-    model = trained.robust_model(arguments, split, setup.standardised, arguments.precision)
+    model = trained_cell.robust_model(arguments, split, setup.standardised, arguments.precision)
     kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
     needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
     if needed > free:
@@ -104,7 +104,7 @@ def held_out(metrics):
 
 def uses(arguments, name):
     """The method, the probe, and the set-up; of a folder of images, which may be grey, the set-up of either."""
-    shape = trained.shape_of(arguments)
+    shape = trained_cell.shape_of(arguments)
     channels = {"set-up": shape[-1]} if shape else {"set-up": 3, "set-up of grey images": 1}
     setups = {name: tailored(arguments, count) for name, count in channels.items()}
     return {"method": robust.METHODS[name], "probe": probe_of(arguments), **setups}

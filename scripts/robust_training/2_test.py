@@ -16,7 +16,8 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import published, row
-from results import robust_training, trained
+from studies.dare import trained_cell
+from studies.robust_training import tables
 from train import robust
 from train.seeds import stream
 
@@ -55,8 +56,10 @@ def stages(arguments):
 
 
 def measure(arguments, stage, name):
-    split, history, made = trained.robust(arguments, name)
-    model = trained.robust_model(arguments, split, made["setup"].get("standardised", True))  # float32, also of bfloat16
+    split, history, made = trained_cell.robust(arguments, name)
+    model = trained_cell.robust_model(
+        arguments, split, made["setup"].get("standardised", True)
+    )  # float32, also of bfloat16
     epsilon = arguments.epsilon or made["setup"]["epsilon"]
     order = stream(arguments.seed, "test images").permutation(len(split.x_test))
     rows = numpy.sort(order[: arguments.test_images])
@@ -139,7 +142,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     files.write_json(stage.folder / "row.json", result)
     run_directory.finish(stage)
     shown = ", ".join(
-        f"{epoch} epoch's {robust_training.worst(result, prefix)['value']:.1f} %"
+        f"{epoch} epoch's {tables.worst(result, prefix)['value']:.1f} %"
         for epoch, prefix in (("selected", ""), ("last", "last/"))
     )
     print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case, {shown} ({stage.folder})")

@@ -5,7 +5,7 @@ Reads <runs>/robust_training/*/seed*/test-*/row.json; writes <runs>/robust_train
 """
 
 from pipeline import command
-from results import tables_step
+from studies import tables_step
 
 if __name__ == "__main__":
     command.run(tables_step.of("robust_training", "Robust training"), tables_step.options(__doc__))

@@ -6,7 +6,8 @@ import numpy
 import pytest
 
 from reporting import figures, report, tables
-from results import dare_report, image_figures, mining
+from studies.dare import image_figures, mined
+from studies.dare import report as dare_report
 
 
 def history(epochs=6):
@@ -33,7 +34,7 @@ def draw(name, rows):
     return {
         "history": lambda: figures.training_history(history()),
         "one-epoch": lambda: figures.training_history(history(1)),
-        "epochs": lambda: mining.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
+        "epochs": lambda: mined.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
         "robustness": lambda: figures.robustness(rows),
         "one-measure": lambda: figures.robustness(rows[:1], ["clean"]),
         "grey": lambda: examples(1),
@@ -67,7 +68,7 @@ def test_what_the_figures_say(rows):
 def test_nothing_to_draw():
     for function, arguments in (
         (figures.training_history, ([],)),
-        (mining.chosen_epochs, ([], [], [])),
+        (mined.chosen_epochs, ([], [], [])),
         (figures.robustness, ([],)),
         (examples, (1, "fgsm", 0)),
     ):

@@ -6,8 +6,10 @@ import pytest
 
 from adv import attacks, checks
 from reporting import figures, marks, tables
-from results import attack_figures, dare_tables, differences, page
-from results.page import charts
+from studies import page
+from studies.dare import differences, figures_of_rows
+from studies.dare import tables as dare_tables
+from studies.page import charts
 
 BAD = [
     {"name": "gradient", "passed": False, "seen": "none", "expected": "some"},
@@ -65,16 +67,16 @@ def hollow(figure):
 
 
 def test_figures_show_hollow_markers_and_say_what_they_are(raised, rows):
-    figure = attack_figures.transfer_against_white_box(raised, "white-box/pgd@0.02")
+    figure = figures_of_rows.transfer_against_white_box(raised, "white-box/pgd@0.02")
     assert "adv-pgd †" in {text.get_text() for text in figure.axes[0].texts} and hollow(figure) == (1, True)
     bars = figures.robustness(raised)
     assert "adv-pgd †" in [label.get_text() for label in bars.axes[0].get_yticklabels()]
-    heat = attack_figures.er_by_attack(raised, ["dare", "adv-pgd"])
+    heat = figures_of_rows.er_by_attack(raised, ["dare", "adv-pgd"])
     assert all("†" in text.get_text() for text in heat.axes[1].texts) and heat.legends
     assert not any("†" in text.get_text() for text in heat.axes[0].texts)
     for row in rows:
         row["checks"] = []
-    assert hollow(attack_figures.transfer_against_white_box(rows, "white-box/pgd@0.02")) == (0, False)
+    assert hollow(figures_of_rows.transfer_against_white_box(rows, "white-box/pgd@0.02")) == (0, False)
 
 
 def test_the_page_marks_points_and_lines(raised):
@@ -129,7 +131,7 @@ def test_a_worst_case_without_a_margin_based_attack_is_marked(raised):
         "worst of pgd, apgd-ce; no margin-based attack, so robustness may be less: original, dare, adv-pgd, "
         "weight-noise."
     )
-    figure = attack_figures.transfer_against_white_box(raised, "white-box/worst@0.02")
+    figure = figures_of_rows.transfer_against_white_box(raised, "white-box/worst@0.02")
     assert "worst of pgd, apgd-ce; no margin-based attack" in figure.axes[0].get_ylabel()
     for row in raised:
         row["attacks"] = specifications("pgd", "cw-linf-20")

@@ -12,7 +12,7 @@ from adv import adversarial_set
 from adv.guided import ordering
 from dare import get_ats, nnslicer, test
 from data import files
-from results import guided_cell
+from studies.guided_retraining import cell as guided_cell
 from train import history
 
 ROWS = numpy.arange(6)

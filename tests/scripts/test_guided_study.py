@@ -9,7 +9,8 @@ import numpy
 import pytest
 
 from adv.guided import configuration, inputs, ordering, retraining
-from results import guided_cell, guided_row
+from studies.guided_retraining import cell as guided_cell
+from studies.guided_retraining import row as guided_row
 
 CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
 RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]

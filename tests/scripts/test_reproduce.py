@@ -13,7 +13,7 @@ import types
 import pytest
 
 from pipeline import records
-from results import presets
+from studies import presets
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 

@@ -13,7 +13,8 @@ import pytest
 from adv import attacks, evaluate
 from dare import feature_adversarial
 from data import files
-from results import white_box, white_box_cell
+from studies.hardening import cell as hardening_cell
+from studies.hardening import tables
 
 SCRIPT = "10_white_box"
 FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
@@ -100,7 +101,7 @@ def test_what_it_writes(finished):
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
     assert set(row["commits"]) == {"train", "get_ats", "white_box-original", "white_box-trades-1"}
     assert row["hyperparameters"]["passes"] == 5.5
-    assert len(white_box.white_box_tables(list(rows.values()))) == 4
+    assert len(tables.white_box_tables(list(rows.values()))) == 4
     inputs = load(stages["white_box-trades-1"] / "run.json")["inputs"]
     assert inputs.keys() == {"train", "get_ats", "white_box-original"}
 
@@ -189,7 +190,7 @@ def arguments(trained, **changes):
 
 
 def test_who_trains_who_chooses_and_who_is_attacked(trained):
-    cell = white_box_cell.Cell(arguments(trained))
+    cell = hardening_cell.Cell(arguments(trained))
     validation = len(cell.split.x_validation)
     assert len(cell.held) == len(set(cell.held)) == validation // 4 and len(set(cell.tested)) == 40
     index = cell.samples.mined.index[cell.samples.rows]
@@ -197,7 +198,7 @@ def test_who_trains_who_chooses_and_who_is_attacked(trained):
     assert set(index) | set(cell.held) >= set(cell.samples.mined.index)
     numpy.testing.assert_array_equal(cell.samples.x, cell.split.x_validation[index])
     numpy.testing.assert_array_equal(cell.samples.y, cell.split.y_validation[index])
-    few = white_box_cell.Cell(arguments(trained, samples=7))
+    few = hardening_cell.Cell(arguments(trained, samples=7))
     assert len(few.samples.rows) == 7 and set(few.samples.rows) <= set(cell.samples.rows)
     assert set(few.held) == set(cell.held)
 

@@ -1,1 +1,0 @@
-"""Where every number comes from: run directories with their provenance, result rows, tables, figures, report."""

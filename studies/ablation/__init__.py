@@ -1,0 +1,1 @@
+"""Which of DARE's choices moves its score: one of them changed at a time."""

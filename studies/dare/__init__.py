@@ -1,0 +1,1 @@
+"""DARE beside its variants, baselines and controls: the main study."""

@@ -1,0 +1,1 @@
+"""Retraining on the inputs that a metric puts first."""

@@ -1,0 +1,77 @@
+"""Retrain on one prefix and measure: a job of 4_retrain.py, in this process or in one of several."""
+
+import argparse
+import dataclasses
+import time
+
+import keras
+import numpy
+
+import data
+from adv.guided import configuration, ordering, retraining
+from data import files
+from pipeline import run_directory
+from studies.guided_retraining import cell as guided_cell
+from studies.guided_retraining import energy
+
+_cell = {}
+
+
+def prepare(settings, alone=True):
+    """Open the cell in this process, once, and compile what it trains with: settings are the arguments of 4_retrain.py,
+    as a dictionary; alone: whether no other process trains beside it, so that the machine's energy is this one's."""
+    arguments = argparse.Namespace(**settings)
+    if arguments.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    cell = guided_cell.load(arguments)
+    adversarial = guided_cell.inputs(arguments, cell)
+    images, labels, are = guided_cell.pool(cell, adversarial)
+    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell)
+    tests = {
+        "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
+        "adversarial": (adversarial.images["test"], adversarial.labels["test"]),
+    }
+    tests["both"] = tuple(numpy.concatenate(both) for both in zip(*tests.values(), strict=True))
+    fresh = guided_cell.build(arguments, cell.split).get_weights()
+    _cell.update(arguments=arguments, cell=cell, images=images, labels=labels, are=are, scores=scores, tests=tests)
+    _cell.update(fresh=fresh, alone=alone)
+    first = slice(cell.recipe.batch_size + 3)
+    warm = dataclasses.replace(cell.recipe, epochs=1)
+    retraining.fit(cell.model, fresh, images[first], labels[first], recipe=warm, seed=0)
+    for one in tests.values():
+        retraining.measure(cell.model, *(part[:600] for part in one))
+
+
+def job(name, metric, count, path):
+    """One model: configuration, metric, inputs of the prefix. Its measures are written to `path`, whole or not.
+
+    peak_memory_mib is the process's, the most so far; joules the processors', None where several processes train.
+    """
+    cell, chosen = _cell["cell"], configuration.CONFIGURATIONS[name]
+    ranked = configuration.pool(ordering.order(_cell["scores"][metric]), _cell["are"], chosen)[:count]
+    weights = cell.original if chosen.original else _cell["fresh"]
+    meter, begun = energy.Meter(), time.perf_counter()
+    retraining.fit(
+        cell.model, weights, _cell["images"][ranked], _cell["labels"][ranked], recipe=cell.recipe,
+        seed=_cell["arguments"].seed,
+    )  # fmt: skip
+    seconds, joules = time.perf_counter() - begun, meter.joules() if _cell["alone"] else None
+    found = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
+    result = {
+        "inputs": count,
+        "adversarial_inputs": int(_cell["are"][ranked].sum()),
+        **found,
+        "seconds": round(seconds, 2),
+        "peak_memory_mib": run_directory.peak_memory(),
+        "joules": None if joules is None else round(joules, 1),
+    }
+    files.write_sealed(path, result)
+    return result
+
+
+def original():
+    """The measures of the original model."""
+    _cell["cell"].model.set_weights(_cell["cell"].original)
+    return {part: retraining.measure(_cell["cell"].model, *images) for part, images in _cell["tests"].items()}

@@ -1,0 +1,76 @@
+"""The row of one strategy in the white-box study: what it is, its trajectories, what the best measures at the end."""
+
+import numpy
+
+import models
+from dare import controls, feature_adversarial, test
+from pipeline import lineage
+from reporting import row
+from studies.dare import mined
+from studies.hardening import levels
+
+SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
+ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
+
+
+def make(arguments, cell, stage, name, trajectories, *, preparation):
+    """The row (reporting/row.py) with `trajectories` (studies/hardening/levels.py).
+
+    cell: the white_box_cell.Cell; stage: the run.Stage; preparation: passes a sample that making the strategy's targets
+    took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
+    """
+    strategy = feature_adversarial.STRATEGIES.get(name)
+    hyperparameters = {"width": models.parse(arguments.model)[1], "source_epochs": cell.history.last}
+    budget = 0 if strategy is None else arguments.bp_epochs
+    if strategy is not None:
+        hyperparameters |= {
+            "epsilon": cell.epsilons["near"],
+            **{one: getattr(arguments, one) for one in ("steps", "bp_epochs", "batch_size", "learning_rates")},
+            "passes": strategy.passes(arguments.steps),
+            "preparation": preparation,
+            "layer": cell.samples.mined.layer,
+            "targets": strategy.targets,
+        }
+    best = levels.chosen(trajectories, "bp_epochs", budget)
+    if best is None:
+        raise ArithmeticError(f"{name}: no learning rate stays finite for {budget:g} BP-epochs: give lower ones")
+    role, title = SINGLE[name] if strategy is None else (ROLES.get(strategy.targets, "method"), strategy.title)
+    return {
+        "study": "white_box",
+        "dataset": cell.split.name,
+        "model": arguments.model,
+        "method": name,
+        "title": title,
+        "role": role,
+        "verified": cell.split.verified,
+        "hyperparameters": hyperparameters if strategy is None else {**hyperparameters, "learning_rate": best[0]},
+        "seeds": [arguments.seed],
+        "repeats": len(best[1]),
+        "measures": measures(best[1], cell.images, cell.epsilons),
+        "checks": mined.checks_of(lineage.above(stage)),
+        "epsilons": cell.epsilons,
+        "images": cell.images,
+        "attacks": {
+            "white-box/worst": {
+                "worst case of": ", ".join(arguments.attack),
+                "restarts": arguments.restarts,
+                "runs": {str(place): attack.specification() for place, attack in enumerate(cell.attacks)},
+            }
+        },
+        "trajectories": trajectories,
+        **lineage.of(stage),
+    }
+
+
+def measures(values, images, epsilons):
+    """Measure -> its dict (reporting.row.share), over the repeats.
+
+    values: of each repeat, accuracies in percent by part ("clean", "near", "far"); images: part -> how many it is over;
+    epsilons: part -> Linf radius in [0, 1] pixel scale.
+    """
+    named = {"clean": "clean"} | {part: f"white-box/{test.ball('worst', size)}" for part, size in epsilons.items()}
+    found = {}
+    for part, measure in named.items():
+        count = images[part]
+        found[measure] = row.share([numpy.arange(count) < round(count * one[part] / 100) for one in values])
+    return found

@@ -1,0 +1,214 @@
+"""The study of white-box accuracy: strategies compared where they changed the weights equally, trained as long, or cost
+as little clean accuracy. Tables and figure, made of its rows (study "white_box"; trajectories: white_box_levels.py).
+"""
+
+import matplotlib.ticker
+import numpy
+
+from reporting import figures, marks, notes
+from reporting import row as result_row
+from reporting.order import cell_name
+from reporting.tables import Cell, Table
+from studies.hardening import levels as levels_of
+
+AXES = {"weight_change": "relative weight change", "bp_epochs": "BP-epochs"}
+COSTS = (0.5, 1.0, 2.0)  # points of clean accuracy
+LADDER = [round(digit * 10.0**power, 6) for power in range(-4, 1) for digit in (1, 2, 5)]
+ALIKE = ("width", "source_epochs", "epsilon", "steps", "bp_epochs", "batch_size")
+CHANGE = "Weight change: L2 norm of the change of all trainable weights, as a share of the norm of the original's."
+EFFORT = (
+    "BP-epochs: forward and backward passes, as a share of the samples; a forward pass alone counts half, a pass "
+    "through the layers up to R, the regression layer, counts whole; making the targets is not counted."
+)
+CHOICE = (
+    "The learning rate, in every column anew, is the one with the highest accuracy under attack on x_validation images "
+    "that nothing is trained on. Values between two measured points of a trajectory are interpolated linearly."
+)
+COST = (
+    "Cost of at most c: of all measured points that cost at most c points of clean accuracy on x_validation images "
+    "that nothing is trained on, the one with the highest accuracy under attack on these; shown is x_test."
+)
+
+
+def pool(rows):
+    """One row for several seeds of one method: as reporting.row.pool, with the trajectories of all."""
+    return {**result_row.pool(rows), "trajectories": [one for row in rows for one in row["trajectories"]]}
+
+
+def cells(rows):
+    """(dataset, model) -> its rows, a method each with its seeds pooled: the original, methods, baselines, controls."""
+    found, order = {}, list(notes.ROLES)
+    for row in sorted(rows, key=lambda row: order.index(row["role"])):
+        found.setdefault((row["dataset"], row["model"]), {}).setdefault(row["method"], []).append(row)
+    pooled = {cell: [pool(own) for own in methods.values()] for cell, methods in found.items()}
+    for own in pooled.values():
+        _check(own)
+    return pooled
+
+
+def white_box_tables(rows):
+    """Four tables for every data set and model, one line a method. Returns a list of Table.
+
+    ``white_box-<dataset>-<model>-change`` at equal weight change, ``-passes`` at equal BP-epochs, ``-cost`` at bounded
+    cost of clean accuracy, ``-end`` all measures at the end of the budget. Raises ValueError for rows that cannot be
+    compared.
+    """
+    made = []
+    for (dataset, model), methods in cells(rows).items():
+        name = f"white_box-{cell_name(dataset, model)}"
+        title = f"{dataset}, {model}: hardened with a small budget, accuracy under white-box attack, %"
+        said = _facts(methods)
+        trained = [row for row in methods if _budget(row)]
+        if trained:
+            budget = _budget(trained[0])
+            changes = {f"weight change {level:g}": ("weight_change", level) for level in _change_levels(trained)}
+            passes = {f"BP-epochs {level:g}": ("bp_epochs", level) for level in (budget / 4, budget / 2, budget)}
+            costs = {f"cost of at most {cost:g}": cost for cost in COSTS}
+            for part, what, levels, noted in (
+                ("change", "equal weight change", changes, (CHANGE, CHOICE)),
+                ("passes", "equal BP-epochs", passes, (EFFORT, CHOICE)),
+                ("cost", "bounded cost of clean accuracy", costs, (COST,)),
+            ):
+                made.append(_levels(f"{name}-{part}", f"{title}, at {what}", trained, levels, (*noted, *said)))
+        lines = f"Lines: {'; '.join(': '.join((row['method'], row['title'])) for row in methods)}."
+        end = f"{title}, at the end of the budget"
+        made.append(_end(f"{name}-end", end, methods, (CHANGE, EFFORT, CHOICE, *said, lines)))
+    return made
+
+
+def trajectories(rows):
+    """Accuracy under attack, and clean, against weight change and against BP-epochs: one line a strategy.
+
+    rows: of one data set and model; seeds are pooled, a band spans their standard deviation. Single models are points,
+    the original a horizontal line. Raises ValueError for no row, or for more than one data set and model.
+    """
+    found = cells(rows)
+    if len(found) != 1:
+        raise ValueError(f"rows of {len(found)} data sets and models to draw, expected those of one")
+    [((dataset, model), methods)] = found.items()
+    figure, axes = figures.panels(2, 2, (8.4, 6.2), sharex="col", sharey="row")
+    for (axis, what), column in zip(AXES.items(), axes.T, strict=True):
+        column[1].set_xlabel(what)
+        for measure, panel in zip(("near", "clean"), column, strict=True):
+            panel.set_xscale("log")
+            panel.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+            panel.grid(alpha=0.3)
+            for place, row in enumerate(sorted(methods, key=lambda row: not _budget(row))):
+                _draw(panel, row, axis, measure, place)
+    first = methods[0]
+    axes[0, 0].set_ylabel(f"right under attack within {first['epsilons']['near']:.3g} (%)", fontsize=9)
+    axes[1, 0].set_ylabel("right on clean images (%)", fontsize=9)
+    title = f"{dataset}, {model}; n = {first['images']['near']} attacked, {first['images']['clean']} clean, seeds "
+    title += ", ".join(map(str, _seeds(methods)))
+    style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), title=title, **style)
+    figures.explain_raised(figure, methods)
+    return figure
+
+
+def _draw(panel, row, axis, measure, place):
+    """One strategy's line and band, or one model's point; the original's level."""
+    points = [one["points"] for one in row["trajectories"]]
+    if not _budget(row):
+        x, y = (float(numpy.mean([one[0][name] for one in points])) for name in (axis, measure))
+        if row["role"] == "original":
+            panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=marks.name(row))
+        elif axis == "weight_change":
+            style = {"color": "black", "markerfacecolor": figures.face(row, "black"), "linestyle": ""}
+            panel.plot(x, y, "D", markersize=6, label=marks.name(row), **style)
+        return
+    ends = [value[axis] for one in points for value in one[1:]]
+    levels = numpy.geomspace(min(ends), max(ends), 40) if ends else []
+    found = [(level, levels_of.at_level(row, axis, level)) for level in levels]
+    found = [(level, one[1][measure], one[2][measure]) for level, one in found if one is not None]
+    x, y, spread = numpy.array(found, float).reshape(-1, 3).T
+    colours = figures.CYCLE
+    colour, line = colours[place % len(colours)], ("-", "--", ":")[place // len(colours) % 3]
+    panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=marks.name(row))
+    if numpy.isfinite(spread).all():
+        panel.fill_between(x, y - spread, y + spread, color=colour, alpha=0.15, linewidth=0)
+
+
+def _change_levels(rows):
+    """The three largest levels of the ladder that at least half of the strategies reach."""
+
+    def reaching(level):
+        return sum(levels_of.at_level(row, "weight_change", level) is not None for row in rows)
+
+    return [level for level in LADDER if 2 * reaching(level) >= len(rows)][-3:]
+
+
+def _levels(name, title, rows, levels, said):
+    """Accuracy under attack and clean at each of `levels`: heading -> (axis, level), or the cost allowed."""
+    kinds = {"near": f"within {rows[0]['epsilons']['near']:.3g}", "clean": "clean"}
+    lines = []
+    for row in rows:
+        cells = []
+        for level in levels.values():
+            found = levels_of.at_level(row, *level) if isinstance(level, tuple) else levels_of.at_cost(row, level)
+            _, values, spread = found or (None, {}, {})
+            cells += [Cell(values.get(part), spread.get(part)) for part in kinds]
+        lines.append((marks.label(row), *cells))
+    columns = [f"{heading}: {kind}" for heading in levels for kind in kinds.values()]
+    return marks.saturated(Table(name, title, ("method", *columns), tuple(lines), said), rows)
+
+
+def _end(name, title, rows, said):
+    first = rows[0]
+    columns = ["method", "learning rate", "weight change", "change up to R", "BP-epochs", "targets' BP-epochs"]
+    columns += [f"clean (n={first['images']['clean']})"]
+    columns += [f"within {first['epsilons'][size]:.3g} (n={first['images'][size]})" for size in ("near", "far")]
+    lines = []
+    for row in rows:
+        rates, values, spread = levels_of.at_level(row, "bp_epochs", _budget(row)) or ([], {}, {})
+        rate = "/".join(dict.fromkeys(f"{rate:g}" for rate in rates if rate is not None)) or "-"
+        changes = [Cell(values.get(part), spread.get(part), digits=4) for part in
+                   ("weight_change", "weight_change_regression")]  # fmt: skip
+        effort = [Cell(values.get("bp_epochs"), digits=2), Cell(row["hyperparameters"].get("preparation"))]
+        accuracy = [Cell(values.get(part), spread.get(part)) for part in ("clean", "near", "far")]
+        lines.append((marks.label(row), rate, *changes, *effort, *accuracy))
+    return marks.saturated(Table(name, title, tuple(columns), tuple(lines), said), rows)
+
+
+def _budget(row):
+    """BP-epochs that a row was trained for; 0 of what is not trained."""
+    return row["hyperparameters"].get("bp_epochs") or 0
+
+
+def _seeds(rows):
+    return sorted({seed for row in rows for seed in row["seeds"]})
+
+
+def _facts(rows):
+    """The notes that follow from the rows: spread and seeds, intervals, attacks."""
+    return tuple(_said(rows))
+
+
+def _said(rows):
+    seeds = _seeds(rows)
+    over = "seeds" if len(seeds) > 1 else "repeats"
+    yield f"a ± b: mean and standard deviation over {over}; seeds {', '.join(map(str, seeds))}."
+    short = [row["method"] for row in rows if row["seeds"] != seeds]
+    if short:
+        yield f"Not yet made for all of these seeds, so not to be compared: {', '.join(short)}."
+    yield from (said for said in notes.numbers(rows, list(rows[0]["measures"])) if not said.startswith("a ± b"))
+    yield from marks.margins(rows)
+
+
+def _check(rows):
+    """Raise ValueError where the rows of one data set and model were not made and measured alike."""
+    first, trained = rows[0], [row for row in rows if _budget(row)]
+    samples = {}
+    for row in rows:
+        for what in ("epsilons", "attacks", "images"):
+            if row[what] != first[what]:
+                raise ValueError(f"{row['method']} and {first['method']} differ in {what}: measure them alike")
+    for row in trained:
+        for what in ALIKE:
+            if row["hyperparameters"].get(what) != trained[0]["hyperparameters"].get(what):
+                raise ValueError(f"{row['method']} and {trained[0]['method']} differ in {what}: make them alike")
+        for one in row["trajectories"]:
+            if samples.setdefault(one["seed"], one["samples"]) != one["samples"]:
+                raise ValueError(f"{row['method']} and {trained[0]['method']} differ in samples: make them alike")

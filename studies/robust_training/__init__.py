@@ -1,0 +1,1 @@
+"""Adversarial training: DEAT, its family, and the PGD baseline."""

@@ -1,0 +1,68 @@
+"""Figures over attacks, from small rows and sizes: what they show, and bytes that repeat."""
+
+import numpy
+import pytest
+
+from reporting import figures
+from studies.dare import figures_of_rows, report
+
+
+def test_er_by_attack_writes_every_value(rows):
+    narrow = [row | {"model": "vgg16"} for row in rows if row["method"] == "dare"]
+    figure = figures_of_rows.er_by_attack([*rows, *narrow], ["dare", "absent", "swa"])
+    dare, swa, *_ = figure.axes
+    assert dare.get_title() == "dare" and swa.get_title() == "swa"
+    assert [text.get_text() for text in dare.texts] == ["62\n(64)", "68\n(76)", "61"] * 2
+    assert [text.get_text() for text in swa.texts] == ["67", "77", "66"]
+    assert [label.get_text() for label in dare.get_yticklabels()] == ["fashion_mnist\nalexnet", "fashion_mnist\nvgg16"]
+    with pytest.raises(ValueError, match="no row of absent"):
+        figures_of_rows.er_by_attack(rows, ["absent"])
+
+
+def test_er_by_attack_puts_four_panels_in_a_line_and_leaves_the_missing_white(rows):
+    del rows[0]["measures"]["er/pgd"]
+    methods = [row["method"] for row in rows]
+    figure = figures_of_rows.er_by_attack(rows, methods)
+    assert [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()] == methods
+    assert [text.get_text() for text in figure.axes[0].texts] == ["67", "66"]
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
+
+
+def test_the_figure_of_all_cells_is_drawn_of_rows_with_er_alone(rows):
+    ((name, caption, figure),) = report.draw_cells([*rows, rows[0] | {"study": "white_box"}])
+    assert name == "er-by-attack" and "in brackets the published" in caption
+    titles = [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()]
+    assert titles == ["dare", "adv-pgd", "weight-noise", "swa"]
+    assert not list(report.draw_cells([row for row in rows if row["method"] == "original"]))
+    assert not list(report.draw_cells([rows[0] | {"measures": {"clean": rows[0]["measures"]["clean"]}}]))
+
+
+def test_transfer_against_white_box_has_a_point_a_method(rows):
+    figure = figures_of_rows.transfer_against_white_box(rows, "white-box/pgd@0.02")
+    labels = {text.get_text(): text.xy for text in figure.axes[0].texts}
+    assert set(labels) == {row["method"] for row in rows}
+    dare = next(row for row in rows if row["method"] == "dare")["measures"]
+    assert labels["dare"][0] == pytest.approx(
+        numpy.mean([dare[f"er/{name}"]["value"] for name in ("fgsm", "pgd", "deepfool")])
+    )
+    assert labels["dare"][1] == dare["white-box/pgd@0.02"]["value"]
+    with pytest.raises(ValueError, match="both an ER and white-box/none"):
+        figures_of_rows.transfer_against_white_box(rows, "white-box/none")
+
+
+def test_perturbation_sizes_are_shares_of_those_that_moved():
+    sizes = {"fgsm": numpy.array([0, 0.1, 0.01]), "pgd": numpy.zeros(2), "cw": numpy.array([0.02])}
+    figure = figures_of_rows.perturbation_sizes(sizes, "linf")
+    lines = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in lines] == ["fgsm: median 0.055, n = 2", "cw: median 0.02, n = 1"]
+    numpy.testing.assert_array_equal(lines[0].get_xdata(), [0.01, 0.1])
+    numpy.testing.assert_array_equal(lines[0].get_ydata(), [50, 100])
+    with pytest.raises(ValueError, match="no adversarial that moved"):
+        figures_of_rows.perturbation_sizes({"pgd": numpy.zeros(3)}, "l2")
+
+
+def test_bytes_repeat(rows, tmp_path):
+    for name in "ab":
+        figure = figures_of_rows.transfer_against_white_box(rows, "white-box/pgd@0.1")
+        figures.save(figure, tmp_path / name, dpi=60)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

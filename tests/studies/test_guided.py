@@ -1,0 +1,184 @@
+"""Rows, tables, figure and conclusions of guided retraining, from curves made by hand."""
+
+import numpy
+import pytest
+import scipy.stats
+
+from reporting import claims, tables
+from studies.guided_retraining import claims as guided_claims
+from studies.guided_retraining import row as guided_row
+from studies.guided_retraining import tables as guided_tables
+from studies.guided_retraining.energy import Meter
+
+
+def point(inputs, accuracy, seconds=10.0):
+    parts = {"accuracy": accuracy, "loss": 0.1, "precision": accuracy, "recall": accuracy}
+    both = {part: dict(parts) for part in ("both", "clean", "adversarial")}
+    return {"inputs": inputs, "adversarial_inputs": 1, **both, "seconds": seconds, "peak_memory_mib": 1, "joules": None}
+
+
+def row(configuration, metric, accuracies=(0.5, 0.9, 0.8), *, seconds=10.0, seed=0, dataset="mnist"):
+    step = 20 if configuration == "c3" else 100
+    curve = [point(step * place, accuracy, seconds) for place, accuracy in enumerate(accuracies, start=1)]
+    return {
+        "study": "guided_retraining", "dataset": dataset, "model": "mnist_cnn", "method": f"{configuration}-{metric}",
+        "title": metric, "role": "method", "configuration": configuration, "metric": metric, "verified": True,
+        "hyperparameters": {"images": 300, "epochs": 2}, "seeds": [seed], "repeats": 1,
+        "measures": guided_row._measures([guided_row.summary(curve)], None, 1000),
+        "curves": [curve], "originals": [{part: point(0, 0.7)[part] for part in ("both", "clean", "adversarial")}],
+        "rank": [{"seconds": 0.1, "ties": 3, "apfd": 0.8, "warnings": [], "forward_s": 1.0, "inputs": 300}],
+        "checks": [], "attacks": {}, "device": "CPU", "command": "", "commit": "c",
+    }  # fmt: skip
+
+
+def test_the_summary_of_a_curve():
+    found = guided_row.summary([point(100, 0.5), point(200, 0.895), point(300, 0.9)])
+    assert found == {
+        "best": pytest.approx(90), "inputs-to-best": 300, "inputs-to-99": 200,
+        "area": pytest.approx(100 * ((0.5 + 0.895) / 2 + (0.895 + 0.9) / 2) / 2),
+    }  # fmt: skip
+    assert guided_row.summary([point(100, 0.5)])["area"] == pytest.approx(50)
+
+
+def test_seeds_are_pooled():
+    one, other = row("c2", "lsa"), row("c2", "lsa", (0.5, 0.8, 0.7), seed=1)
+    pooled = guided_row.pool([one, other])
+    assert pooled["measures"]["best"] == {
+        "value": 85.0, "n": 1000, "values": [90.0, 80.0], "spread": pytest.approx(7.07, abs=0.01), "published": None,
+    }  # fmt: skip
+    assert pooled["seeds"] == [0, 1] and len(pooled["curves"]) == 2
+    with pytest.raises(ValueError, match="were made differently"):
+        guided_row.pool([one, other | {"hyperparameters": {"images": 200}}])
+
+
+def test_tables_and_figure():
+    rows = [row("c2", "lsa"), row("c2", "deepgini", (0.6, 0.95, 0.9)), row("c1", "lsa", (0.4, 0.5, 0.6))]
+    orders, metrics = guided_tables.guided_tables(rows)
+    assert [line[0] for line in orders.rows] == ["c1-lsa", "c2-deepgini", "c2-lsa"]
+    assert [cell.value for cell in orders.rows[1][1:]] == [95, 95, 95, 200, 200, pytest.approx(85), 30]
+    assert [line[0] for line in metrics.rows] == ["deepgini", "lsa"] and all(map(tables.markdown, (orders, metrics)))
+    [(name, _, figure)] = guided_tables.draw(rows)
+    assert name == "mnist-mnist_cnn-guided" and len(figure.axes) == 4, "two configurations, ours and published"
+
+
+def verdicts(rows):
+    table = guided_claims.guided_claims(rows)
+    return [line[3] for line in table.rows], [line[2] for line in table.rows]
+
+
+def big(rows, n=100_000):
+    """The same rows, of so many test inputs that they alone leave nothing open."""
+    for one in rows:
+        for measure in one["measures"].values():
+            measure["n"] = n
+    return rows
+
+
+def cell(ends=0.0, **orders):
+    """Rows "<configuration>_<metric>" -> accuracies of three prefixes; the last ones lie `ends` apart by chance."""
+    rows = []
+    for place, (name, accuracies) in enumerate(orders.items()):
+        configuration, _, metric = name.partition("_")
+        accuracies = (*accuracies[:2], accuracies[2] + ends * (-1) ** place)
+        rows.append(row(configuration, metric, accuracies, seconds=2.0 if configuration == "c3" else 10.0))
+    return rows
+
+
+SUPPORTS = {
+    "c2_deepgini": (0.95, 0.97, 0.9), "c2_softmax_entropy": (0.95, 0.97, 0.9), "c2_lsa": (0.6, 0.7, 0.9),
+    "c2_dsa": (0.6, 0.7, 0.9), "c2_neuron_coverage": (0.2, 0.3, 0.9),
+    "c3_deepgini": (0.9, 0.965, 0.9), "c3_lsa": (0.9, 0.7, 0.9),
+    "c1_deepgini": (0.5, 0.6, 0.8), "c1_lsa": (0.5, 0.6, 0.8),
+}  # fmt: skip
+EXCLUDES = {
+    "c2_deepgini": (0.2, 0.3, 0.6), "c2_softmax_entropy": (0.2, 0.3, 0.6), "c2_lsa": (0.9, 0.9, 0.6),
+    "c2_dsa": (0.9, 0.9, 0.6), "c2_neuron_coverage": (0.9, 0.95, 0.6),
+    "c3_deepgini": (0.2, 0.2, 0.2), "c3_lsa": (0.2, 0.2, 0.2),
+    "c1_deepgini": (0.5, 0.6, 0.97), "c1_lsa": (0.5, 0.6, 0.97),
+}  # fmt: skip
+
+
+def test_the_conclusions_where_they_hold():
+    found, said = verdicts(big(cell(0.001, **SUPPORTS)))
+    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
+    assert "deepgini saves 33 % [0, 67]" in said[2], "two thirds of the inputs, of three prefixes"
+    assert "1/5.0 of the images trained on, 1/5.0 of the seconds" in said[4]
+
+
+def test_the_conclusions_where_they_do_not():
+    found, said = verdicts(big(cell(0.001, **EXCLUDES)))
+    assert found == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
+    assert "deepgini saves 0 % [0, 33]" in said[2]
+
+
+@pytest.mark.parametrize("orders", [SUPPORTS, EXCLUDES])
+@pytest.mark.parametrize(("ends", "n"), [(0.25, 100_000), (0.001, 5)])
+def test_trainings_that_vary_as_much_or_few_inputs_decide_nothing(orders, ends, n):
+    table = guided_claims.guided_claims(big(cell(ends, **orders), n))
+    assert {line[3] for line in table.rows[:2]} == {"undecided"} == {table.rows[3][3]}
+    assert all(line[4] != "-" for line in table.rows[:2])
+
+
+def test_the_interval_of_a_difference_is_that_of_its_parts():
+    """Two trainings a mean, of a deviation known from five that end with the same inputs, and a sample of images."""
+    rows = cell(c2_deepgini=(0.9, 0.9, 0.80), c2_softmax_entropy=(0.9, 0.9, 0.82), c2_lsa=(0.7, 0.7, 0.81),
+                c2_dsa=(0.7, 0.7, 0.83), c2_random=(0.7, 0.7, 0.79))  # fmt: skip
+    table = {(one["configuration"], one["metric"]): one for one in rows}
+    keys, others = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
+    effect = guided_claims._difference("", table, keys, others)
+    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, others)]
+    trained = numpy.var([80.0, 82.0, 81.0, 83.0, 79.0], ddof=1)
+    images = [mean * (100 - mean) / 1000 for mean in means]
+    total = sum(images) + trained
+    freedom = total**2 / (4 * (trained / 4) ** 2 / 4)
+    half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
+    assert (effect.interval.value, effect.interval.high - effect.interval.value) == pytest.approx(
+        (means[0] - means[1], half)
+    )
+    assert effect.freedom == pytest.approx(freedom)
+
+
+def test_trainings_that_end_alike_leave_the_test_inputs():
+    rows = cell(c2_deepgini=(0.6, 0.6, 0.6), c2_lsa=(0.5, 0.5, 0.6))
+    table = {(one["configuration"], one["metric"]): one for one in rows}
+    effect = guided_claims._difference("", table, [("c2", "deepgini")], [("c2", "lsa")])
+    shares = [table[key]["measures"]["area"]["value"] for key in table]
+    half = 1.959964 * sum(share * (100 - share) / 1000 for share in shares) ** 0.5
+    assert effect.interval.high - effect.interval.value == pytest.approx(half) and effect.freedom == float("inf")
+
+
+def test_one_order_has_no_interval():
+    found, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
+    assert found[5] == "undecided" and "(no interval)" in said[5]
+
+
+def test_a_source_net_at_chance_leaves_nothing_measured():
+    rows = cell(**SUPPORTS)
+    for one in rows:
+        one["checks"] = [{"name": "chance", "passed": False, "seen": "", "expected": ""}]
+    table = guided_claims.guided_claims(rows)
+    assert {line[3] for line in table.rows} == {"not measured"} and any("(chance)" in note for note in table.notes)
+    orders, metrics = guided_tables.guided_tables(rows)
+    assert str(orders.rows[0][0]).endswith(" †") and all(
+        "Checks raised" in "".join(one.notes) for one in (orders, metrics)
+    )
+
+
+def test_what_was_not_run_is_not_measured():
+    found, _ = verdicts([row("c1", "random")])
+    assert set(found) == {"not measured"} <= set(claims.VERDICTS)
+
+
+def test_the_meter_reads_counters_that_begin_again(tmp_path):
+    domains = {"package-0": ("intel-rapl:0", 100), "psys": ("intel-rapl:1", 900), "core": ("intel-rapl:0:0", 5)}
+    domains["package-1"] = ("intel-rapl:2", 900)
+    for label, (name, value) in domains.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(label + "\n")
+        (tmp_path / name / "energy_uj").write_text(str(value))
+        (tmp_path / name / "max_energy_range_uj").write_text("1000")
+    meter = Meter(tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("400")
+    (tmp_path / "intel-rapl:2" / "energy_uj").write_text("100")
+    assert meter.joules() == pytest.approx((300 + 200) / 1e6)
+    assert Meter(tmp_path / "none").joules() is None
