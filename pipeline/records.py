@@ -49,6 +49,7 @@ def record(path):
     if found is None:
         name, _, which = path.name.partition("-")
         scripts = sorted((provenance.ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
+        scripts = scripts or sorted((provenance.ROOT / "scripts").glob(f"*/*_{name}.py"))  # a study beside another's
         script = scripts[0].relative_to(provenance.ROOT) if scripts else name
         raise FileNotFoundError(
             f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"

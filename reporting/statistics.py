@@ -109,6 +109,13 @@ def correlation(value, count, *, confidence=0.95):
     return Interval(value, back(there(value) - half), back(there(value) + half))
 
 
+def spearman(one, other, *, constant=0.0):
+    """Spearman's rank correlation of two arrays (N,); `constant` where one of the two is constant."""
+    if numpy.ptp(one) == 0 or numpy.ptp(other) == 0:
+        return constant
+    return float(scipy.stats.spearmanr(one, other).statistic)
+
+
 def median(values, *, confidence=0.95):
     """The median of independent values with its exact interval between two of them (sign test), as Interval.
 

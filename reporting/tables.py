@@ -193,11 +193,12 @@ def print_table(table, console=None):
         console.print(rich.text.Text(note, style="dim"))
 
 
-def write(tables, folder):
-    """Write every table as <name>.md, <name>.tex and <name>.csv into `folder`; returns the paths."""
+def write(tables, folder, *, formats=("md", "tex", "csv")):
+    """Write every table as <name>.<format> into `folder`; returns the paths."""
+    writers = {"md": markdown, "tex": latex, "csv": to_csv}
     paths = []
     for table in tables:
-        for ending, text in (("md", markdown(table)), ("tex", latex(table)), ("csv", to_csv(table))):
+        for ending in formats:
             paths.append(pathlib.Path(folder) / f"{table.name}.{ending}")
-            files.write_text(paths[-1], text)
+            files.write_text(paths[-1], writers[ending](table))
     return paths

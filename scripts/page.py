@@ -6,11 +6,11 @@ Reads results/measured/, or with --runs the rows of run directories; examples of
 import pathlib
 
 from pipeline import command
-from studies import catalogue, page
+from studies import catalogue, page, publish
 
 
 def main(arguments):
-    rows, found = catalogue.measured(), sorted((catalogue.ROOT / "results" / "figures").glob("*-examples-*.png"))
+    rows, found = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
     images = [(path.stem, path) for path in found]
     if arguments.runs:
         rows = []

@@ -12,7 +12,6 @@ command continues after a crash.
 
 import argparse
 import concurrent.futures
-import itertools
 import os
 import pathlib
 import re
@@ -21,53 +20,35 @@ import subprocess
 import sys
 
 from pipeline.arguments import Parser, whole
-from studies import presets
+from studies.catalogue import STUDIES
+from studies.presets import cells as cells_of
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
-STUDIES = presets.STUDIES
-ALL_PRESETS = list(dict.fromkeys(name for study in STUDIES.values() for name in study["presets"]))
-MEGABYTES_AN_EPOCH = {  # 4 bytes a parameter, at width 1
-    ("alexnet", 28): 32.3,
-    ("alexnet", 32): 38.6,
-    ("vgg16", 28): 106.2,
-    ("vgg16", 32): 134.6,
-    ("vgg19", 28): 134.5,
-    ("vgg19", 32): 155.9,
-    ("small_cnn", 28): 1.25,
-    ("preact_resnet18", 32): 44.7,
-    ("resnet18", 32): 44.7,
-    ("mnist_cnn", 28): 6.5,
-    ("fashion_cnn", 28): 1.8,
-    ("cifar_cnn", 32): 2.7,
-    ("gtsrb_cnn", 28): 11.2,
-    ("intel_cnn", 28): 3.5,
-}
-
 
 def main(arguments):
-    study = STUDIES[arguments.study]
-    if arguments.preset not in study["presets"]:
-        known = ", ".join(study["presets"])
-        print(f"reproduce.py: {arguments.study} has no preset {arguments.preset!r}: give {known}", file=sys.stderr)
+    presets = STUDIES[arguments.study].presets()
+    if arguments.preset not in presets:
+        known = ", ".join(presets)
+        said = f"{arguments.study} has no preset {arguments.preset!r}: give {known} (--help lists the options)"
+        print(f"reproduce.py: {said}", file=sys.stderr)
         return 2
-    preset = chosen(arguments, study["presets"][arguments.preset])
-    cells = [
-        [one for stage in stages(study, preset) for one in commands(arguments, study, preset, stage, *cell)]
-        for cell in preset["cells"]
-    ]
-    tables = [sys.executable, str(SCRIPTS / arguments.study / f"{study['last']}.py"), "--runs", arguments.runs]
-    if arguments.data_dir and arguments.study == "dare":
+    chosen = cells_of(presets[arguments.preset], arguments.dataset, arguments.model, arguments.seed)
+    cells = [commands(arguments, cell, lines) for cell, lines in chosen.items()]
+    tables = [sys.executable, str(SCRIPTS / "tables.py"), "--study", arguments.study, "--runs", arguments.runs]
+    if arguments.data_dir:
         tables += ["--data-dir", arguments.data_dir]
+    if arguments.unverified:
+        tables.append("--unverified")
     if arguments.dry_run:
+        from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
+        from studies import estimate
+
         for lines in [*cells, [tables]]:
             print("\n".join(show(one) for one in lines))
-        for line in costs(cells):
-            print(f"# {line}")
-        size = disk(preset)
-        print(f"# {'unknown' if size is None else f'{size:.1f} GB'} of checkpoints under {arguments.runs}")
+        print("\n".join(f"# {line}" for line in estimate.lines(cells)))
         return 0
-    named = dict(zip(map(name_of, preset["cells"]), cells, strict=True))
+    named = dict(zip(map(name_of, chosen), cells, strict=True))
     if arguments.cluster:
         try:
             return on_cluster(arguments, named, tables)
@@ -80,23 +61,6 @@ def main(arguments):
         failed = [code for code in pool.map(run_cell, cells) if code]
     whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
     return max([*failed, whole])
-
-
-def chosen(arguments, preset):
-    """The preset with the cells that --dataset, --model and --seed make of its own, where they are given."""
-    parts = list(zip(*preset["cells"], strict=True))
-    asked = [arguments.dataset, arguments.model, arguments.seed]
-    if not any(asked):
-        return preset
-    cells = preset["cells"]
-    if arguments.dataset or arguments.model:
-        cells = itertools.product(*(one or dict.fromkeys(own) for one, own in zip(asked, parts, strict=True)))
-        if not arguments.model:  # a data set has its own models where the preset says so
-            own = {name: {model for one, model, _ in preset["cells"] if one == name} for name in parts[0]}
-            cells = [cell for cell in cells if cell[1] in own.get(cell[0], {cell[1]})]
-    elif arguments.seed:
-        cells = dict.fromkeys((*pair, seed) for *pair, _ in cells for seed in arguments.seed)
-    return {**preset, "cells": list(cells)}
 
 
 def name_of(cell):
@@ -152,29 +116,13 @@ def again_of(arguments, cell):
     return show([*line, *(["--unverified"] if arguments.unverified else []), *cell])
 
 
-def stages(study, preset):
-    """The stages of a preset in order: all but the optional ones that it has no options for."""
-    return [stage for stage in study["stages"] if stage in preset or stage not in study["optional"]]
-
-
-def commands(arguments, study, preset, stage, dataset, model, seed):
-    """The argument lists of one stage of one cell, one for every list of options that the preset gives it."""
-    path = stage if "/" in stage else f"{arguments.study}/{stage}"  # of another study by its name
-    made = [sys.executable, str(SCRIPTS / f"{path}.py")]
-    made += ["--dataset", dataset, "--model", model, "--seed", str(seed), "--runs", arguments.runs]
-    if arguments.data_dir:
-        made += ["--data-dir", arguments.data_dir]
-    made += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
-    options = options_of(preset, stage, dataset, model)
-    return [made + each for each in (options if isinstance(options, tuple) else (options,))]
-
-
-def options_of(preset, stage, dataset, model):
-    """A preset's options of a stage; where it has them by data set and model, those of the first for any other."""
-    options = preset.get(stage, [])
-    if isinstance(options, dict):
-        options = options.get((dataset, model), next(iter(options.values())))
-    return options
+def commands(arguments, cell, lines):
+    """The argument lists of a cell's commands. lines: (script, options) of each."""
+    dataset, model, seed = cell
+    where = ["--runs", arguments.runs, *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
+    where += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
+    own = ["--dataset", dataset, "--model", model, "--seed", str(seed), *where]
+    return [[sys.executable, str(SCRIPTS / f"{script}.py"), *own, *options] for script, options in lines]
 
 
 def run_cell(commands):
@@ -205,43 +153,10 @@ def sbatch_option(text):
     return name, value if given else True
 
 
-def costs(cells):
-    """The estimate of the cells' commands, as lines. It loads Keras, which running them here does not."""
-    from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
-    from studies import cost
-
-    return cost.lines(cost.of(cells))
-
-
-def disk(preset):
-    """Gigabytes of checkpoints that a preset writes: of every epoch, or of each method's selected and last one.
-
-    None where a model's size is not in MEGABYTES_AN_EPOCH.
-    """
-    train = next((stage for stage in preset if stage.endswith("1_train")), "1_train")
-    total = 0
-    for dataset, model, _ in preset["cells"]:
-        options = options_of(preset, train, dataset, model)
-        each = options if isinstance(options, tuple) else (options,)
-        if "4_retrain" in preset:
-            kept = 1  # the original model alone
-        elif "--epochs" in each[0]:
-            kept = sum(int(one[one.index("--epochs") + 1]) for one in each)
-        else:
-            after = options[options.index("--method") + 1 :]
-            kept = 3 * next((place for place, one in enumerate(after) if one.startswith("--")), len(after))  # momentum
-        stem, _, width = model.partition("@")
-        size = MEGABYTES_AN_EPOCH.get((stem, 32 if dataset in ("cifar10", "svhn") else 28))
-        if size is None:
-            return None
-        total += size * float(width or 1) ** 2 * kept / 1000
-    return total
-
-
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
     parser.add_argument("--study", choices=STUDIES, default="dare")
-    parser.add_argument("--preset", choices=ALL_PRESETS, default="quick")
+    parser.add_argument("--preset", default="quick", help="of scripts/presets/<study>.toml")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
     parser.add_argument("--workers", type=whole(1), default=1, help="cells that run at once")
     parser.add_argument("--dataset", nargs="+", help="instead of the preset's; the cells are all combinations")

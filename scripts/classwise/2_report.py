@@ -15,7 +15,8 @@ from reporting import figures, tables
 from studies.classwise import figures as class_figures
 from studies.classwise import models_to_attack
 from studies.classwise import rows as class_rows
-from studies.dare import trained_cell
+from studies.classwise import tables as class_tables
+from studies.robust_training import trained_models
 
 
 def main(arguments):
@@ -27,10 +28,10 @@ def main(arguments):
         )
     for study, rows in found.items():
         folder = run_directory.folder(arguments, f"report-{study}")
-        for table in class_rows.class_tables(rows):
+        for table in class_tables.class_tables(rows):
             tables.print_table(table)
             tables.write([table], folder)
-        for name, _, figure in class_figures.draw(rows):
+        for name, _, figure in class_figures.figures(rows):
             figures.save(figure, folder / f"{name}.png")
         if rows:
             files.write_json(folder / "rows.json", rows)
@@ -48,7 +49,7 @@ def saved(arguments, study):
             dataset = dataset or command.load_dataset(arguments)
             split, name = data.load_split(run_directory.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
         else:
-            split = trained_cell.robust(narrowed, row["method"])[0]
+            split = trained_models.robust(narrowed, row["method"])[0]
             name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"
         flags = test.Flags.load(path.parent / name, data=split.fingerprint)
         counts = {"measures": class_rows.measures(flags, split), "confusion": class_rows.confusions(flags, split)}

@@ -13,6 +13,7 @@ import data
 import models
 from pipeline.progress import Progress
 from studies.dare import trained_cell
+from studies.estimate import Cost
 from train import history as histories
 from train import params
 
@@ -112,6 +113,14 @@ def stages(arguments):
     """The stages that these arguments ask for."""
     distilled = ["finetune_adv-distillation"] if arguments.distillation else []
     return [*(f"finetune_adv-{name}" for name in arguments.attack), *distilled]
+
+
+def cost(arguments):
+    """The Cost of these arguments: of teacher and student, beside which the tunings are short."""
+    if not arguments.distillation:
+        return Cost(0)
+    epochs = arguments.distillation_epochs or params.recipe(arguments.model).epochs
+    return Cost(2 * epochs * ((data.DATASETS[arguments.dataset].counts[0] + 1) // 2), 1)
 
 
 def options():

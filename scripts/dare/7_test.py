@@ -16,8 +16,7 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import published, row
-from studies.classwise import models_to_attack
-from studies.dare import mined, trained_cell
+from studies.dare import methods, mined, trained_cell
 from train import history as histories
 from train.seeds import stream
 
@@ -180,7 +179,7 @@ def specifications(bench):
 
 def tested(arguments):
     """(method, stages read, role, title) of all that has been made."""
-    for method, inputs, role, title in models_to_attack.methods():
+    for method, inputs, role, title in methods.methods():
         if not inputs or (run_directory.folder(arguments, inputs[0]) / "run.json").is_file():
             yield method, inputs, role, title
 

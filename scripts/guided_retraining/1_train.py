@@ -13,6 +13,7 @@ from data import pooled
 import models
 from pipeline.progress import Progress
 from reporting import marks
+from studies.estimate import Cost
 from studies.guided_retraining import cell
 from train import history
 
@@ -55,6 +56,13 @@ def main(arguments):
 def stages(arguments):
     """The stages that these arguments ask for."""
     return ["train"]
+
+
+def cost(arguments):
+    """The Cost of these arguments."""
+    whole = arguments.images or sum(data.DATASETS[arguments.dataset].counts)
+    trained = whole - sum(round(share * whole) for share in pooled.SHARES[arguments.dataset])
+    return Cost(trained * cell.recipe_of(arguments).epochs, 1)
 
 
 def options():

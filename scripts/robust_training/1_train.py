@@ -16,6 +16,8 @@ from data import files
 from pipeline.progress import Progress
 from reporting import marks
 from studies.dare import trained_cell
+from studies.estimate import Cost
+from studies.robust_training import trained_models
 from train import robust, seeds
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
@@ -31,10 +33,10 @@ def train(arguments, name):
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
-    dataset = trained_cell.reduced_dataset(arguments)
+    dataset = trained_models.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = robust.METHODS[name], tailored(arguments, split.x_train.shape[-1])
-    model = trained_cell.robust_model(arguments, split, setup.standardised, arguments.precision)
+    model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
     kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
     needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
     if needed > free:
@@ -177,6 +179,20 @@ def write_metrics(history, clock, path, recorded):
 def stages(arguments):
     """The stages that these arguments ask for."""
     return [f"train-{name}" for name in arguments.method]
+
+
+def cost(arguments):
+    """The Cost of these arguments: of each method the selected and the last epoch, and its momentum."""
+    return Cost(sum(passes(arguments, name) for name in arguments.method), 3 * len(arguments.method))
+
+
+def passes(arguments, name):
+    """BP-epochs times images of one method."""
+    count = arguments.bp_epochs
+    if count is None:
+        setup = robust.setup_of(arguments.setup, arguments.model)
+        count = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
+    return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - arguments.validation))
 
 
 def options():

@@ -16,8 +16,7 @@ from data import files
 import models
 from pipeline.progress import Progress
 from reporting import published, row
-from studies.dare import trained_cell
-from studies.robust_training import tables
+from studies.robust_training import tables, trained_models
 from train import robust
 from train.seeds import stream
 
@@ -56,8 +55,8 @@ def stages(arguments):
 
 
 def measure(arguments, stage, name):
-    split, history, made = trained_cell.robust(arguments, name)
-    model = trained_cell.robust_model(
+    split, history, made = trained_models.robust(arguments, name)
+    model = trained_models.robust_model(
         arguments, split, made["setup"].get("standardised", True)
     )  # float32, also of bfloat16
     epsilon = arguments.epsilon or made["setup"]["epsilon"]

@@ -1,14 +1,14 @@
-"""Tables and figure of the study of DARE's choices (dare/what_matters.py), made of its rows.
+"""Tables and figure of the study of DARE's choices (dare/ablation.py), made of its rows.
 
-what-matters-<dataset>-<model>            a line a setting: clean accuracy, ER by attack, ER beyond weight noise
-what-matters-<dataset>-<model>-effects    a line a choice: how far its levels lie apart
+ablation-<dataset>-<model>            a line a setting: clean accuracy, ER by attack, ER beyond weight noise
+ablation-<dataset>-<model>-effects    a line a choice: how far its levels lie apart
 """
 
 import math
 
 import numpy
 
-from reporting import figures, marks, statistics
+from reporting import marks, statistics
 from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
@@ -37,11 +37,11 @@ def pool(rows):
     return {**result_row.pool(rows), "change": [change for row in rows for change in row["change"]]}
 
 
-def what_matters_tables(rows):
+def tables(rows):
     """Two tables for each data set and model among the rows. Returns a list of Table."""
     made = []
     for (dataset, model), settings in cells(rows).items():
-        name = f"what-matters-{cell_name(dataset, model)}"
+        name = f"ablation-{cell_name(dataset, model)}"
         made += [_settings(name, settings), _effects(name, settings)]
     return made
 
@@ -81,7 +81,9 @@ def _settings(name, rows):
         change = [100 * value for value in row["change"] if value is not None]
         lines.append(
             (
-                marks.label(row, FACTORS[row["factor"]] + ("" if row["factor"] == "published" else f" {_level(row)}")),
+                marks.label(
+                    row, FACTORS[row["factor"]] + ("" if row["factor"] == "published" else f" {level_of(row)}")
+                ),
                 *(Cell(one["value"], one.get("spread")) for one in measures),
                 Cell(mean_er(row) - mean_er(row, "noise-")),
                 Cell(float(numpy.mean(change)) if change else None, None, None, 3),
@@ -115,9 +117,9 @@ def _effects(name, rows):
         lines.append(
             (
                 FACTORS[factor],
-                _level(low),
+                level_of(low),
                 Cell(mean_er(low)),
-                _level(high),
+                level_of(high),
                 Cell(mean_er(high)),
                 Cell(mean_er(high) - mean_er(low), low=100 * gap.low, high=100 * gap.high),
                 Cell(max(beyond) - min(beyond)),
@@ -147,59 +149,12 @@ def _gap(levels):
     return statistics.largest_gap(counts, totals)
 
 
-def what_matters(rows):
-    """Figure: one panel a choice, mean ER at each level; a grey ring for weight noise of the same size.
-
-    rows: those of one data set and model. A thin line joins the levels of a number; error bars span the seeds.
-    """
-    base = next(row for row in rows if row["factor"] == "published")
-    factors = [factor for factor in FACTORS if any(row["factor"] == factor for row in rows) and factor != "published"]
-    figure, axes = figures.panels(1, len(factors), (2.3 * len(factors) + 0.6, 3.2), sharey=True)
-    for axis, factor in zip(axes[0], factors, strict=True):
-        levels = sorted([base, *(row for row in rows if row["factor"] == factor)], key=lambda row: _order(row, factor))
-        places = range(len(levels))
-        style = "-" if factor in ("learning_rate", "steps") else ""
-        for prefix, colour, marker in (("noise-", "#999999", "o"), ("", figures.BLUE, "D")):
-            values = [mean_er(row, prefix) for row in levels]
-            axis.errorbar(
-                places,
-                values,
-                [_spread(row, prefix) for row in levels],
-                linestyle=style,
-                marker=marker,
-                markersize=5,
-                linewidth=0.9,
-                color=colour,
-                markerfacecolor="white" if prefix else colour,
-                label="weight noise of the same size" if prefix else "tuned",
-            )
-        axis.set_xticks(places, [_level(row, factor) for row in levels], rotation=40, fontsize=8)
-        axis.set_title(FACTORS[factor], fontsize=9)
-        axis.set_ylim(0, 100)
-        axis.set_xlim(-0.5, len(levels) - 0.5)
-        axis.axhline(mean_er(base), color="black", linestyle=":", linewidth=0.8)
-        axis.grid(axis="y", alpha=0.3)
-    axes[0, 0].set_ylabel("mean ER over the attacks (%)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = f"{base['dataset']}, {base['model']}: seeds {len(base['seeds'])}, tunings a level {base['repeats']}"
-    figure.legend(handles, labels, title=title, frameon=False, fontsize=8, title_fontsize=9, loc="outside upper center",
-                  ncols=2)  # fmt: skip
-    figures.explain_raised(figure, rows)
-    return figure
-
-
-def _spread(row, prefix):
-    """Standard deviation of mean ER over the seeds or repeats, from those of the attacks (their mean: they agree)."""
-    spreads = [one["spread"] or 0.0 for name, one in row["measures"].items() if name.startswith(f"{prefix}er/")]
-    return float(numpy.mean(spreads))
-
-
-def _level(row, factor=None):
+def level_of(row, factor=None):
     value = row["hyperparameters"][factor or row["factor"]] if (factor or row["factor"]) != "published" else "published"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("None", "none")
 
 
-def _order(row, factor):
+def order_of(row, factor):
     value = row["hyperparameters"][factor]
     if isinstance(value, int | float):
         return value
@@ -211,4 +166,4 @@ def _rank(row):
     place = list(FACTORS).index(row["factor"])
     if row["factor"] == "published":
         return place, -math.inf
-    return place, _order(row, row["factor"])
+    return place, order_of(row, row["factor"])

@@ -78,7 +78,9 @@ def score(arguments, stage, model, split, *, about, epsilon, reach=0):
         "measures": class_rows.measures(flags, split),
         "confusion": class_rows.confusions(flags, split),
         "weight_norms": [[round(float(norm), 5) for norm in head.class_norms(model)]],
-        "flags": {name: [packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")},
+        "flags": {
+            name: [class_rows.packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")
+        },
         "checks": row.checks([flags.checks]),
         "attacks": {name: one | {"epsilons": [epsilon]} for name, one in specifications.items()},
         **lineage.of(stage),
@@ -104,17 +106,6 @@ def even(labels, count, seed):
     return numpy.sort(
         numpy.concatenate([generator.permutation(numpy.flatnonzero(labels == one))[:each] for one in classes])
     )
-
-
-def packed(flags):
-    """Flags, bool (N,), as "<N>:<hexadecimal bits>", for a row."""
-    return f"{len(flags)}:{numpy.packbits(flags).tobytes().hex()}"
-
-
-def unpacked(text):
-    """The flags that `packed` made into text."""
-    count, _, bits = text.partition(":")
-    return numpy.unpackbits(numpy.frombuffer(bytes.fromhex(bits), numpy.uint8), count=int(count)).astype(bool)
 
 
 def reached(arguments, model, split, chosen, epsilon, count, name):

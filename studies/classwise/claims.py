@@ -13,10 +13,10 @@ import scipy.stats
 from reporting import claims, marks, statistics
 from reporting.claims import Claim, Effect
 from reporting.statistics import Interval
-from studies.classwise import claim_of_temperature, claims_of_changes
+from studies.classwise import claims_of_changes, tables
 from studies.classwise import rows as class_rows
 
-SOURCE = claim_of_temperature.SOURCE
+SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 GAP = 10.0  # points between the best and the worst class that count as a strong difference
 ALIKE = 0.5  # rank correlation of class accuracies from which on their order is the same
 MAINLY = 0.5  # share of what is fooled in addition
@@ -69,7 +69,7 @@ def consistency(rows):
     for name, found in pairs.items():
         if found:
             shares = [[class_rows.divided(one).share for one in pair] for pair in found]
-            values = [class_rows.spearman(*pair) for pair in shares]
+            values = [statistics.spearman(*pair) for pair in shares]
             interval = statistics.correlation(float(numpy.mean(values)), len(shares[0][0]), confidence=level)
             interval = Interval(interval.value, interval.low, _corrected(interval.high, found))
             effect = Effect(
@@ -143,7 +143,7 @@ def weight_norms(rows):
     for row in class_rows.sound(rows):
         norms = numpy.mean(row["weight_norms"], axis=0)
         share = class_rows.divided(row["measures"][class_rows.worst(row)]).share
-        found.append((class_rows.spearman(norms, share), row["method"]))
+        found.append((statistics.spearman(norms, share), row["method"]))
     if not found:
         return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
     values, classes = [value for value, _ in found], len(rows[0]["classes"])
@@ -153,13 +153,58 @@ def weight_norms(rows):
     return claims.judged(text, SOURCE, evidence, [effect])
 
 
+def temperature(rows):
+    """Claim 6: Temperature-PGD fools more than PGD and CW of as many steps.
+
+    One 1/T for both is chosen on every other image and judged on the rest, in all models together; intervals are a
+    bootstrap over images, which all models share.
+    """
+    text = "Temperature-PGD is stronger than PGD and CW of as many steps"
+    others = "pgd-20", "cw-linf-20"
+    fooled = {}  # attack -> how many models it fools, of each image, one array a seed
+    models = [row for row in class_rows.sound(rows) if all(class_rows.measure_of(row, name) for name in others)]
+    names = [name for name in dict.fromkeys(_short(one) for row in models for one in row["flags"]) if "t-pgd-" in name]
+    names = [name for name in names if all(class_rows.measure_of(row, name) for row in models)]
+    if not names:
+        return Claim(text, SOURCE, "Temperature-PGD was not run beside pgd-20 and cw-linf-20", "not measured")
+    for name in (*names, *others):
+        fooled[name] = _fooled(models, name)
+    chosen = max(names, key=lambda name: sum(_gained(fooled, name, other, 0).sum() for other in others))
+    level, effects = claims.confidence(len(others)), []
+    for other in others:
+        strata = [_gained(fooled, chosen, other, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
+        found = statistics.paired_bootstrap(strata, confidence=level)
+        interval = statistics.Interval(*(100 * end for end in (found.value, found.low, found.high)))
+        effects.append(Effect(what=f"{chosen} beside {other}", interval=interval, digits=2, confidence=level))
+    count = sum(len(one) for one in strata)
+    said = f"more fooled: {'; '.join(map(str, effects))}; {len(models)} models, {count} images each, over images"
+    return claims.judged(text, SOURCE, said, effects)
+
+
+def _fooled(models, attack):
+    """How many of the models the attack fools, of each image: a list of int (N,), one a seed."""
+    texts = [row["flags"][class_rows.measure_of(row, attack)] for row in models]
+    seeds = min(len(one) for one in texts)
+    return [numpy.sum([~class_rows.unpacked(one[seed]) for one in texts], axis=0) for seed in range(seeds)]
+
+
+def _gained(fooled, one, other, half, seed=None):
+    """Fooled by one attack less fooled by the other, of every other image: the first half is even rows."""
+    seeds = range(len(fooled[one])) if seed is None else [seed]
+    return numpy.concatenate([(fooled[one][place] - fooled[other][place])[half::2] for place in seeds])
+
+
+def _short(measure):
+    return measure.removeprefix("white-box/").partition("@")[0]
+
+
 CLAIMS = {
     "disparity": disparity,
     "consistency": consistency,
     "stronger": stronger,
     "weight_norms": weight_norms,
     "similar": claims_of_changes.similar,
-    "temperature": claim_of_temperature.temperature,
+    "temperature": temperature,
     "levers": claims_of_changes.levers,
 }
 
@@ -167,7 +212,13 @@ CLAIMS = {
 def claims_table(rows):
     """A Table of the seven claims for the rows (pooled over seeds) of one data set and model."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
-    name = f"{class_rows.name_of(dataset, model)}-claims"
+    name = f"{tables.name_of(dataset, model)}-claims"
     found = [claim(rows) for claim in CLAIMS.values()]
     _, left_out = marks.sound(rows)
     return claims.table(name, f"{dataset}, {model}: the claims on robustness by class", found, left_out)
+
+
+def show(found):
+    """Print a Claim."""
+    beyond = f"; would have shown from: {found.detectable}" if found.detectable else ""
+    print(f"claim: {found.claim}\nevidence: {found.evidence}\nverdict: {found.verdict}{beyond}")

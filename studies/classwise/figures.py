@@ -2,11 +2,12 @@
 
 import numpy
 
-from reporting import figures, marks
+from reporting import figures as drawing
+from reporting import marks
 from studies.classwise import rows as class_rows
 
 
-def draw(rows):
+def figures(rows):
     """(file name, caption, Figure): classes by models, the confusion of single models, and the levers."""
     for (dataset, model), own in class_rows.cells(rows).items():
         whole = [row for row in own if row["role"] != "retrained"]
@@ -23,10 +24,10 @@ def draw(rows):
 def by_class(rows):
     """A heat map: models down, classes across, robust accuracy (%) written in each cell."""
     classes = rows[0]["classes"]
-    figure, axes = figures.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
+    figure, axes = drawing.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
     values = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
     _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
-    figures.explain_raised(figure, rows)
+    drawing.explain_raised(figure, rows)
     return figure
 
 
@@ -34,14 +35,14 @@ def confused(row):
     """Two heat maps of one model, clean and attacked: true class down, predicted class across, % of the true class."""
     classes = row["classes"]
     shown = {name: row["confusion"][name] for name in ("clean", class_rows.worst(row)) if name in row["confusion"]}
-    figure, axes = figures.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
+    figure, axes = drawing.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
     for axis, (name, counts) in zip(axes.flat, shown.items(), strict=True):
         counts = numpy.array(counts, float)
         _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
         axis.set_title(f"{marks.name(row)}, {name.removeprefix('white-box/')}", fontsize=9)
         axis.set_xlabel("predicted class", fontsize=8)
         axis.set_ylabel("true class", fontsize=8)
-    figures.explain_raised(figure, [row])
+    drawing.explain_raised(figure, [row])
     return figure
 
 
@@ -58,14 +59,14 @@ def _heat(axis, values, down, across):
 
 def pareto(rows):
     """Worst class against mean robust accuracy: models, levers and, as a line, those that none beats in both."""
-    figure, axes = figures.panels(1, 1, (6, 4.4))
+    figure, axes = drawing.panels(1, 1, (6, 4.4))
     axis, points = axes[0, 0], []
     for row in rows:
         found = class_rows.divided(row["measures"][class_rows.worst(row)])
         point = 100 * found.mean, 100 * found.share.min()
         lever = row["role"] == "lever"
-        colour = figures.VERMILION if lever else figures.BLUE
-        style = {"color": colour, "markerfacecolor": figures.face(row, colour), "markersize": 5}
+        colour = drawing.VERMILION if lever else drawing.BLUE
+        style = {"color": colour, "markerfacecolor": drawing.face(row, colour), "markersize": 5}
         axis.plot(*point, "o" if lever else "s", **style)
         axis.annotate(marks.name(row), point, textcoords="offset points", xytext=(4, 3), fontsize=6)
         points.append(point)
@@ -74,7 +75,7 @@ def pareto(rows):
     axis.set_xlabel("robust accuracy, mean over classes (%)")
     axis.set_ylabel("robust accuracy of the worst class (%)")
     axis.grid(alpha=0.3)
-    figures.explain_raised(figure, rows)
+    drawing.explain_raised(figure, rows)
     return figure
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import keras
 
 import data
-from adv import attacks
-from dare import controls, dare
 from dare import test as testing
 from pipeline import command, run_directory
-from studies.dare import trained_cell
+from studies.dare import methods, trained_cell
+from studies.robust_training import trained_models
 from train import history as histories
 from train import robust
 
@@ -32,18 +31,6 @@ class Contestant:
     epsilon: float
     stages: tuple
     open: Callable[[], tuple[keras.Model, data.Split]]
-
-
-def methods():
-    """(name, stages read, role, title) of DARE's original and of every method of its study, in the tables' order."""
-    yield "original", [], "original", "original"
-    for name, variant in dare.VARIANTS.items():
-        yield name, [f"finetune_dare-{name}"], "method", variant.title
-    for name in attacks.ATTACKS:
-        yield f"adv-{name}", [f"finetune_adv-{name}"], "baseline", f"fine-tuned on {name} adversarials"
-    yield "distillation", ["finetune_adv-distillation"], "baseline", "defensive distillation"
-    for name, title in controls.TITLES.items():
-        yield name, [f"finetune_dare-{name}"], "control", title
 
 
 def of_dare(arguments):
@@ -68,7 +55,7 @@ def of_dare(arguments):
 
     found = []
     channels = data.DATASETS[arguments.dataset].shape[-1] if arguments.dataset in data.DATASETS else 3
-    for method, inputs, role, title in methods():
+    for method, inputs, role, title in methods.methods():
         if inputs and not _finished(arguments, inputs[0]):
             continue
         paths = sorted(run_directory.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
@@ -94,8 +81,8 @@ def of_robust_training(arguments):
 
 def selected(arguments, name):
     """(model with the selected weights, split) of one method of robust training."""
-    split, history, made = trained_cell.robust(arguments, name)
-    model = trained_cell.robust_model(arguments, split, made["setup"].get("standardised", True))
+    split, history, made = trained_models.robust(arguments, name)
+    model = trained_models.robust_model(arguments, split, made["setup"].get("standardised", True))
     history.load_weights(model, made["selected"])
     return model, split
 

@@ -1,8 +1,12 @@
-"""Figures of a slice: how much of each layer the classes keep, and how much of it their combinations freeze."""
+"""Figures of one cell: its training, its slice, and examples of its adversarial images."""
 
+import matplotlib.figure
+import matplotlib.lines
+import matplotlib.patches
 import matplotlib.ticker
 import numpy
 
+import data
 from reporting import figures
 
 
@@ -74,3 +78,103 @@ def frozen_share(frozen):
     axis.grid(axis="y", alpha=0.3)
     figure.suptitle(f"Connections outside the combined slices (n = {len(frozen)} layers)", fontsize=10)
     return figure
+
+
+def training_history(metrics):
+    """Loss, accuracy and learning rate of each epoch; a dotted line wherever the learning rate changes.
+
+    metrics: a dictionary an epoch, as in metrics.csv (values may be strings): epoch, learning_rate, loss, accuracy,
+    validation_loss, validation_accuracy.
+    """
+    if not metrics:
+        raise ValueError("no epoch to draw: metrics are empty")
+    names = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
+    column = {name: numpy.array([float(row[name]) for row in metrics]) for name in names}
+    epochs, rates = column["epoch"], column["learning_rate"]
+    figure, axes = figures.panels(3, 1, (6.4, 6), sharex=True, height_ratios=(3, 3, 1.4))
+    loss, accuracy, rate = axes[:, 0]
+    marker = "." if len(epochs) < 40 else None
+    for axis, name, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        axis.plot(epochs, scale * column[name], color=figures.BLUE, marker=marker, label="training images")
+        held = scale * column["validation_" + name]
+        axis.plot(epochs, held, color=figures.VERMILION, marker=marker, linestyle="--", label="x_validation")
+        axis.grid(alpha=0.3)
+    loss.set_ylabel("loss (cross-entropy, nats)")
+    loss.legend(frameon=False, fontsize=8)
+    accuracy.set_ylabel("accuracy (%)")
+    rate.step(epochs, rates, where="mid", color="black")
+    if rates.min() > 0 and rates.max() > 3 * rates.min():
+        rate.set_yscale("log")
+    else:
+        rate.set_ylim(0, 1.3 * rates.max() or 1)
+    rate.set_ylabel("learning rate")
+    rate.set_xlabel("epoch")
+    rate.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    changes = epochs[1:][rates[1:] != rates[:-1]]
+    for epoch in changes if len(changes) <= 12 else []:
+        for axis in (loss, accuracy):
+            axis.axvline(epoch - 0.5, color="black", linestyle=":", linewidth=0.8)
+    final = f"{100 * column['validation_accuracy'][-1]:.1f} %"
+    figure.suptitle(f"Training history, n = {len(epochs)} epochs; final x_validation accuracy {final}", fontsize=10)
+    return figure
+
+
+def adversarial_examples(originals, adversarials, labels, predictions, class_names, attack):
+    """A column an image: original with its true label, perturbation enlarged as written, adversarial as predicted.
+
+    originals, adversarials: (N, H, W, C) uint8 or float32 in [0, 1], of which the first ten are shown; labels,
+    predictions: (N,) true classes, and classes predicted of the adversarials; attack: its name. Sizes are in units
+    of the pixel scale [0, 1]. The perturbation is enlarged until its largest entry is full red (more) or blue (less);
+    of a colour image, each channel is, around grey.
+    """
+    if not len(originals):
+        raise ValueError(f"no adversarial example of {attack} to draw")
+    shapes = numpy.shape(originals), numpy.shape(adversarials)
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"originals have shape {shapes[0]} but adversarials {shapes[1]}: expected the same")
+    originals, adversarials = (numpy.asarray(data.to_unit(images[:10])) for images in (originals, adversarials))
+    grey = originals.shape[-1] == 1
+    figure, axes = figures.panels(3, len(originals), (max(5, 1.25 * len(originals) + 0.5), 5.2))
+    for column, (before, after) in enumerate(zip(originals, adversarials, strict=True)):
+        top, middle, bottom = axes[:, column]
+        change = after.astype("float64") - before
+        largest = float(numpy.abs(change).max())
+        _show(top, before)
+        _show(middle, change, largest=largest or 1.0)
+        _show(bottom, after)
+        wrong = predictions[column] != labels[column]
+        style = {
+            "color": figures.VERMILION if wrong else figures.GREEN,
+            "fontweight": "bold",
+            "parse_math": False,
+        }
+        top.set_title(str(class_names[labels[column]]), fontsize=8, parse_math=False)
+        middle.set_title(_enlarged((1 if grey else 0.5) / largest) if largest else "no change", fontsize=8)
+        bottom.set_title(str(class_names[predictions[column]]), fontsize=8, **style)
+        bottom.set_xlabel(f"L2 {numpy.linalg.norm(change):.3g}\nL∞ {largest:.2g}", fontsize=7)
+    texts = ("original\n(true label)", "perturbation\n(enlarged)", f"{attack}\n(predicted)")
+    for axis, text in zip(axes[:, 0], texts, strict=True):
+        axis.set_ylabel(text, fontsize=8)
+    figure.suptitle(
+        f"{attack}: adversarial examples (n = {len(originals)} shown; sizes for pixels in [0, 1])", fontsize=9
+    )
+    return figure
+
+
+def _enlarged(factor):
+    return f"×{factor:,.0f}" if factor >= 100 else f"×{factor:.3g}"
+
+
+def _show(axis, image, largest=None):
+    """Draw one image, or with `largest` one perturbation within [-largest, largest]."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set_color("#BBBBBB")
+    grey = image.shape[-1] == 1
+    if largest is None:
+        axis.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    elif grey:
+        axis.imshow(image[..., 0], cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    else:
+        axis.imshow(0.5 + 0.5 * image / largest, interpolation="nearest")

@@ -1,8 +1,11 @@
-"""Figures over attacks: ER by model and attack, transfer against white box, and how far adversarials lie away."""
+"""Figures of rows: every measure, ER by attack, transfer against white box, and how far adversarials lie away."""
 
 import math
 
+import matplotlib.figure
 import matplotlib.lines
+import matplotlib.patches
+import matplotlib.ticker
 import numpy
 
 from reporting import figures, marks, order
@@ -129,3 +132,65 @@ def _mean_er(row):
     """Mean ER over the attacks; None where a value is missing."""
     values = [one["value"] for name, one in row["measures"].items() if name.startswith("er/") and name != "er/worst"]
     return None if not values or None in values else float(numpy.mean(values))
+
+
+def robustness(rows, measures=None):
+    """One panel a measure, one bar a method: mean, a line for its 95 % interval, a diamond where a value is published.
+
+    rows: result rows of one data set and model, top to bottom; measures: default clean, er/*, white-box/*.
+    """
+    if not rows:
+        raise ValueError("no row to draw")
+    known = dict.fromkeys(name for row in rows for name in row["measures"])
+    starts = ("clean", "er/", "white-box/")
+    measures = measures or [name for start in starts for name in known if name.startswith(start)]
+    columns = min(4, len(measures))
+    lines = math.ceil(len(measures) / columns)
+    figure, axes = figures.panels(
+        lines, columns, (2.1 * columns + 1.8, lines * (0.24 * len(rows) + 0.9) + 0.6), sharey=True
+    )
+    published = False
+    for axis, name in zip(axes.flat, measures, strict=False):
+        for place, row in enumerate(rows):
+            measure = row["measures"].get(name)
+            if measure is not None:
+                colour = figures.ROLES.get(row["role"], figures.BLUE)
+                style = {"color": "white", "edgecolor": colour} if marks.raised(row) else {"color": colour}
+                published |= _bar(axis, place, measure, style)
+        counts = sorted({row["measures"][name]["n"] for row in rows if name in row["measures"]})
+        axis.set_title(f"{name}\nn = {'-'.join(map(str, counts[:1] + counts[1:][-1:]))}", fontsize=8)
+        axis.set_xlim(0, 100)
+        axis.set_xticks(range(0, 101, 25))
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_yticks(range(len(rows)), [marks.name(row) for row in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+    for axis in axes.flat[len(measures) :]:
+        axis.set_visible(False)
+    figure.supxlabel("classified as the true label (%)", fontsize=9)
+    _legend(figure, rows, published)
+    return figure
+
+
+def _bar(axis, place, measure, style):
+    """Draw one measure; whether a published value stands beside it."""
+    axis.barh(place, measure["value"], height=0.72, **style)
+    if measure.get("interval"):
+        axis.plot(measure["interval"], [place, place], color="black", linewidth=1)
+    if measure.get("published") is None:
+        return False
+    axis.plot(measure["published"], place, "D", markersize=4.5, color="white", markeredgecolor="black", clip_on=False)
+    return True
+
+
+def _legend(figure, rows, published):
+    present = [role for role in figures.ROLES if any(row["role"] == role for row in rows)]
+    handles = [matplotlib.patches.Patch(color=figures.ROLES[role], label=role) for role in present]
+    handles.append(matplotlib.lines.Line2D([], [], color="black", linewidth=1, label="95 % interval over images"))
+    if published:
+        style = {"linestyle": "", "marker": "D", "markersize": 4.5, "color": "white", "markeredgecolor": "black"}
+        handles.append(matplotlib.lines.Line2D([], [], label="published", **style))
+    if any(map(marks.raised, rows)):
+        handles.append(figures.raised_handle())
+    title = f"{rows[0]['dataset']}, {rows[0]['model']}"
+    place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
+    figure.legend(handles=handles, title=title, frameon=False, fontsize=8, title_fontsize=10, **place)

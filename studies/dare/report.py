@@ -1,21 +1,14 @@
-"""The figures of a cell's report: what training, mining, slicing, crafting and testing left in its run directories."""
+"""What is made of DARE's rows."""
 
-import argparse
-import csv
-import dataclasses
+import pathlib
 
-import numpy
+from reporting import order
+from reporting.row import pool
+from studies.dare import cell_report, differences, figures_of_rows
+from studies.dare import tables as dare_tables
+from studies.dare.differences import attach
 
-import data
-from adv import adversarial_set, search
-from dare import get_ats
-from pipeline import command, records, run_directory
-from reporting import figures, order
-from studies.ablation import tables as ablation_tables
-from studies.dare import figures_of_cell, figures_of_rows, image_figures, tables
-from studies.dare import mined as mining
-from studies.hardening import tables as hardening_tables
-from train.history import History
+__all__ = ["attach", "examples", "figures", "of_cell", "pool", "tables"]
 
 HOW_TO_READ = """\
 - **clean**: share of the unmodified test images that are classified as their true label.
@@ -37,76 +30,28 @@ HOW_TO_READ = """\
 - **(in brackets)**: the published value. It is of other source models, so compare the order of methods before the
   values.
 """
-STAGES = {"train": "1_train.py", "get_ats": "3_get_ats.py", "slice": "2_slice.py"}
 
 
-def left_out(cell):
-    """Yield sentences on what a cell's report lacks, not made or empty. cell: the folder of one seed."""
-    for stage, script in STAGES.items():
-        if not _is(cell, stage):
-            yield f"what {stage}/ tells: scripts/dare/{script} has not been run to its end"
-    for name, part in _parts(cell):
-        if not len(part.labels):
-            yield f"examples of {name}: its test part holds no image"
+def tables(rows):
+    """Accuracy, transfer and white box of every data set and model, and how far methods differ from controls."""
+    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)]
 
 
-def _is(cell, stage):
-    return records.state(cell / stage) == "done"
+def figures(rows):
+    """(file name, caption, Figure) of every cell, and of all of them together."""
+    for (_, dataset, model), methods in dare_tables.cells(rows).items():
+        cell = f"{dataset}-{model}"
+        yield f"{cell}-robustness", "Every measure of every method.", figures_of_rows.robustness(methods)
+        caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
+        for measure in (name for name in methods[0]["measures"] if name.startswith("white-box/")):
+            name = f"{cell}-transfer-{measure.partition('/')[2]}".replace("/", "-")
+            yield name, caption, figures_of_rows.transfer_against_white_box(methods, measure)
+    yield from _together(rows)
 
 
-def _parts(cell):
-    """(attack, the test part of its adversarials) of every finished set."""
-    for folder in sorted(cell.glob("generate_adv-*")):
-        if _is(cell, folder.name):
-            made = adversarial_set.load(folder / "adversarials.h5")
-            yield folder.name.partition("-")[2], made.parts["test"]
-
-
-def draw(arguments, cell):
-    """Yield (name, caption, Figure) of what the finished stages left. cell: the folder of one seed."""
-    for stage, figures_of in (("train", _trained), ("get_ats", _mined), ("slice", _sliced)):
-        if _is(cell, stage):
-            yield from figures_of(cell)
-    if _is(cell, "train"):
-        yield from adversarials(arguments, cell)
-
-
-def _trained(cell):
-    with open(cell / "train" / "metrics.csv", newline="", encoding="utf-8") as file:
-        metrics = list(csv.DictReader(file))
-    yield "training-history", "Training of the original model.", figures.training_history(metrics)
-
-
-def _mined(cell):
-    targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
-    epochs, counts = numpy.unique(targets.epoch, return_counts=True)
-    caption = "Which epoch the selected samples take their activation from, and how much surer it was of them."
-    yield "chosen-epochs", caption, mining.chosen_epochs(epochs, counts, targets.gain)
-
-
-def _sliced(cell):
-    sliced = run_directory.record(cell / "slice")
-    caption = "Share of connections that slicing would freeze."
-    yield "frozen-share", caption, figures_of_cell.frozen_share(sliced["frozen_share"])
-    if "kept_share" in sliced:
-        caption = "Share of connections that each class keeps."
-        yield "slice-size", caption, figures_of_cell.slice_size(sliced["kept_share"])
-
-
-def mined(cell):
-    """The table of what was mined, in a list, empty where nothing was. cell: the folder of one seed."""
-    if not _is(cell, "get_ats"):
-        return []
-    targets = get_ats.Targets.load(cell / "get_ats" / "targets.h5")
-    return [dataclasses.replace(mining.summary(targets, run_directory.record(cell / "get_ats")["of"]), name="mining")]
-
-
-def draw_cells(rows):
-    """Yield (name, caption, Figure) of what the rows of all data sets and models tell together: nothing without ER.
-
-    Shown are DARE as published, the baselines, and the controls that need no tuning, or only noise.
-    """
-    rows = [row for row in rows if row["study"] == "dare" and order.attacks([row])]
+def _together(rows):
+    """DARE as published, the baselines, and the controls that need no tuning, or only noise: nothing without ER."""
+    rows = [row for row in rows if order.attacks([row])]
     baselines = *(f"adv-{attack}" for attack in order.ATTACKS), "distillation"
     methods = ("dare", "dare-s", "dare-sl", *baselines, "weight-noise", "checkpoint", "swa")
     if any(row["method"] in methods for row in rows):
@@ -117,58 +62,30 @@ def draw_cells(rows):
         yield "er-by-attack", caption, figures_of_rows.er_by_attack(rows, methods)
 
 
-def draw_rows(rows):
-    """Yield (name, caption, Figure) of what rows alone tell: those of one data set and model, of all studies."""
-    own = {study: [row for row in rows if row["study"] == study] for study in ("dare", "what_matters", "white_box")}
-    if own["dare"]:
-        (methods,) = tables.cells(own["dare"]).values()
-        yield "robustness", "Every measure of every method.", figures.robustness(methods)
-        caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
-        for measure in (name for name in methods[0]["measures"] if name.startswith("white-box/")):
-            name = f"transfer-{measure.partition('/')[2]}"
-            yield name, caption, figures_of_rows.transfer_against_white_box(methods, measure)
-    if own["what_matters"]:
-        caption = "One choice of DARE changed at a time; the dotted line is the published setting."
-        yield "what-matters", caption, ablation_tables.what_matters(own["what_matters"])
-    if own["white_box"]:
-        caption = "Hardened by different strategies: accuracy under attack against weight change and effort."
-        yield "white-box", caption, hardening_tables.trajectories(own["white_box"])
+def of_cell(arguments, folder, rows):
+    """What the report of a cell holds beside its rows: what the stages of its first seed left. folder: of the cell."""
+    original, first = [row for row in rows if row["study"] == "dare"], first_seed(folder, rows)
+    facts = {"repeats": original[0]["repeats"]} | original[0]["hyperparameters"] if original else {}
+    return {
+        "tables": cell_report.mined(first),
+        "figures": cell_report.draw(arguments, first),
+        "facts": facts,
+        "left_out": list(cell_report.left_out(first)),
+        "how_to_read": HOW_TO_READ,
+    }
 
 
-def adversarials(arguments, cell):
-    """Yield (name, caption, Figure) of examples of each attack, "examples-<attack>", and the sizes of the
-    perturbations. cell: the folder of one seed."""
-    dataset = command.load_dataset(cell_arguments(arguments, cell))
-    split = data.load_split(cell / "train" / "split.h5", dataset)
-    model = History(cell / "train" / "history").final_model()
-    sizes = {"linf": {}, "l2": {}}
-    for attack, part in _parts(cell):
-        if not len(part.labels):
-            continue
-        change = part.images - data.to_unit(split.x_train[part.index])
-        for norm, found in sizes.items():
-            found[attack] = search.norm(change, norm)
-        chosen = numpy.flatnonzero(sizes["linf"][attack] > 0)[:8]
-        if len(chosen):
-            yield (
-                f"examples-{attack}",
-                f"The first adversarial images of {attack}.",
-                image_figures.adversarial_examples(
-                    split.x_train[part.index[chosen]],
-                    part.images[chosen],
-                    part.labels[chosen],
-                    numpy.argmax(model(part.images[chosen], training=False), -1),
-                    split.classes,
-                    attack,
-                ),
-            )
-    for norm, found in sizes.items():
-        if any((values > 0).any() for values in found.values()):
-            caption = f"How far the adversarial images lie from their originals, {norm}."
-            yield f"perturbation-sizes-{norm}", caption, figures_of_rows.perturbation_sizes(found, norm)
+def first_seed(folder, rows):
+    """The folder of the first seed that the rows of a cell are of."""
+    return folder / f"seed{min(seed for row in rows for seed in row['seeds'])}"
 
 
-def cell_arguments(arguments, cell):
-    """The data arguments of a trained cell, from its run.json."""
-    trained = run_directory.record(cell / "train")["arguments"]
-    return argparse.Namespace(**{**trained, **vars(arguments)})
+def examples(arguments, rows):
+    """(file name, Figure): the grids of adversarial images of every cell that the rows are of, which are published
+    beside the figures of rows."""
+    for _, dataset, model in dare_tables.cells(rows):
+        own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
+        folder = first_seed(pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}", own)
+        for name, _, figure in cell_report.adversarials(arguments, folder):
+            if name.startswith("examples-"):
+                yield f"{dataset}-{model}-{name}", figure

@@ -6,7 +6,7 @@ guided_retraining-<dataset>-<model>-metrics  one line a metric: seconds, ties, A
 
 import numpy
 
-from reporting import figures, marks, notes, published
+from reporting import marks, notes
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
 
@@ -17,13 +17,6 @@ READ = (
 )
 OVERWRITTEN = " There a third of CIFAR-10's adversarial inputs was a copy of another third."
 PUBLISHED = "(in brackets): published in PeerJ CS 9:e1454 (2023), on all images, about twenty prefixes, one run."
-COLOURS = dict(
-    zip(
-        ("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random", "margin", "max_softmax"),
-        (*figures.CYCLE[:5], "#777777", figures.SKY, "#000000"),
-        strict=True,
-    )
-)
 
 
 def cells(rows):
@@ -128,49 +121,6 @@ def _metrics(dataset, model, rows):
     columns = "metric", "seconds", "ties", "APFD"
     told = (said, *warned, *marks.said(rows))
     return Table(f"{name_of(dataset, model)}-metrics", title, columns, tuple(lines), told)
-
-
-def draw(rows):
-    """(file name, caption, Figure): accuracy against inputs, a panel a configuration, the published curves below."""
-    for (dataset, model), own in cells(rows).items():
-        caption = "accuracy on clean and adversarial test inputs against the inputs retrained on, ours and published"
-        yield f"{dataset}-{model}-guided", caption, curves(own)
-
-
-def curves(rows):
-    """Panels: configurations across; ours above, the published curves below where there are any."""
-    names = sorted({row["configuration"] for row in rows})
-    theirs = {
-        (row["configuration"], row["metric"]): published.guided(row["dataset"], row["configuration"], row["metric"])
-        for row in rows
-    }
-    lines = 1 + any(theirs.values())
-    figure, axes = figures.panels(lines, len(names), (3.6 * len(names), 2.9 * lines + 0.6), sharey="row")
-    handles = {}
-    for row in rows:
-        column, colour = names.index(row["configuration"]), COLOURS[row["metric"]]
-        for seed, curve in enumerate(row["curves"]):
-            values = [100 * one["both"]["accuracy"] for one in curve]
-            counts = [one["inputs"] for one in curve]
-            [line] = axes[0, column].plot(
-                counts, values, ".-", color=colour, lw=1.1, ms=4, alpha=1 if not seed else 0.5
-            )
-            handles.setdefault(row["metric"], line)
-        if theirs[row["configuration"], row["metric"]]:
-            axes[1, column].plot(*zip(*theirs[row["configuration"], row["metric"]], strict=True), color=colour, lw=1.1)
-    for column, name in enumerate(names):
-        original = 100 * numpy.mean([one["both"]["accuracy"] for one in rows[0]["originals"]])
-        axes[0, column].axhline(original, color="black", linestyle=":", lw=0.8)
-        axes[0, column].set_title(f"{name}, ours", fontsize=9)
-        if lines == 2:
-            axes[1, column].set_title(f"{name}, published", fontsize=9)
-    for axis in axes.flat:
-        axis.grid(alpha=0.3)
-        axis.set_xlabel("inputs retrained on", fontsize=8)
-    axes[0, 0].set_ylabel("accuracy (%)", fontsize=8)
-    figure.legend(handles.values(), handles, frameon=False, fontsize=7, ncols=4, loc="outside lower center")
-    figures.explain_raised(figure, rows)
-    return figure
 
 
 def _cell(measure, digits=1):

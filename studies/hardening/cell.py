@@ -1,4 +1,4 @@
-"""A cell of the white-box study: which images are tuned on, which choose, which are attacked, and what is right."""
+"""A cell of the study of hardening: which images are tuned on, which choose, which are attacked, and what is right."""
 
 import numpy
 

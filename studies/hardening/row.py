@@ -1,4 +1,4 @@
-"""The row of one strategy in the white-box study: what it is, its trajectories, what the best measures at the end."""
+"""The row of one strategy of hardening: what it is, its trajectories, what the best measures at the end."""
 
 import numpy
 
@@ -36,7 +36,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
         raise ArithmeticError(f"{name}: no learning rate stays finite for {budget:g} BP-epochs: give lower ones")
     role, title = SINGLE[name] if strategy is None else (ROLES.get(strategy.targets, "method"), strategy.title)
     return {
-        "study": "white_box",
+        "study": "hardening",
         "dataset": cell.split.name,
         "model": arguments.model,
         "method": name,

@@ -1,11 +1,8 @@
 """The study of white-box accuracy: strategies compared where they changed the weights equally, trained as long, or cost
-as little clean accuracy. Tables and figure, made of its rows (study "white_box"; trajectories: white_box_levels.py).
+as little clean accuracy. Tables and figure, made of its rows (study "hardening"; trajectories: levels.py).
 """
 
-import matplotlib.ticker
-import numpy
-
-from reporting import figures, marks, notes
+from reporting import marks, notes
 from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
@@ -46,23 +43,23 @@ def cells(rows):
     return pooled
 
 
-def white_box_tables(rows):
+def tables(rows):
     """Four tables for every data set and model, one line a method. Returns a list of Table.
 
-    ``white_box-<dataset>-<model>-change`` at equal weight change, ``-passes`` at equal BP-epochs, ``-cost`` at bounded
+    ``hardening-<dataset>-<model>-change`` at equal weight change, ``-passes`` at equal BP-epochs, ``-cost`` at bounded
     cost of clean accuracy, ``-end`` all measures at the end of the budget. Raises ValueError for rows that cannot be
     compared.
     """
     made = []
     for (dataset, model), methods in cells(rows).items():
-        name = f"white_box-{cell_name(dataset, model)}"
+        name = f"hardening-{cell_name(dataset, model)}"
         title = f"{dataset}, {model}: hardened with a small budget, accuracy under white-box attack, %"
         said = _facts(methods)
-        trained = [row for row in methods if _budget(row)]
+        trained = [row for row in methods if budget(row)]
         if trained:
-            budget = _budget(trained[0])
+            whole = budget(trained[0])
             changes = {f"weight change {level:g}": ("weight_change", level) for level in _change_levels(trained)}
-            passes = {f"BP-epochs {level:g}": ("bp_epochs", level) for level in (budget / 4, budget / 2, budget)}
+            passes = {f"BP-epochs {level:g}": ("bp_epochs", level) for level in (whole / 4, whole / 2, whole)}
             costs = {f"cost of at most {cost:g}": cost for cost in COSTS}
             for part, what, levels, noted in (
                 ("change", "equal weight change", changes, (CHANGE, CHOICE)),
@@ -74,61 +71,6 @@ def white_box_tables(rows):
         end = f"{title}, at the end of the budget"
         made.append(_end(f"{name}-end", end, methods, (CHANGE, EFFORT, CHOICE, *said, lines)))
     return made
-
-
-def trajectories(rows):
-    """Accuracy under attack, and clean, against weight change and against BP-epochs: one line a strategy.
-
-    rows: of one data set and model; seeds are pooled, a band spans their standard deviation. Single models are points,
-    the original a horizontal line. Raises ValueError for no row, or for more than one data set and model.
-    """
-    found = cells(rows)
-    if len(found) != 1:
-        raise ValueError(f"rows of {len(found)} data sets and models to draw, expected those of one")
-    [((dataset, model), methods)] = found.items()
-    figure, axes = figures.panels(2, 2, (8.4, 6.2), sharex="col", sharey="row")
-    for (axis, what), column in zip(AXES.items(), axes.T, strict=True):
-        column[1].set_xlabel(what)
-        for measure, panel in zip(("near", "clean"), column, strict=True):
-            panel.set_xscale("log")
-            panel.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-            panel.grid(alpha=0.3)
-            for place, row in enumerate(sorted(methods, key=lambda row: not _budget(row))):
-                _draw(panel, row, axis, measure, place)
-    first = methods[0]
-    axes[0, 0].set_ylabel(f"right under attack within {first['epsilons']['near']:.3g} (%)", fontsize=9)
-    axes[1, 0].set_ylabel("right on clean images (%)", fontsize=9)
-    title = f"{dataset}, {model}; n = {first['images']['near']} attacked, {first['images']['clean']} clean, seeds "
-    title += ", ".join(map(str, _seeds(methods)))
-    style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), title=title, **style)
-    figures.explain_raised(figure, methods)
-    return figure
-
-
-def _draw(panel, row, axis, measure, place):
-    """One strategy's line and band, or one model's point; the original's level."""
-    points = [one["points"] for one in row["trajectories"]]
-    if not _budget(row):
-        x, y = (float(numpy.mean([one[0][name] for one in points])) for name in (axis, measure))
-        if row["role"] == "original":
-            panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=marks.name(row))
-        elif axis == "weight_change":
-            style = {"color": "black", "markerfacecolor": figures.face(row, "black"), "linestyle": ""}
-            panel.plot(x, y, "D", markersize=6, label=marks.name(row), **style)
-        return
-    ends = [value[axis] for one in points for value in one[1:]]
-    levels = numpy.geomspace(min(ends), max(ends), 40) if ends else []
-    found = [(level, levels_of.at_level(row, axis, level)) for level in levels]
-    found = [(level, one[1][measure], one[2][measure]) for level, one in found if one is not None]
-    x, y, spread = numpy.array(found, float).reshape(-1, 3).T
-    colours = figures.CYCLE
-    colour, line = colours[place % len(colours)], ("-", "--", ":")[place // len(colours) % 3]
-    panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=marks.name(row))
-    if numpy.isfinite(spread).all():
-        panel.fill_between(x, y - spread, y + spread, color=colour, alpha=0.15, linewidth=0)
 
 
 def _change_levels(rows):
@@ -162,7 +104,7 @@ def _end(name, title, rows, said):
     columns += [f"within {first['epsilons'][size]:.3g} (n={first['images'][size]})" for size in ("near", "far")]
     lines = []
     for row in rows:
-        rates, values, spread = levels_of.at_level(row, "bp_epochs", _budget(row)) or ([], {}, {})
+        rates, values, spread = levels_of.at_level(row, "bp_epochs", budget(row)) or ([], {}, {})
         rate = "/".join(dict.fromkeys(f"{rate:g}" for rate in rates if rate is not None)) or "-"
         changes = [Cell(values.get(part), spread.get(part), digits=4) for part in
                    ("weight_change", "weight_change_regression")]  # fmt: skip
@@ -172,12 +114,12 @@ def _end(name, title, rows, said):
     return marks.saturated(Table(name, title, tuple(columns), tuple(lines), said), rows)
 
 
-def _budget(row):
+def budget(row):
     """BP-epochs that a row was trained for; 0 of what is not trained."""
     return row["hyperparameters"].get("bp_epochs") or 0
 
 
-def _seeds(rows):
+def seeds_of(rows):
     return sorted({seed for row in rows for seed in row["seeds"]})
 
 
@@ -187,7 +129,7 @@ def _facts(rows):
 
 
 def _said(rows):
-    seeds = _seeds(rows)
+    seeds = seeds_of(rows)
     over = "seeds" if len(seeds) > 1 else "repeats"
     yield f"a ± b: mean and standard deviation over {over}; seeds {', '.join(map(str, seeds))}."
     short = [row["method"] for row in rows if row["seeds"] != seeds]
@@ -199,7 +141,7 @@ def _said(rows):
 
 def _check(rows):
     """Raise ValueError where the rows of one data set and model were not made and measured alike."""
-    first, trained = rows[0], [row for row in rows if _budget(row)]
+    first, trained = rows[0], [row for row in rows if budget(row)]
     samples = {}
     for row in rows:
         for what in ("epsilons", "attacks", "images"):

@@ -9,7 +9,6 @@ import dataclasses
 import math
 
 import numpy
-import scipy.stats
 
 from reporting import claims, marks, statistics
 from reporting.claims import Claim, Effect
@@ -124,7 +123,7 @@ def lipschitz(rows):
         chosen = [both[:, both[0] > 0] for both in chosen]
         series = [both[:, :-1] for both in chosen if both.shape[1] >= EPOCHS]
         for part, of, needed in ((numpy.asarray, "magnitude", TRACKS), (numpy.diff, "changes", 0.0)):
-            values = [_rank_correlation(part(each)) for each in series]
+            values = [statistics.spearman(*part(each), constant=numpy.nan) for each in series]
             values = [float(one) for one in values if not numpy.isnan(one)]
             if values:
                 interval = statistics.median(values, confidence=claims.confidence(4))
@@ -142,13 +141,6 @@ def lipschitz(rows):
         f"{'; '.join(map(str, effects))}"
     )
     return claims.judged(claim, SOURCE, said, effects)
-
-
-def _rank_correlation(both):
-    """Spearman's; NaN where one of the two is constant."""
-    if (both.max(axis=1) == both.min(axis=1)).any():
-        return numpy.nan
-    return scipy.stats.spearmanr(*both).statistic
 
 
 def cheaper(methods):

@@ -2,7 +2,7 @@
 
 from pipeline import resolved, run_directory
 from pipeline.progress import Progress
-from studies.dare import trained_cell
+from studies.robust_training import trained_models
 from train import history as histories
 from train import robust, seeds
 
@@ -22,7 +22,7 @@ def retrain(arguments, method, folder, split, *, changed, note):
         raise ValueError(f"{path} was trained with another {edited}: train it again with --overwrite, or undo the edit")
     asked, setup = made["arguments"], setup_of(made)
     seeds.seed_weights(arguments.seed)
-    model = trained_cell.robust_model(arguments, split, setup.standardised, asked["precision"])
+    model = trained_models.robust_model(arguments, split, setup.standardised, asked["precision"])
     with Progress(note, arguments.quiet) as progress:
         history = robust.fit(
             model,

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from reporting import figures, report, tables
-from studies.dare import image_figures, mined
+from studies.dare import figures_of_cell, figures_of_rows, mined
 from studies.dare import report as dare_report
 
 
@@ -25,18 +25,18 @@ def examples(channels, attack="fgsm", count=3):
     adversarials = numpy.clip(originals / 255 + noise, 0, 1).astype("float32")
     adversarials[:1] = originals[:1].astype("float32") / 255
     names = ("T-shirt/top", "$a_b$", "c")
-    return image_figures.adversarial_examples(
+    return figures_of_cell.adversarial_examples(
         originals, adversarials, [0, 1, 2][:count], [0, 2, 1][:count], names, attack
     )
 
 
 def draw(name, rows):
     return {
-        "history": lambda: figures.training_history(history()),
-        "one-epoch": lambda: figures.training_history(history(1)),
+        "history": lambda: figures_of_cell.training_history(history()),
+        "one-epoch": lambda: figures_of_cell.training_history(history(1)),
         "epochs": lambda: mined.chosen_epochs([3, 4, 5], [2, 0, 1], [0.0, 1e-3, 0.4]),
-        "robustness": lambda: figures.robustness(rows),
-        "one-measure": lambda: figures.robustness(rows[:1], ["clean"]),
+        "robustness": lambda: figures_of_rows.robustness(rows),
+        "one-measure": lambda: figures_of_rows.robustness(rows[:1], ["clean"]),
         "grey": lambda: examples(1),
         "colour": lambda: examples(3),
     }[name]()
@@ -67,15 +67,15 @@ def test_what_the_figures_say(rows):
 
 def test_nothing_to_draw():
     for function, arguments in (
-        (figures.training_history, ([],)),
+        (figures_of_cell.training_history, ([],)),
         (mined.chosen_epochs, ([], [], [])),
-        (figures.robustness, ([],)),
+        (figures_of_rows.robustness, ([],)),
         (examples, (1, "fgsm", 0)),
     ):
         with pytest.raises(ValueError, match="to draw"):
             function(*arguments)
     with pytest.raises(ValueError, match="expected the same"):
-        image_figures.adversarial_examples(
+        figures_of_cell.adversarial_examples(
             numpy.zeros((1, 9, 9, 1)), numpy.zeros((1, 9, 9, 3)), [0], [0], ("a",), "fgsm"
         )
 

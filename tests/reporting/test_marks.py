@@ -5,7 +5,7 @@ import json
 import pytest
 
 from adv import attacks, checks
-from reporting import figures, marks, tables
+from reporting import marks, tables
 from studies import page
 from studies.dare import differences, figures_of_rows
 from studies.dare import tables as dare_tables
@@ -69,7 +69,7 @@ def hollow(figure):
 def test_figures_show_hollow_markers_and_say_what_they_are(raised, rows):
     figure = figures_of_rows.transfer_against_white_box(raised, "white-box/pgd@0.02")
     assert "adv-pgd †" in {text.get_text() for text in figure.axes[0].texts} and hollow(figure) == (1, True)
-    bars = figures.robustness(raised)
+    bars = figures_of_rows.robustness(raised)
     assert "adv-pgd †" in [label.get_text() for label in bars.axes[0].get_yticklabels()]
     heat = figures_of_rows.er_by_attack(raised, ["dare", "adv-pgd"])
     assert all("†" in text.get_text() for text in heat.axes[1].texts) and heat.legends

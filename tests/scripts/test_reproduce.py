@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import pathlib
+import re
 import runpy
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import types
 import pytest
 
 from pipeline import records
-from studies import presets
+from studies import catalogue, presets
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 
@@ -50,9 +51,9 @@ def fake(reproduce, monkeypatch, tmp_path):
     codes: (stage, seed) -> exit status, 0 for those that are not there; with .meet, a stage "1_train" waits for that
     of the other cell.
     """
-    preset = {"cells": [("digits", "alexnet", 0), ("digits", "alexnet", 1)], "1_train": ["--epochs", "2"]}
-    study = {"stages": ("1_train", "2_slice"), "optional": (), "last": "8_tables", "presets": {"fake": preset}}
-    monkeypatch.setattr(reproduce, "STUDIES", {"dare": study})
+    lines = (("dare/1_train", ["--epochs", "2"]), ("dare/2_slice", []))
+    preset = [presets.Part((("digits", "alexnet", 0), ("digits", "alexnet", 1)), lines)]
+    monkeypatch.setattr(reproduce, "STUDIES", {"dare": types.SimpleNamespace(presets=lambda: {"fake": preset})})
     monkeypatch.chdir(tmp_path)
     state = types.SimpleNamespace(ran=[], codes={}, meet=None, main=reproduce.main)
 
@@ -69,76 +70,32 @@ def fake(reproduce, monkeypatch, tmp_path):
     return state
 
 
-@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
-def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, preset, tmp_path, monkeypatch, capsys):
+EVERY = [(study, preset) for study in catalogue.STUDIES for preset in presets.load(study)]
+
+
+@pytest.mark.parametrize(("study", "preset"), EVERY)
+def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, study, preset, tmp_path, monkeypatch, capsys):
+    """Of every preset; and each line of costs is there."""
     monkeypatch.chdir(tmp_path)
-    given = arguments(preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
+    given = arguments(study=study, preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
     assert reproduce.main(given) == 0
-    *lines, trained, crafting, white_box, last = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    costs = [line for line in lines if line.startswith("# ")]
+    starts = ("# images trained on by the training stages, at most: ", "# weights kept: ", "# hours: ")
+    assert all(line.startswith(start) for line, start in zip(costs, starts, strict=True))
     assert not list(tmp_path.iterdir())
-    size = {"quick": 0.04, "small": 0.2, "paper": 558.7}[preset]
-    assert last.startswith("# ") and float(last.split()[1]) == pytest.approx(size, abs=0.06)
-    images = {"quick": 719 * 30, "small": (3 * 30_000 + 25_000) * 24, "paper": 9 * (25_000 + 36_629 + 30_000) * 200}
-    assert f"(1_train {images[preset]:,}," in trained and trained.startswith("# images trained on, at most: ")
-    crafted = {"quick": 230 * 1600, "small": 4 * 1400 * 1600, "paper": 27 * 11_000 * 1600}[preset]
-    assert f"pgd {crafted:,}" in crafting and crafting.startswith("# input gradients of crafting, at most: fgsm ")
-    assert white_box.startswith("# input gradients of white-box tests, at most: pgd ")
-    scripts = {path.name for path in (PATH.parent / "dare").glob("*.py")}
-    if preset == "quick":
-        scripts -= {"9_what_matters.py", "10_white_box.py"}
-    assert {line.split()[1].rsplit("/", 1)[-1] for line in lines} == scripts
-    assert len(lines) == {"quick": 7, "small": 12, "paper": 9}[preset] * len(presets.DARE[preset]["cells"]) + 1
-    for line in {line.replace("--seed 1", "--seed 0").replace("--seed 2", "--seed 0") for line in lines}:
+    for line in {re.sub("--seed [12] ", "--seed 0 ", line) for line in lines if line not in costs}:
         accepted(line, monkeypatch)
+    if (study, preset) == ("dare", "paper"):
+        images = 9 * (25_000 + 36_629 + 30_000) * 200 * 3  # and the two nets of distillation
+        assert costs[0].endswith(f": {images:,}") and costs[1] == "# weights kept: 561.4 GB"
 
 
-@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
-def test_dry_run_of_robust_training(reproduce, preset, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert reproduce.main(arguments(study="robust_training", preset=preset, dry_run=True, data_dir="files")) == 0
-    *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
-    passes = {
-        "quick": 3 * 60 * 1238,
-        "small": 4 * 27 * 40 * 10_000 + 2 * 20_000 * 10 * 8,
-        "paper": round(3 * 49_000 * 50 * every_pass()) + 49_000 * 200 * 8,
-    }[preset]
-    assert trained == f"# images trained on, at most: {passes:,} (robust_training/1_train {passes:,})"
-    assert f"pgd-20 {2 * 3 * 200 * 20:,}," in white_box or preset != "quick"
-    assert len(lines) == 2 * len(presets.ROBUST[preset]["cells"]) + 1
-    for line in {one for one in lines if "3_tables" not in one and "--seed 0" in one}:
-        accepted(line, monkeypatch)
-    baseline = [line for line in lines if " resnet18" in line]
-    assert len(baseline) == {"quick": 0, "small": 4, "paper": 2}[preset]
-    assert all("--setup pgd-baseline" in line or "--attack pgd-7" in line for line in baseline)
-
-
-@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
-def test_dry_run_of_the_class_wise_study(reproduce, preset, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert reproduce.main(arguments(study="classwise", preset=preset, dry_run=True, data_dir="files")) == 0
-    *lines, trained, _, white_box, _ = capsys.readouterr().out.splitlines()
-    stages = [line.split()[1].rsplit("scripts/", 1)[-1] for line in lines]
-    assert stages[:3] == ["robust_training/1_train.py", "robust_training/2_test.py", "classwise/1_attack.py"]
-    assert {stage.partition("/")[2] for stage in stages[2:]} == {path.name for path in PATH.parent.glob("classwise/*")}
-    if preset == "quick":  # two methods trained, two retrained and two trained with a lever, 40 passes each
-        assert f"classwise/7_similar_classes {2 * 40 * 1238:,}" in trained
-        assert f"classwise/9_levers {2 * 40 * 1238:,}" in trained
-        assert f"fgsm {(2 + 2 + 4) * 200:,}," in white_box and f"into each class {2 * 60 * 9 * 20:,}," in white_box
-        assert white_box.endswith(f"choice of levers {(6 + 8 + 2) * 200 * 10:,}")
-    for line in lines[:-1]:
-        if any(f"/{one}" in line for one in ("1_attack", "7_similar_classes", "9_levers")):
-            accepted(line, monkeypatch)
-
-
-def test_dry_run_of_guided_retraining(reproduce, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert reproduce.main(arguments(study="guided_retraining", preset="quick", dry_run=True, data_dir="files")) == 0
-    *lines, trained, _, _, disk = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5 and "5_tables" in lines[-1] and disk == "# 0.0 GB of checkpoints under runs"
-    retrained = 6 * 4 * (2 * (719 + 1438) + 90 + 180)  # six metrics, four epochs, two prefixes; c1 and c2, and c3
-    assert f"at most: {retrained + 4 * 1258:,} (" in trained and f"4_retrain {retrained:,})" in trained
-    for line in lines[:-1]:
-        accepted(line, monkeypatch)
+def test_each_script_of_a_study_is_in_its_quick_preset():
+    for study in catalogue.STUDIES:
+        run = {script for part in presets.load(study)["quick"] for script, _ in part.commands}
+        there = {f"{study}/{path.stem}" for path in (PATH.parent / study).glob("[0-9]*.py")} - {"dare/8_tables"}
+        assert there <= run, study
 
 
 def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
@@ -203,7 +160,7 @@ def test_status_reads_the_run_directories_and_runs_nothing(reproduce, fake, tmp_
     assert fake.main(arguments(status=True)) == 0 and "0 running, 1 left" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("study", presets.STUDIES)
+@pytest.mark.parametrize("study", catalogue.STUDIES)
 def test_every_stage_of_every_study_is_known_to_status(reproduce, study, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert reproduce.main(arguments(study=study, preset="quick", status=True)) == 0
@@ -218,25 +175,33 @@ def test_an_option_of_sbatch_that_is_none_is_refused(reproduce, text):
         reproduce.sbatch_option(text)
 
 
-def every_pass():
-    """Passes of all methods an epoch, FREE's persistent one an eighth as long (7 of 50 epochs)."""
+def test_a_cell_that_no_part_names_has_the_commands_of_the_first():
+    parts = [presets.Part((("a", "net", 0),), "one"), presets.Part((("b", "net", 0),), "two")]
+    assert presets.cells(parts) == {("a", "net", 0): "one", ("b", "net", 0): "two"}
+    assert presets.cells(parts, ["b", "c"]) == {("b", "net", 0): "two", ("c", "net", 0): "one"}
+    assert presets.cells(parts, seeds=[3]) == {("a", "net", 3): "one", ("b", "net", 3): "two"}
+
+
+def test_a_preset_is_lines_and_a_line_that_runs_no_script_is_named(tmp_path, monkeypatch):
+    (tmp_path / "one.toml").write_text(
+        "[[small]]\ncells = ['a,b net 0,1']\ncommands = '''\nreproduce --quiet\n    --seed 3\npage\n'''\n"
+    )
+    path, here = tmp_path / "two.toml", presets.FOLDER
+    path.write_text("[[small]]\ncells = ['a net 0']\ncommands = 'dare/9_none'\n")
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    monkeypatch.setattr(presets, "SCRIPTS", here.parent)
+    (part,) = presets.load("one")["small"]
+    assert part.cells == (("a", "net", 0), ("a", "net", 1), ("b", "net", 0), ("b", "net", 1))
+    assert part.commands == (("reproduce", ["--quiet", "--seed", "3"]), ("page", []))
+    with pytest.raises(ValueError, match="two.toml: small runs 'dare/9_none', expected the name of a script"):
+        presets.load("two")
+
+
+def test_the_paper_preset_of_robust_training_has_every_method():
     from train import robust
 
-    return sum(one.passes * (7 / 50 if name == "free-8-persistent" else 1) for name, one in robust.METHODS.items())
-
-
-def test_a_preset_has_options_of_its_own_for_a_data_set_and_model(reproduce):
-    preset = {"1_train": {("a", "net"): ["--one"], ("b", "net"): ["--two"]}, "2_test": ["--both"]}
-    for dataset, train in (("a", "--one"), ("b", "--two"), ("c", "--one")):
-        assert reproduce.options_of(preset, "1_train", dataset, "net") == [train]
-        assert reproduce.options_of(preset, "2_test", dataset, "net") == ["--both"]
-    assert reproduce.options_of(preset, "3_tables", "a", "net") == []
-
-
-def test_the_presets_have_every_method(reproduce):
-    from train import robust
-
-    assert presets.EVERY_METHOD == list(robust.METHODS)
+    (script, options), *_ = presets.load("robust_training")["paper"][0].commands
+    assert script == "robust_training/1_train" and options == ["--method", *robust.METHODS]
 
 
 def accepted(line, monkeypatch):
@@ -257,7 +222,7 @@ def accepted(line, monkeypatch):
 def test_a_cell_runs_stage_after_stage_and_the_tables_come_last(fake, capsys):
     assert fake.main(arguments()) == 0
     cells = [(stage, seed) for seed in "01" for stage in ("1_train", "2_slice")]
-    assert fake.ran == [*cells, ("8_tables", None)]
+    assert fake.ran == [*cells, ("tables", None)]
     assert capsys.readouterr().out.count("$ python ") == 5
 
 
@@ -265,14 +230,14 @@ def test_workers_run_cells_at_the_same_time(fake):
     fake.meet = threading.Barrier(2)
     assert fake.main(arguments(workers=2)) == 0
     assert sorted(fake.ran[:4]) == [("1_train", "0"), ("1_train", "1"), ("2_slice", "0"), ("2_slice", "1")]
-    assert fake.ran[4:] == [("8_tables", None)]
+    assert fake.ran[4:] == [("tables", None)]
 
 
 @pytest.mark.parametrize(("ended", "passed_on"), [(2, 2), (1, 1), (-9, 137)])
 def test_a_failing_stage_ends_its_cell_and_passes_its_status_on(fake, capsys, ended, passed_on):
     fake.codes[("1_train", "0")] = ended
     assert fake.main(arguments()) == passed_on
-    assert fake.ran == [("1_train", "0"), ("1_train", "1"), ("2_slice", "1"), ("8_tables", None)], "of the other cell"
+    assert fake.ran == [("1_train", "0"), ("1_train", "1"), ("2_slice", "1"), ("tables", None)], "of the other cell"
     assert f"exit status {passed_on}: python" in capsys.readouterr().err
 
 
@@ -282,7 +247,7 @@ def test_where_every_cell_failed_there_are_no_tables(fake):
 
 
 def test_the_status_of_the_tables_is_passed_on(fake):
-    fake.codes[("8_tables", None)] = 2
+    fake.codes[("tables", None)] = 2
     assert fake.main(arguments()) == 2
 
 

@@ -28,13 +28,17 @@ def test_er_by_attack_puts_four_panels_in_a_line_and_leaves_the_missing_white(ro
     assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
 
 
+def names(rows):
+    return [name for name, *_ in report.figures(rows)]
+
+
 def test_the_figure_of_all_cells_is_drawn_of_rows_with_er_alone(rows):
-    ((name, caption, figure),) = report.draw_cells([*rows, rows[0] | {"study": "white_box"}])
+    *_, (name, caption, figure) = report.figures(rows)
     assert name == "er-by-attack" and "in brackets the published" in caption
     titles = [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()]
     assert titles == ["dare", "adv-pgd", "weight-noise", "swa"]
-    assert not list(report.draw_cells([row for row in rows if row["method"] == "original"]))
-    assert not list(report.draw_cells([rows[0] | {"measures": {"clean": rows[0]["measures"]["clean"]}}]))
+    assert "er-by-attack" not in names([row for row in rows if row["method"] == "original"])
+    assert "er-by-attack" not in names([rows[0] | {"measures": {"clean": rows[0]["measures"]["clean"]}}])
 
 
 def test_transfer_against_white_box_has_a_point_a_method(rows):

@@ -6,6 +6,7 @@ import scipy.stats
 
 from reporting import claims, tables
 from studies.guided_retraining import claims as guided_claims
+from studies.guided_retraining import figures
 from studies.guided_retraining import row as guided_row
 from studies.guided_retraining import tables as guided_tables
 from studies.guided_retraining.energy import Meter
@@ -57,7 +58,7 @@ def test_tables_and_figure():
     assert [line[0] for line in orders.rows] == ["c1-lsa", "c2-deepgini", "c2-lsa"]
     assert [cell.value for cell in orders.rows[1][1:]] == [95, 95, 95, 200, 200, pytest.approx(85), 30]
     assert [line[0] for line in metrics.rows] == ["deepgini", "lsa"] and all(map(tables.markdown, (orders, metrics)))
-    [(name, _, figure)] = guided_tables.draw(rows)
+    [(name, _, figure)] = figures.figures(rows)
     assert name == "mnist-mnist_cnn-guided" and len(figure.axes) == 4, "two configurations, ours and published"
 
 

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from studies import catalogue, page
+from studies import page, publish
 from studies.page import charts
 
 ROW = {
@@ -42,7 +42,7 @@ def test_a_line_a_measure_with_what_made_it(tmp_path):
 
 
 def test_every_chart_of_the_published_rows():
-    made = list(charts.charts(catalogue.measured()))
+    made = list(charts.charts(publish.measured()))
     titles = " ".join(one["title"] for one in made)
     for part in ("Empirical Robustness", "transfer against white box", "BP-epochs"):
         assert part in titles
@@ -56,7 +56,7 @@ def test_an_examples_grid_is_inside_the_file(tmp_path):
 
 
 def test_the_published_page_shows_adversarial_images(tmp_path):
-    line = [sys.executable, str(catalogue.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
+    line = [sys.executable, str(publish.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "examples-fgsm</figcaption>" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def opened(tmp_path_factory):
     from playwright import sync_api
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
-    path = page.write(catalogue.measured(), tmp_path_factory.mktemp("page") / "page.html")
+    path = page.write(publish.measured(), tmp_path_factory.mktemp("page") / "page.html")
     with sync_api.sync_playwright() as driver:
         begun = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         context = begun.new_context(offline=True)
@@ -84,10 +84,10 @@ def opened(tmp_path_factory):
 @pytest.mark.browser
 def test_it_loads_without_an_error_and_draws_every_chart(opened):
     one, said, _ = opened
-    assert said == [] and one.evaluate("page.lines") == len(page.lines(catalogue.measured()))
+    assert said == [] and one.evaluate("page.lines") == len(page.lines(publish.measured()))
     assert one.locator(".chart .main-svg").first.is_visible()
     assert one.evaluate("[...document.querySelectorAll('.chart')].every(c => c.querySelector('.main-svg'))")
-    assert one.locator(".chart").count() == len(list(charts.charts(catalogue.measured())))
+    assert one.locator(".chart").count() == len(list(charts.charts(publish.measured())))
 
 
 @pytest.mark.browser

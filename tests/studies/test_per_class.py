@@ -10,6 +10,7 @@ from reporting import claims, tables
 from studies.classwise import attack, figures
 from studies.classwise import claims as class_claims
 from studies.classwise import rows as class_rows
+from studies.classwise import tables as class_tables
 
 CLASSES = ["cat", "dog", "car", "bus"]
 TOTAL = [100, 100, 100, 100]
@@ -78,7 +79,7 @@ def test_seeds_are_added_up():
 def test_the_tables():
     rows = [row("pgd-7"), row("m+deat", robust=(30, 40, 50, 60)), row("pgd-7-bias", role="lever"),
             row("pgd-7-without-cat", (1, 2, 3), role="retrained", classes=CLASSES[1:], total=TOTAL[1:])]  # fmt: skip
-    summary, by_class, clean_by_class, attacks, models = class_rows.class_tables(rows)
+    summary, by_class, clean_by_class, attacks, models = class_tables.class_tables(rows)
     assert [cell.value for cell in clean_by_class.rows[0][1:]] == [90] * 4 and by_class.rows[0][1].low < 30
     assert attacks.rows[0][1].value == 1 and [line[0] for line in models.rows] == ["m+deat", "pgd-7"]
     assert [line[0] for line in summary.rows] == ["m+deat", "pgd-7", "pgd-7-bias"]
@@ -88,7 +89,7 @@ def test_the_tables():
     assert worst.low < 10 < worst.high
     assert [cell.value for cell in by_class.rows[0][1:]] == [30, 40, 50, 60] and by_class.columns[1:] == tuple(CLASSES)
     assert all(tables.markdown(one) for one in (summary, by_class))
-    assert [name for name, _, _ in figures.draw(rows)] == [
+    assert [name for name, _, _ in figures.figures(rows)] == [
         f"digits-small_cnn-{part}" for part in ("classes", "confusion", "levers")
     ]
 
@@ -206,7 +207,7 @@ def attacked(seed, **fooled):
     for name, rows in fooled.items():
         right = numpy.ones(400, bool)
         right[list(rows)] = False
-        flags[f"white-box/{name.replace('_', '-')}@0.1"] = [attack.packed(right)]
+        flags[f"white-box/{name.replace('_', '-')}@0.1"] = [class_rows.packed(right)]
     made = row(f"a{seed}", flags=flags)
     made["measures"] |= {name: made["measures"]["clean"] for name in flags}
     return made
@@ -251,7 +252,7 @@ def test_models_whose_checks_were_raised_are_left_out_of_claims_and_stay_in_tabl
     table = class_claims.claims_table(rows)
     assert "Left out, since a check was raised: b (gradient)." in table.notes
     assert "mean of 1 models" in table.rows[0][2]
-    made = class_rows.class_tables(rows)
+    made = class_tables.class_tables(rows)
     assert all(any("b †" in str(cell) for cell in [line[0] for line in one.rows]) for one in made[:3] + made[4:])
     assert all("† Checks raised: b (gradient)" in "".join(one.notes) for one in made)
 
@@ -261,7 +262,7 @@ def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case()
     del one["measures"]["white-box/worst@0.1"]
     one["measures"]["white-box/fgsm@0.1"]["value"], one["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
     assert class_rows.worst(one) == "white-box/pgd-20@0.1"
-    summary = class_rows.class_tables([one])[0]
+    summary = class_tables.class_tables([one])[0]
     assert "under the attack that fools most, none of them being margin-based" in summary.notes[0]
 
 
@@ -284,9 +285,9 @@ def test_reached_classes_are_counted():
 
 def test_flags_are_packed_into_text():
     flags = numpy.random.default_rng(0).random(37) < 0.5
-    text = attack.packed(flags)
+    text = class_rows.packed(flags)
     assert text.startswith("37:") and len(text) == 13
-    numpy.testing.assert_array_equal(attack.unpacked(text), flags)
+    numpy.testing.assert_array_equal(class_rows.unpacked(text), flags)
 
 
 def test_as_many_images_of_each_class():

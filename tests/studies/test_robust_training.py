@@ -7,7 +7,7 @@ import scipy.stats
 
 from reporting import published, tables
 from reporting import row as result_row
-from studies import catalogue
+from studies import catalogue, publish
 from studies.robust_training import claims, figures
 from studies.robust_training import tables as robust_tables
 from train.robust import METHODS
@@ -161,7 +161,7 @@ def test_the_last_epochs_measures_with_published_values_have_columns():
 
 
 def test_published_rows_were_selected_by_todays_rule():
-    for one in catalogue.of_study(catalogue.measured(), "robust_training"):
+    for one in catalogue.of_study(publish.measured(), "robust_training"):
         epoch = one["hyperparameters"].get("selected_epoch")
         if epoch is not None:  # of one seed
             course = one["trajectories"][0]
@@ -171,20 +171,20 @@ def test_published_rows_were_selected_by_todays_rule():
 
 
 def test_a_seed_is_added_to_the_published_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
     folder = tmp_path / "results" / "measured" / "robust_training"
     folder.mkdir(parents=True)
     old, new = row("pgd-7", worst=40.0, seed=0), row("pgd-7", worst=44.0, seed=1)
-    assert catalogue.with_published(new) == new
+    assert publish.with_published(new) == new
     result_row.save(new, folder)
-    both = catalogue.with_published(old)  # in the order of the seeds, whichever came first
+    both = publish.with_published(old)  # in the order of the seeds, whichever came first
     assert both == robust_tables.pool([old, new]) and both["seeds"] == [0, 1]
     assert both["measures"]["white-box/worst@0.1"]["values"] == [40.0, 44.0]
     with pytest.raises(ValueError, match="expected one other seed in each"):
-        catalogue.with_published(new)
+        publish.with_published(new)
     result_row.save(both, folder)
     with pytest.raises(ValueError, match=r"seeds \[0, 1\] and \[2\], expected one other"):
-        catalogue.with_published(row("pgd-7", seed=2))
+        publish.with_published(row("pgd-7", seed=2))
 
 
 def by_claim(rows):

@@ -1,0 +1,158 @@
+"""What moves DARE's scores: one of its choices changed at a time, each beside weight noise of the same size.
+
+Reads train/, slice/, get_ats/ and generate_adv-*/; writes vary/unit-*.json as it goes (a killed run continues
+at the first missing one) and a row a setting, which 8_tables.py collects.
+"""
+
+import numpy
+
+from pipeline import command, lineage, run_directory
+from adv import evaluate
+from dare import ablation, controls
+from dare import bench as benches
+from data import files
+import models
+from pipeline.progress import Progress
+from reporting import row
+from studies.ablation import tables
+from studies.dare import mined, trained_cell
+
+
+def main(arguments):
+    uses = {"setting": ablation.BASE, "levels": {factor: ablation.LEVELS.get(factor) for factor in arguments.factor}}
+    stage = run_directory.begin("vary", arguments, inputs=inputs(arguments), uses=uses)
+    if stage is None:
+        return
+    bench = Bench(arguments)
+    settings = ablation.settings(bench.cell.model, arguments.factor)
+    units = {}
+    with Progress("vary", arguments.quiet) as progress:
+        for factor, level, variant in settings:
+            for repeat in range(arguments.repeats):
+                path = stage.folder / f"unit-{factor}-{level}-{repeat}.json"
+                if not path.is_file():
+                    files.write_sealed(path, bench.unit(variant, repeat))
+                units.setdefault((factor, level), []).append(files.read_sealed(path))
+                progress(sum(map(len, units.values())), len(settings) * arguments.repeats, f"{factor} {level}")
+    for factor, level, variant in settings:
+        save_row(arguments, bench, stage, factor, level, variant, units[factor, level])
+    run_directory.finish(stage, settings=len(settings), repeats=arguments.repeats)
+    print(f"vary: {len(settings)} settings x {arguments.repeats} repeats ({stage.folder})")
+
+
+def inputs(arguments):
+    """The stages that are read."""
+    return ["train", "slice", "get_ats", *(f"generate_adv-{name}" for name in arguments.attack)]
+
+
+class Bench:
+    """The cell, read once, and its adversarial sets."""
+
+    def __init__(self, arguments):
+        self.cell = trained_cell.load(arguments)
+        self.sets = trained_cell.adversarial_sets(arguments, self.cell, arguments.attack)
+        self.bench = benches.Bench(
+            model=self.cell.model,
+            original=self.cell.original,
+            history=self.cell.history,
+            targets=trained_cell.targets(arguments, self.cell),
+            slices=trained_cell.slices(arguments, self.cell),
+            x=self.cell.split.x_validation,
+            y=self.cell.split.y_validation,
+            score=None,
+            seed=arguments.seed,
+        )
+        self.retargeted = None, None
+
+    def unit(self, variant, repeat):
+        """What one tuning scores, and noise of its size: measure -> [right, of]; and the size of the change."""
+        targets = self.targets_of(variant, repeat)
+        try:
+            tuned = self.bench.tuned(variant, targets, variant.learning_rates[0], repeat)
+        except ArithmeticError:  # the loss is no longer finite: a model that gets nothing right
+            tuned = None
+        original, seed = self.cell.original, self.bench.repeat_seed(repeat)
+        found = {"change": None if tuned is None else controls.relative_change(original, tuned)}
+        noise = None if tuned is None else controls.weight_noise(original, tuned, seed=seed)
+        for prefix, weights in (("", tuned), ("noise-", noise)):
+            found |= {prefix + name: score for name, score in self.scores(weights).items()}
+        return found
+
+    def targets_of(self, variant, repeat):
+        """The targets of a setting: kept for the next unit, since the repeats share them unless they are random."""
+        key = variant.source, variant.layer, repeat if variant.source == "random" else None
+        if self.retargeted[0] != key:
+            self.retargeted = key, self.bench.targets_of(variant, repeat)
+        return self.retargeted[1]
+
+    def scores(self, weights):
+        """measure -> [number right, number of images] of a weight set; None, or a net without finite logits: 0."""
+        split, model = self.cell.split, self.cell.model
+        parts = {name: one.parts["test"] for name, one in self.sets.items()}
+        probes = {"clean": (split.x_test, split.y_test)}
+        probes |= {f"er/{name}": (part.images, part.labels) for name, part in parts.items()}
+        model.set_weights(self.cell.original if weights is None else weights)
+        try:
+            right = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
+        except models.NonFiniteLogits:
+            weights = None
+        finally:
+            model.set_weights(self.cell.original)
+        return {name: [0 if weights is None else right[name], len(y)] for name, (_, y) in probes.items()}
+
+
+def save_row(arguments, bench, stage, factor, level, variant, units):
+    """One row of the study: a setting, its measures over the repeats."""
+    measures = {
+        name: row.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
+        for name in units[0]
+        if name != "change"
+    }
+    result = {
+        "study": "ablation",
+        "dataset": bench.cell.split.name,
+        "model": arguments.model,
+        "method": tables.method(factor, level),
+        "title": f"DARE, {factor} {level}",
+        "role": "original" if factor == "published" else "method",
+        "factor": factor,
+        "level": level,
+        "verified": bench.cell.split.verified,
+        "hyperparameters": {
+            "width": models.parse(arguments.model)[1],
+            "source_epochs": bench.cell.history.last,
+            **ablation.facts(variant, bench.bench.targets.layer),
+        },
+        "change": [unit["change"] for unit in units],
+        "seeds": [arguments.seed],
+        "repeats": len(units),
+        "measures": measures,
+        "checks": mined.checks_of(lineage.above(stage)),
+        "attacks": {name: one.attack for name, one in bench.sets.items()},
+        **lineage.of(stage),
+    }
+    files.write_json(stage.folder / f"row-{result['method']}.json", result)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return ["vary"]
+
+
+def options():
+    """The parser of the options."""
+    parser = command.parser(__doc__, study="dare")
+    command.add_attacks(parser, "the adversarial sets that it is scored on")
+    parser.add_argument(
+        "--factor",
+        nargs="+",
+        type=command.name("factor", ablation.FACTORS),
+        default=list(ablation.FACTORS),
+        help=f"the choices that are changed: {', '.join(ablation.FACTORS)}",
+    )
+    parser.add_argument("--repeats", type=command.whole(1), default=3, help="tunings a setting, from different batches")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,27 @@
+"""The published claims on robustness by class, each with what the attacked models of a cell say of it.
+
+Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict. The claims "similar" and "levers" need
+what 4_similar_classes.py and 5_levers.py train, which print them too.
+"""
+
+from pipeline import command
+from studies.classwise import claims, rows
+
+
+def main(arguments):
+    found = rows.of_cell(arguments)
+    for name in arguments.claim:
+        claims.show(claims.CLAIMS[name](found))
+
+
+def options():
+    """The script's argument parser."""
+    parser = command.parser(__doc__, study="classwise")
+    parser.set_defaults(model="small_cnn")
+    known = command.name("claim", claims.CLAIMS)
+    parser.add_argument("--claim", nargs="+", type=known, default=list(claims.CLAIMS), help=", ".join(claims.CLAIMS))
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,90 @@
+"""Claim 7: changes in training and in inference lift the worst class. The levers are ours.
+
+Takes the selected epoch of --method and changes it on its held-out images alone: the last layer's norms (tau) or its
+bias, chosen under attack; or trains it anew with class weights, radii or, of TRADES and MART, betas from each class's
+held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/lever-<method>-<lever>/: flags.h5, row.json.
+"""
+
+import dataclasses
+
+from pipeline import command, run_directory
+from adv import attacks, evaluate, levers
+import data
+from pipeline.progress import Progress
+from studies.classwise import attack, claims, claims_of_changes, models_to_attack, rows
+from studies.robust_training import retrain
+from train import robust
+
+CHOSEN_BY = attacks.PGD(steps=10, rel_stepsize=0.25, random_start=True)
+INFERENCE = {"tau": levers.choose_tau, "bias": levers.choose_bias}
+TITLES = {
+    "tau": "weight vectors of the classes brought nearer to one norm",
+    "bias": "bias of each class's logit",
+    "weight": "trained with more weight on weak classes",
+    "epsilon": "trained with smaller perturbations of weak classes",
+    "beta": "trained with a smaller beta of weak classes",
+}
+
+
+def main(arguments):
+    _, alike, inputs = attack.attacked(arguments)
+    for name in arguments.lever:
+        pull(command.narrow(alike, lever=name), name, inputs)
+    claims.show(claims_of_changes.levers(rows.of_cell(arguments)))
+
+
+def pull(arguments, name, inputs):
+    method = arguments.method
+    lever = INFERENCE.get(name, robust.from_accuracy)
+    uses = attack.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
+    stage = run_directory.begin(f"lever-{method}-{name}", arguments, inputs=inputs, uses=uses)
+    if stage is None:
+        return
+    epsilon = arguments.epsilon
+    model, split = models_to_attack.selected(command.narrow(arguments, study="robust_training"), method)
+    held_out = data.to_unit(split.x_validation), split.y_validation
+    if name in INFERENCE:
+        with Progress(f"choose {name}", arguments.quiet) as progress:
+            choice = INFERENCE[name](model, *held_out, CHOSEN_BY, epsilon=epsilon, progress=progress)
+        facts = {name: choice.value, "tried": [list(one) for one in choice.tried]}
+    else:
+        flags = evaluate.robust_flags(model, *held_out, CHOSEN_BY, epsilon=epsilon)
+        accuracy = evaluate.class_wise(flags, split.y_validation, classes=len(split.classes)).share
+        factors = robust.from_accuracy(name, accuracy, strength=arguments.strength)
+        base = robust.METHODS[method]
+        changed = dataclasses.replace(base, strategy=dataclasses.replace(base.strategy, factors=factors))
+        model, facts = retrain.retrain(arguments, method, stage.folder, split, changed=changed, note=f"train {name}")
+        facts |= {"strength": arguments.strength, "factors": getattr(factors, name)}
+    about = {
+        "method": f"{method}-{name}",
+        "title": f"{robust.METHODS[method].title}, {TITLES[name]}",
+        "role": "lever",
+        "lever": {"of": method, "name": name},
+        "hyperparameters": facts,
+    }
+    attack.score(arguments, stage, model, split, about=about, epsilon=epsilon)
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"lever-{arguments.method}-{name}" for name in arguments.lever]
+
+
+def options():
+    """The script's argument parser."""
+    parser = command.parser(__doc__, study="classwise")
+    parser.set_defaults(model="small_cnn")
+    able = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
+    known = command.name("method that can be trained by class", able)
+    parser.add_argument("--method", type=known, default="pgd-7", help="of robust training; trained and attacked before")
+    parser.add_argument("--lever", nargs="+", choices=list(TITLES), default=["tau", "bias", "weight", "epsilon"])
+    parser.add_argument(
+        "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
+    )
+    trained = [name for name in TITLES if name not in INFERENCE]
+    parser.needs(["--strength"], lambda asked: {*asked.lever} & {*trained}, f"--lever {' or '.join(trained)}")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

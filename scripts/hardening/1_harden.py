@@ -1,0 +1,191 @@
+"""Harden the trained model by every strategy, with its weights and the effort followed, and attack it on the way.
+
+Reads train/ and get_ats/; writes harden-<strategy>/unit-<learning rate>-<repeat>.json as it goes (a killed run
+continues at the first missing one) and row.json, and harden/ with tables and figure of this seed. All strategies
+start from the same model and tune on the same x_validation samples, those that mining selected. Some x_validation
+images are held out of them and choose the learning rates; x_test is only measured.
+"""
+
+import json
+import logging
+
+from pipeline import command, run_directory
+from adv import probes
+from dare import controls, feature_adversarial, hardening, test
+from data import files
+from pipeline.progress import Progress
+from reporting import figures, tables
+from studies.dare import trained_cell
+from studies.hardening import cell as hardening_cell
+from studies.hardening import figures as hardening_figures
+from studies.hardening import row as hardening_row
+from studies.hardening import tables as hardening_tables
+
+TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
+
+
+def main(arguments):
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
+    study = None
+    for name in strategies(arguments):
+        settings = command.narrow(arguments, strategy=name)
+        if name in hardening_row.SINGLE:
+            settings = command.narrow(settings, **dict.fromkeys(TUNING))
+        inputs = ["train", "get_ats", *(["harden-original"] if name != "original" else [])]
+        stage = run_directory.begin(f"harden-{name}", settings, inputs=inputs, uses=uses(arguments, name))
+        if stage is None:
+            continue
+        study = study or Study(arguments)
+        trajectories, preparation = study.of(name, stage.folder)
+        row = hardening_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
+        files.write_json(stage.folder / "row.json", row)
+        facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
+        run_directory.finish(stage, **facts)
+        print(f"harden {name}: {json.dumps(facts['measures'])} ({stage.folder})")
+    report(arguments)
+
+
+def uses(arguments, name):
+    """The strategy or control, and what attacks it."""
+    strategy = feature_adversarial.STRATEGIES.get(name) or controls.CONTROLS.get(name)
+    attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
+    shape = trained_cell.shape_of(arguments)
+    return {
+        **({} if strategy is None else {"strategy": strategy}),
+        "attacks": {str(place): attack for place, attack in enumerate(attacks)},
+        "epsilons": test.EPSILONS[shape[-1]] if shape else test.EPSILONS,
+    }
+
+
+class Study:
+    """The cell and its bench, for all strategies."""
+
+    def __init__(self, arguments):
+        self.arguments, self.cell = arguments, hardening_cell.Cell(arguments)
+        cell = self.cell
+        self.bench = hardening.Bench(cell.samples, cell.accuracies, epsilon=cell.epsilons["near"])
+
+    def of(self, name, folder):
+        """(the trajectories of a strategy or of a single model, passes a sample that its targets took)."""
+        if name in feature_adversarial.STRATEGIES:
+            strategy = feature_adversarial.STRATEGIES[name]
+            return self.tuned(name, strategy, folder), self.bench.targets(strategy.targets)[1]
+        weights = self.cell.averaged() if name == "swa" else None
+        return [self.trajectory(None, 0, [self.bench.standing(weights)])], None
+
+    def tuned(self, name, strategy, folder):
+        """The trajectories of all learning rates and repeats, a file each; finished ones are read back."""
+        asked = self.arguments
+        units = [(rate, repeat) for rate in asked.learning_rates for repeat in range(asked.repeats)]
+        found = []
+        with Progress(f"harden {name}", asked.quiet) as progress:
+            for rate, repeat in units:
+                path = folder / f"unit-{rate:g}-{repeat}.json"
+                if not path.is_file():
+                    files.write_sealed(path, self.unit(strategy, rate, repeat))
+                found.append(files.read_sealed(path))
+                progress(len(found), len(units), f"learning rate {rate:g}")
+        return found
+
+    def unit(self, strategy, rate, repeat):
+        """One trajectory, from the original's point on."""
+        asked = self.arguments
+        original = files.read_sealed(run_directory.folder(asked, "harden-original") / "row.json", sealed=False)
+        points, seconds = self.bench.trajectory(
+            strategy,
+            learning_rate=rate,
+            steps=asked.steps,
+            batch_size=asked.batch_size,
+            bp_epochs=asked.bp_epochs,
+            points=asked.points,
+            seed=1000 * asked.seed + repeat,
+        )
+        points = [original["trajectories"][0]["points"][0], *points]
+        return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}
+
+    def trajectory(self, rate, repeat, points):
+        samples = len(self.cell.samples.rows)
+        facts = {"seed": self.arguments.seed, "samples": samples, "learning_rate": rate, "repeat": repeat}
+        return facts | {"points": points}
+
+
+def report(arguments):
+    """Print and write the tables of this seed's finished rows, and draw them."""
+    stages = run_directory.folder(arguments, "harden-original").parent.glob("harden-*")
+    rows = [
+        files.read_sealed(stage / "row.json", sealed=False)
+        for stage in sorted(stages)
+        if (stage / "run.json").is_file()
+    ]
+    made = hardening_tables.white_box_tables(rows)
+    for table in made:
+        tables.print_table(table)
+    folder = run_directory.folder(arguments, "harden")
+    tables.write(made, folder)
+    figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")
+    print(f"harden: {len(rows)} rows ({folder})")
+
+
+def strategies(arguments):
+    """The original, and the strategies that were asked for."""
+    return ["original", *(name for name in arguments.strategy if name != "original")]
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"harden-{name}" for name in strategies(arguments)]
+
+
+def options():
+    """The parser of the options."""
+    parser = command.parser(__doc__, study="dare")
+    known = [*feature_adversarial.STRATEGIES, "swa"]
+    count, above, ball = command.whole(1), command.real(above=0), command.real(above=0, most=1)
+    parser.add_argument(
+        "--strategy", nargs="+", type=command.name("strategy", known), default=known, help=", ".join(known)
+    )
+    parser.add_argument(
+        "--epsilon", type=ball, help="Linf radius, in training and attack (default: 0.02; colour 2/255)"
+    )
+    parser.add_argument(
+        "--far-epsilon", type=ball, help="a larger radius to attack within (default: 0.1; colour 8/255)"
+    )
+    parser.add_argument("--steps", type=count, default=3, help="gradient steps of a training perturbation")
+    parser.add_argument("--learning-rates", nargs="+", type=above, default=[1e-4, 3e-4, 1e-3], help="Adam's")
+    parser.add_argument("--bp-epochs", type=above, default=4.0, help="budget: passes as a share of the samples")
+    parser.add_argument(
+        "--points", type=count, default=5, help="measurements, each at twice the effort of the one before"
+    )
+    parser.add_argument("--batch-size", type=count, default=128, help="samples an update")
+    parser.add_argument(
+        "--samples", type=count, help="tune on so many of the samples that mining selected (default: all)"
+    )
+    parser.add_argument("--repeats", type=count, default=1, help="tunings a learning rate, from different batches")
+    parser.add_argument("--images", type=count, default=1000, help="x_test images that are attacked")
+    parser.add_argument(
+        "--held-out", type=count, default=2000, help="x_validation images to choose with (at most a quarter of them)"
+    )
+    parser.add_argument("--choice-images", type=count, default=500, help="how many of these are attacked")
+    known = command.name("attack", probes.PROBES)
+    parser.add_argument(
+        "--attack",
+        nargs="+",
+        type=known,
+        default=["fgsm", "pgd-restarts", "cw-linf-20"],
+        help="each on what the earlier ones left; one has to be margin-based",
+    )
+    parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
+    parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
+    parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
+    tuned = [f"--{name.replace('_', '-')}" for name in TUNING]
+    parser.needs(tuned, lambda asked: {*asked.strategy} - {*hardening_row.SINGLE}, "a --strategy that is tuned")
+    parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
+    random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
+    parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")
+    stepped = {name for name, attack in probes.PROBES.items() if hasattr(attack, "steps")}
+    parser.needs(["--attack-steps"], lambda asked: stepped & {*asked.attack}, "an --attack of several steps")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,47 @@
+"""Publish the rows of finished cells: results/measured/, and all tables, figures and documents that are made of them.
+
+Reads <runs>/*/*/seed*/*/row*.json; writes results/ and the generated sections of README.md and REPRODUCTION.md. Where
+there are no runs, what is published already is written anew; --check only tells whether it says what was measured.
+"""
+
+import pathlib
+
+from pipeline import command
+from reporting import figures
+from studies import catalogue, publish
+
+
+def main(arguments):
+    if arguments.check:
+        publish.write(publish.measured(), check=True)
+        print("publish: the documents say what was measured")
+        return
+    rows = []
+    for folder in dict.fromkeys(catalogue.STUDIES[name].runs for name in arguments.study):
+        if any((pathlib.Path(arguments.runs) / folder).glob("*/seed*/*/row*.json")):
+            rows += catalogue.collect(arguments.runs, folder)
+    rows = [row for row in rows if row["study"] in arguments.study]
+    changed = publish.publish(rows, add=arguments.add)
+    mined = catalogue.of_study(rows, "dare")
+    for name, figure in catalogue.STUDIES["dare"].report.examples(arguments, mined):
+        figures.save(figure, publish.ROOT / "results" / "figures" / f"{name}.png", dpi=90)
+    print(f"publish: {len(rows)} rows, changed: {', '.join(changed) or 'nothing'}")
+
+
+def options():
+    """The parser of the options."""
+    parser = command.Parser(description=__doc__)
+    parser.set_defaults(seed=0)
+    parser.add_argument("--study", nargs="+", choices=catalogue.STUDIES, default=list(catalogue.STUDIES))
+    parser.add_argument("--runs", default="runs", help="folder of all run directories")
+    parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
+    parser.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
+    parser.add_argument("--data-dir", help="folder of the original data files, for examples of adversarial images")
+    parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.needs(("--runs", "--add", "--data-dir", "--study"), lambda asked: not asked.check, "no --check")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,23 @@
+"""Collect the rows of every finished cell of a study into tables, and write a report with figures for each cell.
+
+Reads <runs>/<study>/*/seed*/*/row*.json and what the other stages left, as far as they have been run; writes
+<runs>/<study>/<dataset>-<model>/report/. Rows of ablation and hardening lie beside DARE's, and are shown with them.
+"""
+
+from pipeline import command
+from studies import catalogue, cell_reports
+
+
+def main(arguments):
+    cell_reports.write(arguments, catalogue.STUDIES[arguments.study])
+
+
+def options():
+    """The parser of the options."""
+    parser = cell_reports.options(__doc__)
+    parser.add_argument("--study", choices=catalogue.STUDIES, default="dare")
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

@@ -1,0 +1,13 @@
+"""What is made of the rows of the ablation."""
+
+from studies.ablation import figures as drawing
+from studies.ablation.tables import cells, pool, tables
+
+__all__ = ["figures", "pool", "tables"]
+
+
+def figures(rows):
+    """(file name, caption, Figure) of every cell."""
+    for (dataset, model), own in cells(rows).items():
+        caption = "One choice of DARE changed at a time; the dotted line is the published setting."
+        yield f"{dataset}-{model}-ablation", caption, drawing.draw_cell(own)

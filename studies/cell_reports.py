@@ -1,0 +1,79 @@
+"""The rows of a study's run directories, as tables on the terminal and a report for each cell.
+
+A cell whose rows cannot be read or shown is said and left out, and the others get theirs; the exit status is then 2.
+"""
+
+import pathlib
+import sys
+
+from pipeline import command
+from reporting import report, tables
+from studies import catalogue
+
+
+def write(arguments, study):
+    """The report of every cell of a study. Raises ValueError where one was left out."""
+    found = cells(arguments.runs, study.runs)
+    failed = [name for name in found if not shown(arguments, study, name)]
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(found)} cells left out, as said above: {', '.join(failed)}")
+
+
+def cells(runs, folder):
+    """The names of the cells that have a finished row. Raises FileNotFoundError where there is none."""
+    rows = (pathlib.Path(runs) / folder).glob("*/seed*/*/row*.json")
+    found = sorted({path.parents[2].name for path in rows if (path.parent / "run.json").is_file()})
+    if not found:
+        catalogue.collect(runs, folder)  # says what makes one
+    return found
+
+
+def shown(arguments, study, name):
+    """Print the tables of a cell and write its report; whether that could be done, and if not, say why."""
+    try:
+        rows = catalogue.collect(arguments.runs, study.runs, name)
+        folder = pathlib.Path(arguments.runs) / study.runs / name
+        made = catalogue.tables(rows)
+        for table in made:
+            tables.print_table(table)
+        added = {"tables": [], "figures": [], "facts": {}}
+        main = catalogue.STUDIES[study.runs].report
+        if hasattr(main, "of_cell"):
+            added |= main.of_cell(arguments, folder, rows)
+        cell = f"{rows[0]['dataset']}-{rows[0]['model']}"
+        figures = ((one.removeprefix(f"{cell}-"), *drawn) for one, *drawn in catalogue.figures(rows))
+        tables.write(made + added["tables"], folder / "report")
+        path = report.write_report(
+            folder / "report",
+            title=f"{study.title} on {rows[0]['dataset']}, {rows[0]['model']}",
+            tables=made + added.pop("tables"),
+            figures=[*added.pop("figures"), *figures],
+            facts=facts(rows) | added.pop("facts"),
+            **added,
+        )
+    except (ValueError, OSError, ArithmeticError) as error:
+        print(f"tables: {name}: left out, {command.sentence(error)}", file=sys.stderr, flush=True)
+        return False
+    for sentence in added.get("left_out", []):
+        print(f"tables: {name}: left out, {sentence}")
+    print(f"report: {path}")
+    return True
+
+
+def facts(rows):
+    """What the report says was run: of the first row, and the commands of all."""
+    first = rows[0]
+    commands = (line for row in rows for line in (*row.get("commands", {}).values(), row["command"]))
+    shared = {name: first[name] for name in ("dataset", "model", "seeds", "device", "commit")}
+    return shared | {"commands": list(dict.fromkeys(commands))}
+
+
+def options(description):
+    """The parser of a script that writes reports."""
+    parser = command.Parser(description=description)
+    parser.set_defaults(seed=0)
+    parser.add_argument("--runs", default="runs", help="folder of all run directories")
+    parser.add_argument("--data-dir", help="folder of the original data files, for examples of adversarial images")
+    parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser

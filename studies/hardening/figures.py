@@ -1,0 +1,63 @@
+"""The figure of hardening: accuracy under attack against weight change and effort."""
+
+import matplotlib.ticker
+import numpy
+
+from reporting import figures, marks
+from studies.hardening import levels as levels_of
+from studies.hardening import tables
+
+
+def trajectories(rows):
+    """Accuracy under attack, and clean, against weight change and against BP-epochs: one line a strategy.
+
+    rows: of one data set and model; seeds are pooled, a band spans their standard deviation. Single models are points,
+    the original a horizontal line. Raises ValueError for no row, or for more than one data set and model.
+    """
+    found = tables.cells(rows)
+    if len(found) != 1:
+        raise ValueError(f"rows of {len(found)} data sets and models to draw, expected those of one")
+    [((dataset, model), methods)] = found.items()
+    figure, axes = figures.panels(2, 2, (8.4, 6.2), sharex="col", sharey="row")
+    for (axis, what), column in zip(tables.AXES.items(), axes.T, strict=True):
+        column[1].set_xlabel(what)
+        for measure, panel in zip(("near", "clean"), column, strict=True):
+            panel.set_xscale("log")
+            panel.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+            panel.grid(alpha=0.3)
+            for place, row in enumerate(sorted(methods, key=lambda row: not tables.budget(row))):
+                _draw(panel, row, axis, measure, place)
+    first = methods[0]
+    axes[0, 0].set_ylabel(f"right under attack within {first['epsilons']['near']:.3g} (%)", fontsize=9)
+    axes[1, 0].set_ylabel("right on clean images (%)", fontsize=9)
+    title = f"{dataset}, {model}; n = {first['images']['near']} attacked, {first['images']['clean']} clean, seeds "
+    title += ", ".join(map(str, tables.seeds_of(methods)))
+    style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), title=title, **style)
+    figures.explain_raised(figure, methods)
+    return figure
+
+
+def _draw(panel, row, axis, measure, place):
+    """One strategy's line and band, or one model's point; the original's level."""
+    points = [one["points"] for one in row["trajectories"]]
+    if not tables.budget(row):
+        x, y = (float(numpy.mean([one[0][name] for one in points])) for name in (axis, measure))
+        if row["role"] == "original":
+            panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=marks.name(row))
+        elif axis == "weight_change":
+            style = {"color": "black", "markerfacecolor": figures.face(row, "black"), "linestyle": ""}
+            panel.plot(x, y, "D", markersize=6, label=marks.name(row), **style)
+        return
+    ends = [value[axis] for one in points for value in one[1:]]
+    levels = numpy.geomspace(min(ends), max(ends), 40) if ends else []
+    found = [(level, levels_of.at_level(row, axis, level)) for level in levels]
+    found = [(level, one[1][measure], one[2][measure]) for level, one in found if one is not None]
+    x, y, spread = numpy.array(found, float).reshape(-1, 3).T
+    colours = figures.CYCLE
+    colour, line = colours[place % len(colours)], ("-", "--", ":")[place // len(colours) % 3]
+    panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=marks.name(row))
+    if numpy.isfinite(spread).all():
+        panel.fill_between(x, y - spread, y + spread, color=colour, alpha=0.15, linewidth=0)

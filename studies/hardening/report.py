@@ -1,0 +1,14 @@
+"""What is made of the rows of hardening."""
+
+from studies.hardening.figures import trajectories
+from studies.hardening.tables import cells, pool, tables
+
+__all__ = ["figures", "pool", "tables"]
+
+
+def figures(rows):
+    """(file name, caption, Figure) of every cell."""
+    for dataset, model in cells(rows):
+        own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
+        caption = "Hardened by different strategies: accuracy under attack against weight change and effort."
+        yield f"{dataset}-{model}-hardening", caption, trajectories(own)

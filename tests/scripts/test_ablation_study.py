@@ -1,0 +1,52 @@
+"""The study of DARE's choices on a small cell: its units, its rows, and what it refuses."""
+
+import json
+import shutil
+
+import pytest
+
+from dare import ablation
+
+OPTIONS = ("--attack", "fgsm", "--repeats", "2", "--factor", "combine", "--quiet")
+
+
+@pytest.fixture
+def cell(study, tmp_path):
+    """The stages that it reads, in tmp_path."""
+    copied = tmp_path / study.cell.relative_to(study.folder)
+    for stage in ("train", "slice", "get_ats", "generate_adv-fgsm"):
+        shutil.copytree(study.cell / stage, copied / stage)
+    return copied
+
+
+def test_a_row_a_setting_and_units_that_are_kept(cell, call):
+    said = call("1_vary", *OPTIONS)
+    assert said.code == 0 and "4 settings x 2 repeats" in said.out
+    rows = {path.name: json.loads(path.read_text()) for path in (cell / "vary").glob("row-*.json")}
+    assert set(rows) == {
+        f"row-{name}.json" for name in ("published", "combine=None", "combine=union", "combine=majority")
+    }
+    published = rows["row-published.json"]
+    assert published["hyperparameters"]["learning_rate"] == 1e-4 and published["repeats"] == 2
+    assert set(published["measures"]) == {"clean", "er/fgsm", "noise-clean", "noise-er/fgsm"}
+    assert all(change > 0 for change in published["change"])
+    units = {path.name: path.read_bytes() for path in (cell / "vary").glob("unit-*.json")}
+    assert len(units) == 8
+    (cell / "vary" / "run.json").rename(cell / "vary" / "started.json")
+    (cell / "vary" / "unit-published-None-1.json").unlink()
+    assert call("1_vary", *OPTIONS).code == 0
+    assert {path.name: path.read_bytes() for path in (cell / "vary").glob("unit-*.json")} == units
+    assert set(published["wall_s"]) == {"train", "slice", "get_ats", "generate_adv-fgsm", "vary"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ablation.LEVELS, "combine", (None, "union"))
+        said = call("1_vary", *OPTIONS)
+        assert said.code == 2 and "another levels: combine [None, 'union', 'majority', 'intersection']" in said.err
+    said = call("8_tables", "--runs", "runs", "--quiet")
+    assert said.code == 0 and "one choice of DARE changed at a time" in said.out
+
+
+def test_bad_input_is_named(cell, call):
+    assert "did you mean steps?" in call("1_vary", "--factor", "step").err
+    shutil.rmtree(cell / "slice")
+    said = call("1_vary", *OPTIONS)
+    assert said.code == 2 and "2_slice.py" in said.err

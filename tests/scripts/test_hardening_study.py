@@ -1,0 +1,227 @@
+"""The study of hardening as a user runs it: what it writes, how it is continued, what it refuses."""
+
+import argparse
+import dataclasses
+import json
+import re
+import shutil
+import types
+
+import numpy
+import pytest
+
+from adv import attacks, evaluate
+from dare import feature_adversarial
+from data import files
+from studies.hardening import cell as hardening_cell
+from studies.hardening import tables
+
+SCRIPT = "1_harden"
+FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
+FEW += ["--held-out", "8", "--choice-images", "8", "--quiet"]
+FEW += ["--attack", "cw-linf-20", "--attack-steps", "2", "--restarts", "1"]
+OPTIONS = ["--strategy", "regression", "trades-1", "swa", "--learning-rates", "1e30", "1e-3", *FEW]
+STAGES = ("original", "regression", "trades-1", "swa")
+
+
+@pytest.fixture(scope="module")
+def trained(study, tmp_path_factory):
+    """A folder with what the study reads: runs/ of the small cell, its train/ and get_ats/ alone."""
+    folder = tmp_path_factory.mktemp("white-box")
+    for stage in ("train", "get_ats"):
+        target = folder / study.cell.relative_to(study.folder) / stage
+        shutil.copytree(study.cell / stage, target)
+    return types.SimpleNamespace(folder=folder, cell=target.parent)
+
+
+@pytest.fixture(scope="module")
+def finished(trained, shell, tmp_path_factory):
+    """The study, run once: .folder, .cell, .out."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(trained.folder / "runs", folder / "runs")
+    said = shell.here(SCRIPT, *OPTIONS, cwd=folder)
+    assert said.code == 0, said.err
+    return types.SimpleNamespace(folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=said.out)
+
+
+@pytest.fixture
+def cell(trained, tmp_path):
+    """The trained cell in tmp_path, to be changed."""
+    shutil.copytree(trained.folder / "runs", tmp_path / "runs")
+    return tmp_path / trained.cell.relative_to(trained.folder)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The finished cell in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
+
+
+def load(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def units(stage):
+    """Name -> content of a stage's units, without the seconds that they took and the digest."""
+    found = {path.name: load(path) for path in stage.glob("unit-*.json")}
+    varying = ("train_s", "digest")
+    return {name: {key: value for key, value in one.items() if key not in varying} for name, one in found.items()}
+
+
+def test_what_it_writes(finished):
+    said = finished.out
+    assert "at equal weight change" in said and "bounded cost" in said
+    stages = {path.name: path for path in finished.cell.glob("harden*")}
+    assert set(stages) == {"harden", *(f"harden-{name}" for name in STAGES)}
+    assert {path.suffix for path in stages["harden"].iterdir()} == {".md", ".tex", ".csv", ".png"}
+    rows = {name: load(stages[f"harden-{name}"] / "row.json") for name in STAGES}
+    start = rows["original"]["trajectories"][0]["points"]
+    assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
+    samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
+    assert len(samples) == 1 and max(samples) <= 30
+    for name, updates in (("regression", 4 * max(samples) / 10), ("trades-1", 4 * max(samples) / 55)):
+        found = rows[name]["trajectories"][1]
+        assert found == files.read_sealed(stages[f"harden-{name}"] / "unit-0.001-0.json")
+        assert found["train_s"] > 0
+        points = found["points"]
+        assert points[0] == start[0] and len(points) == 3
+        assert [point["updates"] for point in points[1:]] == [numpy.ceil(updates / 2), numpy.ceil(updates)]
+        passes = feature_adversarial.STRATEGIES[name].passes(3)
+        assert points[2]["bp_epochs"] == pytest.approx(points[2]["updates"] * passes * 10 / max(samples))
+        assert 0 < points[1]["weight_change"] < points[2]["weight_change"]
+        assert set(points[2]) == set(points[0])
+    row = rows["trades-1"]
+    assert row["study"] == "hardening" and row["role"] == "baseline" and row["method"] == "trades-1"
+    assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 8
+    assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
+    assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
+    used = dataclasses.replace(attacks.get("cw-linf-20"), steps=2)
+    assert row["attacks"]["white-box/worst"]["runs"] == {"0": used.specification()}
+    assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
+    assert set(row["commits"]) == {"train", "get_ats", "harden-original", "harden-trades-1"}
+    assert row["hyperparameters"]["passes"] == 5.5
+    assert len(tables.white_box_tables(list(rows.values()))) == 4
+    inputs = load(stages["harden-trades-1"] / "run.json")["inputs"]
+    assert inputs.keys() == {"train", "get_ats", "harden-original"}
+
+
+def test_the_second_run_skips_and_changes_nothing(done, shell, call):
+    before = shell.digests(done)
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0 and said.err == "" and said.out.count("done before, skipped") == 4
+    assert shell.digests(done) == before
+
+
+def test_an_edited_strategy_is_named(done, call, monkeypatch):
+    strategy = feature_adversarial.STRATEGIES["trades-1"]
+    monkeypatch.setitem(feature_adversarial.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 2 and "another strategy: steps None, not 2" in said.err and "--overwrite" in said.err
+
+
+def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, monkeypatch):
+    stage, correct = cell / "harden-trades-1", evaluate.correct
+
+    def interrupt(*arguments, **settings):
+        """While the second unit is measured."""
+        if (stage / "unit-1e+30-0.json").is_file():
+            raise KeyboardInterrupt
+        return correct(*arguments, **settings)
+
+    monkeypatch.setattr(evaluate, "correct", interrupt)
+    assert call(SCRIPT, *OPTIONS).code == 130
+    monkeypatch.setattr(evaluate, "correct", correct)
+    assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-1e+30-0.json"}
+    first = (stage / "unit-1e+30-0.json").read_bytes()
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0 and (stage / "unit-1e+30-0.json").read_bytes() == first, said.err
+    assert load(stage / "run.json")["resumed"] is True
+    for name in STAGES[1:3]:
+        found = units(cell / f"harden-{name}")
+        assert len(found) == 2 and found == units(finished.cell / f"harden-{name}"), "bit for bit"
+
+
+def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call):
+    for name in STAGES[1:3]:
+        row = load(finished.cell / f"harden-{name}" / "row.json")
+        assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
+        assert row["hyperparameters"]["learning_rate"] == 1e-3
+    said = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)
+    assert said.code == 2 and "no learning rate stays finite for 4 BP-epochs: give lower ones" in said.err
+    assert not (cell / "harden-regression" / "run.json").exists()
+
+
+def one_sentence(said, *words):
+    assert said.code == 2, said
+    assert re.match(r"1_harden\.py: ", said.err.strip().splitlines()[-1]) and "Traceback" not in said.err
+    for word in words:
+        assert word in said.err
+
+
+def test_bad_input_is_named(cell, call, shell):
+    before = shell.digests(cell)
+    one_sentence(call(SCRIPT, "--strategy", "feature-adversary"), "did you mean feature-adversarial?")
+    one_sentence(call(SCRIPT, "--attack", "deepfool"), "attack deepfool measures l2, but the balls are linf")
+    one_sentence(call(SCRIPT, "--attack", "fgsm"), "--attack fgsm: none of them is margin-based", "add cw-linf-20")
+    one_sentence(call(SCRIPT, "--epsilon", "2"), "expected a number above 0 and at most 1")
+    shutil.rmtree(cell / "get_ats")
+    one_sentence(call(SCRIPT, *OPTIONS), "make it with scripts/dare/3_get_ats.py")
+    assert {name: one for name, one in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
+
+
+def test_a_damaged_unit_and_a_changed_argument_are_named(done, call):
+    stage = done / "harden-regression"
+    one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 8, not 11", "--overwrite")
+    one_sentence(call(SCRIPT, *OPTIONS, "--steps", "4"), "steps 3, not 4", "--overwrite")
+    (stage / "run.json").unlink()
+    text = (stage / "unit-0.001-0.json").read_text()
+    (stage / "unit-0.001-0.json").write_text(text[: len(text) // 2])
+    one_sentence(call(SCRIPT, *OPTIONS), "unit-0.001-0.json: damaged", "delete it and make it again")
+
+
+def arguments(trained, **changes):
+    """What the parser gives, as the cell takes it."""
+    known = {"study": "dare", "dataset": "digits", "model": trained.cell.parent.name.partition("-")[2], "seed": 0}
+    known |= {"runs": trained.folder / "runs", "data_dir": None, "unverified": False, "quiet": True, "samples": None}
+    known |= {"epsilon": None, "far_epsilon": None, "attack": ["cw-linf-20"], "attack_steps": None, "restarts": 3}
+    known |= {"images": 40, "held_out": 2000, "choice_images": 20}
+    return argparse.Namespace(**known | changes)
+
+
+def test_who_trains_who_chooses_and_who_is_attacked(trained):
+    cell = hardening_cell.Cell(arguments(trained))
+    validation = len(cell.split.x_validation)
+    assert len(cell.held) == len(set(cell.held)) == validation // 4 and len(set(cell.tested)) == 40
+    index = cell.samples.mined.index[cell.samples.rows]
+    assert not set(index) & set(cell.held)
+    assert set(index) | set(cell.held) >= set(cell.samples.mined.index)
+    numpy.testing.assert_array_equal(cell.samples.x, cell.split.x_validation[index])
+    numpy.testing.assert_array_equal(cell.samples.y, cell.split.y_validation[index])
+    few = hardening_cell.Cell(arguments(trained, samples=7))
+    assert len(few.samples.rows) == 7 and set(few.samples.rows) <= set(cell.samples.rows)
+    assert set(few.held) == set(cell.held)
+
+
+@pytest.mark.slow
+def test_killed_and_continued_gives_the_same_units(cell, shell, call, tmp_path):
+    options = [
+        "--strategy",
+        "feature-adversarial",
+        *FEW,
+        "--learning-rates",
+        "1e-3",
+        "--repeats",
+        "2",
+        "--deterministic",
+    ]
+    stage = cell / "harden-feature-adversarial"
+    shell.kill_when(shell.start(SCRIPT, *options, cwd=tmp_path), stage, "unit-0.001-0.json")
+    assert not (stage / "run.json").exists()
+    said = call(SCRIPT, *options)
+    assert said.code == 0, said.err
+    continued = units(stage)
+    assert len(continued) == 2 and not list(stage.glob(".writing-*"))
+    assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
+    said = call(SCRIPT, *options, "--overwrite")
+    assert said.code == 0 and units(stage) == continued, said.err
