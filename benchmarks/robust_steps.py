@@ -22,7 +22,7 @@ import numpy
 
 import data
 import models
-from models import compute, perturb
+from models import compute, perturb, updates
 from train import robust
 from train.robust import adversarial, losses, perturbation
 from train.robust.optimizer import CoupledSGD
@@ -76,11 +76,11 @@ def jobs(model, images, labels, batches):
     """name -> a function that runs the job once and returns the passes an image, after all its work is done."""
     scale = numpy.ones(images.shape[-1], "float32")
     gradients = {training: compute.compiled(model, input_gradient, training=training) for training in (True, False)}
-    update = compute.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
+    update = updates.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
     evaluated = dataclasses.replace(robust.METHODS["fat"].strategy, friendly=None)
     anew = compute.compiled(model, trades_step)
     objective = adversarial.paired(losses.trades, robust.METHODS["trades"].strategy.update_order)
-    paired = compute.descend(model, CoupledSGD(0.01), objective)
+    paired = updates.descend(model, CoupledSGD(0.01), objective)
 
     def floor(gradient):
         def job():
@@ -91,7 +91,7 @@ def jobs(model, images, labels, batches):
 
         return job
 
-    def updates():
+    def updating():
         for _ in range(8):
             value = update(images, images, labels, scale, 1.0, 0.0)[0]
         return float(value)
@@ -113,7 +113,7 @@ def jobs(model, images, labels, batches):
     return {
         "floor": floor(gradients[True]),
         "floor-eval": floor(gradients[False]),
-        "updates": updates,
+        "updates": updating,
         "pgd-10": strategy(batches("pgd-10"), 10),
         "pgd-10-eval": strategy(batches("fat", strategy=evaluated), 10),
         "trades": strategy(batches("trades"), 10),

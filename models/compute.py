@@ -1,10 +1,10 @@
-"""Compiled passes through a model: the only file that knows which backend runs (tensorflow or jax).
+"""Compiled passes through a model. This file and updates.py alone know which backend runs (tensorflow or jax).
 
 Everything numeric is written once in keras.ops against a `call`, the model's inference-mode forward pass as a
-traceable function; this file turns such a function into one compiled graph (forward and backward together,
-which is what makes an attack fast) and runs one training update the same way. Weights are read at every
-run, so loading another epoch's weights needs no new trace. XLA is used on accelerators only: on a CPU it is
-several times slower than TensorFlow's own kernels.
+traceable function; this file turns such a function into one compiled graph (forward and backward together, which is
+what makes an attack fast), updates.py a training update. Weights are read at every run, so loading another epoch's
+weights needs no new trace. XLA is used on accelerators only: on a CPU it is several times slower than TensorFlow's own
+kernels.
 """
 
 import functools
@@ -121,84 +121,7 @@ def check_batch_size(size):
         raise ValueError(f"batch_size is {size}, expected a whole number of at least 1")
 
 
-def update(model, optimizer, loss, *, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *targets) -> (mean loss, outputs)``.
-
-    loss: ``loss(outputs, *targets)`` -> one value an example; the rest as in `descend`.
-    """
-
-    def objective(call, x, *targets):
-        outputs = call(x)
-        return loss(outputs, *targets), outputs
-
-    return descend(model, optimizer, objective, training=training, restore=restore, regularise=regularise)
-
-
-def descend(model, optimizer, objective, *, follow=None, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *arrays) -> (mean value, extra)``.
-
-    objective: ``objective(call, x, *arrays) -> (values, extra)``, one value an example, with any number of passes
-    ``call(images)`` through the model; regularise: add the model's own regularisation.
-    follow: ``follow(x, slope, *arrays)`` of x and d mean value / dx, from the same backward pass and the weights
-    before the update; its result is then the step's third.
-    training: False keeps dropout off and batch-norm statistics as they are.
-    restore: list of (variable, mask): after each step every entry outside the boolean mask is put back to the
-        value it has now, bit for bit.
-    """
-    variables = model.trainable_variables
-    optimizer.build(variables)
-    keep = [
-        (
-            next(index for index, variable in enumerate(variables) if variable is target),
-            keras.ops.convert_to_tensor(mask),
-            keras.ops.convert_to_tensor(numpy.array(keras.ops.convert_to_numpy(target))),
-        )
-        for target, mask in restore or ()
-    ]
-    differentiate = _differentiate(model, objective, follow, training, regularise)
-    step = _jax_descend if BACKEND == "jax" else _tensorflow_descend
-    return step(model, variables, optimizer, differentiate, keep)
-
-
-def slopes(model, objective, *, follow=None, training=True):
-    """Compile the gradients that `descend` would follow: ``run(x, *arrays) -> (list, mean value, extra[, followed])``.
-
-    The list has d mean value / d w of each of model.trainable_variables.
-    """
-    differentiate = _differentiate(model, objective, follow, training, False)
-    if BACKEND == "jax":
-        pure = jax.jit(differentiate)
-
-        def run(*arrays):
-            frozen = model.non_trainable_variables
-            found, moved, *results = pure(_values(model.trainable_variables), _values(frozen), *arrays)
-            _assign(frozen, moved)
-            return found, *results
-
-        return run
-
-    graph = tensorflow.function(differentiate, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
-    return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
-
-
-def apply(optimizer, variables):
-    """Compile an update along given gradients, one a variable: ``run(*gradients)``."""
-    optimizer.build(variables)
-    if BACKEND == "jax":
-        pure = jax.jit(lambda state, found, trainable: optimizer.stateless_apply(state, found, trainable))
-
-        def run(*found):
-            trainable, state = pure(_values(optimizer.variables), list(found), _values(variables))
-            _assign(variables, trainable)
-            _assign(optimizer.variables, state)
-
-        return run
-    return tensorflow.function(
-        lambda *found: optimizer.apply(found, variables), jit_compile=ON_ACCELERATOR, reduce_retracing=True
-    )
-
-
-class _Call:
+class Call:
     """A jax model's forward pass inside a compiled function: the state that it moves is kept in `frozen`."""
 
     def __init__(self, model, trainable, frozen, training):
@@ -219,15 +142,15 @@ def _compile(model, function, training):
 
         @jax.jit
         def pure(trainable, frozen, *arrays):
-            call = _Call(model, trainable, frozen, training)
+            call = Call(model, trainable, frozen, training)
             result = function(call, *arrays)
             return result, call.frozen if training else None
 
         def run(*arrays):
             frozen = model.non_trainable_variables
-            result, moved = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+            result, moved = pure(values_of(model.trainable_variables), values_of(frozen), *arrays)
             if training:
-                _assign(frozen, moved)
+                assign(frozen, moved)
             return result
 
         return run
@@ -240,83 +163,12 @@ def _compile(model, function, training):
     return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
 
 
-def _values(variables):
+def values_of(variables):
+    """The values of variables, as a list."""
     return [variable.value for variable in variables]
 
 
-def _assign(variables, values):
+def assign(variables, values):
+    """Give each variable its value."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def _differentiate(model, objective, follow, training, regularise):
-    """The traceable gradients of an update.
-
-    TensorFlow: ``run(x, *arrays) -> (slopes, mean value, extra[, followed])``; jax, where state is passed:
-    ``run(trainable, frozen, x, *arrays) -> (slopes, frozen, mean value, extra[, followed])``.
-    """
-    if BACKEND == "jax":
-
-        def run(trainable, frozen, x, *arrays):
-            def total(trainable, x):
-                call = _Call(model, trainable, frozen, training)
-                values, extra = objective(call, x, *arrays)
-                value = keras.ops.mean(values)
-                regular = sum(call.losses) if regularise else 0.0
-                return value + regular, (call.frozen, value, extra)
-
-            if follow is None:
-                (_, results), found = jax.value_and_grad(total, has_aux=True)(trainable, x)
-                return found, *results
-            (_, results), (found, slope) = jax.value_and_grad(total, (0, 1), has_aux=True)(trainable, x)
-            return found, *results, follow(x, slope, *arrays)
-
-        return run
-
-    variables = model.trainable_variables
-
-    def run(x, *arrays):
-        sources = _values(variables) if follow is None else [*_values(variables), x]
-        with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(sources)
-            values, extra = objective(functools.partial(model, training=training), x, *arrays)
-            value = keras.ops.mean(values)
-            total = value + sum(model.losses) if regularise else value
-        found = tape.gradient(total, sources, unconnected_gradients="zero")
-        if follow is None:
-            return found, value, extra
-        return found[:-1], value, extra, follow(x, found[-1], *arrays)
-
-    return run
-
-
-def _tensorflow_descend(model, variables, optimizer, differentiate, keep):
-    @tensorflow.function(jit_compile=ON_ACCELERATOR, reduce_retracing=True)
-    def graph(*arrays):
-        found, *results = differentiate(*arrays)
-        optimizer.apply(found, variables)
-        for index, mask, original in keep:
-            variables[index].assign(keras.ops.where(mask, variables[index], original))
-        return tuple(results)
-
-    return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
-
-
-def _jax_descend(model, variables, optimizer, differentiate, keep):
-    @jax.jit
-    def pure(trainable, frozen, state, *arrays):
-        found, frozen, *results = differentiate(trainable, frozen, *arrays)
-        trainable, state = optimizer.stateless_apply(state, found, trainable)
-        trainable = list(trainable)
-        for index, mask, original in keep:
-            trainable[index] = keras.ops.where(mask, trainable[index], original)
-        return tuple(results), trainable, frozen, state
-
-    def step(*arrays):
-        kinds = variables, model.non_trainable_variables, optimizer.variables
-        results, *new = pure(*map(_values, kinds), *arrays)
-        for one, values in zip(kinds, new, strict=True):
-            _assign(one, values)
-        return results
-
-    return step

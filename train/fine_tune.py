@@ -7,7 +7,7 @@ import numpy
 
 import data
 from data import files
-from models import compute
+from models import updates
 from train.seeds import seed_dropout, stream
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
@@ -23,7 +23,7 @@ def fine_tune(
     indexable by row and possibly lazy (an array that is not NumPy's is asked for ascending rows, each once).
     Give either `steps`, each one batch drawn with replacement, or `epochs`, each a permutation of all rows.
     training: False keeps dropout off and batch-norm statistics as they are; restore: (variable, mask) pairs as
-    in compute.update; reset_optimizer: forget Adam's moments before every step.
+    in updates.update; reset_optimizer: forget Adam's moments before every step.
 
     Returns the mean loss of each step. Raises ArithmeticError when a loss is not finite.
     """
@@ -98,7 +98,7 @@ def _compiled(model, loss, training, restore, regularise, name):
     last, made = model.__dict__.get("__fine_tuning", (None, None))
     if last != key:
         optimizer = OPTIMIZERS[name]()
-        step = compute.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+        step = updates.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
         fresh = _values(optimizer.variables)
 
         def made():

@@ -11,7 +11,7 @@ import keras
 import numpy
 
 import data
-from models import compute, contract, perturb
+from models import contract, perturb, updates
 from train.augment import augment
 from train.history import History, confidence
 from train.seeds import seed_dropout, stream
@@ -48,7 +48,7 @@ def fit(
     contract.check(model, split.x_validation, split.y_validation)
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
-    step = compute.update(model, optimizer, loss)
+    step = updates.update(model, optimizer, loss)
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)

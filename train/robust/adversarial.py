@@ -8,7 +8,7 @@ import typing
 
 import keras
 
-from models import compute, perturb
+from models import compute, perturb, updates
 from train.robust import losses, perturbation
 from train.robust.class_factors import ClassFactors
 from train.robust.friendly import Friendly
@@ -137,7 +137,7 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
-        descend = compute.descend(model, optimizer, objective, follow=follow, regularise=False)
+        descend = updates.descend(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from models import compute
+from models import updates
 from train.robust import adversarial, perturbation
 
 
@@ -31,7 +31,7 @@ class Replay:
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
         follow = _follow_unboxed if self.persistent else _follow
-        descend = compute.descend(model, optimizer, _objective, follow=follow, regularise=False)
+        descend = updates.descend(model, optimizer, _objective, follow=follow, regularise=False)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy
 
-from models import compute
+from models import compute, updates
 from train.robust import adversarial, perturbation
 
 
@@ -31,10 +31,10 @@ class Yopo:
         if measure:
             raise ValueError("YOPO measures no gradient magnitude: give it another controller")
         first, tapped = split(model)
-        gradients = compute.slopes(tapped, _objective, follow=_costate)
-        hamiltonian = compute.slopes(first, _hamiltonian)
+        gradients = updates.slopes(tapped, _objective, follow=_costate)
+        hamiltonian = updates.slopes(first, _hamiltonian)
         ascend = compute.compiled(first, _ascend)
-        apply = compute.apply(optimizer, model.trainable_variables)
+        apply = updates.apply(optimizer, model.trainable_variables)
         places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
         where, tail = ([places[variable.path] for variable in part.trainable_variables] for part in (tapped, first))
         size = numpy.float32(epsilon * self.step.share)
