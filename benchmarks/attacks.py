@@ -21,6 +21,7 @@ import eagerpy
 import foolbox
 import keras
 import numpy
+import timing
 
 import data
 import models
@@ -58,10 +59,10 @@ def main():
     print(ROW.format("", "ours s", "foolbox s", "/ ours", "ART s", "/ ours", "result", "foolbox", "ART"))
     for name, (norm, jobs) in rows(model, images, labels, epsilon, arguments).items():
         if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
-            report(name, norm, *timed(jobs, arguments.repeats, clock), model, images, labels)
+            report(name, norm, *timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG), model, images, labels)
     for name, (aim, jobs) in pairs(model, images, labels, epsilon).items():
         if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
-            seconds, made = timed(jobs, arguments.repeats, clock)
+            seconds, made = timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG)
             (ours, fast), (other, slow) = seconds.items()
             same = numpy.mean([(one == two).all() for one, two in zip(*made.values(), strict=True)])
             print(f"{name}: {other} {slow:.2f} s, {ours} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}")
@@ -78,22 +79,6 @@ def prepare(arguments):
     model.fit(x, digits.y_train, batch_size=32, epochs=arguments.epochs, verbose=0)
     right = numpy.flatnonzero(search.classes(model, x) == digits.y_train)[: arguments.images]
     return model, x[right], digits.y_train[right].astype(numpy.int32)
-
-
-def timed(jobs, repeats, clock):
-    """name -> seconds of the fastest run, name -> what it made; the jobs take turns. The first run compiles and
-    traces, and counts only where that cannot matter, in one of more than LONG seconds (which is then not repeated)."""
-    seconds, made = dict.fromkeys(jobs, numpy.inf), {}
-    for repeat in range(repeats + 1):
-        for name, job in jobs.items():
-            if seconds[name] > LONG and repeat and numpy.isfinite(seconds[name]):
-                continue
-            start = clock()
-            made[name] = job()
-            taken = clock() - start
-            if repeat or taken > LONG:
-                seconds[name] = min(seconds[name], taken)
-    return seconds, made
 
 
 def report(name, norm, seconds, made, model, images, labels):

@@ -8,10 +8,10 @@ takes all of its steps, since within so small a ball none of them fools.
 """
 
 import argparse
-import time
 
 import keras
 import numpy
+import timing
 
 import data
 import models
@@ -49,13 +49,7 @@ def main():
 
     names = ["pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-5", "t-pgd-50"]
     jobs = {**{name: attack(name) for name in names}, "evaluation": evaluation, "divided": divided}
-    seconds = {name: float("inf") for name in jobs}
-    for repeat in range(arguments.repeats + 1):
-        for name, job in jobs.items():
-            begun = time.perf_counter()
-            job()
-            if repeat:
-                seconds[name] = min(seconds[name], time.perf_counter() - begun)
+    seconds, _ = timing.fastest(jobs, arguments.repeats)
     print(f"{models.compute.BACKEND}, {arguments.model} on {arguments.dataset}, {len(x)} images, {STEPS} steps")
     for one, other, aim in (
         *((name, "pgd-20", "<= 1.05") for name in names[2:]),

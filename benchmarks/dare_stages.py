@@ -14,9 +14,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy
+import timing
 
 import data
 import models
@@ -47,18 +47,6 @@ def make_history(folder, model, x, epochs):
 def predicted(model, x):
     """Labels on which the model is right, so that about as many samples are mined as of a trained one."""
     return confidence(model, x, numpy.zeros(len(x), int))[1].astype("int64")
-
-
-def fastest(repeats, **jobs):
-    """name -> seconds of the fastest of `repeats` timings; the jobs take turns, after one untimed round."""
-    best = {}
-    for repeat in range(repeats + 1):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            if repeat:
-                best[name] = min(best.get(name, numpy.inf), time.perf_counter() - start)
-    return best
 
 
 def mine(model, history, x, y, folder, **options):
@@ -108,17 +96,17 @@ def main(arguments):
         targets = mine(model, history, x, labels, folder)
         epochs = get_ats.second_half(history)
         unit = data.to_unit(x)
-        seconds = fastest(
-            arguments.repeats,
-            forward=lambda: compute.predict(compute.forward(model), x, prepare=data.to_unit),
-            slicing=lambda: nnslicer.slice_model(model, x, y, batch_size=256),
-            chosen_passes=lambda: chosen_passes(model, history, x, targets),
-            mining=lambda: mine(model, history, x, labels, folder),
-            keras_predict=lambda: checkpoints(
+        jobs = {
+            "forward": lambda: compute.predict(compute.forward(model), x, prepare=data.to_unit),
+            "slicing": lambda: nnslicer.slice_model(model, x, y, batch_size=256),
+            "chosen_passes": lambda: chosen_passes(model, history, x, targets),
+            "mining": lambda: mine(model, history, x, labels, folder),
+            "keras_predict": lambda: checkpoints(
                 model, history, epochs, lambda: model.predict(unit, batch_size=256, verbose=0)
             ),
-            evaluating=lambda: checkpoints(model, history, epochs, lambda: confidence(model, x, y)),
-        )
+            "evaluating": lambda: checkpoints(model, history, epochs, lambda: confidence(model, x, y)),
+        }
+        seconds, _ = timing.fastest(jobs, arguments.repeats)
         size = history.file(1, "weights").stat().st_size / model.count_params()
     grown = []
     for count in (arguments.images // 4, arguments.images):

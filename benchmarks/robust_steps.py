@@ -19,6 +19,7 @@ import time
 
 import keras
 import numpy
+import timing
 
 import data
 import models
@@ -41,7 +42,7 @@ def main():
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     model, images, labels, batches = prepare(arguments)
-    seconds, passes = timed(jobs(model, images, labels, batches), arguments.repeats, clock)
+    seconds, passes = timing.fastest(jobs(model, images, labels, batches), arguments.repeats, clock=clock)
     print(f"{compute.BACKEND}, {arguments.model} on {arguments.dataset}, batches of {len(images)}")
     for name, (one, other, aim) in {
         "PGD-10, train mode / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
@@ -133,18 +134,6 @@ def trades_step(call, current, images, epsilon, step_size):
     log_p = keras.ops.log_softmax(call(images))
     (_, _), slope = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
     return perturbation.move(images, current, slope, epsilon, step_size)
-
-
-def timed(jobs, repeats, clock):
-    """(seconds, what it returned) of every job's fastest run; all are run once before."""
-    seconds, returned = {name: float("inf") for name in jobs}, {}
-    for repeat in range(repeats + 1):
-        for name, job in jobs.items():
-            begun = clock()
-            made, spent = job(), clock() - begun
-            if repeat and spent < seconds[name]:
-                seconds[name], returned[name] = spent, made
-    return seconds, returned
 
 
 if __name__ == "__main__":
