@@ -18,6 +18,7 @@ import pathlib
 
 import keras
 import numpy
+import scipy.special
 
 import data
 import models
@@ -53,9 +54,7 @@ def loss_at(temperature):
 def soft_targets(model, x, *, temperature, batch_size=256):
     """softmax(logits / temperature) of every image: float32 (N, K)."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
-    scaled = logits.astype("float64") / temperature
-    powers = numpy.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype("float32")
+    return scipy.special.softmax(logits.astype("float64") / temperature, axis=1).astype("float32")
 
 
 def distil(teacher, student, split, *, recipe, folder, seed, settings, progress=None):

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy
+import scipy.special
 import sklearn.metrics
 
 import data
@@ -82,8 +83,7 @@ def traces(model, x, *, batch_size=512):
     activations, logits = compute.predict(compute.forward(both), x, batch_size=batch_size, prepare=data.to_unit)
     contract.check_logits(model, logits)
     logits = logits.astype(numpy.float64)
-    scaled = numpy.exp(logits - logits.max(axis=1, keepdims=True))
-    return activations, logits.argmax(axis=1), scaled / scaled.sum(axis=1, keepdims=True)
+    return activations, logits.argmax(axis=1), scipy.special.softmax(logits, axis=1)
 
 
 def last_hidden(model):
