@@ -1,5 +1,6 @@
 # make quick         the whole DARE study on bundled data, in an environment of its own (.venv)
-# make test          the whole test suite, in the same environment
+# make test          the tests of everyday work, in the same environment
+# make test-all      all tests but those that need more than this machine
 # make lint          ruff
 # make bench         the speed comparisons of benchmarks/
 # make requirements  pin the requirements*.in files again (UPGRADE=--upgrade: to the newest versions)
@@ -14,7 +15,7 @@ INSTALLED = $(VENV)/.installed-$(REQUIREMENTS)
 TESTING = $(VENV)/.installed-requirements-test.txt
 COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $(UPGRADE)
 
-.PHONY: help quick test lint bench requirements
+.PHONY: help quick test test-all lint bench requirements
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -23,7 +24,10 @@ quick: $(INSTALLED)
 	$(BIN)/python scripts/reproduce.py --study dare --preset quick
 
 test: $(TESTING)
-	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser and not faults"
+	$(BIN)/python -m pytest --durations 10
+
+test-all: $(TESTING)
+	$(BIN)/python -m pytest --durations 10 -m "not gpu and not cluster and not browser and not faults"
 
 lint: $(TESTING)
 	$(BIN)/ruff check

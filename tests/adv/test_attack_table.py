@@ -33,7 +33,11 @@ SMALL = {
 }
 PRECISE = {"cw": {"steps": 80, "initial_const": 0.1}}  # within some per cent of a boundary
 COUNTED = {"pgd": {"steps": 8, "bisections": 8}}  # one step after another
-NAMES = list(attacks.ATTACKS)
+ALIKE = {  # the code of another entry with other numbers: tested in the slow tier
+    *("pgd-7", "pgd-20", "pgd-100", "t-pgd-1", "t-pgd-2", "t-pgd-10", "t-pgd-50", "bim"),
+    *("fgsm-float32", "pgd-float32", "bim-float32", "jsma-float32"),
+}
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in ALIKE else []) for name in attacks.ATTACKS]
 EPSILON = {"linf": 0.1, "l2": 1.0, "l1": 6.0, "l0": 12}  # most images of `net` fall, some do not
 
 
@@ -81,7 +85,7 @@ def found(net, images):
 
 
 def test_the_table_has_every_attack():
-    assert set(SMALL) == set(NAMES)
+    assert set(SMALL) == set(attacks.ATTACKS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -215,7 +219,7 @@ def test_an_image_that_withstands_takes_all_of_them(name, counted):
     assert sum(counted) == 2 * attack.within_gradients
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if attacks.get(name).norm != "l0"])
+@pytest.mark.parametrize("name", [one for one in NAMES if attacks.get(one.values[0]).norm != "l0"])
 def test_a_linear_model_is_robust_up_to_its_margin(name, linear):
     """The distance of a linear boundary: margin over the dual norm of w; along the gradient, as L1 steps go, more."""
     model, weights, bias = linear
