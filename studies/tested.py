@@ -8,8 +8,9 @@ from dare import test
 from pipeline.progress import Progress
 
 
-def test_and_keep(path, model, split, *, note, quiet, checked, epsilons, rows, sets=None, minimal=None,
-                  transferred=None, **options):  # fmt: skip
+def test_and_keep(
+    path, model, split, *, note, quiet, checked, epsilons, rows, sets=None, minimal=None, transferred=None, **options
+):
     """The test.Flags of a model with its checks (adv.checks), tested and saved in `path` unless they are there.
 
     note: what the progress says; checked: x_test rows for the checks; rows: x_test rows that are attacked; epsilons,
