@@ -2,10 +2,15 @@
 
 import csv
 import json
+import os
 import pathlib
 import re
 import shlex
+import shutil
 import statistics
+import subprocess
+import sys
+import zipfile
 
 import pytest
 
@@ -233,3 +238,19 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     assert len(examples) == 6
     assert namespace["tuned"].count_params() == namespace["mine"].count_params()
     assert namespace["images"].shape == namespace["x"].shape
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_package_and_runs_the_examples_elsewhere(tmp_path):
+    copy, elsewhere = tmp_path / "source", tmp_path / "elsewhere"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "runs", "results", "tests", "build", "*.egg-info"))
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, copy]
+    subprocess.run(wheel, check=True, capture_output=True)
+    (made,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall(elsewhere)
+    rooms = [path.parent.relative_to(copy) for room in ROOMS for path in (copy / room).rglob("__init__.py")]
+    assert {elsewhere / room / "__init__.py" for room in rooms} <= set(elsewhere.rglob("*.py"))
+    (elsewhere / "example.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)))
+    environment = {**os.environ, "PYTHONPATH": str(elsewhere)}
+    subprocess.run([sys.executable, "-P", "example.py"], check=True, cwd=elsewhere, env=environment)

@@ -34,12 +34,12 @@ SMALL = {
 
 def narrow(script, options):
     """The options with the small model, where they name none and the script takes one."""
-    return [*options] if script.endswith("_tables") or "--model" in options else ["--model", MODEL, *options]
+    return [*options] if script.endswith("tables") or "--model" in options else ["--model", MODEL, *options]
 
 
 def path_of(script):
-    """The file of a script of the DARE study, or of another: "robust_training/1_train"."""
-    return SCRIPTS / f"{script if '/' in script else f'dare/{script}'}.py"
+    """The file of a script of the DARE study, of another ("robust_training/1_train"), or of none ("tables")."""
+    return SCRIPTS / f"{script if '/' in script or script == 'tables' else f'dare/{script}'}.py"
 
 
 def start(script, *options, cwd):

@@ -20,7 +20,7 @@ def cell(study, tmp_path):
 
 
 def test_a_row_a_setting_and_units_that_are_kept(cell, call):
-    said = call("1_vary", *OPTIONS)
+    said = call("ablation/1_vary", *OPTIONS)
     assert said.code == 0 and "4 settings x 2 repeats" in said.out
     rows = {path.name: row.load(path) for path in (cell / "vary").glob("row-*.json")}
     assert set(rows) == {
@@ -34,19 +34,19 @@ def test_a_row_a_setting_and_units_that_are_kept(cell, call):
     assert len(units) == 8
     (cell / "vary" / "run.json").rename(cell / "vary" / "started.json")
     (cell / "vary" / "unit-published-None-1.json").unlink()
-    assert call("1_vary", *OPTIONS).code == 0
+    assert call("ablation/1_vary", *OPTIONS).code == 0
     assert {path.name: path.read_bytes() for path in (cell / "vary").glob("unit-*.json")} == units
     assert set(published["wall_s"]) == {"train", "slice", "get_ats", "generate_adv-fgsm", "vary"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ablation.LEVELS, "combine", (None, "union"))
-        said = call("1_vary", *OPTIONS)
+        said = call("ablation/1_vary", *OPTIONS)
         assert said.code == 2 and "another levels: combine [None, 'union', 'majority', 'intersection']" in said.err
     said = call("8_tables", "--runs", "runs", "--quiet")
     assert said.code == 0 and "one choice of DARE changed at a time" in said.out
 
 
 def test_bad_input_is_named(cell, call):
-    assert "did you mean steps?" in call("1_vary", "--factor", "step").err
+    assert "did you mean steps?" in call("ablation/1_vary", "--factor", "step").err
     shutil.rmtree(cell / "slice")
-    said = call("1_vary", *OPTIONS)
+    said = call("ablation/1_vary", *OPTIONS)
     assert said.code == 2 and "2_slice.py" in said.err

@@ -29,11 +29,10 @@ def finished(shell, tmp_path_factory):
         "robust_training/1_train": [*CELL, *TRAIN],
         "robust_training/2_test": [*CELL, "--test-images", "60", "--attack", "pgd-20"],
         "classwise/1_attack": [*CELL, *ATTACK, "--reach-images", "20"],
-        "classwise/7_similar_classes": [*CELL, "--method", "fgsm-rs"],
-        "classwise/9_levers": [*CELL, "--method", "fgsm-rs", "--lever", "bias", "weight"],
+        "classwise/4_similar_classes": [*CELL, "--method", "fgsm-rs"],
+        "classwise/5_levers": [*CELL, "--method", "fgsm-rs", "--lever", "bias", "weight"],
     }
-    plain = ("2_report", "3_disparity", "4_consistency", "5_stronger_attacks", "6_weight_norms", "8_temperature")
-    stages |= {f"classwise/{name}": CELL for name in plain} | {"classwise/10_tables": []}
+    stages |= {"classwise/2_report": CELL, "classwise/3_claims": CELL, "tables": ["--study", "classwise"]}
     said = shell.all_here(stages, folder)
     cell = folder / "runs" / "classwise" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
@@ -64,10 +63,9 @@ def test_a_row_counts_what_the_flags_say(finished):
 
 
 def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
-    for place in range(3, 10):
-        [said] = [one.out for name, one in finished.said.items() if f"classwise/{place}_" in name]
-        lines = [line.partition(": ")[0] for line in said.splitlines()]
-        assert lines[-3:] == ["claim", "evidence", "verdict"]
+    for script, claims in (("3_claims", 7), ("4_similar_classes", 1), ("5_levers", 1)):
+        lines = [line.partition(": ")[0] for line in finished.said[f"classwise/{script}"].out.splitlines()]
+        assert lines[-3 * claims :] == ["claim", "evidence", "verdict"] * claims
 
 
 def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
@@ -109,7 +107,7 @@ def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call
     made.write_text(json.dumps(record), encoding="utf-8")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert refused.code == 2 and "holds a run with another robust_training/train-fgsm-rs as input" in refused.err
-    for step in ("7_similar_classes", "9_levers"):
+    for step in ("4_similar_classes", "5_levers"):
         refused = call(f"classwise/{step}", *CELL, "--method", "fgsm-rs")
         assert refused.code == 2 and "made from another robust_training/train-fgsm-rs than there is" in refused.err
         assert "make attack-fgsm-rs again with --overwrite" in refused.err
@@ -127,16 +125,16 @@ def test_a_row_says_what_made_the_model_that_it_is_of(finished):
     ("script", "catalogue", "name", "change", "words"),
     [
         ("1_attack", attacks.ATTACKS, "pgd-20", {"steps": 21}, "another attack: pgd-20 steps 20, not 21"),
-        ("7_similar_classes", robust.METHODS, "fgsm-rs", {"guard": 0.3}, "another method: guard 0.2, not 0.3"),
-        ("9_levers", attacks.ATTACKS, "fgsm", {"epsilons": 9}, "another attack: fgsm epsilons 1000, not 9"),
+        ("4_similar_classes", robust.METHODS, "fgsm-rs", {"guard": 0.3}, "another method: guard 0.2, not 0.3"),
+        ("5_levers", attacks.ATTACKS, "fgsm", {"epsilons": 9}, "another attack: fgsm epsilons 1000, not 9"),
     ],
 )
 def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
     monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
     own = {
         "1_attack": [*ATTACK, "--reach-images", "20"],
-        "7_similar_classes": ["--method", "fgsm-rs"],
-        "9_levers": ["--method", "fgsm-rs", "--lever", "bias", "weight"],
+        "4_similar_classes": ["--method", "fgsm-rs"],
+        "5_levers": ["--method", "fgsm-rs", "--lever", "bias", "weight"],
     }
     said = call(f"classwise/{script}", *CELL, *own[script])
     assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
@@ -144,7 +142,7 @@ def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script
 
 def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(done, call, monkeypatch):
     monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(robust.METHODS["fgsm-rs"], guard=0.3))
-    said = call("classwise/9_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
+    said = call("classwise/5_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
     assert said.code == 2 and "train-fgsm-rs was trained with another method: guard 0.2, not 0.3" in said.err
 
 
@@ -170,10 +168,10 @@ def test_flags_of_another_model_are_refused(done, call):
         ),
         ("1_attack", ["--attack", "cw"], "attack in Linf"),
         ("2_report", [], "no saved flags; make them with scripts/dare/7_test.py or"),
-        ("3_disparity", [], "no row.json; make them with the test or attack stage of scripts/classwise/"),
-        ("7_similar_classes", [], "make it with scripts/classwise/1_attack.py, which makes m+deat"),
-        ("9_levers", ["--method", "m+deat"], "method that can be trained by class"),
-        ("9_levers", [], "make it with scripts/classwise/1_attack.py, which makes pgd-7"),
+        ("3_claims", [], "no row.json; make them with the test or attack stage of scripts/classwise/"),
+        ("4_similar_classes", [], "make it with scripts/classwise/1_attack.py, which makes m+deat"),
+        ("5_levers", ["--method", "m+deat"], "method that can be trained by class"),
+        ("5_levers", [], "make it with scripts/classwise/1_attack.py, which makes pgd-7"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):

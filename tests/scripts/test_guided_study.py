@@ -26,9 +26,9 @@ def finished(shell, tmp_path_factory):
         "2_inputs": [*CELL, "--export", "npy"],
         "3_rank": CELL,
         "4_retrain": [*CELL, *RETRAIN],
-        "5_tables": [],
     }
-    said = shell.all_here({f"guided_retraining/{name}": options for name, options in stages.items()}, folder)
+    stages = {f"guided_retraining/{name}": options for name, options in stages.items()}
+    said = shell.all_here(stages | {"tables": ["--study", "guided_retraining"]}, folder)
     cell = folder / "runs" / "guided_retraining" / "digits-mnist_cnn@0.1" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
 
@@ -148,7 +148,6 @@ def test_inputs_of_another_model_are_refused(done, call):
     [
         ("2_inputs", CELL, "make it with scripts/guided_retraining/1_train.py"),
         ("4_retrain", [*CELL, "--prefixes", "2"], "make it with scripts/guided_retraining/1_train.py"),
-        ("5_tables", [], "no row.json; make them with"),
         ("1_train", ["--dataset", "svhn", "--quiet"], "guided retraining has no net for svhn, expected one of gtsrb"),
         ("4_retrain", [*CELL, "--metric", "lda"], "did you mean lsa"),
     ],

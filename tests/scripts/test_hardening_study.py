@@ -17,7 +17,7 @@ from reporting import row as result_row
 from studies.hardening import cell as hardening_cell
 from studies.hardening import tables
 
-SCRIPT = "1_harden"
+SCRIPT = "hardening/1_harden"
 FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
 FEW += ["--held-out", "8", "--choice-images", "8", "--quiet"]
 FEW += ["--attack", "cw-linf-20", "--attack-steps", "2", "--restarts", "1"]
@@ -102,7 +102,7 @@ def test_what_it_writes(finished):
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
     assert set(row["commits"]) == {"train", "get_ats", "harden-original", "harden-trades-1"}
     assert row["hyperparameters"]["passes"] == 5.5
-    assert len(tables.white_box_tables(list(rows.values()))) == 4
+    assert len(tables.tables(list(rows.values()))) == 4
     inputs = load(stages["harden-trades-1"] / "run.json")["inputs"]
     assert inputs.keys() == {"train", "get_ats", "harden-original"}
 

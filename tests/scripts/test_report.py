@@ -11,7 +11,7 @@ import pytest
 from adv import adversarial_set
 from data import files
 from reporting import row
-from studies.dare import report as dare_report
+from studies.dare import cell_report as dare_report
 
 
 @pytest.fixture

@@ -27,12 +27,11 @@ def finished(shell, tmp_path_factory):
     """The study, run once: .folder, .cell, .said of each script."""
     folder = tmp_path_factory.mktemp("robust")
     stages = {
-        "1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
-        "2_test": [*CELL, *TEST],
-        "3_tables": [],
+        "robust_training/1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
+        "robust_training/2_test": [*CELL, *TEST],
+        "tables": ["--study", "robust_training"],
     }
-    said = {name: shell.all_here({f"robust_training/{name}": options}, folder) for name, options in stages.items()}
-    said = {name: one[f"robust_training/{name}"] for name, one in said.items()}
+    said = {name.rpartition("/")[2]: one for name, one in shell.all_here(stages, folder).items()}
     cell = folder / "runs" / "robust_training" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
 
