@@ -8,22 +8,19 @@ def of(stage):
 
     command, commit, versions, device, cores, kernels, floatx, image_data_format: of the stage itself (its last
     process). Of every stage by its name (pipeline/records.py), itself included but in `commands`: commands; commits;
-    wall_s, seconds; and only where they are not all the same, devices. dirty: whether any was made from uncommitted
-    code (None: not known). continued, only where some stage was continued by other code, or on other kernels, cores or
-    device, than it was begun with: stage -> fact -> the values in order, or None where an earlier version did not
-    record them.
+    devices; wall_s, seconds. dirty: whether any was made from uncommitted code (None: not known). continued, of each
+    stage that was continued by other code, or on other kernels, cores or device, than it was begun with: fact -> the
+    values in order, or None where an earlier version did not record them.
     """
     before, own = above(stage), run_directory.so_far(stage)
     every = {**before, stage.folder.name: own}
-    devices = {name: made.get("device") for name, made in every.items()}
-    continued = {name: made.get("continued") for name, made in every.items() if _continued(made)}
     return {
         **{name: own[name] for name in ("command", *provenance.WATCHED)},
         "commands": {name: provenance.literal(made["command"]) for name, made in before.items()},
         "commits": {name: made.get("commit") for name, made in every.items()},
         "dirty": provenance.any_dirty([made.get("dirty") for made in every.values()]),
-        **({"devices": devices} if len(set(devices.values())) > 1 else {}),
-        **({"continued": continued} if continued else {}),
+        "devices": {name: made.get("device") for name, made in every.items()},
+        "continued": {name: made.get("continued") for name, made in every.items() if _continued(made)},
         "wall_s": {name: made.get("wall_s") for name, made in every.items()},
     }
 

@@ -16,7 +16,7 @@ SATURATED = (
 
 def raised(row):
     """The names of the checks (adv.checks) of a row that were not passed: a tuple."""
-    return tuple(one["name"] for one in row.get("checks", []) if not one["passed"])
+    return tuple(one["name"] for one in row.get("checks") or [] if not one["passed"])
 
 
 def label(row, text=None):
@@ -76,7 +76,7 @@ def saturation(rows):
 
 
 def _saturation(row):
-    found = [one.get("value") for one in row.get("checks", []) if one["name"] == "saturated"]
+    found = [one.get("value") for one in row.get("checks") or [] if one["name"] == "saturated"]
     return Cell(found[0]) if found and found[0] is not None else UNKNOWN
 
 

@@ -12,26 +12,31 @@ ROLES = {
 }
 
 
-def numbers(rows, measures):
-    """How to read the values of `measures`: a warning for unverified data first, then spread, intervals, attacks."""
+def numbers(rows, measures, *, without=()):
+    """How to read the values of `measures`: a list of sentences, a warning for unverified data first.
+
+    without: keys of the sentences to leave out, of unverified, raised, spread, published, intervals, attacks.
+    """
     shown = [row["measures"][measure] for row in rows for measure in measures if measure in row["measures"]]
-    said = []
+    said = {}
     unverified = [row["method"] for row in rows if row.get("verified") is False]
     if unverified:
         whose = "" if len(unverified) == len(rows) else f" ({', '.join(unverified)})"
-        said.append(f"Unverified data{whose}: from files without the published digest, so compare no published number.")
-    said += marks.said(rows)
+        sentence = f"Unverified data{whose}: from files without the published digest, so compare no published number."
+        said["unverified"] = [sentence]
+    said["raised"] = marks.said(rows)
     if any(measure.get("spread") is not None for measure in shown):
         one = " of the tuning, all from one source model" if len(_seeds(rows)) == 1 else ""
-        said.append(f"a ± b: mean and standard deviation over repeats{one}.")
+        said["spread"] = [f"a ± b: mean and standard deviation over repeats{one}."]
     if any(measure.get("published") is not None for measure in shown):
-        said.append("(in brackets): published in TOSEM 33(3) 2024, mean of nine runs, on other source models.")
+        said["published"] = ["(in brackets): published in TOSEM 33(3) 2024, mean of nine runs, on other source models."]
     halves = [(high - low) / 2 for low, high in (measure["interval"] for measure in shown if measure.get("interval"))]
     if halves:
-        said.append(f"95 % intervals (Wilson, over images) reach at most {max(halves):.1f} points to a side.")
+        said["intervals"] = [f"95 % intervals (Wilson, over images) reach at most {max(halves):.1f} points to a side."]
     used = {part for measure in measures for part in (measure.split("/", 1)[-1], measure.partition("@")[0])}
     specifications = {name: value for row in rows for name, value in row.get("attacks", {}).items() if name in used}
-    return said + [f"{name}: {attack(value)}." for name, value in specifications.items()]
+    said["attacks"] = [f"{name}: {attack(value)}." for name, value in specifications.items()]
+    return [sentence for key, sentences in said.items() if key not in without for sentence in sentences]
 
 
 def attack(specification):

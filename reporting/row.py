@@ -1,62 +1,97 @@
-"""One JSON file a result: what was measured, how often, how it spread, and what was published beside it.
+"""One JSON file a result: what was measured, how often, what made it, and in `details` what its study alone adds.
 
     {"study": "dare", "dataset": "fashion_mnist", "model": "alexnet", "method": "dare", "title": "DARE",
-     "role": "method", "hyperparameters": {...}, "seeds": [0], "repeats": 3, "verified": true,
-     "measures": {"er/fgsm": {"value": 61.2, "n": 950, "values": [61.0, 61.1, 61.5], "spread": 0.26,
-                              "interval": [58.1, 64.2], "published": 70.1}, ...},
-     "checks": [{"name": "gradient", "passed": true, "seen": ..., "expected": ...}, ...],
-     "attacks": {...}, "command": ..., "commit": ..., "device": ..., "wall_s": ..., "origins": [...]}
+     "role": "method", "verified": true, "hyperparameters": {...}, "seeds": [0], "repeats": 3,
+     "measures": {"er/fgsm": {...}, ...},
+     "checks": [{"name": "gradient", "passed": true, "seen": ..., "expected": ...}, ...], "attacks": {...},
+     "details": {"frozen_share": ..., ...}, "command": ..., "commit": ..., ..., "origins": []}
 
-Shares are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
-for the mean over repeats, of n examples. A row of several seeds has the command, commit and device of its first, and
-those of each under origins.
+Measures: reporting/measures.py. Every file has every field of `Row`; null is what is not known of an older result.
 """
 
+import collections.abc
+import dataclasses
 import json
 import pathlib
 
-import numpy
-
 from data import files
-from pipeline import provenance
-from reporting import statistics
+from pipeline import lineage, provenance
+from reporting import measures as of_measures
 from reporting.order import cell_name
 
-ORIGIN = (  # pipeline/lineage.py; a row of an earlier version lacks some, or has "trained_at"
-    *("command", "commands", "commit", "commits", "trained_at", "dirty", "continued", "versions", "device", "devices"),
-    *("cores", "kernels", "floatx", "image_data_format", "wall_s"),
-)
-NAMES = ("study", "dataset", "model", "method", "measures", "command", "commit", "device")
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Row(collections.abc.Mapping):
+    """One result. As a mapping it holds its fields and details side by side: row["measures"], row.get("curves").
 
-def share(flags, published=None):
-    """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
-    values = [float(numpy.mean(repeat)) for repeat in flags]
-    n = len(flags[0])
-    return _measure([100 * value for value in values], n, published) | {"interval": _wilson(numpy.mean(values), n)}
-
-
-def median(distances):
-    """The measure of one float array a repeat: its median, NaN (no adversarial found) counting as infinitely far.
-
-    The value is None where a median is infinite: the attack failed on half of the images or more.
+    verified: whether the data files have the published digest; checks: of adv.checks and the study; attacks: name ->
+    specification; command to wall_s: pipeline/lineage.py, of several seeds the first's but for dirty; origins: of
+    several seeds, what made each.
     """
-    values = [float(numpy.median(numpy.where(numpy.isnan(repeat), numpy.inf, repeat))) for repeat in distances]
-    if not numpy.isfinite(values).all():
-        return {"value": None, "n": len(distances[0]), "values": [], "spread": None, "published": None}
-    return _measure(values, len(distances[0]), None, digits=5)
+
+    study: str
+    dataset: str
+    model: str
+    method: str
+    title: str
+    role: str
+    verified: bool
+    hyperparameters: dict
+    seeds: list
+    repeats: int
+    measures: dict
+    checks: list | None
+    attacks: dict
+    details: dict
+    command: str
+    commands: dict | None
+    commit: str | None
+    commits: dict | None
+    dirty: bool | None
+    continued: dict | None
+    versions: dict
+    device: str
+    devices: dict | None
+    cores: int | None
+    kernels: dict | None
+    floatx: str | None
+    image_data_format: str | None
+    wall_s: dict | None
+    origins: list | None
+
+    def __post_init__(self):
+        taken = sorted({*FIELDS} & {*self.details})
+        if taken:
+            raise ValueError(f"{self.method}: details named as fields of every row: {', '.join(taken)}")
+
+    def __getitem__(self, name):
+        return getattr(self, name) if name in FIELDS else self.details[name]
+
+    def __iter__(self):
+        return iter((*(name for name in FIELDS if name != "details"), *self.details))
+
+    def __len__(self):
+        return len(FIELDS) - 1 + len(self.details)
 
 
-def _measure(values, n, published, digits=2):
-    spread = round(float(numpy.std(values, ddof=1)), digits) if len(values) > 1 else None
-    rounded = [round(value, digits) for value in values]
-    return {
-        "value": round(float(numpy.mean(values)), digits),
-        "n": n,
-        "values": rounded,
-        "spread": spread,
-        "published": published,
-    }
+FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+ORIGIN = ("seeds", *FIELDS[FIELDS.index("command") : FIELDS.index("origins")])
+
+
+def of_stage(stage, *, details, **fields):
+    """The Row that `stage` (run_directory.Stage), not yet finished, writes: model and seed are those of its arguments,
+    its provenance is read off the stage and all that it was made from.
+
+    details: what the study adds; fields: those that are left, study to attacks; repeats: 1 where it is not given.
+    """
+    asked = stage.identity["arguments"]
+    given = {"model": asked["model"], "seeds": [asked["seed"]], "repeats": 1, **fields}
+    return Row(**given, details=details, **lineage.of(stage), origins=[])
+
+
+def detailed(row, **details):
+    """The Row with further details."""
+    return dataclasses.replace(row, details={**row.details, **details})
 
 
 def checks(found):
@@ -72,43 +107,55 @@ def checks(found):
 
 
 def raised(found):
-    """The checks of a row that were not passed, in one sentence; "" where all were."""
-    said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in found if not one["passed"])
+    """The checks of a row that were not passed, in one sentence; "" where all were, or none is known."""
+    failed = [one for one in found or [] if not one["passed"]]
+    said = "; ".join(f"{one['name']} ({one['seen']}; expected {one['expected']})" for one in failed)
     return f"checks raised: {said}: see docs/checks.md" if said else ""
 
 
-def pool(rows):
-    """One row for several seeds of one method.
+def trained_alike(row):
+    """What has to be equal for seeds to be pooled: width and epochs of the net."""
+    return {name: row["hyperparameters"].get(name) for name in ("width", "source_epochs")}
 
-    A measure's value is the mean over seeds of their means, its spread the standard deviation of those, its n the sum
-    and its interval Wilson's of both; values are those of all repeats; "origins" says of each seed what made it, and
-    it is dirty where one was made from uncommitted code. Raises ValueError where the seeds were not
-    made alike (width, epochs, attacks, measures).
+
+def pool(rows, *, alike=trained_alike, details=None):
+    """One Row for several seeds of one method; the row itself where there is one.
+
+    Measures: reporting.measures.pooled. alike: row -> name -> what has to be equal in all; details: name -> function
+    of the values of all rows (together, added) that makes one, left out where a row has none; of others the first's.
+    Raises ValueError where the seeds were not made or tested alike.
     """
-    if len(rows) == 1:
-        return rows[0]
-    first = rows[0]
-    for row in rows[1:]:
-        for what in ("width", "source_epochs"):
-            if row["hyperparameters"].get(what) != first["hyperparameters"].get(what):
-                raise ValueError(f"{first['method']}: seeds {first['seeds']} and {row['seeds']} differ in {what}")
-        if row["attacks"] != first["attacks"] or row["measures"].keys() != first["measures"].keys():
-            raise ValueError(f"{first['method']}: seeds {first['seeds']} and {row['seeds']} were tested differently")
-    return {
-        **first,
-        "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
-        "repeats": sum(row["repeats"] for row in rows),
-        "verified": all(row.get("verified", False) for row in rows),
-        "dirty": provenance.any_dirty([row.get("dirty") for row in rows]),
-        "origins": [one for row in rows for one in origins(row)],
-        "checks": checks([row.get("checks", []) for row in rows]),
-        "measures": {name: _pooled([row["measures"][name] for row in rows]) for name in first["measures"]},
-    }
+    first, *others = rows
+    if not others:
+        return first
+    for row in others:
+        pair = alike(first), alike(row)
+        differing = [what for what in {**pair[0], **pair[1]} if pair[0].get(what) != pair[1].get(what)]
+        if differing:
+            raise ValueError(f"{first.method}: seeds {first.seeds} and {row.seeds} differ in {', '.join(differing)}")
+        if row.attacks != first.attacks or row.measures.keys() != first.measures.keys():
+            raise ValueError(f"{first.method}: seeds {first.seeds} and {row.seeds} were tested differently")
+    checked = [row.checks for row in rows if row.checks is not None]
+    kept = {name: value for name, value in first.details.items() if name not in (details or {})}
+    for name, made in (details or {}).items():
+        if all(name in row.details for row in rows):
+            kept[name] = made([row.details[name] for row in rows])
+    return dataclasses.replace(
+        first,
+        seeds=sorted({seed for row in rows for seed in row.seeds}),
+        repeats=sum(row.repeats for row in rows),
+        verified=all(row.verified for row in rows),
+        dirty=provenance.any_dirty([row.dirty for row in rows]),
+        origins=[one for row in rows for one in origins(row)],
+        checks=checks(checked) if checked else None,
+        measures={name: of_measures.pooled([row.measures[name] for row in rows]) for name in first.measures},
+        details=kept,
+    )
 
 
 def origins(row):
     """What made a row, a dictionary for each of the rows that were pooled into it."""
-    return row.get("origins") or [{"seeds": row["seeds"], **{name: row[name] for name in ORIGIN if name in row}}]
+    return row["origins"] or [{name: row[name] for name in ORIGIN}]
 
 
 def devices(rows):
@@ -116,47 +163,30 @@ def devices(rows):
     return list(dict.fromkeys(one["device"] for row in rows for one in origins(row)))
 
 
-def _pooled(measures):
-    first, n = measures[0], sum(measure["n"] for measure in measures)
-    if any(measure["value"] is None for measure in measures):
-        return {**first, "value": None, "n": n, "spread": None, "values": []}
-    made = _measure([measure["value"] for measure in measures], n, first["published"], digits=5)
-    made["values"] = [value for measure in measures for value in measure["values"]]
-    if all("failed" in measure for measure in measures):
-        made["failed"] = sum(measure["failed"] for measure in measures)
-    if "interval" not in first:
-        return made
-    return made | {"interval": _wilson(made["value"] / 100, n)}
-
-
-def _wilson(share, n):
-    """The interval of a mean share over repeats, of n examples, in percent."""
-    found = statistics.wilson(round(n * float(share)), n)
-    return [round(100 * found.low, 2), round(100 * found.high, 2)]
-
-
 def path_of(row, folder):
     """Where a row lies in a folder of rows: ``<dataset>-<model>-<method>.json``."""
     return pathlib.Path(folder) / f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
 
 
-def save(row, folder):
-    """Write a row to its place in `folder`; returns the path."""
-    path = path_of(row, folder)
-    files.write_json(path, row)
-    return path
+def save(row, path):
+    """Write a Row to the file `path`."""
+    files.write_json(path, {name: getattr(row, name) for name in FIELDS})
+
+
+def load(path):
+    """The Row in a file. Raises FileNotFoundError, and ValueError naming fields that it lacks or has too many."""
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    names = list(found) if isinstance(found, dict) else []
+    missing, foreign = [one for one in FIELDS if one not in names], [one for one in names if one not in FIELDS]
+    said = [f"{what} {', '.join(those)}" for what, those in (("lacks", missing), ("has", foreign)) if those]
+    if said:
+        raise ValueError(f"{path}: this row {' and '.join(said)}: make its stage again with --overwrite")
+    return Row(**found)
 
 
 def load_all(folder):
     """All rows of a folder, in the order of their file names. Raises ValueError for a file that is not a row."""
-    rows = []
-    for path in sorted(pathlib.Path(folder).glob("*.json")):
-        try:
-            row = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error})") from error
-        missing = [name for name in NAMES if not isinstance(row, dict) or name not in row]
-        if missing:
-            raise ValueError(f"{path}: this row lacks {', '.join(missing)}")
-        rows.append(row)
-    return rows
+    return [load(path) for path in sorted(pathlib.Path(folder).glob("*.json"))]

@@ -9,7 +9,6 @@ its rows. Its presets are scripts/presets/<name>.toml. Reading STUDIES loads no 
 import dataclasses
 import glob
 import importlib
-import json
 import pathlib
 
 from studies import presets
@@ -56,13 +55,14 @@ def collect(runs, folder, cell=None):
     differences from the controls. cell: the folder of one cell (None: all). Raises FileNotFoundError where there is
     none."""
     from pipeline import records  # late, as all that loads Keras
+    from reporting import row
 
     found, folders = {}, {}
     cells = glob.escape(cell) if cell else "*"
     for path in sorted((pathlib.Path(runs) / folder).glob(f"{cells}/seed*/*/row*.json")):
         if (path.parent / "run.json").is_file():
             records.intact(path.parent)
-            one = json.loads(path.read_text(encoding="utf-8"))
+            one = row.load(path)
             key = one["study"], one["dataset"], one["model"], one["method"]
             found.setdefault(key, []).append(one)
             folders.setdefault(key, []).append(path.parent)
@@ -71,9 +71,9 @@ def collect(runs, folder, cell=None):
         raise FileNotFoundError(f"{missing}: no row.json; make them with the test or attack stage of scripts/{folder}/")
     rows = [STUDIES[study].report.pool(seeds) for (study, *_), seeds in found.items()]
     for study in STUDIES.values():
-        own = of_study(rows, study.name)
-        if own and hasattr(study.report, "attach"):
-            study.report.attach(own, folders)
+        if hasattr(study.report, "attach"):
+            own = iter(study.report.attach(of_study(rows, study.name), folders))
+            rows = [next(own) if one["study"] == study.name else one for one in rows]
     return rows
 
 

@@ -63,7 +63,7 @@ def shown(arguments, study, name):
 def facts(rows):
     """What the report says was run: of the first row, and the commands of all."""
     first = rows[0]
-    commands = (line for row in rows for line in (*row.get("commands", {}).values(), row["command"]))
+    commands = (line for row in rows for line in (*(row["commands"] or {}).values(), row["command"]))
     shared = {name: first[name] for name in ("dataset", "model", "seeds", "device", "commit")}
     return shared | {"commands": list(dict.fromkeys(commands))}
 

@@ -67,7 +67,7 @@ def measured():
     """(data set, model, stage) -> seconds of the last published row that says."""
     found = {}
     for row in publish.measured():
-        for one in (row, *row.get("origins", ())):
+        for one in (row, *(row.get("origins") or ())):
             for stage, seconds in (one.get("wall_s") or {}).items():
                 if seconds is not None:
                     found[row["dataset"], row["model"], stage] = seconds

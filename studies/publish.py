@@ -3,7 +3,6 @@
 That is results/tables/, results/figures/ and the generated sections of the documents.
 """
 
-import json
 import pathlib
 
 from reporting import document_sections, figures, row, tables
@@ -27,23 +26,27 @@ def publish(rows, *, add=False):
         raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
     rows = [with_published(one) for one in rows] if add else rows
     for one in rows:
-        row.save(one, ROOT / "results" / "measured" / one["study"])
+        row.save(one, _place(one))
     return write(measured())
 
 
 def with_published(one):
     """A row of one seed pooled with the published row of one other seed, in the order of the seeds; alone where there
     is none. Raises ValueError where either has several seeds, both have the same, or they were made differently."""
-    path = row.path_of(one, ROOT / "results" / "measured" / one["study"])
+    path = _place(one)
     if not path.is_file():
         return one
-    both = sorted([json.loads(path.read_text(encoding="utf-8")), one], key=lambda each: each["seeds"])
+    both = sorted([row.load(path), one], key=lambda each: each["seeds"])
     if [len(each["seeds"]) for each in both] != [1, 1] or both[0]["seeds"] == both[1]["seeds"]:
         raise ValueError(
             f"{path.name} has seeds {both[0]['seeds']} and {both[1]['seeds']}, expected one other seed in each: "
             "publish all seeds from one folder of runs, without --add"
         )
     return catalogue.STUDIES[one["study"]].report.pool(both)
+
+
+def _place(one):
+    return row.path_of(one, ROOT / "results" / "measured" / one["study"])
 
 
 def write(rows, *, check=False):

@@ -6,6 +6,8 @@ import keras
 import numpy
 import pytest
 
+from reporting import row as result_row
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow
 
@@ -89,10 +91,17 @@ def line(method, role, clean, *robustness, repeats=3, seen=(), **changes):
     return row(method, role, measures=measures, repeats=repeats, **changes)
 
 
+def whole(made):
+    """The Row of a dictionary: a field that it lacks is not known, what is no field is a detail."""
+    details = {name: value for name, value in made.items() if name not in result_row.FIELDS}
+    known = {name: value for name, value in made.items() if name not in details}
+    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, "details": details})
+
+
 @pytest.fixture
 def synthetic():
-    """The functions that make measures and rows: synthetic.measure, .row, .line."""
-    return types.SimpleNamespace(measure=measure, row=row, line=line)
+    """The functions that make measures and rows: synthetic.measure, .row, .line; .whole makes one a Row."""
+    return types.SimpleNamespace(measure=measure, row=row, line=line, whole=whole)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_changed_row_is_noticed(tmp_path, monkeypatch):
 def test_measured_rows_hold_no_path_of_one_machine():
     for path in (ROOT / "results" / "measured").rglob("*.json"):
         one = json.loads(path.read_text(encoding="utf-8"))
-        for command in (one["command"], *one.get("commands", {}).values()):
+        for command in (one["command"], *(one["commands"] or {}).values()):
             absolute = [word for word in shlex.split(command) if word.startswith(("/", "~"))]
             assert not absolute, f"{path.name}: {command}"
 

@@ -13,6 +13,7 @@ from dare import bench as benches
 from data import files
 import models
 from pipeline.progress import Progress
+from reporting import measures as of_measures
 from reporting import row
 from studies.ablation import tables
 from studies.dare import mined, trained_cell
@@ -104,34 +105,30 @@ class Bench:
 def save_row(arguments, bench, stage, factor, level, variant, units):
     """One row of the study: a setting, its measures over the repeats."""
     measures = {
-        name: row.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
+        name: of_measures.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
         for name in units[0]
         if name != "change"
     }
-    result = {
-        "study": "ablation",
-        "dataset": bench.cell.split.name,
-        "model": arguments.model,
-        "method": tables.method(factor, level),
-        "title": f"DARE, {factor} {level}",
-        "role": "original" if factor == "published" else "method",
-        "factor": factor,
-        "level": level,
-        "verified": bench.cell.split.verified,
-        "hyperparameters": {
+    made = row.of_stage(
+        stage,
+        study="ablation",
+        dataset=bench.cell.split.name,
+        method=tables.method(factor, level),
+        title=f"DARE, {factor} {level}",
+        role="original" if factor == "published" else "method",
+        verified=bench.cell.split.verified,
+        hyperparameters={
             "width": models.parse(arguments.model)[1],
             "source_epochs": bench.cell.history.last,
             **ablation.facts(variant, bench.bench.targets.layer),
         },
-        "change": [unit["change"] for unit in units],
-        "seeds": [arguments.seed],
-        "repeats": len(units),
-        "measures": measures,
-        "checks": mined.checks_of(lineage.above(stage)),
-        "attacks": {name: one.attack for name, one in bench.sets.items()},
-        **lineage.of(stage),
-    }
-    files.write_json(stage.folder / f"row-{result['method']}.json", result)
+        repeats=len(units),
+        measures=measures,
+        checks=mined.checks_of(lineage.above(stage)),
+        attacks={name: one.attack for name, one in bench.sets.items()},
+        details={"factor": factor, "level": level, "change": [unit["change"] for unit in units]},
+    )
+    row.save(made, stage.folder / f"row-{made.method}.json")
 
 
 def stages(arguments):

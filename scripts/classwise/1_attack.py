@@ -22,8 +22,9 @@ def main(arguments):
         if stage is None:
             continue
         model, split = one.open()
-        about = {"method": name, "title": one.title, "role": one.role, "of": one.of, "hyperparameters": {}}
-        attack.score(arguments, stage, model, split, about=about, epsilon=epsilon, reach=arguments.reach_images)
+        about = {"method": name, "title": one.title, "role": one.role, "hyperparameters": {}}
+        how = {"epsilon": epsilon, "reach": arguments.reach_images}
+        attack.score(arguments, stage, model, split, about=about, details={"of": one.of}, **how)
 
 
 def stages(arguments):

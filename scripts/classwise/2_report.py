@@ -5,13 +5,14 @@ maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/. Confusion 
 classes named.
 """
 
-import json
+import dataclasses
 
 from pipeline import command, run_directory
 from dare import test
 import data
 from data import files
 from reporting import figures, tables
+from reporting import row as result_row
 from studies.classwise import figures as class_figures
 from studies.classwise import models_to_attack
 from studies.classwise import rows as class_rows
@@ -34,7 +35,7 @@ def main(arguments):
         for name, _, figure in class_figures.figures(rows):
             figures.save(figure, folder / f"{name}.png")
         if rows:
-            files.write_json(folder / "rows.json", rows)
+            files.write_json(folder / "rows.json", [dict(row) for row in rows])
             print(f"report: {len(rows)} models of {study} ({folder})")
 
 
@@ -44,7 +45,7 @@ def saved(arguments, study):
     for path in sorted(run_directory.folder(narrowed, "test").parent.glob("test-*/row.json")):
         if not (path.parent / "run.json").is_file():
             continue
-        row = json.loads(path.read_text(encoding="utf-8"))
+        row = result_row.load(path)
         if study == "dare":
             dataset = dataset or command.load_dataset(arguments)
             split, name = data.load_split(run_directory.folder(narrowed, "train") / "split.h5", dataset), "flags-0.h5"
@@ -52,8 +53,8 @@ def saved(arguments, study):
             split = trained_models.robust(narrowed, row["method"])[0]
             name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"
         flags = test.Flags.load(path.parent / name, data=split.fingerprint)
-        counts = {"measures": class_rows.measures(flags, split), "confusion": class_rows.confusions(flags, split)}
-        yield row | counts | {"classes": list(split.classes)}
+        details = {"confusion": class_rows.confusions(flags, split), "classes": list(split.classes)}
+        yield result_row.detailed(dataclasses.replace(row, measures=class_rows.measures(flags, split)), **details)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,9 @@ def train(arguments, before, without, told, inputs):
         "method": name,
         "title": f"{before['title']}, without {told['without']}",
         "role": "retrained",
-        "retrained": told,
         "hyperparameters": facts,
     }
-    attack.score(arguments, stage, model, split, about=about, epsilon=arguments.epsilon)
+    attack.score(arguments, stage, model, split, about=about, details={"retrained": told}, epsilon=arguments.epsilon)
 
 
 def plain(name):

@@ -59,10 +59,10 @@ def pull(arguments, name, inputs):
         "method": f"{method}-{name}",
         "title": f"{robust.METHODS[method].title}, {TITLES[name]}",
         "role": "lever",
-        "lever": {"of": method, "name": name},
         "hyperparameters": facts,
     }
-    attack.score(arguments, stage, model, split, about=about, epsilon=epsilon)
+    details = {"lever": {"of": method, "name": name}}
+    attack.score(arguments, stage, model, split, about=about, details=details, epsilon=epsilon)
 
 
 def stages(arguments):

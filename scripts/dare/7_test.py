@@ -4,7 +4,6 @@ Reads train/, generate_adv-*/, finetune_dare-*/ and finetune_adv-*/ (whatever is
 flags-<repeat>.h5 and row.json. Checks that are raised (docs/checks.md) are printed and stored in the row.
 """
 
-import dataclasses
 import json
 
 import numpy
@@ -12,10 +11,10 @@ import numpy
 from pipeline import command, lineage, run_directory
 from adv import adversarial_set, attacks, checks
 from dare import test
-from data import files
 import models
-from pipeline.progress import Progress
+from reporting import measures as of_measures
 from reporting import published, row
+from studies import tested
 from studies.dare import methods, mined, trained_cell
 from train import history as histories
 from train.seeds import stream
@@ -38,7 +37,7 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 def main(arguments):
     bench = None
-    for method, inputs, role, title in tested(arguments):
+    for method, inputs, role, title in finished(arguments):
         stage = run_directory.begin(
             f"test-{method}",
             arguments,
@@ -76,9 +75,9 @@ class Bench:
         order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
         self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
-        checked = order[: checks.IMAGES]
-        self.checked = self.split.x_test[checked], self.split.y_test[checked]
-        self.transferred = checks.transferable(self.model, *self.checked, epsilon=max(self.epsilons))
+        self.checked = order[: checks.IMAGES]
+        images = self.split.x_test[self.checked], self.split.y_test[self.checked]
+        self.transferred = checks.transferable(self.model, *images, epsilon=max(self.epsilons))
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
@@ -90,79 +89,67 @@ class Bench:
                 self.history.load_weights(self.model, self.history.last)
             else:
                 histories.load_weights(self.model, path)
-            identity, target = models.fingerprint(self.model), folder / f"flags-{repeat}.h5"
-            if not target.is_file():
-                with Progress(f"test {method} {repeat + 1}/{len(weights)}", self.arguments.quiet) as progress:
-                    self.score(identity, progress).save(target)
-            made.append(test.Flags.load(target, model=identity, data=self.split.fingerprint))
+            target, note = folder / f"flags-{repeat}.h5", f"test {method} {repeat + 1}/{len(weights)}"
+            made.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
         return made
 
-    def score(self, identity, progress):
-        """The Flags of the model as it is, with its checks."""
+    def how(self):
+        """How every model is tested."""
         catalogue, arguments = attacks.ATTACKS, self.arguments
-        flags = test.test(
-            self.model,
-            self.split,
-            self.sets,
-            fingerprint=identity,
-            white_box={name: catalogue[name] for name in arguments.white_box},
-            epsilons=self.epsilons,
-            minimal={name: catalogue[name] for name in arguments.minimal},
-            rows=self.rows,
-            drawn=self.drawn,
-            progress=progress,
-        )
-        found = checks.check(
-            self.model,
-            *self.checked,
-            epsilon=max(self.epsilons),
-            transferred=self.transferred,
-            attacked=(self.split.x_test[self.rows], self.split.y_test[self.rows]),
-        )
-        return dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found)))
+        return {
+            "quiet": arguments.quiet,
+            "checked": self.checked,
+            "epsilons": self.epsilons,
+            "rows": self.rows,
+            "sets": self.sets,
+            "drawn": self.drawn,
+            "white_box": {name: catalogue[name] for name in arguments.white_box},
+            "minimal": {name: catalogue[name] for name in arguments.minimal},
+            "transferred": self.transferred,
+        }
 
 
-def write_row(arguments, bench, stage, method, role, title, inputs, made):
+def write_row(arguments, bench, stage, method, role, title, inputs, found):
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
     measures = {
-        name: row.share(
-            [flags.flags[name] for flags in made], published.dare(arguments.dataset, arguments.model, method, name)
+        name: of_measures.share(
+            [flags.flags[name] for flags in found], published.dare(arguments.dataset, arguments.model, method, name)
         )
-        for name in made[0].flags
+        for name in found[0].flags
     }
     if "er/worst" in measures:
-        measures["er/worst"]["failed"] = test.failures(made[0], bench.sets)
-    measures |= {name: row.median([flags.distance[name] for flags in made]) for name in made[0].distance}
+        measures["er/worst"]["failed"] = test.failures(found[0], bench.sets)
+    measures |= {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
-    result = {
-        "study": arguments.study,
-        "dataset": bench.split.name,
-        "model": arguments.model,
-        "method": method,
-        "title": title,
-        "role": role,
-        "verified": bench.split.verified,
-        "hyperparameters": {
+    made = row.of_stage(
+        stage,
+        study=arguments.study,
+        dataset=bench.split.name,
+        method=method,
+        title=title,
+        role=role,
+        verified=bench.split.verified,
+        hyperparameters={
             "width": models.parse(arguments.model)[1],
             "source_epochs": bench.history.last,
             **{name: source[name] for name in TUNING if source.get(name)},
         },
-        "chosen_on": source.get("chosen_on", []),
-        "frozen_share": source.get("frozen_share"),
-        "relative_change": source.get("relative_change"),
-        "seeds": [arguments.seed],
-        "repeats": len(made),
-        "measures": measures,
-        "checks": [*row.checks([flags.checks for flags in made]), *mined.checks_of(lineage.above(stage))],
-        "attacks": specifications(bench),
-        **lineage.of(stage),
-    }
-    files.write_json(stage.folder / "row.json", result)
+        repeats=len(found),
+        measures=measures,
+        checks=[*row.checks([flags.checks for flags in found]), *mined.checks_of(lineage.above(stage))],
+        attacks=specifications(bench),
+        details={
+            "chosen_on": source.get("chosen_on", []),
+            "frozen_share": source.get("frozen_share"),
+            "relative_change": source.get("relative_change"),
+        },
+    )
+    row.save(made, stage.folder / "row.json")
     run_directory.finish(stage)
     shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
     print(f"test {method}: {json.dumps(shown)} ({stage.folder})")
-    if row.raised(result["checks"]):
-        print(f"test {method}: {row.raised(result['checks'])}")
+    if row.raised(made.checks):
+        print(f"test {method}: {row.raised(made.checks)}")
 
 
 def specifications(bench):
@@ -177,7 +164,7 @@ def specifications(bench):
     return found
 
 
-def tested(arguments):
+def finished(arguments):
     """(method, stages read, role, title) of all that has been made."""
     for method, inputs, role, title in methods.methods():
         if not inputs or (run_directory.folder(arguments, inputs[0]) / "run.json").is_file():
@@ -186,7 +173,7 @@ def tested(arguments):
 
 def stages(arguments):
     """The stages that these arguments ask for, of what has been made so far."""
-    return [f"test-{method}" for method, *_ in tested(arguments)]
+    return [f"test-{method}" for method, *_ in finished(arguments)]
 
 
 def options():

@@ -15,6 +15,7 @@ from dare import controls, feature_adversarial, hardening, test
 from data import files
 from pipeline.progress import Progress
 from reporting import figures, tables
+from reporting import row as result_row
 from studies.dare import trained_cell
 from studies.hardening import cell as hardening_cell
 from studies.hardening import figures as hardening_figures
@@ -38,7 +39,7 @@ def main(arguments):
         study = study or Study(arguments)
         trajectories, preparation = study.of(name, stage.folder)
         row = hardening_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
-        files.write_json(stage.folder / "row.json", row)
+        result_row.save(row, stage.folder / "row.json")
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
         run_directory.finish(stage, **facts)
         print(f"harden {name}: {json.dumps(facts['measures'])} ({stage.folder})")
@@ -90,7 +91,7 @@ class Study:
     def unit(self, strategy, rate, repeat):
         """One trajectory, from the original's point on."""
         asked = self.arguments
-        original = files.read_sealed(run_directory.folder(asked, "harden-original") / "row.json", sealed=False)
+        original = result_row.load(run_directory.folder(asked, "harden-original") / "row.json")
         points, seconds = self.bench.trajectory(
             strategy,
             learning_rate=rate,
@@ -112,11 +113,7 @@ class Study:
 def report(arguments):
     """Print and write the tables of this seed's finished rows, and draw them."""
     stages = run_directory.folder(arguments, "harden-original").parent.glob("harden-*")
-    rows = [
-        files.read_sealed(stage / "row.json", sealed=False)
-        for stage in sorted(stages)
-        if (stage / "run.json").is_file()
-    ]
+    rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
     made = hardening_tables.white_box_tables(rows)
     for table in made:
         tables.print_table(table)

@@ -5,17 +5,13 @@ after the other on what those before them left right, so `worst` is the robust a
 (docs/checks.md) are printed and stored in the row.
 """
 
-import dataclasses
-
 import numpy
 
-from pipeline import command, lineage, resolved, run_directory
+from pipeline import command, resolved, run_directory
 from adv import attacks, autoattack, checks
-from dare import test
-from data import files
-import models
-from pipeline.progress import Progress
+from reporting import measures as of_measures
 from reporting import published, row
+from studies import tested
 from studies.robust_training import tables, trained_models
 from train import robust
 from train.seeds import stream
@@ -26,7 +22,7 @@ EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
 def main(arguments):
-    names = tested(arguments)
+    names = asked(arguments)
     if "autoattack" in arguments.attack:
         LINF["autoattack"].check()
     for name in names:
@@ -36,7 +32,7 @@ def main(arguments):
             measure(arguments, stage, name)
 
 
-def tested(arguments):
+def asked(arguments):
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
     finished = [
         name for name in robust.METHODS if (run_directory.folder(arguments, f"train-{name}") / "run.json").is_file()
@@ -51,7 +47,7 @@ def tested(arguments):
 
 def stages(arguments):
     """The stages that these arguments ask for, of what has been trained so far."""
-    return [f"test-{name}" for name in tested(arguments)]
+    return [f"test-{name}" for name in asked(arguments)]
 
 
 def measure(arguments, stage, name):
@@ -61,23 +57,14 @@ def measure(arguments, stage, name):
     )  # float32, also of bfloat16
     epsilon = arguments.epsilon or made["setup"]["epsilon"]
     order = stream(arguments.seed, "test images").permutation(len(split.x_test))
-    rows = numpy.sort(order[: arguments.test_images])
-    checked = split.x_test[order[: checks.IMAGES]], split.y_test[order[: checks.IMAGES]]
     chosen = {name: LINF[name] for name in arguments.attack}
+    how = {"quiet": arguments.quiet, "checked": order[: checks.IMAGES], "epsilons": [epsilon], "white_box": chosen}
+    how |= {"rows": numpy.sort(order[: arguments.test_images])}
     found = {}
     for which, epoch in {"selected": made["selected"], "last": history.last}.items():
-        path = stage.folder / f"flags-{epoch}.h5"
         history.load_weights(model, epoch)
-        identity = models.fingerprint(model)
-        if not path.is_file():
-            with Progress(f"test {name}, epoch {epoch}", arguments.quiet) as progress:
-                flags = test.test(
-                    model, split, {}, fingerprint=identity, white_box=chosen, epsilons=[epsilon], minimal={}, rows=rows,
-                    progress=progress,
-                )  # fmt: skip
-            seen = checks.check(model, *checked, epsilon=epsilon, attacked=(split.x_test[rows], split.y_test[rows]))
-            dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
-        found[which] = test.Flags.load(path, model=identity, data=split.fingerprint)
+        path, note = stage.folder / f"flags-{epoch}.h5", f"test {name}, epoch {epoch}"
+        found[which] = tested.test_and_keep(path, model, split, note=note, **how)
     write_row(arguments, stage, name, split, history, made, epsilon, chosen, found)
 
 
@@ -93,7 +80,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
             recipe = epochs, made["arguments"]["setup"]
             value = published.robust(split.name, arguments.model, method.published, measure, epsilon, *recipe)
-            measures[prefix + measure] = row.share([found[which].flags[measure]], value)
+            measures[prefix + measure] = of_measures.share([found[which].flags[measure]], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (
         "bp_epochs",
@@ -104,15 +91,16 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "probe_lipschitz",
         "magnitude",
     )
-    result = {
-        "study": "robust_training",
-        "dataset": split.name,
-        "model": arguments.model,
-        "method": name,
-        "title": method.title,
-        "role": "control" if name == "standard" else "method",
-        "verified": split.verified,
-        "hyperparameters": {
+    trajectories = {part: [round(one[part], 5) for one in epochs] for part in trajectory}
+    result = row.of_stage(
+        stage,
+        study="robust_training",
+        dataset=split.name,
+        method=name,
+        title=method.title,
+        role="control" if name == "standard" else "method",
+        verified=split.verified,
+        hyperparameters={
             "epsilon": epsilon,
             "images": len(split.x_train),
             "validation": len(split.x_validation),
@@ -126,27 +114,23 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "batch_norm": "eval",
             "selected_by": f"{used['select']}, {probed} held-out images",
         },
-        "seeds": [arguments.seed],
-        "repeats": 1,
-        "measures": measures,
-        "trajectories": [
-            {"seed": arguments.seed, **{part: [round(one[part], 5) for one in epochs] for part in trajectory}}
-        ],
-        "training_s": [made["training_s"]],
-        "probe_s": [made["probe_s"]],
-        "checks": row.checks([flags.checks for flags in found.values()]),
-        "attacks": {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
-        **lineage.of(stage),
-    }
-    files.write_json(stage.folder / "row.json", result)
+        measures=measures,
+        checks=row.checks([flags.checks for flags in found.values()]),
+        attacks={f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
+        details={
+            "trajectories": [{"seed": arguments.seed, **trajectories}],
+            "training_s": [made["training_s"]],
+            "probe_s": [made["probe_s"]],
+        },
+    )
+    row.save(result, stage.folder / "row.json")
     run_directory.finish(stage)
     shown = ", ".join(
         f"{epoch} epoch's {tables.worst(result, prefix)['value']:.1f} %"
         for epoch, prefix in (("selected", ""), ("last", "last/"))
     )
     print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case, {shown} ({stage.folder})")
-    passed = f"checks: all {len(result['checks'])} passed"
-    print(f"test {name}: {row.raised(result['checks']) or passed}")
+    print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
 
 
 def length(method, asked):

@@ -9,6 +9,7 @@ import math
 import numpy
 
 from reporting import marks, statistics
+from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
@@ -34,7 +35,7 @@ def method(factor, level):
 
 def pool(rows):
     """One row for several seeds of a setting: as reporting.row.pool, with the changes of weights of all tunings."""
-    return {**result_row.pool(rows), "change": [change for row in rows for change in row["change"]]}
+    return result_row.pool(rows, details={"change": of_measures.together})
 
 
 def tables(rows):

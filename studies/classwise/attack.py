@@ -1,17 +1,13 @@
 """Attack one model class by class and write its row: what the attacking steps of the class-wise study share."""
 
-import dataclasses
-import json
-
 import numpy
 
 from adv import attacks, checks, reachable
-from dare import test
-from data import files
-from models import fingerprint, head
-from pipeline import command, lineage, run_directory
+from models import head
+from pipeline import command, run_directory
 from pipeline.progress import Progress
 from reporting import row
+from studies import tested
 from studies.classwise import rows as class_rows
 from train.seeds import stream
 
@@ -34,7 +30,7 @@ def attacked(arguments):
     attack = f"attack-{arguments.method}"
     folder = run_directory.folder(arguments, attack)
     asked = run_directory.record(folder)["arguments"]
-    before = json.loads((folder / "row.json").read_text(encoding="utf-8"))
+    before = row.load(folder / "row.json")
     alike = {name: asked[name] for name in ("attack", "test_images")}
     alike = command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"])
     return before, alike, [attack, f"robust_training/train-{arguments.method}"]
@@ -45,57 +41,57 @@ def uses(arguments, **entries):
     return {"attack": {name: attacks.ATTACKS[name] for name in arguments.attack}, **entries}
 
 
-def score(arguments, stage, model, split, *, about, epsilon, reach=0):
+def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
     """Attack the model, save its flags and row.json, and finish the stage. Returns the row.
 
-    about: the row's method, title, role, hyperparameters and whatever else it shall say of the model; reach: how many
-    of the images are attacked into every class.
+    about: the row's method, title, role and hyperparameters; details: what else it shall say of the model; reach: how
+    many of the images are attacked into every class.
     """
     chosen = even(split.y_test, arguments.test_images, arguments.seed)
-    path, identity = stage.folder / "flags.h5", fingerprint(model)
-    if not path.is_file():
-        used = {name: attacks.ATTACKS[name] for name in arguments.attack}
-        with Progress(f"attack {about['method']}", arguments.quiet) as progress:
-            flags = test.test(
-                model, split, {}, fingerprint=identity, white_box=used, epsilons=[epsilon], minimal={}, rows=chosen,
-                independent=True, progress=progress,
-            )  # fmt: skip
-        few = stream(arguments.seed, "checked images").permutation(chosen)[: checks.IMAGES]
-        attacked = split.x_test[chosen], split.y_test[chosen]
-        seen = checks.check(model, split.x_test[few], split.y_test[few], epsilon=epsilon, attacked=attacked)
-        dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, seen))).save(path)
-    flags = test.Flags.load(path, model=identity, data=split.fingerprint)
-    specifications = {f"white-box/{name}": attacks.ATTACKS[name].specification() for name in arguments.attack}
-    result = {
-        "study": "classwise",
-        "dataset": split.name,
-        "model": arguments.model,
-        **about,
-        "verified": split.verified,
+    name, used = about["method"], {name: attacks.ATTACKS[name] for name in arguments.attack}
+    flags = tested.test_and_keep(
+        stage.folder / "flags.h5",
+        model,
+        split,
+        note=f"attack {name}",
+        quiet=arguments.quiet,
+        checked=stream(arguments.seed, "checked images").permutation(chosen)[: checks.IMAGES],
+        epsilons=[epsilon],
+        rows=chosen,
+        white_box=used,
+        independent=True,
+    )
+    found = {
+        **details,
         "classes": list(split.classes),
-        "seeds": [arguments.seed],
-        "repeats": 1,
-        "measures": class_rows.measures(flags, split),
         "confusion": class_rows.confusions(flags, split),
         "weight_norms": [[round(float(norm), 5) for norm in head.class_norms(model)]],
         "flags": {
             name: [class_rows.packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")
         },
-        "checks": row.checks([flags.checks]),
-        "attacks": {name: one | {"epsilons": [epsilon]} for name, one in specifications.items()},
-        **lineage.of(stage),
     }
-    result["hyperparameters"] = {**about["hyperparameters"], "epsilon": epsilon}
     if reach:
-        result["reached"] = reached(arguments, model, split, chosen, epsilon, reach, about["method"])
-    files.write_json(stage.folder / "row.json", result)
+        found["reached"] = reached(arguments, model, split, chosen, epsilon, reach, name)
+    specifications = {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in used.items()}
+    result = row.of_stage(
+        stage,
+        study="classwise",
+        dataset=split.name,
+        verified=split.verified,
+        measures=class_rows.measures(flags, split),
+        checks=row.checks([flags.checks]),
+        attacks=specifications,
+        details=found,
+        **about | {"hyperparameters": {**about["hyperparameters"], "epsilon": epsilon}},
+    )
+    row.save(result, stage.folder / "row.json")
     run_directory.finish(stage)
-    robust, name = class_rows.divided(result["measures"][class_rows.worst(result)]), about["method"]
+    robust = class_rows.divided(result["measures"][class_rows.worst(result)])
     least = f"worst class {split.classes[robust.worst]} {100 * robust.share.min():.1f} %"
     clean = result["measures"]["clean"]["value"]
     print(f"attack {name}: clean {clean:.1f} %, robust {100 * robust.mean:.1f} %, {least} ({stage.folder})")
-    if row.raised(result["checks"]):
-        print(f"attack {about['method']}: {row.raised(result['checks'])}")
+    if row.raised(result.checks):
+        print(f"attack {name}: {row.raised(result.checks)}")
     return result
 
 

@@ -1,8 +1,9 @@
 """The rows of the class-wise study, made of saved flags, and what is read off them.
 
-A measure of a row has, beside what reporting.row says, "right" and "total": how many images of each class. A row also
-has "classes" (their names), "confusion" (measure -> true class by class named), "flags" (measure -> which images are
-right, packed, one text a seed), "weight_norms" (of the last layer, one list a seed), and where measured "reached".
+A measure of a row has, beside what reporting.measures says, "right" and "total": how many images of each class. The
+details are "classes" (their names), "confusion" (measure -> true class by class named), "flags" (measure -> which
+images are right, packed, one text a seed), "weight_norms" (of the last layer, one list a seed), and where measured
+"reached".
 """
 
 import fractions
@@ -12,6 +13,7 @@ import numpy
 from adv import evaluate
 from pipeline import run_directory
 from reporting import marks
+from reporting import measures as of_measures
 from reporting import row as result_row
 from studies import catalogue
 
@@ -31,7 +33,7 @@ def measures(flags, split, *, only=("clean", "white-box/")):
         if name.startswith(only):
             divided = evaluate.class_wise(values, labels(name, flags, split), classes=len(split.classes))
             counts = {"right": divided.right.tolist(), "total": divided.total.tolist()}
-            found[name] = result_row.share([values]) | counts
+            found[name] = of_measures.share([values]) | counts
     return found
 
 
@@ -82,22 +84,9 @@ def of_cell(arguments):
 
 def pool(rows):
     """One row for several seeds of one model: counts added up. Raises ValueError as reporting.row.pool."""
-    if len(rows) == 1:
-        return rows[0]
-    made = result_row.pool(rows)
-    for name, measure in made["measures"].items():
-        for part in ("right", "total"):
-            measure[part] = _sum([row["measures"][name][part] for row in rows])
-    made["confusion"] = {name: _sum([row["confusion"][name] for row in rows]) for name in made["confusion"]}
-    made["weight_norms"] = [one for row in rows for one in row["weight_norms"]]
-    made["flags"] = {name: [one for row in rows for one in row["flags"][name]] for name in rows[0]["flags"]}
-    if all(row.get("reached") for row in rows):
-        made["reached"] = {name: _sum([row["reached"][name] for row in rows]) for name in rows[0]["reached"]}
-    return made
-
-
-def _sum(values):
-    return numpy.sum([numpy.asarray(value) for value in values], axis=0).tolist()
+    added, together = of_measures.added, of_measures.together
+    made = {"confusion": added, "weight_norms": together, "flags": together, "reached": added}
+    return result_row.pool(rows, details=made)
 
 
 def cells(rows):

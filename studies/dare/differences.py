@@ -3,7 +3,7 @@
 A method has shown something beyond a control only where it exceeds it. Both are tested on the same images, so their
 difference is surer than the intervals of the two shares suggest: it is measured image by image.
 
-    attach(rows, {(study, dataset, model, method): [folder of test-<method>, one a seed], ...})
+    rows = attach(rows, {(study, dataset, model, method): [folder of test-<method>, one a seed], ...})
     tables = difference_tables(rows)
 
 A row that has been attached to carries what it needs, so that tables are made again from published rows alone:
@@ -19,6 +19,7 @@ import numpy
 
 from dare import test
 from reporting import marks, notes, order, statistics
+from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
@@ -126,19 +127,23 @@ def _take(flags, measure, rows):
 
 
 def attach(rows, folders, *, references=REFERENCES):
-    """Give every row of a method or baseline its "differences"; rows of which there are no flags stay as they are.
+    """The rows, each of a method or baseline with its "differences"; those of which there are no flags as they are.
 
     rows: pooled (reporting.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
     """
+    made = {}
     for cell in {_cell(row) for row in rows}:
         own = [row for row in rows if _cell(row) == cell]
         flags = {row["method"]: _read(folders.get((*cell, row["method"]), [])) for row in own}
         flags = {method: seeds for method, seeds in flags.items() if seeds}
         methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
-        made = differences(flags, references=references, methods=methods)
-        for row in own:
-            if row["method"] in methods:
-                row["differences"] = _as_json([one for one in made if one.method == row["method"]])
+        found = differences(flags, references=references, methods=methods)
+        made |= {(*cell, name): _as_json([one for one in found if one.method == name]) for name in methods}
+    keys = [(*_cell(row), row["method"]) for row in rows]
+    return [
+        result_row.detailed(row, differences=made[key]) if key in made else row
+        for row, key in zip(rows, keys, strict=True)
+    ]
 
 
 def _cell(row):

@@ -1,16 +1,18 @@
 """The rows of guided retraining: one JSON file a configuration and metric, with the whole curve.
 
-A row has "curve": a dictionary a prefix (inputs; accuracy, loss, precision and recall of "both", "clean" and
-"adversarial" test inputs; seconds, peak memory, joules), a list of such lists where seeds are pooled; "original": the
-same measures of the original model; "rank": what the metric took and found. Its measures are of "both", in percent:
+Its details are "configuration" and "metric"; "curves": of each seed a dictionary a prefix (inputs; accuracy, loss,
+precision and recall of "both", "clean" and "adversarial" test inputs; seconds, peak memory, joules); "originals": the
+same measures of the original models; "rank": what the metric took and found. Its measures are of "both", in percent:
 best, inputs-to-best, inputs-to-99 (the fewest that reach 99 % of the best), area (under the curve, as a mean accuracy).
 """
+
+import dataclasses
 
 import numpy
 
 from adv.guided import configuration, inputs, ordering
-from data import files
-from pipeline import command, lineage, provenance, run_directory
+from pipeline import command, run_directory
+from reporting import measures as of_measures
 from reporting import published
 from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
@@ -39,17 +41,15 @@ def write(arguments, stage, name, metric, original, curve):
     chosen, curve = configuration.CONFIGURATIONS[name], sorted(curve, key=lambda one: one["inputs"])
     recipe = guided_cell.recipe_of(command.narrow(arguments, epochs=cell["arguments"]["epochs"]))
     best = published.guided_best(arguments.dataset, name, metric)
-    row = {
-        "study": "guided_retraining",
-        "dataset": arguments.dataset,
-        "model": arguments.model,
-        "method": f"{name}-{metric}",
-        "title": f"{ordering.METRICS[metric].title}; {chosen.title}",
-        "role": "control" if metric == "random" else "method",
-        "configuration": name,
-        "metric": metric,
-        "verified": cell["verified"],
-        "hyperparameters": {
+    row = result_row.of_stage(
+        stage,
+        study="guided_retraining",
+        dataset=arguments.dataset,
+        method=f"{name}-{metric}",
+        title=f"{ordering.METRICS[metric].title}; {chosen.title}",
+        role="control" if metric == "random" else "method",
+        verified=cell["verified"],
+        hyperparameters={
             "images": sum(cell["counts"]),
             "epochs": recipe.epochs,
             "optimizer": recipe.optimizer,
@@ -60,49 +60,31 @@ def write(arguments, stage, name, metric, original, curve):
             "prefixes": len(curve),
             "gray": cell["arguments"]["gray"],
         },
-        "seeds": [arguments.seed],
-        "repeats": 1,
-        "measures": _measures([summary(curve)], best, made["counts"]["test"] + cell["counts"][2]),
-        "curves": [curve],
-        "originals": [original],
-        "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
-        "checks": cell.get("checks", []),  # of the original model
-        "attacks": {},
-        **lineage.of(stage),
-    }
-    files.write_json(stage.folder / f"row-{name}-{metric}.json", row)
+        measures=_measures([summary(curve)], best, made["counts"]["test"] + cell["counts"][2]),
+        checks=cell.get("checks"),  # of the original model
+        attacks={},
+        details={
+            "configuration": name,
+            "metric": metric,
+            "curves": [curve],
+            "originals": [original],
+            "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
+        },
+    )
+    result_row.save(row, stage.folder / f"row-{name}-{metric}.json")
     return row
 
 
 def _measures(found, best, n):
     """name -> measure of the summaries of one curve or more, with the published best and its inputs beside them."""
     beside = {"best": best and best[0], "inputs-to-best": best and best[1]}
-    made = {}
-    for name in MEASURES:
-        values = [one[name] for one in found]
-        made[name] = {
-            "value": round(float(numpy.mean(values)), 2),
-            "n": n,
-            "values": [round(value, 2) for value in values],
-            "spread": round(float(numpy.std(values, ddof=1)), 2) if len(values) > 1 else None,
-            "published": beside.get(name),
-        }
-    return made
+    return {name: of_measures.measure([one[name] for one in found], n, beside.get(name)) for name in MEASURES}
 
 
 def pool(rows):
     """One row for several seeds. Raises ValueError where they were made differently."""
-    first = rows[0]
-    for one in rows[1:]:
-        if one["hyperparameters"] != first["hyperparameters"]:
-            raise ValueError(f"{first['method']}: seeds {first['seeds']} and {one['seeds']} were made differently")
-    lists = {name: [one for row in rows for one in row[name]] for name in ("curves", "originals", "rank", "seeds")}
-    best = first["measures"]["best"]["published"], first["measures"]["inputs-to-best"]["published"]
-    made = _measures([summary(curve) for curve in lists["curves"]], best, first["measures"]["best"]["n"])
-    origins = [one for row in rows for one in result_row.origins(row)]
-    flags = {
-        "verified": all(row["verified"] for row in rows),
-        "dirty": provenance.any_dirty([row.get("dirty") for row in rows]),
-        "checks": result_row.checks([row["checks"] for row in rows]),
-    }
-    return {**first, **lists, **flags, "measures": made, "origins": origins}
+    lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
+    made, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
+    best = first["best"]["published"], first["inputs-to-best"]["published"]
+    found = _measures([summary(curve) for curve in made["curves"]], best, first["best"]["n"])
+    return dataclasses.replace(made, measures=found)

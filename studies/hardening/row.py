@@ -5,6 +5,7 @@ import numpy
 import models
 from dare import controls, feature_adversarial, test
 from pipeline import lineage
+from reporting import measures as of_measures
 from reporting import row
 from studies.dare import mined
 from studies.hardening import levels
@@ -14,7 +15,7 @@ ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its
 
 
 def make(arguments, cell, stage, name, trajectories, *, preparation):
-    """The row (reporting/row.py) with `trajectories` (studies/hardening/levels.py).
+    """The Row (reporting/row.py) with `trajectories` (studies/hardening/levels.py).
 
     cell: the white_box_cell.Cell; stage: the run.Stage; preparation: passes a sample that making the strategy's targets
     took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
@@ -35,35 +36,31 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
     if best is None:
         raise ArithmeticError(f"{name}: no learning rate stays finite for {budget:g} BP-epochs: give lower ones")
     role, title = SINGLE[name] if strategy is None else (ROLES.get(strategy.targets, "method"), strategy.title)
-    return {
-        "study": "hardening",
-        "dataset": cell.split.name,
-        "model": arguments.model,
-        "method": name,
-        "title": title,
-        "role": role,
-        "verified": cell.split.verified,
-        "hyperparameters": hyperparameters if strategy is None else {**hyperparameters, "learning_rate": best[0]},
-        "seeds": [arguments.seed],
-        "repeats": len(best[1]),
-        "measures": measures(best[1], cell.images, cell.epsilons),
-        "checks": mined.checks_of(lineage.above(stage)),
-        "epsilons": cell.epsilons,
-        "images": cell.images,
-        "attacks": {
+    return row.of_stage(
+        stage,
+        study="hardening",
+        dataset=cell.split.name,
+        method=name,
+        title=title,
+        role=role,
+        verified=cell.split.verified,
+        hyperparameters=hyperparameters if strategy is None else {**hyperparameters, "learning_rate": best[0]},
+        repeats=len(best[1]),
+        measures=measures(best[1], cell.images, cell.epsilons),
+        checks=mined.checks_of(lineage.above(stage)),
+        attacks={
             "white-box/worst": {
                 "worst case of": ", ".join(arguments.attack),
                 "restarts": arguments.restarts,
                 "runs": {str(place): attack.specification() for place, attack in enumerate(cell.attacks)},
             }
         },
-        "trajectories": trajectories,
-        **lineage.of(stage),
-    }
+        details={"epsilons": cell.epsilons, "images": cell.images, "trajectories": trajectories},
+    )
 
 
 def measures(values, images, epsilons):
-    """Measure -> its dict (reporting.row.share), over the repeats.
+    """Measure -> its dict (reporting.measures.share), over the repeats.
 
     values: of each repeat, accuracies in percent by part ("clean", "near", "far"); images: part -> how many it is over;
     epsilons: part -> Linf radius in [0, 1] pixel scale.
@@ -72,5 +69,5 @@ def measures(values, images, epsilons):
     found = {}
     for part, measure in named.items():
         count = images[part]
-        found[measure] = row.share([numpy.arange(count) < round(count * one[part] / 100) for one in values])
+        found[measure] = of_measures.share([numpy.arange(count) < round(count * one[part] / 100) for one in values])
     return found

@@ -2,7 +2,7 @@
 as little clean accuracy. Tables and figure, made of its rows (study "hardening"; trajectories: levels.py).
 """
 
-from reporting import marks, notes
+from reporting import marks, measures, notes
 from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
@@ -29,7 +29,7 @@ COST = (
 
 def pool(rows):
     """One row for several seeds of one method: as reporting.row.pool, with the trajectories of all."""
-    return {**result_row.pool(rows), "trajectories": [one for row in rows for one in row["trajectories"]]}
+    return result_row.pool(rows, details={"trajectories": measures.together})
 
 
 def cells(rows):
@@ -135,7 +135,7 @@ def _said(rows):
     short = [row["method"] for row in rows if row["seeds"] != seeds]
     if short:
         yield f"Not yet made for all of these seeds, so not to be compared: {', '.join(short)}."
-    yield from (said for said in notes.numbers(rows, list(rows[0]["measures"])) if not said.startswith("a ± b"))
+    yield from notes.numbers(rows, list(rows[0]["measures"]), without=("spread",))
     yield from marks.margins(rows)
 
 

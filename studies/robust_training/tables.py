@@ -9,6 +9,7 @@ import dataclasses
 import numpy
 
 from reporting import marks, notes, order
+from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.order import cell_name
 from reporting.tables import Cell, Table
@@ -43,6 +44,7 @@ OLDER = (
 )
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
 ALIKE = ("epsilon", "images", "validation", "precision")
+SHARED = (*ALIKE, "setup")
 
 
 def pool(rows):
@@ -50,19 +52,15 @@ def pool(rows):
 
     Raises ValueError as it does, and where seeds were trained differently.
     """
-    first = rows[0]
-    for one in rows[1:]:
-        for what in (*ALIKE, "setup"):
-            if settings(one, what) != settings(first, what):
-                raise ValueError(f"{first['method']}: seeds {first['seeds']} and {one['seeds']} differ in {what}")
-    lists = ("trajectories", "training_s", *(("probe_s",) if all("probe_s" in one for one in rows) else ()))
-    together = {name: [one for each in rows for one in each[name]] for name in lists}
-    spent = float(numpy.mean([one["hyperparameters"]["bp_epochs"] for one in rows]))
-    shared = {**first["hyperparameters"], "bp_epochs": round(spent, 2)}
-    if len(rows) > 1:
-        shared = {name: value for name, value in shared.items() if name not in ("selected_epoch", "last_epoch")}
-    stopped = any(one["hyperparameters"]["stopped"] for one in rows)
-    return {**result_row.pool(rows), **together, "hyperparameters": shared | {"stopped": stopped}}
+    lists = dict.fromkeys(("trajectories", "training_s", "probe_s"), of_measures.together)
+    made = result_row.pool(rows, alike=lambda row: {what: settings(row, what) for what in SHARED}, details=lists)
+    if len(rows) == 1:
+        return made
+    own = [one["hyperparameters"] for one in rows]
+    shared = {name: value for name, value in own[0].items() if name not in ("selected_epoch", "last_epoch")}
+    spent = round(float(numpy.mean([one["bp_epochs"] for one in own])), 2)
+    stopped = any(one["stopped"] for one in own)
+    return dataclasses.replace(made, hyperparameters={**shared, "bp_epochs": spent, "stopped": stopped})
 
 
 def settings(row, what):
@@ -169,7 +167,7 @@ def _count(rows, measure):
 
 def _numbers(methods, measures):
     """How to read the values, without the sentences that are DARE's own."""
-    said = [line for line in notes.numbers(methods, measures) if not line.startswith(("(in brackets)", "a ± b"))]
+    said = notes.numbers(methods, measures, without=("spread", "published"))
     if any(one.get("spread") is not None for row in methods for one in row["measures"].values()):
         said.insert(0, "a ± b: mean and standard deviation over seeds.")
     return said

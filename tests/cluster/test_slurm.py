@@ -15,6 +15,8 @@ import numpy
 import PIL.Image
 import pytest
 
+from reporting import row as result_row
+
 pytestmark = pytest.mark.cluster
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 STUDY = ["--study", "robust_training", "--preset", "quick", "--quiet", "--unverified"]
@@ -33,7 +35,6 @@ VARYING = (
     "commands",
     "device",
     "versions",
-    "trained_at",
     "origins",
 )
 
@@ -60,7 +61,7 @@ def rows(folder):
     """Every row, without what differs from run to run: times, commands, machine."""
     found = {}
     for path in sorted((folder / "runs" / "robust_training").glob("*/seed*/*/row.json")):
-        row = json.loads(path.read_text(encoding="utf-8"))
+        row = result_row.load(path)
         found[str(path.relative_to(folder))] = {name: one for name, one in row.items() if name not in VARYING}
     return found
 

@@ -76,7 +76,7 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     assert found["commands"]["dare/train"] == "python 1_train.py"
     own = provenance.AT_START["commit"]
     assert found["commits"] == dict(zip([*names, "attack-x"], ["a", "old", own, own], strict=True))
-    assert found["dirty"] is True and found["wall_s"]["dare/seed4/train"] == 7 and "continued" not in found
+    assert found["dirty"] is True and found["wall_s"]["dare/seed4/train"] == 7 and found["continued"] == {}
     assert found["devices"]["dare/tune"] == "a GPU" and found["devices"]["attack-x"] == found["device"]
     assert {"versions", "cores", "kernels", "floatx", "image_data_format", "commit", "command"} <= set(found)
     changed(run_directory.folder(other, "train"), dirty=False, resumed=True)

@@ -1,25 +1,27 @@
 """Result rows: measures, files, and the published values beside them."""
 
+import argparse
 import csv
 import json
 
 import numpy
 import pytest
 
-from reporting import published, row, statistics
+from pipeline import provenance, run_directory
+from reporting import measures, published, row, statistics
 
 
 def test_share_of_three_repeats():
     flags = [numpy.arange(10) < right for right in (6, 7, 8)]
-    measure = row.share(flags, 70.1)
+    measure = measures.share(flags, 70.1)
     assert measure["value"] == 70.0 and measure["values"] == [60.0, 70.0, 80.0]
     assert measure["spread"] == 10.0 and measure["n"] == 10 and measure["published"] == 70.1
     assert measure["interval"] == pytest.approx([39.68, 89.22], abs=0.02), "Wilson's interval of 7 in 10"
-    assert row.share(flags[:1])["spread"] is None
+    assert measures.share(flags[:1])["spread"] is None
 
 
 def test_median_counts_failures_as_far():
-    assert row.median([numpy.array([0.1, 0.2, numpy.nan])])["value"] == 0.2
+    assert measures.median([numpy.array([0.1, 0.2, numpy.nan])])["value"] == 0.2
 
 
 def test_of_several_checks_the_raised_one_is_kept():
@@ -32,26 +34,38 @@ def test_of_several_checks_the_raised_one_is_kept():
 def test_the_interval_is_of_the_mean_over_repeats():
     flags = [numpy.arange(30) < right for right in (11, 12)]
     expected = statistics.wilson(12, 30)  # 11.5 rounded to the even number
-    assert row.share(flags)["interval"] == [round(100 * expected.low, 2), round(100 * expected.high, 2)]
+    assert measures.share(flags)["interval"] == [round(100 * expected.low, 2), round(100 * expected.high, 2)]
 
 
 def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
     for method in ("swa", "dare"):
-        row.save(synthetic.row(method, "method", dataset="folder:a/b"), tmp_path)
+        made = synthetic.whole(synthetic.row(method, "method", dataset="folder:a/b", curves=[[1, 2.5]]))
+        row.save(made, row.path_of(made, tmp_path))
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
         "folder-a-b-alexnet-dare.json",
         "folder-a-b-alexnet-swa.json",
     ]
     assert [one["method"] for one in row.load_all(tmp_path)] == ["dare", "swa"]
+    again = row.load(tmp_path / "folder-a-b-alexnet-dare.json")
+    assert again == made and again.details == {"curves": [[1, 2.5]]}
+    stored = json.loads((tmp_path / "folder-a-b-alexnet-dare.json").read_text())
+    assert list(stored) == list(row.FIELDS) and stored["details"] == {"curves": [[1, 2.5]]}
+
+
+def test_a_row_is_a_mapping_of_fields_and_details(synthetic):
+    made = synthetic.whole(synthetic.row("dare", "method", curves=[1]))
+    assert made["method"] == "dare" and made["curves"] == [1] and made.get("rank") is None
+    assert "curves" in made and "rank" not in made and "details" not in dict(made)
+    assert row.detailed(made, rank=[2]).details == {"curves": [1], "rank": [2]} and "rank" not in made
+    with pytest.raises(KeyError):
+        made["rank"]
+    with pytest.raises(ValueError, match="details named as fields of every row: seeds"):
+        row.detailed(made, seeds=[1])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
-        ("{not json", "not JSON"),
-        ('{"study": "dare"}', "lacks dataset, model, method"),
-        ("[1]", "lacks study"),
-    ],
+    [("{not json", "not JSON"), ('{"study": "dare"}', "lacks dataset, model, method"), ("[1]", "lacks study")],
 )
 def test_files_that_are_no_rows(tmp_path, text, message):
     (tmp_path / "bad.json").write_text(text)
@@ -59,12 +73,59 @@ def test_files_that_are_no_rows(tmp_path, text, message):
         row.load_all(tmp_path)
 
 
-@pytest.mark.parametrize("name", row.NAMES)
-def test_row_without_a_key(tmp_path, synthetic, name):
-    kept = {key: value for key, value in synthetic.row("dare", "method").items() if key != name}
-    (tmp_path / "bad.json").write_text(json.dumps(kept))
-    with pytest.raises(ValueError, match=f"bad.json.*lacks {name}$"):
+@pytest.mark.parametrize("name", row.FIELDS)
+def test_a_missing_field_is_named_and_a_foreign_one(tmp_path, synthetic, name):
+    row.save(synthetic.whole(synthetic.row("dare", "method")), tmp_path / "bad.json")
+    stored = json.loads((tmp_path / "bad.json").read_text())
+    value = stored.pop(name)
+    (tmp_path / "bad.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=f"bad.json: this row lacks {name}: make its stage again with --overwrite"):
         row.load_all(tmp_path)
+    (tmp_path / "bad.json").write_text(json.dumps({**stored, f"old_{name}": value}))
+    with pytest.raises(ValueError, match=f"lacks {name} and has old_{name}: "):
+        row.load(tmp_path / "bad.json")
+
+
+@pytest.fixture
+def stages(tmp_path):
+    """``stages(seed, train=..., test=...)``: a row of two stages, each with so changed facts of its process."""
+
+    def made(seed, *, train, test):
+        asked = {"study": "dare", "dataset": "digits", "model": "alexnet", "seed": seed, "runs": str(tmp_path / "runs")}
+        asked = argparse.Namespace(**asked, overwrite=False)
+        with pytest.MonkeyPatch.context() as patch:
+            facts = provenance.facts()
+            patch.setattr(provenance, "facts", lambda: {**facts, "dirty": False, **train})
+            run_directory.finish(run_directory.begin("train", asked))
+            patch.setattr(provenance, "facts", lambda: {**facts, "dirty": False, **test})
+            stage = run_directory.begin("test-a", asked, ["train"])
+        about = {"study": "dare", "dataset": "digits", "method": "a", "title": "A", "role": "method", "verified": True}
+        measured = {"clean": measures.share([numpy.arange(10) < 5 + seed])}
+        about |= {"hyperparameters": {}, "measures": measured, "checks": [], "attacks": {}}
+        return row.of_stage(stage, **about, details={"curves": [seed]})
+
+    yield made
+    run_directory.abandon()
+
+
+@pytest.mark.parametrize(("train", "dirty"), [(True, True), (False, False), (None, None)])
+def test_a_row_whose_ancestor_is_dirty_is_dirty(stages, train, dirty):
+    made = stages(3, train={"dirty": train}, test={"device": "a GPU"})
+    assert made.dirty is dirty and (made.model, made.seeds, made.repeats) == ("alexnet", [3], 1)
+    assert made.devices == {"train": provenance.device(), "test-a": "a GPU"} and made.device == "a GPU"
+    assert set(made.commits) == set(made.wall_s) == {"train", "test-a"} and set(made.commands) == {"train"}
+    assert made.continued == {} and made.origins == []
+    assert all(value is not None for name, value in made.items() if name not in ("dirty", "commit"))
+
+
+def test_a_pooled_row_has_the_provenance_of_every_seed(stages):
+    both = [stages(0, train={"commit": "a"}, test={}), stages(1, train={"commit": "b", "dirty": True}, test={})]
+    pooled = row.pool(both, details={"curves": measures.together})
+    assert pooled.seeds == [0, 1] and pooled.dirty is True and pooled.details == {"curves": [0, 1]}
+    assert [one["commits"]["train"] for one in pooled.origins] == ["a", "b"]
+    assert [one["dirty"] for one in pooled.origins] == [False, True]
+    assert all(set(one) == set(row.ORIGIN) for one in pooled.origins)
+    assert row.pool([pooled]) is pooled
 
 
 @pytest.mark.parametrize("model", ["AlexNet", "VGG16", "VGG19"])
@@ -99,12 +160,12 @@ def test_published_clean_accuracy_and_what_was_not_published():
         assert published.dare(*question) is None
 
 
-def test_seeds_are_pooled_over_their_means():
-    def made(seed, rights, n):
-        measures = {"clean": row.share([numpy.arange(n) < right for right in rights], 90.0)}
-        settings = {"width": 1.0, "source_epochs": 20}
-        return {"method": "dare", "seeds": [seed], "repeats": len(rights), "verified": seed == 0, "measures": measures,
-                "hyperparameters": settings, "attacks": {}, "device": f"machine {seed}", "dirty": seed > 0}  # fmt: skip
+def test_seeds_are_pooled_over_their_means(synthetic):
+    def made(seed, rights, n, **changes):
+        found = {"clean": measures.share([numpy.arange(n) < right for right in rights], 90.0)}
+        about = {"hyperparameters": {"width": 1.0, "source_epochs": 20}, "attacks": {}, "checks": [], "measures": found}
+        about |= {"seeds": [seed], "repeats": len(rights), "verified": seed == 0, "device": f"machine {seed}"}
+        return synthetic.whole(synthetic.row("dare", "method", **about | {"dirty": seed > 0} | changes))
 
     pooled = row.pool([made(0, (6, 8), 10), made(1, (18, 18), 20)])
     measure = pooled["measures"]["clean"]
@@ -118,8 +179,25 @@ def test_seeds_are_pooled_over_their_means():
     assert row.devices([again]) == ["machine 0", "machine 1", "machine 2"]
     raised = {"name": "batch", "passed": False, "seen": "", "expected": ""}
     assert pooled["checks"] == []
-    assert row.pool([made(0, (6,), 10), made(1, (6,), 10) | {"checks": [raised]}])["checks"] == [raised]
-    other = made(1, (18, 18), 20)
-    other["hyperparameters"] = {"width": 0.5, "source_epochs": 20}
+    assert row.pool([made(0, (6,), 10, checks=None), made(1, (6,), 10, checks=[raised])])["checks"] == [raised]
+    assert row.pool([made(seed, (6,), 10, checks=None) for seed in (0, 1)])["checks"] is None, "not known"
+    other = made(1, (18, 18), 20, hyperparameters={"width": 0.5, "source_epochs": 20})
     with pytest.raises(ValueError, match="differ in width"):
         row.pool([made(0, (6,), 10), other])
+    with pytest.raises(ValueError, match="were tested differently"):
+        row.pool([made(0, (6,), 10), made(1, (6,), 10, attacks={"fgsm": {}})])
+
+
+def test_details_are_pooled_as_the_study_says(synthetic):
+    first, second = (
+        synthetic.whole(synthetic.row("a", "method", seeds=[seed], **details))
+        for seed, details in enumerate(
+            (
+                {"runs": [1], "counts": {"x": [[1, 2]]}, "of": "b", "only": [1]},
+                {"runs": [2, 3], "counts": {"x": [[3, 4]]}, "of": "b"},
+            )
+        )
+    )
+    made = {"runs": measures.together, "counts": measures.added, "only": measures.together}
+    found = row.pool([first, second], details=made).details
+    assert found == {"runs": [1, 2, 3], "counts": {"x": [[4, 6]]}, "of": "b"}, "what a row lacks is left out"

@@ -1,11 +1,11 @@
 """The study of DARE's choices on a small cell: its units, its rows, and what it refuses."""
 
-import json
 import shutil
 
 import pytest
 
 from dare import ablation
+from reporting import row
 
 OPTIONS = ("--attack", "fgsm", "--repeats", "2", "--factor", "combine", "--quiet")
 
@@ -22,7 +22,7 @@ def cell(study, tmp_path):
 def test_a_row_a_setting_and_units_that_are_kept(cell, call):
     said = call("ablation/1_vary", *OPTIONS)
     assert said.code == 0 and "4 settings x 2 repeats" in said.out
-    rows = {path.name: json.loads(path.read_text()) for path in (cell / "vary").glob("row-*.json")}
+    rows = {path.name: row.load(path) for path in (cell / "vary").glob("row-*.json")}
     assert set(rows) == {
         f"row-{name}.json" for name in ("published", "combine=None", "combine=union", "combine=majority")
     }

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from adv import attacks
+from reporting import row as result_row
 from train import robust
 
 MODEL = "small_cnn@0.1"
@@ -49,7 +50,7 @@ def load(path):
 
 
 def test_a_row_counts_what_the_flags_say(finished):
-    row = load(finished.cell / "attack-fgsm-rs" / "row.json")
+    row = result_row.load(finished.cell / "attack-fgsm-rs" / "row.json")
     with h5py.File(finished.cell / "attack-fgsm-rs" / "flags.h5") as file:
         flags, said = file["flags:white-box|pgd-20@0.05"][:], file["prediction:white-box|pgd-20@0.05"][:]
     measure = row["measures"]["white-box/pgd-20@0.05"]
@@ -68,7 +69,7 @@ def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
 
 
 def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
-    found = {path.parent.name: load(path) for path in finished.cell.glob("*/row.json")}
+    found = {path.parent.name: result_row.load(path) for path in finished.cell.glob("*/row.json")}
     retrained = [row for row in found.values() if row["role"] == "retrained"]
     assert len(retrained) == 2 and all(len(row["classes"]) == 9 for row in retrained)
     assert len({row["retrained"]["watched"] for row in retrained}) == 1
@@ -115,7 +116,7 @@ def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call
 def test_a_row_says_what_made_the_model_that_it_is_of(finished):
     train, attack = "robust_training/train-fgsm-rs", "attack-fgsm-rs"
     for name, above in ((attack, [train]), ("lever-fgsm-rs-bias", [train, attack])):
-        row = load(finished.cell / name / "row.json")
+        row = result_row.load(finished.cell / name / "row.json")
         assert set(row["commands"]) == {*above} and set(row["commits"]) == set(row["wall_s"]) == {*above, name}
         assert "robust_training/1_train.py" in row["commands"][train] and all(row["wall_s"].values())
 

@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from adv.guided import configuration, inputs, ordering, retraining
+from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import row as guided_row
 
@@ -48,7 +49,7 @@ def test_every_prefix_has_its_file_and_every_order_its_row(finished):
     sizes = {"c2": (120, 240), "c3": (15, 30)}
     expected = {f"{c}-{m}-{n}.json" for c, both in sizes.items() for m in ("dsa", "deepgini") for n in both}
     assert names == expected | {"run.json"} | {f"row-{c}-{m}.json" for c in sizes for m in ("dsa", "deepgini")}
-    row = load(finished.cell / "retrain" / "row-c3-dsa.json")
+    row = result_row.load(finished.cell / "retrain" / "row-c3-dsa.json")
     assert [one["inputs"] for one in row["curves"][0]] == [15, 30]
     assert all(one["adversarial_inputs"] == one["inputs"] for one in row["curves"][0]), (
         "C3 holds adversarial inputs alone"
@@ -85,9 +86,9 @@ def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script
 
 
 def test_a_row_says_what_made_it(finished):
-    row = load(finished.cell / "retrain" / "row-c3-dsa.json")
+    row = result_row.load(finished.cell / "retrain" / "row-c3-dsa.json")
     assert set(row["commands"]) == {"train", "inputs", "rank"} and set(row["commits"]) == {*row["commands"], "retrain"}
-    pooled = guided_row.pool([row, row | {"seeds": [1], "dirty": True}])
+    pooled = guided_row.pool([row, dataclasses.replace(row, seeds=[1], dirty=True)])
     assert pooled["dirty"] is True and [one["seeds"] for one in pooled["origins"]] == [[0], [1]]
     assert pooled["origins"][0]["commits"] == row["commits"]
 

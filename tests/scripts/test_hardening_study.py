@@ -13,6 +13,7 @@ import pytest
 from adv import attacks, evaluate
 from dare import feature_adversarial
 from data import files
+from reporting import row as result_row
 from studies.hardening import cell as hardening_cell
 from studies.hardening import tables
 
@@ -75,7 +76,7 @@ def test_what_it_writes(finished):
     stages = {path.name: path for path in finished.cell.glob("harden*")}
     assert set(stages) == {"harden", *(f"harden-{name}" for name in STAGES)}
     assert {path.suffix for path in stages["harden"].iterdir()} == {".md", ".tex", ".csv", ".png"}
-    rows = {name: load(stages[f"harden-{name}"] / "row.json") for name in STAGES}
+    rows = {name: result_row.load(stages[f"harden-{name}"] / "row.json") for name in STAGES}
     start = rows["original"]["trajectories"][0]["points"]
     assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
     samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
@@ -144,7 +145,7 @@ def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, mo
 
 def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call):
     for name in STAGES[1:3]:
-        row = load(finished.cell / f"harden-{name}" / "row.json")
+        row = result_row.load(finished.cell / f"harden-{name}" / "row.json")
         assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
         assert row["hyperparameters"]["learning_rate"] == 1e-3
     said = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import re
 import shutil
 
@@ -11,6 +10,7 @@ import pytest
 
 from adv import adversarial_set
 from data import files
+from reporting import row
 from studies.dare import cell_report as dare_report
 
 
@@ -46,8 +46,7 @@ def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others
         shutil.rmtree(cell / "seed0" / stage)
     (cell / "seed0" / "train" / "run.json").unlink()
     for path in (cell / "seed0").glob("test-*/row.json"):
-        row = json.loads(path.read_text()) | {"model": "alexnet@0.05"}
-        files.write_json(path, row)
+        row.save(dataclasses.replace(row.load(path), model="alexnet@0.05"), path)
         made = files.read_sealed(path.parent / "run.json")
         made["outputs"]["row.json"] = files.digest(path)
         files.write_sealed(path.parent / "run.json", made)

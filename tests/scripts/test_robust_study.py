@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 from adv import attacks
+from reporting import row as result_row
 from train import robust
 from train.robust import setup
 
@@ -61,7 +62,7 @@ def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(fi
 
 
 def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished):
-    row = load(finished.cell / "test-m+deat" / "row.json")
+    row = result_row.load(finished.cell / "test-m+deat" / "row.json")
     measures = {name: one["value"] for name, one in row["measures"].items()}
     names = ["clean", "white-box/pgd-20@0.1", "white-box/cw-linf-20@0.1", "white-box/worst@0.1"]
     assert {*measures} == {*names, *(f"last/{name}" for name in names)}

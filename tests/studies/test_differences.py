@@ -95,7 +95,8 @@ def attached(tmp_path, tested, synthetic):
     """The rows of a cell after their flags were saved and attached."""
     roles = {"dare": "method", "swa": "control", "weight-noise": "control", "distillation": "baseline"}
     measures = {measure: synthetic.measure(50.0) for measure in MEASURES}
-    rows = [synthetic.row(method, role, seeds=[0, 1], measures=measures) for method, role in roles.items()]
+    made = (synthetic.row(method, role, seeds=[0, 1], measures=measures) for method, role in roles.items())
+    rows = list(map(synthetic.whole, made))
     folders = {}
     for method, seeds in tested.items():
         for seed, repeats in seeds.items():
@@ -103,8 +104,7 @@ def attached(tmp_path, tested, synthetic):
             folders.setdefault(("dare", "fashion_mnist", "alexnet", method), []).append(folder)
             for repeat, one in enumerate(repeats):
                 one.save(folder / f"flags-{repeat}.h5")
-    differences.attach(rows, folders)
-    return json.loads(json.dumps(rows))
+    return json.loads(json.dumps(list(map(dict, differences.attach(rows, folders)))))
 
 
 def test_rows_carry_what_the_tables_need(attached, tested):

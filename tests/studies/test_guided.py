@@ -1,10 +1,13 @@
 """Rows, tables, figure and conclusions of guided retraining, from curves made by hand."""
 
+import dataclasses
+
 import numpy
 import pytest
 import scipy.stats
 
 from reporting import claims, tables
+from reporting import row as result_row
 from studies.guided_retraining import claims as guided_claims
 from studies.guided_retraining import figures
 from studies.guided_retraining import row as guided_row
@@ -21,15 +24,19 @@ def point(inputs, accuracy, seconds=10.0):
 def row(configuration, metric, accuracies=(0.5, 0.9, 0.8), *, seconds=10.0, seed=0, dataset="mnist"):
     step = 20 if configuration == "c3" else 100
     curve = [point(step * place, accuracy, seconds) for place, accuracy in enumerate(accuracies, start=1)]
-    return {
+    details = {
+        "configuration": configuration, "metric": metric, "curves": [curve],
+        "originals": [{part: point(0, 0.7)[part] for part in ("both", "clean", "adversarial")}],
+        "rank": [{"seconds": 0.1, "ties": 3, "apfd": 0.8, "warnings": [], "forward_s": 1.0, "inputs": 300}],
+    }  # fmt: skip
+    known = {
         "study": "guided_retraining", "dataset": dataset, "model": "mnist_cnn", "method": f"{configuration}-{metric}",
-        "title": metric, "role": "method", "configuration": configuration, "metric": metric, "verified": True,
+        "title": metric, "role": "method", "verified": True,
         "hyperparameters": {"images": 300, "epochs": 2}, "seeds": [seed], "repeats": 1,
         "measures": guided_row._measures([guided_row.summary(curve)], None, 1000),
-        "curves": [curve], "originals": [{part: point(0, 0.7)[part] for part in ("both", "clean", "adversarial")}],
-        "rank": [{"seconds": 0.1, "ties": 3, "apfd": 0.8, "warnings": [], "forward_s": 1.0, "inputs": 300}],
-        "checks": [], "attacks": {}, "device": "CPU", "command": "", "commit": "c",
+        "checks": [], "attacks": {}, "device": "CPU", "command": "", "commit": "c", "details": details,
     }  # fmt: skip
+    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known})
 
 
 def test_the_summary_of_a_curve():
@@ -48,8 +55,8 @@ def test_seeds_are_pooled():
         "value": 85.0, "n": 1000, "values": [90.0, 80.0], "spread": pytest.approx(7.07, abs=0.01), "published": None,
     }  # fmt: skip
     assert pooled["seeds"] == [0, 1] and len(pooled["curves"]) == 2
-    with pytest.raises(ValueError, match="were made differently"):
-        guided_row.pool([one, other | {"hyperparameters": {"images": 200}}])
+    with pytest.raises(ValueError, match="differ in images, epochs"):
+        guided_row.pool([one, dataclasses.replace(other, hyperparameters={"images": 200})])
 
 
 def test_tables_and_figure():
@@ -154,9 +161,8 @@ def test_one_order_has_no_interval():
 
 
 def test_a_source_net_at_chance_leaves_nothing_measured():
-    rows = cell(**SUPPORTS)
-    for one in rows:
-        one["checks"] = [{"name": "chance", "passed": False, "seen": "", "expected": ""}]
+    raised = [{"name": "chance", "passed": False, "seen": "", "expected": ""}]
+    rows = [dataclasses.replace(one, checks=raised) for one in cell(**SUPPORTS)]
     table = guided_claims.guided_claims(rows)
     assert {line[3] for line in table.rows} == {"not measured"} and any("(chance)" in note for note in table.notes)
     orders, metrics = guided_tables.guided_tables(rows)

@@ -49,7 +49,7 @@ def line(synthetic):
             "attacks": {"white-box/worst": {"worst case of": "fgsm, pgd-restarts", "restarts": 3}},
             "trajectories": trajectories,
         }
-        return synthetic.row(method, role, f"title of {method}", measures, **(facts | changes))
+        return synthetic.whole(synthetic.row(method, role, f"title of {method}", measures, **(facts | changes)))
 
     return line
 
@@ -183,9 +183,9 @@ def test_a_strategy_that_always_diverges_shows_nothing(study):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda row: row.update(images=row["images"] | {"near": 7}), "differ in images: measure them alike"),
-        (lambda row: row.update(epsilons={"near": 0.1, "far": 0.2}), "differ in epsilons"),
-        (lambda row: row.update(attacks={}), "differ in attacks"),
+        (lambda row: row["images"].update(near=7), "differ in images: measure them alike"),
+        (lambda row: row["epsilons"].update(near=0.1), "differ in epsilons"),
+        (lambda row: row["attacks"].clear(), "differ in attacks"),
         (lambda row: row["hyperparameters"].update(steps=9), "differ in steps: make them alike"),
         (lambda row: row["hyperparameters"].update(bp_epochs=9.0), "differ in bp_epochs"),
         (lambda row: row["trajectories"][0].update(samples=9), "differ in samples"),

@@ -1,5 +1,6 @@
 """Rows, tables, figures and claims of the class-wise study, from counts made by hand."""
 
+import dataclasses
 import types
 
 import numpy
@@ -7,6 +8,7 @@ import pytest
 
 from dare import test as testing
 from reporting import claims, tables
+from reporting import row as result_row
 from studies.classwise import attack, figures
 from studies.classwise import claims as class_claims
 from studies.classwise import rows as class_rows
@@ -27,22 +29,27 @@ def measure(right, total=TOTAL):
 
 def row(method, robust=(10, 40, 60, 80), *, weak=None, role="method", classes=CLASSES, total=TOTAL, **more):
     weak = list(robust) if weak is None else list(weak)
-    return {
+    known = {
         "study": "classwise", "dataset": "digits", "model": "small_cnn", "method": method, "title": method.upper(),
-        "role": role, "of": "robust_training", "hyperparameters": {"epsilon": 0.1}, "verified": True,
-        "classes": list(classes), "seeds": [0], "repeats": 1, "checks": [], "attacks": {}, "device": "CPU",
-        "command": "", "commit": "c",
+        "role": role, "hyperparameters": {"epsilon": 0.1}, "verified": True, "seeds": [0], "repeats": 1, "checks": [],
+        "attacks": {}, "device": "CPU", "command": "", "commit": "c",
         "measures": {
             "clean": measure([9 * one // 10 for one in total], total),
             "white-box/fgsm@0.1": measure(weak, total),
             "white-box/pgd-20@0.1": measure(robust, total),
             "white-box/worst@0.1": measure(robust, total),
         },
+    }  # fmt: skip
+    details = {
+        "of": "robust_training",
+        "classes": list(classes),
         "confusion": {"clean": numpy.diag(total).tolist(), "white-box/worst@0.1": numpy.diag(total).tolist()},
         "weight_norms": [[1.0, 2.0, 3.0, 4.0][: len(classes)]],
         "flags": {},
-        **more,
-    }  # fmt: skip
+    }
+    given = {name: value for name, value in more.items() if name in result_row.FIELDS}
+    details |= {name: value for name, value in more.items() if name not in given}
+    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, **given, "details": details})
 
 
 def test_measures_of_saved_flags_are_counted_by_class():
@@ -69,7 +76,7 @@ def test_measures_of_saved_flags_are_counted_by_class():
 
 
 def test_seeds_are_added_up():
-    one, other = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70)) | {"seeds": [1], "weight_norms": [[4.0, 3, 2, 1]]}
+    one, other = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70), seeds=[1], weight_norms=[[4.0, 3, 2, 1]])
     pooled = class_rows.pool([one, other])
     worst = class_rows.divided(pooled["measures"]["white-box/worst@0.1"])
     assert worst.right.tolist() == [30, 80, 120, 150] and worst.total.tolist() == [200] * 4
@@ -161,12 +168,10 @@ def test_weight_norms():
     up = list(range(40, 60, 2))
     rows = [row(n, up, classes=classes, total=total, weight_norms=[list(range(10))]) for n in "abc"]
     assert said("weight_norms", rows)[0] == "holds"
-    for one in rows:
-        one["weight_norms"] = [list(range(10, 0, -1))]
+    rows = [result_row.detailed(one, weight_norms=[list(range(10, 0, -1))]) for one in rows]
     verdict, evidence = said("weight_norms", rows)
     assert verdict == "does not hold" and "-1.00" in evidence and "over 10 classes, mean of 3 models" in evidence
-    for one in rows:
-        one["weight_norms"] = [[4, 9, 1, 7, 0, 3, 8, 2, 6, 5]]
+    rows = [result_row.detailed(one, weight_norms=[[4, 9, 1, 7, 0, 3, 8, 2, 6, 5]]) for one in rows]
     assert said("weight_norms", rows)[0] == "undecided", "none of three models beyond chance excludes nothing"
 
 
@@ -209,7 +214,7 @@ def attacked(seed, **fooled):
         right[list(rows)] = False
         flags[f"white-box/{name.replace('_', '-')}@0.1"] = [class_rows.packed(right)]
     made = row(f"a{seed}", flags=flags)
-    made["measures"] |= {name: made["measures"]["clean"] for name in flags}
+    made["measures"].update({name: made["measures"]["clean"] for name in flags})
     return made
 
 
@@ -239,11 +244,12 @@ def test_levers():
     before = row("a", [10 * one for one in (10, 40, 60, 80)], total=[1000] * 4)
     worse = row("a-tau", [0, 400, 600, 800], total=[1000] * 4, role="lever", lever=worse["lever"])
     assert said("levers", [before, worse])[0] == "does not hold"
-    trained = lifted | {"method": "a-weight", "hyperparameters": lifted["hyperparameters"] | {"factors": [1.0] * 4}}
+    factors = {**lifted["hyperparameters"], "factors": [1.0] * 4}
+    trained = dataclasses.replace(lifted, method="a-weight", hyperparameters=factors)
     verdict, evidence = said("levers", [row("a"), trained])
     assert verdict == "undecided" and "a-weight +30.0 points (no interval)" in evidence, "trained anew, once"
     assert said("levers", [row("a")])[0] == "not measured"
-    lifted["attacks"] = {"white-box/fgsm": {}}
+    lifted = dataclasses.replace(lifted, attacks={"white-box/fgsm": {}})
     assert said("levers", [row("a"), lifted])[0] == "not measured", "attacked by something else"
 
 

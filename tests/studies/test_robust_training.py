@@ -1,6 +1,7 @@
 """Tables, figure and claims of robust training from rows made by hand."""
 
 import csv
+import dataclasses
 
 import pytest
 import scipy.stats
@@ -20,7 +21,7 @@ def measure(value, n=1000, published=None):
 
 def row(method, *, worst=40.0, seed=0, bp=40.0, robust=(0.1, 0.2, 0.3, 0.35, 0.4), role="method", published=None):
     epochs = len(robust)
-    return {
+    known = {
         "study": "robust_training", "dataset": "fashion_mnist", "model": "small_cnn", "method": method,
         "title": method.upper(), "role": role, "verified": True, "seeds": [seed], "repeats": 1,
         "hyperparameters": {
@@ -35,19 +36,19 @@ def row(method, *, worst=40.0, seed=0, bp=40.0, robust=(0.1, 0.2, 0.3, 0.35, 0.4
             "last/white-box/pgd-20@0.1": measure(worst),
             "last/white-box/worst@0.1": measure(worst - 1),
         },
-        "trajectories": [
-            {
-                "seed": seed,
-                "bp_epochs": [bp * (place + 1) / epochs for place in range(epochs)],
-                "probe_robust": list(robust),
-                "probe_clean": [0.8] * epochs,
-                "probe_magnitude": [1.0 + place**2 for place in range(epochs)],
-                "probe_lipschitz": [2.0 * place**2 for place in range(epochs)],
-                "magnitude": [3.0 * place**2 + 1.0 for place in range(epochs)],
-            }
-        ],
-        "training_s": [10.0 + seed], "checks": [], "attacks": {}, "device": "CPU, 2 cores",
+        "checks": [], "attacks": {}, "device": "CPU, 2 cores",
     }  # fmt: skip
+    course = {
+        "seed": seed,
+        "bp_epochs": [bp * (place + 1) / epochs for place in range(epochs)],
+        "probe_robust": list(robust),
+        "probe_clean": [0.8] * epochs,
+        "probe_magnitude": [1.0 + place**2 for place in range(epochs)],
+        "probe_lipschitz": [2.0 * place**2 for place in range(epochs)],
+        "magnitude": [3.0 * place**2 + 1.0 for place in range(epochs)],
+    }
+    details = {"trajectories": [course], "training_s": [10.0 + seed]}
+    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, "details": details})
 
 
 def test_rows_of_several_seeds_become_one():
@@ -106,8 +107,8 @@ def test_the_published_value_stands_beside_the_measured_one():
 
 
 def test_seconds_of_seeds_far_apart_are_not_averaged():
-    alike = [{**row("pgd-7", seed=seed), "training_s": [10.0 + seed], "probe_s": [2.0]} for seed in range(2)]
-    busy = [{**row("free-8", seed=seed), "training_s": [10.0 + 20 * seed]} for seed in range(2)]
+    alike = [result_row.detailed(row("pgd-7", seed=seed), probe_s=[2.0]) for seed in range(2)]
+    busy = [result_row.detailed(row("free-8", seed=seed), training_s=[10.0 + 20 * seed]) for seed in range(2)]
     rows = [robust_tables.pool(both) for both in (alike, busy)]
     _, cost = robust_tables.robust_training_tables(rows)
     assert {line[0]: (line[2].value, line[3].value) for line in cost.rows} == {
@@ -176,13 +177,13 @@ def test_a_seed_is_added_to_the_published_one(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     old, new = row("pgd-7", worst=40.0, seed=0), row("pgd-7", worst=44.0, seed=1)
     assert publish.with_published(new) == new
-    result_row.save(new, folder)
+    result_row.save(new, result_row.path_of(new, folder))
     both = publish.with_published(old)  # in the order of the seeds, whichever came first
     assert both == robust_tables.pool([old, new]) and both["seeds"] == [0, 1]
     assert both["measures"]["white-box/worst@0.1"]["values"] == [40.0, 44.0]
     with pytest.raises(ValueError, match="expected one other seed in each"):
         publish.with_published(new)
-    result_row.save(both, folder)
+    result_row.save(both, result_row.path_of(both, folder))
     with pytest.raises(ValueError, match=r"seeds \[0, 1\] and \[2\], expected one other"):
         publish.with_published(row("pgd-7", seed=2))
 
@@ -258,7 +259,7 @@ def test_a_run_that_the_guard_ended_says_nothing_of_the_deviation_over_seeds():
 
 def test_rows_whose_checks_were_raised_are_left_out():
     rows = [seeds("m+pgd", 60.0), seeds("pgd-7", 30.0), seeds("m+mart", 70.0), seeds("mart", 40.0)]
-    rows[2]["checks"] = [{"name": "gradient", "passed": False, "seen": "", "expected": ""}]
+    rows[2] = dataclasses.replace(rows[2], checks=[{"name": "gradient", "passed": False, "seen": "", "expected": ""}])
     table = claims.deat_claims(rows)
     assert "mart" not in table.rows[1][2] and "Left out, since a check was raised: m+mart (gradient)." in table.notes
 
