@@ -66,7 +66,7 @@ def job(commands, folder, how):
 
     executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", slurm=how)
     executor.update_parameters(timeout_min=60, cpus_per_task=os.cpu_count())
-    executor.submit(slurm.Job(commands, folder, None)).result()
+    executor.submit(slurm.Job(commands, folder)).result()
 
 
 def imported(module):
