@@ -30,11 +30,11 @@ def lines(rows):
     """One tuple of text a measure of a row, in the order of SHOWN and HIDDEN."""
     found = []
     for row in rows:
-        checks = row.get("checks", [])
+        checks = row.get("checks") or []
         raised = f"{marks.DAGGER} {' '.join(marks.raised(row))}" if marks.raised(row) else ""
-        facts = (result_row.raised(checks), {True: "yes", False: "no"}.get(row.get("verified"), ""))
-        made_by = (*row.get("commands", {}).values(), row["command"])
-        origin = (row["device"], row["commit"], " && ".join(dict.fromkeys(made_by)))
+        facts = (result_row.raised(checks), "yes" if row["verified"] else "no")
+        made_by = (*(row.get("commands") or {}).values(), row["command"])
+        origin = (row["device"], row["commit"] or "", " && ".join(dict.fromkeys(made_by)))
         for name, one in row["measures"].items():
             measured = one["value"], one.get("spread"), one.get("published"), one["n"]
             between = " to ".join(map(str, one.get("interval") or ()))
@@ -42,8 +42,8 @@ def lines(rows):
                 (
                     *(row["study"], row["dataset"], row["model"], row["method"], name),
                     *("" if value is None else str(value) for value in measured),
-                    *(" ".join(map(str, row.get("seeds", []))), raised),
-                    *(row.get("title") or "", between, *facts, *origin),
+                    *(" ".join(map(str, row["seeds"])), raised),
+                    *(row["title"], between, *facts, *origin),
                 )
             )
     return found
