@@ -64,9 +64,9 @@ def job(commands, folder, how):
     """As scripts/reproduce.py --cluster does it, up to the end of the last job."""
     import submitit
 
-    executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", slurm=how)
+    executor = submitit.AutoExecutor(folder=pathlib.Path(folder) / "logs", cluster=how)
     executor.update_parameters(timeout_min=60, cpus_per_task=os.cpu_count())
-    executor.submit(slurm.Job(commands, folder, None)).result()
+    executor.submit(slurm.Job(commands, folder)).result()
 
 
 def imported(module):

@@ -2,8 +2,8 @@
 
 A cell is a job: its commands, each in its own process, as reproduce.py runs them on this machine. Everything that a
 cell has done lies in its run directories, so a job that is requeued, after a timeout, a preemption or a node's failure,
-goes on where it was. What belongs to the sweep is in <runs>/cluster/<study>-<preset>/: jobs.json, logs, and for each
-finished cell <cell>.done.json with its commands.
+goes on where it was. What belongs to the sweep is in <runs>/cluster/<study>-<preset>/: jobs.json, and in logs/ what
+submitit keeps of each job, its log and its outcome.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+
+import submitit
 
 from data import files
 
@@ -55,79 +57,62 @@ class Sweep:
     cells: dict
     tables: list
 
-    def done(self, name):
-        """Whether a cell has finished with these very commands."""
-        path = self.folder / f"{name}.done.json"
-        return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["commands"] == self.cells[name]
+    @property
+    def logs(self):
+        """submitit's folder."""
+        return self.folder / "logs"
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """What runs on a node: the commands one after the other, in `cwd`; then `marker` is written (None: nothing)."""
+class Job(submitit.helpers.Checkpointable):
+    """What runs on a node: the commands one after the other, in `cwd`, until one fails. Before a timeout or a
+    preemption submitit submits the same again, which goes on where this one was."""
 
     commands: list
     cwd: str
-    marker: str | None
 
     def __call__(self):
         for one in self.commands:
             print(f"$ {shlex.join(one)}", flush=True)
-            code = subprocess.run(one, cwd=self.cwd, check=False).returncode
-            if code:
-                raise RuntimeError(f"stopped with exit status {code}: {shlex.join(one)}")
-        if self.marker:
-            files.write_json(self.marker, {"commands": self.commands, "job": os.environ.get("SLURM_JOB_ID")})
-
-    def checkpoint(self):
-        """Called by submitit before a timeout or a preemption: the same again, which goes on where this one was."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self)
+            subprocess.run(one, cwd=self.cwd, check=True)
 
 
-def submit(sweep, resources, *, cluster="slurm"):
+def submit(sweep, resources):
     """Submit every cell that is neither done nor under way, and the tables after them: (names submitted, tables' job).
 
-    Raises ValueError where there is no such cluster, where it does not say what it runs, and where it takes no job.
+    Raises ValueError where there is no SLURM, where it does not say what it runs, and where it takes no job.
     """
-    import submitit  # needed for clusters alone
-
-    slurm = cluster == "slurm"
-    if slurm and shutil.which("sbatch") is None:
+    if shutil.which("sbatch") is None:
         raise ValueError("sbatch is not on the PATH: --cluster slurm runs on a login node of a SLURM cluster")
     if not str(sweep.folder).isprintable():
         raise ValueError(f"{str(sweep.folder)!r} would be a line of its own in a job's script: name another --runs")
-    queued = queue(sweep.folder.name) if slurm else {}
-    state = _states(sweep, queued)
-    left = [name for name in sweep.cells if not slurm or state[name]["state"] in ("new", "failed")]
+    queued = queue(sweep.folder.name)
+    left = [name for name, one in _states(sweep, queued).items() if one["state"] in ("new", "failed")]
     cwd, jobs = os.getcwd(), known(sweep.folder)
     if not left and jobs["tables"] in queued:
         return [], jobs["tables"]
     sweep.folder.mkdir(parents=True, exist_ok=True)
-    executor = submitit.AutoExecutor(folder=sweep.folder / "logs", cluster=cluster, slurm_max_num_timeout=1000)
+    executor = submitit.AutoExecutor(folder=sweep.logs, cluster="slurm", slurm_max_num_timeout=1000)
     executor.update_parameters(**resources.parameters(sweep.folder.name, len(left)))
     if left:
-        marker = {name: str(sweep.folder.resolve() / f"{name}.done.json") for name in left}
-        with _refusals(submitit, "the cells; nothing was submitted"), executor.batch():
-            made = [executor.submit(Job(sweep.cells[name], cwd, marker[name])) for name in left]
+        with _refusals("the cells; nothing was submitted"):
+            made = executor.submit_array([Job(sweep.cells[name], cwd) for name in left])
         jobs["cells"] |= {
-            name: {"id": job.job_id, "log": str(job.paths.stderr)} for name, job in zip(left, made, strict=True)
+            name: {"id": job.job_id, "commands": sweep.cells[name]} for name, job in zip(left, made, strict=True)
         }
         files.write_json(sweep.folder / "jobs.json", jobs)
-    if slurm:
-        if jobs["tables"] in queued:  # it waits for the jobs that these replace
-            subprocess.run(["scancel", jobs["tables"]], check=False)
-        waited = sorted({job["id"].partition("_")[0] for job in jobs["cells"].values()})
-        executor.update_parameters(slurm_dependency="afterany:" + ":".join(waited))
-    said = "the tables' job; the cells are submitted, and the same command submits the tables alone"
-    with _refusals(submitit, said):
-        jobs["tables"] = executor.submit(Job(sweep.tables, cwd, None)).job_id
+    if jobs["tables"] in queued:  # it waits for the jobs that these replace
+        submitit.SlurmJob(sweep.logs, jobs["tables"]).cancel(check=False)
+    waited = sorted({job["id"].partition("_")[0] for job in jobs["cells"].values()})
+    executor.update_parameters(slurm_dependency="afterany:" + ":".join(waited))
+    with _refusals("the tables' job; the cells are submitted, and the same command submits the tables alone"):
+        jobs["tables"] = executor.submit(Job(sweep.tables, cwd)).job_id
     files.write_json(sweep.folder / "jobs.json", jobs)
     return left, jobs["tables"]
 
 
 @contextlib.contextmanager
-def _refusals(submitit, what):
+def _refusals(what):
     """What sbatch says where it takes no job, as a ValueError; its own lines stay off the terminal."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -142,7 +127,7 @@ def _refusals(submitit, what):
 
 
 def known(folder):
-    """What was submitted: "cells", name -> {"id", "log"}, and "tables", the id of the job after them, or None."""
+    """What was submitted: "cells", name -> {"id", "commands"}, and "tables", the id of the job after them, or None."""
     path = folder / "jobs.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"cells": {}, "tables": None}
 
@@ -154,17 +139,22 @@ def status(sweep):
 
 def _states(sweep, queued):
     jobs, found = known(sweep.folder)["cells"], {}
-    for name in sweep.cells:
-        job = jobs.get(name, {"id": None, "log": None})
-        said = queued.get(job["id"])
-        if sweep.done(name):
-            state = "done"
-        elif said is not None:
-            state = "running" if said in RUNNING else "waiting"
-        else:
-            state = "failed" if job["id"] else "new"
-        found[name] = {"state": state, **job}
+    for name, commands in sweep.cells.items():
+        found[name] = {"state": "new", "id": None, "log": None}
+        if name in jobs:
+            job, same = submitit.SlurmJob(sweep.logs, jobs[name]["id"]), jobs[name]["commands"] == commands
+            if same and _succeeded(job):
+                state = "done"
+            elif job.job_id in queued:
+                state = "running" if queued[job.job_id] in RUNNING else "waiting"
+            else:
+                state = "failed" if same else "new"  # other commands are another cell
+            found[name] = {"state": state, "id": job.job_id, "log": str(job.paths.stderr)}
     return found
+
+
+def _succeeded(job):
+    return job.paths.result_pickle.is_file() and job.exception() is None
 
 
 def queue(name):
@@ -172,6 +162,9 @@ def queue(name):
 
     Raises ValueError where SLURM does not answer: what is not known to have ended may run, and is not to be repeated.
     """
+    # Not submitit's job.state and job.done(): they ask sacct, which a SLURM without an accounting database lacks; they
+    # wait for it without a limit; and where it fails they log a warning and say UNKNOWN, as of a job that it has not
+    # recorded yet or has forgotten, so that an unreachable scheduler cannot be told from a job that has gone.
     line = ["squeue", "-h", "-r", "-u", str(os.getuid()), "-n", name, "-o", "%i %T"]
     try:
         shown = subprocess.run(line, capture_output=True, text=True, check=False, timeout=ANSWER)

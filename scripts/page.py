@@ -1,4 +1,4 @@
-"""Make one HTML file of all published results, or of one's own runs: tables and charts, without a server or a network.
+"""Make one HTML file of all published results, or of one's own runs: tables and figures, without a server or a network.
 
 Reads results/measured/, or with --runs the rows of run directories; examples of adversarial images are shown too.
 """
@@ -11,17 +11,19 @@ from studies import catalogue, page, publish
 
 def main(arguments):
     rows, found = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
-    images = [(path.stem, path) for path in found]
+    examples = [(path.stem, path) for path in found]
     if arguments.runs:
         rows = []
         for study in dict.fromkeys(study.runs for study in catalogue.STUDIES.values()):
             if list((pathlib.Path(arguments.runs) / study).glob("*/seed*/*/row*.json")):
                 rows += catalogue.collect(arguments.runs, study)
         found = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
-        images = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
+        examples = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
     if not rows:
         raise FileNotFoundError(f"{arguments.runs}: no row.json of any study: run its test stage first")
-    path = page.write(rows, pathlib.Path(arguments.out), images)
+    pictures = [(f"{name}: {caption}", page.png(figure)) for name, caption, figure in catalogue.figures(rows)]
+    pictures += [(title, path.read_bytes()) for title, path in examples]
+    path = page.write(rows, pathlib.Path(arguments.out), pictures)
     print(f"page: {len(rows)} rows, {path.stat().st_size / 1e6:.1f} MB ({path})")
 
 

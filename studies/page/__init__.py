@@ -1,80 +1,106 @@
 """A static page of all rows: one HTML file, readable without a server and without a network.
 
-The table is DataTables (as itables packs it), the charts are Plotly's; both lie in the file. Every row of every study
-is one line a measure, with the published value beside it and what made it a click away.
+Its table is DataTables, as itables packs it: a line a measure of each row, with the published value beside it. Below it
+are pictures: the studies' own figures, and examples of adversarial images.
 """
 
 import base64
 import html
-import importlib.resources
-import json
+import io
 import pathlib
+import string
 
-import plotly.offline
+import itables
+import itables.javascript
+import pandas
 
 from data import files
 from reporting import marks
 from reporting import row as result_row
-from studies.page import charts
 
-FOLDER = pathlib.Path(__file__).parent
-COLUMNS = (
-    "study", "data set", "model", "method", "measure", "value", "sd", "published", "n", "seeds", "checks raised",
-)  # fmt: skip
+TEMPLATE = pathlib.Path(__file__).parent / "page.html"
+PANES = ("study", "data set", "model", "method", "measure")
+NUMBERS = ("value", "sd", "published", "n")
+SHOWN = (*PANES, *NUMBERS, "seeds", "checks raised")
+HIDDEN = ("title", "95 % interval", "what the checks saw", "data verified", "device", "commit", "commands")
+DPI = 100
 
 
 def lines(rows):
-    """One list a measure of a row, in the order of COLUMNS, then what a click shows: a dictionary."""
+    """One tuple of text a measure of a row, in the order of SHOWN and HIDDEN."""
     found = []
     for row in rows:
-        facts = {
-            "title": row.get("title"), "interval": None, "device": row["device"], "commit": row["commit"],
-            "command": row["command"], "commands": row.get("commands"), "verified": row.get("verified"),
-            "checks raised": result_row.raised(row.get("checks", [])) or None,
-        }  # fmt: skip
-        for name, measure in row["measures"].items():
-            made = [row["study"], row["dataset"], row["model"], row["method"], name, measure["value"]]
-            made += [measure.get("spread"), measure.get("published"), measure["n"], _seeds(row)]
-            made.append(" ".join(marks.raised(row)))
-            found.append([*made, {**facts, "interval": measure.get("interval")}])
+        checks = row.get("checks") or []
+        raised = f"{marks.DAGGER} {' '.join(marks.raised(row))}" if marks.raised(row) else ""
+        facts = (result_row.raised(checks), "yes" if row["verified"] else "no")
+        made_by = (*(row.get("commands") or {}).values(), row["command"])
+        origin = (row["device"], row["commit"] or "", " && ".join(dict.fromkeys(made_by)))
+        for name, one in row["measures"].items():
+            measured = one["value"], one.get("spread"), one.get("published"), one["n"]
+            between = " to ".join(map(str, one.get("interval") or ()))
+            found.append(
+                (
+                    *(row["study"], row["dataset"], row["model"], row["method"], name),
+                    *("" if value is None else str(value) for value in measured),
+                    *(" ".join(map(str, row["seeds"])), raised),
+                    *(row["title"], between, *facts, *origin),
+                )
+            )
     return found
 
 
-def _seeds(row):
-    return " ".join(map(str, row.get("seeds", [])))
+def table(rows):
+    """The table as HTML with its script. A pane filters by each of PANES; HIDDEN columns are shown by a button; the
+    browser keeps search, panes, order and columns from visit to visit."""
+    columns = (*SHOWN, *HIDDEN)
+    places = {name: place for place, name in enumerate(columns)}
+    frame = pandas.DataFrame(lines(rows), columns=columns, dtype=object)
+    with pandas.option_context("display.max_colwidth", None):  # otherwise it cuts long text
+        return itables.to_html_datatable(
+            frame,
+            table_id="results",
+            connected=False,
+            display_logo_when_loading=False,
+            maxBytes=0,
+            classes="display compact",
+            style="width:100%",
+            pageLength=25,
+            deferRender=True,
+            autoWidth=False,
+            stateSave=True,
+            stateDuration=0,
+            text_in_header_can_be_selected=False,  # a click on it sorts
+            buttons=[{"extend": "colvis", "text": "columns"}, {"extend": "csv", "text": "CSV"}],
+            layout={"top1": "searchPanes", "topStart": ["pageLength", "buttons"]},
+            searchPanes={"columns": [places[name] for name in PANES], "initCollapsed": True, "layout": "columns-5"},
+            columnDefs=[
+                {"targets": [places[name] for name in PANES], "searchPanes": {"show": True}},
+                {"targets": [places[name] for name in NUMBERS], "className": "dt-body-right", "type": "num"},
+                {"targets": [places[name] for name in HIDDEN], "visible": False},
+            ],
+        )
 
 
-def write(rows, path, images=()):
-    """Write the page of the rows to `path`. images: (title, PNG file) below the charts, such as examples grids."""
+def png(figure):
+    """A matplotlib figure as the bytes of a PNG."""
+    made = io.BytesIO()
+    figure.savefig(made, format="png", dpi=DPI, metadata={"Software": None})
+    return made.getvalue()
+
+
+def write(rows, path, pictures=()):
+    """Write the page of the rows to `path`. pictures: (caption, bytes of a PNG) of each, below the table."""
     shown = []
-    for title, file in images:
-        name, content = html.escape(title), _encoded(pathlib.Path(file).read_bytes())
-        picture = f'<img alt="{name}" src="data:image/png;base64,{content}">'
-        shown.append(f"<figure>{picture}<figcaption>{name}</figcaption></figure>")
-    tables = importlib.resources.files("itables") / "html"
-    content = {
-        "STYLE": (FOLDER / "page.css").read_text(encoding="utf-8"),
-        "TABLE_STYLE": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
-        "SCRIPT": (FOLDER / "page.js").read_text(encoding="utf-8"),
-        "TABLE_SCRIPT": _encoded((tables / "dt_bundle.js").read_bytes()),
-        "PLOTLY": plotly.offline.get_plotlyjs(),
-        "COLUMNS": _json(COLUMNS),
-        "LINES": _json(lines(rows)),
-        "CHARTS": _json(list(charts.charts(rows))),
-        "IMAGES": "\n".join(shown),
-        "COUNT": f"{len(rows)} rows",
-    }
-    text = (FOLDER / "page.html").read_text(encoding="utf-8")
-    parts = text.split("@@")  # content is never searched for further marks
-    made = "".join(content[part] if place % 2 else part for place, part in enumerate(parts))
-    files.write_text(path, made)
+    for caption, content in pictures:
+        name = html.escape(caption)
+        image = f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
+        shown.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
+    text = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        style=TEMPLATE.with_suffix(".css").read_text(encoding="utf-8"),
+        datatables=itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle),
+        count=f"{len(rows)} rows",
+        table=table(rows),
+        pictures="\n".join(shown),
+    )
+    files.write_text(path, text)
     return path
-
-
-def _encoded(content):
-    return base64.b64encode(content).decode()
-
-
-def _json(value):
-    """JSON that may stand inside a script element."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

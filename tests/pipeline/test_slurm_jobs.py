@@ -1,12 +1,15 @@
-"""What a sweep on a cluster submits and says, with submitit's own executors in place of SLURM's."""
+"""What a sweep on a cluster submits and says, with a SLURM of shell scripts."""
 
-import json
 import os
+import re
+import subprocess
 import sys
 
 import pytest
 
 from pipeline import slurm
+
+JOB = 'until [ -x "$1" ]; do shift; done; exec "$@"'  # of srun: its own options are left out
 
 
 @pytest.fixture
@@ -21,61 +24,77 @@ def sweep(tmp_path, monkeypatch):
     return slurm.Sweep(tmp_path / "sweep", {"a": [write("a")], "b": [write("b")]}, [write("tables")])
 
 
-def test_jobs_run_their_commands_and_mark_that_they_are_done(sweep, tmp_path):
-    slurm.Job(sweep.cells["a"], str(tmp_path), str(sweep.folder / "a.done.json"))()
-    assert (tmp_path / "a").read_text() == "x" and sweep.done("a") and not sweep.done("b")
-    other = slurm.Sweep(sweep.folder, {"a": [*sweep.cells["a"], ["true"]]}, [])
-    assert not other.done("a"), "other commands are another cell"
-    (tmp_path / "broken").touch()
-    with pytest.raises(RuntimeError, match="stopped with exit status 1"):
-        slurm.Job(sweep.cells["b"], str(tmp_path), str(sweep.folder / "b.done.json"))()
-    assert not sweep.done("b")
-
-
-def test_a_job_before_its_timeout_is_submitted_again_as_it_is(sweep, tmp_path):
-    job = slurm.Job(sweep.cells["a"], str(tmp_path), None)
-    assert job.checkpoint().function == job
-
-
-def test_all_cells_then_the_tables(sweep, tmp_path):
-    left, _ = slurm.submit(sweep, slurm.Resources(), cluster="debug")
-    assert left == ["a", "b"]
-    for name in slurm.known(sweep.folder)["cells"]:
-        assert json.loads((sweep.folder / "jobs.json").read_text())["cells"][name]["id"]
-
-
-def test_states(sweep, monkeypatch):
-    jobs = {"cells": {"a": {"id": "7_0", "log": None}, "b": {"id": "7_1", "log": None}}, "tables": "8"}
-    sweep.folder.mkdir()
-    (sweep.folder / "jobs.json").write_text(json.dumps(jobs))
-    for queued, expected in (
-        ({"7_0": "RUNNING", "7_1": "PENDING"}, ["running", "waiting"]),
-        ({}, ["failed", "failed"]),
-    ):
-        monkeypatch.setattr(slurm, "queue", lambda name, queued=queued: queued)
-        assert [one["state"] for one in slurm.status(sweep).values()] == expected
-    (sweep.folder / "jobs.json").unlink()
-    assert [one["state"] for one in slurm.status(sweep).values()] == ["new", "new"]
-
-
 @pytest.fixture
 def scheduler(tmp_path, monkeypatch):
     """A SLURM of shell scripts: scheduler(sbatch=..., squeue=...) says what they do; .asked(), the scripts given to
-    sbatch; .calls(), the options of squeue."""
+    sbatch; .calls(), the options of squeue; .run(), run what was submitted since the last time."""
     folder, kept = tmp_path / "bin", tmp_path / "kept"
     folder.mkdir(), kept.mkdir()
 
     def install(**commands):
-        for name, lines in {"srun": "", "scancel": "", **commands}.items():
+        for name, lines in {"srun": JOB, "scancel": "", **commands}.items():
             (folder / name).write_text(f'#!/bin/sh\necho "$@" >> {kept}/{name}\n{lines}\n')
             (folder / name).chmod(0o755)
+
+    def run():
+        for path in sorted(kept.glob("script*")):
+            number, text = 70 + int(path.name.removeprefix("script")), path.read_text()
+            array = re.search("--array=0-(\\d+)", text)
+            for task in range(int(array[1]) + 1) if array else [None]:
+                own = {"SLURM_JOB_ID": f"{number}", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+                own |= {"SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1"}
+                if array:
+                    own |= {"SLURM_ARRAY_JOB_ID": f"{number}", "SLURM_ARRAY_TASK_ID": f"{task}"}
+                subprocess.run(["sh", str(path)], env=os.environ | own, check=False, capture_output=True)
+            path.rename(kept / f"ran{path.name}")
 
     accept = f"n=$(ls {kept} | grep -c script); cp $1 {kept}/script$n; echo Submitted batch job $((70 + n))"
     install(sbatch=accept, squeue="")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     install.asked = lambda: [path.read_text() for path in sorted(kept.glob("script*"))]
     install.calls = lambda name: (kept / name).read_text().splitlines() if (kept / name).is_file() else []
+    install.run = run
     return install
+
+
+def test_a_job_runs_its_commands_until_one_fails(sweep, tmp_path):
+    (tmp_path / "broken").touch()
+    with pytest.raises(subprocess.CalledProcessError, match="non-zero exit status 1"):
+        slurm.Job([*sweep.cells["a"], *sweep.cells["b"], *sweep.tables], str(tmp_path))()
+    assert (tmp_path / "a").read_text() == "x" and not (tmp_path / "tables").exists()
+
+
+def test_a_job_before_its_timeout_is_submitted_again_as_it_is(sweep, tmp_path):
+    job = slurm.Job(sweep.cells["a"], str(tmp_path))
+    assert job.checkpoint().function == job
+
+
+def states(sweep):
+    return [one["state"] for one in slurm.status(sweep).values()]
+
+
+def test_what_ended_is_done_or_failed_and_submitting_again_runs_what_is_missing(sweep, scheduler, tmp_path):
+    assert states(sweep) == ["new", "new"]
+    (tmp_path / "broken").touch()
+    assert slurm.submit(sweep, slurm.Resources()) == (["a", "b"], "71")
+    scheduler(squeue="echo 70_0 RUNNING; echo 70_1 PENDING; echo 71 PENDING")
+    assert states(sweep) == ["running", "waiting"] and slurm.submit(sweep, slurm.Resources()) == ([], "71")
+    scheduler.run()
+    scheduler(squeue="echo 70_0 COMPLETING")
+    assert states(sweep) == ["done", "failed"], "a job that is being cleared away has done what it had to"
+    (tmp_path / "broken").unlink()
+    assert slurm.submit(sweep, slurm.Resources()) == (["b"], "73")
+    scheduler.run()
+    assert states(sweep) == ["done", "done"]
+    assert [(tmp_path / name).read_text() for name in ("a", "b", "tables")] == ["x", "xx", "xx"]
+    scheduler(squeue="")
+    other = slurm.Sweep(sweep.folder, {**sweep.cells, "a": [*sweep.cells["a"], ["true"]]}, [])
+    assert states(other) == ["new", "done"], "other commands are another cell"
+
+
+def test_a_job_that_was_killed_has_failed(sweep, scheduler):
+    slurm.submit(sweep, slurm.Resources())
+    assert states(sweep) == ["failed", "failed"] and slurm.submit(sweep, slurm.Resources())[0] == ["a", "b"]
 
 
 def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, scheduler):
@@ -87,7 +106,7 @@ def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, sch
             assert f"#SBATCH --{line}\n" in text, line
     assert scheduler.calls("squeue") == [f"-h -r -u {os.getuid()} -n sweep -o %i %T"]
     scheduler(squeue="echo 70_0 RUNNING; echo 71 PENDING")
-    assert [one["state"] for one in slurm.status(sweep).values()] == ["running", "failed"]
+    assert states(sweep) == ["running", "failed"]
     assert slurm.submit(sweep, asked) == (["b"], "73") and scheduler.calls("scancel") == ["71"]
 
 

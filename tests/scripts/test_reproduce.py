@@ -13,7 +13,7 @@ import types
 
 import pytest
 
-from pipeline import records
+from pipeline import records, slurm
 from studies import catalogue, presets
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
@@ -110,9 +110,6 @@ def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
 
 
 def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, monkeypatch, capsys):
-
-    from pipeline import slurm
-
     asked = {}
     monkeypatch.setattr(
         slurm, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
