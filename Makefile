@@ -13,6 +13,7 @@ REQUIREMENTS ?= requirements.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed-$(REQUIREMENTS)
 TESTING = $(VENV)/.installed-requirements-test.txt
+ON_BOTH_CORES = -n 2 --dist loadfile
 COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $(UPGRADE)
 
 .PHONY: help quick test test-all lint bench requirements
@@ -24,10 +25,10 @@ quick: $(INSTALLED)
 	$(BIN)/python scripts/reproduce.py --study dare --preset quick
 
 test: $(TESTING)
-	$(BIN)/python -m pytest --durations 10
+	$(BIN)/python -m pytest $(ON_BOTH_CORES) --durations 10
 
 test-all: $(TESTING)
-	$(BIN)/python -m pytest --durations 10 -m "not gpu and not cluster and not browser and not faults"
+	$(BIN)/python -m pytest $(ON_BOTH_CORES) --durations 10 -m "not gpu and not cluster and not browser and not faults"
 
 lint: $(TESTING)
 	$(BIN)/ruff check

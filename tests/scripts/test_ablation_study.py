@@ -7,6 +7,8 @@ import pytest
 from dare import ablation
 from reporting import row
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--attack", "fgsm", "--repeats", "2", "--factor", "combine", "--quiet")
 
 

@@ -14,6 +14,8 @@ from adv import attacks
 from reporting import row as result_row
 from train import robust
 
+pytestmark = pytest.mark.slow
+
 MODEL = "small_cnn@0.1"
 CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
 TRAIN = ["--setup", "fast", "--images", "300", "--validation", "60", "--probe-images", "20", "--no-augmentation"]

@@ -13,6 +13,8 @@ from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import row as guided_row
 
+pytestmark = pytest.mark.slow
+
 CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
 RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]
 

@@ -17,6 +17,8 @@ from reporting import row as result_row
 from studies.hardening import cell as hardening_cell
 from studies.hardening import tables
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "hardening/1_harden"
 FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
 FEW += ["--held-out", "8", "--choice-images", "8", "--quiet"]

@@ -15,6 +15,8 @@ from reporting import row as result_row
 from train import robust
 from train.robust import setup
 
+pytestmark = pytest.mark.slow
+
 MODEL = "small_cnn@0.1"
 CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
 TRAIN = ["--setup", "fast", "--images", "200", "--validation", "60", "--probe-images", "20", "--no-augmentation"]
