@@ -32,6 +32,7 @@ VARYING = (
     "dirty",
     "wall_s",
     "training_s",
+    "probe_s",
     "commands",
     "device",
     "versions",
