@@ -114,7 +114,7 @@ def report(arguments):
     """Print and write the tables of this seed's finished rows, and draw them."""
     stages = run_directory.folder(arguments, "harden-original").parent.glob("harden-*")
     rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
-    made = hardening_tables.white_box_tables(rows)
+    made = hardening_tables.tables(rows)
     for table in made:
         tables.print_table(table)
     folder = run_directory.folder(arguments, "harden")
