@@ -108,12 +108,16 @@ def device():
         ]
     if kinds:
         return ", ".join(kinds)
-    model = "CPU"
+    return f"{processor()}, {cores()} cores"
+
+
+def processor():
+    """The processor's name with its family and model, since one name covers several that round otherwise; or "CPU"."""
     cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, {cores()} cores"
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    said = dict(map(str.strip, line.split(":", 1)) for line in reversed(lines) if ":" in line)  # of the first one
+    kind = f" (family {said['cpu family']}, model {said['model']})" if {"cpu family", "model"} <= {*said} else ""
+    return said.get("model name", "CPU") + kind
 
 
 def cores():
