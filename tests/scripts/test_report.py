@@ -13,6 +13,8 @@ from data import files
 from reporting import row
 from studies.dare import cell_report as dare_report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def report(study):

@@ -80,6 +80,7 @@ def test_a_figure_is_a_png():
     assert page.png(matplotlib.figure.Figure(figsize=(1, 1))).startswith(b"\x89PNG\r\n")
 
 
+@pytest.mark.slow
 def test_the_published_page_shows_figures_and_adversarial_images(tmp_path):
     line = [sys.executable, str(publish.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)

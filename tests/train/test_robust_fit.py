@@ -18,7 +18,7 @@ PROBE = robust.Probe(images=12, steps=2)
 FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8, replay_clip=False)
 # each kind of strategy, a controller with a state, and a momentum that cycles with the rate
 RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
-RESUMED = RESUMED[:2] if keras.backend.backend() == "jax" else RESUMED  # every one takes seconds to compile there
+RESUMED = [RESUMED[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in RESUMED[1:])]
 
 
 class Killed(Exception):
