@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline import command
+from pipeline import progress as of_progress
 from pipeline.progress import Progress
 
 
@@ -55,7 +55,7 @@ def test_no_terminal_gets_the_last_line_alone(capsys):
 
 def test_no_terminal_gets_a_line_every_ten_seconds(capsys, monkeypatch):
     seconds = iter(range(0, 100, 4))  # asked for once at the start and once a call
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(of_progress.time, "monotonic", lambda: next(seconds))
     with Progress("work") as progress:
         for done in range(1, 8):
             progress(done, 9)

@@ -6,7 +6,7 @@ import keras
 import numpy
 import pytest
 
-from models import compute, perturb
+from models import compute, perturb, updates
 from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
@@ -67,7 +67,7 @@ def seen(monkeypatch, place):
     """Record the images that every compiled update is given: its argument number `place`."""
     images = []
     for name in ("descend", "slopes"):
-        original = getattr(compute, name)
+        original = getattr(updates, name)
 
         def made(*arguments, _original=original, **settings):
             step = _original(*arguments, **settings)
@@ -78,7 +78,7 @@ def seen(monkeypatch, place):
 
             return run
 
-        monkeypatch.setattr(compute, name, made)
+        monkeypatch.setattr(updates, name, made)
     return images
 
 
