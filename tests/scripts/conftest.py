@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,13 @@ def shell():
 def call(tmp_path):
     """``call(script, *options)``: the script run in this process, from tmp_path; gives .code, .out, .err."""
     return functools.partial(here, cwd=tmp_path)
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The cell of a file's fixture `finished` (.folder, .cell) in tmp_path, to be changed."""
+    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    return tmp_path / finished.cell.relative_to(finished.folder)
 
 
 @pytest.fixture(scope="session")

@@ -40,13 +40,6 @@ def finished(shell, tmp_path_factory):
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
 
 
-@pytest.fixture
-def done(finished, tmp_path):
-    """The finished cell in tmp_path, to be changed."""
-    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
-    return tmp_path / finished.cell.relative_to(finished.folder)
-
-
 def load(path):
     return json.loads(path.read_text(encoding="utf-8"))
 

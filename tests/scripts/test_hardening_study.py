@@ -54,13 +54,6 @@ def cell(trained, tmp_path):
     return tmp_path / trained.cell.relative_to(trained.folder)
 
 
-@pytest.fixture
-def done(finished, tmp_path):
-    """The finished cell in tmp_path, to be changed."""
-    shutil.copytree(finished.folder / "runs", tmp_path / "runs")
-    return tmp_path / finished.cell.relative_to(finished.folder)
-
-
 def load(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
