@@ -118,6 +118,7 @@ def test_a_changed_argument_is_named(study, shell, call, script, change, words):
     assert shell.digests(study.folder) == before
 
 
+@pytest.mark.slow
 def test_the_default_parts_fit_the_data(copy, call):
     shutil.rmtree(copy / "generate_adv-fgsm")
     assert call("4_generate_adv", "--attack", "fgsm", "--deterministic", "--quiet").code == 0
@@ -241,6 +242,7 @@ def test_a_damaged_record_of_a_run_is_named(copy, call):
     one_sentence(call("2_slice"), "train/run.json: damaged", "delete")
 
 
+@pytest.mark.slow
 def test_training_stops_where_it_turns_nan_and_keeps_the_epochs_before(study, tmp_path, call, monkeypatch, shell):
     fit = importlib.import_module("train.fit")
     monkeypatch.setattr(fit, "confidence", nan_in_epoch(3, fit.confidence))
