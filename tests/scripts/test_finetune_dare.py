@@ -8,6 +8,8 @@ import pytest
 from dare import controls, dare
 from data import files
 
+pytestmark = pytest.mark.slow  # the study that it copies is made again where its worker has none
+
 
 @pytest.fixture
 def cell(study, tmp_path):
