@@ -4,7 +4,7 @@ from pipeline import provenance, records, run_directory
 
 
 def of(stage):
-    """The provenance of a row that `stage` (run.Stage), not yet finished, writes: a dictionary of JSON values.
+    """The provenance of a row that `stage` (run_directory.Stage), not yet finished, writes: a dictionary for JSON.
 
     command, commit, versions, device, cores, kernels, floatx, image_data_format: of the stage itself (its last
     process). Of every stage by its name (pipeline/records.py), itself included but in `commands`: commands; commits;
@@ -26,7 +26,7 @@ def of(stage):
 
 
 def above(stage):
-    """name -> run.json of every stage that `stage` (run.Stage) is made from, the earliest first."""
+    """name -> run.json of every stage that `stage` (run_directory.Stage) is made from, the earliest first."""
     found = records.ancestors(stage.folder, stage.identity["inputs"])
     return {records.label(stage.folder, path): made for path, made in found.items()}
 

@@ -83,7 +83,7 @@ def _saturation(row):
 def weak(row, measure="white-box/worst"):
     """The attacks of a row's worst case, in words, where none is margin-based; "" where one is, or none is known."""
     names = {name: one for name, one in row.get("attacks", {}).items() if name.startswith("white-box/")}
-    study = names.pop("white-box/worst", {})  # of the white-box study, whose worst case is all that it keeps
+    study = names.pop("white-box/worst", {})  # of hardening, whose worst case is all that it keeps
     found = list(study.get("runs", {}).values()) if study else list(names.values())
     if not found or not any(name.startswith(measure) for name in row["measures"]):
         return ""

@@ -13,10 +13,7 @@ def main(arguments):
     rows, found = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
     examples = [(path.stem, path) for path in found]
     if arguments.runs:
-        rows = []
-        for study in dict.fromkeys(study.runs for study in catalogue.STUDIES.values()):
-            if list((pathlib.Path(arguments.runs) / study).glob("*/seed*/*/row*.json")):
-                rows += catalogue.collect(arguments.runs, study)
+        rows = catalogue.collect_all(arguments.runs)
         found = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
         examples = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
     if not rows:

@@ -4,8 +4,6 @@ Reads <runs>/*/*/seed*/*/row*.json; writes results/ and the generated sections o
 there are no runs, what is published already is written anew; --check only tells whether it says what was measured.
 """
 
-import pathlib
-
 from pipeline import command
 from reporting import figures
 from studies import catalogue, publish
@@ -16,11 +14,7 @@ def main(arguments):
         publish.write(publish.measured(), check=True)
         print("publish: the documents say what was measured")
         return
-    rows = []
-    for folder in dict.fromkeys(catalogue.STUDIES[name].runs for name in arguments.study):
-        if any((pathlib.Path(arguments.runs) / folder).glob("*/seed*/*/row*.json")):
-            rows += catalogue.collect(arguments.runs, folder)
-    rows = [row for row in rows if row["study"] in arguments.study]
+    rows = catalogue.collect_all(arguments.runs, arguments.study)
     changed = publish.publish(rows, add=arguments.add)
     mined = catalogue.of_study(rows, "dare")
     for name, figure in catalogue.STUDIES["dare"].report.examples(arguments, mined):

@@ -50,6 +50,18 @@ def of_study(rows, study):
     return [one for one in rows if one["study"] == study]
 
 
+def finished(runs, folder, cell=None):
+    """The files of the finished rows in <runs>/<folder>/, in order. cell: the folder of one cell (None: all)."""
+    paths = (pathlib.Path(runs) / folder).glob(f"{glob.escape(cell) if cell else '*'}/seed*/*/row*.json")
+    return [path for path in sorted(paths) if (path.parent / "run.json").is_file()]
+
+
+def collect_all(runs, names=tuple(STUDIES)):
+    """The rows of all named studies that have any in `runs`, as `collect` gives them."""
+    folders = [one for one in dict.fromkeys(STUDIES[name].runs for name in names) if finished(runs, one)]
+    return [row for folder in folders for row in collect(runs, folder) if row["study"] in names]
+
+
 def collect(runs, folder, cell=None):
     """One row a (study, data set, model, method) of <runs>/<folder>/, the seeds of a cell pooled; DARE's with their
     differences from the controls. cell: the folder of one cell (None: all). Raises FileNotFoundError where there is
@@ -58,22 +70,20 @@ def collect(runs, folder, cell=None):
     from reporting import row
 
     found, folders = {}, {}
-    cells = glob.escape(cell) if cell else "*"
-    for path in sorted((pathlib.Path(runs) / folder).glob(f"{cells}/seed*/*/row*.json")):
-        if (path.parent / "run.json").is_file():
-            records.intact(path.parent)
-            one = row.load(path)
-            key = one["study"], one["dataset"], one["model"], one["method"]
-            found.setdefault(key, []).append(one)
-            folders.setdefault(key, []).append(path.parent)
+    for path in finished(runs, folder, cell):
+        records.intact(path.parent)
+        one = row.load(path)
+        key = one["study"], one["dataset"], one["model"], one["method"]
+        found.setdefault(key, []).append(one)
+        folders.setdefault(key, []).append(path.parent)
     if not found:
         missing = pathlib.Path(runs) / folder / (cell or "")
         raise FileNotFoundError(f"{missing}: no row.json; make them with the test or attack stage of scripts/{folder}/")
     rows = [STUDIES[study].report.pool(seeds) for (study, *_), seeds in found.items()]
-    for study in STUDIES.values():
-        if hasattr(study.report, "attach"):
-            own = iter(study.report.attach(of_study(rows, study.name), folders))
-            rows = [next(own) if one["study"] == study.name else one for one in rows]
+    for name in {study for study, *_ in found}:
+        if hasattr(STUDIES[name].report, "attach"):
+            own = iter(STUDIES[name].report.attach(of_study(rows, name), folders))
+            rows = [next(own) if one["study"] == name else one for one in rows]
     return rows
 
 

@@ -8,6 +8,7 @@ import sys
 
 from pipeline import command
 from reporting import report, tables
+from reporting.order import cell_name
 from studies import catalogue
 
 
@@ -21,8 +22,7 @@ def write(arguments, study):
 
 def cells(runs, folder):
     """The names of the cells that have a finished row. Raises FileNotFoundError where there is none."""
-    rows = (pathlib.Path(runs) / folder).glob("*/seed*/*/row*.json")
-    found = sorted({path.parents[2].name for path in rows if (path.parent / "run.json").is_file()})
+    found = sorted({path.parents[2].name for path in catalogue.finished(runs, folder)})
     if not found:
         catalogue.collect(runs, folder)  # says what makes one
     return found
@@ -40,7 +40,7 @@ def shown(arguments, study, name):
         main = catalogue.STUDIES[study.runs].report
         if hasattr(main, "of_cell"):
             added |= main.of_cell(arguments, folder, rows)
-        cell = f"{rows[0]['dataset']}-{rows[0]['model']}"
+        cell = cell_name(rows[0]["dataset"], rows[0]["model"])
         figures = ((one.removeprefix(f"{cell}-"), *drawn) for one, *drawn in catalogue.figures(rows))
         tables.write(made + added["tables"], folder / "report")
         path = report.write_report(

@@ -74,6 +74,11 @@ def measured():
     return found
 
 
+def half(dataset):
+    """Images of x_train, and of x_validation, of the half split of a catalogued data set."""
+    return (data.DATASETS[dataset].counts[0] + 1) // 2
+
+
 @functools.cache
 def parameters(dataset, model):
     """The parameters of a model on the images of a catalogued data set."""

@@ -16,7 +16,7 @@ import models
 from pipeline.progress import Progress
 from reporting import marks
 from studies.dare import trained_cell
-from studies.estimate import Cost
+from studies.estimate import Cost, half
 from train import params, tensorboard
 from train.fit import KEEP, fit
 from train.history import History
@@ -116,12 +116,7 @@ def cost(arguments):
     """The Cost of these arguments."""
     epochs = arguments.epochs or params.recipe(arguments.model).epochs
     kept = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[arguments.keep]
-    return Cost(epochs * half(arguments), kept)
-
-
-def half(arguments):
-    """Images of x_train, and of x_validation."""
-    return (data.DATASETS[arguments.dataset].counts[0] + 1) // 2
+    return Cost(epochs * half(arguments.dataset), kept)
 
 
 def options():

@@ -82,9 +82,8 @@ def uses(arguments, name):
 def other_seed(arguments):
     """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
     if arguments.other_seed is None and finished(arguments, "other-seed"):
-        return run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))["arguments"][
-            "other_seed"
-        ]
+        made = run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))
+        return made["arguments"]["other_seed"]
     return seeds_of_cell.other(arguments, arguments.other_seed)
 
 

@@ -13,7 +13,7 @@ import data
 import models
 from pipeline.progress import Progress
 from studies.dare import trained_cell
-from studies.estimate import Cost
+from studies.estimate import Cost, half
 from train import history as histories
 from train import params
 
@@ -39,9 +39,8 @@ def finetune(arguments, attack):
         return
     history = histories.History(run_directory.folder(arguments, "train") / "history")
     model = history.final_model()
-    part = adversarial_set.load(run_directory.folder(arguments, f"generate_adv-{attack}") / "adversarials.h5").parts[
-        "train"
-    ]
+    crafted = run_directory.folder(arguments, f"generate_adv-{attack}")
+    part = adversarial_set.load(crafted / "adversarials.h5").parts["train"]
     for repeat in range(arguments.repeats):
         history.load_weights(model, history.last)
         with Progress(f"finetune_adv {attack}", arguments.quiet) as progress:
@@ -120,7 +119,7 @@ def cost(arguments):
     if not arguments.distillation:
         return Cost(0)
     epochs = arguments.distillation_epochs or params.recipe(arguments.model).epochs
-    return Cost(2 * epochs * ((data.DATASETS[arguments.dataset].counts[0] + 1) // 2), 1)
+    return Cost(2 * epochs * half(arguments.dataset), 1)
 
 
 def options():

@@ -1,5 +1,6 @@
 """What is made of the rows of the ablation."""
 
+from reporting.order import cell_name
 from studies.ablation import figures as drawing
 from studies.ablation.tables import cells, pool, tables
 
@@ -10,4 +11,4 @@ def figures(rows):
     """(file name, caption, Figure) of every cell."""
     for (dataset, model), own in cells(rows).items():
         caption = "One choice of DARE changed at a time; the dotted line is the published setting."
-        yield f"{dataset}-{model}-ablation", caption, drawing.draw_cell(own)
+        yield f"{cell_name(dataset, model)}-ablation", caption, drawing.draw_cell(own)

@@ -4,6 +4,7 @@ import numpy
 
 from reporting import figures as drawing
 from reporting import marks
+from reporting.order import cell_name
 from studies.classwise import rows as class_rows
 
 
@@ -12,7 +13,7 @@ def figures(rows):
     for (dataset, model), own in class_rows.cells(rows).items():
         whole = [row for row in own if row["role"] != "retrained"]
         if whole:
-            cell = f"{dataset}-{model}"
+            cell = cell_name(dataset, model)
             caption = "robust accuracy of each class under the worst of the attacks"
             yield f"{cell}-classes", caption, by_class(whole)
             best = max(marks.sound(whole)[0] or whole, key=lambda row: row["measures"][class_rows.worst(row)]["value"])

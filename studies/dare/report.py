@@ -3,6 +3,7 @@
 import pathlib
 
 from reporting import order
+from reporting.order import cell_name
 from reporting.row import pool
 from studies.dare import cell_report, differences, figures_of_rows
 from studies.dare import tables as dare_tables
@@ -40,7 +41,7 @@ def tables(rows):
 def figures(rows):
     """(file name, caption, Figure) of every cell, and of all of them together."""
     for (_, dataset, model), methods in dare_tables.cells(rows).items():
-        cell = f"{dataset}-{model}"
+        cell = cell_name(dataset, model)
         yield f"{cell}-robustness", "Every measure of every method.", figures_of_rows.robustness(methods)
         caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
         for measure in (name for name in methods[0]["measures"] if name.startswith("white-box/")):
@@ -88,4 +89,4 @@ def examples(arguments, rows):
         folder = first_seed(pathlib.Path(arguments.runs) / "dare" / f"{dataset}-{model}", own)
         for name, _, figure in cell_report.adversarials(arguments, folder):
             if name.startswith("examples-"):
-                yield f"{dataset}-{model}-{name}", figure
+                yield f"{cell_name(dataset, model)}-{name}", figure

@@ -4,6 +4,7 @@ import numpy
 
 from reporting import figures as drawing
 from reporting import published
+from reporting.order import cell_name
 from studies.guided_retraining import tables
 
 COLOURS = dict(
@@ -19,7 +20,7 @@ def figures(rows):
     """(file name, caption, Figure): accuracy against inputs, a panel a configuration, the published curves below."""
     for (dataset, model), own in tables.cells(rows).items():
         caption = "accuracy on clean and adversarial test inputs against the inputs retrained on, ours and published"
-        yield f"{dataset}-{model}-guided", caption, curves(own)
+        yield f"{cell_name(dataset, model)}-guided", caption, curves(own)
 
 
 def curves(rows):

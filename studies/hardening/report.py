@@ -1,5 +1,6 @@
 """What is made of the rows of hardening."""
 
+from reporting.order import cell_name
 from studies.hardening.figures import trajectories
 from studies.hardening.tables import cells, pool, tables
 
@@ -11,4 +12,4 @@ def figures(rows):
     for dataset, model in cells(rows):
         own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
         caption = "Hardened by different strategies: accuracy under attack against weight change and effort."
-        yield f"{dataset}-{model}-hardening", caption, trajectories(own)
+        yield f"{cell_name(dataset, model)}-hardening", caption, trajectories(own)

@@ -17,8 +17,8 @@ ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its
 def make(arguments, cell, stage, name, trajectories, *, preparation):
     """The Row (reporting/row.py) with `trajectories` (studies/hardening/levels.py).
 
-    cell: the white_box_cell.Cell; stage: the run.Stage; preparation: passes a sample that making the strategy's targets
-    took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
+    cell: the hardening.cell.Cell; stage: the run_directory.Stage; preparation: passes a sample that
+    making the strategy's targets took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
     """
     strategy = feature_adversarial.STRATEGIES.get(name)
     hyperparameters = {"width": models.parse(arguments.model)[1], "source_epochs": cell.history.last}

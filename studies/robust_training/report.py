@@ -1,5 +1,6 @@
 """What is made of the rows of robust training."""
 
+from reporting.order import cell_name
 from studies.robust_training.claims import deat_claims
 from studies.robust_training.figures import trajectories
 from studies.robust_training.tables import cells, pool, robust_training_tables
@@ -16,4 +17,4 @@ def figures(rows):
     """(file name, caption, Figure) of every cell."""
     for (dataset, model), own in cells(rows).items():
         caption = "robust accuracy on held-out images against BP-epochs, by kind of method"
-        yield f"{dataset}-{model}-bp-epochs", caption, trajectories(own)
+        yield f"{cell_name(dataset, model)}-bp-epochs", caption, trajectories(own)
