@@ -56,4 +56,4 @@ def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250
 def remove_blocks(folder):
     """Delete the finished blocks, once the set is saved."""
     for path in pathlib.Path(folder).glob("block-*.h5"):
-        path.unlink()
+        files.remove(path)

@@ -9,6 +9,7 @@ import keras
 import numpy
 
 from dare import dare, get_ats, key_neurons, learning_rate, nnslicer, retarget
+from data import files
 
 
 @contextlib.contextmanager
@@ -76,7 +77,7 @@ class Bench:
                 )
         finally:
             if path is not None:
-                path.unlink(missing_ok=True)
+                files.remove(path)
 
     def tuned(self, variant, targets, rate, repeat):
         """The weights that a variant makes of the original at one learning rate."""

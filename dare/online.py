@@ -18,7 +18,7 @@ import numpy
 
 from dare import get_ats, surest, transform
 from dare.online_store import Store, kept, state_path
-from data import files
+from data import files, ledger
 from models import compute, contract
 
 
@@ -70,7 +70,7 @@ class Miner:
         self.store = after
         for older in kept(self.folder):
             if older < epoch - 1:
-                state_path(self.folder, older).unlink()
+                files.remove(state_path(self.folder, older))
 
     def _before(self, epoch):
         """The store as it was before an epoch: in memory, on disk, or still empty."""
@@ -86,6 +86,7 @@ class Miner:
     def _write(self, store, model, rows, slots):
         run = compute.forward(transform.transform(model, store.layer))
         self.folder.mkdir(parents=True, exist_ok=True)
+        ledger.changing(store.rows)
         with open(store.rows, "r+b" if store.rows.is_file() else "xb") as file:
             for start in range(0, len(rows), get_ats.BLOCK):
                 block = slice(start, start + get_ats.BLOCK)

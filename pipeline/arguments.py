@@ -6,6 +6,7 @@ Errors are one sentence, and the help tells every default.
 import argparse
 import difflib
 import math
+import os
 
 NOT_GIVEN = object()
 
@@ -72,6 +73,16 @@ def name(what, known, prefix=None):
         )
 
     return parse
+
+
+def path(text):
+    """An argument's type: the path of a file or folder, in one line, in which ~ is a home folder."""
+    found = os.path.expanduser(text)
+    if not found or not found.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected a path without control characters")
+    if found.startswith("~"):
+        raise argparse.ArgumentTypeError(f"{text!r} given, but nobody's home folder is called so (./~ is a folder)")
+    return found
 
 
 def whole(least, most=None):

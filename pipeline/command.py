@@ -5,13 +5,17 @@ Import it before anything that imports Keras: it keeps the start-up lines of Ten
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import sys
-import traceback
 
 import data
-from pipeline.arguments import Parser, name, real, whole  # noqa: F401 (real: of the scripts)
+from pipeline import signals
+from pipeline.arguments import Parser, name, path, real, whole  # noqa: F401 (real: of the scripts)
 from pipeline.progress import Progress
+
+BACKENDS = "tensorflow", "jax"
+EXPECTED = ValueError, OSError, ArithmeticError, MemoryError, RecursionError
 
 
 @contextlib.contextmanager
@@ -32,14 +36,29 @@ def _silent_start():
         os.close(nowhere)
 
 
+def _refuse_other_backends(backend):
+    """Exit with status 2 unless Keras's backend is one of ours, and installed."""
+    if backend not in BACKENDS:
+        said = f"Keras's backend is {backend!r}, expected {' or '.join(BACKENDS)}: set KERAS_BACKEND to one of them"
+    elif importlib.util.find_spec(backend) is None:
+        said = f"{backend}, Keras's backend, is not installed: install it, or set KERAS_BACKEND to another"
+    else:
+        return
+    print(f"{os.path.basename(sys.argv[0])}: {said}", file=sys.stderr)
+    sys.exit(2)
+
+
+_refuse_other_backends(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
 with _silent_start():
     import keras
-
+_refuse_other_backends(keras.backend.backend())  # keras.json may name one
+with _silent_start():
     import models
     from adv import attacks
     from pipeline import provenance, run_directory
 
 models.settings.pin()  # whatever keras.json says
+signals.at_end(run_directory.abandon)
 ATTACKS = ("fgsm", "pgd", "deepfool")  # where none is named: each of another kind, none that takes long
 
 
@@ -52,8 +71,9 @@ def parser(description, *, study):
     widths = f"{', '.join(models.MODELS)}; alexnet@0.25 has a quarter of the channels and units"
     made.add_argument("--model", type=model, default="alexnet", help=widths)
     made.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
-    made.add_argument("--runs", default="runs", help="folder of all run directories")
-    made.add_argument("--data-dir", help="folder of the original data files (else $DARE_DATA, the cache, a download)")
+    made.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
+    where = "folder of the original data files (else $DARE_DATA, the cache, a download)"
+    made.add_argument("--data-dir", type=path, help=where)
     made.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     made.add_argument("--overwrite", action="store_true", help="replace a run made with other arguments")
     made.add_argument("--deterministic", action="store_true", help="the same bits at every run, at some cost in speed")
@@ -88,20 +108,35 @@ def run(main, parser):
 
             tensorflow.config.experimental.enable_op_determinism()
         main(arguments)
-    except (ValueError, OSError, ArithmeticError) as error:
-        if os.environ.get("DARE_DEBUG"):
-            traceback.print_exc()
-        run_directory.abandon()
-        print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # with $DARE_DEBUG, or raised by a library; else pipeline/signals.py
         run_directory.abandon()
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
+    except BaseException as error:
+        run_directory.abandon()
+        if os.environ.get("DARE_DEBUG") or not isinstance(error, EXPECTED + _of_the_backend()):
+            raise  # a fault of ours: with its traceback
+        print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _of_the_backend():
+    """What the backend raises where an accelerator or a kernel fails: out of memory, for example."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        return (tensorflow.errors.OpError,)
+    import jax
+
+    return (jax.errors.JaxRuntimeError,)
 
 
 def sentence(error):
     """An error in one line; of the operating system's, the file first."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "OOM when" in str(error):
+        return f"out of memory: give it more, or a smaller --batch-size ({' '.join(str(error).split())[:200]})"
+    if isinstance(error, RecursionError):
+        return f"nested too deeply: {' '.join(str(error).split())}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

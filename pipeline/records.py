@@ -5,16 +5,15 @@ of another study on the same data set, model and seed ("robust_training/train-pg
 """
 
 import fcntl
-import functools
 import os
 import pathlib
-import re
 
-from data import files
+from data import files, ledger
 from pipeline import provenance
 
-OUTPUTS = {"run.json": ("outputs",), "started.json": ()}
-CHECKED_BY_READERS = re.compile(r"epoch-\d+\.weights\.h5$|(?<!\.weights)\.h5$")
+RECORDS = ("run.json", "started.json")
+TEXTS = ("inputs", "outputs")  # of a record: name -> text
+READ_BY_HDF5 = ".h5"  # such files are compared by who reads them, and not at all if nobody does
 
 
 def folder(arguments, stage):
@@ -46,6 +45,8 @@ def label(path, other):
 def record(path):
     """The run.json of a finished stage's folder. Raises FileNotFoundError naming the script that makes it."""
     found = read(path / "run.json")
+    if found is not None:
+        ledger.expect(path, found["outputs"])
     if found is None:
         name, _, which = path.name.partition("-")
         scripts = sorted((provenance.ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
@@ -65,10 +66,18 @@ def read(file):
         return None
     except ValueError:
         found = {}
-    needed = {"uses": {}, **found}  # which an earlier version did not record
-    if not all(isinstance(needed.get(name), dict) for name in ("arguments", "inputs", "uses", *OUTPUTS[file.name])):
-        raise ValueError(f"{file}: damaged, or not the record of a run: delete {file.parent} and run its stage again")
-    return found
+    if _is_record({"uses": {}, **({"outputs": {}} if file.name == "started.json" else {}), **found}):
+        return found
+    raise ValueError(f"{file}: damaged, or not the record of a run: delete {file.parent} and run its stage again")
+
+
+def _is_record(found):
+    """Whether an object has what every record has ("uses" earlier versions did not), each of its type."""
+    objects = all(isinstance(found.get(name), dict) for name in ("arguments", "uses", *TEXTS))
+    texts = objects and all(isinstance(text, str) for name in TEXTS for text in found[name].values())
+    numbers = all(isinstance(found.get(name, 0), int | float) for name in ("wall_s", "spent_s", "session_began"))
+    others = isinstance(found.get("processes", []), list) and isinstance(found.get("command", ""), str)
+    return texts and numbers and others and all(isinstance(each, dict) for each in found.get("processes", []))
 
 
 def result(path):
@@ -77,24 +86,35 @@ def result(path):
 
 
 def intact(path):
-    """Raise ValueError where a file of a finished stage's folder is not the one that its run.json tells of.
+    """Raise ValueError where a finished stage's folder does not hold the files that its run.json tells of, and no more.
 
-    But for what mining may drop, and for the artefacts and epochs, many gigabytes, whose readers check them.
+    Epochs and other HDF5 files, many gigabytes, are compared one by one as they are read (data/ledger.py).
     """
-    for name, digest in record(path)["outputs"].items():
-        file = path / name
-        if CHECKED_BY_READERS.search(name) or (name.startswith("mined/") and not file.exists()):
-            continue
-        state = file.stat() if file.is_file() else None
-        if state is None or _digest(file, state.st_mtime_ns, state.st_size) != digest:
-            seen = "is gone" if state is None else "is not the file that the run wrote"
-            raise ValueError(f"{file}: {seen}: delete {path} and make it again")
+    for name in complete(path):
+        if not name.endswith(READ_BY_HDF5):
+            ledger.check(path / name)
 
 
-@functools.cache
-def _digest(file, _modified, _size):
-    """A file's digest, which a script of many stages takes once; the time and size are of the cache's key."""
-    return files.digest(file)
+def complete(path):
+    """The names of a finished stage's files. Raises ValueError where one is lost that the stage or `--keep mined` did
+    not remove, and where there is one more."""
+    listed, there = record(path)["outputs"], set(present(path))
+    removed = {name for name, (state, _) in ledger.read(path).items() if state == ledger.REMOVED}
+    lost, more = sorted({*listed} - there - removed), sorted(there - {*listed})
+    if lost:
+        raise ValueError(f"{path / lost[0]}: is gone: put it back, or delete {path} and make it again")
+    if more:
+        raise ValueError(f"{path / more[0]}: was not written by the run: move it elsewhere")
+    return sorted(there)
+
+
+def present(path):
+    """The names of the files in a stage's folder, at any depth, but for its records and hidden ones, sorted."""
+    names = []
+    for folder, below, inside in os.walk(path):
+        below[:] = [name for name in below if not name.startswith(".")]
+        names += [os.path.relpath(os.path.join(folder, name), path) for name in inside if not name.startswith(".")]
+    return sorted({*names} - {*RECORDS})
 
 
 def ancestors(path, inputs):
@@ -138,6 +158,9 @@ def lock(path):
         raise
     except OSError:  # a file system without locks
         pass
+    if not (path.is_dir() and os.path.samestat(os.fstat(descriptor), path.stat())):  # replaced in between
+        os.close(descriptor)
+        raise BlockingIOError(f"{path}: was replaced")
     return descriptor
 
 

@@ -6,9 +6,10 @@
     ... write files into stage.folder ...
     run.finish(stage)
 
-``begin`` leaves a started.json, ``finish`` a run.json as the last file; a killed stage has only the first and is
-continued when it is called again with the same arguments. A stage that fails before it wrote anything else is taken
-back by ``abandon``. Reading: pipeline/records.py; what made a row: pipeline/lineage.py.
+``begin`` leaves a started.json and keeps a ledger of what is written (data/ledger.py), ``finish`` leaves a run.json in
+their place; a killed stage has only the first two and is continued when it is called again with the same arguments. A
+stage that fails before it wrote anything else is taken back by ``abandon``. What is promised: docs/run_directory.md.
+Reading: pipeline/records.py; what made a row: pipeline/lineage.py.
 """
 
 import contextlib
@@ -23,10 +24,10 @@ import time
 
 import keras
 
-from data import files
+from data import files, ledger
 from pipeline import provenance
 from pipeline import resolved as catalogue
-from pipeline.records import check_ancestors, folder, intact, lock, place, read, record, result
+from pipeline.records import check_ancestors, complete, folder, intact, lock, place, present, read, record, result
 
 __all__ = ["Stage", "abandon", "begin", "finish", "folder", "intact", "peak_memory", "place", "record", "so_far"]
 
@@ -83,6 +84,7 @@ def begin(stage, arguments, inputs=(), uses=None):
                 f"{path} holds a run with {difference}: pass --overwrite to replace it, or --runs for another folder"
             )
         if done.is_file():
+            complete(path)
             print(f"{stage}: done before, skipped ({path})")
             return None
     for name in inputs:
@@ -94,14 +96,22 @@ def begin(stage, arguments, inputs=(), uses=None):
         os.close(held)
         return begin(stage, arguments, inputs, uses)
     if arguments.overwrite:
-        done.unlink(missing_ok=True)  # first: what is half deleted must not pass for complete
-    for entry in path.iterdir() if arguments.overwrite else path.rglob(files.TEMPORARY + "*"):
+        held = _emptied(path, held)
+    for entry in path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     resumed = before is not None and not arguments.overwrite
+    try:
+        lost = _check_left(path)
+    except ValueError:
+        os.close(held)
+        raise
     spent = _spent(path, before) if resumed else 0.0
     processes = [*(before.get("processes") or [{}] if resumed else []), provenance.facts()]
     facts = {"session_began": time.time(), "spent_s": spent, "processes": processes}
     files.write_sealed(path / "started.json", {**identity, **facts})
+    ledger.keep(path)
+    for name in lost:
+        ledger.removed(path / name)
     if resumed:
         changed = ", ".join(provenance.changes(processes))
         under = f", by code or on a machine that differs ({changed}): its record says so" if changed else ""
@@ -126,23 +136,26 @@ def so_far(stage):
 
 
 def finish(stage, **facts):
-    """Write run.json: identity, provenance, digests of the outputs, and any further facts."""
-    outputs = {
-        str(path.relative_to(stage.folder)): files.digest(path)
-        for path in sorted(stage.folder.rglob("*"))
-        if path.is_file() and path.name != "started.json" and not path.name.startswith(".")
-    }
+    """Write run.json: identity, provenance, digests of the outputs, and any further facts.
+
+    Raises FileNotFoundError where something that the stage wrote is not there any more.
+    """
+    ledger.close(stage.folder)
+    outputs = _outputs(stage)
     made = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
     files.write_sealed(stage.folder / "run.json", made)
-    (stage.folder / "started.json").unlink(missing_ok=True)
+    for name in ("started.json", ledger.NAME):
+        (stage.folder / name).unlink(missing_ok=True)
     _close(stage)
 
 
 def abandon():
     """After an error: stages under way that wrote nothing leave no trace, the others keep what they have."""
     for stage in list(_under_way):
-        if not _work(stage.folder):
-            (stage.folder / "started.json").unlink(missing_ok=True)
+        ledger.close(stage.folder)
+        if not present(stage.folder):
+            for name in ("started.json", ledger.NAME):
+                (stage.folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not empty
                 for path in stage.made:
                     path.rmdir()
@@ -165,15 +178,53 @@ def _spent(path, before):
 
 def _before(path):
     """What is known of the work in a stage's folder: its run.json, or the started.json of one that is unfinished."""
-    return read(path / "run.json") or (read(path / "started.json") if _work(path) else None)
+    return read(path / "run.json") or (read(path / "started.json") if present(path) else None)
 
 
-def _work(path):
-    """Whether a stage's folder holds anything besides started.json and leftovers of a killed process."""
-    return any(
-        entry.is_file() and entry.name != "started.json" and not entry.name.startswith(files.TEMPORARY)
-        for entry in path.rglob("*")
-    )
+def _check_left(path):
+    """Raise ValueError unless the files of an unfinished stage are those that it wrote; expect them from now on.
+
+    Returns the names of those that it wrote and that are not there: lost, or never named by a process that was killed.
+    """
+    written = ledger.read(path)
+    for name in present(path):
+        state, digests = written.get(name, (ledger.REMOVED, ()))
+        if state == ledger.REMOVED:
+            raise ValueError(f"{path / name}: was not written by this stage: move it elsewhere, or pass --overwrite")
+        if digests and files.digest(path / name) not in digests:
+            raise ValueError(f"{path / name}: is not the file that the stage wrote: pass --overwrite to make all anew")
+    known = {name: digests for name, (_, digests) in written.items() if digests}
+    ledger.expect(path, known)
+    return sorted({*known} - {*present(path)})
+
+
+def _emptied(path, held):
+    """Replace a stage's folder by an empty one, at once, and delete the old one. Returns the new lock.
+
+    Raises ValueError where another process takes it meanwhile.
+    """
+    old = path.with_name(f"{files.TEMPORARY}{path.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    path.rename(old)
+    path.mkdir(exist_ok=True)
+    os.close(held)
+    held = _lock(path)
+    shutil.rmtree(old)
+    return held
+
+
+def _outputs(stage):
+    """Name -> digest of what a stage has written, as its ledger says."""
+    if not (stage.folder.is_dir() and os.path.samestat(os.fstat(stage.lock), stage.folder.stat())):
+        raise FileNotFoundError(f"{stage.folder}: was deleted while its stage was at work: run the stage again")
+    written, outputs = ledger.read(stage.folder), {}
+    for name in present(stage.folder):
+        _, digests = written.get(name, (ledger.CHANGING, ()))
+        outputs[name] = digests[-1] if digests else files.digest(stage.folder / name)
+    gone = [name for name, (state, digests) in written.items() if digests and name not in outputs]
+    if gone:
+        raise FileNotFoundError(f"{stage.folder / gone[0]}: was lost while its stage was at work: run the stage again")
+    return outputs
 
 
 def _lock(path):

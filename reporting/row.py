@@ -13,8 +13,9 @@ import collections.abc
 import dataclasses
 import json
 import pathlib
+import typing
 
-from data import files
+from data import files, ledger
 from pipeline import lineage, provenance
 from reporting import measures as of_measures
 from reporting.order import cell_name
@@ -176,7 +177,8 @@ def save(row, path):
 def load(path):
     """The Row in a file. Raises FileNotFoundError, and ValueError naming fields that it lacks or has too many."""
     try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        ledger.check(path)
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_constant=_not_a_number)
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     names = list(found) if isinstance(found, dict) else []
@@ -184,7 +186,33 @@ def load(path):
     said = [f"{what} {', '.join(those)}" for what, those in (("lacks", missing), ("has", foreign)) if those]
     if said:
         raise ValueError(f"{path}: this row {' and '.join(said)}: make its stage again with --overwrite")
+    wrong = _mistyped(found)
+    if wrong:
+        raise ValueError(f"{path}: {wrong} of this row is not what it must be: make its stage again with --overwrite")
     return Row(**found)
+
+
+def _not_a_number(text):
+    raise ValueError(f"{text} is no number")
+
+
+def _mistyped(found):
+    """The first field of a row, or measure, whose value is of another type than every row's; None where all are."""
+    types = typing.get_type_hints(Row)
+    for name in FIELDS:
+        known = name not in ORIGIN or found[name] is not None  # of an older result not everything that made it is
+        if known and not isinstance(found[name], types[name]):
+            return name
+    for name, measure in found["measures"].items():
+        values = measure.get("values") if isinstance(measure, dict) else None
+        if not isinstance(values, list) or not all(isinstance(each, int | float) for each in values):
+            return f"measure {name}"
+        if not isinstance(measure.get("value"), int | float) or not isinstance(measure.get("n"), int):
+            return f"measure {name}"
+    for name, kind in (("checks", dict), ("origins", dict), ("seeds", int)):
+        if not all(isinstance(each, kind) for each in found[name] or []):
+            return name
+    return None
 
 
 def load_all(folder):

@@ -3,9 +3,10 @@
 Reads results/measured/, or with --runs the rows of run directories; examples of adversarial images are shown too.
 """
 
+from pipeline import command
+
 import pathlib
 
-from pipeline import command
 from studies import catalogue, page, publish
 
 
@@ -28,8 +29,10 @@ def options():
     """The script's argument parser."""
     parser = command.Parser(description=__doc__)
     parser.set_defaults(seed=0)
-    parser.add_argument("--out", default="page.html", help="the file to write")
-    parser.add_argument("--runs", help="folder of run directories (default: the rows of results/measured/)")
+    parser.add_argument("--out", type=command.path, default="page.html", help="the file to write")
+    parser.add_argument(
+        "--runs", type=command.path, help="folder of run directories (default: rows of results/measured/)"
+    )
     return parser
 
 

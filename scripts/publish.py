@@ -5,6 +5,7 @@ there are no runs, what is published already is written anew; --check only tells
 """
 
 from pipeline import command
+
 from reporting import figures
 from studies import catalogue, publish
 
@@ -27,10 +28,12 @@ def options():
     parser = command.Parser(description=__doc__)
     parser.set_defaults(seed=0)
     parser.add_argument("--study", nargs="+", choices=catalogue.STUDIES, default=list(catalogue.STUDIES))
-    parser.add_argument("--runs", default="runs", help="folder of all run directories")
+    parser.add_argument("--runs", type=command.path, default="runs", help="folder of all run directories")
     parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
     parser.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
-    parser.add_argument("--data-dir", help="folder of the original data files, for examples of adversarial images")
+    parser.add_argument(
+        "--data-dir", type=command.path, help="folder of the data files, for examples of adversarial images"
+    )
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.needs(("--runs", "--add", "--data-dir", "--study"), lambda asked: not asked.check, "no --check")

@@ -10,16 +10,17 @@ Each cell (data set, model, seed) runs in its own process, stage after stage; fi
 command continues after a crash.
 """
 
+from pipeline import signals
+from pipeline.arguments import Parser, path, whole
+
 import argparse
 import concurrent.futures
 import os
 import pathlib
 import re
 import shlex
-import subprocess
 import sys
 
-from pipeline.arguments import Parser, whole
 from studies.catalogue import STUDIES
 from studies.presets import cells as cells_of
 
@@ -42,6 +43,7 @@ def main(arguments):
         tables.append("--unverified")
     if arguments.dry_run:
         from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
+
         from studies import estimate
 
         for lines in [*cells, [tables]]:
@@ -132,9 +134,8 @@ def run_cell(commands):
     """
     for one in commands:
         print(f"$ {show(one)}", flush=True)
-        code = subprocess.run(one, check=False).returncode
+        code = signals.run(one)
         if code:
-            code = 128 - code if code < 0 else code
             print(f"stopped with exit status {code}: {show(one)}", file=sys.stderr, flush=True)
             return code
     return 0
@@ -175,16 +176,12 @@ if __name__ == "__main__":
         "--sbatch", nargs="+", type=sbatch_option, metavar="NAME=VALUE",
         help="further options of sbatch, without dashes: constraint=a100 wckey=project exclusive",
     )  # fmt: skip
-    parser.add_argument("--runs", default="runs", help="folder of all run directories")
-    parser.add_argument("--data-dir", help="folder of the original data files")
+    parser.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
+    parser.add_argument("--data-dir", type=path, help="folder of the original data files")
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     of_jobs = ("--gpus", "--cpus", "--memory", "--minutes", "--partition", "--account", "--qos", "--sbatch")
     parser.needs(of_jobs, lambda asked: asked.cluster and not asked.status, "--cluster slurm, and no --status")
     parser.needs(["--workers"], lambda asked: not asked.cluster and not asked.status, "no --cluster and no --status")
     parser.needs(["--status"], lambda asked: not asked.dry_run, "no --dry-run")
-    try:
-        sys.exit(main(parser.parse_args()))
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(main(parser.parse_args()))

@@ -5,6 +5,7 @@ Reads <runs>/<study>/*/seed*/*/row*.json and what the other stages left, as far 
 """
 
 from pipeline import command
+
 from studies import catalogue, cell_reports
 
 

@@ -72,8 +72,10 @@ def options(description):
     """The parser of a script that writes reports."""
     parser = command.Parser(description=description)
     parser.set_defaults(seed=0)
-    parser.add_argument("--runs", default="runs", help="folder of all run directories")
-    parser.add_argument("--data-dir", help="folder of the original data files, for examples of adversarial images")
+    parser.add_argument("--runs", type=command.path, default="runs", help="folder of all run directories")
+    parser.add_argument(
+        "--data-dir", type=command.path, help="folder of the data files, for examples of adversarial images"
+    )
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser

@@ -6,6 +6,7 @@ import keras
 import numpy
 import pytest
 
+from data import files, ledger
 from reporting import row as result_row
 
 if keras.backend.backend() == "tensorflow":
@@ -17,6 +18,22 @@ if keras.backend.backend() == "tensorflow":
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def unfinish():
+    """``unfinish(folder, *lost)``: make of a finished stage one that was killed before its end, and before it wrote the
+    files `lost`."""
+
+    def unfinish(folder, *lost):
+        record = files.read_sealed(folder / "run.json")
+        written = {name: digest for name, digest in record["outputs"].items() if name not in lost}
+        for name in ("run.json", *lost):
+            (folder / name).unlink()
+        files.write_sealed(folder / "started.json", record)
+        (folder / ledger.NAME).write_text("".join(f"{digest}  {name}\n" for name, digest in written.items()))
+
+    return unfinish
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ An epoch exists once its record does; the record is written last.
 """
 
 import json
+import os
 import pathlib
 import re
 
@@ -19,7 +20,7 @@ import keras
 import numpy
 
 import data
-from data import files, hdf5
+from data import files, hdf5, ledger
 from models import compute, contract, perturb
 
 DIGESTS = "sha256"
@@ -33,8 +34,13 @@ class History:
 
     @property
     def epochs(self):
-        """All recorded epochs, ascending."""
-        return self._numbers("record")
+        """All recorded epochs: 1, 2, ... Raises ValueError where the record of one between them is lost."""
+        epochs = self._numbers("record")
+        lost = sorted({*range(1, len(epochs) + 1)} - {*epochs})
+        if lost:
+            path = self.file(lost[0], "record")
+            raise ValueError(f"{path}: is gone, but later epochs are there: put it back, or train again")
+        return epochs
 
     @property
     def stored(self):
@@ -90,7 +96,7 @@ class History:
         if not path.is_file():
             stored = ", ".join(map(str, self.stored)) or "none"
             raise FileNotFoundError(f"{path}: no weights of epoch {epoch}; stored epochs: {stored}")
-        if epoch in self.epochs:
+        if epoch in self.epochs and not ledger.check(path):
             facts = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1]
             for name, digest in facts.get(DIGESTS, {}).items():
                 if files.digest(self.path / name) != digest:
@@ -146,13 +152,13 @@ class History:
 
     def drop_weights(self, epoch):
         """Delete one epoch's weights; its record stays."""
-        self.file(epoch, "weights").unlink(missing_ok=True)
+        files.remove(self.file(epoch, "weights"))
 
     def drop_older_optimizers(self):
         """Delete every optimizer state but the newest epoch's."""
         for epoch in self._numbers("optimizer"):
             if epoch != self.last:
-                self.file(epoch, "optimizer").unlink()
+                files.remove(self.file(epoch, "optimizer"))
 
     def file(self, epoch, part):
         """The path of one epoch's "weights", "record" or "optimizer"."""
@@ -179,6 +185,8 @@ def save_weights(model, path):
 
 def load_weights(model, path):
     """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
+    if os.path.isfile(path):
+        ledger.check(path)
     try:
         with hdf5.reading(path) as file:
             model.load_weights(file)

@@ -4,15 +4,16 @@ Reads train/, slice/, get_ats/ and generate_adv-*/; writes vary/unit-*.json as i
 at the first missing one) and a row a setting, which 8_tables.py collects.
 """
 
+from pipeline import command, lineage, run_directory
+from pipeline.progress import Progress
+
 import numpy
 
-from pipeline import command, lineage, run_directory
 from adv import evaluate
 from dare import ablation, controls
 from dare import bench as benches
 from data import files
 import models
-from pipeline.progress import Progress
 from reporting import measures as of_measures
 from reporting import row
 from studies.ablation import tables

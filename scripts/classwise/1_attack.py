@@ -5,6 +5,7 @@ seed<k>/attack-<method>/: flags.h5, with the classes named under attack, and row
 """
 
 from pipeline import command, run_directory
+
 from studies.classwise import attack, models_to_attack
 
 

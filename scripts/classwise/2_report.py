@@ -5,9 +5,10 @@ maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/. Confusion 
 classes named.
 """
 
+from pipeline import command, run_directory
+
 import dataclasses
 
-from pipeline import command, run_directory
 from dare import test
 import data
 from data import files

@@ -5,6 +5,7 @@ what 4_similar_classes.py and 5_levers.py train, which print them too.
 """
 
 from pipeline import command
+
 from studies.classwise import claims, rows
 
 

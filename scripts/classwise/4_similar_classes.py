@@ -5,11 +5,12 @@ class that its worst class is attacked into most, and as a control without the o
 <runs>/classwise/<dataset>-<model>/seed<k>/retrained-<method>-<class>-without-<class>/: history/, flags.h5, row.json.
 """
 
+from pipeline import command, run_directory
+
 import re
 
 import numpy
 
-from pipeline import command, run_directory
 import data
 from data import files
 from studies.classwise import attack, claims, claims_of_changes, rows

@@ -5,12 +5,13 @@ bias, chosen under attack; or trains it anew with class weights, radii or, of TR
 held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/lever-<method>-<lever>/: flags.h5, row.json.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import dataclasses
 
-from pipeline import command, run_directory
 from adv import attacks, evaluate, levers
 import data
-from pipeline.progress import Progress
 from studies.classwise import attack, claims, claims_of_changes, models_to_attack, rows
 from studies.robust_training import retrain
 from train import robust

@@ -4,16 +4,17 @@ Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metr
 which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep last).
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import dataclasses
 import shutil
 
-from pipeline import command, run_directory
 from adv import checks
 from dare import online
 import data
 from data import files
 import models
-from pipeline.progress import Progress
 from reporting import marks
 from studies.dare import trained_cell
 from studies.estimate import Cost, half

@@ -4,8 +4,9 @@ Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of da
 """
 
 from pipeline import command, run_directory
-from dare import nnslicer
 from pipeline.progress import Progress
+
+from dare import nnslicer
 from studies.dare import trained_cell
 
 

@@ -4,15 +4,15 @@ Reads train/, from its checkpoints or, where 1_train.py --mine kept them, from t
 a folder of your own checkpoints (--checkpoints). Writes get_ats/targets.h5 and a summary.
 """
 
-import shutil
+from pipeline import command, run_directory
+from pipeline.progress import Progress
 
 import numpy
 
-from pipeline import command, run_directory
 from dare import get_ats, online_store
 import data
+from data import files, ledger
 import models
-from pipeline.progress import Progress
 from reporting import marks, tables
 from studies.dare import mined
 from train.checkpoints import Checkpoints
@@ -49,9 +49,11 @@ def main(arguments):
         median_gain=float(numpy.median(targets.gain)),
     )
     if arguments.keep == "mined":
-        for epoch in set(history.stored) - {history.last}:
-            history.drop_weights(epoch)
-        shutil.rmtree(run_directory.folder(arguments, "train") / "mined", ignore_errors=True)
+        source = run_directory.folder(arguments, "train")
+        with ledger.kept(source):  # so that what train's run.json lists is known to have been removed
+            for epoch in set(history.stored) - {history.last}:
+                history.drop_weights(epoch)
+            files.remove(source / "mined")
     print(
         f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
         f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
@@ -98,6 +100,7 @@ def options():
     parser.add_argument("--evaluate", action="store_true", help="evaluate every checkpoint, not what training recorded")
     parser.add_argument(
         "--checkpoints",
+        type=command.path,
         metavar="FOLDER",
         help="mine this folder in place of train/: .weights.h5, .keras or .h5 files with the epoch in their name; "
         "weights alone are of --model; the images are x_validation of --seed, which must not have trained them",

@@ -4,9 +4,10 @@ Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues
 """
 
 from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 from adv import adversarial_set, attacks, generate_adv
 import data
-from pipeline.progress import Progress
 from studies.dare import trained_cell
 
 

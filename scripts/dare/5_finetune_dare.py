@@ -4,9 +4,10 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
+from pipeline import command, run_directory
+
 import dataclasses
 
-from pipeline import command, run_directory
 from adv import attacks
 from dare import controls, dare, get_ats
 from studies.dare import other_seed as seeds_of_cell

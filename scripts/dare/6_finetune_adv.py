@@ -4,14 +4,15 @@ Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<a
 finetune_adv-distillation/weights-0.weights.h5, a net trained from fresh weights (twice as long as the original was).
 """
 
-import dataclasses
-import shutil
-
 from pipeline import command, run_directory
+from pipeline.progress import Progress
+
+import dataclasses
+
 from adv import adversarial_set, distillation, finetune_adv
 import data
+from data import files
 import models
-from pipeline.progress import Progress
 from studies.dare import trained_cell
 from studies.estimate import Cost, half
 from train import history as histories
@@ -100,7 +101,7 @@ def distil(arguments):
         )
     metrics = kept.record(epochs)[2]
     histories.save_weights(student, stage.folder / "weights-0.weights.h5")
-    shutil.rmtree(stage.folder / "histories")
+    files.remove(stage.folder / "histories")
     run_directory.finish(stage, epochs=epochs, temperature=arguments.temperature, metrics=metrics)
     print(
         f"distillation: {epochs} epochs each of teacher and student at temperature {arguments.temperature:g}, "

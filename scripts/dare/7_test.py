@@ -4,11 +4,12 @@ Reads train/, generate_adv-*/, finetune_dare-*/ and finetune_adv-*/ (whatever is
 flags-<repeat>.h5 and row.json. Checks that are raised (docs/checks.md) are printed and stored in the row.
 """
 
+from pipeline import command, lineage, run_directory
+
 import json
 
 import numpy
 
-from pipeline import command, lineage, run_directory
 from adv import adversarial_set, attacks, checks
 from dare import test
 import models

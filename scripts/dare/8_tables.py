@@ -5,6 +5,7 @@ Reads <runs>/dare/*/seed*/*/row*.json and what the other stages left, as far as 
 """
 
 from pipeline import command
+
 from studies import catalogue, cell_reports
 
 

@@ -3,15 +3,16 @@
 Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weights.h5 and run.json.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import dataclasses
 
-from pipeline import command, run_directory
 from adv import checks, evaluate
 from adv.guided import retraining
 import data
 from data import pooled
 import models
-from pipeline.progress import Progress
 from reporting import marks
 from studies.estimate import Cost
 from studies.guided_retraining import cell

@@ -4,16 +4,17 @@ Reads train/; writes inputs/inputs.h5. With --export the arrays are also written
 study's package keeps them.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import pathlib
 
 import numpy
 
-from pipeline import command, run_directory
 from adv import evaluate
 from adv.guided import inputs
 import data
 from data import files
-from pipeline.progress import Progress
 from studies.guided_retraining import cell as guided_cell
 
 
@@ -84,7 +85,7 @@ def options():
     parser.add_argument(
         "--duplicate-fgsm", action="store_true", help="a third overwritten by another, as once published"
     )
-    parser.add_argument("--export", help="also write the arrays as .npy files into this folder")
+    parser.add_argument("--export", type=command.path, help="also write the arrays as .npy files into this folder")
     return parser
 
 

@@ -4,14 +4,15 @@ Reads train/ and inputs/; writes rank/scores.h5, and into run.json each metric's
 being the inputs that the original model gets wrong.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import time
 import warnings
 
 import numpy
 
-from pipeline import command, run_directory
 from adv.guided import ordering, retraining
-from pipeline.progress import Progress
 from studies.guided_retraining import cell as guided_cell
 
 

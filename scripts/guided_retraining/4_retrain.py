@@ -4,14 +4,15 @@ Reads train/, inputs/ and rank/; writes retrain/<configuration>-<metric>-<inputs
 end row-<configuration>-<metric>.json. Killed, it continues with the next model; --workers trains several at once.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import concurrent.futures
 import dataclasses
 import multiprocessing
 
-from pipeline import command, run_directory
 from adv.guided import configuration, ordering
 from data import files
-from pipeline.progress import Progress
 from studies.guided_retraining import cell, worker
 from studies.guided_retraining import row as guided_row
 
@@ -92,7 +93,7 @@ def finished(jobs, stage, settings, workers):
         return
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=worker.prepare, initargs=(settings, False)
+        min(workers, len(jobs)), context, initializer=worker.prepare, initargs=(settings, stage.folder)
     )
     begun = {pool.submit(worker.job, *one, path_of(stage, *one)): one for one in jobs}
     try:

@@ -6,14 +6,15 @@ start from the same model and tune on the same x_validation samples, those that 
 images are held out of them and choose the learning rates; x_test is only measured.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import json
 import logging
 
-from pipeline import command, run_directory
 from adv import probes
 from dare import controls, feature_adversarial, hardening, test
 from data import files
-from pipeline.progress import Progress
 from reporting import figures, tables
 from reporting import row as result_row
 from studies.dare import trained_cell

@@ -5,15 +5,16 @@ weights of the selected and the last epoch), metrics.csv and seconds.json; with 
 is in which part. Killed, it continues at its last epoch.
 """
 
+from pipeline import command, run_directory
+from pipeline.progress import Progress
+
 import dataclasses
 import shutil
 import time
 
-from pipeline import command, run_directory
 from adv import checks, evaluate
 import data
 from data import files
-from pipeline.progress import Progress
 from reporting import marks
 from studies.dare import trained_cell
 from studies.estimate import Cost

@@ -5,9 +5,10 @@ after the other on what those before them left right, so `worst` is the robust a
 (docs/checks.md) are printed and stored in the row.
 """
 
+from pipeline import command, resolved, run_directory
+
 import numpy
 
-from pipeline import command, resolved, run_directory
 from adv import attacks, autoattack, checks
 from reporting import measures as of_measures
 from reporting import published, row

@@ -1,9 +1,7 @@
 """A trained cell on which DARE's variants and the controls are made: its images, and what judges a learning rate."""
 
-import contextlib
 import dataclasses
 import functools
-import os
 
 import numpy
 
@@ -102,12 +100,10 @@ class Cell:
         return self.model.get_weights()
 
     def save(self, weights, path, copied=None):
-        """Write weights; of a file `copied` that holds them already, make a link where the file system can."""
-        path.unlink(missing_ok=True)
+        """Write weights; of a file `copied` that holds them already, make a link."""
         if copied is not None:
-            with contextlib.suppress(OSError):
-                os.link(copied, path)
-                return
+            files.link(copied, path)
+            return
         self.model.set_weights(weights)
         histories.save_weights(self.model, path)
         self.model.set_weights(self.original)

@@ -9,7 +9,7 @@ import numpy
 
 import data
 from adv.guided import configuration, ordering, retraining
-from data import files
+from data import files, ledger
 from pipeline import run_directory
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import energy
@@ -17,9 +17,12 @@ from studies.guided_retraining import energy
 _cell = {}
 
 
-def prepare(settings, alone=True):
+def prepare(settings, beside=None):
     """Open the cell in this process, once, and compile what it trains with: settings are the arguments of 4_retrain.py,
-    as a dictionary; alone: whether no other process trains beside it, so that the machine's energy is this one's."""
+    as a dictionary; beside: the stage's folder where several processes train, so that this one continues its ledger and
+    the machine's energy is not its own."""
+    if beside is not None:
+        ledger.keep(beside)
     arguments = argparse.Namespace(**settings)
     if arguments.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow
@@ -36,7 +39,7 @@ def prepare(settings, alone=True):
     tests["both"] = tuple(numpy.concatenate(both) for both in zip(*tests.values(), strict=True))
     fresh = guided_cell.build(arguments, cell.split).get_weights()
     _cell.update(arguments=arguments, cell=cell, images=images, labels=labels, are=are, scores=scores, tests=tests)
-    _cell.update(fresh=fresh, alone=alone)
+    _cell.update(fresh=fresh, alone=beside is None)
     first = slice(cell.recipe.batch_size + 3)
     warm = dataclasses.replace(cell.recipe, epochs=1)
     retraining.fit(cell.model, fresh, images[first], labels[first], recipe=warm, seed=0)

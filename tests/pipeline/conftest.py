@@ -1,9 +1,11 @@
-"""The arguments of a stage."""
+"""The arguments of a stage, and stages that ran."""
 
 import argparse
+import types
 
 import pytest
 
+from data import files
 from pipeline import run_directory
 
 
@@ -27,3 +29,29 @@ def arguments(tmp_path):
 
     yield arguments
     run_directory.abandon()
+
+
+def whole(stage, arguments, content="made", inputs=(), uses=None):
+    """One stage from begin to finish, which writes one file."""
+    begun = run_directory.begin(stage, arguments, inputs, uses)
+    files.write_text(begun.folder / "out.txt", content)
+    run_directory.finish(begun, extra=1)
+    return begun.folder
+
+
+def killed(stage, arguments, uses=None):
+    """A stage that wrote something and never finished."""
+    begun = run_directory.begin(stage, arguments, uses=uses)
+    files.write_text(begun.folder / "half.txt", "half")
+    run_directory.abandon()
+    return begun.folder
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def stages():
+    """The functions above."""
+    return types.SimpleNamespace(whole=whole, killed=killed, listing=listing)

@@ -1,5 +1,6 @@
 """Options without effect are refused in one sentence, whatever their value; the others pass."""
 
+import argparse
 import importlib
 import pathlib
 import runpy
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline import stages
+from pipeline import arguments, stages
 from pipeline.arguments import Parser
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
@@ -94,3 +95,15 @@ def test_every_condition_names_an_option_that_there_is():
         for options, _, _ in getattr(made, "conditions", ()):
             known = {option for action in made._actions for option in action.option_strings}
             assert {*options} <= known, path
+
+
+@pytest.mark.parametrize(("text", "found"), [("runs", "runs"), ("~/x", "/home/me/x"), ("./~x", "./~x"), ("ä b", "ä b")])
+def test_a_path_may_begin_with_a_home_folder(monkeypatch, text, found):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert arguments.path(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "a\x00b", "~nosuchuser/x", "a\u2028b"])
+def test_what_is_no_path_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="given, "):
+        arguments.path(text)

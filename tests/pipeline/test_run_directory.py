@@ -10,26 +10,6 @@ from data import files
 from pipeline import run_directory
 
 
-def whole(stage, arguments, content="made", inputs=(), uses=None):
-    """One stage from begin to finish, which writes one file."""
-    begun = run_directory.begin(stage, arguments, inputs, uses)
-    files.write_text(begun.folder / "out.txt", content)
-    run_directory.finish(begun, extra=1)
-    return begun.folder
-
-
-def killed(stage, arguments, uses=None):
-    """A stage that wrote something and never finished."""
-    begun = run_directory.begin(stage, arguments, uses=uses)
-    files.write_text(begun.folder / "half.txt", "half")
-    run_directory.abandon()
-    return begun.folder
-
-
-def listing(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
 @pytest.mark.parametrize(
     ("dataset", "name"),
     [
@@ -43,8 +23,8 @@ def test_a_stage_lies_in_its_cell(arguments, tmp_path, dataset, name):
     assert path == tmp_path / "runs" / "dare" / name / "seed3" / "train"
 
 
-def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wrote(arguments):
-    folder = killed("train", arguments())
+def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wrote(stages, arguments):
+    folder = stages.killed("train", arguments())
     for worked, before in ((100, 0), (50, 100)):
         started = json.loads((folder / "started.json").read_text())
         assert started["spent_s"] == pytest.approx(before, abs=2)
@@ -59,40 +39,40 @@ def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wr
     assert run_directory.record(folder)["wall_s"] < 3, "begun anew"
 
 
-def test_run_json_comes_last_and_names_what_was_made(arguments):
+def test_run_json_comes_last_and_names_what_was_made(stages, arguments):
     begun = run_directory.begin("train", arguments())
-    assert listing(begun.folder) == ["started.json"]
+    assert stages.listing(begun.folder) == [".written", "started.json"]
     files.write_text(begun.folder / "deep" / "out.txt", "made")
     run_directory.finish(begun, accuracy=0.5)
     record = run_directory.record(begun.folder)
-    assert listing(begun.folder) == ["deep", "deep/out.txt", "run.json"]
+    assert stages.listing(begun.folder) == ["deep", "deep/out.txt", "run.json"]
     assert record["outputs"] == {"deep/out.txt": files.digest(begun.folder / "deep" / "out.txt")}
     assert record["arguments"]["epochs"] == 4 and record["accuracy"] == 0.5
     assert "overwrite" not in record["arguments"] and "runs" not in record["arguments"]
 
 
-def test_a_finished_stage_is_skipped_and_says_so(arguments, capsys):
-    folder = whole("train", arguments())
+def test_a_finished_stage_is_skipped_and_says_so(stages, arguments, capsys):
+    folder = stages.whole("train", arguments())
     before = (folder / "run.json").read_bytes()
     assert run_directory.begin("train", arguments(quiet=True, data_dir="elsewhere")) is None
     assert capsys.readouterr().out == f"train: done before, skipped ({folder})\n"
     assert (folder / "run.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("state", [whole, killed])
-def test_another_argument_is_refused_by_name(arguments, state):
-    folder = state("train", arguments())
-    before = listing(folder)
+@pytest.mark.parametrize("state", ["whole", "killed"])
+def test_another_argument_is_refused_by_name(stages, arguments, state):
+    folder = getattr(stages, state)("train", arguments())
+    before = stages.listing(folder)
     with pytest.raises(ValueError, match=r"epochs 4, not 5: pass --overwrite .* or --runs"):
         run_directory.begin("train", arguments(epochs=5))
-    assert listing(folder) == before
+    assert stages.listing(folder) == before
 
 
-@pytest.mark.parametrize("state", [whole, killed])
-def test_an_edited_catalogue_entry_is_refused_by_name(arguments, state):
+@pytest.mark.parametrize("state", ["whole", "killed"])
+def test_an_edited_catalogue_entry_is_refused_by_name(stages, arguments, state):
     used = {"attack": types.SimpleNamespace(steps=40, epsilon=0.3), "layers": None}
-    folder = state("train", arguments(), uses=used)
-    before = listing(folder)
+    folder = getattr(stages, state)("train", arguments(), uses=used)
+    before = stages.listing(folder)
     for entry, value, words in (
         ("attack", types.SimpleNamespace(steps=41, epsilon=0.3), "another attack: steps 40, not 41"),
         ("layers", ["conv1"], r"another layers: None, not \['conv1'\]"),
@@ -100,13 +80,13 @@ def test_an_edited_catalogue_entry_is_refused_by_name(arguments, state):
     ):
         with pytest.raises(ValueError, match=f"holds a run with {words}: pass --overwrite .* or --runs"):
             run_directory.begin("train", arguments(), uses={**used, entry: value})
-    assert listing(folder) == before
+    assert stages.listing(folder) == before
     begun = run_directory.begin("train", arguments(), uses=used)
-    assert begun is None if state is whole else begun.resumed
+    assert begun is None if state == "whole" else begun.resumed
 
 
-def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(arguments):
-    folder = whole("train", arguments())
+def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(stages, arguments):
+    folder = stages.whole("train", arguments())
     record = files.read_sealed(folder / "run.json")
     files.write_sealed(folder / "run.json", {name: one for name, one in record.items() if name != "uses"})
     assert run_directory.begin("train", arguments(), uses={"attack": 1}) is None
@@ -114,29 +94,29 @@ def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(arguments
         run_directory.begin("train", arguments(epochs=5), uses={"attack": 1})
 
 
-def test_an_argument_that_was_not_there_is_a_difference(arguments):
-    whole("train", arguments())
+def test_an_argument_that_was_not_there_is_a_difference(stages, arguments):
+    stages.whole("train", arguments())
     with pytest.raises(ValueError, match="width None, not 0.5"):
         run_directory.begin("train", arguments(width=0.5))
 
 
-@pytest.mark.parametrize("state", [whole, killed])
-def test_overwrite_begins_anew(arguments, state):
-    folder = state("train", arguments())
+@pytest.mark.parametrize("state", ["whole", "killed"])
+def test_overwrite_begins_anew(stages, arguments, state):
+    folder = getattr(stages, state)("train", arguments())
     begun = run_directory.begin("train", arguments(epochs=5, overwrite=True))
-    assert listing(folder) == ["started.json"] and not begun.resumed
+    assert stages.listing(folder) == [".written", "started.json"] and not begun.resumed
     run_directory.finish(begun)
     assert run_directory.record(folder)["arguments"]["epochs"] == 5
 
 
-def test_a_killed_stage_is_continued_without_leftovers(arguments):
-    folder = killed("train", arguments())
+def test_a_killed_stage_is_continued_without_leftovers(stages, arguments):
+    folder = stages.killed("train", arguments())
     (folder / "history").mkdir()
     for path in (folder / ".writing-abc-x.h5", folder / "history" / ".writing-def-y.h5"):
         path.write_text("cut")
     begun = run_directory.begin("train", arguments())
     assert begun.resumed
-    assert listing(folder) == ["half.txt", "history", "started.json"]
+    assert stages.listing(folder) == [".written", "half.txt", "history", "started.json"]
     run_directory.finish(begun)
     assert run_directory.record(folder)["resumed"] is True
 
@@ -156,29 +136,29 @@ def test_a_stage_that_failed_at_once_leaves_no_trace(arguments, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stage_that_failed_later_keeps_its_work(arguments, tmp_path):
-    folder = killed("train", arguments())
-    assert listing(folder) == ["half.txt", "started.json"]
+def test_a_stage_that_failed_later_keeps_its_work(stages, arguments, tmp_path):
+    folder = stages.killed("train", arguments())
+    assert stages.listing(folder) == [".written", "half.txt", "started.json"]
 
 
-def test_folders_that_were_there_stay(arguments, tmp_path):
-    whole("train", arguments())
+def test_folders_that_were_there_stay(stages, arguments, tmp_path):
+    stages.whole("train", arguments())
     run_directory.begin("slice", arguments(), ["train"])
     run_directory.abandon()
-    assert listing(tmp_path / "runs" / "dare" / "digits-alexnet" / "seed3") == [
+    assert stages.listing(tmp_path / "runs" / "dare" / "digits-alexnet" / "seed3") == [
         "train",
         "train/out.txt",
         "train/run.json",
     ]
 
 
-def test_a_changed_input_is_refused_by_name(arguments):
-    whole("train", arguments(), "one")
-    whole("slice", arguments(), inputs=["train"])
+def test_a_changed_input_is_refused_by_name(stages, arguments):
+    stages.whole("train", arguments(), "one")
+    stages.whole("slice", arguments(), inputs=["train"])
     assert run_directory.begin("slice", arguments(), ["train"]) is None
-    whole("train", arguments(overwrite=True), "one")
+    stages.whole("train", arguments(overwrite=True), "one")
     assert run_directory.begin("slice", arguments(), ["train"]) is None, "the same bytes are the same input"
-    whole("train", arguments(overwrite=True), "two")
+    stages.whole("train", arguments(overwrite=True), "two")
     with pytest.raises(ValueError, match="another train as input: pass --overwrite"):
         run_directory.begin("slice", arguments(), ["train"])
 
@@ -199,8 +179,8 @@ def test_a_missing_input_names_its_script(arguments, tmp_path, stage, words):
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null"])
 @pytest.mark.parametrize("name", ["run.json", "started.json"])
-def test_a_damaged_record_is_named(arguments, name, content):
-    folder = killed("train", arguments())
+def test_a_damaged_record_is_named(stages, arguments, name, content):
+    folder = stages.killed("train", arguments())
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=rf"{name}: damaged, or not .*: delete .* and run its stage again"):
         run_directory.begin("train", arguments())
@@ -214,8 +194,8 @@ def test_two_processes_do_not_work_on_one_stage(arguments):
     assert run_directory.begin("train", arguments()) is None
 
 
-def test_run_json_is_json_that_other_tools_read(arguments):
-    folder = whole("train", arguments())
+def test_run_json_is_json_that_other_tools_read(stages, arguments):
+    folder = stages.whole("train", arguments())
     text = (folder / "run.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["extra"] == 1
     assert text.endswith("}\n")

@@ -102,7 +102,13 @@ def digests(folder, but=()):
 def shell():
     """The functions above, and the options of a small run of each script."""
     return types.SimpleNamespace(
-        start=start, finish=finish, here=here, all_here=all_here, kill_when=kill_when, digests=digests, small=SMALL
+        start=start,
+        finish=finish,
+        here=here,
+        all_here=all_here,
+        kill_when=kill_when,
+        digests=digests,
+        small=SMALL,
     )
 
 

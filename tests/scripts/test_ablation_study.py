@@ -21,7 +21,7 @@ def cell(study, tmp_path):
     return copied
 
 
-def test_a_row_a_setting_and_units_that_are_kept(cell, call):
+def test_a_row_a_setting_and_units_that_are_kept(cell, call, unfinish):
     said = call("ablation/1_vary", *OPTIONS)
     assert said.code == 0 and "4 settings x 2 repeats" in said.out
     rows = {path.name: row.load(path) for path in (cell / "vary").glob("row-*.json")}
@@ -34,8 +34,7 @@ def test_a_row_a_setting_and_units_that_are_kept(cell, call):
     assert all(change > 0 for change in published["change"])
     units = {path.name: path.read_bytes() for path in (cell / "vary").glob("unit-*.json")}
     assert len(units) == 8
-    (cell / "vary" / "run.json").rename(cell / "vary" / "started.json")
-    (cell / "vary" / "unit-published-None-1.json").unlink()
+    unfinish(cell / "vary", "unit-published-None-1.json")
     assert call("ablation/1_vary", *OPTIONS).code == 0
     assert {path.name: path.read_bytes() for path in (cell / "vary").glob("unit-*.json")} == units
     assert set(published["wall_s"]) == {"train", "slice", "get_ats", "generate_adv-fgsm", "vary"}

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from dare import controls, dare
-from data import files
+from data import files, ledger
+from train import history
 
 pytestmark = pytest.mark.slow  # the study that it copies is made again where its worker has none
 
@@ -78,8 +79,9 @@ def test_other_seed_is_found_named_and_kept(cell, call):
 
 def test_what_a_cell_lacks_is_left_out_unless_it_is_asked_for(cell, call, monkeypatch):
     shutil.rmtree(cell.parent / "seed3")
-    for epoch in (2, 3):
-        (cell / "train" / "history" / f"epoch-000{epoch}.weights.h5").unlink()
+    with ledger.kept(cell / "train"):  # as 3_get_ats.py --keep mined does
+        for epoch in (2, 3):
+            history.History(cell / "train" / "history").drop_weights(epoch)
     for name in [*dare.VARIANTS, *controls.CONTROLS]:
         if name not in ("dare", "dare-last", "checkpoint", "other-seed"):
             monkeypatch.delitem(dare.VARIANTS if name in dare.VARIANTS else controls.CONTROLS, name)

@@ -108,12 +108,11 @@ def test_the_report_has_the_curves_and_the_conclusions(finished):
         assert part in text
 
 
-def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(done, call):
+def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(done, call, unfinish):
     folder = done / "retrain"
     kept = load(folder / "c2-dsa-120.json")
     before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
-    for name in ("run.json", "c2-dsa-240.json", "c3-deepgini-30.json"):
-        (folder / name).unlink()
+    unfinish(folder, "c2-dsa-240.json", "c3-deepgini-30.json")
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "1")
     assert again.code == 0 and load(folder / "c2-dsa-120.json") == kept
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before

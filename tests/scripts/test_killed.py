@@ -106,7 +106,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(
     sentence = said.err.strip()
     assert sentence.startswith(f"{script}.py: runs/dare/digits-{MODEL[1]}/seed0/{stage}/") and "\n" not in sentence
     assert sentence.endswith("File too large")
-    left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv"])
+    left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv", ".written"])
     assert left.items() <= whole.digests[script].items()
     said = call(script, *options)
     assert said.code == 0, said.err

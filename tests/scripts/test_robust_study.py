@@ -165,10 +165,10 @@ def test_bad_input_is_one_sentence(options, message, shell, tmp_path):
     assert not list(tmp_path.rglob("run.json"))
 
 
-def test_a_changed_weights_file_is_not_another_models_flags(done, shell, tmp_path):
+def test_flags_of_another_model_are_refused(done, shell, unfinish, tmp_path):
     stage = done / "test-m+deat"
+    unfinish(stage)
     flags = next(stage.glob("flags-*.h5"))
     shutil.copy(next((done / "test-fgsm-rs").glob("flags-*.h5")), flags)
-    (stage / "run.json").rename(stage / "started.json")
     said = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "m+deat", cwd=tmp_path)
-    assert said.code == 2 and "flags of model" in said.err
+    assert said.code == 2 and f"{flags.name}: is not the file that the stage wrote" in said.err

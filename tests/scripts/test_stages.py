@@ -274,14 +274,11 @@ def test_mining_can_drop_the_weights_that_nothing_reads_later(copy, call):
     assert call("4_generate_adv", "--attack", "fgsm", "--parts", "1", "1", "1", "1", "--overwrite").code == 0
 
 
-def test_metrics_hold_every_epoch_even_if_training_was_killed_after_the_last(copy, call, shell):
+def test_metrics_hold_every_epoch_even_if_training_was_killed_after_the_last(copy, call, shell, unfinish):
     train = copy / "train"
     wanted = (train / "metrics.csv").read_text()
     assert [line.split(",")[0] for line in wanted.splitlines()] == ["epoch", "1", "2", "3", "4"]
-    record = json.loads((train / "run.json").read_text())
-    (train / "run.json").unlink()
-    (train / "started.json").write_text(json.dumps({name: record[name] for name in ("arguments", "inputs", "stage")}))
-    (train / "metrics.csv").write_text("".join(wanted.splitlines(True)[:-1]))
+    unfinish(train, "metrics.csv")
     assert call("1_train", *shell.small["1_train"]).code == 0
     assert (train / "metrics.csv").read_text() == wanted
     assert json.loads((train / "run.json").read_text())["resumed"] is True

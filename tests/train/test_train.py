@@ -249,3 +249,14 @@ def test_logits_are_float32_whatever_the_precision(name):
     model = models.build(f"{name}@0.05", (32, 32, 3), 10, precision="bfloat16")
     assert {layer.compute_dtype for layer in model.layers[1:]} >= {"bfloat16", "float32"}
     assert model.output.dtype == "float32"
+
+
+def test_an_epoch_whose_record_is_lost_is_named(tmp_path, small_net):
+    kept = history.History(tmp_path)
+    for epoch in (1, 2, 3):
+        kept.save(small_net, epoch, numpy.zeros(4), numpy.zeros(4))
+    kept.file(2, "record").unlink()
+    with pytest.raises(ValueError, match=r"epoch-0002\.record\.h5: is gone, but later epochs are there"):
+        kept.final_model()
+    kept.file(3, "record").unlink()
+    assert kept.epochs == [1]

@@ -1,0 +1,109 @@
+"""How a signal ends a script: one line, its status, its children with it; a library's user keeps his own handler."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline import signals
+
+ROOT = pathlib.Path(signals.__file__).resolve().parents[1]
+SLEEPS = "import pipeline, time, sys; print('ready', flush=True); time.sleep(60)"
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules["__main__"].__file__ = {str(ROOT / "scripts" / "dare" / "x.py")!r}
+from pipeline import signals
+"""
+PARENT = SCRIPT + "print('ready', flush=True); signals.run([sys.executable, '-c', sys.argv[1]]); print('afterwards')"
+CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time.sleep(60)"
+
+
+def begin(code, *arguments, **settings):
+    line = [sys.executable, "-c", code, *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "DARE_DEBUG"} | {
+        "PYTHONPATH": str(ROOT)
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, text=True, env=environment, **pipes, **settings)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def child_of(process):
+    """The process id that the child of PARENT says."""
+    word, number = process.stdout.readline().split()
+    assert word == "child"
+    return int(number)
+
+
+def wait_for_end(pid):
+    deadline = time.monotonic() + 20
+    while pathlib.Path(f"/proc/{pid}").exists() and pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM"), (signal.SIGHUP, "ended by SIGHUP")],
+)
+def test_a_script_ends_in_one_line(number, said):
+    process = begin(SCRIPT + SLEEPS)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (128 + number, "", f"{said}; the same command continues\n")
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+def test_a_child_ends_with_its_parent_which_speaks_for_both(to_all):
+    process = begin(PARENT, CHILD, start_new_session=True)
+    child = child_of(process)
+    os.killpg(process.pid, signal.SIGINT) if to_all else process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "interrupted; the same command continues\n")
+    wait_for_end(child)
+
+
+def test_a_child_ends_with_a_parent_that_was_killed():
+    process = begin(PARENT, CHILD)
+    child = child_of(process)
+    process.kill()
+    process.communicate()
+    wait_for_end(child)
+
+
+def test_a_child_that_is_ended_alone_is_told_by_its_status():
+    process = begin(
+        SCRIPT + "print('ready', flush=True); print(signals.run([sys.executable, '-c', sys.argv[1]]))", CHILD
+    )
+    os.kill(child_of(process), signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "130\n", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"), [("sys.exit(0)", 0), ("sys.exit(3)", 3), ("os.kill(os.getpid(), signal.SIGKILL)", 137)]
+)
+def test_the_status_of_a_command_is_that_of_a_shell(code, ended):
+    assert signals.run([sys.executable, "-c", f"import os, signal, sys; {code}"]) == ended
+
+
+def test_a_program_of_a_user_who_imports_the_package_keeps_its_handlers():
+    process = begin(SLEEPS)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode != 130 and "KeyboardInterrupt" in err
+
+
+def test_what_is_ignored_stays_ignored():
+    process = begin(
+        SCRIPT + "import time; print('ready', flush=True); time.sleep(1)",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=20) == 0
