@@ -6,7 +6,7 @@ import types
 import numpy
 import pytest
 
-from dare import test as testing
+from dare import flags as saved
 from reporting import claims, tables
 from reporting import row as result_row
 from studies.classwise import attack, figures
@@ -60,19 +60,23 @@ def test_measures_of_saved_flags_are_counted_by_class():
     said = generator.integers(0, 4, 40).astype("int32")
     measured = {"clean": said, "white-box/pgd@0.1": said[1::2]}
     index = {"clean": numpy.arange(40), "white-box/pgd@0.1": numpy.arange(20)}
-    flags = {name: measured[name] == y[index[name]] for name in measured}
-    one = testing.Flags(flags, index, {}, "m", "d", prediction=measured)
+    truth = {name: y[index[name]] for name in measured}
+    one = saved.Flags(measured, truth, index, {}, "m", "d")
     found = class_rows.measures(one, split)
     for name in measured:
         for label in range(4):
-            own = y[index[name]] == label
-            assert found[name]["total"][label] == own.sum() and found[name]["right"][label] == flags[name][own].sum()
+            own = truth[name] == label
+            correct = (measured[name][own] == label).sum()
+            assert found[name]["total"][label] == own.sum() and found[name]["right"][label] == correct
             for other in range(4):
                 expected = (measured[name][own] == other).sum()
                 assert class_rows.confusions(one, split)[name][label][other] == expected
     assert len(rows) == 20
     with pytest.raises(ValueError, match="flags of data d, expected e"):
         class_rows.measures(one, types.SimpleNamespace(**{**vars(split), "fingerprint": "e"}))
+    earlier = {name: numpy.where(measured[name] == labels, labels, saved.UNKNOWN) for name, labels in truth.items()}
+    with pytest.raises(ValueError, match="saved flags of model m lack labels: delete them and test again"):
+        class_rows.measures(dataclasses.replace(one, label=earlier), split)
 
 
 def test_seeds_are_added_up():
