@@ -20,7 +20,7 @@ import numpy
 from dare.flags import Flags
 from reporting import marks, notes, order, statistics
 from reporting import row as result_row
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
 
