@@ -35,7 +35,7 @@ def weights(model):
     return [keras.ops.convert_to_numpy(variable) for variable in model.weights]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
     """tiny.build makes the net, tiny.prepared an update of it by a strategy, at tiny.epsilon and tiny.scale;
     tiny.weights reads it."""
