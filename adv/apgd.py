@@ -69,10 +69,6 @@ class APGD(Searched):
     def title(self):
         return TITLES[self.loss]
 
-    @property
-    def within_gradients(self):
-        return self.steps * self.restarts * (self.targets if self.loss == "dlr-targeted" else 1)
-
     def closest(self, model, images, labels, *, batch_size=256):
         """The nearest of all the successful trials of the bisection over epsilon, a whole attack each [D]."""
 

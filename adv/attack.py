@@ -3,8 +3,7 @@
 Given correctly classified float32 images (N, H, W, C) in [0, 1] and integer labels (N,), an attack has
 
 - ``closest(model, images, labels, *, batch_size)`` -> (candidates, success): its smallest perturbations;
-- ``within(model, images, labels, *, epsilon, batch_size)`` -> images no farther than epsilon away in its norm;
-- ``closest_gradients`` and ``within_gradients``: what these cost.
+- ``within(model, images, labels, *, epsilon, batch_size)`` -> images no farther than epsilon away in its norm.
 
 Whoever calls them (adv.search.minimal, adv.evaluate.robust_flags) predicts the returned images once more and counts
 those, never the attack's own success.
@@ -40,19 +39,6 @@ class Attack:
         climbed = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
         return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **climbed}
 
-    @property
-    def closest_gradients(self):
-        """Input gradients an image that `closest` takes, at most: steps x restarts x trials of its search.
-
-        Forward passes alone are not counted; an image that is fooled early takes fewer.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how many gradients its closest takes")
-
-    @property
-    def within_gradients(self):
-        """The same of `within` at one epsilon."""
-        return self.closest_gradients
-
     def within(self, model, images, labels, *, epsilon, batch_size=256):
         """The closest adversarials that are no farther than epsilon; other images stay as they are.
 
@@ -67,17 +53,13 @@ class Attack:
 class Searched(Attack):
     """An attack of given size, whose closest adversarials are searched for by growing and halving epsilon.
 
-    epsilon, growth, growths, bisections: as in search.bisection. A subclass has `within_gradients` of its own.
+    epsilon, growth, growths, bisections: as in search.bisection.
     """
 
     epsilon: float = 0.3
     growth: float = 1.5
     growths: int = 20
     bisections: int = 20
-
-    @property
-    def closest_gradients(self):
-        return (self.growths + self.bisections) * self.within_gradients
 
     def bisection(self, trial, images):
         """search.bisection with the settings of this attack."""

@@ -37,10 +37,6 @@ class CW(Attack):
     confidence: float = 0.0
     abort_early: bool = True
 
-    @property
-    def closest_gradients(self):
-        return self.binary_search_steps * self.steps
-
     def closest(self, model, images, labels, *, batch_size=256):
         """Of all the adversarials on the way the nearest in L2; failed images come back unchanged."""
         found = _Found(images.copy(), numpy.full(len(images), numpy.inf, numpy.float32))

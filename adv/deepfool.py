@@ -34,10 +34,6 @@ class DeepFool(Attack):
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}, expected at least 2: the label and another class")
 
-    @property
-    def closest_gradients(self):
-        return self.steps * (self.candidates - 1)
-
     def closest(self, model, images, labels, *, batch_size=256):
         """Where the steps end, and whether that is misclassified; failed images come back unchanged."""
         logits = compute.predict(compute.forward(model), images, batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""How many images a model still classifies correctly: flags of single images, their worst case, and intervals.
+"""How many images a model still classifies correctly: flags of single images, and intervals.
 
 Flags are bool (N,), True where the image is classified as its label; everything reported is made from them.
 Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); epsilon is in [0, 1] pixel scale.
@@ -112,17 +112,6 @@ def _checked(attack, epsilon):
     if epsilon > 1 and getattr(attack, "norm", None) == "linf":
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
     return attack
-
-
-def worst_case(flags):
-    """Where the model is correct under every attack: flags (name -> bool (N,) of the same images) -> bool (N,).
-
-    Raises ValueError for no flags, or for flags of different lengths.
-    """
-    sizes = {name: len(values) for name, values in flags.items()}
-    if len(set(sizes.values())) != 1:
-        raise ValueError(f"flags have lengths {sizes}, expected at least one attack and the same images for all")
-    return numpy.all(list(flags.values()), axis=0)
 
 
 def share(flags, *, confidence=0.95):

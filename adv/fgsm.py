@@ -30,10 +30,6 @@ class FGSM(Attack):
         if self.loss not in pgd.LOSSES:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(pgd.LOSSES)}")
 
-    @property
-    def closest_gradients(self):
-        return 1
-
     def closest(self, model, images, labels, *, batch_size=256):
         """The gradient once, then the smallest epsilon of the grid that is misclassified (search.grid)."""
         block = 10

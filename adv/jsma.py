@@ -54,10 +54,6 @@ class JSMA(Attack):
         if self.loss not in SALIENCY:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(SALIENCY)}")
 
-    @property
-    def closest_gradients(self):
-        return 1 + self.steps  # the first of the gradient attack that chooses the target
-
     def closest(self, model, images, labels, *, batch_size=256):
         """Towards the class that the gradient attack reaches, until misclassified; failed images come back as are."""
         return self._run(model, images, labels, numpy.inf, batch_size)

@@ -53,10 +53,6 @@ class PGD(Searched):
         """name -> loss of logits and labels, one value an image, that `loss` may be."""
         return LOSSES
 
-    @property
-    def within_gradients(self):
-        return self.steps * self.restarts
-
     def closest(self, model, images, labels, *, batch_size=256):
         """The nearest of all the successful trials of the bisection over epsilon."""
         whole = self._whole(images)

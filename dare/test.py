@@ -1,13 +1,13 @@
-"""Test a folder of models on adversarial sets: one flag an example, True where the model is right.
+"""Test a folder of models on adversarial sets: the predicted class of every image, from which what is correct follows.
 
     clean                   x_test
     er/<attack>             the test part of the attack's set: Empirical Robustness, the papers' measure [P]
     er-heldout/<attack>     the same on adversarials of x_test, which no model was trained or tuned on [D]
     er-x1.1/<attack>        the test part pushed 1.1 times as far from the original image, and 1.5 times [D]
     er/worst                correct on the adversarials of every attack on the same image
-    white-box/<attack>@<eps>  x_test, attacked anew on the model under test [D]
+    white-box/<attack>@<eps>  x_test under a white-box attack on the model under test [D]
     white-box/worst@<eps>   correct under every one of these attacks, one of which is margin-based
-and, as a number an example rather than a flag,
+and, as a number an image rather than a class,
     minimal/<attack>        the size, in the attack's norm, of its smallest perturbation of an x_test image
 
 Which images er/worst is over: those that every attack was run on and at least one succeeded on. An image on which an
@@ -19,75 +19,21 @@ A worst case of attacks on the cross-entropy alone says too much: where a softma
 So it is written only where an attack on differences of logits is among them (`margin_based`).
 
 White-box attacks run one after the other as in AutoAttack (Croce, Hein, ICML 2020), each only on images that those
-before it, and itself within a smaller epsilon, left right: so the last one has the worst case, a larger epsilon never
-more right than a smaller one, and nothing is attacked whose answer is known.
+before it, and itself within a smaller epsilon, left correct: so the last one has the worst case, a larger epsilon
+never more correct than a smaller one, and nothing is attacked whose answer is known.
 """
 
-import dataclasses
 import functools
 import itertools
 
 import numpy
 
 from adv import evaluate
-from data import files
+from dare.flags import Flags
 
-KIND = "flags"
 PUSHES = (1.1, 1.5)
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}  # channels -> Linf radii of white-box attacks, in [0, 1] pixel scale
-GROUPS = ("flags", "index", "distance", "prediction")
 MARGINS = ("margin", "dlr-targeted")  # losses that are differences of logits
-
-
-@dataclasses.dataclass(frozen=True)
-class Flags:
-    """What one model got right: flags, measure -> bool (n,); index, measure -> source rows (n,); distance,
-    measure -> float32 (n,), NaN where the attack failed; model, data: SHA-256 of its weights and of the data set;
-    checks: what adv.checks.check found of it, as dictionaries; prediction, measure -> the classes that it named,
-    int32 (n,), none in files written before there were any."""
-
-    flags: dict
-    index: dict
-    distance: dict
-    model: str
-    data: str
-    checks: tuple = ()
-    prediction: dict = dataclasses.field(default_factory=dict)
-
-    def save(self, path):
-        """Write to `path` (HDF5)."""
-        arrays = {}
-        for group in GROUPS:
-            arrays |= {f"{group}:{name.replace('/', '|')}": array for name, array in getattr(self, group).items()}
-        facts = {"model": self.model, "data": self.data, "checks": list(self.checks)}
-        files.save_artefact(path, KIND, arrays, facts)
-
-    @classmethod
-    def load(cls, path, *, model=None, data=None):
-        """Read saved flags. Raises FileNotFoundError, or ValueError where damaged or of another model or data.
-
-        model, data: the digests expected (None: any).
-        """
-        arrays, facts = files.load_artefact(path, KIND, facts=["model", "data", "checks"])
-        for what, expected in (("model", model), ("data", data)):
-            if expected is not None and facts[what] != expected:
-                found = f"flags of {what} {facts[what][:12]}, expected {expected[:12]}"
-                raise ValueError(f"{path}: {found}: delete it and test again")
-        groups = {group: {} for group in GROUPS}
-        for name, array in arrays.items():
-            group, _, measure = name.partition(":")
-            groups.get(group, {})[measure.replace("|", "/")] = array
-        measured = groups["flags"] | groups["distance"]
-        sizes = {name: array.shape for name, array in measured.items()}
-        named = {name: array.shape for name, array in groups["prediction"].items()}
-        expected = {name: array.shape for name, array in groups["index"].items()}
-        if (
-            not groups["flags"]
-            or sizes != expected
-            or (named and named != {name: expected[name] for name in groups["flags"] if name in expected})
-        ):
-            raise ValueError(f"{path}: its flags and indices do not match: delete it and test again")
-        return cls(**groups, model=facts["model"], data=facts["data"], checks=tuple(facts["checks"]))
 
 
 def ball(name, epsilon):
@@ -112,33 +58,38 @@ def test(
     the attack's norm and [0, 1] pixel scale; minimal: name -> attack whose smallest perturbations are measured; rows:
     the x_test rows for these two; drawn: attack name -> the x_train rows that its set's test part was made from, failed
     ones among them (None: those that it kept); fingerprint: the model's digest; independent: each white-box attack is
-    run on all images that are right without one, not only on those that the attacks before it left.
+    run on all images that are correct without one, not only on those that the attacks before it left.
     Raises ValueError where a set tests on images that another trains or chooses on.
     """
     _refuse_overlap(sets)
-    flags, index, distance, prediction = {}, {}, {}, {}
+    prediction, label, index, distance = {}, {}, {}, {}
+
+    def keep(measure, predicted, labels, source):
+        prediction[measure], label[measure], index[measure] = predicted, labels.astype(numpy.int32), source
+
     pushes = len(sets) * len(PUSHES)
     total = 1 + 2 * len(sets) + pushes + len(white_box) * len(epsilons) + len(minimal)
     done = itertools.count(1)
     for measure, x, y, source in _probes(split, sets):
         if len(y):
-            prediction[measure] = evaluate.classes(model, x, y, batch_size=batch_size)
-            flags[measure], index[measure] = prediction[measure] == y, source
+            keep(measure, evaluate.classes(model, x, y, batch_size=batch_size), y, source)
         _report(progress, next(done), total, measure)
-    x, y = split.x_test[rows], split.y_test[rows]
-    right = flags["clean"][rows]
-    before = dict.fromkeys(epsilons, prediction["clean"][rows])
+    x, y, clean = split.x_test[rows], split.y_test[rows], prediction["clean"][rows]
+    before = dict.fromkeys(epsilons, clean)
     for name, attack in white_box.items():
-        said = prediction["clean"][rows]
+        predicted = clean
         for epsilon in sorted(epsilons):
             measure = f"white-box/{ball(name, epsilon)}"
-            known = said if independent else numpy.where(said == y, before[epsilon], said)
-            said = evaluate.attacked_classes(model, x, y, attack, epsilon=epsilon, before=known, batch_size=batch_size)
-            prediction[measure], flags[measure], index[measure], before[epsilon] = said, said == y, rows, said
+            known = predicted if independent else numpy.where(predicted == y, before[epsilon], predicted)
+            predicted = evaluate.attacked_classes(
+                model, x, y, attack, epsilon=epsilon, before=known, batch_size=batch_size
+            )
+            keep(measure, predicted, y, rows)
+            before[epsilon] = predicted
             _report(progress, next(done), total, measure)
     for name, attack in minimal.items():
         measure = f"minimal/{name}"
-        distance[measure] = evaluate.distances(model, x, y, attack, right=right, batch_size=batch_size)
+        distance[measure] = evaluate.distances(model, x, y, attack, right=clean == y, batch_size=batch_size)
         index[measure] = rows
         _report(progress, next(done), total, measure)
     drawn = {name: one.parts["test"].index for name, one in sets.items()} if drawn is None else drawn
@@ -149,16 +100,13 @@ def test(
             measures = [f"white-box/{ball(name, epsilon)}" for name in white_box]
             cases[f"white-box/{ball('worst', epsilon)}"] = measures, rows, split.y_test
     for worst, (measures, source, labels) in cases.items():
-        measures = [measure for measure in measures if measure in flags]
+        measures = [measure for measure in measures if measure in prediction]
         kept = functools.reduce(numpy.union1d, (index[measure] for measure in measures)) if measures else source[:0]
         source = numpy.intersect1d(source, kept)
         if len(source):
-            said = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
-            flags[worst] = evaluate.worst_case({k: one == labels[source] for k, one in enumerate(said)})
-            index[worst], prediction[worst] = source, labels[source].astype(numpy.int32)
-            for one in reversed(said):  # the class that the first attack to succeed led to
-                prediction[worst] = numpy.where(one == labels[source], prediction[worst], one)
-    return Flags(flags, index, distance, fingerprint, split.fingerprint, prediction=prediction)
+            under = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
+            keep(worst, _first_misclassified(under, labels[source]), labels[source], source)
+    return Flags(prediction, label, index, distance, fingerprint, split.fingerprint)
 
 
 def _refuse_overlap(sets):
@@ -185,12 +133,20 @@ def _probes(split, sets):
             yield f"er-x{factor}/{name}", pushed, part.labels, part.index
 
 
-def _placed(said, index, rows, labels):
-    """The classes said of the images `index`, for the images `rows`: of those without an adversarial the true ones."""
-    found = labels[rows].astype(numpy.int32)
+def _placed(predicted, index, rows, labels):
+    """The classes predicted of the images `index`, for the images `rows`: of those without an adversarial the true."""
+    placed = labels[rows].astype(numpy.int32)
     _, ours, theirs = numpy.intersect1d(rows, index, return_indices=True)
-    found[ours] = said[theirs]
-    return found
+    placed[ours] = predicted[theirs]
+    return placed
+
+
+def _first_misclassified(predictions, labels):
+    """Of several predictions of each image the first that is not its label, or the label: int32 (n,)."""
+    worst = labels.astype(numpy.int32)
+    for predicted in reversed(predictions):
+        worst = numpy.where(predicted == labels, worst, predicted)
+    return worst
 
 
 def failures(flags, names):

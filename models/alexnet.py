@@ -6,6 +6,8 @@ so that every caller sees pixels in [0, 1], and the output is logits, not softma
 
 import keras
 
+from models.layers import scaler
+
 
 def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
     """Build AlexNet: float32 images (N, H, W, C) in [0, 1] -> logits (N, classes).
@@ -18,10 +20,7 @@ def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
     if min(input_shape[:2]) < 23:
         raise ValueError(f"alexnet needs images of at least 23x23 pixels, got {input_shape[0]}x{input_shape[1]}")
 
-    def scaled(units):
-        return max(1, round(units * width))
-
-    layers = keras.layers
+    scaled, layers = scaler(width), keras.layers
     x = inputs = keras.Input(input_shape, name="image")
     if preprocessing is not None:
         x = layers.Normalization(

@@ -56,11 +56,7 @@ def vgg16_bn(input_shape, classes, *, preprocessing=None, width=1.0):
 
 def vgg(input_shape, classes, depths, pools, name, preprocessing=None, width=1.0, *, batch_norm):
     """A VGG of any depth. depths: convolutions of each block; pools: (height, width) of each block's pool, stride 2."""
-    layers = keras.layers
-
-    def scaled(units):
-        return max(1, round(units * width))
-
+    scaled, layers = scaler(width), keras.layers
     x = inputs = keras.Input(input_shape, name="image")
     if preprocessing is not None:
         mean, std = preprocessing.channel_mean, preprocessing.channel_std

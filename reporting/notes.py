@@ -12,6 +12,12 @@ ROLES = {
 }
 
 
+def count(rows, measure):
+    """For a heading: " (n=<number of examples>)" of a measure, or their range over the rows."""
+    counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
+    return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
+
+
 def numbers(rows, measures, *, without=()):
     """How to read the values of `measures`: a list of sentences, a warning for unverified data first.
 

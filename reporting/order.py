@@ -1,15 +1,10 @@
-"""In which order attacks and methods stand, and what a cell is called in the names of files and tables."""
+"""In which order attacks and methods stand."""
 
 import fractions
 
 from adv import attacks as catalogue
 
 ATTACKS = tuple(catalogue.ATTACKS)
-
-
-def cell_name(dataset, model):
-    """``<dataset>-<model>`` with what a file's name must not hold replaced."""
-    return f"{dataset.replace(':', '-').replace('/', '-')}-{model}"
 
 
 def attacks(rows, kind="er"):

@@ -18,7 +18,7 @@ import typing
 from data import files, ledger
 from pipeline import lineage, provenance
 from reporting import measures as of_measures
-from reporting.order import cell_name
+from reporting.cell import cell_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

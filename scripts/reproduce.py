@@ -21,6 +21,7 @@ import re
 import shlex
 import sys
 
+from reporting.cell import cell_name
 from studies.catalogue import STUDIES
 from studies.presets import cells as cells_of
 
@@ -50,7 +51,8 @@ def main(arguments):
             print("\n".join(show(one) for one in lines))
         print("\n".join(f"# {line}" for line in estimate.lines(cells)))
         return 0
-    named = dict(zip(map(name_of, chosen), cells, strict=True))
+    names = [f"{cell_name(dataset, model)}-seed{seed}" for dataset, model, seed in chosen]
+    named = dict(zip(names, cells, strict=True))
     if arguments.cluster:
         try:
             return on_cluster(arguments, named, tables)
@@ -63,12 +65,6 @@ def main(arguments):
         failed = [code for code in pool.map(run_cell, cells) if code]
     whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
     return max([*failed, whole])
-
-
-def name_of(cell):
-    """What a cell is called in the folder of a sweep."""
-    dataset, model, seed = cell
-    return f"{dataset.replace(':', '-').replace('/', '-')}-{model}-seed{seed}"
 
 
 def here(cells):

@@ -8,7 +8,7 @@ import sys
 
 from pipeline import command
 from reporting import report, tables
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies import catalogue
 
 

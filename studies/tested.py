@@ -5,13 +5,14 @@ import dataclasses
 import models
 from adv import checks
 from dare import test
+from dare.flags import Flags
 from pipeline.progress import Progress
 
 
 def test_and_keep(
     path, model, split, *, note, quiet, checked, epsilons, rows, sets=None, minimal=None, transferred=None, **options
 ):
-    """The test.Flags of a model with its checks (adv.checks), tested and saved in `path` unless they are there.
+    """The dare.flags.Flags of a model with its checks (adv.checks), tested and saved in `path` unless they are there.
 
     note: what the progress says; checked: x_test rows for the checks; rows: x_test rows that are attacked; epsilons,
     sets, minimal and options: of dare.test.test; transferred: of adv.checks.check. Raises ValueError where the file
@@ -31,4 +32,4 @@ def test_and_keep(
                 attacked=(split.x_test[rows], split.y_test[rows]),
             )
         dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found))).save(path)
-    return test.Flags.load(path, model=identity, data=split.fingerprint)
+    return Flags.load(path, model=identity, data=split.fingerprint)

@@ -7,7 +7,7 @@ import numpy
 
 import data
 from data import files
-from models import updates
+from models import compute, updates
 from train.seeds import seed_dropout, stream
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
@@ -41,7 +41,7 @@ def fine_tune(
         found = " and ".join(str(len(target)) for target in targets)
         raise ValueError(f"{len(x)} images but {found} targets; expected one target an image, and at least one")
     step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise, optimizer)()
-    _assign(optimizer.variables, fresh)
+    compute.assign(optimizer.variables, fresh)
     optimizer.learning_rate = learning_rate
     fresh = _values(optimizer.variables)
     seed_dropout(model, stream(seed, "dropout of tuning"))
@@ -51,7 +51,7 @@ def fine_tune(
     losses = []
     for rows in batches:
         if reset_optimizer:
-            _assign(optimizer.variables, fresh)
+            compute.assign(optimizer.variables, fresh)
         value, _ = step(data.to_unit(_take(x, rows)), *(_take(target, rows) for target in targets))
         losses.append(float(value))
         if not numpy.isfinite(losses[-1]):
@@ -110,11 +110,6 @@ def _compiled(model, loss, training, restore, regularise, name):
 
 def _values(variables):
     return [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _assign(variables, values):
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def _draws(count, batch_size, steps, seed):

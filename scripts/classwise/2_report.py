@@ -1,15 +1,14 @@
 """Divide what other studies have measured by class: no model is attacked, only their saved flags are read.
 
 Reads <runs>/<study>/<dataset>-<model>/seed<k>/test-*/ of the studies dare and robust_training; writes tables and heat
-maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/. Confusion is drawn where the flags hold the
-classes named.
+maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/.
 """
 
 from pipeline import command, run_directory
 
 import dataclasses
 
-from dare import test
+from dare.flags import Flags
 import data
 from data import files
 from reporting import figures, tables
@@ -53,7 +52,7 @@ def saved(arguments, study):
         else:
             split = trained_models.robust(narrowed, row["method"])[0]
             name = f"flags-{row['hyperparameters']['selected_epoch']}.h5"
-        flags = test.Flags.load(path.parent / name, data=split.fingerprint)
+        flags = Flags.load(path.parent / name, data=split.fingerprint)
         details = {"confusion": class_rows.confusions(flags, split), "classes": list(split.classes)}
         yield result_row.detailed(dataclasses.replace(row, measures=class_rows.measures(flags, split)), **details)
 

@@ -55,8 +55,8 @@ def main(arguments):
                 history.drop_weights(epoch)
             files.remove(source / "mined")
     print(
-        f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) were surer under an "
-        f"older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
+        f"get_ats: {len(targets.index)} of {of} samples ({100 * len(targets.index) / of:.1f} %) had more confidence "
+        f"under an older epoch; median gain {numpy.median(targets.gain):.4f}, layer {targets.layer} ({stage.folder})"
     )
     marks.warn("get_ats", [mined.few(len(targets.index), of)])
 

@@ -39,8 +39,9 @@ def main(arguments):
             cell.save(weights, stage.folder / f"weights-{repeat}.weights.h5", copied[repeat] if copied else None)
             changes.append(float(f"{controls.relative_change(cell.original, weights):.4g}"))
         run_directory.finish(stage, **facts, relative_change=changes)
+        many = "1 repeat" if len(changes) == 1 else f"{len(changes)} repeats"
         rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
-        print(f"finetune_dare {name}: {len(changes)} repeats{rate} ({stage.folder})")
+        print(f"finetune_dare {name}: {many}{rate} ({stage.folder})")
 
 
 def wanted(names):

@@ -112,11 +112,12 @@ class Bench:
 
 def write_row(arguments, bench, stage, method, role, title, inputs, found):
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
+    correct = [flags.correct for flags in found]
     measures = {
         name: of_measures.share(
-            [flags.flags[name] for flags in found], published.dare(arguments.dataset, arguments.model, method, name)
+            [repeat[name] for repeat in correct], published.dare(arguments.dataset, arguments.model, method, name)
         )
-        for name in found[0].flags
+        for name in correct[0]
     }
     if "er/worst" in measures:
         measures["er/worst"]["failed"] = test.failures(found[0], bench.sets)

@@ -53,7 +53,7 @@ def make(arguments, stage):
     run_directory.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
     shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
     counts = " and ".join(str(len(one)) for one in found.labels.values())
-    print(f"inputs: {counts}, original right: {shown} ({stage.folder})")
+    print(f"inputs: {counts}, original correct: {shown} ({stage.folder})")
 
 
 def write(folder, cell, adversarial):

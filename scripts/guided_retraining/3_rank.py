@@ -52,7 +52,8 @@ def main(arguments):
         stage, forward_s=round(forward, 3), metrics=facts, failures=int(failed.sum()), inputs_ranked=len(labels),
         tie_rule=ordering.TIES, layer=retraining.last_hidden(cell.model).name,
     )  # fmt: skip
-    print(f"rank: {len(labels)} inputs, {failed.sum()} of them wrong, forward passes {forward:.2f} s ({stage.folder})")
+    counts = f"{len(labels)} inputs, {failed.sum()} of them misclassified"
+    print(f"rank: {counts}, forward passes {forward:.2f} s ({stage.folder})")
     for name, one in facts.items():
         shown = "-" if one["apfd"] is None else f"{one['apfd']:.3f}"
         print(f"rank {name}: {one['seconds']:.2f} s, {one['ties']} ties, APFD {shown}")

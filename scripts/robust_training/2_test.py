@@ -74,14 +74,13 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     method = robust.METHODS[name]
     used = made["uses"]["method"] if "uses" in made else resolved.resolved(method)  # as trained, whatever it is now
     probed = min(made["arguments"]["probe_images"], len(split.x_validation))
-    names = {"clean": "clean"} | {measure: measure for measure in found["selected"].flags}
     measures = {}
     for which, prefix in (("selected", ""), ("last", "last/")):
-        for measure in names:
+        for measure, correct in found[which].correct.items():
             epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
             recipe = epochs, made["arguments"]["setup"]
             value = published.robust(split.name, arguments.model, method.published, measure, epsilon, *recipe)
-            measures[prefix + measure] = of_measures.share([found[which].flags[measure]], value)
+            measures[prefix + measure] = of_measures.share([correct], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (
         "bp_epochs",

@@ -1,6 +1,6 @@
 """What is made of the rows of the ablation."""
 
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies.ablation import figures as drawing
 from studies.ablation.tables import cells, pool, tables
 

@@ -11,7 +11,7 @@ import numpy
 from reporting import marks, statistics
 from reporting import measures as of_measures
 from reporting import row as result_row
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 
 FACTORS = {

@@ -67,7 +67,7 @@ def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
         "confusion": class_rows.confusions(flags, split),
         "weight_norms": [[round(float(norm), 5) for norm in head.class_norms(model)]],
         "flags": {
-            name: [class_rows.packed(values)] for name, values in flags.flags.items() if name.startswith("white-box/")
+            name: [class_rows.packed(values)] for name, values in flags.correct.items() if name.startswith("white-box/")
         },
     }
     if reach:

@@ -4,7 +4,7 @@ import numpy
 
 from reporting import figures as drawing
 from reporting import marks
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies.classwise import rows as class_rows
 
 

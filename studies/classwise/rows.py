@@ -11,6 +11,7 @@ import fractions
 import numpy
 
 from adv import evaluate
+from dare.flags import UNKNOWN
 from pipeline import run_directory
 from reporting import marks
 from reporting import measures as of_measures
@@ -29,27 +30,29 @@ def measures(flags, split, *, only=("clean", "white-box/")):
     if flags.data != split.fingerprint:
         raise ValueError(f"flags of data {flags.data[:12]}, expected {split.fingerprint[:12]}: those of {split.name}")
     found = {}
-    for name, values in flags.flags.items():
+    for name, values in flags.correct.items():
         if name.startswith(only):
-            divided = evaluate.class_wise(values, labels(name, flags, split), classes=len(split.classes))
+            divided = evaluate.class_wise(values, _labels(name, flags), classes=len(split.classes))
             counts = {"right": divided.right.tolist(), "total": divided.total.tolist()}
             found[name] = of_measures.share([values]) | counts
     return found
 
 
 def confusions(flags, split, *, only=("clean", "white-box/")):
-    """measure -> which class each class is taken for, (K, K) nested lists, of flags that hold predictions."""
+    """measure -> which class each class is taken for, (K, K) nested lists. Errors as evaluate.confusion."""
     return {
-        name: evaluate.confusion(said, labels(name, flags, split), classes=len(split.classes)).tolist()
-        for name, said in flags.prediction.items()
+        name: evaluate.confusion(predicted, _labels(name, flags), classes=len(split.classes)).tolist()
+        for name, predicted in flags.prediction.items()
         if name.startswith(only)
     }
 
 
-def labels(measure, flags, split):
-    """The true labels of the images that a measure is of."""
-    own = split.y_train if measure.startswith(("er/", "er-x")) else split.y_test
-    return own[flags.index[measure]]
+def _labels(measure, flags):
+    """The true labels of the images that a measure is of. Raises ValueError where an earlier file does not have all."""
+    found = flags.label[measure]
+    if (found == UNKNOWN).any():
+        raise ValueError(f"saved flags of model {flags.model[:12]} lack labels: delete them and test again")
+    return found
 
 
 def divided(measure):

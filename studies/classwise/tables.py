@@ -9,7 +9,7 @@ classwise-<dataset>-<model>-claims    the published claims (studies/classwise/cl
 import numpy
 
 from reporting import marks, notes, order, statistics
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from studies.classwise import rows as class_rows
 

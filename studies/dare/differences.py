@@ -17,10 +17,10 @@ import pathlib
 
 import numpy
 
-from dare import test
+from dare.flags import Flags
 from reporting import marks, notes, order, statistics
 from reporting import row as result_row
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
 
@@ -66,7 +66,7 @@ class Difference:
 def differences(flags_by_method, *, references=REFERENCES, methods=None):
     """Compare methods with references in every measure that both have. Returns a list of Difference.
 
-    flags_by_method: name -> {seed: [dare.test.Flags of each repeat]}; methods: names (None: all that are no
+    flags_by_method: name -> {seed: [dare.flags.Flags of each repeat]}; methods: names (None: all that are no
     reference). Seeds that the two do not share are left out, and so are images (rows of Flags.index) of one alone.
     Raises ValueError where repeats of a seed were tested on other data.
     """
@@ -91,7 +91,7 @@ def _check(method, reference, tested):
 def _measures(pairs):
     """The measures that every repeat has on images that all share."""
     every = [flags for pair in pairs for repeats in pair for flags in repeats]
-    return [name for name in every[0].flags if all(name in flags.flags for flags in every)] if every else []
+    return [name for name in every[0].label if all(name in flags.label for flags in every)] if every else []
 
 
 def _difference(method, reference, measure, pairs):
@@ -123,7 +123,7 @@ def _difference(method, reference, measure, pairs):
 
 def _take(flags, measure, rows):
     order = numpy.argsort(flags.index[measure])
-    return flags.flags[measure][order[numpy.searchsorted(flags.index[measure], rows, sorter=order)]]
+    return flags.correct[measure][order[numpy.searchsorted(flags.index[measure], rows, sorter=order)]]
 
 
 def attach(rows, folders, *, references=REFERENCES):
@@ -156,7 +156,7 @@ def _read(folders):
     for folder in map(pathlib.Path, folders):
         paths = sorted(folder.glob("flags-*.h5"), key=lambda path: int(path.stem.split("-")[1]))
         if paths:
-            found[folder.parent.name] = [test.Flags.load(path) for path in paths]
+            found[folder.parent.name] = [Flags.load(path) for path in paths]
     return found
 
 

@@ -3,7 +3,7 @@
 import pathlib
 
 from reporting import order
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.row import pool
 from studies.dare import cell_report, differences, figures_of_rows
 from studies.dare import tables as dare_tables

@@ -12,7 +12,8 @@ import dataclasses
 
 from dare import controls, variants
 from reporting import marks, notes
-from reporting.order import attacks, cell_name, place
+from reporting.cell import cell_name
+from reporting.order import attacks, place
 from reporting.tables import Cell, Table
 
 METHODS = ("original", *variants.VARIANTS)
@@ -146,7 +147,7 @@ def _table(name, what, rows, columns, explained=()):
     return Table(
         name=name,
         title=f"{rows[0]['dataset']}, {rows[0]['model']}: {what}",
-        columns=("method", *(heading + _count(rows, measure) for heading, measure, _ in columns)),
+        columns=("method", *(heading + notes.count(rows, measure) for heading, measure, _ in columns)),
         rows=tuple(
             (marks.label(row), *(_cell(row, measure, digits) for _, measure, digits in columns)) for row in rows
         ),
@@ -159,12 +160,6 @@ def _cell(row, name, digits):
     if measure is None:
         return Cell(None)
     return Cell(measure["value"], measure.get("spread"), measure.get("published"), digits)
-
-
-def _count(rows, measure):
-    """For a heading: the number of examples, or their range over the rows."""
-    counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
-    return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
 
 
 def _rank(row):

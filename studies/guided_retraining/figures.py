@@ -4,7 +4,7 @@ import numpy
 
 from reporting import figures as drawing
 from reporting import published
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies.guided_retraining import tables
 
 COLOURS = dict(

@@ -7,7 +7,7 @@ guided_retraining-<dataset>-<model>-metrics  one line a metric: seconds, ties, A
 import numpy
 
 from reporting import marks, notes
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 
 READ = (

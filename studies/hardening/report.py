@@ -1,6 +1,6 @@
 """What is made of the rows of hardening."""
 
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies.hardening.figures import trajectories
 from studies.hardening.tables import cells, pool, tables
 

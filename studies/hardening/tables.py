@@ -4,7 +4,7 @@ as little clean accuracy. Tables and figure, made of its rows (study "hardening"
 
 from reporting import marks, measures, notes
 from reporting import row as result_row
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from studies.hardening import levels as levels_of
 

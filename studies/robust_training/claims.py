@@ -11,8 +11,8 @@ import math
 import numpy
 
 from reporting import claims, marks, statistics
+from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
-from reporting.order import cell_name
 from studies.robust_training import tables
 
 SOURCE = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"

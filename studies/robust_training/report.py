@@ -1,6 +1,6 @@
 """What is made of the rows of robust training."""
 
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from studies.robust_training.claims import deat_claims
 from studies.robust_training.figures import trajectories
 from studies.robust_training.tables import cells, pool, robust_training_tables

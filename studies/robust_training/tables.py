@@ -11,7 +11,7 @@ import numpy
 from reporting import marks, notes, order
 from reporting import measures as of_measures
 from reporting import row as result_row
-from reporting.order import cell_name
+from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from train import robust
 
@@ -112,7 +112,10 @@ def robust_training_tables(rows):
                     title=f"{dataset}, {model}: robust training, %",
                     columns=(
                         "method",
-                        *(f"{heading}{_count(methods, one)}" for heading, one in zip(shown, measures, strict=True)),
+                        *(
+                            f"{heading}{notes.count(methods, one)}"
+                            for heading, one in zip(shown, measures, strict=True)
+                        ),
                     ),
                     rows=tuple((marks.label(row), *(_cell(row, one) for one in measures)) for row in methods),
                     notes=(*said, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
@@ -158,11 +161,6 @@ def _close(seconds):
 def _cell(row, name):
     measure = row["measures"].get(name)
     return Cell(None) if measure is None else Cell(measure["value"], measure.get("spread"), measure.get("published"))
-
-
-def _count(rows, measure):
-    counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
-    return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
 
 
 def _numbers(methods, measures):

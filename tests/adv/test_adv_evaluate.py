@@ -1,4 +1,4 @@
-"""Flags under attack against definitions, on every attack; worst case, interval, pushed adversarials."""
+"""Flags under attack against definitions, on every attack; interval, pushed adversarials."""
 
 import numpy
 import pytest
@@ -64,14 +64,6 @@ def test_a_failed_attack_has_no_distance(net, images):
 def test_negative_epsilon_is_refused(net, images):
     with pytest.raises(ValueError, match="epsilon is -1"):
         evaluate.robust_flags(net, *images, attacks.FGSM(), epsilon=-1)
-
-
-def test_worst_case_is_correct_under_every_attack():
-    flags = {"a": numpy.array([True, True, False]), "b": numpy.array([True, False, False])}
-    assert evaluate.worst_case(flags).tolist() == [True, False, False]
-    for wrong in ({}, {"a": flags["a"], "b": flags["b"][:2]}):
-        with pytest.raises(ValueError, match="flags have lengths"):
-            evaluate.worst_case(wrong)
 
 
 @pytest.mark.parametrize("count", [0, 3, 10])

@@ -9,7 +9,6 @@ import numpy
 import pytest
 
 from adv import attacks, evaluate, search
-from models import compute
 
 # Fewer steps than the papers', so that the table takes seconds; every promise holds for any number of them.
 SMALL = {
@@ -32,7 +31,6 @@ SMALL = {
     **{"fgsm-float32": {}, "pgd-float32": {"bisections": 8}, "bim-float32": {"bisections": 8}, "jsma-float32": {}},
 }
 PRECISE = {"cw": {"steps": 80, "initial_const": 0.1}}  # within some per cent of a boundary
-COUNTED = {"pgd": {"steps": 8, "bisections": 8}}  # one step after another
 ALIKE = {  # the code of another entry with other numbers: tested in the slow tier
     *("pgd-7", "pgd-20", "pgd-100", "t-pgd-1", "t-pgd-2", "t-pgd-10", "t-pgd-50", "bim"),
     *("fgsm-float32", "pgd-float32", "bim-float32", "jsma-float32"),
@@ -181,42 +179,6 @@ def test_an_image_that_cannot_be_fooled_stays(name):
     result = search.minimal(model, x, numpy.array([0, 1, 0, 1, 0]), small(name), batch_size=5)
     assert result.success.tolist() == [False, True, False, True, False]
     numpy.testing.assert_array_equal(result.images, x)
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """One number an input gradient: of how many images it was. Graphs run uncompiled, so that each step is counted."""
-    counts, gradient = [], compute.gradient
-
-    def count(function, x, *settings):
-        counts.append(len(x))
-        return gradient(function, x, *settings)
-
-    def uncompiled(model, function):
-        call = functools.partial(model, training=False)
-        return lambda *arrays: function(call, *map(keras.ops.convert_to_tensor, arrays))
-
-    monkeypatch.setattr(compute, "gradient", count)
-    monkeypatch.setattr(compute, "compiled", uncompiled)
-    monkeypatch.setattr(compute, "ON_ACCELERATOR", False)  # there all steps are one loop, which is traced once
-    return counts
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_takes_no_more_gradients_than_it_says(name, net, right, counted):
-    attack, one = small(name, COUNTED), [part[:1] for part in right]
-    attack.within(net, *one, epsilon=EPSILON[attack.norm], batch_size=1)
-    assert 0 < sum(counted) <= attack.within_gradients
-    counted.clear()
-    attack.closest(net, *one, batch_size=1)
-    assert 0 < sum(counted) <= attack.closest_gradients
-
-
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "pgd-strong", "apgd-ce", "bim-linf"])
-def test_an_image_that_withstands_takes_all_of_them(name, counted):
-    attack, x = small(name, COUNTED), numpy.full((2, 8, 8, 1), 0.4, "float32")
-    attack.within(constant(), x, numpy.zeros(2, "int32"), epsilon=0.1, batch_size=1)
-    assert sum(counted) == 2 * attack.within_gradients
 
 
 @pytest.mark.parametrize("name", [one for one in NAMES if attacks.get(one.values[0]).norm != "l0"])

@@ -13,7 +13,7 @@ SCALES = (1, 3, 10, 30)
 SMALL = {
     **{name: {"steps": 8} for name in attacks.ATTACKS if hasattr(attacks.get(name), "rel_stepsize")},
     **{name: {"steps": 8} for name in ("apgd-ce", "apgd-t")},
-    "cw": {"steps": 100, "stepsize": 0.02, "binary_search_steps": 7},
+    "cw": {"steps": 50, "stepsize": 0.03, "binary_search_steps": 6},
     "pgd-strong": {"steps": 8, "restarts": 2},
 }
 EPSILON = {"linf": 0.02, "l2": 0.15, "l1": 1.0, "l0": 3}  # some of the images fall, some do not

@@ -8,7 +8,9 @@ import numpy
 import pytest
 
 from adv import adversarial_set, attacks, autoattack
+from dare import flags as saved
 from dare import test as testing
+from data import files
 
 PARTS = ("train", "validation", "test", "heldout")
 
@@ -116,10 +118,9 @@ def test_an_image_on_which_an_attack_failed_is_correct_under_it(net, split, sets
     )
     assert found.index["er/worst"].tolist() == list(kept) and testing.failures(found, sets) == failed
     both = [row for row in drawn["a"] if row in drawn["b"]]
-    sets = {name: one for name, one in sets.items() if f"er/{name}" in found.flags}
-    numpy.testing.assert_array_equal(found.flags["er/worst"], worst(sets, found.flags, both))
-    truth = split.y_train[found.index["er/worst"]]
-    numpy.testing.assert_array_equal(found.prediction["er/worst"] == truth, found.flags["er/worst"])
+    sets = {name: one for name, one in sets.items() if f"er/{name}" in found.label}
+    numpy.testing.assert_array_equal(found.correct["er/worst"], worst(sets, found.correct, both))
+    numpy.testing.assert_array_equal(found.label["er/worst"], split.y_train[found.index["er/worst"]])
 
 
 def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
@@ -138,9 +139,9 @@ def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
     drawn = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
     naive["er/worst"] = worst(sets, naive, drawn)
     assert found.index["er/worst"].tolist() == drawn and testing.failures(found, sets) == 0
-    assert set(found.flags) == set(naive)
+    assert set(found.correct) == set(naive)
     for measure, flags in naive.items():
-        numpy.testing.assert_array_equal(found.flags[measure], flags, err_msg=measure)
+        numpy.testing.assert_array_equal(found.correct[measure], flags, err_msg=measure)
 
 
 def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
@@ -154,19 +155,19 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
         "second@0.3": clean & (labels == 2),
     }
     for name, flags in naive.items():
-        numpy.testing.assert_array_equal(found.flags[f"white-box/{name}"], flags, err_msg=name)
+        numpy.testing.assert_array_equal(found.correct[f"white-box/{name}"], flags, err_msg=name)
     for epsilon in ("0.1", "0.3"):
-        numpy.testing.assert_array_equal(found.flags[f"white-box/worst@{epsilon}"], naive[f"second@{epsilon}"])
+        numpy.testing.assert_array_equal(found.correct[f"white-box/worst@{epsilon}"], naive[f"second@{epsilon}"])
     assert first.seen == [clean.sum(), clean.sum()]
     assert second.seen == [clean.sum(), (clean & (labels == 2)).sum()], "not what first or a smaller epsilon lost"
-    assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).flags if "white-box" in name)
+    assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).label if "white-box" in name)
 
 
 @pytest.mark.parametrize("loss", ["margin", "dlr-targeted", "ce", "tempered"])
 def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
     one, other = Fixed(0, 0.15), Fixed(1, 0.05)
     one.loss, other.loss = loss, "ce"
-    names = [name for name in tested(one=one, other=other).flags if name.startswith("white-box/worst@")]
+    names = [name for name in tested(one=one, other=other).label if name.startswith("white-box/worst@")]
     assert len(names) == (2 if loss in ("margin", "dlr-targeted") else 0)
 
 
@@ -176,7 +177,7 @@ def test_the_margin_based_attacks_of_the_catalogue():
     assert found == {"apgd-t", "cw-linf-20", "autoattack"}
 
 
-def test_independent_attacks_see_all_that_is_right_and_predictions_say_what_was_named(net, split):
+def test_independent_attacks_see_all_that_is_correct_and_predictions_are_kept(net, split):
     def score(independent):
         attacks = {"first": Fixed(0, 0.05), "second": Fixed(1, 0.05)}
         settings = {"white_box": attacks, "epsilons": [0.1], "minimal": {}, "rows": ROWS, "independent": independent}
@@ -187,8 +188,7 @@ def test_independent_attacks_see_all_that_is_right_and_predictions_say_what_was_
         used, found = score(independent)
         assert used["second"].seen == [clean.sum() if independent else (clean & (labels != 0)).sum()]
         for measure in ("clean", "white-box/first@0.1", "white-box/second@0.1", "white-box/worst@0.1"):
-            truth = split.y_test[found.index[measure]]
-            numpy.testing.assert_array_equal(found.prediction[measure] == truth, found.flags[measure])
+            numpy.testing.assert_array_equal(found.label[measure], split.y_test[found.index[measure]])
         worst = found.prediction["white-box/worst@0.1"]
         hit = clean & (labels < 2)
         numpy.testing.assert_array_equal(worst[hit], (labels[hit] + 1) % 3)
@@ -214,17 +214,53 @@ def test_progress_counts_to_the_end(net, split, sets):
 def test_saved_flags_come_back(tested, tmp_path):
     found = dataclasses.replace(tested(one=Fixed(0, 0.1)), checks=({"name": "batch", "passed": True},))
     found.save(tmp_path / "flags-0.h5")
-    again = testing.Flags.load(tmp_path / "flags-0.h5", model="m" * 64, data="d" * 64)
+    again = saved.Flags.load(tmp_path / "flags-0.h5", model="m" * 64, data="d" * 64)
     assert (again.model, again.data, again.checks) == (found.model, found.data, found.checks)
-    for group in ("flags", "index", "prediction"):
+    for group in ("prediction", "label", "index", "correct"):
         one, other = getattr(found, group), getattr(again, group)
         assert set(one) == set(other)
         for measure in one:
             numpy.testing.assert_array_equal(one[measure], other[measure])
 
 
+def rewritten(path, change):
+    """The saved flags with `change` made to their arrays, as a file that is whole."""
+    arrays, facts = files.load_artefact(path, saved.KIND)
+    change(arrays)
+    files.save_artefact(path, saved.KIND, arrays, facts)
+    return saved.Flags.load(path)
+
+
+def as_earlier(arrays):
+    """Correct or not in the place of labels."""
+    for name in [name for name in arrays if name.startswith("label:")]:
+        arrays[name.replace("label:", "flags:")] = arrays.pop(name) == arrays[name.replace("label:", "prediction:")]
+
+
+def test_files_that_kept_what_is_correct_and_no_labels_are_read(tested, tmp_path):
+    found = tested(one=Fixed(0, 0.1))
+    found.save(tmp_path / "flags-0.h5")
+    again = rewritten(tmp_path / "flags-0.h5", as_earlier)
+    assert set(again.correct) == set(found.correct)
+    for measure, correct in found.correct.items():
+        numpy.testing.assert_array_equal(again.correct[measure], correct)
+        numpy.testing.assert_array_equal(again.label[measure][correct], found.label[measure][correct])
+        assert (again.label[measure][~correct] == saved.UNKNOWN).all()
+
+
+def test_files_that_kept_what_is_correct_and_nothing_else_are_refused(tested, tmp_path):
+    def change(arrays):
+        as_earlier(arrays)
+        for name in [name for name in arrays if name.startswith("prediction:")]:
+            del arrays[name]
+
+    tested().save(tmp_path / "flags-0.h5")
+    with pytest.raises(ValueError, match="flags-0.h5: .* do not match: delete it and test again"):
+        rewritten(tmp_path / "flags-0.h5", change)
+
+
 @pytest.mark.parametrize("what", ["model", "data"])
 def test_flags_of_another_model_or_data_are_refused(tested, tmp_path, what):
     tested().save(tmp_path / "flags-0.h5")
     with pytest.raises(ValueError, match=f"flags-0.h5: flags of {what} [md]+, expected eeeeeeeeeeee: delete it"):
-        testing.Flags.load(tmp_path / "flags-0.h5", **{what: "e" * 64})
+        saved.Flags.load(tmp_path / "flags-0.h5", **{what: "e" * 64})

@@ -10,7 +10,8 @@ import pytest
 import data
 from adv import adversarial_set
 from adv.guided import ordering
-from dare import get_ats, nnslicer, test
+from dare import get_ats, nnslicer
+from dare.flags import Flags
 from data import files
 from studies.guided_retraining import cell as guided_cell
 from train import history
@@ -77,9 +78,9 @@ def adversarials_of(tmp_path):
 
 def flags_of(tmp_path):
     path = tmp_path / "flags.h5"
-    flags, index = {"clean": ROWS > 2, "er/fgsm": ROWS > 3}, {"clean": ROWS, "er/fgsm": ROWS}
-    test.Flags(flags, index, {}, "m" * 64, "d" * 64, prediction={"clean": ROWS % 2, "er/fgsm": ROWS % 3}).save(path)
-    return path, lambda: test.Flags.load(path)
+    prediction, rows = {"clean": ROWS % 2, "er/fgsm": ROWS % 3}, dict.fromkeys(("clean", "er/fgsm"), ROWS)
+    Flags(prediction, rows, rows, {}, "m" * 64, "d" * 64).save(path)
+    return path, lambda: Flags.load(path)
 
 
 def inputs_of(tmp_path):

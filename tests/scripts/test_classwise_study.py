@@ -47,9 +47,9 @@ def load(path):
 def test_a_row_counts_what_the_flags_say(finished):
     row = result_row.load(finished.cell / "attack-fgsm-rs" / "row.json")
     with h5py.File(finished.cell / "attack-fgsm-rs" / "flags.h5") as file:
-        flags, said = file["flags:white-box|pgd-20@0.05"][:], file["prediction:white-box|pgd-20@0.05"][:]
+        predicted, labels = (file[f"{group}:white-box|pgd-20@0.05"][:] for group in ("prediction", "label"))
     measure = row["measures"]["white-box/pgd-20@0.05"]
-    assert sum(measure["right"]) == flags.sum() and sum(measure["total"]) == len(flags) == len(said)
+    assert sum(measure["right"]) == (predicted == labels).sum() and sum(measure["total"]) == len(labels)
     confusion = numpy.array(row["confusion"]["white-box/pgd-20@0.05"])
     numpy.testing.assert_array_equal(numpy.diag(confusion), measure["right"])
     numpy.testing.assert_array_equal(confusion.sum(axis=1), measure["total"])

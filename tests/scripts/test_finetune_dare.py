@@ -88,7 +88,7 @@ def test_what_a_cell_lacks_is_left_out_unless_it_is_asked_for(cell, call, monkey
     said = call("5_finetune_dare", "--learning-rates", "1e-4", "--repeats", "1", "--quiet")
     assert said.code == 0 and not said.err, said.err
     first, *others = said.out.splitlines()
-    assert first.startswith("finetune_dare dare: 1 repeats, learning rate 0.0001")
+    assert first.startswith("finetune_dare dare: 1 repeat, learning rate 0.0001")
     assert [line.partition(", ")[0] for line in others] == [
         "finetune_dare dare-last: left out",
         "finetune_dare checkpoint: left out",

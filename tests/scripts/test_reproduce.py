@@ -98,6 +98,21 @@ def test_each_script_of_a_study_is_in_its_quick_preset():
         assert there <= run, study
 
 
+def test_studies_that_share_a_cell_train_and_test_it_alike():
+    """So that the presets of one size run one after the other, in whatever order, in one folder of runs."""
+
+    def settings(options):
+        return re.sub(r"--(method|variant)( (?!--)\S+)+", "", " ".join(options)).split()
+
+    for study, preset in EVERY:
+        for cell, commands in presets.cells(presets.load(study)[preset]).items():
+            for script, options in commands:
+                owner = script.partition("/")[0]
+                own = presets.cells(presets.load(owner).get(preset, ())).get(cell, ()) if owner != study else ()
+                alike = [settings(other) for name, other in own if name == script]
+                assert not alike or settings(options) in alike, (study, preset, cell, script)
+
+
 def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     given = {"study": "robust_training", "preset": "quick", "dry_run": True}

@@ -5,7 +5,7 @@ import json
 import numpy
 import pytest
 
-from dare import test as testing
+from dare.flags import Flags
 from reporting import tables
 from studies.dare import differences
 
@@ -16,8 +16,9 @@ def flags(seed, right, *, n=60, rows=None, measures=MEASURES, data="d" * 64):
     """Flags of one repeat: random, with a share of `right`; rows: of the source images (in any order)."""
     generator = numpy.random.default_rng(seed)
     rows = numpy.arange(n) if rows is None else numpy.asarray(rows)
-    made = {measure: generator.random(len(rows)) < right for measure in measures}
-    return testing.Flags(made, dict.fromkeys(measures, rows), {}, "m" * 64, data)
+    labels = numpy.ones(len(rows), "int32")
+    made = {measure: (generator.random(len(rows)) < right).astype("int32") for measure in measures}
+    return Flags(made, dict.fromkeys(measures, labels), dict.fromkeys(measures, rows), {}, "m" * 64, data)
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ def test_values_are_those_of_plain_loops(tested):
         for seed, ours in tested["dare"].items():
             theirs = tested[reference][seed]
             means.append(
-                numpy.mean([own.flags[measure].mean() for own in ours])
-                - numpy.mean([other.flags[measure].mean() for other in theirs])
+                numpy.mean([own.correct[measure].mean() for own in ours])
+                - numpy.mean([other.correct[measure].mean() for other in theirs])
             )
             for repeat, own in enumerate(ours):
                 other = theirs[repeat if len(theirs) > 1 else 0]
-                runs.append(100 * (own.flags[measure].mean() - other.flags[measure].mean()))
+                runs.append(100 * (own.correct[measure].mean() - other.correct[measure].mean()))
         assert one.value == pytest.approx(100 * numpy.mean(means), abs=0.006)
         assert one.runs == pytest.approx(runs, abs=0.006)
         assert one.low < one.value < one.high and one.n == 120
@@ -56,7 +57,7 @@ def test_more_or_fewer_repeats_of_a_control_are_dealt_to_those_of_the_method(tes
     ours, theirs = tested["dare"]["seed0"], [flags(300 + k, 0.4) for k in range(count)]
     dealt = {1: [[0], [0], [0]], 2: [[0], [1], [0]], 7: [[0, 3, 6], [1, 4], [2, 5]]}[count]
     naive = [
-        100 * (own.flags["clean"].mean() - numpy.mean([theirs[k].flags["clean"].mean() for k in places]))
+        100 * (own.correct["clean"].mean() - numpy.mean([theirs[k].correct["clean"].mean() for k in places]))
         for own, places in zip(ours, dealt, strict=True)
     ]
     found = differences.differences({"dare": {0: ours}, "weight-noise": {0: theirs}})[0]
@@ -71,7 +72,7 @@ def test_only_images_that_both_have_are_compared(tested):
     )[1:2]
     own, place = tested["dare"]["seed0"][0], {row: k for k, row in enumerate(rows)}
     shared = [row for row in range(60) if row in place]
-    naive = [int(own.flags["er/fgsm"][row]) - int(other.flags["er/fgsm"][place[row]]) for row in shared]
+    naive = [int(own.correct["er/fgsm"][row]) - int(other.correct["er/fgsm"][place[row]]) for row in shared]
     assert (one.measure, one.n) == ("er/fgsm", len(shared))
     assert one.value == pytest.approx(100 * numpy.mean(naive), abs=0.006)
     assert one.p is None and "1 paired runs" in one.why

@@ -1,4 +1,4 @@
-"""Rows, tables, figures and claims of the class-wise study, from counts made by hand."""
+"""Rows, tables and figures of the class-wise study, from counts made by hand."""
 
 import dataclasses
 import types
@@ -6,76 +6,46 @@ import types
 import numpy
 import pytest
 
-from dare import test as testing
-from reporting import claims, tables
-from reporting import row as result_row
+from dare import flags as saved
+from reporting import tables
 from studies.classwise import attack, figures
-from studies.classwise import claims as class_claims
 from studies.classwise import rows as class_rows
 from studies.classwise import tables as class_tables
 
-CLASSES = ["cat", "dog", "car", "bus"]
-TOTAL = [100, 100, 100, 100]
+
+@pytest.fixture
+def row(class_row):
+    return class_row
 
 
-def measure(right, total=TOTAL):
-    n = sum(total)
-    value = 100 * sum(right) / n
-    return {
-        "value": value, "n": n, "values": [value], "spread": None, "interval": [value - 4, value + 4],
-        "published": None, "right": list(right), "total": list(total),
-    }  # fmt: skip
-
-
-def row(method, robust=(10, 40, 60, 80), *, weak=None, role="method", classes=CLASSES, total=TOTAL, **more):
-    weak = list(robust) if weak is None else list(weak)
-    known = {
-        "study": "classwise", "dataset": "digits", "model": "small_cnn", "method": method, "title": method.upper(),
-        "role": role, "hyperparameters": {"epsilon": 0.1}, "verified": True, "seeds": [0], "repeats": 1, "checks": [],
-        "attacks": {}, "device": "CPU", "command": "", "commit": "c",
-        "measures": {
-            "clean": measure([9 * one // 10 for one in total], total),
-            "white-box/fgsm@0.1": measure(weak, total),
-            "white-box/pgd-20@0.1": measure(robust, total),
-            "white-box/worst@0.1": measure(robust, total),
-        },
-    }  # fmt: skip
-    details = {
-        "of": "robust_training",
-        "classes": list(classes),
-        "confusion": {"clean": numpy.diag(total).tolist(), "white-box/worst@0.1": numpy.diag(total).tolist()},
-        "weight_norms": [[1.0, 2.0, 3.0, 4.0][: len(classes)]],
-        "flags": {},
-    }
-    given = {name: value for name, value in more.items() if name in result_row.FIELDS}
-    details |= {name: value for name, value in more.items() if name not in given}
-    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, **given, "details": details})
-
-
-def test_measures_of_saved_flags_are_counted_by_class():
+def test_measures_of_saved_flags_are_counted_by_class(classes):
     generator = numpy.random.default_rng(0)
     y = numpy.arange(40) % 4
-    split = types.SimpleNamespace(y_test=y, y_train=y[::-1], classes=tuple(CLASSES), fingerprint="d", name="digits")
+    split = types.SimpleNamespace(y_test=y, y_train=y[::-1], classes=tuple(classes), fingerprint="d", name="digits")
     rows = numpy.arange(0, 40, 2)
     said = generator.integers(0, 4, 40).astype("int32")
     measured = {"clean": said, "white-box/pgd@0.1": said[1::2]}
     index = {"clean": numpy.arange(40), "white-box/pgd@0.1": numpy.arange(20)}
-    flags = {name: measured[name] == y[index[name]] for name in measured}
-    one = testing.Flags(flags, index, {}, "m", "d", prediction=measured)
+    truth = {name: y[index[name]] for name in measured}
+    one = saved.Flags(measured, truth, index, {}, "m", "d")
     found = class_rows.measures(one, split)
     for name in measured:
         for label in range(4):
-            own = y[index[name]] == label
-            assert found[name]["total"][label] == own.sum() and found[name]["right"][label] == flags[name][own].sum()
+            own = truth[name] == label
+            correct = (measured[name][own] == label).sum()
+            assert found[name]["total"][label] == own.sum() and found[name]["right"][label] == correct
             for other in range(4):
                 expected = (measured[name][own] == other).sum()
                 assert class_rows.confusions(one, split)[name][label][other] == expected
     assert len(rows) == 20
     with pytest.raises(ValueError, match="flags of data d, expected e"):
         class_rows.measures(one, types.SimpleNamespace(**{**vars(split), "fingerprint": "e"}))
+    earlier = {name: numpy.where(measured[name] == labels, labels, saved.UNKNOWN) for name, labels in truth.items()}
+    with pytest.raises(ValueError, match="saved flags of model m lack labels: delete them and test again"):
+        class_rows.measures(dataclasses.replace(one, label=earlier), split)
 
 
-def test_seeds_are_added_up():
+def test_seeds_are_added_up(row):
     one, other = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70), seeds=[1], weight_norms=[[4.0, 3, 2, 1]])
     pooled = class_rows.pool([one, other])
     worst = class_rows.divided(pooled["measures"]["white-box/worst@0.1"])
@@ -83,9 +53,9 @@ def test_seeds_are_added_up():
     assert pooled["confusion"]["clean"][0][0] == 200 and len(pooled["weight_norms"]) == 2 and pooled["seeds"] == [0, 1]
 
 
-def test_the_tables():
+def test_the_tables(row, classes):
     rows = [row("pgd-7"), row("m+deat", robust=(30, 40, 50, 60)), row("pgd-7-bias", role="lever"),
-            row("pgd-7-without-cat", (1, 2, 3), role="retrained", classes=CLASSES[1:], total=TOTAL[1:])]  # fmt: skip
+            row("pgd-7-without-cat", (1, 2, 3), role="retrained", classes=classes[1:], total=[100] * 3)]  # fmt: skip
     summary, by_class, clean_by_class, attacks, models = class_tables.class_tables(rows)
     assert [cell.value for cell in clean_by_class.rows[0][1:]] == [90] * 4 and by_class.rows[0][1].low < 30
     assert attacks.rows[0][1].value == 1 and [line[0] for line in models.rows] == ["m+deat", "pgd-7"]
@@ -94,187 +64,20 @@ def test_the_tables():
     assert (clean.value, robust.value, worst.value, which) == (90, 47.5, 10, "cat")
     assert deviation.value == pytest.approx(numpy.std([10, 40, 60, 80])) and spread.value == pytest.approx(70)
     assert worst.low < 10 < worst.high
-    assert [cell.value for cell in by_class.rows[0][1:]] == [30, 40, 50, 60] and by_class.columns[1:] == tuple(CLASSES)
+    assert [cell.value for cell in by_class.rows[0][1:]] == [30, 40, 50, 60] and by_class.columns[1:] == tuple(classes)
     assert all(tables.markdown(one) for one in (summary, by_class))
     assert [name for name, _, _ in figures.figures(rows)] == [
         f"digits-small_cnn-{part}" for part in ("classes", "confusion", "levers")
     ]
 
 
-def said(claim, rows):
-    found = class_claims.CLAIMS[claim](rows)
-    return found.verdict, found.evidence
-
-
-def test_disparity():
-    assert said("disparity", [row("a"), row("b")])[0] == "holds"
-    near, thousands = (50, 52, 51, 49), [5000] * 4
-    verdict, evidence = said("disparity", [row("a", robust=near), row("b", robust=(60, 62, 61, 60))])
-    assert verdict == "undecided" and "(2, b, to 3, a) on 100 images of each class" in evidence
-    many = row("a", robust=[50 * one for one in near], total=thousands)
-    assert said("disparity", [many])[0] == "does not hold", "5,000 images of each class do exclude it"
-    assert said("disparity", [row("none", robust=(0, 0, 0, 100))])[0] == "not measured", "one class alone is chance"
-
-
-@pytest.mark.parametrize("right", [(3, 3, 3, 3), (1, 5, 3, 2), (6, 6, 6, 5)])
-def test_six_images_a_class_exclude_nothing_and_say_what_they_would_have_shown(right):
-    few = row("a", robust=right, total=[6] * 4, weak=right)
-    found = class_claims.CLAIMS["disparity"]([few])
-    assert found.verdict == "undecided" and "largest minus smallest accuracy of a class: +" in found.detectable
-
-
-def test_consistency():
-    classes, total = [str(one) for one in range(20)], [1000] * 20
-    up = list(range(300, 900, 30))
-    rows = [row(name, up, weak=[one + 5 for one in up], classes=classes, total=total) for name in "ab"]
-    verdict, evidence = said("consistency", rows)
-    assert verdict == "holds" and "between attacks 1.00" in evidence and "defences 1.00" in evidence
-    rows[1] = row("b", up[::-1], classes=classes, total=total)
-    assert said("consistency", rows)[0] == "does not hold"
-    assert said("consistency", rows[:1])[0] == "not measured"
-
-
-def test_classes_that_noise_alone_orders_exclude_no_common_order():
-    """The same ten accuracies of 20 images a class, twice: their measured orders have nothing in common."""
-    generator, classes, total = numpy.random.default_rng(6), [str(one) for one in range(10)], [20] * 10
-    found = []
-    for _ in range(30):
-        pair = [row(name, generator.binomial(20, 0.5, 10), classes=classes, total=total, weak=total) for name in "ab"]
-        found.append(said("consistency", pair)[0])
-    assert set(found) <= {"undecided", "holds"}
-
-
-def test_stronger_attacks():
-    """From FGSM to PGD the two weaker classes lose 300 images, the others 100; from PGD to the worst case nothing."""
-    total = [1000] * 4
-    changes = {"total": total}
-    verdict, evidence = said("stronger", [row("a", (100, 250, 600, 800), weak=(300, 350, 650, 850), **changes)])
-    assert verdict == "holds" and "fgsm to pgd-20 (400 images, 400 of one model) 75 % [71, 79]" in evidence
-    other = row("a", (300, 350, 400, 600), weak=(300, 360, 650, 850), **changes)
-    assert said("stronger", [other])[0] == "does not hold"
-    few = row("a", (30, 35, 60, 79), weak=(32, 37, 64, 82))
-    assert said("stronger", [few])[0] == "undecided", "4 of 11 images"
-    assert said("stronger", [row("a")])[0] == "not measured"
-
-
-def test_more_models_on_the_same_images_gain_no_more_images():
-    rows = [row(str(place), (30, 35, 60, 79), weak=(36, 37, 62, 81)) for place in range(9)]
-    one, many = said("stronger", rows[:1]), said("stronger", rows)
-    assert one[0] == many[0] == "undecided" and one[1].split(" %")[1] == many[1].split(" %")[1]
-
-
-def test_weight_norms():
-    classes, total = [str(one) for one in range(10)], [100] * 10
-    up = list(range(40, 60, 2))
-    rows = [row(n, up, classes=classes, total=total, weight_norms=[list(range(10))]) for n in "abc"]
-    assert said("weight_norms", rows)[0] == "holds"
-    rows = [result_row.detailed(one, weight_norms=[list(range(10, 0, -1))]) for one in rows]
-    verdict, evidence = said("weight_norms", rows)
-    assert verdict == "does not hold" and "-1.00" in evidence and "over 10 classes, mean of 3 models" in evidence
-    rows = [result_row.detailed(one, weight_norms=[[4, 9, 1, 7, 0, 3, 8, 2, 6, 5]]) for one in rows]
-    assert said("weight_norms", rows)[0] == "undecided", "none of three models beyond chance excludes nothing"
-
-
-def reached(similar, judged=100, anywhere=10):
-    return {"pairs": [], "images": [], "attackable": 2 * judged, "judged": judged, "similar": similar,
-            "anywhere": anywhere, "sizes": [0, 2 * judged, 0, 0]}  # fmt: skip
-
-
-def retrained(right, why):
-    told = {"method": "a", "watched": "cat", "without": "dog", "why": why}
-    robust = (right, 70, 80)
-    classes = ["cat", "car", "bus"]
-    return row(f"a-{why}", robust, role="retrained", classes=classes, total=[100] * 3, retrained=told)
-
-
-def test_similar_classes_and_retraining():
-    rows = [row("a", reached=reached(90)), retrained(33, "most"), retrained(12, "least")]
-    verdict, evidence = said("similar", rows)
-    assert verdict == "holds" and "90 % [81, 95]" in evidence and "1.0 classes" in evidence
-    assert "a retrained without dog (attacked into most): class cat from 10 to 33 %" in evidence
-    rows[2] = retrained(40, "least")
-    assert said("similar", rows)[0] == "undecided", "the control gained as much"
-    assert said("similar", [row("a", reached=reached(20))])[0] == "does not hold"
-    assert said("similar", [row("a", reached=reached(90, anywhere=88))])[0] == "undecided", "any two classes would do"
-    assert said("similar", [row("a")])[0] == "not measured"
-    few = class_claims.CLAIMS["similar"]([row("a", reached=reached(1, judged=3, anywhere=0))])
-    assert few.verdict == "undecided" and "images that do: 98 %" in few.detectable, "of three images"
-
-
-def test_more_models_on_the_same_images_are_no_more_images():
-    one, many = (said("similar", [row(str(name), reached=reached(70)) for name in range(count)]) for count in (1, 9))
-    assert one[0] == many[0] == "holds" and "70 % [59, 79]" in one[1] and "70 % [59, 79]" in many[1]
-
-
-def attacked(seed, **fooled):
-    """A row whose attacks leave right what `fooled` says: name -> rows of 400 images that are fooled."""
-    flags = {}
-    for name, rows in fooled.items():
-        right = numpy.ones(400, bool)
-        right[list(rows)] = False
-        flags[f"white-box/{name.replace('_', '-')}@0.1"] = [class_rows.packed(right)]
-    made = row(f"a{seed}", flags=flags)
-    made["measures"].update({name: made["measures"]["clean"] for name in flags})
-    return made
-
-
-def test_the_temperature_is_chosen_on_one_half_and_judged_on_the_other():
-    common = {"pgd_20": range(40), "cw_linf_20": range(42)}
-    better = attacked(0, **common, t_pgd_2=range(60), t_pgd_5=range(44))
-    verdict, evidence = said("temperature", [better])
-    assert verdict == "holds" and "t-pgd-2 beside pgd-20 +5.00 points" in evidence and "200 images each" in evidence
-    lucky = attacked(
-        0, **common, t_pgd_2=[*range(0, 90, 2), *range(1, 20, 2)], t_pgd_5=range(40)
-    )  # on even images alone
-    verdict, evidence = said("temperature", [lucky])
-    assert verdict == "does not hold" and "t-pgd-2 beside pgd-20 -5.00 points" in evidence
-    assert said("temperature", [attacked(0, **common, t_pgd_2=range(43))])[0] == "undecided"
-    once, often = ([attacked(seed, **common, t_pgd_2=range(45)) for seed in range(count)] for count in (1, 9))
-    assert said("temperature", once)[1].split(";")[0] == said("temperature", often)[1].split(";")[0], "the same images"
-    assert said("temperature", [attacked(0, pgd_20=range(9), t_pgd_2=range(20))])[0] == "not measured"
-    assert said("temperature", [row("a")])[0] == "not measured"
-
-
-def test_levers():
-    lifted = row("a-bias", (40, 40, 50, 60), role="lever", lever={"of": "a", "name": "bias"})
-    verdict, evidence = said("levers", [row("a"), lifted])
-    assert verdict == "holds" and "worst class: a-bias +30.0 points [14.9, 43.5], mean 0.0" in evidence
-    worse = row("a-tau", (8, 40, 50, 60), role="lever", lever={"of": "a", "name": "tau"})
-    assert said("levers", [row("a"), worse])[0] == "undecided", "of 100 images"
-    before = row("a", [10 * one for one in (10, 40, 60, 80)], total=[1000] * 4)
-    worse = row("a-tau", [0, 400, 600, 800], total=[1000] * 4, role="lever", lever=worse["lever"])
-    assert said("levers", [before, worse])[0] == "does not hold"
-    factors = {**lifted["hyperparameters"], "factors": [1.0] * 4}
-    trained = dataclasses.replace(lifted, method="a-weight", hyperparameters=factors)
-    verdict, evidence = said("levers", [row("a"), trained])
-    assert verdict == "undecided" and "a-weight +30.0 points (no interval)" in evidence, "trained anew, once"
-    assert said("levers", [row("a")])[0] == "not measured"
-    lifted = dataclasses.replace(lifted, attacks={"white-box/fgsm": {}})
-    assert said("levers", [row("a"), lifted])[0] == "not measured", "attacked by something else"
-
-
-def test_models_whose_checks_were_raised_are_left_out_of_claims_and_stay_in_tables():
-    rows = [row("a"), row("b", checks=[{"name": "gradient", "passed": False, "seen": "", "expected": ""}])]
-    table = class_claims.claims_table(rows)
-    assert "Left out, since a check was raised: b (gradient)." in table.notes
-    assert "mean of 1 models" in table.rows[0][2]
-    made = class_tables.class_tables(rows)
-    assert all(any("b †" in str(cell) for cell in [line[0] for line in one.rows]) for one in made[:3] + made[4:])
-    assert all("† Checks raised: b (gradient)" in "".join(one.notes) for one in made)
-
-
-def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case():
+def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case(row):
     one = row("a")
     del one["measures"]["white-box/worst@0.1"]
     one["measures"]["white-box/fgsm@0.1"]["value"], one["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
     assert class_rows.worst(one) == "white-box/pgd-20@0.1"
     summary = class_tables.class_tables([one])[0]
     assert "under the attack that fools most, none of them being margin-based" in summary.notes[0]
-
-
-def test_the_table_of_claims_has_seven_lines_of_known_verdicts():
-    table = class_claims.claims_table([row("a"), row("b")])
-    assert len(table.rows) == 7 and {line[3] for line in table.rows} <= set(claims.VERDICTS)
 
 
 def test_reached_classes_are_counted():
