@@ -5,13 +5,15 @@ without locks, and where another process holds one.
 """
 
 import contextlib
-import errno
 import io
-import os
+import math
 
 import h5py
 
-OF_THE_FILE = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)  # what the system says of places that a damaged file names
+from data import damage
+
+OBJECTS = 100_000  # groups and data sets of a file; a model of a hundred layers has about a thousand
+environment = damage.environment
 
 
 class Unfailing(io.BytesIO):
@@ -62,20 +64,50 @@ class Unfailing(io.BytesIO):
 
 
 def read(path):
-    """The open h5py.File of `path`, without HDF5's lock. Raises OSError, with an errno where it is the system's."""
-    return h5py.File(path, "r", locking=False)
+    """The open h5py.File of `path`, without HDF5's lock. Raises OSError, with an errno where it is the system's, where
+    it is no HDF5 file, and ValueError as `check`."""
+    file = h5py.File(path, "r", locking=False)
+    try:
+        check(file, path)
+    except (OSError, ValueError):
+        file.close()
+        raise
+    return file
 
 
 @contextlib.contextmanager
 def reading(path):
-    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``."""
+    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``. Errors
+    as `read`."""
+    read(path).close()
     with open(path, "rb", buffering=0) as raw:
         yield Unfailing(raw, str(path))
 
 
-def environment(error, path):
-    """The OSError to raise, naming `path`, where an error is the system's answer (a lock, permissions, a failing disk)
-    and says nothing of the file; None where it does."""
-    if isinstance(error, OSError) and error.errno is not None and error.errno not in OF_THE_FILE:
-        return OSError(error.errno, os.strerror(error.errno), str(path))
-    return None
+def check(file, path):
+    """Raise ValueError where an open h5py.File reads another file, or announces more than one of its size can hold.
+
+    HDF5 follows links, external storage and virtual data sets to any file of the machine, and makes up what was never
+    written. path: the file that it lies in.
+    """
+    with damage.named(path):
+        left, seen, announced = [file], set(), 0
+        while left:
+            item = left.pop()
+            place = h5py.h5o.get_info(item.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if len(seen) > OBJECTS:
+                raise ValueError(f"it has more than {OBJECTS} objects")
+            if isinstance(item, h5py.Group):
+                for name in item:
+                    if not isinstance(item.get(name, getlink=True), h5py.HardLink):
+                        raise ValueError(f"{item.name}/{name} is a link, expected its own content")
+                    left.append(item[name])
+            elif isinstance(item, h5py.Dataset):
+                if item.is_virtual or item.external:
+                    raise ValueError(f"{item.name} is read from another file, expected its own content")
+                sizes = (item.shape or (), item.chunks or ())
+                announced += item.dtype.itemsize * max(math.prod(map(int, size)) for size in sizes)
+                damage.check_size(path, announced)

@@ -11,7 +11,6 @@ Measures: reporting/measures.py. Every file has every field of `Row`; null is wh
 
 import collections.abc
 import dataclasses
-import json
 import pathlib
 
 from data import files
@@ -175,10 +174,7 @@ def save(row, path):
 
 def load(path):
     """The Row in a file. Raises FileNotFoundError, and ValueError naming fields that it lacks or has too many."""
-    try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+    found = files.read_json(path)
     names = list(found) if isinstance(found, dict) else []
     missing, foreign = [one for one in FIELDS if one not in names], [one for one in names if one not in FIELDS]
     said = [f"{what} {', '.join(those)}" for what, those in (("lacks", missing), ("has", foreign)) if those]
