@@ -15,6 +15,7 @@ import os
 import pathlib
 import secrets
 import stat
+import unicodedata
 import zlib
 
 import h5py
@@ -280,6 +281,11 @@ def expanded(text):
         return pathlib.Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{text}: there is no such user's home ({error}): write the folder out") from error
+
+
+def printable(name):
+    """Whether a name is of characters that can be printed: no line break, none that reorders the text around it."""
+    return all(one.isprintable() or unicodedata.category(one) == "Zs" for one in name)
 
 
 def fingerprint_json(value):

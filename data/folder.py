@@ -42,7 +42,7 @@ def parse(text):
 
 def _check_name(path):
     """Raise ValueError for a name with line breaks or other characters that change the text around them."""
-    if not path.name.isprintable():
+    if not files.printable(path.name):
         raise ValueError(f"{str(path)!r}: its name holds characters that cannot be printed: rename the folder")
 
 

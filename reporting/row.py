@@ -13,7 +13,7 @@ import collections.abc
 import dataclasses
 import pathlib
 
-from data import files
+from data import damage, files
 from pipeline import lineage, provenance
 from reporting import measures as of_measures
 from reporting.order import cell_name
@@ -62,6 +62,10 @@ class Row(collections.abc.Mapping):
         taken = sorted({*FIELDS} & {*self.details})
         if taken:
             raise ValueError(f"{self.method}: details named as fields of every row: {', '.join(taken)}")
+        names = (self.study, self.dataset, self.model, self.method, self.title, *self.measures)
+        strange = [one for one in names if not isinstance(one, str) or not files.printable(one)]
+        if strange:
+            raise ValueError(f"{self.method!r:.80}: {strange[0]!r:.80} is no name, expected one line of printable text")
 
     def __getitem__(self, name):
         return getattr(self, name) if name in FIELDS else self.details[name]
@@ -164,7 +168,8 @@ def devices(rows):
 
 def path_of(row, folder):
     """Where a row lies in a folder of rows: ``<dataset>-<model>-<method>.json``."""
-    return pathlib.Path(folder) / f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
+    name = f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
+    return pathlib.Path(folder) / name.replace("/", "-")
 
 
 def save(row, path):
@@ -180,7 +185,8 @@ def load(path):
     said = [f"{what} {', '.join(those)}" for what, those in (("lacks", missing), ("has", foreign)) if those]
     if said:
         raise ValueError(f"{path}: this row {' and '.join(said)}: make its stage again with --overwrite")
-    return Row(**found)
+    with damage.named(path, "no row", "make its stage again with --overwrite"):
+        return Row(**found)
 
 
 def load_all(folder):
