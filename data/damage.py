@@ -29,7 +29,7 @@ def named(path, what="damaged", mend="delete it and make it again"):
 
 
 def reason(error):
-    """What an exception says, in one short line."""
+    """What an exception, or a text, says in one short line."""
     if isinstance(error, MemoryError):
         return "reading it takes more memory than there is"
     if isinstance(error, RecursionError):

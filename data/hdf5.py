@@ -5,14 +5,20 @@ without locks, and where another process holds one.
 """
 
 import contextlib
+import functools
 import io
-import math
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
 
 import h5py
 
 from data import damage
 
-OBJECTS = 100_000  # groups and data sets of a file; a model of a hundred layers has about a thousand
+LOCK = threading.Lock()
 environment = damage.environment
 
 
@@ -64,50 +70,51 @@ class Unfailing(io.BytesIO):
 
 
 def read(path):
-    """The open h5py.File of `path`, without HDF5's lock. Raises OSError, with an errno where it is the system's, where
-    it is no HDF5 file, and ValueError as `check`."""
-    file = h5py.File(path, "r", locking=False)
-    try:
-        check(file, path)
-    except (OSError, ValueError):
-        file.close()
-        raise
-    return file
+    """The open h5py.File of `path`, without HDF5's lock. Raises as `check`."""
+    check(path)
+    return h5py.File(path, "r", locking=False)
 
 
 @contextlib.contextmanager
 def reading(path):
-    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``. Errors
-    as `read`."""
-    read(path).close()
+    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``. Raises
+    as `check`."""
+    check(path)
     with open(path, "rb", buffering=0) as raw:
         yield Unfailing(raw, str(path))
 
 
-def check(file, path):
-    """Raise ValueError where an open h5py.File reads another file, or announces more than one of its size can hold.
+def check(path, member=None):
+    """Look at an HDF5 file before this process does. member: its name where it lies in the zip `path`.
 
-    HDF5 follows links, external storage and virtual data sets to any file of the machine, and makes up what was never
-    written. path: the file that it lies in.
+    Raises OSError, with an errno where it is the system's, where it is no HDF5 file, and ValueError where it reads
+    another file (HDF5 follows links, external storage and virtual data sets to any file of the machine), announces more
+    than one of its size can hold (HDF5 makes up what was never written), or where HDF5 crashes on it or does not end.
     """
-    with damage.named(path):
-        left, seen, announced = [file], set(), 0
-        while left:
-            item = left.pop()
-            place = h5py.h5o.get_info(item.id).addr
-            if place in seen:
-                continue
-            seen.add(place)
-            if len(seen) > OBJECTS:
-                raise ValueError(f"it has more than {OBJECTS} objects")
-            if isinstance(item, h5py.Group):
-                for name in item:
-                    if not isinstance(item.get(name, getlink=True), h5py.HardLink):
-                        raise ValueError(f"{item.name}/{name} is a link, expected its own content")
-                    left.append(item[name])
-            elif isinstance(item, h5py.Dataset):
-                if item.is_virtual or item.external:
-                    raise ValueError(f"{item.name} is read from another file, expected its own content")
-                sizes = (item.shape or (), item.chunks or ())
-                announced += item.dtype.itemsize * max(math.prod(map(int, size)) for size in sizes)
-                damage.check_size(path, announced)
+    answer = _asked(path=os.path.abspath(path), member=member, allowed=damage.most(os.path.getsize(path)))
+    if answer.get("system"):
+        error = OSError(answer["said"]) if answer["errno"] is None else OSError(answer["errno"], answer["said"])
+        raise damage.environment(error, path) or error
+    if answer["said"]:
+        raise ValueError(f"{path}: damaged ({damage.reason(answer['said'])}): delete it and make it again")
+
+
+def _asked(**request):
+    """The answer of data/hdf5_probe.py."""
+    with LOCK:
+        process = _prober(os.getpid())
+        if process.poll() is not None:  # somebody ended it
+            _prober.cache_clear()
+            process = _prober(os.getpid())
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline() or '{"said": "", "system": true, "errno": 10}')
+
+
+@functools.cache
+def _prober(_process):
+    """The process that looks at files for this one, which it ends with; a signal to the terminal does not reach it."""
+    command = [sys.executable, "-P", str(pathlib.Path(__file__).with_name("hdf5_probe.py"))]
+    settings = {"env": {**os.environ, "OPENBLAS_NUM_THREADS": "1"}, "text": True, "encoding": "utf-8"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, process_group=0, **settings, **pipes)

@@ -6,7 +6,6 @@ import pathlib
 import re
 import zipfile
 
-import h5py
 import keras
 import numpy
 
@@ -61,8 +60,7 @@ def _read(path):
 def _check_archive(path):
     """Raise ValueError where a .keras file has more than a classifier's three parts, or its weights lie elsewhere."""
     archive.check_zip(path, PARTS)
-    with zipfile.ZipFile(path) as parts, parts.open(PARTS[-1]) as weights, h5py.File(weights, "r") as file:
-        hdf5.check(file, path)
+    hdf5.check(path, PARTS[-1])
 
 
 @contextlib.contextmanager
