@@ -143,11 +143,7 @@ def adversarial_examples(originals, adversarials, labels, predictions, class_nam
         _show(middle, change, largest=largest or 1.0)
         _show(bottom, after)
         wrong = predictions[column] != labels[column]
-        style = {
-            "color": figures.VERMILION if wrong else figures.GREEN,
-            "fontweight": "bold",
-            "parse_math": False,
-        }
+        style = {"color": figures.VERMILION if wrong else figures.GREEN, "fontweight": "bold"}
         top.set_title(str(class_names[labels[column]]), fontsize=8)
         middle.set_title(_enlarged((1 if grey else 0.5) / largest) if largest else "no change", fontsize=8)
         bottom.set_title(str(class_names[predictions[column]]), fontsize=8, **style)
