@@ -16,6 +16,7 @@ Differences from foolbox 2.3.0:
 """
 
 import dataclasses
+import math
 
 import numpy
 
@@ -182,7 +183,7 @@ def norm(perturbation, name):
 
     Raises ValueError for another name.
     """
-    flat = numpy.abs(perturbation.reshape(len(perturbation), -1).astype(numpy.float64))
+    flat = numpy.abs(perturbation.reshape(len(perturbation), math.prod(perturbation.shape[1:])).astype(numpy.float64))
     if name not in _NORMS:
         raise ValueError(f"norm is {name!r}, expected one of {', '.join(_NORMS)}")
     return _NORMS[name](flat)

@@ -1,35 +1,80 @@
-"""Files out of a published tar.gz, read in memory: nothing is unpacked to disk."""
+"""Files out of a published tar.gz, read in memory: nothing is unpacked to disk. And what a zip may unpack to."""
 
 import gzip
+import os
 import pathlib
 import tarfile
-import zlib
+import zipfile
+
+from data import damage
+
+MEMBERS = 1000  # of a tar or zip; a published archive has about ten
+
+
+class _Forward(gzip.GzipFile):
+    """A gzip stream that goes forwards alone, and to no more bytes than damage.most gives its file.
+
+    A tar's header may announce any size, and a place before its own.
+    """
+
+    def __init__(self, path):
+        super().__init__(path, "rb")
+        self.most = damage.most(os.path.getsize(path))
+
+    def _check(self, offset):
+        if not self.tell() <= offset <= self.most:
+            raise ValueError(f"it announces byte {offset}, expected at most {self.most} in an archive of this size")
+
+    def read(self, size=-1):
+        self._check(self.tell() + size)
+        return super().read(size)
+
+    def seek(self, offset, whence=0):
+        if whence == os.SEEK_SET:  # else where tell asks
+            self._check(offset)
+        return super().seek(offset, whence)
 
 
 def read(path, folder, names):
     """The bytes of `names`, which lie in `folder` of the archive: name -> bytes.
 
-    Raises ValueError if the archive is cut, lacks a file, or holds a member with an absolute or climbing path or
-    anything but plain files and folders.
+    Raises ValueError if the archive is cut, announces more than one of its size can hold, lacks a file, or holds a
+    member with an absolute or climbing path or anything but plain files and folders.
     """
     wanted = {f"{folder}/{name}": name for name in names}
     contents = {}
-    try:
-        with gzip.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for member in archive:
+    with damage.named(path, "not a whole tar.gz archive", "fetch it again"):
+        with _Forward(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for count, member in enumerate(archive):
                 parts = pathlib.PurePosixPath(member.name.replace("\\", "/")).parts
-                if not (member.isreg() or member.isdir()) or ".." in parts or parts[:1] == ("/",):
+                plain = (member.isreg() and not member.issparse()) or member.isdir()
+                if not plain or ".." in parts or parts[:1] == ("/",):
                     raise ValueError(
-                        f"{path}: member {member.name!r} is a link or leaves the archive's folder: "
+                        f"{path}: member {member.name[:80]!r} is a link or leaves the archive's folder: "
                         "not the published archive, do not use it"
                     )
+                if count == MEMBERS:
+                    raise ValueError(f"it has more than {MEMBERS} members")
                 if member.isreg() and member.name in wanted:
                     contents[wanted[member.name]] = archive.extractfile(member).read()
             while stream.read(1 << 20):  # to the end, where gzip's own checksum stands
                 pass
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: not a whole tar.gz archive ({error}): fetch it again") from error
     missing = sorted(set(names) - set(contents))
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)} in {folder}/: is this the right archive?")
     return contents
+
+
+def check_zip(path, members=None):
+    """Raise ValueError where a zip holds more members or bytes than one of its size can, or others than `members`.
+
+    members: the names expected (None: any). Raises zipfile.BadZipFile where it is no zip.
+    """
+    with zipfile.ZipFile(path) as archive:
+        listed = archive.infolist()
+    if len(listed) > MEMBERS:
+        raise ValueError(f"it has {len(listed)} members, expected at most {MEMBERS}")
+    foreign = [one.filename for one in listed if members is not None and one.filename not in members]
+    if foreign:
+        raise ValueError(f"it holds {foreign[0][:80]!r}, expected only {', '.join(members)}")
+    damage.check_size(path, sum(one.file_size for one in listed))

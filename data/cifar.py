@@ -6,12 +6,10 @@ channel, a list of labels, and one of the files' names.
 """
 
 import dataclasses
-import io
-import pickle
 
 import numpy
 
-from data import archive, dataset
+from data import archive, damage, dataset, pickles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +23,8 @@ class Layout:
     labels: bytes
     classes: int
 
+
+MOST = 1 << 29  # bytes of a batch; the largest published one has a quarter of it
 
 CIFAR10 = Layout(
     folder="cifar-10-batches-py",
@@ -44,60 +44,14 @@ CIFAR100 = Layout(
 )
 
 
-class _Array:
-    """Takes the state of a pickled NumPy byte array and rebuilds it without NumPy's own unpickling."""
-
-    array = None
-
-    def __setstate__(self, state):
-        _, shape, kind, fortran, content = state
-        if not isinstance(kind, _Type):
-            raise pickle.UnpicklingError("it holds an array without an element type")
-        self.array = numpy.frombuffer(content, numpy.uint8).reshape(shape, order="F" if fortran else "C")
-
-
-class _Type:
-    """Stands for numpy.dtype("u1"); its further state (byte order and the like) says nothing for bytes."""
-
-    def __init__(self, code):
-        if code not in ("u1", b"u1", "|u1", b"|u1"):
-            raise pickle.UnpicklingError(f"it holds an array of {code!r}, expected bytes (u1)")
-
-    def __setstate__(self, state):
-        pass
-
-
-class BatchUnpickler(pickle.Unpickler):
-    """Unpickles plain containers, numbers, text, and byte arrays; refuses every other name unexecuted.
-
-    A pickle may call whatever `find_class` returns. The batches need a few names to rebuild an array;
-    they get stand-ins, made anew for each look-up so that a pickle cannot alter them, that can do that
-    and nothing else.
-    """
-
-    def find_class(self, module, name):
-        """The stand-in for one of the admitted names; pickle.UnpicklingError for any other."""
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return lambda kind, shape, code: _Array()
-        if (module, name) == ("numpy", "ndarray"):
-            return "ndarray"
-        if (module, name) == ("numpy", "dtype"):
-            return lambda code, *options: _Type(code)
-        if (module, name) == ("_codecs", "encode"):
-            return lambda text, encoding: text.encode("latin1")
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
-
-
 def read_batch(content, layout, where):
     """Decode one pickled batch (bytes): images uint8 (N, 32, 32, 3), labels int64 (N,), names of their files (N,).
 
     The published batches have names; one without has None. Raises ValueError, naming `where`, if it is cut, is no
     batch of this `layout`, or asks for any code.
     """
-    try:
-        batch = BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:  # damaged pickles raise nearly any exception
-        raise ValueError(f"{where}: not a readable CIFAR batch ({error}): fetch it again") from error
+    with damage.named(where, "not a readable CIFAR batch", "fetch it again"):
+        batch = pickles.load(content)
     if not isinstance(batch, dict) or b"data" not in batch or layout.labels not in batch:
         raise ValueError(f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?")
     pixels, labels = getattr(batch[b"data"], "array", None), batch[layout.labels]
@@ -146,7 +100,7 @@ def read(paths, layout):
         batches = []
         for name in names:
             content = contents.pop(name)
-            content = paths[name].read_bytes() if content is None else content
+            content = damage.content(paths[name], MOST) if content is None else content
             batches.append(read_batch(content, layout, places[name]))
         images, labels, files = zip(*batches, strict=True)
         parts += [numpy.concatenate(images), numpy.concatenate(labels)]

@@ -13,17 +13,22 @@ import io
 import json
 import os
 import pathlib
+import secrets
 import shutil
-import tempfile
+import stat
+import unicodedata
 import zlib
 
 import h5py
 import numpy
 
-from data import hdf5, ledger
+from data import damage, hdf5, ledger
 from data.ledger import digest  # noqa: F401 (the name that readers of this module look for)
 
 TEMPORARY = ".writing-"
+SPECIAL = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+SPECIAL |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
+LARGEST_JSON = 1 << 27  # bytes; a published row has a few thousand
 SEAL = b"CRC-32 "  # and eight digits, behind the end of an artefact's HDF5
 
 
@@ -31,19 +36,21 @@ SEAL = b"CRC-32 "  # and eight digits, behind the end of an artefact's HDF5
 def atomic(path):
     """Yield a temporary path in the folder of `path`; on success flush it and rename it to `path`.
 
-    The temporary name ends like `path`, since Keras chooses a format by the ending. On any error the
-    temporary file is removed and `path` is left as it was.
+    The temporary name ends like `path`, since Keras chooses a format by the ending; its modes are those of the umask.
+    On any error the temporary file is removed and `path` is left as it was. Raises ValueError where `path` is anything
+    but a regular file or nothing: renaming would put a file in the place of a link or device.
     """
     path = pathlib.Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, suffix="-" + path.name, dir=path.parent)
-        os.close(handle)
-        yield pathlib.Path(temporary)
+        _check_replaceable(path)
+        named = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+        os.close(os.open(named, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = str(named)
+        yield named
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
         ledger.wrote(path, temporary)
         os.replace(temporary, path)
     except OSError as error:
@@ -54,6 +61,17 @@ def atomic(path):
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def _check_replaceable(path):
+    """Raise ValueError where something other than a regular file has the name `path`."""
+    try:
+        kind = stat.S_IFMT(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if kind != stat.S_IFREG:
+        seen = SPECIAL.get(kind, "no regular file")
+        raise ValueError(f"{path}: is {seen}, expected a regular file or nothing of that name: name another file")
 
 
 @contextlib.contextmanager
@@ -104,8 +122,25 @@ def write_csv(path, names, rows):
 
 
 def write_json(path, value):
-    """Write `value` to `path` atomically as indented JSON with a final newline."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Write `value` to `path` atomically as indented JSON with a final newline. Raises ValueError for NaN and infinite
+    numbers, which JSON lacks."""
+    with damage.named(path, "cannot be written", "mend what made it"):
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path):
+    """The value in a JSON file (UTF-8, without NaN and infinite numbers).
+
+    Raises FileNotFoundError, and ValueError where it is none, or larger than LARGEST_JSON.
+    """
+    ledger.check(path)
+    with damage.named(path):
+        return json.loads(damage.content(path, LARGEST_JSON).decode("utf-8"), parse_constant=_no_number)
+
+
+def _no_number(name):
+    raise ValueError(f"it holds {name}, expected a finite number or null")
 
 
 def write_sealed(path, value):
@@ -119,14 +154,12 @@ def read_sealed(path, *, sealed=True):
 
     Raises FileNotFoundError, and ValueError where the file is not as it was written.
     """
-    content = pathlib.Path(path).read_bytes()
-    ledger.check(path)
-    with _damage_named(path):
-        found = json.loads(content.decode("utf-8"))
+    found = read_json(path)
+    with damage.named(path):
         digest = found.pop("digest", None) if isinstance(found, dict) else None
         if not isinstance(found, dict) or ((sealed or digest) and digest != fingerprint_json(found)):
             raise ValueError("not an object with its digest")
-        return found
+    return found
 
 
 def fingerprint(*arrays):
@@ -175,17 +208,18 @@ def _crc32(stream, size=None):
 
 
 def _check_seal(path):
-    """Raise ValueError where a sealed file is not as it was written, before HDF5, which may crash of it, reads it."""
+    """Whether a file is sealed and as it was written. Raises ValueError where it is sealed and is not."""
     length = len(SEAL) + 8
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END) - length
         if size < 0:
-            return
+            return False
         stream.seek(size)
         seal = stream.read()
         stream.seek(0)
         if seal.startswith(SEAL) and seal != SEAL + b"%08x" % _crc32(stream, size):
             raise ValueError(f"{path}: damaged (it does not have its checksum): delete it and make it again")
+    return seal.startswith(SEAL)
 
 
 def open_artefact(path, kind):
@@ -197,21 +231,16 @@ def open_artefact(path, kind):
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a saved {kind}")
-    if not ledger.check(path):
-        _check_seal(path)
+    known = ledger.check(path) or _check_seal(path)
+    with damage.named(path, "not a whole HDF5 file", f"expected a saved {kind}, delete it and make it again"):
+        file = hdf5.read(path, known=known)
     try:
-        file = hdf5.read(path)
-    except OSError as error:
-        raise hdf5.environment(error, path) or ValueError(
-            f"{path}: not a whole HDF5 file ({error}); expected a saved {kind}: delete it and make it again"
-        ) from error
-    try:
-        with _damage_named(path):
+        with damage.named(path):
             found = file.attrs.get("kind")
             attributes = {name: value for name, value in file.attrs.items() if name != "kind"}
         if not isinstance(found, str) or found != kind:
-            raise ValueError(f"{path}: holds {found!r}, expected {kind!r}: is this the right file?")
-        with _damage_named(path):
+            raise ValueError(f"{path}: holds {found!r:.80}, expected {kind!r}: is this the right file?")
+        with damage.named(path):
             return file, {name: json.loads(value) for name, value in attributes.items()}
     except (OSError, ValueError):
         file.close()
@@ -226,7 +255,7 @@ def load_artefact(path, kind, names=None, facts=(), stored=()):
     """
     file, attributes = open_artefact(path, kind)
     try:
-        with _damage_named(path):
+        with damage.named(path):
             names = [*file] if names is None else [*names]
             missing = [name for name in (*names, *stored) if not isinstance(file.get(name), h5py.Dataset)]
             missing += [name for name in facts if name not in attributes]
@@ -254,9 +283,9 @@ class Stored:
     def __getitem__(self, rows):
         try:
             values = self.dataset[rows]
-        except (OSError, RuntimeError) as error:
-            mend = f"{self.path}: damaged ({error}): delete it and make it again"
-            raise hdf5.environment(error, self.path) or ValueError(mend) from error
+        except (OSError, RuntimeError, MemoryError) as error:
+            mend = f"{self.path}: damaged ({damage.reason(error)}): delete it and make it again"
+            raise damage.environment(error, self.path) or ValueError(mend) from error
         if not numpy.isfinite(values).all():
             raise ValueError(f"{self.path}: holds NaN or infinite values: delete it and make it again")
         return values
@@ -265,15 +294,17 @@ class Stored:
         return numpy.asarray(self[()], dtype)
 
 
-@contextlib.contextmanager
-def _damage_named(path):
-    """Turn what h5py and json raise on a damaged file into one ValueError that names it; an error of the system stays
-    one."""
+def expanded(text):
+    """The path that a person named, its ~ or ~user replaced by a home. Raises ValueError for a user without one."""
     try:
-        yield
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        mend = f"{path}: damaged ({' '.join(str(error).split())}): delete it and make it again"
-        raise hdf5.environment(error, path) or ValueError(mend) from error
+        return pathlib.Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text}: there is no such user's home ({error}): write the folder out") from error
+
+
+def printable(name):
+    """Whether a name is of characters that can be printed: no line break, none that reorders the text around it."""
+    return all(one.isprintable() or unicodedata.category(one) == "Zs" for one in name)
 
 
 def fingerprint_json(value):

@@ -5,51 +5,84 @@ stratified fifth becomes the test part [D]. Near-duplicates, such as frames of o
 sides of such a division: give those a train and a test directory instead.
 """
 
+import math
 import pathlib
 import re
+import warnings
 
 import numpy
 
-from data import dataset, stratify
+from data import damage, dataset, files, stratify
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp")
 GREY = ("1", "L", "LA")
 COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # by their content; Pillow has others that start programs
+PIXELS = 1 << 26  # of an image
 SPLIT_SEED = 0
 
 
 def parse(text):
-    """``"<path>@<height>x<width>"`` as (Path, (height, width)); without the size as (Path, None)."""
-    path, height, width = re.fullmatch(r"(.*?)(?:@(\d+)x(\d+))?", text, re.DOTALL).groups()
+    """``"<path>@<height>x<width>"`` as (Path, (height, width)); without the size, or where a folder is so called, as
+    (Path, None). Raises ValueError for no path, a size of no pixels or more than PIXELS, and a name that `_check_name`
+    refuses."""
+    path, height, width = re.fullmatch(r"(.*?)(?:@(\d{1,9})x(\d{1,9}))?", text, re.DOTALL | re.ASCII).groups()
+    if height is not None and files.expanded(text).is_dir():
+        path, height = text, None
     size = None if height is None else (int(height), int(width))
-    if not path or (size and 0 in size):
-        raise ValueError(f"folder:{text} names no folder, expected folder:<path> or folder:<path>@<height>x<width>")
-    return pathlib.Path(path).expanduser(), size
+    if not path or (size and not 0 < math.prod(size) <= PIXELS):
+        raise ValueError(
+            f"folder:{text} names no folder, expected folder:<path> or folder:<path>@<height>x<width> of at most "
+            f"{PIXELS} pixels"
+        )
+    path = files.expanded(path)
+    _check_name(path)
+    return path, size
+
+
+def _check_name(path):
+    """Raise ValueError for a name with line breaks or other characters that change the text around them."""
+    if not files.printable(path.name):
+        raise ValueError(f"{str(path)!r}: its name holds characters that cannot be printed: rename the folder")
 
 
 def _directories(path):
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    """The folders of the classes below a folder, sorted by name."""
+    found = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for entry in found:
+        _check_name(entry)
+    return found
 
 
 def read_image(path, size=None):
     """Decode one image to uint8 (H, W, 1) if it is greyscale, else (H, W, 3); `size` (H, W) resizes it.
 
-    Resizing is bilinear; transparency is dropped. Raises ValueError, naming the file, if it cannot be
-    decoded or has more than eight bits a channel.
+    Resizing is bilinear; transparency is dropped; of a stereo JPEG (MPO) the first picture is taken. Raises ValueError,
+    naming the file, if it cannot be decoded, is of none of FORMATS, has several frames, more than PIXELS pixels, or
+    more than eight bits a channel.
     """
     import PIL.Image  # needed for image folders alone
 
-    try:
-        with PIL.Image.open(path) as image:
-            if image.mode not in GREY + COLOUR:
-                raise ValueError(f"pixel mode {image.mode}, expected 8-bit greyscale or colour")
+    with damage.named(path, "not a readable image", "mend or remove it"), warnings.catch_warnings():
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        with PIL.Image.open(path, formats=FORMATS) as image:
+            if image.mode not in GREY + COLOUR or _is_deep(image):
+                raise ValueError(f"pixel mode {image.mode} or 16 bits a channel, expected 8-bit greyscale or colour")
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise ValueError(f"{image.n_frames} frames, expected one")
+            if math.prod(image.size) > PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels, expected at most {PIXELS} of them")
             image = image.convert("L" if image.mode in GREY else "RGB")
             if size is not None and image.size != size[::-1]:
                 image = image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
             pixels = numpy.asarray(image)
-    except Exception as error:  # Pillow's decoders meet damage with nearly any exception
-        raise ValueError(f"{path}: not a readable image ({error}): mend or remove it") from error
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _is_deep(image):
+    """Whether an open image is stored in more than eight bits a channel, which Pillow may cut to eight unsaid."""
+    stored = [args if isinstance(args, tuple) else (args,) for *_, args in image.tile]
+    return any(";16" in str(mode) or (image.format == "PPM" and rest and rest[0] > 255) for mode, *rest in stored)
 
 
 def _same_size(path, image, paths, images):
@@ -114,12 +147,12 @@ def read(path, *, size=None):
     for images, _, paths in read_parts[1:]:
         _same_size(paths[0], images[0], read_parts[0][2], read_parts[0][0])
     channels = max(image.shape[2] for images, _, _ in read_parts for image in images)
-    parts, files = [], []
+    parts, named = [], []
     for images, labels, paths in read_parts:
         parts += dataset.check(
             stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
         )
-        files.append(numpy.array([one.relative_to(path).as_posix() for one in paths]))
+        named.append(numpy.array([one.relative_to(path).as_posix() for one in paths]))
     if len(parts) == 2:
         images, labels = parts
         counts = numpy.bincount(labels)
@@ -129,5 +162,5 @@ def read(path, *, size=None):
             )
         train, test = stratify.stratify(labels, (4, 5), SPLIT_SEED)
         parts = [images[train], labels[train], images[test], labels[test]]
-        files = [files[0][train], files[0][test]]
-    return (*parts, {"files_train": files[0], "files_test": files[1]}), tuple(classes)
+        named = [named[0][train], named[0][test]]
+    return (*parts, {"files_train": named[0], "files_test": named[1]}), tuple(classes)

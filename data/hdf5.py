@@ -5,13 +5,21 @@ without locks, and where another process holds one.
 """
 
 import contextlib
-import errno
+import functools
 import io
+import json
 import os
+import pathlib
+import subprocess
+import sys
+import threading
 
 import h5py
 
-OF_THE_FILE = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)  # what the system says of places that a damaged file names
+from data import damage
+
+LOCK = threading.Lock()
+environment = damage.environment
 
 
 class Unfailing(io.BytesIO):
@@ -61,21 +69,57 @@ class Unfailing(io.BytesIO):
             raise self.error
 
 
-def read(path):
-    """The open h5py.File of `path`, without HDF5's lock. Raises OSError, with an errno where it is the system's."""
+def read(path, *, known=False):
+    """The open h5py.File of `path`, without HDF5's lock. Raises as `check`.
+
+    known: whether its digest or checksum was compared, so that it is as we wrote it and need not be looked at.
+    """
+    if not known:
+        check(path)
     return h5py.File(path, "r", locking=False)
 
 
 @contextlib.contextmanager
-def reading(path):
-    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``."""
+def reading(path, *, known=False):
+    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``. known
+    and errors as of `read`."""
+    if not known:
+        check(path)
     with open(path, "rb", buffering=0) as raw:
         yield Unfailing(raw, str(path))
 
 
-def environment(error, path):
-    """The OSError to raise, naming `path`, where an error is the system's answer (a lock, permissions, a failing disk)
-    and says nothing of the file; None where it does."""
-    if isinstance(error, OSError) and error.errno is not None and error.errno not in OF_THE_FILE:
-        return OSError(error.errno, os.strerror(error.errno), str(path))
-    return None
+def check(path, member=None):
+    """Look at an HDF5 file before this process does. member: its name where it lies in the zip `path`.
+
+    Raises OSError, with an errno where it is the system's, where it is no HDF5 file, and ValueError where it reads
+    another file (HDF5 follows links, external storage and virtual data sets to any file of the machine), announces more
+    than one of its size can hold (HDF5 makes up what was never written), or where HDF5 crashes on it or does not end.
+    """
+    answer = _asked(path=os.path.abspath(path), member=member, allowed=damage.most(os.path.getsize(path)))
+    if answer.get("system"):
+        error = OSError(answer["said"]) if answer["errno"] is None else OSError(answer["errno"], answer["said"])
+        raise damage.environment(error, path) or error
+    if answer["said"]:
+        raise ValueError(f"{path}: damaged ({damage.reason(answer['said'])}): delete it and make it again")
+
+
+def _asked(**request):
+    """The answer of data/hdf5_probe.py."""
+    with LOCK:
+        process = _prober(os.getpid())
+        if process.poll() is not None:  # somebody ended it
+            _prober.cache_clear()
+            process = _prober(os.getpid())
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline() or '{"said": "", "system": true, "errno": 10}')
+
+
+@functools.cache
+def _prober(_process):
+    """The process that looks at files for this one, which it ends with; a signal to the terminal does not reach it."""
+    command = [sys.executable, "-P", str(pathlib.Path(__file__).with_name("hdf5_probe.py"))]
+    settings = {"env": {**os.environ, "OPENBLAS_NUM_THREADS": "1"}, "text": True, "encoding": "utf-8"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, process_group=0, **settings, **pipes)

@@ -7,17 +7,15 @@ http://yann.lecun.com/exdb/mnist/.
 
 import gzip
 import struct
-import zlib
 
 import numpy
 
-from data import dataset
+from data import damage, dataset
 
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "train-labels-idx1-ubyte.gz"
 TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
-MOST = 1_000_000  # items a file may announce: keeps a damaged header from claiming all memory
 
 
 def read_file(path, item_shape):
@@ -26,7 +24,7 @@ def read_file(path, item_shape):
     Raises ValueError, naming the file, if it is not gzip, not IDX, of other dimensions, cut or too long.
     """
     dimensions = 1 + len(item_shape)
-    try:
+    with damage.named(path, "not a whole gzip file", "fetch it again"):
         with gzip.open(path, "rb") as stream:
             header = stream.read(4 + 4 * dimensions)
             if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) < 4 + 4 * dimensions:
@@ -35,15 +33,14 @@ def read_file(path, item_shape):
                     f"(IDX, unsigned bytes, {dimensions} dimensions): is this the right file?"
                 )
             count, *shape = struct.unpack(f">{dimensions}I", header[4:])
-            if tuple(shape) != tuple(item_shape) or count > MOST:
+            if tuple(shape) != tuple(item_shape):
                 raise ValueError(
-                    f"{path}: announces {count} items of shape {tuple(shape)}, expected up to {MOST} "
-                    f"of shape {tuple(item_shape)}: is this the right file?"
+                    f"{path}: announces {count} items of shape {tuple(shape)}, expected shape {tuple(item_shape)}: "
+                    "is this the right file?"
                 )
             size = count * int(numpy.prod(item_shape, dtype=numpy.int64))
+            damage.check_size(path, size)
             body = stream.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: not a whole gzip file ({error}): fetch it again") from error
     if len(body) != size:
         found = f"only {len(body)}" if len(body) < size else "more"
         raise ValueError(f"{path}: holds {found} bytes of data, expected {size}: fetch it again")

@@ -5,16 +5,19 @@ to be refused in a sentence instead [D].
 Source: MathWorks, MAT-File Format, chapter 1 (Level 5).
 """
 
+import math
 import struct
 import zlib
 
 import numpy
 
+from data import damage
+
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 MATRIX, COMPRESSED = 14, 15
 COMPLEX = 0x800
-MOST = 1 << 31  # bytes one variable may unpack to
+MOST = 1 << 30  # bytes of a file; the largest published one has a fifth of it
 
 
 class _Elements:
@@ -56,7 +59,7 @@ def _numbers(element, order, admitted=STORED):
     return numpy.frombuffer(content, dtype)
 
 
-def _matrix(content, order, names):
+def _matrix(content, order, names, allowed):
     """(name, array) of one matrix element; the array is None if the name is not in `names`."""
     elements = _Elements(content, order)
     flags = _numbers(elements.next(), order, (6,))
@@ -67,20 +70,29 @@ def _matrix(content, order, names):
     if len(flags) != 2 or int(flags[0]) & 0xFF not in CLASSES or int(flags[0]) & COMPLEX:
         raise ValueError(f"{name} is no array of real numbers")
     values = _numbers(elements.next(), order)
-    size = 1
-    for length in shape:
-        size *= length
-    if len(shape) < 2 or min(shape) < 0 or size != len(values):
-        raise ValueError(f"{name} has shape {shape} but {len(values)} values")
+    if len(shape) < 2 or min(shape) < 0 or math.prod(shape) != len(values):
+        raise ValueError(f"{name} has shape {str(shape)[:80]} but {len(values)} values")
     dtype = numpy.dtype(CLASSES[int(flags[0]) & 0xFF])
-    return name, values.astype(dtype, copy=False).reshape(shape, order="F")
+    if len(values) * dtype.itemsize > allowed:
+        raise ValueError(f"{name} has {len(values)} numbers, which is too large for a file of this size")
+    return name, _as(dtype, name, values).reshape(shape, order="F")
 
 
-def _unpack(content):
+def _as(dtype, name, values):
+    """The values as numbers of their class. Raises ValueError where one of them, such as 300.7, is none of it."""
+    with numpy.errstate(invalid="ignore"):
+        cast = values.astype(dtype, copy=False)
+    changed = values[cast != values] if dtype.kind in "iu" else values[:0]
+    if changed.size:
+        raise ValueError(f"{name} holds {changed[0]}, expected numbers of {dtype.name}")
+    return cast
+
+
+def _unpack(content, allowed):
     machine = zlib.decompressobj()
-    unpacked = machine.decompress(content, MOST)
+    unpacked = machine.decompress(content, max(allowed, 1))
     if not machine.eof:
-        raise ValueError("a compressed variable is cut or too large")
+        raise ValueError("a compressed variable is cut, or too large for a file of this size")
     return unpacked
 
 
@@ -88,22 +100,24 @@ def read(path, names):
     """The variables `names` that a MATLAB 5 file holds, as a dict of arrays of real numbers.
 
     Other variables are passed over. Raises ValueError, naming the file, if it is cut, damaged, not of this
-    version, or if a wanted variable is anything but an array of real numbers.
+    version, unpacks to more than a file of its size can hold, or if a wanted variable is anything but an array of real
+    numbers of its class.
     """
-    content = path.read_bytes()
+    content = damage.content(path, MOST)
+    allowed = damage.most(len(content))
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])  # version 0x0100 and the byte order
     if order is None:
         raise ValueError(f"{path}: not a MATLAB 5 file (it begins with {content[:10]!r}): is this the right file?")
     found = {}
-    try:
+    with damage.named(path, "not a whole MATLAB 5 file", "fetch it again"):
         for kind, element in _Elements(memoryview(content)[128:], order):
             if kind == COMPRESSED:
-                kind, element = _Elements(_unpack(element), order).next()
+                unpacked = _unpack(element, allowed)
+                allowed -= len(unpacked)
+                kind, element = _Elements(unpacked, order).next()
             if kind != MATRIX:
                 raise ValueError(f"an element has type {kind}, expected a variable")
-            name, array = _matrix(element, order, names)
+            name, array = _matrix(element, order, names, damage.most(len(content)))
             if array is not None:
                 found[name] = array
-    except (ValueError, zlib.error, OverflowError) as error:
-        raise ValueError(f"{path}: not a whole MATLAB 5 file ({error}): fetch it again") from error
     return found

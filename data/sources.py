@@ -11,6 +11,7 @@ import pathlib
 from data import download, files, tracks
 
 VARIABLE = "DARE_DATA"
+LARGEST = 1 << 32  # bytes of a published file; the largest, the archive of STL-10, has two thirds of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +92,16 @@ def locate(sources, data_dir=None, *, unverified=False, progress=None):
     """
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
     origin = "--data-dir" if data_dir is not None else f"${VARIABLE}"
-    root = cache() if given is None else pathlib.Path(given).expanduser()
+    root = cache() if given is None else files.expanded(given)
     paths, alternative, incomplete = search(sources, root)
     if paths is None and given is not None:
         raise _absent(sources, root, origin, incomplete)
     if paths is None:
         return fetch(sources, root, progress), True
     for file in alternative:
+        size = paths[file.name].stat().st_size
+        if size > LARGEST:
+            raise ValueError(f"{paths[file.name]}: has {size} bytes, expected at most {LARGEST}: fetch it again")
         found = files.digest(paths[file.name], "md5")
         if found != file.md5:
             if unverified:
@@ -116,7 +120,7 @@ def locate_folder(name, entry, data_dir=None, *, unverified=False):
     unless `unverified` admits it, since single images have no published digest.
     """
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
-    root = cache() if given is None else pathlib.Path(given).expanduser()
+    root = cache() if given is None else files.expanded(given)
     path = tracks.find(root, entry.folders, entry.classes)
     if path is None:
         raise FileNotFoundError(

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable
 
 from models import settings, torch_weights
@@ -95,19 +96,22 @@ MODELS = {
 def parse(name):
     """``"<model>"`` or ``"<model>@<width>"`` as (model, width): "alexnet@0.25" has a quarter of the channels and units.
 
-    Raises ValueError for a model that is not in the catalogue, and for a width that is not a number above 0.
+    Raises ValueError for a model that is not in the catalogue, and for a width that is not a number above 0, or not
+    written the shortest way, so that one net has one name: 0.25, not .250 or 0_25.
     """
     stem, separator, text = name.partition("@")
     if stem not in MODELS:
         nearest = difflib.get_close_matches(stem.lower(), MODELS, 1)
         hint = f"did you mean {nearest[0]}? " if nearest else ""
         raise ValueError(f"unknown model {name!r}: {hint}valid names: {', '.join(MODELS)}, narrower as in alexnet@0.25")
-    try:
-        width = float(text) if separator else 1.0
-    except ValueError:
-        width = math.nan
-    if not (width > 0 and math.isfinite(width)):
+    if not separator:
+        return stem, 1.0
+    width = float(text) if re.fullmatch(r"[0-9]{0,9}\.?[0-9]{1,15}(e[+-]?[0-9]{1,2})?", text) else math.nan
+    if not width > 0:
         raise ValueError(f"model {name!r} has width {text!r}, expected a number above 0 as in {stem}@0.25")
+    one_name = stem if width == 1 else f"{stem}@{width:.15g}"
+    if name != one_name:
+        raise ValueError(f"model {name!r} has width {text!r}, expected it as {one_name}")
     return stem, width
 
 

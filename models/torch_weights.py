@@ -11,9 +11,12 @@ import collections.abc
 import os
 import pathlib
 import re
+import zipfile
 
 import keras
 import numpy
+
+from data import archive, damage
 
 NETS = ("preact_resnet18", "resnet18", "resnet50", "wrn_34_10")
 HEADS = ("linear", "fc", "linear.fc")
@@ -58,20 +61,18 @@ def assign(model, net, state):
 def _read(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights")
-    try:
+    with damage.named(path, "no file of weights", "expected .npz, or what torch.save wrote"):
+        if zipfile.is_zipfile(path):
+            archive.check_zip(path)
         if path.suffix == ".npz":
             with numpy.load(path, allow_pickle=False) as file:
                 return dict(file)
+    try:
         import torch
-
-        return torch.load(path, map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{path}: only torch reads this file: {HOW}") from error
-    except (
-        Exception
-    ) as error:  # zipfile's, pickle's and torch's own, where a file is damaged or holds more than weights
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path}: no file of weights ({reason}); expected .npz, or what torch.save wrote") from error
+    with damage.named(path, "no file of weights", "expected .npz, or what torch.save wrote"):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _array(value):

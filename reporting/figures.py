@@ -3,9 +3,12 @@
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; no global state of pyplot is used.
 """
 
+import re
+
 import matplotlib.figure
 import matplotlib.lines
 import matplotlib.patches
+import matplotlib.text
 import matplotlib.ticker
 
 from data import files
@@ -16,10 +19,22 @@ CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 ROLES = {"original": "#555555", "method": BLUE, "baseline": ORANGE, "control": "#AAAAAA"}
 
 
+# The number at a tick of a logarithmic axis, in Matplotlib's own markup; all other text is shown as it is.
+TICK = re.compile(r"\$\\mathdefault\{-?[\d.]*(\\times)?(10\^\{-?[\d.]+\})?\}\$")
+
+
 def save(figure, path, *, dpi=150):
     """Write a figure to `path` as PNG: whole or not at all, without date or program name."""
     with files.atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+        draw(figure, temporary, dpi=dpi)
+
+
+def draw(figure, target, *, dpi):
+    """Write a figure to a path or open file as PNG. A $ in a name is no formula."""
+    for one in figure.findobj(matplotlib.text.Text):
+        if "$" in one.get_text() and not TICK.fullmatch(one.get_text()):
+            one.set_parse_math(False)
+    figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def panels(rows, columns, size, **options):

@@ -6,6 +6,7 @@ import re
 from data import files
 from reporting import figures as drawing
 from reporting import tables as writing
+from reporting import text
 
 
 def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
@@ -17,9 +18,9 @@ def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_r
     before report.md.
     """
     folder = pathlib.Path(folder)
-    lines = [f"# {_text(title)}", "", "## What was run", "", "| | |", "|:--|:--|"]
-    lines += [f"| {_text(name)} | {_value(name, value)} |" for name, value in facts.items()]
-    lines += ["", "## Left out", "", *(f"- {_text(one)}" for one in left_out)] if left_out else []
+    lines = [f"# {text.markdown(title)}", "", "## What was run", "", "| | |", "|:--|:--|"]
+    lines += [f"| {text.markdown(name)} | {_value(name, value)} |" for name, value in facts.items()]
+    lines += ["", "## Left out", "", *(f"- {text.markdown(one)}" for one in left_out)] if left_out else []
     lines += ["", "## Tables", "", *(writing.markdown(table) for table in tables)]
     lines += ["## Figures", ""]
     taken = set()
@@ -29,24 +30,21 @@ def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_r
             raise ValueError(f"two figures named {name}: their files would be the same")
         taken.add(file)
         drawing.save(figure, folder / file)
-        lines += [f"![{_text(caption).replace('[', '(').replace(']', ')')}]({file})", "", _text(caption), ""]
+        alternative = text.markdown(str(caption).replace("[", "(").replace("]", ")"))
+        lines += [f"![{alternative}]({file})", "", text.markdown(caption), ""]
     lines += ["## How to read the columns", "", how_to_read] if how_to_read else []
     path = folder / "report.md"
     files.write_text(path, "\n".join(lines))
     return path
 
 
-def _text(value):
-    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
-
-
 def _value(name, value):
     if value is None:
         return "unknown"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {each}" for key, each in value.items())
+        return text.markdown(", ".join(f"{key} {each}" for key, each in value.items()))
     if "command" in name and isinstance(value, list | tuple):
         return "<br>".join(_value(name, one) for one in value)
     if isinstance(value, list | tuple | set):
-        return _text(", ".join(map(str, value)))
-    return f"`{' '.join(str(value).split())}`".replace("|", "\\|") if "command" in name else _text(value)
+        return text.markdown(", ".join(map(str, value)))
+    return text.code(value) if "command" in name else text.markdown(value)

@@ -11,11 +11,10 @@ Measures: reporting/measures.py. Every file has every field of `Row`; null is wh
 
 import collections.abc
 import dataclasses
-import json
 import pathlib
 import typing
 
-from data import files, ledger
+from data import damage, files
 from pipeline import lineage, provenance
 from reporting import measures as of_measures
 from reporting.cell import cell_name
@@ -64,6 +63,10 @@ class Row(collections.abc.Mapping):
         taken = sorted({*FIELDS} & {*self.details})
         if taken:
             raise ValueError(f"{self.method}: details named as fields of every row: {', '.join(taken)}")
+        names = (self.study, self.dataset, self.model, self.method, self.title, *self.measures)
+        strange = [one for one in names if not isinstance(one, str) or not files.printable(one)]
+        if strange:
+            raise ValueError(f"{self.method!r:.80}: {strange[0]!r:.80} is no name, expected one line of printable text")
 
     def __getitem__(self, name):
         return getattr(self, name) if name in FIELDS else self.details[name]
@@ -166,7 +169,8 @@ def devices(rows):
 
 def path_of(row, folder):
     """Where a row lies in a folder of rows: ``<dataset>-<model>-<method>.json``."""
-    return pathlib.Path(folder) / f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
+    name = f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
+    return pathlib.Path(folder) / name.replace("/", "-")
 
 
 def save(row, path):
@@ -176,24 +180,18 @@ def save(row, path):
 
 def load(path):
     """The Row in a file. Raises FileNotFoundError, and ValueError naming fields that it lacks or has too many."""
-    try:
-        ledger.check(path)
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_constant=_not_a_number)
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+    found = files.read_json(path)
     names = list(found) if isinstance(found, dict) else []
     missing, foreign = [one for one in FIELDS if one not in names], [one for one in names if one not in FIELDS]
     said = [f"{what} {', '.join(those)}" for what, those in (("lacks", missing), ("has", foreign)) if those]
     if said:
         raise ValueError(f"{path}: this row {' and '.join(said)}: make its stage again with --overwrite")
-    wrong = _mistyped(found)
-    if wrong:
-        raise ValueError(f"{path}: {wrong} of this row is not what it must be: make its stage again with --overwrite")
-    return Row(**found)
-
-
-def _not_a_number(text):
-    raise ValueError(f"{text} is no number")
+    with damage.named(path, "no row", "make its stage again with --overwrite"):
+        made = Row(**found)
+        wrong = _mistyped(found)
+        if wrong:
+            raise ValueError(f"{wrong} is not what it must be")
+    return made
 
 
 def _mistyped(found):

@@ -18,6 +18,7 @@ import rich.table
 import rich.text
 
 from data import files
+from reporting import text
 
 ABSENT = "-"
 DAGGER = "†"
@@ -34,6 +35,9 @@ SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
+
+
+FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.∞]|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,20 +109,16 @@ def signed(value, digits):
 
 def markdown(table):
     """The table in Markdown under a bold title, its notes as a list below; ends with a newline."""
-    lines = [f"**{_pipe(table.title)}**", "", _line(table.columns), "|:--" + "|--:" * (len(table.columns) - 1) + "|"]
+    ruler = "|:--" + "|--:" * (len(table.columns) - 1) + "|"
+    lines = [f"**{text.markdown(table.title)}**", "", _line(table.columns), ruler]
     lines += [_line(row) for row in table.rows]
     if table.notes:
-        lines += ["", *(f"- {_pipe(note)}" for note in table.notes)]
+        lines += ["", *(f"- {text.markdown(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 
 def _line(cells):
-    return f"| {' | '.join(_pipe(cell) for cell in cells)} |"
-
-
-def _pipe(cell):
-    text = str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(text.split())
+    return f"| {' | '.join(map(text.markdown, cells))} |"
 
 
 def latex(table):
@@ -142,12 +142,13 @@ def latex(table):
 
 
 def _ampersands(cells):
-    return " & ".join(escape(cell) for cell in cells) + r" \\"
+    line = " & ".join(map(escape, cells)) + r" \\"
+    return "{}" + line if line.startswith(("[", "*")) else line  # else an option of the line break before it
 
 
-def escape(text):
-    """Text for LaTeX: its special characters escaped, white space joined."""
-    return "".join(SPECIAL.get(character, character) for character in " ".join(str(text).split()))
+def escape(value):
+    """Text for LaTeX, of one line: its special characters escaped, those that cannot be printed by their numbers."""
+    return "".join(SPECIAL.get(character, character) for character in text.shown(value))
 
 
 def to_csv(table):
@@ -161,20 +162,25 @@ def to_csv(table):
         for suffix, field in parts:
             if field == "value" or any(getattr(cell, field, None) is not None for cell in cells):
                 kept.append((column + suffix, index, field))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for name, _, _ in kept])
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    writer.writerow([_no_formula(name) for name, _, _ in kept])
     writer.writerows([_plain(row[index], field) for _, index, field in kept] for row in table.rows)
-    return text.getvalue()
+    return made.getvalue()
 
 
 def _plain(cell, field):
     if isinstance(cell, Label):
-        return {"value": cell.text, "raised": " ".join(cell.raised)}.get(field, "")
+        return {"value": _no_formula(cell.text), "raised": " ".join(cell.raised)}.get(field, "")
     if isinstance(cell, Cell):
         value = getattr(cell, field, None)
         return "" if value is None else float(f"{value:.10g}") if isinstance(value, float) else value
-    return cell if field == "value" else ""
+    return _no_formula(cell) if field == "value" else ""
+
+
+def _no_formula(cell):
+    """A cell's text, behind an apostrophe where a spreadsheet would compute it."""
+    return f"'{cell}" if FORMULA.match(str(cell)) else cell
 
 
 def print_table(table, console=None):
@@ -183,14 +189,18 @@ def print_table(table, console=None):
         console = rich.console.Console()
         if not console.is_terminal:
             console.width = 200
-    shown = rich.table.Table(title=rich.text.Text(table.title), title_justify="left")
+    shown = rich.table.Table(title=_plain_text(table.title), title_justify="left")
     for index, column in enumerate(table.columns):
-        shown.add_column(rich.text.Text(column), justify="right" if index else "left", overflow="fold")
+        shown.add_column(_plain_text(column), justify="right" if index else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*(rich.text.Text(str(cell)) for cell in row))
+        shown.add_row(*map(_plain_text, row))
     console.print(shown)
     for note in table.notes:
-        console.print(rich.text.Text(note, style="dim"))
+        console.print(_plain_text(note, style="dim"))
+
+
+def _plain_text(value, **style):
+    return rich.text.Text(text.shown(value), **style)
 
 
 def write(tables, folder, *, formats=("md", "tex", "csv")):
@@ -199,6 +209,6 @@ def write(tables, folder, *, formats=("md", "tex", "csv")):
     paths = []
     for table in tables:
         for ending in formats:
-            paths.append(pathlib.Path(folder) / f"{table.name}.{ending}")
+            paths.append(pathlib.Path(folder) / f"{table.name.replace('/', '-')}.{ending}")
             files.write_text(paths[-1], writers[ending](table))
     return paths

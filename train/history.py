@@ -11,7 +11,6 @@ An epoch exists once its record does; the record is written last.
 """
 
 import json
-import os
 import pathlib
 import re
 
@@ -96,12 +95,14 @@ class History:
         if not path.is_file():
             stored = ", ".join(map(str, self.stored)) or "none"
             raise FileNotFoundError(f"{path}: no weights of epoch {epoch}; stored epochs: {stored}")
-        if epoch in self.epochs and not ledger.check(path):
-            facts = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1]
-            for name, digest in facts.get(DIGESTS, {}).items():
+        known = ledger.check(path)
+        if epoch in self.epochs and not known:
+            digests = files.load_artefact(self.file(epoch, "record"), "epoch record", [])[1].get(DIGESTS, {})
+            for name, digest in digests.items():
                 if files.digest(self.path / name) != digest:
                     raise ValueError(f"{self.path / name}: damaged (not as recorded): put a copy back, or train again")
-        load_weights(model, path)
+            known = path.name in digests
+        load_weights(model, path, known=known)
 
     def load_optimizer(self, optimizer, epoch):
         """Load the optimizer state saved with `epoch` into a built optimizer."""
@@ -183,12 +184,13 @@ def save_weights(model, path):
         model.save_weights(file)
 
 
-def load_weights(model, path):
-    """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite."""
-    if os.path.isfile(path):
-        ledger.check(path)
+def load_weights(model, path, *, known=False):
+    """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite.
+
+    known: whether its digest was compared already.
+    """
     try:
-        with hdf5.reading(path) as file:
+        with hdf5.reading(path, known=known or ledger.check(path)) as file:
             model.load_weights(file)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]

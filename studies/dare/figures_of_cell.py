@@ -33,7 +33,7 @@ def slice_size(kept, classes=None):
             text = f"{share:.1f}" if share < 99.95 else "100"
             axis.text(*place[::-1], text, color=ink, fontsize=6, ha="center", va="center")
     axis.set_xticks(range(len(kept)), list(kept), rotation=30 if len(kept) > 6 else 0)
-    axis.set_yticks(range(len(shares)), [str(one) for one in classes], parse_math=False)
+    axis.set_yticks(range(len(shares)), [str(one) for one in classes])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_ylabel("class")
@@ -143,12 +143,8 @@ def adversarial_examples(originals, adversarials, labels, predictions, class_nam
         _show(middle, change, largest=largest or 1.0)
         _show(bottom, after)
         wrong = predictions[column] != labels[column]
-        style = {
-            "color": figures.VERMILION if wrong else figures.GREEN,
-            "fontweight": "bold",
-            "parse_math": False,
-        }
-        top.set_title(str(class_names[labels[column]]), fontsize=8, parse_math=False)
+        style = {"color": figures.VERMILION if wrong else figures.GREEN, "fontweight": "bold"}
+        top.set_title(str(class_names[labels[column]]), fontsize=8)
         middle.set_title(_enlarged((1 if grey else 0.5) / largest) if largest else "no change", fontsize=8)
         bottom.set_title(str(class_names[predictions[column]]), fontsize=8, **style)
         bottom.set_xlabel(f"L2 {numpy.linalg.norm(change):.3g}\nL∞ {largest:.2g}", fontsize=7)

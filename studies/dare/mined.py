@@ -72,7 +72,7 @@ def chosen_epochs(epochs, counts, gains):
     figure, axes = figures.panels(1, 2, (8, 3.4), width_ratios=(3, 2))
     taken, gained = axes[0]
     taken.bar(epochs, counts, width=0.9, color=figures.BLUE)
-    taken.set_xlabel("epoch $t$ whose activation is the target")
+    taken.set_xlabel("epoch t whose activation is the target")
     taken.set_ylabel("samples")
     taken.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     taken.grid(axis="y", alpha=0.3)
@@ -81,7 +81,7 @@ def chosen_epochs(epochs, counts, gains):
     median = float(numpy.median(gains))
     gained.axvline(max(median, 1e-8), color="black", linestyle="--", linewidth=1)
     gained.set_title(f"median {median:.2g}", fontsize=9)
-    gained.set_xlabel("confidence gained, $p_t(y|x) - p_M(y|x)$")
+    gained.set_xlabel("confidence gained, p_t(y|x) - p_M(y|x)")
     gained.set_ylabel("samples")
     gained.grid(axis="y", alpha=0.3)
     figure.suptitle(f"Mined epochs (n = {int(numpy.sum(counts))} samples surer under an older epoch)", fontsize=10)

@@ -15,7 +15,7 @@ import itables.javascript
 import pandas
 
 from data import files
-from reporting import marks
+from reporting import figures, marks, text
 from reporting import row as result_row
 
 TEMPLATE = pathlib.Path(__file__).parent / "page.html"
@@ -37,16 +37,18 @@ def lines(rows):
         origin = (row["device"], row["commit"] or "", " && ".join(dict.fromkeys(made_by)))
         for name, one in row["measures"].items():
             measured = one["value"], one.get("spread"), one.get("published"), one["n"]
-            between = " to ".join(map(str, one.get("interval") or ()))
-            found.append(
-                (
-                    *(row["study"], row["dataset"], row["model"], row["method"], name),
-                    *("" if value is None else str(value) for value in measured),
-                    *(" ".join(map(str, row["seeds"])), raised),
-                    *(row["title"], between, *facts, *origin),
-                )
+            between = " to ".join(map(_number, one.get("interval") or ()))
+            cells = (
+                *(row["study"], row["dataset"], row["model"], row["method"], name, *map(_number, measured)),
+                *(" ".join(map(str, row["seeds"])), raised, row["title"], between, *facts, *origin),
             )
+            found.append(tuple(map(text.shown, cells)))
     return found
+
+
+def _number(value):
+    """A number as text; "" for None and NaN."""
+    return "" if value is None or value != value else str(value)
 
 
 def table(rows):
@@ -54,12 +56,14 @@ def table(rows):
     browser keeps search, panes, order and columns from visit to visit."""
     columns = (*SHOWN, *HIDDEN)
     places = {name: place for place, name in enumerate(columns)}
-    frame = pandas.DataFrame(lines(rows), columns=columns, dtype=object)
+    escaped = [tuple(map(html.escape, line)) for line in lines(rows)]  # quotes too: the panes put names into attributes
+    frame = pandas.DataFrame(escaped, columns=columns, dtype=object)
     with pandas.option_context("display.max_colwidth", None):  # otherwise it cuts long text
         return itables.to_html_datatable(
             frame,
             table_id="results",
             connected=False,
+            allow_html=True,  # escaped above
             display_logo_when_loading=False,
             maxBytes=0,
             classes="display compact",
@@ -84,7 +88,7 @@ def table(rows):
 def png(figure):
     """A matplotlib figure as the bytes of a PNG."""
     made = io.BytesIO()
-    figure.savefig(made, format="png", dpi=DPI, metadata={"Software": None})
+    figures.draw(figure, made, dpi=DPI)
     return made.getvalue()
 
 
@@ -92,15 +96,15 @@ def write(rows, path, pictures=()):
     """Write the page of the rows to `path`. pictures: (caption, bytes of a PNG) of each, below the table."""
     shown = []
     for caption, content in pictures:
-        name = html.escape(caption)
+        name = html.escape(text.shown(caption))
         image = f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
         shown.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
-    text = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    made = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         style=TEMPLATE.with_suffix(".css").read_text(encoding="utf-8"),
         datatables=itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle),
         count=f"{len(rows)} rows",
         table=table(rows),
         pictures="\n".join(shown),
     )
-    files.write_text(path, text)
+    files.write_text(path, made)
     return path

@@ -37,7 +37,7 @@ def idx_bytes(count=3, shape=(28, 28), magic=b"\0\0\x08\x03", body=None):
         (gzip.compress(b"\0\0\x08\x03\0", mtime=0), "begins with"),
         (gzip.compress(idx_bytes(magic=b"\0\0\x0d\x03"), mtime=0), "begins with bytes 00 00 0d 03"),
         (gzip.compress(idx_bytes(shape=(32, 32)), mtime=0), r"shape \(32, 32\)"),
-        (gzip.compress(idx_bytes(count=2**32 - 1, body=b""), mtime=0), "4294967295 items"),
+        (gzip.compress(idx_bytes(count=2**32 - 1, body=b""), mtime=0), "announces 3367254359280 bytes"),
         (gzip.compress(idx_bytes(body=bytes(100)), mtime=0), "only 100 bytes"),
         (gzip.compress(idx_bytes(body=bytes(5000)), mtime=0), "more bytes"),
     ],

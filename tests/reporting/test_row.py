@@ -65,7 +65,7 @@ def test_a_row_is_a_mapping_of_fields_and_details(synthetic):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{not json", "not JSON"), ('{"study": "dare"}', "lacks dataset, model, method"), ("[1]", "lacks study")],
+    [("{not json", "damaged"), ('{"study": "dare"}', "lacks dataset, model, method"), ("[1]", "lacks study")],
 )
 def test_files_that_are_no_rows(tmp_path, text, message):
     (tmp_path / "bad.json").write_text(text)

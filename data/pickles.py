@@ -1,0 +1,151 @@
+"""Pickles of plain data, read without a call of anything: containers, numbers, text, and arrays of bytes.
+
+The opcodes are interpreted here, so that a pickle can neither ask for code, nor nest, share and hash its way to a hang.
+Of names only those are admitted that rebuild a NumPy array of bytes, and what they do is done here.
+"""
+
+import pickletools
+
+import numpy
+
+MOST = 4_000_000  # opcodes; a published batch has 30,000 to 200,000
+MARK = object()
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"}
+TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+BYTES = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # of Python 2
+TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+PUTS, GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"GET", "BINGET", "LONG_BINGET"}
+RECONSTRUCT, DTYPE, ENCODE = "numpy.core.multiarray _reconstruct", "numpy dtype", "_codecs encode"
+NAMES = {RECONSTRUCT, DTYPE, ENCODE, "numpy ndarray"}
+
+
+class Name(str):
+    """An admitted name, such as "numpy dtype"."""
+
+
+class Array:
+    """A pickled array of bytes; `array` once its state was read."""
+
+    array = None
+
+
+def load(content):
+    """What a pickle (bytes) holds: dictionaries, lists, tuples, int, float, str, bytes, bool, None, and Array.
+
+    Raises ValueError, without its file's name, or what pickletools raises, where it is cut or holds anything else.
+    """
+    stack, memo = [], {}
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if count == MOST:
+            raise ValueError(f"it has more than {MOST} opcodes")
+        name = opcode.name
+        if name == "STOP":
+            return stack.pop()
+        if name in PUTS:
+            memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
+        elif name in GETS:
+            stack.append(memo[argument])
+        elif name not in ("PROTO", "FRAME"):
+            _step(name, argument, stack)
+    raise ValueError("it does not end")
+
+
+def _step(name, argument, stack):
+    """Apply one opcode to the stack."""
+    if name in NUMBERS or name in TEXTS:
+        stack.append(argument)
+    elif name in BYTES:
+        stack.append(argument.encode("latin1"))
+    elif name in CONSTANTS:
+        stack.append(CONSTANTS[name])
+    elif name == "MARK":
+        stack.append(MARK)
+    elif name in TUPLES:
+        stack.append(tuple(_pop(stack, TUPLES[name])))
+    elif name == "TUPLE":
+        stack.append(tuple(_marked(stack)))
+    elif name in ("EMPTY_LIST", "LIST"):
+        stack.append(_marked(stack) if name == "LIST" else [])
+    elif name in ("APPEND", "APPENDS"):
+        items = _marked(stack) if name == "APPENDS" else _pop(stack, 1)
+        _expect(stack[-1], list).extend(items)
+    elif name in ("EMPTY_DICT", "DICT"):
+        stack.append(_mapping(_marked(stack)) if name == "DICT" else {})
+    elif name in ("SETITEM", "SETITEMS"):
+        items = _marked(stack) if name == "SETITEMS" else _pop(stack, 2)
+        _expect(stack[-1], dict).update(_mapping(items))
+    elif name in ("GLOBAL", "STACK_GLOBAL"):
+        stack.append(_name(argument if name == "GLOBAL" else " ".join(_expect(one, str) for one in _pop(stack, 2))))
+    elif name == "REDUCE":
+        stack.append(_call(*_pop(stack, 2)))
+    elif name == "BUILD":
+        (state,) = _pop(stack, 1)
+        _build(stack[-1], state)
+    else:
+        raise ValueError(f"it has an opcode {name}, which no batch needs")
+
+
+def _pop(stack, count):
+    """The last `count` objects, taken off the stack."""
+    taken = stack[len(stack) - count :] if count else []
+    if len(taken) < count or MARK in taken:
+        raise ValueError("its stack is too short")
+    del stack[len(stack) - count :]
+    return taken
+
+
+def _marked(stack):
+    """The objects above the last mark, taken off the stack with it."""
+    for place in range(len(stack) - 1, -1, -1):
+        if stack[place] is MARK:
+            taken = stack[place + 1 :]
+            del stack[place:]
+            return taken
+    raise ValueError("it lacks a mark")
+
+
+def _expect(value, kind):
+    if type(value) is not kind:
+        raise ValueError(f"it uses a {type(value).__name__} as a {kind.__name__}")
+    return value
+
+
+def _mapping(items):
+    if len(items) % 2 or any(type(key) not in (bytes, str, int) for key in items[::2]):
+        raise ValueError("it has keys that are no text or number")
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _name(name):
+    name = name.replace("numpy._core.", "numpy.core.", 1)
+    if name not in NAMES:
+        raise ValueError(f"it asks for {name.replace(' ', '.')[:80]}, which no batch needs")
+    return Name(name)
+
+
+def _call(function, arguments):
+    """What an admitted name makes of its arguments."""
+    arguments = _expect(arguments, tuple)
+    if function == ENCODE and len(arguments) == 2 and type(arguments[0]) is str:
+        return arguments[0].encode("latin1")
+    if function == RECONSTRUCT:
+        return Array()
+    if function == DTYPE and arguments and type(arguments[0]) in (str, bytes):
+        if arguments[0] not in ("u1", b"u1", "|u1", b"|u1"):
+            raise ValueError(f"it holds an array of {arguments[0][:20]!r}, expected bytes (u1)")
+        return numpy.dtype("u1")
+    raise ValueError("it calls what is no function of a batch")
+
+
+def _build(made, state):
+    """Give a pickled array its state; that of a dtype says nothing for bytes."""
+    if isinstance(made, numpy.dtype):
+        return
+    _, shape, kind, fortran, content = _expect(state, tuple)
+    if not isinstance(kind, numpy.dtype):
+        raise ValueError("it holds an array without an element type")
+    values = numpy.frombuffer(_expect(content, bytes), numpy.uint8)
+    if type(made) is not Array:
+        raise ValueError("it gives a state to what is no array")
+    made.array = values.reshape(_expect(shape, tuple), order="F" if fortran else "C")
