@@ -34,6 +34,8 @@ def reason(error):
         return "reading it takes more memory than there is"
     if isinstance(error, RecursionError):
         return "its parts are nested too deeply"
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
     said = " ".join(str(error).split()) or type(error).__name__
     return said if len(said) <= LONGEST else said[:LONGEST] + "..."
 

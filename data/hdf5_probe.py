@@ -19,6 +19,7 @@ import h5py
 
 OBJECTS = 100_000  # groups and data sets of a file; a model of a hundred layers has about a thousand
 SECONDS, MEMORY = 20, 4 << 30  # that looking at one file may take
+UNWRITTEN = 10_000  # chunks that a data set may lack: HDF5 takes its time to make them up
 ENTRY = 1 << 20  # bytes of a data set that are read to see that they can be
 
 
@@ -60,6 +61,10 @@ def _check(announced, allowed):
 def _read(dataset):
     """Read a data set, of a large one the first and the last entries, and go through the places of its chunks."""
     if dataset.chunks:
+        announced = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+        written = dataset.id.get_num_chunks() if announced else 0
+        if announced - written > UNWRITTEN:
+            raise ValueError(f"{dataset.name} announces {announced} chunks, but {written} of them were written")
         dataset.id.chunk_iter(lambda chunk: None)
     if not dataset.shape or dataset.nbytes <= ENTRY:
         dataset[()]

@@ -19,9 +19,13 @@ def main(arguments):
         examples = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
     if not rows:
         raise FileNotFoundError(f"{arguments.runs}: no row.json of any study: run its test stage first")
-    pictures = [(f"{name}: {caption}", page.png(figure)) for name, caption, figure in catalogue.figures(rows)]
+    left_out = []
+    drawn = catalogue.figures(rows, left_out)
+    pictures = [(f"{name}: {caption}", page.png(figure)) for name, caption, figure in drawn]
     pictures += [(title, path.read_bytes()) for title, path in examples]
     path = page.write(rows, pathlib.Path(arguments.out), pictures)
+    for sentence in left_out:
+        print(f"page: left out, {sentence}")
     print(f"page: {len(rows)} rows, {path.stat().st_size / 1e6:.1f} MB ({path})")
 
 

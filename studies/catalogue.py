@@ -11,6 +11,7 @@ import glob
 import importlib
 import pathlib
 
+from data import damage
 from studies import presets
 
 
@@ -87,15 +88,32 @@ def collect(runs, folder, cell=None):
     return rows
 
 
-def tables(rows):
-    """The tables of all studies that have rows, in the order of STUDIES."""
-    found = ((study, of_study(rows, name)) for name, study in STUDIES.items())
-    return [table for study, own in found if own for table in study.report.tables(own)]
+def tables(rows, left_out=None):
+    """The tables of all studies that have rows, in the order of STUDIES. left_out: as in `whole`."""
+    made = (_of_each(rows, f"tables of {name}", "tables", name, left_out) for name in STUDIES)
+    return [table for tables in made for table in tables]
 
 
-def figures(rows):
-    """(file name, caption, Figure) of every figure that is made of rows alone."""
-    for name, study in STUDIES.items():
-        own = of_study(rows, name)
-        if own:
-            yield from study.report.figures(own)
+def figures(rows, left_out=None):
+    """(file name, caption, Figure) of every figure that is made of rows alone. left_out: as in `whole`."""
+    for name in STUDIES:
+        yield from _of_each(rows, f"figures of {name}", "figures", name, left_out)
+
+
+def _of_each(rows, what, part, name, left_out):
+    """What the report of a study makes of its rows: nothing where there are none."""
+    own = of_study(rows, name)
+    return whole(what, lambda: getattr(STUDIES[name].report, part)(own), left_out) if own else ()
+
+
+def whole(what, make, left_out):
+    """Yield what `make()` gives, up to where one of it cannot be made.
+
+    left_out: a list that takes a sentence on that; None: the error is raised. what: in the sentence.
+    """
+    try:
+        yield from make()
+    except Exception as error:  # a gap in a row, or rows that do not fit together: the others have their say
+        if left_out is None:
+            raise
+        left_out.append(f"{what}, from one on that cannot be made: {damage.reason(error)}")

@@ -33,28 +33,32 @@ def shown(arguments, study, name):
     try:
         rows = catalogue.collect(arguments.runs, study.runs, name)
         folder = pathlib.Path(arguments.runs) / study.runs / name
-        made = catalogue.tables(rows)
+        left_out = []
+        made = catalogue.tables(rows, left_out)
         for table in made:
             tables.print_table(table)
-        added = {"tables": [], "figures": [], "facts": {}}
+        added = {"tables": [], "figures": [], "facts": {}, "left_out": []}
         main = catalogue.STUDIES[study.runs].report
         if hasattr(main, "of_cell"):
             added |= main.of_cell(arguments, folder, rows)
         cell = cell_name(rows[0]["dataset"], rows[0]["model"])
-        figures = ((one.removeprefix(f"{cell}-"), *drawn) for one, *drawn in catalogue.figures(rows))
+        figures = [*catalogue.whole("figures of stages", lambda: added.pop("figures"), left_out)]
+        figures += [(one.removeprefix(f"{cell}-"), *drawn) for one, *drawn in catalogue.figures(rows, left_out)]
+        left_out = [*added.pop("left_out"), *left_out]
         tables.write(made + added["tables"], folder / "report")
         path = report.write_report(
             folder / "report",
             title=f"{study.title} on {rows[0]['dataset']}, {rows[0]['model']}",
             tables=made + added.pop("tables"),
-            figures=[*added.pop("figures"), *figures],
+            figures=figures,
             facts=facts(rows) | added.pop("facts"),
+            left_out=left_out,
             **added,
         )
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"tables: {name}: left out, {command.sentence(error)}", file=sys.stderr, flush=True)
         return False
-    for sentence in added.get("left_out", []):
+    for sentence in left_out:
         print(f"tables: {name}: left out, {sentence}")
     print(f"report: {path}")
     return True

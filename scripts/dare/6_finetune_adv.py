@@ -42,6 +42,10 @@ def finetune(arguments, attack):
     model = history.final_model()
     crafted = run_directory.folder(arguments, f"generate_adv-{attack}")
     part = adversarial_set.load(crafted / "adversarials.h5").parts["train"]
+    if not len(part.labels):
+        run_directory.abandon()
+        print(f"finetune_adv {attack}: left out, the attack fooled nothing: no image in the train part of {crafted}")
+        return
     for repeat in range(arguments.repeats):
         history.load_weights(model, history.last)
         with Progress(f"finetune_adv {attack}", arguments.quiet) as progress:

@@ -11,7 +11,7 @@ def draw_cell(rows):
 
     rows: those of one data set and model. A thin line joins the levels of a number; error bars span the seeds.
     """
-    base = next(row for row in rows if row["factor"] == "published")
+    base = tables.published(rows)
     factors = [
         factor for factor in tables.FACTORS if any(row["factor"] == factor for row in rows) and factor != "published"
     ]

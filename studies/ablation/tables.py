@@ -43,7 +43,7 @@ def tables(rows):
     made = []
     for (dataset, model), settings in cells(rows).items():
         name = f"ablation-{cell_name(dataset, model)}"
-        made += [_settings(name, settings), _effects(name, settings)]
+        made += [_settings(name, settings), *_effects(name, settings)]
     return made
 
 
@@ -56,14 +56,22 @@ def cells(rows):
 
 
 def mean_er(row, prefix=""):
-    """Mean over the attacks of a row's ER, percent; prefix "noise-": that of the weight noise beside it."""
+    """Mean over the attacks of a row's ER, percent, NaN for none; "noise-": that of the weight noise beside it."""
     values = [one["value"] for name, one in row["measures"].items() if name.startswith(f"{prefix}er/")]
-    return float(numpy.mean(values))
+    return float(numpy.mean(values)) if values else math.nan
+
+
+def published(rows):
+    """The row of the published setting, None where it has not been made."""
+    return next((row for row in rows if row["factor"] == "published"), None)
 
 
 def effects(rows):
-    """factor -> (lowest, highest) mean ER over its levels, the published one among them, that cost little accuracy."""
-    base = next(row for row in rows if row["factor"] == "published")
+    """factor -> its levels, the published one among them, that cost little accuracy, by mean ER; {} without that one or
+    without ER."""
+    base = published(rows)
+    if base is None or not all(math.isfinite(mean_er(row)) for row in rows):
+        return {}
     least = base["measures"]["clean"]["value"] - SOUND
     sound = [row for row in rows if row["measures"]["clean"]["value"] >= least]
     found = {}
@@ -75,10 +83,11 @@ def effects(rows):
 
 
 def _settings(name, rows):
-    attacks = [measure for measure in rows[0]["measures"] if measure.startswith("er/")]
+    found = (measure for row in rows for measure in row["measures"] if measure.startswith("er/"))
+    attacks, nothing = list(dict.fromkeys(found)), {"value": None}
     lines = []
     for row in rows:
-        measures = [row["measures"][measure] for measure in ("clean", *attacks)]
+        measures = [row["measures"].get(measure, nothing) for measure in ("clean", *attacks)]
         change = [100 * value for value in row["change"] if value is not None]
         lines.append(
             (
@@ -90,14 +99,15 @@ def _settings(name, rows):
                 Cell(float(numpy.mean(change)) if change else None, None, None, 3),
             )
         )
-    base = next(row for row in rows if row["factor"] == "published")["hyperparameters"]
+    base = (published(rows) or rows[0])["hyperparameters"]
+    line = "as published" if published(rows) else "first line"
     return Table(
         name=name,
         title=f"{rows[0]['dataset']}, {rows[0]['model']}: one choice of DARE changed at a time, ER in %",
         columns=("setting", "clean", *(one.removeprefix("er/") for one in attacks), "beyond noise", "weights moved, %"),
         rows=tuple(lines),
         notes=(
-            f"as published: {base['combine']} of the slices, {base['source']} epoch, layer {base['layer']}, learning "
+            f"{line}: {base['combine']} of the slices, {base['source']} epoch, layer {base['layer']}, learning "
             f"rate {base['learning_rate']:g}, {base['steps']} steps; every other line changes one of these.",
             BEYOND,
             "weights moved: norm of the change of all weights, as a share of their norm.",
@@ -109,6 +119,7 @@ def _settings(name, rows):
 
 
 def _effects(name, rows):
+    """The table in a list, empty where there is no published setting to compare with."""
     lines, shown = [], []
     for factor, levels in effects(rows).items():
         low, high = levels[0], levels[-1]
@@ -126,8 +137,10 @@ def _effects(name, rows):
                 Cell(max(beyond) - min(beyond)),
             )
         )
+    if not lines:
+        return []
     lines.sort(key=lambda line: -line[5].value)
-    return Table(
+    made = Table(
         name=f"{name}-effects",
         title=f"{rows[0]['dataset']}, {rows[0]['model']}: how far each choice moves mean ER, points",
         columns=("choice", "lowest at", "mean ER", "highest at", "mean ER", "range", "range beyond noise"),
@@ -141,6 +154,7 @@ def _effects(name, rows):
             *marks.said(rows),
         ),
     )
+    return [made]
 
 
 def _gap(levels):

@@ -44,7 +44,8 @@ def figures(rows):
         cell = cell_name(dataset, model)
         yield f"{cell}-robustness", "Every measure of every method.", figures_of_rows.robustness(methods)
         caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
-        for measure in (name for name in methods[0]["measures"] if name.startswith("white-box/")):
+        white_box = [name for name in methods[0]["measures"] if name.startswith("white-box/")]
+        for measure in white_box if order.attacks(methods) else ():
             name = f"{cell}-transfer-{measure.partition('/')[2]}".replace("/", "-")
             yield name, caption, figures_of_rows.transfer_against_white_box(methods, measure)
     yield from _together(rows)

@@ -38,6 +38,7 @@ HDF5 = {
     "external storage": (external, "is read from another file"),
     "virtual": (virtual, "is read from another file"),
     "never written": (lambda file: file.create_dataset("x", (1 << 40,), "u1", chunks=(1 << 20,)), "announces"),
+    "many chunks never written": (lambda file: file.create_dataset("x", (10**6, 7), "u1", chunks=(1, 7)), "announces"),
     "a fill value": (lambda file: file.create_dataset("x", (1 << 20, 1 << 20), "f8", fillvalue=1.0), "announces"),
     "a shape beyond numbers": (lambda file: file.create_dataset("x", (1 << 40, 1 << 22), chunks=(1, 1)), "announces"),
     "a large chunk": (

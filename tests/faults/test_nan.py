@@ -1,9 +1,8 @@
-"""NaN in weights, in images and in labels: refused in one sentence, before it is a number in a row."""
+"""NaN in weights and in artefacts: refused in one sentence, before it is a number in a row."""
 
 import h5py
 import numpy
 import pytest
-import scipy.io
 
 from data import files
 
@@ -78,17 +77,3 @@ def test_nan_in_an_artefact(name, whole, stages, tally, tmp_path):
     said = stages.here(reader, folder)
     stages.refused(said.code, said.err, name, "NaN")
     tally[f"NaN in {name}: refused by {reader}"] += 1
-
-
-@pytest.mark.parametrize("where", ["X", "y"])
-def test_nan_in_a_data_file(where, stages, tally, tmp_path):
-    generator = numpy.random.default_rng(0)
-    content = {"X": generator.integers(0, 256, (32, 32, 3, 20), "uint8"), "y": numpy.arange(20)[:, None] % 10 + 1.0}
-    content[where] = content[where].astype("float64")
-    content[where].ravel()[7] = numpy.nan
-    for part in ("train", "test"):
-        scipy.io.savemat(tmp_path / f"{part}_32x32.mat", content)
-    said = stages.here("dare/1_train", tmp_path, "--dataset", "svhn", "--data-dir", str(tmp_path), "--unverified")
-    stages.refused(said.code, said.err, "_32x32.mat", "nan" if where == "y" else "expected uint8")
-    assert not (tmp_path / "runs").exists()
-    tally[f"NaN in {where} of a data file: refused"] += 1

@@ -1,0 +1,62 @@
+"""What a row lacks is left out and said: no table, figure or cell beside it is lost."""
+
+import dataclasses
+
+import pytest
+
+from reporting import row, tables
+from studies import catalogue, publish
+
+RAISED = [{"name": "gradient", "passed": False, "seen": "none", "expected": "some"}]
+
+
+def cell(study):
+    """Some published rows of a study's first cell: of each role the first two, and the last four."""
+    rows = row.load_all(publish.ROOT / "results" / "measured" / study)
+    rows = [one for one in rows if (one.dataset, one.model) == (rows[0].dataset, rows[0].model)]
+    roles = [one.role for one in rows]
+    return [one for place, one in enumerate(rows) if roles[:place].count(one.role) < 2 or place >= len(rows) - 4]
+
+
+def without(one, *prefixes):
+    return dataclasses.replace(one, measures={k: v for k, v in one.measures.items() if not k.startswith(prefixes)})
+
+
+GAPS = {
+    "one row": lambda rows: rows[:1],
+    "another row": lambda rows: rows[-1:],
+    "no adversarial of fgsm": lambda rows: [without(one, "er/fgsm", "er-heldout", "noise-er/fgsm") for one in rows],
+    "no adversarial": lambda rows: [without(one, "er", "noise-er") for one in rows],
+    "no minimal perturbation": lambda rows: [
+        dataclasses.replace(one, measures={
+            name: {**each, "value": None, "spread": None} if name.startswith("minimal") else each
+            for name, each in one.measures.items()
+        }) for one in rows
+    ],
+    "every check raised": lambda rows: [dataclasses.replace(one, checks=RAISED) for one in rows],
+    "one check raised": lambda rows: [dataclasses.replace(rows[0], checks=RAISED), *rows[1:]],
+    "no checks": lambda rows: [dataclasses.replace(one, checks=None) for one in rows],
+    "no rows": lambda rows: [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("study", catalogue.STUDIES)
+def test_a_gap(study, gap):
+    rows, left_out = GAPS[gap](cell(study)), []
+    for table in catalogue.tables(rows, left_out):
+        assert tables.markdown(table) and tables.latex(table) and tables.to_csv(table)
+    for _ in catalogue.figures(rows, left_out):
+        pass
+    assert left_out == []
+
+
+def test_what_cannot_be_made_is_said_and_the_rest_is_there():
+    whole, broken = cell("ablation"), cell("guided_retraining")
+    broken[0] = dataclasses.replace(broken[0], details={})
+    left_out = []
+    assert catalogue.tables(whole + broken, left_out) == catalogue.tables(whole)
+    assert left_out[0].startswith("tables of guided_retraining, from one on that cannot be made: there is no '")
+    assert [name for name, *_ in catalogue.figures(whole + broken, left_out)] and len(left_out) == 2
+    with pytest.raises(KeyError):
+        catalogue.tables(whole + broken)
