@@ -1,9 +1,11 @@
 """The scripts of the DARE study as a user runs them: processes, calls in this process, and one finished small cell."""
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import io
+import json
 import os
 import pathlib
 import runpy
@@ -125,17 +127,30 @@ def done(finished, tmp_path):
     return tmp_path / finished.cell.relative_to(finished.folder)
 
 
-@pytest.fixture(scope="session")
-def study(tmp_path_factory):
-    """A whole study of one small cell, every script a process: .folder (it ran there), .cell, .said of each script.
-
-    Scripts that do not read each other's results run at the same time.
-    """
-    folder = tmp_path_factory.mktemp("study")
+def whole_study(folder):
+    """What every script says, run in `folder`, each a process: those that do not read each other's results at once."""
     said = {}
     for group in (["1_train"], ["2_slice", "3_get_ats", "4_generate_adv"], ["5_finetune_dare", "6_finetune_adv"],
                   ["7_test"], ["8_tables"]):  # fmt: skip
         begun = {script: start(script, *SMALL[script], cwd=folder) for script in group}
-        said |= {script: finish(process) for script, process in begun.items()}
+        said |= {script: vars(finish(process)) for script, process in begun.items()}
+    return said
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A whole study of one small cell, to be read: .folder (it ran there), .cell, .said of each script.
+
+    The workers of one run of the tests share it: the first that needs it makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "study"
+    told = folder.with_suffix(".json")
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.is_file():
+            folder.mkdir()
+            told.write_text(json.dumps(whole_study(folder)))
+    said = {script: types.SimpleNamespace(**one) for script, one in json.loads(told.read_text()).items()}
     cell = folder / "runs" / "dare" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, said=said)
