@@ -27,7 +27,7 @@ import scipy.special
 
 from adv import apgd_step, search
 from adv.attack import Searched, noise
-from models import compute, contract
+from models import compute, contract, perturb
 
 SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -117,7 +117,7 @@ class APGD(Searched):
     def _run(self, model, constants, run, batch_size):
         """One run: (first misclassified iterates or else the best points, their highest loss, fooled)."""
         images, _, _, epsilon = constants
-        start = numpy.clip(images + epsilon[:, None, None, None] * self._noise(images, run), 0, 1)
+        start = perturb.random_start(images, self._noise(images, run), epsilon)
         state = apgd_step.begin(start, epsilon)
         for first, last in itertools.pairwise(_stops(self.steps)):
             self._update(self._advance(model, first, last), constants, state, batch_size)

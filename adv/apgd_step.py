@@ -82,10 +82,10 @@ def step(loss, norm, rho, alpha):
         origin = ops.where(_wide(halve), best, state.current)
         slope = ops.where(_wide(halve), best_slope, slope)
 
-        target = _project(origin + _wide(size) * _direction(slope, norm), images, epsilon, norm)
+        target = perturb.move(origin, images, slope, epsilon, size, norm)
         weight = ops.where(index == 0, 1.0, alpha)
         moved = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
-        moved = _project(moved, images, epsilon, norm)
+        moved = perturb.project(moved, images, epsilon, norm)
         return State(
             current=ops.where(_wide(fooled), state.current, moved),
             previous=origin,
@@ -135,7 +135,7 @@ def judge(loss):
 
 def _value(loss, call, labels, targets, images):
     logits = call(images)
-    return LOSSES[loss](logits, labels, targets), perturb.is_wrong(logits, labels)
+    return LOSSES[loss](logits, labels, targets), perturb.is_misclassified(logits, labels)
 
 
 def _keep_best(state, value):
@@ -144,25 +144,6 @@ def _keep_best(state, value):
     highest = keras.ops.where(better, value, state.highest)
     highest = keras.ops.where(keras.ops.isfinite(value), highest, float("nan"))
     return better, keras.ops.where(_wide(better), state.current, state.best), highest
-
-
-def _direction(slope, norm):
-    """The steepest ascent of norm 1 (0 where the gradient is 0)."""
-    return keras.ops.sign(slope) if norm == "linf" else slope / (_length(slope) + 1e-12)
-
-
-def _project(moved, images, epsilon, norm):
-    """Into the ball around the images, then into [0, 1]."""
-    change, epsilon = moved - images, _wide(epsilon)
-    if norm == "linf":
-        change = keras.ops.clip(change, -epsilon, epsilon)
-    else:
-        change = change * keras.ops.minimum(1.0, epsilon / (_length(change) + 1e-12))
-    return keras.ops.clip(images + change, 0.0, 1.0)
-
-
-def _length(change):
-    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(change), axis=(1, 2, 3), keepdims=True))
 
 
 def _wide(values):

@@ -127,7 +127,7 @@ def _step(confidence):
             logits = logits + confidence * keras.ops.cast(own, logits.dtype)
             label = keras.ops.sum(keras.ops.where(own, logits, 0.0), 1)
             short = keras.ops.maximum(0.0, label - keras.ops.max(keras.ops.where(own, -numpy.inf, logits), 1))
-            return const * short + _squares(x - start), (x, perturb.is_wrong(logits, labels))
+            return const * short + _squares(x - start), (x, perturb.is_misclassified(logits, labels))
 
         (loss, (x, wrong)), slope = compute.gradient(objective, change)
         mean = BETAS[0] * mean + (1 - BETAS[0]) * slope

@@ -68,7 +68,7 @@ def _step(norm, overshoot, count):
                 logits = call(x)
                 values = keras.ops.take_along_axis(logits, classes[:, place : place + 1], 1)
                 values = values - keras.ops.take_along_axis(logits, classes[:, :1], 1)
-                return values[:, 0], perturb.is_wrong(logits, classes[:, 0])
+                return values[:, 0], perturb.is_misclassified(logits, classes[:, 0])
 
             return compute.gradient(difference, current)
 

@@ -157,7 +157,7 @@ def _choose(loss, call, images, labels, targets, allowed):
 
     def judged(x):
         logits = call(x)
-        return loss(logits, targets), perturb.is_wrong(logits, labels)
+        return loss(logits, targets), perturb.is_misclassified(logits, labels)
 
     (_, wrong), slope = compute.gradient(judged, images)
     slope = keras.ops.reshape(slope, (-1, allowed.shape[1]))

@@ -39,7 +39,7 @@ class PGD(Searched):
     loss: str = "ce"
 
     def __post_init__(self):
-        for name, valid in (("norm", _MOVES), ("loss", self.losses)):
+        for name, valid in (("norm", ("linf", "l1")), ("loss", self.losses)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
@@ -89,8 +89,8 @@ class PGD(Searched):
     def _restart(self, model, images, labels, epsilon, draw, batch_size):
         start = images
         if self.random_start:
-            reach = (epsilon / self._whole(images)).astype(numpy.float32)[:, None, None, None]
-            start = numpy.clip(images + reach * noise(images, seed=self.seed, draw=draw), 0, 1)
+            reach = (epsilon / self._whole(images)).astype(numpy.float32)
+            start = perturb.random_start(images, noise(images, seed=self.seed, draw=draw), reach)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
         loop = _until_wrong(self.norm, self.losses[self.loss], self.steps)
         run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
@@ -132,47 +132,20 @@ def _until_wrong(norm, loss, steps):
 
 
 def _judge(call, images, labels):
-    return perturb.is_wrong(call(images), labels)
+    return perturb.is_misclassified(call(images), labels)
 
 
 @functools.cache
 def _step(norm, loss):
-    """One step from `current`: (next iterates, which of `current` were wrong and stay)."""
-    move = _MOVES[norm]
+    """One step from `current`: (next iterates, which of `current` were misclassified and stay)."""
 
     def step(call, images, current, labels, epsilon, step_size):
-        return move(call, images, current, labels, epsilon, step_size, loss)
+        hold = functools.partial(perturb.is_misclassified, labels=labels)
+        sizes = {"epsilon": epsilon, "step_size": step_size, "norm": norm}
+        moved, logits, _ = perturb.ascent_step(call, current, images, labels, **sizes, loss=loss, hold=hold)
+        return moved, hold(logits)
 
     return step
 
 
-def _linf(call, images, current, labels, epsilon, step_size, loss):
-    sizes = {"epsilon": epsilon, "step_size": step_size}
-    return perturb.step_until_wrong(call, images, current, labels, **sizes, loss=loss)
-
-
-def _l1(call, images, current, labels, epsilon, step_size, loss):
-    """The same in the L1 ball: along the gradient over its L1 norm, and back by shrinking the perturbation.
-
-    foolbox 2.3.0's L1GradientMixin and L1ClippingMixin, with sums for their means [P]; where the gradient is zero
-    the image stays (foolbox 2.3.0: NaN) [D].
-    """
-
-    def judged(x):
-        logits = call(x)
-        return loss(logits, labels), perturb.is_wrong(logits, labels)
-
-    (_, wrong), slope = compute.gradient(judged, current)
-    size = _length(slope)
-    step_size, epsilon, held = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (step_size, epsilon, wrong))
-    change = current + step_size * slope / keras.ops.where(size > 0, size, 1.0) - images
-    change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(change), 1e-12))
-    return keras.ops.where(held, current, keras.ops.clip(images + change, 0.0, 1.0)), wrong
-
-
-def _length(x):
-    return keras.ops.sum(keras.ops.abs(x), axis=(1, 2, 3), keepdims=True)
-
-
-_MOVES = {"linf": _linf, "l1": _l1}
 LOSSES = {"ce": perturb.log_odds, "ce-float32": perturb.float32_cross_entropy, "margin": perturb.margin}

@@ -1,6 +1,5 @@
 """Into which classes an image can be attacked: one targeted PGD towards every class that is not its own."""
 
-import keras
 import numpy
 
 from adv import search
@@ -23,7 +22,7 @@ def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batc
     classes = model.output_shape[-1]
     reached = numpy.zeros((len(images), classes), bool)
     reached[numpy.arange(len(images)), labels] = said == labels
-    start = numpy.clip(images + numpy.float32(epsilon) * noise(images, seed=seed), 0, 1)
+    start = perturb.random_start(images, noise(images, seed=seed), numpy.float32(epsilon))
     step = compute.compiled(model, _step)
     for target in range(classes):
         left = numpy.flatnonzero(labels != target)
@@ -44,6 +43,9 @@ def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batc
 
 def _step(call, images, current, targets, epsilon, step_size):
     """One step towards the targets: down the margin by which another class is ahead of them."""
-    (_, _), slope = compute.gradient(lambda x: (-perturb.margin(call(x), targets), ()), current)
-    epsilon, step_size = perturb.per_image(epsilon, images), perturb.per_image(step_size, images)
-    return perturb.project(current + step_size * keras.ops.sign(slope), images, epsilon)
+    sizes = {"epsilon": epsilon, "step_size": step_size}
+    return perturb.ascent_step(call, current, images, targets, **sizes, loss=_lead)[0]
+
+
+def _lead(logits, targets):
+    return -perturb.margin(logits, targets)

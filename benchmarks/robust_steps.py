@@ -133,7 +133,7 @@ def trades_step(call, current, images, epsilon, step_size):
     """A step of the attack of TRADES that computes the softmax of the clean images itself."""
     log_p = keras.ops.log_softmax(call(images))
     (_, _), slope = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
-    return perturbation.move(images, current, slope, epsilon, step_size)
+    return perturb.move(current, images, slope, epsilon, step_size)
 
 
 if __name__ == "__main__":

@@ -69,17 +69,18 @@ def _input_gradient(loss, call, x, *targets):
 def gradient(function, x, call=None):
     """Inside a compiled function: differentiate ``function(x) -> (values, extra)`` by x.
 
-    call: the compiled function's, where `function` uses it in training mode: its moving statistics pass through.
+    call: the compiled function's, where `function` may use it in training mode: its moving statistics pass through.
     Returns ``((values, extra), d sum(values) / dx)``.
     """
     if BACKEND == "jax":
+        moving = getattr(call, "training", False)
 
         def total(x):
             values, extra = function(x)
-            return keras.ops.sum(values), (values, extra, getattr(call, "frozen", None))
+            return keras.ops.sum(values), (values, extra, call.frozen if moving else None)
 
         (_, (values, extra, frozen)), slope = jax.value_and_grad(total, has_aux=True)(x)
-        if frozen is not None:
+        if moving:
             call.frozen = frozen
         return (values, extra), slope
     with tensorflow.GradientTape(watch_accessed_variables=False) as tape:

@@ -1,4 +1,6 @@
-"""pgd against a loop written out in NumPy, and its step that holds what is wrong."""
+"""pgd against a loop written out in NumPy, and its step that holds what is misclassified."""
+
+import functools
 
 import keras
 import numpy
@@ -20,10 +22,11 @@ def attack(call, x, y, epsilon):
 
 
 def attack_until(call, x, y, epsilon):
-    current = x
+    current, hold = x, functools.partial(perturb.is_misclassified, labels=y)
+    settings = {"epsilon": epsilon, "step_size": epsilon / 4, "loss": perturb.log_odds, "hold": hold}
     for _ in range(7):
-        current, _ = perturb.step_until_wrong(call, x, current, y, epsilon=epsilon, step_size=epsilon / 4)
-    return current, perturb.is_wrong(call(current), y)
+        current, _, _ = perturb.ascent_step(call, current, x, y, **settings)
+    return current, perturb.is_misclassified(call(current), y)
 
 
 def reference(small_net, x, y, gradient, epsilon, until):
@@ -86,7 +89,7 @@ def test_margin_losses_equal_their_definitions(classes):
     ):
         found = loss(keras.ops.convert_to_tensor(logits), labels, *extra)
         numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-4, atol=1e-6)
-    wrong = numpy.asarray(perturb.is_wrong(keras.ops.convert_to_tensor(logits), labels))
+    wrong = numpy.asarray(perturb.is_misclassified(keras.ops.convert_to_tensor(logits), labels))
     numpy.testing.assert_array_equal(wrong, numpy.array(margin) > 0)
 
 
@@ -102,7 +105,7 @@ def test_margin_of_a_tie_is_zero_with_the_first_class_right():
     logits = numpy.float32([[1, 1, 0], [1, 1, 0], [0, 2, 2]])
     labels = numpy.array([0, 1, 2])
     numpy.testing.assert_array_equal(numpy.asarray(perturb.margin(logits, labels)), [0, 0, 0])
-    numpy.testing.assert_array_equal(numpy.asarray(perturb.is_wrong(logits, labels)), [False, True, True])
+    numpy.testing.assert_array_equal(numpy.asarray(perturb.is_misclassified(logits, labels)), [False, True, True])
 
 
 def slopes_of(loss, logits, labels):

@@ -30,12 +30,13 @@ class Outcome(typing.NamedTuple):
 
 
 def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
-    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are right (n,)).
+    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are correct (n,)).
 
     weight, beta, here and below: a number or values (n,), of the loss and of its second part.
     """
     logits = _float32(call(current))
-    return weight * perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
+    correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
+    return weight * perturb.cross_entropy(logits, labels), correct
 
 
 def paired(loss, order):
@@ -48,9 +49,9 @@ def paired(loss, order):
         for which in order:
             passed[which].append(_float32(call(images if which == "clean" else current)))
         (clean, *again), (adversarial,) = passed.values()
-        right = keras.ops.logical_not(perturb.is_wrong(adversarial, labels))
+        correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
         second = {"again": again[0]} if again else {}
-        return weight * loss(clean, adversarial, labels, beta=beta, **second), right
+        return weight * loss(clean, adversarial, labels, beta=beta, **second), correct
 
     return objective
 
@@ -176,8 +177,8 @@ class Adversarial:
         return run
 
 
-def _magnitude(current, slope, images, labels, scale, weight, beta):
-    return perturbation.magnitude(slope, scale)
+def _magnitude(current, gradient, images, labels, scale, weight, beta):
+    return perturbation.magnitude(gradient, scale)
 
 
 def _float32(logits):

@@ -52,19 +52,16 @@ class Friendly:
 
 
 def _step(loss):
-    """One step of the images that go on: (next images, steps left while wrong, which were finished before it)."""
+    """One step of the images that go on: (next images, steps left while misclassified, which are finished)."""
 
     def step(call, current, images, labels, targets, left, noise, epsilon, step_size):
-        def judged(x):
-            logits = call(x)
-            return loss(logits, targets), perturb.is_wrong(logits, labels)
+        def is_done(logits):
+            return keras.ops.logical_and(perturb.is_misclassified(logits, labels), left == 0)
 
-        (_, wrong), slope = compute.gradient(judged, current)
-        done = keras.ops.logical_and(wrong, left == 0)
-        epsilon, step_size = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (epsilon, step_size))
-        moved = perturb.project(current + step_size * keras.ops.sign(slope) + noise, images, epsilon)
-        moved = keras.ops.where(keras.ops.reshape(done, (-1, 1, 1, 1)), current, moved)
-        return moved, keras.ops.where(wrong, keras.ops.maximum(left - 1, 0), left), done
+        settings = {"epsilon": epsilon, "step_size": step_size, "loss": loss, "hold": is_done, "noise": noise}
+        moved, logits, _ = perturb.ascent_step(call, current, images, targets, **settings)
+        misclassified = perturb.is_misclassified(logits, labels)
+        return moved, keras.ops.where(misclassified, keras.ops.maximum(left - 1, 0), left), is_done(logits)
 
     return step
 

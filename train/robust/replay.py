@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from models import updates
+from models import perturb, updates
 from train.robust import adversarial, perturbation
 
 
@@ -55,14 +55,14 @@ def _objective(call, current, images, labels, epsilon, step_size, scale, carried
     return adversarial.cross_entropy(call, current, images, labels, scale)
 
 
-def _follow(current, slope, images, labels, epsilon, step_size, scale):
-    moved = perturbation.move(images, current, slope, epsilon, step_size)
-    return moved, perturbation.magnitude(slope, scale)
+def _follow(current, gradient, images, labels, epsilon, step_size, scale):
+    moved = perturb.move(current, images, gradient, epsilon, step_size)
+    return moved, perturbation.magnitude(gradient, scale)
 
 
-def _follow_unboxed(current, slope, images, labels, epsilon, step_size, scale, carried):
-    """The perturbation itself moved, whatever the box; a pixel that the box holds has no slope."""
+def _follow_unboxed(current, gradient, images, labels, epsilon, step_size, scale, carried):
+    """The perturbation itself moved, whatever the box; a pixel that the box holds has no gradient."""
     inside = keras.ops.abs(images + carried - 0.5) <= 0.5
-    step = keras.ops.where(inside, step_size * keras.ops.sign(slope), 0.0)
+    step = keras.ops.where(inside, step_size * keras.ops.sign(gradient), 0.0)
     moved = keras.ops.clip(carried + step, -epsilon, epsilon)
-    return moved, perturbation.magnitude(slope, scale)
+    return moved, perturbation.magnitude(gradient, scale)

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy
 
-from models import compute, updates
+from models import compute, perturb, updates
 from train.robust import adversarial, perturbation
 
 
@@ -75,8 +75,8 @@ def _objective(call, tap, current, labels):
     return adversarial.cross_entropy(lambda tap: call([tap, current]), tap, None, labels, None)
 
 
-def _costate(tap, slope, current, labels):
-    return -slope
+def _costate(tap, gradient, current, labels):
+    return -gradient
 
 
 def _hamiltonian(call, current, costate):
@@ -88,8 +88,8 @@ def _ascend(call, current, images, costate, epsilon, step_size):
     def inner(x):
         return _inner(call, keras.ops.clip(x, 0.0, 1.0), costate), ()
 
-    (_, _), slope = compute.gradient(inner, current, call)
-    return perturbation.move(images, current, -slope, epsilon, step_size)
+    (_, _), gradient = compute.gradient(inner, current, call)
+    return perturb.move(current, images, -gradient, epsilon, step_size)
 
 
 def _inner(call, current, costate):
