@@ -77,11 +77,11 @@ def jobs(model, images, labels, batches):
     """name -> a function that runs the job once and returns the passes an image, after all its work is done."""
     scale = numpy.ones(images.shape[-1], "float32")
     gradients = {training: compute.compiled(model, input_gradient, training=training) for training in (True, False)}
-    update = updates.descend(model, CoupledSGD(0.01), adversarial.cross_entropy)
+    update = updates.train_step(model, CoupledSGD(0.01), adversarial.cross_entropy)
     evaluated = dataclasses.replace(robust.METHODS["fat"].strategy, friendly=None)
     anew = compute.compiled(model, trades_step)
     objective = adversarial.paired(losses.trades, robust.METHODS["trades"].strategy.update_order)
-    paired = updates.descend(model, CoupledSGD(0.01), objective)
+    paired = updates.train_step(model, CoupledSGD(0.01), objective)
 
     def floor(gradient):
         def job():

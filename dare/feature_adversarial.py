@@ -123,7 +123,7 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
     count, size = strategy.perturbation(steps)
     perturbed = compute.compiled(net, ascent(strategy.attack_loss, count, strategy.paired))
     optimizer = keras.optimizers.Adam(learning_rate)
-    update = updates.update(net, optimizer, strategy.loss, training=False, regularise=False)
+    update = updates.supervised_step(net, optimizer, strategy.loss, training=False, regularise=False)
     noise = stream(seed, "starts of hardening")
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
     for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):

@@ -155,6 +155,35 @@ def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", 
     return moved, logits, gradient
 
 
+@functools.cache
+def ascent(loss, stop=is_misclassified, norm="linf"):
+    """A step of compute.repeat up the loss, each image until ``stop(logits, targets)`` -> bool (N,) ends it there.
+
+    ``step(call, index, x0, targets, epsilon, step_size, x, ended) -> (next x, ended)``; one object for the same
+    arguments, so that it is compiled once. `judge` goes with it.
+    """
+
+    def step(call, index, x0, targets, epsilon, step_size, x, ended):
+        def hold(logits):
+            return stop(logits, targets)
+
+        sizes = {"epsilon": epsilon, "step_size": step_size, "norm": norm}
+        moved, logits, _ = ascent_step(call, x, x0, targets, **sizes, loss=loss, hold=hold)
+        return moved, hold(logits)
+
+    return step
+
+
+@functools.cache
+def judge(stop=is_misclassified):
+    """What compute.repeat does last to the images that no step of `ascent` has ended: judge where they are."""
+
+    def last(call, x0, targets, epsilon, step_size, x, ended):
+        return x, stop(call(x), targets)
+
+    return last
+
+
 def move(x, x0, gradient, epsilon, step_size, norm="linf", noise=None):
     """The images x one step of `step_size` along the steepest ascent in the norm, plus noise, projected: (N, H, W, C).
 

@@ -66,7 +66,7 @@ def weights(model):
 def seen(monkeypatch, place):
     """Record the images that every compiled update is given: its argument number `place`."""
     images = []
-    for name in ("descend", "slopes"):
+    for name in ("train_step", "gradients"):
         original = getattr(updates, name)
 
         def made(*arguments, _original=original, **settings):
@@ -100,7 +100,7 @@ def test_perturbations_stay_in_the_ball_and_the_box(name, batch, monkeypatch):
         assert any(one is start for start in begun) or (one.min() >= 0 and one.max() <= 1)
     moved = max(abs(one - images).max() for one in given)
     assert moved > 0.02 * EPSILON
-    assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.right).shape == (12,)
+    assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.correct).shape == (12,)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -17,13 +17,13 @@ from train.robust.friendly import Friendly
 class Outcome(typing.NamedTuple):
     """What one batch of n images came to.
 
-    loss: the mean training loss; right: bool (n,), which adversarial images were classified correctly in the forward
+    loss: the mean training loss; correct: bool (n,), which adversarial images were classified correctly in the forward
     pass of training; magnitude: of the gradient that guides a controller; passes: forward and backward passes an
     image, a forward pass alone counting half; carried: what the next batch starts from (FREE).
     """
 
     loss: typing.Any
-    right: typing.Any
+    correct: typing.Any
     magnitude: typing.Any
     passes: float
     carried: typing.Any = None
@@ -138,16 +138,16 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
-        descend = updates.descend(model, optimizer, objective, follow=follow, regularise=False)
+        train_step = updates.train_step(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
-            loss, right, *followed = descend(current, images, labels, scale, weight, beta)
+            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta)
             passes += len(self.update_order)
-            return Outcome(loss, right, followed[0] if followed else magnitude, passes)
+            return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
         return run
 

@@ -1,7 +1,6 @@
 """What is measured of a model after each epoch, on held-out images: the guard, the selection and DEAT's quantities."""
 
 import dataclasses
-import functools
 
 import keras
 import numpy
@@ -10,6 +9,7 @@ from models import compute, perturb
 from train.robust import perturbation
 from train.seeds import stream
 
+STEP = perturb.ascent(perturb.log_odds)
 FEW = 26  # 5 % of 512; half of so many is 2.5 standard deviations off
 
 
@@ -43,12 +43,10 @@ class Probe:
     def _batch(self, model, images, labels, epsilon, scale, generator):
         labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
         begin = perturbation.begin(images, epsilon, "uniform", generator)
-        ascend, until_misclassified = (
-            compute.compiled(model, step) for step in (perturbation.STEPS["kl"], _until_misclassified)
-        )
-        current = begin
-        for _ in range(self.steps):
-            current = until_misclassified(current, images, labels, epsilon, size)
+        ascend = compute.compiled(model, perturbation.STEPS["kl"])
+        constants = images, labels, *(numpy.full(len(images), each, "float32") for each in (epsilon, size))
+        settings = {"constants": constants, "until": 1, "leave": (), "batch_size": len(images)}
+        current, _ = compute.repeat(model, STEP, (begin, numpy.zeros(len(images), bool)), self.steps, **settings)
         loss, misclassified, magnitude = compute.compiled(model, _judge)(current, labels, scale)
         log_p, current = compute.compiled(model, perturbation.log_softmax)(images), begin
         for _ in range(self.steps):
@@ -90,12 +88,6 @@ def fallen(robust, losses, guard, images):
     worse = losses[-1] > losses[robust.index(best)]
     halved = best * images >= FEW and max(robust[-2:]) < best / 2 and worse
     return guard < 1 and (robust[-1] < best - guard or halved)
-
-
-def _until_misclassified(call, current, images, labels, epsilon, step_size):
-    sizes = {"epsilon": epsilon, "step_size": step_size}
-    hold = functools.partial(perturb.is_misclassified, labels=labels)
-    return perturb.ascent_step(call, current, images, labels, **sizes, loss=perturb.log_odds, hold=hold)[0]
 
 
 def _judge(call, images, labels, scale):
