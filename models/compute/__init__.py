@@ -71,6 +71,14 @@ def gradient(function, x, call=None):
     return backend.gradient(function, x, call)
 
 
+def jacobian(function, x):
+    """Inside a compiled function: differentiate each column of ``function(x) -> (values (N, K), extra)`` by x.
+
+    Returns ``((values, extra), d sum over images of values[:, k] / dx)``, the latter (N, K, *x.shape[1:]).
+    """
+    return backend.jacobian(function, x)
+
+
 def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=None, draw=None, batch_size=256):
     """Take `n` steps with every image, or as many as it needs: the final state, a tuple of NumPy arrays.
 

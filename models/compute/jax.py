@@ -61,6 +61,14 @@ def gradient(function, x, call):
     return (values, extra), gradient
 
 
+def jacobian(function, x):
+    """As models.compute.jacobian: one forward pass, and one backward pass over all columns."""
+    values, pull, extra = jax.vjp(function, x, has_aux=True)
+    columns = jax.numpy.eye(values.shape[1], dtype=values.dtype)[:, None].repeat(len(values), 1)
+    gradients = jax.vmap(lambda column: pull(column)[0])(columns)
+    return (values, extra), jax.numpy.swapaxes(gradients, 0, 1)
+
+
 def train_step(model, optimizer, objective, follow, training, regularise, keep):
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     differentiate = _differentiate(model, objective, follow, training, regularise)

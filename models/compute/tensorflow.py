@@ -35,6 +35,16 @@ def gradient(function, x, call):
     return (values, extra), tape.gradient(values, x, unconnected_gradients="zero")  # as jax does
 
 
+def jacobian(function, x):
+    """As models.compute.jacobian: one forward pass, and a backward pass a column."""
+    with tensorflow.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        values, extra = function(x)
+        columns = tensorflow.unstack(values, axis=1)
+    gradients = [tape.gradient(column, x, unconnected_gradients="zero") for column in columns]
+    return (values, extra), tensorflow.stack(gradients, 1)
+
+
 def train_step(model, optimizer, objective, follow, training, regularise, keep):
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     variables = model.trainable_variables

@@ -186,17 +186,23 @@ def test_an_image_that_cannot_be_fooled_stays(name):
 @pytest.fixture
 def counted(monkeypatch):
     """One number an input gradient: of how many images it was. Graphs run uncompiled, so that each step is counted."""
-    counts, gradient = [], compute.gradient
+    counts, gradient, jacobian = [], compute.gradient, compute.jacobian
 
     def count(function, x, *settings):
         counts.append(len(x))
         return gradient(function, x, *settings)
+
+    def count_columns(function, x):
+        (values, extra), gradients = jacobian(function, x)
+        counts.append(len(x) * values.shape[1])
+        return (values, extra), gradients
 
     def uncompiled(model, function):
         call = functools.partial(model, training=False)
         return lambda *arrays: function(call, *map(keras.ops.convert_to_tensor, arrays))
 
     monkeypatch.setattr(compute, "gradient", count)
+    monkeypatch.setattr(compute, "jacobian", count_columns)
     monkeypatch.setattr(compute, "compiled", uncompiled)
     monkeypatch.setattr(compute, "ON_ACCELERATOR", False)  # there all steps are one loop, which is traced once
     return counts

@@ -59,6 +59,21 @@ def test_stopping_holds_each_image_at_its_first_wrong_iterate(small_net, images)
     assert 0 < wrong.sum() < 16
 
 
+def test_a_jacobian_is_one_gradient_a_column(small_net, images):
+    x = (images[0][:4] / numpy.float32(255)).astype("float32")
+
+    def whole(call, x):
+        (values, extra), gradients = compute.jacobian(lambda x: (call(x), 2 * call(x)), x)
+        return values, extra, gradients
+
+    values, extra, gradients = (numpy.asarray(part) for part in compute.compiled(small_net, whole)(x))
+    numpy.testing.assert_allclose(extra, 2 * values, rtol=1e-6)
+    assert gradients.shape == (4, 3, 12, 12, 2)
+    for column in range(3):
+        one = compute.input_gradient(small_net, lambda logits, column=column: logits[:, column])
+        numpy.testing.assert_allclose(gradients[:, column], numpy.asarray(one(x)), rtol=1e-4, atol=1e-6)
+
+
 def test_cross_entropy_is_keras_own():
     logits = numpy.random.default_rng(0).normal(size=(6, 4)).astype("float32")
     labels = numpy.array([0, 1, 2, 3, 0, 1])
