@@ -26,18 +26,19 @@ SMALLEST = 16  # rows of a batch in a loop, its first ones repeated, where every
 deterministic = backend.deterministic
 
 
-def compiled(model, function, *, training=False):
+def compiled(model, function, *, training=False, any_count=False):
     """Compile ``function(call, *arrays)``, where ``call(x)`` is the model's output in inference mode.
 
-    Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once
-    for each (model, function), so pass module-level functions or keep the object you pass. Batch-norm
-    statistics are read, never written. What is compiled is kept in an attribute of the model whose name begins with two
-    underscores, which Keras does not save. training=True runs the model in training mode instead, where each call
-    normalises by its batch and moves the statistics (a `gradient` inside has to be given the `call`).
+    Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once for each
+    (model, function), so pass module-level functions or keep the object you pass. Batch-norm statistics are read, never
+    written. What is compiled is kept in an attribute of the model whose name begins with two underscores, which Keras
+    does not save. training=True runs the model in training mode instead, where each call normalises by its batch and
+    moves the statistics (a `gradient` inside has to be given the `call`). any_count=True: all arrays but scalars have
+    one row an image, and TensorFlow traces one graph for any number of images.
     """
     cache = model.__dict__.setdefault("__compiled_functions", {})
     if (function, training) not in cache:
-        cache[function, training] = backend.compile(model, function, training)
+        cache[function, training] = backend.compile(model, function, training, any_count)
     return cache[function, training]
 
 
@@ -107,7 +108,7 @@ def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=
         if len(rows):
             rows = update(_steps(model, step, given, until, first, end), *([draw(len(rows))] if draw else []))
     if last is not None and len(rows):
-        update(compiled(model, last))
+        update(compiled(model, last, any_count=True))
     return tuple(state)
 
 
@@ -123,7 +124,7 @@ def _steps(model, step, given, until, first, end):
     if ON_ACCELERATOR:
         loop = compiled(model, _loop(step, given, until))
         return functools.partial(loop, numpy.int32(first), numpy.int32(end))
-    step = compiled(model, step)
+    step = compiled(model, step, any_count=True)
 
     def run(*arrays):
         arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
