@@ -13,23 +13,19 @@ and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper,
 5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
 6. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.noise): the same in every
    batch, and so is all the rest, up to the rounding of the model's kernels.
-7. [D] The cross-entropy is climbed as its log-odds (perturb.log_odds), a rising function of it: the same comparisons
+7. [D] The cross-entropy is ascended as its log-odds (perturb.log_odds), a rising function of it: the same comparisons
    and directions in exact arithmetic, and no underflow in float32.
 """
 
 import dataclasses
-import functools
-import itertools
 
-import keras
 import numpy
 import scipy.special
 
 from adv import apgd_step, search
 from adv.attack import Searched, noise
-from models import compute, contract
+from models import compute, contract, perturb
 
-SMALLEST = 16  # rows of a batch, the last ones repeated, where every new shape is a compilation
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
 
 
@@ -37,9 +33,9 @@ TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
 class APGD(Searched):
     """Auto-PGD: momentum steps from a random start, a step size an image, with no size of step to choose.
 
-    loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` likeliest other classes, the likeliest
-    first); norm: "linf" or "l2"; steps: gradient steps a run; restarts: runs (each target has as many); rho: share of
-    rising steps below which the step is halved; alpha: weight of the new step against the last one; seed: of the
+    loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` most confident other classes, in that order);
+    norm: "linf" or "l2"; steps: gradient steps a run; restarts: runs (each target has as many); rho: fraction of rising
+    steps below which the step is halved; alpha: weight of the new step against the last one; seed: of the
     random starts; epsilon, growth, growths, bisections: the search over epsilon for the closest (as PGD's).
     Raises ValueError for a hyper-parameter out of its range.
     """
@@ -102,7 +98,7 @@ class APGD(Searched):
         return result, fooled
 
     def _targets(self, model, images, labels, batch_size):
-        """Classes to aim at, (N, T), likeliest first; of a loss without a target the labels, (N, 1), never read."""
+        """Classes to aim at, (N, T), most confident first; of a loss without targets the labels, (N, 1), unread."""
         if self.loss != "dlr-targeted":
             return labels[:, None]
         logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
@@ -113,29 +109,26 @@ class APGD(Searched):
     def _run(self, model, constants, run, batch_size):
         """One run: (first misclassified iterates or else the best points, their highest loss, fooled)."""
         images, _, _, epsilon = constants
-        start = numpy.clip(images + epsilon[:, None, None, None] * self._noise(images, run), 0, 1)
-        state = apgd_step.begin(start, epsilon)
-        for first, last in itertools.pairwise(_stops(self.steps)):
-            self._update(self._advance(model, first, last), constants, state, batch_size)
-        self._update(compute.compiled(model, apgd_step.judge(self.loss)), constants, state, batch_size)
-        return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
-
-    def _update(self, run, constants, state, batch_size):
-        """Apply a compiled run to the images that still stand, and write their new state in place."""
-        rows = numpy.flatnonzero(~state.fooled)
-        if not len(rows):
-            return
-        if compute.BACKEND == "jax" or compute.ON_ACCELERATOR:  # a new shape is a compilation, a row costs nothing
-            rows = numpy.resize(rows, max(len(rows), min(batch_size, SMALLEST)))
-        arrays = (part[rows] for part in (*constants, *state))
-        for part, new in zip(state, compute.predict(run, *arrays, batch_size=batch_size), strict=True):
-            part[rows] = new
+        start = perturb.random_start(images, self._noise(images, run), epsilon)
+        state = compute.repeat(
+            model,
+            apgd_step.step(self.loss, self.norm, self.rho, self.alpha, self.steps),
+            apgd_step.begin(start, epsilon),
+            self.steps,
+            constants=constants,
+            until=apgd_step.State._fields.index("fooled"),
+            leave=(1, 2, 4, 8, 16, *apgd_step.checkpoints(self.steps)),
+            last=apgd_step.judge(self.loss),
+            batch_size=batch_size,
+        )
+        state = apgd_step.State(*state)
         bad = int((~numpy.isfinite(state.highest)).sum())
         if bad:
             raise contract.NonFiniteLogits(
                 f"the loss of {self.title} is NaN or infinite near {bad} of {len(state.highest)} images, "
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )
+        return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
 
     def _noise(self, images, run):
         """Noise of norm 1, float32 (N, H, W, C): uniform, in the L2 norm made normal and so without a direction."""
@@ -143,27 +136,3 @@ class APGD(Searched):
         if self.norm == "l2":
             drawn = scipy.special.erfinv(numpy.maximum(drawn, numpy.float32(-1 + 1e-7)))
         return drawn / search.norm(drawn, self.norm).astype(numpy.float32)[:, None, None, None]
-
-    def _advance(self, model, first, last):
-        """``run(*constants, *state) -> state``: steps first .. last - 1. On a CPU one compiled call a step, as PGD."""
-        settings, windows = (self.loss, self.norm, self.rho, self.alpha), apgd_step.windows(self.steps)
-        if compute.ON_ACCELERATOR:
-            loop = compute.compiled(model, apgd_step.loop(*settings))
-            return functools.partial(loop, numpy.int32(first), numpy.int32(last), windows)
-        step = compute.compiled(model, apgd_step.step(*settings))
-
-        def run(*arrays):
-            arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
-            constants, state = arrays[:4], apgd_step.State(*arrays[4:])
-            for index in range(first, last):
-                state = apgd_step.State(*step(numpy.int32(index), windows[index], *constants, *state))
-                if numpy.asarray(state.fooled).all():
-                    break
-            return state
-
-        return run
-
-
-def _stops(steps):
-    """Where images that are fooled leave the batch: at a few early steps and at every checkpoint."""
-    return sorted({stop for stop in (0, 1, 2, 4, 8, 16, *apgd_step.checkpoints(steps)) if stop < steps} | {steps})

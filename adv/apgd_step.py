@@ -40,7 +40,7 @@ class State(typing.NamedTuple):
     current: typing.Any
     previous: typing.Any
     best: typing.Any
-    slope: typing.Any
+    gradient: typing.Any
     size: typing.Any
     value: typing.Any
     highest: typing.Any
@@ -61,36 +61,35 @@ def begin(start, epsilon):
 
 
 @functools.cache
-def step(loss, norm, rho, alpha):
-    """The function to compile of one step: ``(index, window, images, labels, targets, epsilon, *state) -> state``.
+def step(loss, norm, rho, alpha, steps):
+    """A step of compute.repeat, of `steps`: constants images, labels, targets and epsilon; the state a State."""
+    lengths = windows(steps)
 
-    window: as `windows` gives for this index.
-    """
-
-    def advance(call, index, window, images, labels, targets, epsilon, *state):
+    def advance(call, index, images, labels, targets, epsilon, *state):
         state, ops = State(*state), keras.ops
         judge = functools.partial(_value, loss, call, labels, targets)
-        (value, fooled), slope = compute.gradient(judge, state.current)
+        (value, fooled), gradient = compute.gradient(judge, state.current)
         better, best, highest = _keep_best(state, value)
-        best_slope = ops.where(_wide(better), slope, state.slope)
+        best_gradient = ops.where(_wide(better), gradient, state.gradient)
         rises = state.rises + ops.cast(value > state.value, "int32")
 
+        window = ops.take(lengths, index)
         due = window >= 0
         few = ops.cast(rises, "float32") < rho * ops.cast(window, "float32")
         halve = due & (few | (state.steady & (highest == state.checked)))
         size = ops.where(halve, state.size / 2, state.size)
         origin = ops.where(_wide(halve), best, state.current)
-        slope = ops.where(_wide(halve), best_slope, slope)
+        gradient = ops.where(_wide(halve), best_gradient, gradient)
 
-        target = _project(origin + _wide(size) * _direction(slope, norm), images, epsilon, norm)
+        target = perturb.move(origin, images, gradient, epsilon, size, norm)
         weight = ops.where(index == 0, 1.0, alpha)
         moved = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
-        moved = _project(moved, images, epsilon, norm)
+        moved = perturb.project(moved, images, epsilon, norm)
         return State(
             current=ops.where(_wide(fooled), state.current, moved),
             previous=origin,
             best=best,
-            slope=best_slope,
+            gradient=best_gradient,
             size=size,
             value=ops.where(halve, highest, value),
             highest=highest,
@@ -104,25 +103,8 @@ def step(loss, norm, rho, alpha):
 
 
 @functools.cache
-def loop(*settings):
-    """The same of steps first .. last - 1, ended once all are fooled: ``(first, last, windows, *arrays) -> state``."""
-
-    def advance_all(call, first, last, windows, images, labels, targets, epsilon, *state):
-        def go_on(index, *state):
-            return (index < last) & keras.ops.logical_not(keras.ops.all(State(*state).fooled))
-
-        def advance(index, *state):
-            window = keras.ops.take(windows, index)
-            return index + 1, *step(*settings)(call, index, window, images, labels, targets, epsilon, *state)
-
-        return State(*keras.ops.while_loop(go_on, advance, (first, *state))[1:])
-
-    return advance_all
-
-
-@functools.cache
 def judge(loss):
-    """The same of the last iterate, only looked at: ``(images, labels, targets, epsilon, *state) -> state``."""
+    """What compute.repeat does last: the loss of the last iterate, and whether it fools."""
 
     def look(call, images, labels, targets, epsilon, *state):
         state = State(*state)
@@ -135,7 +117,7 @@ def judge(loss):
 
 def _value(loss, call, labels, targets, images):
     logits = call(images)
-    return LOSSES[loss](logits, labels, targets), perturb.is_wrong(logits, labels)
+    return LOSSES[loss](logits, labels, targets), perturb.is_misclassified(logits, labels)
 
 
 def _keep_best(state, value):
@@ -144,25 +126,6 @@ def _keep_best(state, value):
     highest = keras.ops.where(better, value, state.highest)
     highest = keras.ops.where(keras.ops.isfinite(value), highest, float("nan"))
     return better, keras.ops.where(_wide(better), state.current, state.best), highest
-
-
-def _direction(slope, norm):
-    """The steepest ascent of norm 1 (0 where the gradient is 0)."""
-    return keras.ops.sign(slope) if norm == "linf" else slope / (_length(slope) + 1e-12)
-
-
-def _project(moved, images, epsilon, norm):
-    """Into the ball around the images, then into [0, 1]."""
-    change, epsilon = moved - images, _wide(epsilon)
-    if norm == "linf":
-        change = keras.ops.clip(change, -epsilon, epsilon)
-    else:
-        change = change * keras.ops.minimum(1.0, epsilon / (_length(change) + 1e-12))
-    return keras.ops.clip(images + change, 0.0, 1.0)
-
-
-def _length(change):
-    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(change), axis=(1, 2, 3), keepdims=True))
 
 
 def _wide(values):

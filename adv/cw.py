@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import typing
 
 import keras
 import numpy
@@ -39,122 +40,100 @@ class CW(Attack):
 
     def closest(self, model, images, labels, *, batch_size=256):
         """Of all the adversarials on the way the nearest in L2; failed images come back unchanged."""
-        found = _Found(images.copy(), numpy.full(len(images), numpy.inf, numpy.float32))
+        best, distance = images, numpy.full(len(images), numpy.inf, numpy.float32)
         const = numpy.full(len(images), self.initial_const)
         low, high = numpy.zeros(len(images)), numpy.full(len(images), numpy.inf)
-        for _ in range(self.binary_search_steps):
-            success = self._descend(model, images, labels, const, found, batch_size)
-            low, high = numpy.where(success, low, const), numpy.where(success, const, high)
-            const = numpy.where(numpy.isinf(high), const * 10, (low + high) / 2)
-        return found.images, numpy.isfinite(found.distance)
-
-    def _descend(self, model, images, labels, const, found, batch_size):
-        """One search at c = const, float64 (N,): improves `found` in place; whether any point was adversarial, (N,)."""
         # 0.999999: foolbox's way around the infinite images of black and white.
         space = numpy.arctanh((images - numpy.float32(0.5)) / numpy.float32(0.5) * numpy.float32(0.999999))
-        constants = (images, space, labels, const.astype(numpy.float32))
-        moving = [numpy.zeros_like(images) for _ in range(3)]  # change of w, Adam's two moments
-        success, previous = numpy.zeros(len(images), bool), numpy.full(len(images), numpy.inf, numpy.float32)
-        rows = numpy.arange(len(images))
-
-        def advance(rows, first, count):
-            run = self._steps(model, first, count)
-            arrays = (part[rows] for part in (*constants, previous, *moving, found.images, found.distance, success))
-            loss, going, *new = compute.predict(run, *arrays, batch_size=batch_size)
-            for part, value in zip((*moving, found.images, found.distance, success), new, strict=True):
-                part[rows] = value
-            return loss, going
-
-        length = math.ceil(self.steps / 10)
-        for first in range(0, self.steps, length):
-            loss, going = advance(rows, first, 1)
-            rows = rows[going]
-            if not len(rows):
-                break
-            if rest := min(length, self.steps - first) - 1:
-                previous[rows] = numpy.inf
-                advance(rows, first + 1, rest)
-            if self.abort_early:
-                previous[rows] = loss[going]
-        return success
-
-    def _steps(self, model, first, count):
-        """``run(*arrays)`` that takes `count` steps, the first of them the step number `first` from 0."""
-        rates = self._rates(first, count)
-        if compute.ON_ACCELERATOR:
-            return functools.partial(compute.compiled(model, _loop(self.confidence, count)), rates)
-        step = compute.compiled(model, _step(self.confidence))
-
-        def run(*arrays):
-            arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
-            for rate in rates:
-                loss, going, *arrays[5:] = step(rate, *arrays)
-            return loss, going, *arrays[5:]
-
-        return run
-
-    def _rates(self, first, count):
-        """Adam's step size over the bias of its first moment, and the inverse bias of its second: (count, 2)."""
-        taken = numpy.arange(first + 1, first + 1 + count, dtype=numpy.float64)
-        rates = numpy.stack([self.stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)], 1)
-        return rates.astype(numpy.float32)
+        step = _step(self.steps, self.stepsize, self.confidence, self.abort_early)
+        checks = range(0, self.steps, _interval(self.steps))
+        for _ in range(self.binary_search_steps):
+            state = compute.repeat(
+                model,
+                step,
+                _begin(best, distance),
+                self.steps,
+                constants=(images, space, labels, const.astype(numpy.float32)),
+                until=State._fields.index("ended"),
+                leave=[check + 1 for check in checks],
+                batch_size=batch_size,
+            )
+            _, _, _, best, distance, success, *_ = state
+            low, high = numpy.where(success, low, const), numpy.where(success, const, high)
+            const = numpy.where(numpy.isinf(high), const * 10, (low + high) / 2)
+        return best, numpy.isfinite(distance)
 
 
-@dataclasses.dataclass
-class _Found:
-    """The nearest adversarials so far, and their L2 distance, infinite where there is none."""
+class State(typing.NamedTuple):
+    """Where a search stands, one row an image: the change of w and Adam's two moments (N, H, W, C); the nearest
+    adversarial so far and its L2 distance, infinite where there is none; whether any point of this search was
+    adversarial; the loss at the last check, infinite where there is none to beat; whether a check has ended it."""
 
-    images: numpy.ndarray
-    distance: numpy.ndarray
+    change: typing.Any
+    mean: typing.Any
+    square: typing.Any
+    best: typing.Any
+    distance: typing.Any
+    success: typing.Any
+    previous: typing.Any
+    ended: typing.Any
+
+
+def _begin(best, distance):
+    count, zero = len(best), numpy.zeros_like(best)
+    infinite = numpy.full(count, numpy.inf, numpy.float32)
+    return State(zero, zero, zero, best, distance, numpy.zeros(count, bool), infinite, numpy.zeros(count, bool))
+
+
+def _interval(steps):
+    """Steps from one check of the loss to the next."""
+    return math.ceil(steps / 10)
 
 
 @functools.cache
-def _step(confidence):
-    """One Adam step: (loss (N,), which go on, then the new state). previous: the loss at the last check, infinite where
-    there is none to beat; an image that does not beat it is recorded no more and is to be dropped."""
+def _step(steps, stepsize, confidence, abort_early):
+    """One Adam step of compute.repeat, of `steps`: constants images, their w, labels and c; the state a State. An image
+    that does not beat its loss at the last check is recorded no more."""
+    taken = numpy.arange(1, 1 + steps, dtype=numpy.float64)
+    # Adam's step size over the bias of its first moment, and the inverse bias of its second.
+    rates = numpy.float32([stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)])
+    ops = keras.ops
 
-    def step(call, rate, images, space, labels, const, previous, change, mean, square, best, distance, success):
-        start = _to_image(space)
+    def step(call, index, images, space, labels, const, *state):
+        state, start = State(*state), _to_image(space)
 
         def objective(change):
             x = _to_image(space + change)
             logits = call(x)
-            own = keras.ops.equal(labels[:, None], keras.ops.arange(logits.shape[-1], dtype=labels.dtype))
-            logits = logits + confidence * keras.ops.cast(own, logits.dtype)
-            label = keras.ops.sum(keras.ops.where(own, logits, 0.0), 1)
-            short = keras.ops.maximum(0.0, label - keras.ops.max(keras.ops.where(own, -numpy.inf, logits), 1))
-            return const * short + _squares(x - start), (x, perturb.is_wrong(logits, labels))
+            own = ops.equal(labels[:, None], ops.arange(logits.shape[-1], dtype=labels.dtype))
+            logits = logits + confidence * ops.cast(own, logits.dtype)
+            label = ops.sum(ops.where(own, logits, 0.0), 1)
+            short = ops.maximum(0.0, label - ops.max(ops.where(own, -numpy.inf, logits), 1))
+            return const * short + _squares(x - start), (x, perturb.is_misclassified(logits, labels))
 
-        (loss, (x, wrong)), slope = compute.gradient(objective, change)
-        mean = BETAS[0] * mean + (1 - BETAS[0]) * slope
-        square = BETAS[1] * square + (1 - BETAS[1]) * keras.ops.square(slope)
-        change = change - rate[0] * mean / (keras.ops.sqrt(rate[1] * square) + 1e-8)
-        going = loss <= 0.9999 * previous
-        wrong = keras.ops.logical_and(wrong, going)
-        far = keras.ops.sqrt(_squares(x - images))
-        nearer = keras.ops.logical_and(wrong, far < distance)
-        best = keras.ops.where(nearer[:, None, None, None], x, best)
-        distance = keras.ops.where(nearer, far, distance)
-        return loss, going, change, mean, square, best, distance, keras.ops.logical_or(success, wrong)
+        (loss, (x, fooled)), gradient = compute.gradient(objective, state.change)
+        mean = BETAS[0] * state.mean + (1 - BETAS[0]) * gradient
+        square = BETAS[1] * state.square + (1 - BETAS[1]) * ops.square(gradient)
+        rate, inverse_bias = ops.take(rates[0], index), ops.take(rates[1], index)
+        change = state.change - rate * mean / (ops.sqrt(inverse_bias * square) + 1e-8)
+
+        check = ops.equal(index % _interval(steps), 0)
+        going = loss <= ops.where(check, 0.9999 * state.previous, numpy.inf)
+        fooled = ops.logical_and(fooled, going)
+        far = ops.sqrt(_squares(x - images))
+        nearer = ops.logical_and(fooled, far < state.distance)
+        return State(
+            change,
+            mean,
+            square,
+            best=ops.where(perturb.per_image(nearer, x), x, state.best),
+            distance=ops.where(nearer, far, state.distance),
+            success=ops.logical_or(state.success, fooled),
+            previous=ops.where(check, loss, state.previous) if abort_early else state.previous,
+            ended=ops.logical_not(going),
+        )
 
     return step
-
-
-@functools.cache
-def _loop(confidence, count):
-    """`count` such steps in one compiled call: ``loop(call, rates (count, 2), *arrays)``."""
-    step = _step(confidence)
-
-    def loop(call, rates, *arrays):
-        constants, state = arrays[:5], arrays[5:]
-
-        def advance(index, carried):
-            return tuple(step(call, keras.ops.take(rates, index, axis=0), *constants, *carried[2:]))
-
-        loss = keras.ops.zeros_like(constants[4])
-        return keras.ops.fori_loop(0, count, advance, (loss, keras.ops.isfinite(loss), *state))
-
-    return loop
 
 
 def _to_image(space):

@@ -14,10 +14,10 @@ from models import compute, perturb
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeepFool(Attack):
     """DeepFool in L2 or Linf (Moosavi-Dezfooli et al. 2016, algorithm 2), as foolbox 3.3.4's L2DeepFoolAttack and
-    LinfDeepFoolAttack do it, over the likeliest classes.
+    LinfDeepFoolAttack do it, over the most confident classes.
 
-    norm: "l2" or "linf"; steps: at most; overshoot: how far beyond the boundary, as a share; candidates: classes
-    considered, the label among them. A step is one compiled call for the images that no earlier one has fooled.
+    norm: "l2" or "linf"; steps: at most; overshoot: how far beyond the boundary, as a fraction; candidates: classes
+    considered, the label among them. A step is one compiled call: a forward pass, and a backward pass a class.
     Raises ValueError for another norm and for fewer than two candidates.
     """
 
@@ -40,59 +40,46 @@ class DeepFool(Attack):
         logits = logits.copy()
         logits[numpy.arange(len(labels)), labels] = numpy.inf
         classes = (-logits).argsort(axis=1, kind="stable")[:, : self.candidates].astype(numpy.int32)
-        step = compute.compiled(model, _step(self.norm, self.overshoot, classes.shape[1]))
-        current, moved, rows = images.copy(), numpy.zeros_like(images), numpy.arange(len(images))
-        for _ in range(self.steps):
-            current[rows], moved[rows], wrong = compute.predict(
-                step, images[rows], current[rows], moved[rows], classes[rows], batch_size=batch_size
-            )
-            rows = rows[~wrong]
-            if not len(rows):
-                break
+        state = images, numpy.zeros_like(images), numpy.zeros(len(images), bool)
+        step = _step(self.norm, self.overshoot, classes.shape[1])
+        current, _, _ = compute.repeat(
+            model, step, state, self.steps, constants=(images, classes), until=2, batch_size=batch_size
+        )
         success = search.classes(model, current, batch_size=batch_size) != labels
         return numpy.where(success[:, None, None, None], current, images), success
 
 
 @functools.cache
 def _step(norm, overshoot, count):
-    """One step from `current`: (next images, whole perturbation before the overshoot, which of `current` were wrong
-    and stay). classes: (N, count), the label first."""
+    """One step of compute.repeat. classes (N, count): the label first; state: the images, their whole perturbation
+    before the overshoot, and which of them were misclassified and stay."""
+    ops = keras.ops
 
-    def step(call, images, current, moved, classes):
-        def towards(place):
-            def difference(x):
-                logits = call(x)
-                values = keras.ops.take_along_axis(logits, classes[:, place : place + 1], 1)
-                values = values - keras.ops.take_along_axis(logits, classes[:, :1], 1)
-                return values[:, 0], perturb.is_wrong(logits, classes[:, 0])
+    def step(call, index, images, classes, current, moved, misclassified):
+        def leads(x):
+            logits = call(x)
+            found = ops.take_along_axis(logits, classes, 1)
+            return found[:, 1:] - found[:, :1], perturb.is_misclassified(logits, classes[:, 0])
 
-            return compute.gradient(difference, current)
-
-        # One gradient after another in one graph: the compiler computes their common forward pass once.
-        found = [towards(place) for place in range(1, count)]
-        wrong = found[0][0][1]
-        gaps = keras.ops.stack([values for (values, _), _ in found], 1)
-        slopes = keras.ops.stack([slope for _, slope in found], 1)
-        sizes = _dual(slopes, norm) + 1e-8
-        distances = keras.ops.abs(gaps) / sizes
-        nearest = keras.ops.cast(
-            keras.ops.equal(keras.ops.argmin(distances, 1)[:, None], keras.ops.arange(count - 1)), "float32"
-        )
-        distance = keras.ops.sum(nearest * distances, 1) + 1e-4  # foolbox, for numerical stability
-        slope = keras.ops.sum(nearest[:, :, None, None, None] * slopes, 1)
+        (gaps, misclassified), gradients = compute.jacobian(leads, current)
+        sizes = _dual(gradients, norm) + 1e-8
+        distances = ops.abs(gaps) / sizes
+        nearest = ops.cast(ops.equal(ops.argmin(distances, 1)[:, None], ops.arange(count - 1)), "float32")
+        distance = ops.sum(nearest * distances, 1) + 1e-4  # foolbox, for numerical stability
+        gradient = ops.sum(nearest[:, :, None, None, None] * gradients, 1)
         if norm == "l2":
-            direction = slope / keras.ops.sum(nearest * sizes, 1)[:, None, None, None]
+            direction = gradient / ops.sum(nearest * sizes, 1)[:, None, None, None]
         else:
-            direction = keras.ops.sign(slope)
+            direction = ops.sign(gradient)
         moved = moved + distance[:, None, None, None] * direction
-        further = keras.ops.clip(images + (1 + overshoot) * moved, 0.0, 1.0)
-        return keras.ops.where(wrong[:, None, None, None], current, further), moved, wrong
+        further = ops.clip(images + (1 + overshoot) * moved, 0.0, 1.0)
+        return ops.where(perturb.per_image(misclassified, images), current, further), moved, misclassified
 
     return step
 
 
-def _dual(slopes, norm):
-    """Size of slopes (N, k, H, W, C) in the dual norm: (N, k)."""
+def _dual(gradients, norm):
+    """Size of gradients (N, K, H, W, C) in the dual norm: (N, K)."""
     if norm == "linf":
-        return keras.ops.sum(keras.ops.abs(slopes), axis=(2, 3, 4))
-    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(slopes), axis=(2, 3, 4)))
+        return keras.ops.sum(keras.ops.abs(gradients), axis=(2, 3, 4))
+    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(gradients), axis=(2, 3, 4)))

@@ -1,9 +1,7 @@
 """PGD: gradient steps inside a ball, and the smallest ball in which they fool."""
 
 import dataclasses
-import functools
 
-import keras
 import numpy
 
 from adv import search
@@ -21,8 +19,8 @@ class PGD(Searched):
     steps a trial; rel_stepsize: step size as a share of epsilon; epsilon: where the search begins, as the change of
     one value (in "l1" their mean, so that it says the same of every image size); growth, growths, bisections: the
     rest of the search; random_start: begin at a point of the ball drawn with `seed` (adv.attack.noise); restarts:
-    random starts, each later one only for images that are still right; loss: what the steps climb, a name of LOSSES.
-    "ce" is the cross-entropy, climbed as its log-odds so that no rounding of p_y turns the direction [D]; "ce-float32"
+    random starts, each later one only for images that are still correct; loss: the attack loss, a name of LOSSES.
+    "ce" is the cross-entropy, ascended as its log-odds so that no rounding of p_y turns the direction [D]; "ce-float32"
     is foolbox's arithmetic, to the bit [P]; "margin" makes it the CW-Linf of the tables of robust training (Carlini,
     Wagner 2017, f6 without its bound).
     Raises ValueError for an unknown norm or loss and for several restarts without random start.
@@ -39,7 +37,7 @@ class PGD(Searched):
     loss: str = "ce"
 
     def __post_init__(self):
-        for name, valid in (("norm", _MOVES), ("loss", self.losses)):
+        for name, valid in (("norm", ("linf", "l1")), ("loss", self.losses)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
@@ -72,103 +70,34 @@ class PGD(Searched):
         return images[0].size if self.norm == "l1" else 1
 
     def _trial(self, model, images, labels, epsilon, batch_size):
-        """Every restart, each on the images that no earlier one has fooled: (iterates, wrong); epsilon float64 (N,)."""
-        result, wrong = images.copy(), numpy.zeros(len(images), bool)
+        """Every restart, each on the images not fooled before: (iterates, fooled); epsilon float64 (N,)."""
+        result, fooled = images.copy(), numpy.zeros(len(images), bool)
         for draw in range(self.restarts):
-            rows = numpy.flatnonzero(~wrong)
+            rows = numpy.flatnonzero(~fooled)
             if not len(rows):
                 break
             arrays = images[rows], labels[rows], epsilon[rows]
-            result[rows], wrong[rows] = self._restart(model, *arrays, draw, batch_size)
-        return result, wrong
+            result[rows], fooled[rows] = self._restart(model, *arrays, draw, batch_size)
+        return result, fooled
 
     def _restart(self, model, images, labels, epsilon, draw, batch_size):
         start = images
         if self.random_start:
-            reach = (epsilon / self._whole(images)).astype(numpy.float32)[:, None, None, None]
-            start = numpy.clip(images + reach * noise(images, seed=self.seed, draw=draw), 0, 1)
+            reach = (epsilon / self._whole(images)).astype(numpy.float32)
+            start = perturb.random_start(images, noise(images, seed=self.seed, draw=draw), reach)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
-        loop = _until_wrong(self.norm, self.losses[self.loss], self.steps)
-        run = compute.compiled(model, loop) if compute.ON_ACCELERATOR else self._stepwise(model)
-        return compute.predict(run, images, start, labels, *sizes, batch_size=batch_size)
-
-    def _stepwise(self, model):
-        """The trial as one compiled call a step. On a CPU some of TensorFlow's compiled loops, and not others of
-        the same code, take 1.4 times as long as the same steps in a row; there a call costs nothing beside a step."""
-        step, judge = compute.compiled(model, _step(self.norm, self.losses[self.loss])), compute.compiled(model, _judge)
-
-        def run(images, start, *arrays):
-            images, current, labels, *sizes = map(keras.ops.convert_to_tensor, (images, start, *arrays))
-            for _ in range(self.steps):
-                current, wrong = step(images, current, labels, *sizes)
-                if numpy.asarray(wrong).all():
-                    return current, wrong
-            return current, judge(current, labels)
-
-        return run
+        state = start, numpy.zeros(len(images), bool)
+        return compute.repeat(
+            model,
+            perturb.ascent(self.losses[self.loss], norm=self.norm),
+            state,
+            self.steps,
+            constants=(images, labels, *sizes),
+            until=1,
+            leave=(),
+            last=perturb.judge(),
+            batch_size=batch_size,
+        )
 
 
-@functools.cache
-def _until_wrong(norm, loss, steps):
-    """The trial in one compiled call (one object a norm, loss and number of steps: compiled once a model)."""
-    step = _step(norm, loss)
-
-    def until_wrong(call, images, start, labels, epsilon, step_size):
-        def go_on(taken, current, wrong):
-            return keras.ops.logical_and(taken < steps, keras.ops.logical_not(keras.ops.all(wrong)))
-
-        def advance(taken, current, wrong):
-            return taken + 1, *step(call, images, current, labels, epsilon, step_size)
-
-        nothing_wrong = keras.ops.zeros((keras.ops.shape(images)[0],), "bool")
-        _, final, _ = keras.ops.while_loop(go_on, advance, (0, start, nothing_wrong))
-        return final, _judge(call, final, labels)
-
-    return until_wrong
-
-
-def _judge(call, images, labels):
-    return perturb.is_wrong(call(images), labels)
-
-
-@functools.cache
-def _step(norm, loss):
-    """One step from `current`: (next iterates, which of `current` were wrong and stay)."""
-    move = _MOVES[norm]
-
-    def step(call, images, current, labels, epsilon, step_size):
-        return move(call, images, current, labels, epsilon, step_size, loss)
-
-    return step
-
-
-def _linf(call, images, current, labels, epsilon, step_size, loss):
-    sizes = {"epsilon": epsilon, "step_size": step_size}
-    return perturb.step_until_wrong(call, images, current, labels, **sizes, loss=loss)
-
-
-def _l1(call, images, current, labels, epsilon, step_size, loss):
-    """The same in the L1 ball: along the gradient over its L1 norm, and back by shrinking the perturbation.
-
-    foolbox 2.3.0's L1GradientMixin and L1ClippingMixin, with sums for their means [P]; where the gradient is zero
-    the image stays (foolbox 2.3.0: NaN) [D].
-    """
-
-    def judged(x):
-        logits = call(x)
-        return loss(logits, labels), perturb.is_wrong(logits, labels)
-
-    (_, wrong), slope = compute.gradient(judged, current)
-    size = _length(slope)
-    step_size, epsilon, held = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (step_size, epsilon, wrong))
-    change = current + step_size * slope / keras.ops.where(size > 0, size, 1.0) - images
-    change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_length(change), 1e-12))
-    return keras.ops.where(held, current, keras.ops.clip(images + change, 0.0, 1.0)), wrong
-
-
-def _length(x):
-    return keras.ops.sum(keras.ops.abs(x), axis=(1, 2, 3), keepdims=True)
-
-
-_MOVES = {"linf": _linf, "l1": _l1}
 LOSSES = {"ce": perturb.log_odds, "ce-float32": perturb.float32_cross_entropy, "margin": perturb.margin}

@@ -9,41 +9,44 @@ from models import compute, perturb
 
 
 def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batch_size=256, progress=None):
-    """Whether the model can be made to name each class of each image within epsilon (Linf): bool (N, K).
+    """Whether an attack within epsilon (Linf) makes the model predict each class of each image: bool (N, K).
 
-    Towards class t the steps climb z_t - max over i != t of z_i from a random start and end where t is the largest
+    Towards class t the steps ascend z_t - max over i != t of z_i from a random start and end where t is the largest
     logit; the robust confusion matrix of Tian et al. (KDD 2021) asks this of every pair of classes, the attack is ours
     [D]. x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); column y is whether the image is
-    right as it is; steps, rel_stepsize: of PGD, the latter a share of epsilon; progress: called as progress(done, K).
-    Raises ValueError for an epsilon that is not above 0 and at most 1, and as adv.search.minimal.
+    correct as it is; steps, rel_stepsize: of PGD, the latter a fraction of epsilon; progress: called as progress(done,
+    K). Raises ValueError for an epsilon that is not above 0 and at most 1, and as adv.search.minimal.
     """
     if not 0 < epsilon <= 1:
         raise ValueError(f"epsilon is {epsilon}, expected a number above 0 and at most 1, as in 8/255")
-    images, labels, said = search.judge(model, x, y, batch_size=batch_size)
+    images, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
     classes = model.output_shape[-1]
     reached = numpy.zeros((len(images), classes), bool)
-    reached[numpy.arange(len(images)), labels] = said == labels
-    start = numpy.clip(images + numpy.float32(epsilon) * noise(images, seed=seed), 0, 1)
-    step = compute.compiled(model, _step)
+    reached[numpy.arange(len(images)), labels] = predicted == labels
+    start = perturb.random_start(images, noise(images, seed=seed), numpy.float32(epsilon))
     for target in range(classes):
-        left = numpy.flatnonzero(labels != target)
-        current = start[left]
-        for _ in range(steps if len(left) else 0):
-            towards = numpy.full(len(left), target, numpy.int32)
-            sizes = (numpy.full(len(left), size, numpy.float32) for size in (epsilon, rel_stepsize * epsilon))
-            current = compute.predict(step, images[left], current, towards, *sizes, batch_size=batch_size)
-            hit = search.classes(model, current, batch_size=batch_size) == target
-            reached[left[hit], target] = True
-            left, current = left[~hit], current[~hit]
-            if not len(left):
-                break
+        rows = numpy.flatnonzero(labels != target)
+        towards = numpy.full(len(rows), target, numpy.int32)
+        sizes = (numpy.full(len(rows), size, numpy.float32) for size in (epsilon, rel_stepsize * epsilon))
+        _, reached[rows, target] = compute.repeat(
+            model,
+            perturb.ascent(_lead, _predicted),
+            (start[rows], numpy.zeros(len(rows), bool)),
+            steps,
+            constants=(images[rows], towards, *sizes),
+            until=1,
+            last=perturb.judge(_predicted),
+            batch_size=batch_size,
+        )
         if progress is not None:
             progress(target + 1, classes)
     return reached
 
 
-def _step(call, images, current, targets, epsilon, step_size):
-    """One step towards the targets: down the margin by which another class is ahead of them."""
-    (_, _), slope = compute.gradient(lambda x: (-perturb.margin(call(x), targets), ()), current)
-    epsilon, step_size = perturb.per_image(epsilon, images), perturb.per_image(step_size, images)
-    return perturb.project(current + step_size * keras.ops.sign(slope), images, epsilon)
+def _lead(logits, targets):
+    """By how much the targets are ahead of every other class."""
+    return -perturb.margin(logits, targets)
+
+
+def _predicted(logits, targets):
+    return keras.ops.logical_not(perturb.is_misclassified(logits, targets))

@@ -22,7 +22,7 @@ import numpy
 import data
 from dare import dare, transform
 from models import compute, perturb, updates
-from train.robust import losses
+from train.robust import losses, perturbation
 from train.seeds import stream
 
 
@@ -50,8 +50,8 @@ class Strategy:
     """One way to harden a trained model.
 
     targets: what is learnt, a name of hardening_targets.TARGETS; through: "regression" tunes G, "classifier" the whole
-    net; loss: of outputs and targets, what the weights descend; climbed: what the perturbation ascends (None: inputs
-    stay clean); paired, for TRADES: the perturbation ascends from the log-softmax of the clean images, not from the
+    net; loss: of outputs and targets, what the weights descend; attack_loss: of the perturbation (None: inputs stay
+    clean); paired, for TRADES: the perturbation ascends from the log-softmax of the clean images, not from the
     targets, and `loss` gets the outputs of the clean images and then of the perturbed ones; steps, step_size: of the
     perturbation, as a share of epsilon (None: as many as the study takes, of 2.5 / steps). citation: None [D].
     """
@@ -61,14 +61,14 @@ class Strategy:
     targets: str
     through: str = "classifier"
     loss: Callable
-    climbed: Callable | None = None
+    attack_loss: Callable | None = None
     paired: bool = False
     steps: int | None = None
     step_size: float | None = None
 
     def perturbation(self, steps):
         """(number of steps, step size as a share of epsilon) where the study takes `steps`."""
-        count = 0 if self.climbed is None else self.steps or steps
+        count = 0 if self.attack_loss is None else self.steps or steps
         return count, self.step_size or 2.5 / max(count, 1)
 
     def passes(self, steps):
@@ -78,17 +78,17 @@ class Strategy:
         return self.perturbation(steps)[0] + (2.5 if self.paired else 1)
 
 
-def _regression(title, targets, climbed=dare.squared_error, **source):
+def _regression(title, targets, attack_loss=dare.squared_error, **source):
     loss = dare.squared_error
-    return Strategy(title=title, targets=targets, through="regression", loss=loss, climbed=climbed, **source)
+    return Strategy(title=title, targets=targets, through="regression", loss=loss, attack_loss=attack_loss, **source)
 
 
-def _labels(title, citation, loss=perturb.cross_entropy, climbed=perturb.log_odds, **settings):
-    return Strategy(title=title, citation=citation, targets="labels", loss=loss, climbed=climbed, **settings)
+def _labels(title, citation, loss=perturb.cross_entropy, attack_loss=perturb.log_odds, **settings):
+    return Strategy(title=title, citation=citation, targets="labels", loss=loss, attack_loss=attack_loss, **settings)
 
 
 def _softmax(title, targets):
-    return Strategy(title=title, targets=targets, loss=soft_cross_entropy, climbed=soft_cross_entropy)
+    return Strategy(title=title, targets=targets, loss=soft_cross_entropy, attack_loss=soft_cross_entropy)
 
 
 def _trades(beta):
@@ -121,15 +121,15 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
     _check(x, targets, epsilon, steps, learning_rate, batch_size, stops)
     net = transform.transform(model, layer) if strategy.through == "regression" else model
     count, size = strategy.perturbation(steps)
-    perturbed = compute.compiled(net, perturbation(strategy.climbed, count, strategy.paired))
+    perturbed = compute.compiled(net, ascent(strategy.attack_loss, count, strategy.paired))
     optimizer = keras.optimizers.Adam(learning_rate)
-    update = updates.update(net, optimizer, strategy.loss, training=False, regularise=False)
+    update = updates.supervised_step(net, optimizer, strategy.loss, training=False, regularise=False)
     noise = stream(seed, "starts of hardening")
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
     for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
         inputs, wanted = data.to_unit(x[rows]), targets[rows]
         if count:
-            moved = perturbed(inputs, random_start(inputs, radius, noise), wanted, radius, step_size)
+            moved = perturbed(inputs, perturbation.begin(inputs, radius, "uniform", noise), wanted, radius, step_size)
             inputs = keras.ops.concatenate([inputs, moved]) if strategy.paired else moved
         loss = float(update(inputs, wanted)[0])
         if not numpy.isfinite(loss):
@@ -139,26 +139,19 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
 
 
 @functools.cache
-def perturbation(climbed, steps, paired=False):
-    """``run(call, images, start, targets, epsilon, step_size)`` -> images after `steps` sign-gradient steps up the loss
-    `climbed` from `start`, each projected into the ball and [0, 1]; paired: see Strategy."""
+def ascent(attack_loss, steps, paired=False):
+    """``run(call, images, start, targets, epsilon, step_size)`` -> images after `steps` sign-gradient steps up the
+    attack loss from `start`, each projected into the ball and [0, 1]; paired: see Strategy."""
 
     def run(call, images, start, targets, epsilon, step_size):
         if paired:
             targets = keras.ops.log_softmax(call(images))
-        low, high = keras.ops.maximum(images - epsilon, 0.0), keras.ops.minimum(images + epsilon, 1.0)
-        current = start
+        current, sizes = start, {"epsilon": epsilon, "step_size": step_size}
         for _ in range(steps):  # unrolled: on a CPU some of TensorFlow's compiled loops are 1.4 times slower
-            step = step_size * perturb.sign_gradient(call, current, targets, loss=climbed)
-            current = keras.ops.minimum(keras.ops.maximum(current + step, low), high)
+            current = perturb.ascent_step(call, current, images, targets, **sizes, loss=attack_loss)[0]
         return current
 
     return run
-
-
-def random_start(images, epsilon, generator):
-    """A uniform point of each image's Linf ball, clipped to [0, 1]."""
-    return numpy.clip(images + epsilon * (2 * generator.random(images.shape, "float32") - 1), 0, 1)
 
 
 def bp_epochs(updates, *, passes, batch_size, samples):

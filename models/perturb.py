@@ -9,6 +9,7 @@ import functools
 import math
 
 import keras
+import numpy
 
 from models import compute
 
@@ -18,11 +19,11 @@ LEAST = 1e-30  # of 1 - p_y in a gradient: below any sum of weights' gradients, 
 def log_odds(logits, labels):
     """log((1 - p_y) / p_y) = logsumexp over i != y of z_i, minus z_y: the log-odds of a misclassification.
 
-    What gradient attacks climb. The cross-entropy is its softplus, so both rise and fall together and their gradients
+    The loss of gradient attacks. The cross-entropy is its softplus, so both rise and fall together and their gradients
     have one direction; but in float32 p_y rounds to 1, and then the cross-entropy's gradient p_y - 1 loses the label's
     part while the other classes' survive: it points elsewhere. This one keeps its direction and its size at any scale
     of the logits. Where images depend on each other, as behind batch norm in training mode, the weights 1 - p_y of the
-    images count, and `cross_entropy` is to be climbed. logits (N, K) with K of at least 2, integer labels (N,) -> (N,);
+    images count, and `cross_entropy` is the loss. logits (N, K) with K of at least 2, integer labels (N,) -> (N,);
     so are the losses below.
     """
     return surrogate_tempered(logits, labels, 1.0)
@@ -47,7 +48,7 @@ def float32_cross_entropy(logits, labels):
 
 
 def soft_cross_entropy(logits, log_probabilities):
-    """-sum over k of q_k log p_k for fixed log q (N, K): what attacks on KL(q || p) climb, its entropy being constant.
+    """-sum over k of q_k log p_k for fixed log q (N, K): the loss of attacks on KL(q || p), its entropy being constant.
 
     The gradient p - q is computed without the likeliest class c of q, as (p_k - q_k) d(z_k - z_c) over the others: of
     two saturated distributions p_c - q_c rounds to 0. It has at least the size LEAST, as in `cross_entropy`.
@@ -73,11 +74,11 @@ def _directed(value, share, directed):
 def margin(logits, labels):
     """max over i != y of z_i, minus z_y: above 0 where misclassified (Carlini, Wagner 2017, f6 without its bound)."""
     best, runner_up = _largest(logits, 2)
-    return keras.ops.where(is_wrong(logits, labels), best, runner_up) - _at(logits, labels)
+    return keras.ops.where(is_misclassified(logits, labels), best, runner_up) - _at(logits, labels)
 
 
 def surrogate_tempered(logits, labels, temperature):
-    """T logsumexp over i != y of z_i / T, minus z_y, at a temperature T above 0: what Temperature-PGD climbs.
+    """T logsumexp over i != y of z_i / T, minus z_y, at a temperature T above 0: the loss of Temperature-PGD.
 
     The gradient of the tempered cross-entropy -log softmax(z / T)_y is this one's times (1 - p_y) / T, which is
     positive and one number an example, so that both have the same sign everywhere; but p_y rounds to 1, and the
@@ -131,15 +132,78 @@ def targeted_dlr(logits, labels, targets):
     return difference / (first - (third + fourth) / 2 + 1e-12)
 
 
-def is_wrong(logits, labels):
+def is_misclassified(logits, labels):
     """Boolean (N,): the label is not the (first) largest logit."""
     return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
 
 
-def sign_gradient(call, images, labels, *, loss=log_odds):
-    """Sign of the input gradient of the loss, the shape of the images (Goodfellow et al. 2015, section 4)."""
-    (_, _), slope = compute.gradient(lambda x: (loss(call(x), labels), ()), images, call)
-    return keras.ops.sign(slope)
+def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", hold=None, noise=None):
+    """One gradient step up the loss, back into the ball: (next iterates, logits at x, gradient at x).
+
+    x, x0: current and original images; targets: what ``loss(logits, targets)`` -> (N,) is of, one row an image; the
+    rest as in `move`; hold: ``hold(logits)`` -> bool (N,), the images that stay where they are.
+    """
+
+    def attack_loss(x):
+        logits = call(x)
+        return loss(logits, targets), logits
+
+    (_, logits), gradient = compute.gradient(attack_loss, x, call)
+    moved = move(x, x0, gradient, epsilon, step_size, norm, noise)
+    if hold is not None:
+        moved = keras.ops.where(per_image(hold(logits), x), x, moved)
+    return moved, logits, gradient
+
+
+@functools.cache
+def ascent(loss, stop=is_misclassified, norm="linf"):
+    """A step of compute.repeat up the loss, each image until ``stop(logits, targets)`` -> bool (N,) ends it there.
+
+    ``step(call, index, x0, targets, epsilon, step_size, x, ended) -> (next x, ended)``; one object for the same
+    arguments, so that it is compiled once. `judge` goes with it.
+    """
+
+    def step(call, index, x0, targets, epsilon, step_size, x, ended):
+        def hold(logits):
+            return stop(logits, targets)
+
+        sizes = {"epsilon": epsilon, "step_size": step_size, "norm": norm}
+        moved, logits, _ = ascent_step(call, x, x0, targets, **sizes, loss=loss, hold=hold)
+        return moved, hold(logits)
+
+    return step
+
+
+@functools.cache
+def judge(stop=is_misclassified):
+    """What compute.repeat does last to the images that no step of `ascent` has ended: judge where they are."""
+
+    def last(call, x0, targets, epsilon, step_size, x, ended):
+        return x, stop(call(x), targets)
+
+    return last
+
+
+def move(x, x0, gradient, epsilon, step_size, norm="linf", noise=None):
+    """The images x one step of `step_size` along the steepest ascent in the norm, plus noise, projected: (N, H, W, C).
+
+    Steepest, by `norm`: "linf" the sign of the gradient (Goodfellow et al. 2015, section 4), "l1" the gradient over its
+    L1 norm and "l2" over its L2 norm; where the gradient is 0 only the noise moves an image.
+    """
+    moved = x + _STRIDES[norm](gradient, per_image(step_size, x))
+    return project(moved if noise is None else moved + noise, x0, epsilon, norm)
+
+
+def project(x, x0, epsilon, norm="linf"):
+    """x back in the ball around x0 and in [0, 1]: the nearest point in "linf", the change shrunk in "l1" and "l2"."""
+    change, epsilon = x - x0, per_image(epsilon, x0)
+    if norm == "linf":
+        change = keras.ops.clip(change, -epsilon, epsilon)
+    elif norm == "l1":
+        change = change * keras.ops.minimum(1.0, epsilon / keras.ops.maximum(_l1(change), 1e-12))
+    else:
+        change = change * keras.ops.minimum(1.0, epsilon / (_l2(change) + 1e-12))
+    return keras.ops.clip(x0 + change, 0.0, 1.0)
 
 
 def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log_odds):
@@ -147,31 +211,21 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log
 
     start: where to begin (images in the ball), the images themselves by default. Returns the last iterate.
     """
-    epsilon, step_size = per_image(epsilon, images), per_image(step_size, images)
 
-    def step(_, current):
-        return project(current + step_size * sign_gradient(call, current, labels, loss=loss), images, epsilon)
+    def step(_, x):
+        return ascent_step(call, x, images, labels, epsilon=epsilon, step_size=step_size, loss=loss)[0]
 
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
 
-def step_until_wrong(call, images, current, labels, *, epsilon, step_size, loss=log_odds):
-    """One step of pgd from `current` that holds what is misclassified: (next iterates, which of `current` were wrong).
-    The forward pass that the gradient needs anyway judges them."""
-    epsilon, step_size = per_image(epsilon, images), per_image(step_size, images)
+def random_start(images, noise, epsilon, *, clip=True):
+    """Where an attack with a random start begins: images + epsilon * noise, float32 NumPy arrays (N, H, W, C).
 
-    def judged(x):
-        logits = call(x)
-        return loss(logits, labels), is_wrong(logits, labels)
-
-    (_, wrong), slope = compute.gradient(judged, current)
-    moved = project(current + step_size * keras.ops.sign(slope), images, epsilon)
-    return keras.ops.where(per_image(wrong, images), current, moved), wrong
-
-
-def project(current, images, epsilon):
-    """The nearest point in the Linf ball of epsilon around the images and in [0, 1]."""
-    return keras.ops.clip(images + keras.ops.clip(current - images, -epsilon, epsilon), 0.0, 1.0)
+    noise: of norm 1 at most; epsilon: a number or values (N,); clip: to [0, 1] too.
+    """
+    epsilon = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
+    start = numpy.float32(images + epsilon * noise)
+    return start.clip(0, 1) if clip else start
 
 
 def per_image(value, images):
@@ -194,3 +248,23 @@ def _largest(logits, count):
     """The `count` largest logits of each example, in descending order: a list of (N,)."""
     values = keras.ops.top_k(logits, count)[0]
     return [values[:, place] for place in range(count)]
+
+
+def _l1(x):
+    return keras.ops.sum(keras.ops.abs(x), axis=(1, 2, 3), keepdims=True)
+
+
+def _l2(x):
+    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(x), axis=(1, 2, 3), keepdims=True))
+
+
+def _l1_stride(gradient, size):
+    length = _l1(gradient)
+    return size * gradient / keras.ops.where(length > 0, length, 1.0)
+
+
+_STRIDES = {
+    "linf": lambda gradient, size: size * keras.ops.sign(gradient),
+    "l1": _l1_stride,
+    "l2": lambda gradient, size: size * (gradient / (_l2(gradient) + 1e-12)),
+}

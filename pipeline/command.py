@@ -103,10 +103,8 @@ def run(main, parser):
         provenance.check_checkout(sys.argv[0])
         with _silent_start():  # on every backend Keras imports TensorFlow here
             keras.utils.set_random_seed(arguments.seed)
-        if getattr(arguments, "deterministic", False) and keras.backend.backend() == "tensorflow":
-            import tensorflow
-
-            tensorflow.config.experimental.enable_op_determinism()
+        if getattr(arguments, "deterministic", False):
+            models.compute.deterministic()
         main(arguments)
     except KeyboardInterrupt:  # with $DARE_DEBUG, or raised by a library; else pipeline/signals.py
         run_directory.abandon()
@@ -114,21 +112,10 @@ def run(main, parser):
         sys.exit(130)
     except BaseException as error:
         run_directory.abandon()
-        if os.environ.get("DARE_DEBUG") or not isinstance(error, EXPECTED + _of_the_backend()):
+        if os.environ.get("DARE_DEBUG") or not isinstance(error, EXPECTED + models.compute.ERRORS):
             raise  # a fault of ours: with its traceback
         print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
-
-
-def _of_the_backend():
-    """What the backend raises where an accelerator or a kernel fails: out of memory, for example."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        return (tensorflow.errors.OpError,)
-    import jax
-
-    return (jax.errors.JaxRuntimeError,)
 
 
 def sentence(error):

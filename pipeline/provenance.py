@@ -10,6 +10,8 @@ import sys
 
 import keras
 
+from models import compute
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What decides on rounding errors beside versions, device and cores: of other kernels the same weights become others.
 KERNELS = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "TF_DETERMINISTIC_OPS", "NVIDIA_TF32_OVERRIDE")
@@ -95,20 +97,7 @@ def check_checkout(script):
 
 def device():
     """The accelerators in use, or the processor and its number of cores."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        kinds = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    else:
-        import tensorflow
-
-        kinds = [
-            tensorflow.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tensorflow.config.list_physical_devices("GPU")
-        ]
-    if kinds:
-        return ", ".join(kinds)
-    return f"{processor()}, {cores()} cores"
+    return ", ".join(compute.accelerators()) or f"{processor()}, {cores()} cores"
 
 
 def processor():

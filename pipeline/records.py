@@ -9,6 +9,7 @@ import os
 import pathlib
 
 from data import files, ledger
+from data import folder as images
 from pipeline import provenance
 
 RECORDS = ("run.json", "started.json")
@@ -19,7 +20,7 @@ READ_BY_HDF5 = ".h5"  # such files are compared by who reads them, and not at al
 def folder(arguments, stage):
     """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>`` for the arguments of a stage, or of what it reads."""
     kind, _, path = arguments.dataset.partition(":")
-    dataset = f"{kind}-{pathlib.Path(path.partition('@')[0]).resolve().name}" if path else kind
+    dataset = f"{kind}-{images.parse(path)[0].resolve().name}" if path else kind
     cell = pathlib.Path(arguments.runs) / arguments.study / f"{dataset}-{arguments.model}" / f"seed{arguments.seed}"
     return place(cell / "stage", stage)
 

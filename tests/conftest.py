@@ -7,12 +7,10 @@ import numpy
 import pytest
 
 from data import files, ledger
+from models import compute
 from reporting import row as result_row
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow
-
-    tensorflow.config.experimental.enable_op_determinism()
+compute.deterministic()
 
 
 @pytest.fixture(autouse=True)

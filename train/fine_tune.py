@@ -23,7 +23,7 @@ def fine_tune(
     indexable by row and possibly lazy (an array that is not NumPy's is asked for ascending rows, each once).
     Give either `steps`, each one batch drawn with replacement, or `epochs`, each a permutation of all rows.
     training: False keeps dropout off and batch-norm statistics as they are; restore: (variable, mask) pairs as
-    in updates.update; reset_optimizer: forget Adam's moments before every step.
+    in updates.supervised_step; reset_optimizer: forget Adam's moments before every step.
 
     Returns the mean loss of each step. Raises ArithmeticError when a loss is not finite.
     """
@@ -98,7 +98,9 @@ def _compiled(model, loss, training, restore, regularise, name):
     last, made = model.__dict__.get("__fine_tuning", (None, None))
     if last != key:
         optimizer = OPTIMIZERS[name]()
-        step = updates.update(model, optimizer, loss, training=training, restore=restore, regularise=regularise)
+        step = updates.supervised_step(
+            model, optimizer, loss, training=training, restore=restore, regularise=regularise
+        )
         fresh = _values(optimizer.variables)
 
         def made():

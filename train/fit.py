@@ -48,7 +48,7 @@ def fit(
     contract.check(model, split.x_validation, split.y_validation)
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
-    step = updates.update(model, optimizer, loss)
+    step = updates.supervised_step(model, optimizer, loss)
     if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)

@@ -19,7 +19,7 @@ import keras
 import numpy
 
 import data
-from data import files, hdf5, ledger
+from data import damage, files, hdf5, ledger
 from models import compute, contract, perturb
 
 DIGESTS = "sha256"
@@ -118,9 +118,9 @@ class History:
             raise FileNotFoundError(f"{path}: no such file; expected a training history, which training writes")
         try:
             model = keras.models.model_from_json(path.read_text(encoding="utf-8"))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path}: not a model's architecture ({reason}): train it again") from error
+        except Exception as error:  # whatever Keras meets in a damaged file
+            said = f"{path}: not a model's architecture ({damage.reason(error)}): train it again"
+            raise damage.environment(error, path) or ValueError(said) from error
         if not isinstance(model, keras.Model):
             raise ValueError(f"{path}: not a model's architecture but a {type(model).__name__}: train it again")
         return model
@@ -192,10 +192,9 @@ def load_weights(model, path, *, known=False):
     try:
         with hdf5.reading(path, known=known or ledger.check(path)) as file:
             model.load_weights(file)
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        mend = f"{path}: cannot be loaded into {model.name} ({reason})"
-        raise hdf5.environment(error, path) or ValueError(mend) from error
+    except Exception as error:  # whatever Keras and HDF5 meet in a damaged file
+        mend = f"{path}: cannot be loaded into {model.name} ({damage.reason(error)})"
+        raise damage.environment(error, path) or ValueError(mend) from error
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     check_finite(model, path)

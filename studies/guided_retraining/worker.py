@@ -4,12 +4,12 @@ import argparse
 import dataclasses
 import time
 
-import keras
 import numpy
 
 import data
 from adv.guided import configuration, ordering, retraining
 from data import files, ledger
+from models import compute
 from pipeline import run_directory
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import energy
@@ -24,10 +24,8 @@ def prepare(settings, beside=None):
     if beside is not None:
         ledger.keep(beside)
     arguments = argparse.Namespace(**settings)
-    if arguments.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.config.experimental.enable_op_determinism()
+    if arguments.deterministic:
+        compute.deterministic()
     cell = guided_cell.load(arguments)
     adversarial = guided_cell.inputs(arguments, cell)
     images, labels, are = guided_cell.pool(cell, adversarial)

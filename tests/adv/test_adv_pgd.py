@@ -15,26 +15,28 @@ from models import compute
     "attack",
     [
         *(
-            attacks.PGD(norm=norm, steps=7, loss=loss)
+            attacks.PGD(norm=norm, steps=7, rel_stepsize=1 / 7, loss=loss)
             for norm, loss in (("linf", "ce"), ("l1", "ce"), ("linf", "margin"))
         ),
         attacks.TemperaturePGD(steps=7, rel_stepsize=1 / 7, random_start=False),
     ],
     ids=["linf-ce", "l1-ce", "linf-margin", "tempered"],
 )
-def test_a_trial_in_one_call_equals_a_trial_in_steps(attack, net, images):
+def test_a_trial_in_one_call_equals_a_trial_in_steps(attack, net, images, monkeypatch):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
     epsilon = numpy.full(len(x), 0.05 if attack.norm == "linf" else 3, numpy.float32)
-    whole = compute.compiled(net, pgd._until_wrong(attack.norm, attack.losses[attack.loss], 7))
     for count in (len(x), 6):  # of the whole some withstand; at ten times the size none of the six does
         scale = numpy.float32(1 if count == len(x) else 20)
-        arrays = [part[:count] for part in (x, x, labels, scale * epsilon, scale * epsilon / 7)]
-        one, wrong = (numpy.asarray(part) for part in whole(*arrays))
-        steps, wrong_too = (numpy.asarray(part) for part in attack._stepwise(net)(*arrays))
-        numpy.testing.assert_allclose(one, steps, atol=1e-6)
-        numpy.testing.assert_array_equal(wrong, wrong_too)
-        assert wrong.any() and wrong.all() == (count == 6)
+        arrays = [part[:count] for part in (x, labels, scale * epsilon)]
+        trials = []
+        for one_call in (False, True):
+            monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
+            trials.append(attack._restart(net, *arrays, 0, 256))
+        (steps, fooled), (whole, fooled_too) = trials
+        numpy.testing.assert_allclose(whole, steps, atol=1e-6)
+        numpy.testing.assert_array_equal(fooled_too, fooled)
+        assert fooled.any() and fooled.all() == (count == 6)
 
 
 def test_temperature_1_is_pgd_and_a_low_one_the_margin(net, images):
@@ -42,7 +44,7 @@ def test_temperature_1_is_pgd_and_a_low_one_the_margin(net, images):
     for temperature, other in ((1.0, "pgd-20"), (1e-4, "cw-linf-20")):
         attack = attacks.TemperaturePGD(temperature=temperature)
         one, two = (each.within(net, x, labels, epsilon=0.02) for each in (attack, attacks.get(other)))
-        assert (abs(one - two) < 1e-6).mean() > 0.98  # but for slopes whose sign is a matter of rounding
+        assert (abs(one - two) < 1e-6).mean() > 0.98  # but for gradients whose sign is a matter of rounding
 
 
 def test_a_gradient_of_zero_moves_nothing(linear):

@@ -9,6 +9,7 @@ from dare import controls, dare, feature_adversarial, get_ats, transform
 from dare.feature_adversarial import STRATEGIES
 from models import compute, perturb
 from train import seeds
+from train.robust import perturbation
 
 KINDS = ("feature-adversarial", "fgsm-training", "soft-average", "trades-6")  # what the other strategies are made like
 
@@ -43,8 +44,8 @@ def test_the_perturbation_of_a_linear_net_is_the_closed_form_and_never_lowers_th
     last = None
     for steps in (1, 3):
         epsilon, size = numpy.float32(0.1), numpy.float32(0.04)
-        start = feature_adversarial.random_start(x, epsilon, numpy.random.default_rng(2))
-        run = compute.compiled(regression, feature_adversarial.perturbation(dare.squared_error, steps))
+        start = perturbation.begin(x, epsilon, "uniform", numpy.random.default_rng(2))
+        run = compute.compiled(regression, feature_adversarial.ascent(dare.squared_error, steps))
         moved = numpy.asarray(run(x, start, targets, epsilon, size))
         wanted = naive_ascent(x, start, kernel, targets, 0.1, 0.04, steps)
         numpy.testing.assert_allclose(moved, wanted, atol=1e-6)
@@ -62,10 +63,10 @@ def test_the_perturbation_stays_in_ball_and_range(small_net, images, name):
     generator = numpy.random.default_rng(0)
     targets = y if strategy.targets == "labels" else generator.random((48, *net.output_shape[1:]), "float32")
     count, size = strategy.perturbation(2)
-    run = compute.compiled(net, feature_adversarial.perturbation(strategy.climbed, count, strategy.paired))
+    run = compute.compiled(net, feature_adversarial.ascent(strategy.attack_loss, count, strategy.paired))
     for epsilon in (0.0, 0.05, 0.7):
         radius = numpy.float32(epsilon)
-        start = feature_adversarial.random_start(x, radius, generator)
+        start = perturbation.begin(x, radius, "uniform", generator)
         moved = numpy.asarray(run(x, start, targets, radius, numpy.float32(size * epsilon)))
         assert moved.dtype == numpy.float32 and moved.min() >= 0 and moved.max() <= 1
         assert numpy.abs(moved - x).max() <= epsilon + 1e-6
@@ -77,7 +78,7 @@ def test_the_perturbation_stays_in_ball_and_range(small_net, images, name):
 
 def test_the_random_start_is_uniform_in_the_ball():
     x = numpy.full((2000, 2, 2, 1), 0.5, "float32")
-    noise = feature_adversarial.random_start(x, numpy.float32(0.2), numpy.random.default_rng(0)) - x
+    noise = perturbation.begin(x, numpy.float32(0.2), "uniform", numpy.random.default_rng(0)) - x
     assert numpy.abs(noise).max() <= 0.2 + 1e-6 and abs(noise.mean()) < 0.005
     assert noise.std() == pytest.approx(0.2 / 3**0.5, rel=0.02)
 
@@ -107,7 +108,7 @@ def naive_hardening(kernel, x, targets, draws, noise, *, epsilon, steps, rate):
     """Adam on the squared distance of x' @ kernel to the targets, x' of naive_ascent."""
     kernel, first, second = kernel.astype("float64"), 0.0, 0.0
     for update, rows in enumerate(draws, 1):
-        start = feature_adversarial.random_start(x[rows], numpy.float32(epsilon), noise)
+        start = perturbation.begin(x[rows], numpy.float32(epsilon), "uniform", noise)
         moved = naive_ascent(x[rows], start, kernel, targets[rows], epsilon, 2.5 / steps * epsilon, steps)
         flat, error = moved.reshape(-1, 2), (moved @ kernel - targets[rows]).reshape(-1, 4)
         gradient = 2 * flat.T @ error / error.size

@@ -1,7 +1,7 @@
-"""Files that were lost, added or swapped in the folder of a stage, finished or not: each named, and none used.
+"""Files that were lost, added, swapped or damaged in the folder of a stage, finished or not: each named, none used.
 
-pytest -m faults tests/faults -s; FAULTS_FILES says how many (100), FAULTS_SEED which. A file that the next stage does
-not read may be swapped unseen: then what that stage makes is as in an uninterrupted run.
+pytest -m faults tests/faults -s; FAULTS_FILES says how many (200), FAULTS_SEED which. A file that the next stage does
+not read may be another one unseen: then what that stage makes is as in an uninterrupted run.
 """
 
 import os
@@ -12,7 +12,7 @@ import shutil
 import pytest
 
 pytestmark = pytest.mark.faults
-FILES, SEED = int(os.environ.get("FAULTS_FILES", "100")), int(os.environ.get("FAULTS_SEED", "0"))
+FILES, SEED = int(os.environ.get("FAULTS_FILES", "200")), int(os.environ.get("FAULTS_SEED", "0"))
 READERS = {  # stage -> those that read what it wrote
     "dare/1_train": ["dare/2_slice", "dare/3_get_ats", "dare/4_generate_adv"],
     "dare/2_slice": ["dare/5_finetune_dare"],
@@ -59,7 +59,24 @@ def swap(path, chance, others):
     return path
 
 
-FAULTS = {"lost": lose, "added": add, "swapped": swap}
+def flip(path, chance, others):
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    return path
+
+
+def cut(path, chance, others):
+    path.write_bytes(path.read_bytes()[: chance.randrange(path.stat().st_size)])
+    return path
+
+
+def replace(path, chance, others):
+    path.write_text("<html>404</html>" * chance.randrange(1, 500))
+    return path
+
+
+FAULTS = {"lost": lose, "added": add, "swapped": swap, "bit flipped": flip, "cut": cut, "foreign": replace}
 
 
 def test_no_other_file_is_used(whole, stages, unfinish, tally, tmp_path):
@@ -88,7 +105,7 @@ def test_no_other_file_is_used(whole, stages, unfinish, tally, tmp_path):
             assert case and not list(folder.rglob(".writing-*")), case
         else:
             assert stages.files(runs, folder) == whole.files[runs], case
-            assert (fault, unfinished) == ("lost", True) or (fault == "swapped" and not unfinished), case
+            assert unfinished == (fault == "lost") and fault != "added", case
         what = "refused by name" if said.code else "made again" if unfinished else "not read"
         tally[f"{fault}, {'unfinished' if unfinished else 'finished'}: {what}"] += 1
         shutil.rmtree(folder)

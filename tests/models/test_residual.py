@@ -86,7 +86,7 @@ def test_a_compiled_update_moves_the_same_statistics():
     model = resnet.resnet18((8, 8, 3), 3, width=1 / 16)
     x = numpy.random.default_rng(3).random((6, 8, 8, 3), "float32")
     convolved = numpy.asarray(keras.Model(model.input, model.get_layer("conv1").output)(x), "float64")
-    step = updates.update(model, keras.optimizers.SGD(0.0), lambda outputs, y: keras.ops.sum(outputs, -1) * y)
+    step = updates.supervised_step(model, keras.optimizers.SGD(0.0), lambda outputs, y: keras.ops.sum(outputs, -1) * y)
     step(x, numpy.ones(6, "float32"))
     expected = 0.9 + 0.1 * convolved.var((0, 1, 2), ddof=1)
     numpy.testing.assert_allclose(numpy.asarray(model.get_layer("bn1").moving_variance), expected, rtol=1e-5)

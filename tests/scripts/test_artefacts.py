@@ -1,4 +1,7 @@
-"""Every file that a stage reads: cut, foreign, of another kind or incomplete, it is one sentence that names it."""
+"""Every file that a stage reads: cut, foreign, of another kind or incomplete, it is one sentence that names it.
+
+One function opens all of them, so damage is tried on one, and what each lacks on each.
+"""
 
 import types
 
@@ -112,10 +115,17 @@ MAKERS = {
 
 
 @pytest.fixture(params=MAKERS)
-def artefact(request, tmp_path):
-    """One saved artefact: .path, .load()."""
+def each(request, tmp_path):
+    """One saved artefact of every kind: .name, .path, .load()."""
     path, load = MAKERS[request.param](tmp_path)
     return types.SimpleNamespace(name=request.param, path=path, load=load)
+
+
+@pytest.fixture
+def artefact(tmp_path):
+    """One saved artefact, whose largest part stays on the disk: .path, .load()."""
+    path, load = targets_of(tmp_path)
+    return types.SimpleNamespace(path=path, load=load)
 
 
 def refused(artefact, *words):
@@ -128,8 +138,8 @@ def refused(artefact, *words):
         assert word in text
 
 
-def test_the_whole_file_loads(artefact):
-    artefact.load()
+def test_the_whole_file_loads(each):
+    each.load()
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
@@ -162,9 +172,9 @@ def test_a_flipped_bit_is_named(artefact):
     assert named > 50
 
 
-def test_a_file_that_is_no_hdf5_is_named(artefact):
-    artefact.path.write_text("<html>404</html>" * 500)
-    refused(artefact, "not a whole HDF5 file")
+def test_a_file_that_is_no_hdf5_is_named(each):
+    each.path.write_text("<html>404</html>" * 500)
+    refused(each, "not a whole HDF5 file")
 
 
 def test_a_foreign_hdf5_file_is_named(artefact):
@@ -186,26 +196,26 @@ def test_an_absent_file_is_named(artefact):
         artefact.load()
 
 
-def test_every_missing_data_set_is_named(artefact):
-    whole = artefact.path.read_bytes()
-    with h5py.File(artefact.path) as file:
+def test_every_missing_data_set_is_named(each):
+    whole = each.path.read_bytes()
+    with h5py.File(each.path) as file:
         names = list(file)
     for name in names:
-        artefact.path.write_bytes(whole)
-        with h5py.File(artefact.path, "a") as file:
+        each.path.write_bytes(whole)
+        with h5py.File(each.path, "a") as file:
             del file[name]
-        refused(artefact)
+        refused(each)
 
 
-def test_every_missing_fact_is_named(artefact):
-    whole = artefact.path.read_bytes()
-    with h5py.File(artefact.path) as file:
-        needed = [name for name in file.attrs if (artefact.name, name) not in OPTIONAL]
+def test_every_missing_fact_is_named(each):
+    whole = each.path.read_bytes()
+    with h5py.File(each.path) as file:
+        needed = [name for name in file.attrs if (each.name, name) not in OPTIONAL]
     for name in needed:
-        artefact.path.write_bytes(whole)
-        with h5py.File(artefact.path, "a") as file:
+        each.path.write_bytes(whole)
+        with h5py.File(each.path, "a") as file:
             del file.attrs[name]
-        refused(artefact)
+        refused(each)
 
 
 OPTIONAL = {("record", "epoch"), ("record", "sha256"), ("split", "name"), ("split", "verified")}

@@ -57,7 +57,7 @@ def seen(monkeypatch):
 
     def seen(place):
         images = []
-        for name in ("descend", "slopes"):
+        for name in ("train_step", "gradients"):
             original = getattr(updates, name)
 
             def made(*arguments, _original=original, **settings):

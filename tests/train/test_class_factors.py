@@ -50,13 +50,13 @@ def test_a_weight_of_one_class_is_an_update_on_its_images_alone(batch):
 @pytest.mark.parametrize("method", ["pgd-7", "trades", "fat-5"])
 def test_perturbations_are_as_large_as_their_class_says(method, batch, monkeypatch):
     images, labels = batch
-    original, given = updates.descend, []
+    original, given = updates.train_step, []
 
     def made(*arguments, **settings):
         step = original(*arguments, **settings)
         return lambda *arrays: (given.append(numpy.asarray(arrays[0])), step(*arrays))[1]
 
-    monkeypatch.setattr(updates, "descend", made)
+    monkeypatch.setattr(updates, "train_step", made)
     trained(method, robust.ClassFactors(epsilon=(0.0, 0.5, 1.5)), batch, 5)
     reached = abs(given[0] - images).max(axis=(1, 2, 3))
     for label, factor in enumerate((0.0, 0.5, 1.5)):

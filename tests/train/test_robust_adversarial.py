@@ -119,6 +119,16 @@ def test_fat_keeps_an_image_where_its_patience_ends(tiny, batch, seen):
     assert 1 < outcome.passes < 11
 
 
+@pytest.mark.parametrize("tau", [0, 1, 2])
+def test_fat_takes_tau_steps_with_what_is_misclassified_from_the_start(tau, tiny, batch):
+    images, _ = batch
+    model = tiny.build()
+    others = ((numpy.argmax(compute.forward(model)(images), -1) + 1) % 3).astype("int32")
+    strategy = dataclasses.replace(METHODS["fat"].strategy, friendly=Friendly(tau=tau, omega=0.0), start="zero")
+    outcome = tiny.prepared(strategy, model)(images, others, 10, numpy.random.default_rng(0))
+    assert outcome.passes == tau + 1 + 1  # the pass that ends it, and the update's
+
+
 def test_friendly_steps_are_compiled_for_few_sizes(tiny, batch, monkeypatch):
     sizes, original = set(), compute.predict
 

@@ -125,7 +125,7 @@ def test_a_compiled_update_cycles_rate_and_momentum_as_pytorch_does(name):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(inputs))
     sgd = optimizer.CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
-    step = updates.update(model, sgd, lambda outputs, y: keras.ops.sum((outputs - y) ** 2, axis=-1))
+    step = updates.supervised_step(model, sgd, lambda outputs, y: keras.ops.sum((outputs - y) ** 2, axis=-1))
     generator = numpy.random.default_rng(2)
     expected, velocity = model.get_weights()[0].astype("float64"), numpy.zeros((3, 2))
     for batch, (rate, momentum) in enumerate(cyclic(setup.learning_rate, half)):

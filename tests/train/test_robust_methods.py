@@ -55,7 +55,7 @@ def test_perturbations_stay_in_the_ball_and_the_box(tiny, name, batch, seen):
         assert any(one is start for start in begun) or (one.min() >= 0 and one.max() <= 1)
     moved = max(abs(one - images).max() for one in given)
     assert moved > 0.02 * tiny.epsilon
-    assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.right).shape == (12,)
+    assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.correct).shape == (12,)
 
 
 def attacked(call, images, labels):

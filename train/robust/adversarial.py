@@ -17,25 +17,26 @@ from train.robust.friendly import Friendly
 class Outcome(typing.NamedTuple):
     """What one batch of n images came to.
 
-    loss: the mean training loss; right: bool (n,), which adversarial images were classified correctly in the forward
+    loss: the mean training loss; correct: bool (n,), which adversarial images were classified correctly in the forward
     pass of training; magnitude: of the gradient that guides a controller; passes: forward and backward passes an
     image, a forward pass alone counting half; carried: what the next batch starts from (FREE).
     """
 
     loss: typing.Any
-    right: typing.Any
+    correct: typing.Any
     magnitude: typing.Any
     passes: float
     carried: typing.Any = None
 
 
 def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
-    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are right (n,)).
+    """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are correct (n,)).
 
     weight, beta, here and below: a number or values (n,), of the loss and of its second part.
     """
     logits = _float32(call(current))
-    return weight * perturb.cross_entropy(logits, labels), keras.ops.logical_not(perturb.is_wrong(logits, labels))
+    correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
+    return weight * perturb.cross_entropy(logits, labels), correct
 
 
 def paired(loss, order):
@@ -48,9 +49,9 @@ def paired(loss, order):
         for which in order:
             passed[which].append(_float32(call(images if which == "clean" else current)))
         (clean, *again), (adversarial,) = passed.values()
-        right = keras.ops.logical_not(perturb.is_wrong(adversarial, labels))
+        correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
         second = {"again": again[0]} if again else {}
-        return weight * loss(clean, adversarial, labels, beta=beta, **second), right
+        return weight * loss(clean, adversarial, labels, beta=beta, **second), correct
 
     return objective
 
@@ -70,7 +71,7 @@ class Adversarial:
     """One update on the adversarial images of each batch.
 
     loss: "cross-entropy", "trades" or "mart", with `beta`; order: of its passes (() is the loss's first of ORDERS);
-    climbed: what the attack ascends, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
+    climbed: the attack loss, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
     the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics at every attack
     step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early (friendly.Friendly),
     in eval mode only; guide: whose gradient at its last point the magnitude is of, the "training" loss (DEAT's rule of
@@ -94,7 +95,7 @@ class Adversarial:
     def __post_init__(self):
         for name, valid in (
             ("loss", LOSSES),
-            ("climbed", tuple(perturbation.CLIMBED)),
+            ("climbed", tuple(perturbation.ATTACK_LOSSES)),
             ("start", perturbation.STARTS),
             ("attack_mode", ("train", "eval")),
             ("guide", ("training", "attack")),
@@ -137,16 +138,16 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
-        descend = updates.descend(model, optimizer, objective, follow=follow, regularise=False)
+        train_step = updates.train_step(model, optimizer, objective, follow=follow, regularise=False)
         attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
-            loss, right, *followed = descend(current, images, labels, scale, weight, beta)
+            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta)
             passes += len(self.update_order)
-            return Outcome(loss, right, followed[0] if followed else magnitude, passes)
+            return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
         return run
 
@@ -154,8 +155,8 @@ class Adversarial:
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
         training = self.attack_mode == "train"
         alongside = training and self.climbed == "kl"
-        climb = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
-        step = compute.compiled(model, climb, training=training)
+        ascend = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
+        step = compute.compiled(model, ascend, training=training)
         anchor = compute.compiled(model, perturbation.log_softmax)
         if self.friendly is not None:
             befriend = self.friendly.attack(model, self.climbed)
@@ -176,8 +177,8 @@ class Adversarial:
         return run
 
 
-def _magnitude(current, slope, images, labels, scale, weight, beta):
-    return perturbation.magnitude(slope, scale)
+def _magnitude(current, gradient, images, labels, scale, weight, beta):
+    return perturbation.magnitude(gradient, scale)
 
 
 def _float32(logits):

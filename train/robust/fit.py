@@ -144,11 +144,11 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         if budget and spent >= budget - 1e-9:
             break
     loss, magnitude = (numpy.array([float(getattr(one, name)) for one in outcomes]) for name in ("loss", "magnitude"))
-    right = sum(int(numpy.asarray(one.right).sum()) for one in outcomes)
+    correct = sum(int(numpy.asarray(one.correct).sum()) for one in outcomes)
     return {
         "learning_rate": rate,
         "loss": float(numpy.average(loss, weights=sizes)),
-        "robust_accuracy": right / sum(sizes),
+        "robust_accuracy": correct / sum(sizes),
         "magnitudes": magnitude,
         "bp_epochs": spent,
     }

@@ -13,9 +13,9 @@ from train.robust import perturbation
 class Friendly:
     """PGD-K-tau: an image stops where it is misclassified and has already taken `tau` steps while misclassified.
 
-    rises: shares of the run from which on tau is one more (dynamic tau); omega: deviation of the
-    Gaussian noise that every step adds. Images that are finished leave the batch, so that time falls with the passes
-    (under jax and on a GPU to the next power of two).
+    rises: fractions of the run from which on tau is one more (dynamic tau); omega: deviation of the Gaussian noise that
+    every step adds. Images that have ended leave the batch, so that time falls with the passes (under jax and on a GPU
+    to the next power of two).
     """
 
     tau: int
@@ -23,50 +23,49 @@ class Friendly:
     omega: float = 0.001
 
     def patience(self, progress):
-        """tau after a share `progress` of the run."""
+        """tau after a fraction `progress` of the run."""
         return self.tau + sum(progress >= share - 1e-9 for share in self.rises)
 
     def attack(self, model, climbed):
         """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress) -> (adversarials,
         passes an image)``; epsilon, step_size: numbers or values (n,)."""
-        step = compute.compiled(model, STEPS[climbed])
 
         def run(images, current, labels, targets, steps, epsilon, step_size, generator, progress):
-            epsilon, step_size = numpy.float32(epsilon), numpy.float32(step_size)
-            current, targets = numpy.array(current), numpy.asarray(targets)
-            left = numpy.full(len(images), self.patience(progress), "int32")
-            going = numpy.arange(len(images))
-            passed = 0
-            for _ in range(steps):
-                noise = self.omega * generator.standard_normal((len(going), *images.shape[1:]), "float32")
-                parts = current[going], images[going], labels[going], targets[going], left[going], noise
-                radii = (numpy.broadcast_to(value, len(images))[going] for value in (epsilon, step_size))
-                current[going], left[going], done = compute.predict(step, *parts, *radii, batch_size=len(images))
-                passed += len(going)
-                going = going[~done]
-                if not len(going):
-                    break
-            return current, passed / len(images)
+            def noise(count):
+                return self.omega * generator.standard_normal((count, *images.shape[1:]), "float32")
+
+            count = len(images)
+            sizes = (numpy.broadcast_to(numpy.float32(size), count) for size in (epsilon, step_size))
+            passes, left = numpy.zeros(count, "int32"), numpy.full(count, self.patience(progress), "int32")
+            current, _, passes, _ = compute.repeat(
+                model,
+                STEPS[climbed],
+                (current, left, passes, numpy.zeros(count, bool)),
+                steps,
+                constants=(images, labels, targets, *sizes),
+                until=3,
+                draw=noise,
+                batch_size=count,
+            )
+            return current, passes.sum() / count
 
         return run
 
 
 def _step(loss):
-    """One step of the images that go on: (next images, steps left while wrong, which were finished before it)."""
+    """One step of compute.repeat: noise, images, labels, targets, epsilon, step_size; the state: the current images,
+    steps left while misclassified, steps taken, which images have ended."""
 
-    def step(call, current, images, labels, targets, left, noise, epsilon, step_size):
-        def judged(x):
-            logits = call(x)
-            return loss(logits, targets), perturb.is_wrong(logits, labels)
+    def step(call, index, noise, images, labels, targets, epsilon, step_size, current, left, passes, ended):
+        def is_done(logits):
+            return keras.ops.logical_and(perturb.is_misclassified(logits, labels), left == 0)
 
-        (_, wrong), slope = compute.gradient(judged, current)
-        done = keras.ops.logical_and(wrong, left == 0)
-        epsilon, step_size = (keras.ops.reshape(value, (-1, 1, 1, 1)) for value in (epsilon, step_size))
-        moved = perturb.project(current + step_size * keras.ops.sign(slope) + noise, images, epsilon)
-        moved = keras.ops.where(keras.ops.reshape(done, (-1, 1, 1, 1)), current, moved)
-        return moved, keras.ops.where(wrong, keras.ops.maximum(left - 1, 0), left), done
+        settings = {"epsilon": epsilon, "step_size": step_size, "loss": loss, "hold": is_done, "noise": noise}
+        moved, logits, _ = perturb.ascent_step(call, current, images, targets, **settings)
+        fewer = keras.ops.where(perturb.is_misclassified(logits, labels), keras.ops.maximum(left - 1, 0), left)
+        return moved, fewer, passes + 1, is_done(logits)
 
     return step
 
 
-STEPS = {name: _step(loss) for name, loss in perturbation.CLIMBED.items()}
+STEPS = {name: _step(loss) for name, loss in perturbation.ATTACK_LOSSES.items()}

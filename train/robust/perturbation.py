@@ -9,12 +9,12 @@ import dataclasses
 import keras
 import numpy
 
-from models import compute, perturb
+from models import perturb
 from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
 TEMPERED = 0.2  # the temperature of "tempered", 1/T = 5
-CLIMBED = {
+ATTACK_LOSSES = {
     "cross-entropy": perturb.cross_entropy,
     "kl": losses.divergence_from,
     "tempered": perturb.tempered(TEMPERED),
@@ -46,33 +46,25 @@ def begin(images, epsilon, start, generator, *, clip=True):
     """Where an attack begins, in the ball: the "zero" perturbation, a "uniform" point of it, or "gaussian" noise of
     deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator: numpy.random.Generator;
     clip: to [0, 1] too, which many originals do not do [P]: a pixel near 0 or 1 may then begin outside."""
-    epsilon = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
     if start == "zero":
         return images
     if start == "uniform":
-        noise = epsilon * (2 * generator.random(images.shape, "float32") - 1)
-    else:
-        noise = (0.001 * generator.standard_normal(images.shape, "float32")).clip(-epsilon, epsilon)
-    begun = numpy.float32(images + noise)
-    return begun.clip(0, 1) if clip else begun
+        return perturb.random_start(images, 2 * generator.random(images.shape, "float32") - 1, epsilon, clip=clip)
+    radius = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
+    noise = (0.001 * generator.standard_normal(images.shape, "float32")).clip(-radius, radius)
+    return perturb.random_start(images, noise, 1, clip=clip)
 
 
-def move(images, current, slope, epsilon, step_size):
-    """One step along the sign of the slope, back into the ball around the images and into [0, 1]."""
-    epsilon, step_size = perturb.per_image(epsilon, images), perturb.per_image(step_size, images)
-    return perturb.project(current + step_size * keras.ops.sign(slope), images, epsilon)
-
-
-def magnitude(slope, scale):
-    """||slope||_1 times the channels' deviations: of images (N, H, W, C), and (C,) -> a number (DEAT, equation 9)."""
-    return keras.ops.sum(keras.ops.abs(slope) * scale)
+def magnitude(gradient, scale):
+    """||gradient||_1 times the channels' deviations: (N, H, W, C) and (C,) -> a number (DEAT, equation 9)."""
+    return keras.ops.sum(keras.ops.abs(gradient) * scale)
 
 
 def _step(loss):
     def step(call, current, images, targets, epsilon, step_size, scale):
-        (_, _), slope = compute.gradient(lambda x: (loss(call(x), targets), ()), current, call)
-        count = keras.ops.cast(keras.ops.shape(images)[0], "float32")
-        return move(images, current, slope, epsilon, step_size), magnitude(slope, scale) / count
+        sizes = {"epsilon": epsilon, "step_size": step_size}
+        moved, _, gradient = perturb.ascent_step(call, current, images, targets, **sizes, loss=loss)
+        return moved, magnitude(gradient, scale) / keras.ops.cast(keras.ops.shape(images)[0], "float32")
 
     return step
 
@@ -86,13 +78,11 @@ def step_alongside(call, current, images, labels, epsilon, step_size, scale):
     """A step up the KL divergence in training mode, where the clean images pass after the perturbed ones at every step
     and move the statistics too, as in DEAT's TRADES [P]."""
 
-    def divergence(x):
-        perturbed, clean = keras.ops.cast(call(x), "float32"), keras.ops.cast(call(images), "float32")
-        return losses.divergence_from(perturbed, keras.ops.log_softmax(keras.ops.stop_gradient(clean))), ()
+    def divergence(logits, _):
+        clean = keras.ops.stop_gradient(keras.ops.cast(call(images), "float32"))
+        return losses.divergence_from(keras.ops.cast(logits, "float32"), keras.ops.log_softmax(clean))
 
-    (_, _), slope = compute.gradient(divergence, current, call)
-    count = keras.ops.cast(keras.ops.shape(images)[0], "float32")
-    return move(images, current, slope, epsilon, step_size), magnitude(slope, scale) / count
+    return _step(divergence)(call, current, images, labels, epsilon, step_size, scale)
 
 
-STEPS = {name: _step(loss) for name, loss in CLIMBED.items()}  # one object each: compiled once a model
+STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # one object each: compiled once a model

@@ -9,6 +9,7 @@ from models import compute, perturb
 from train.robust import perturbation
 from train.seeds import stream
 
+STEP = perturb.ascent(perturb.log_odds)
 FEW = 26  # 5 % of 512; half of so many is 2.5 standard deviations off
 
 
@@ -24,7 +25,7 @@ class Probe:
     def measure(self, model, x, y, *, epsilon, scale, seed):
         """Of a model in inference mode, as a dictionary:
 
-        probe_clean, probe_robust: shares of the images that are right, without and under PGD; probe_clean_loss,
+        probe_clean, probe_robust: fractions of correct images, without and under PGD; probe_clean_loss,
         probe_robust_loss: their mean cross-entropy, PGD ended where it fooled; probe_magnitude: the
         mean over images of the input gradient's magnitude at PGD's last point; probe_lipschitz: the mean of
         ||z(x') - z(x)||_1 / ||x' - x||_inf of logits z (Yang et al., NeurIPS 2020, section 3), x' by PGD up the KL
@@ -42,20 +43,20 @@ class Probe:
     def _batch(self, model, images, labels, epsilon, scale, generator):
         labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
         begin = perturbation.begin(images, epsilon, "uniform", generator)
-        until_wrong, ascend = compute.compiled(model, _until_wrong), compute.compiled(model, perturbation.STEPS["kl"])
-        current = begin
-        for _ in range(self.steps):
-            current, _ = until_wrong(current, images, labels, epsilon, size)
-        loss, wrong, slope = compute.compiled(model, _judge)(current, labels, scale)
+        ascend = compute.compiled(model, perturbation.STEPS["kl"])
+        constants = images, labels, *(numpy.full(len(images), each, "float32") for each in (epsilon, size))
+        settings = {"constants": constants, "until": 1, "leave": (), "batch_size": len(images)}
+        current, _ = compute.repeat(model, STEP, (begin, numpy.zeros(len(images), bool)), self.steps, **settings)
+        loss, misclassified, magnitude = compute.compiled(model, _judge)(current, labels, scale)
         log_p, current = compute.compiled(model, perturbation.log_softmax)(images), begin
         for _ in range(self.steps):
             current, _ = ascend(current, images, log_p, epsilon, size, scale)
         return {
             "clean": numpy.argmax(log_p, -1) == labels,
-            "robust": numpy.logical_not(wrong),
+            "robust": numpy.logical_not(misclassified),
             "clean_loss": -numpy.asarray(log_p)[numpy.arange(len(labels)), labels],
             "robust_loss": loss,
-            "magnitude": slope,
+            "magnitude": magnitude,
             "lipschitz": compute.compiled(model, _lipschitz)(images, current),
         }
 
@@ -89,18 +90,14 @@ def fallen(robust, losses, guard, images):
     return guard < 1 and (robust[-1] < best - guard or halved)
 
 
-def _until_wrong(call, current, images, labels, epsilon, step_size):
-    return perturb.step_until_wrong(call, images, current, labels, epsilon=epsilon, step_size=step_size)
-
-
 def _judge(call, images, labels, scale):
     def judged(x):
         logits = call(x)
         loss = perturb.cross_entropy(logits, labels)
-        return loss, (loss, perturb.is_wrong(logits, labels))
+        return loss, (loss, perturb.is_misclassified(logits, labels))
 
-    (_, (loss, wrong)), slope = compute.gradient(judged, images)
-    return loss, wrong, keras.ops.sum(keras.ops.abs(slope) * scale, axis=(1, 2, 3))
+    (_, (loss, misclassified)), gradient = compute.gradient(judged, images)
+    return loss, misclassified, keras.ops.sum(keras.ops.abs(gradient) * scale, axis=(1, 2, 3))
 
 
 def _lipschitz(call, images, moved):

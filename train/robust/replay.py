@@ -4,13 +4,13 @@ import dataclasses
 
 import keras
 
-from models import updates
+from models import perturb, updates
 from train.robust import adversarial, perturbation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Replay:
-    """r replays a batch: from one backward pass, at the weights before it, the images climb and the weights descend.
+    """r replays a batch: from one backward pass, at the weights before it, the images ascend and the weights descend.
 
     Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start, clip_start: of a
     batch's perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the
@@ -31,7 +31,7 @@ class Replay:
     def batch(self, model, optimizer, *, epsilon, scale, measure=False):
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
         follow = _follow_unboxed if self.persistent else _follow
-        descend = updates.descend(model, optimizer, _objective, follow=follow, regularise=False)
+        train_step = updates.train_step(model, optimizer, _objective, follow=follow, regularise=False)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             if steps < 1:
@@ -43,10 +43,11 @@ class Replay:
             for _ in range(steps):
                 if self.persistent:
                     current = keras.ops.clip(images + carried, 0.0, 1.0)
-                    loss, right, (carried, magnitude) = descend(current, images, labels, epsilon, size, scale, carried)
+                    arrays = images, labels, epsilon, size, scale, carried
+                    loss, correct, (carried, magnitude) = train_step(current, *arrays)
                 else:
-                    loss, right, (current, magnitude) = descend(current, images, labels, epsilon, size, scale)
-            return adversarial.Outcome(loss, right, magnitude, float(steps), carried)
+                    loss, correct, (current, magnitude) = train_step(current, images, labels, epsilon, size, scale)
+            return adversarial.Outcome(loss, correct, magnitude, float(steps), carried)
 
         return run
 
@@ -55,14 +56,14 @@ def _objective(call, current, images, labels, epsilon, step_size, scale, carried
     return adversarial.cross_entropy(call, current, images, labels, scale)
 
 
-def _follow(current, slope, images, labels, epsilon, step_size, scale):
-    moved = perturbation.move(images, current, slope, epsilon, step_size)
-    return moved, perturbation.magnitude(slope, scale)
+def _follow(current, gradient, images, labels, epsilon, step_size, scale):
+    moved = perturb.move(current, images, gradient, epsilon, step_size)
+    return moved, perturbation.magnitude(gradient, scale)
 
 
-def _follow_unboxed(current, slope, images, labels, epsilon, step_size, scale, carried):
-    """The perturbation itself moved, whatever the box; a pixel that the box holds has no slope."""
+def _follow_unboxed(current, gradient, images, labels, epsilon, step_size, scale, carried):
+    """The perturbation itself moved, whatever the box; a pixel that the box holds has no gradient."""
     inside = keras.ops.abs(images + carried - 0.5) <= 0.5
-    step = keras.ops.where(inside, step_size * keras.ops.sign(slope), 0.0)
+    step = keras.ops.where(inside, step_size * keras.ops.sign(gradient), 0.0)
     moved = keras.ops.clip(carried + step, -epsilon, epsilon)
-    return moved, perturbation.magnitude(slope, scale)
+    return moved, perturbation.magnitude(gradient, scale)

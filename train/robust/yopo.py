@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy
 
-from models import compute, updates
+from models import compute, perturb, updates
 from train.robust import adversarial, perturbation
 
 
@@ -31,8 +31,8 @@ class Yopo:
         if measure:
             raise ValueError("YOPO measures no gradient magnitude: give it another controller")
         first, tapped = split(model)
-        gradients = updates.slopes(tapped, _objective, follow=_costate)
-        hamiltonian = updates.slopes(first, _hamiltonian)
+        backward = updates.gradients(tapped, _objective, follow=_costate)
+        hamiltonian = updates.gradients(first, _hamiltonian)
         ascend = compute.compiled(first, _ascend)
         apply = updates.apply(optimizer, model.trainable_variables)
         places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
@@ -46,16 +46,16 @@ class Yopo:
             tap = numpy.zeros((len(images), *first.output_shape[1:]), "float32")
             total = [0.0] * len(places)
             for _ in range(steps):
-                found, loss, right, costate = gradients(tap, current, labels)
-                for place, slope in zip(where, found, strict=True):
-                    total[place] = total[place] + slope
+                gradients, loss, correct, costate = backward(tap, current, labels)
+                for place, gradient in zip(where, gradients, strict=True):
+                    total[place] = total[place] + gradient
                 for _ in range(self.inner):
                     current = ascend(current, images, costate, numpy.float32(epsilon), size)
-                found, *_ = hamiltonian(current, costate)
-                for place, slope in zip(tail, found, strict=True):
-                    total[place] = total[place] + slope
+                gradients, *_ = hamiltonian(current, costate)
+                for place, gradient in zip(tail, gradients, strict=True):
+                    total[place] = total[place] + gradient
             apply(*total)
-            return adversarial.Outcome(loss, right, 0.0, float(steps))
+            return adversarial.Outcome(loss, correct, 0.0, float(steps))
 
         return run
 
@@ -75,12 +75,12 @@ def _objective(call, tap, current, labels):
     return adversarial.cross_entropy(lambda tap: call([tap, current]), tap, None, labels, None)
 
 
-def _costate(tap, slope, current, labels):
-    return -slope
+def _costate(tap, gradient, current, labels):
+    return -gradient
 
 
 def _hamiltonian(call, current, costate):
-    """-H of each image, times the batch: descend averages, and p is of the mean loss already."""
+    """-H of each image, times the batch: updates.gradients averages, and p is of the mean loss already."""
     return -_inner(call, current, costate) * keras.ops.cast(keras.ops.shape(current)[0], "float32"), ()
 
 
@@ -88,8 +88,8 @@ def _ascend(call, current, images, costate, epsilon, step_size):
     def inner(x):
         return _inner(call, keras.ops.clip(x, 0.0, 1.0), costate), ()
 
-    (_, _), slope = compute.gradient(inner, current, call)
-    return perturbation.move(images, current, -slope, epsilon, step_size)
+    (_, _), gradient = compute.gradient(inner, current, call)
+    return perturb.move(current, images, -gradient, epsilon, step_size)
 
 
 def _inner(call, current, costate):

@@ -1,0 +1,149 @@
+"""Compiled passes and updates on jax, where the state of a model is passed in and out."""
+
+import jax
+import keras
+
+from models.compute.variables import assign
+
+ON_ACCELERATOR = jax.default_backend() != "cpu"
+ERRORS = (jax.errors.JaxRuntimeError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
+SHAPES_COMPILE = True  # every new shape of a batch is a compilation
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def accelerators():
+    """The names of the accelerators in use."""
+    return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+
+
+def deterministic():
+    """Nothing to do: the same computation gives the same bits every time."""
+
+
+class Call:
+    """A model's forward pass inside a compiled function: the state that it moves is kept in `frozen`."""
+
+    def __init__(self, model, trainable, frozen, training):
+        self.model, self.trainable, self.frozen, self.training = model, trainable, frozen, training
+        self.losses = ()
+
+    def __call__(self, x):
+        outputs, frozen, self.losses = self.model.stateless_call(
+            self.trainable, self.frozen, x, training=self.training, return_losses=True
+        )
+        if self.training:
+            self.frozen = frozen
+        return outputs
+
+
+def compile(model, function, training, any_count):
+    """As models.compute.compiled."""
+
+    @jax.jit
+    def pure(trainable, frozen, *arrays):
+        call = Call(model, trainable, frozen, training)
+        result = function(call, *arrays)
+        return result, call.frozen if training else None
+
+    def run(*arrays):
+        frozen = model.non_trainable_variables
+        result, moved = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+        if training:
+            assign(frozen, moved)
+        return result
+
+    return run
+
+
+def gradient(function, x, call):
+    """As models.compute.gradient."""
+    moving = getattr(call, "training", False)
+
+    def total(x):
+        values, extra = function(x)
+        return keras.ops.sum(values), (values, extra, call.frozen if moving else None)
+
+    (_, (values, extra, frozen)), gradient = jax.value_and_grad(total, has_aux=True)(x)
+    if moving:
+        call.frozen = frozen
+    return (values, extra), gradient
+
+
+def jacobian(function, x):
+    """As models.compute.jacobian: one forward pass, and one backward pass over all columns."""
+    values, pull, extra = jax.vjp(function, x, has_aux=True)
+    columns = jax.numpy.eye(values.shape[1], dtype=values.dtype)[:, None].repeat(len(values), 1)
+    gradients = jax.vmap(lambda column: pull(column)[0])(columns)
+    return (values, extra), jax.numpy.swapaxes(gradients, 0, 1)
+
+
+def train_step(model, optimizer, objective, follow, training, regularise, keep):
+    """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
+    differentiate = _differentiate(model, objective, follow, training, regularise)
+
+    @jax.jit
+    def pure(trainable, frozen, state, *arrays):
+        gradients, frozen, *results = differentiate(trainable, frozen, *arrays)
+        trainable, state = optimizer.stateless_apply(state, gradients, trainable)
+        trainable = list(trainable)
+        for place, mask, original in keep:
+            trainable[place] = keras.ops.where(mask, trainable[place], original)
+        return tuple(results), trainable, frozen, state
+
+    def step(*arrays):
+        kinds = model.trainable_variables, model.non_trainable_variables, optimizer.variables
+        results, *new = pure(*map(_values, kinds), *arrays)
+        for variables, values in zip(kinds, new, strict=True):
+            assign(variables, values)
+        return results
+
+    return step
+
+
+def gradients(model, objective, follow, training):
+    """As models.updates.gradients."""
+    pure = jax.jit(_differentiate(model, objective, follow, training, False))
+
+    def run(*arrays):
+        frozen = model.non_trainable_variables
+        gradients, moved, *results = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+        assign(frozen, moved)
+        return gradients, *results
+
+    return run
+
+
+def apply(optimizer, variables):
+    """As models.updates.apply."""
+    pure = jax.jit(optimizer.stateless_apply)
+
+    def run(*gradients):
+        trainable, state = pure(_values(optimizer.variables), list(gradients), _values(variables))
+        assign(variables, trainable)
+        assign(optimizer.variables, state)
+
+    return run
+
+
+def _differentiate(model, objective, follow, training, regularise):
+    """``run(trainable, frozen, x, *arrays) -> (gradients of the weights, frozen, mean value, extra[, followed])``."""
+
+    def run(trainable, frozen, x, *arrays):
+        def total(trainable, x):
+            call = Call(model, trainable, frozen, training)
+            values, extra = objective(call, x, *arrays)
+            value = keras.ops.mean(values)
+            regular = sum(call.losses) if regularise else 0.0
+            return value + regular, (call.frozen, value, extra)
+
+        if follow is None:
+            (_, results), gradients = jax.value_and_grad(total, has_aux=True)(trainable, x)
+            return gradients, *results
+        (_, results), (gradients, by_x) = jax.value_and_grad(total, (0, 1), has_aux=True)(trainable, x)
+        return gradients, *results, follow(x, by_x, *arrays)
+
+    return run
+
+
+def _values(variables):
+    return [variable.value for variable in variables]

@@ -1,0 +1,109 @@
+"""Compiled passes and updates on TensorFlow.
+
+XLA is used on accelerators only: on a CPU it is several times slower than TensorFlow's own kernels.
+"""
+
+import functools
+
+import keras
+import tensorflow
+
+GPUS = tensorflow.config.list_physical_devices("GPU")
+ON_ACCELERATOR = bool(GPUS)
+ERRORS = (tensorflow.errors.OpError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
+SHAPES_COMPILE = ON_ACCELERATOR  # whether every new shape of a batch is a compilation
+# Whole float32: a boundary's distance and a tie of log-probabilities drown in TF32's ten bits.
+tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+for gpu in GPUS:  # several cells may share one
+    tensorflow.config.experimental.set_memory_growth(gpu, True)
+
+
+def accelerators():
+    """The names of the accelerators in use."""
+    details = tensorflow.config.experimental.get_device_details
+    return [details(gpu).get("device_name", gpu.name) for gpu in GPUS]
+
+
+def deterministic():
+    """Give the same bits every time, on this machine and with these versions; slower on a GPU."""
+    tensorflow.config.experimental.enable_op_determinism()
+
+
+def compile(model, function, training, any_count):
+    """As models.compute.compiled."""
+    return _graph(functools.partial(function, functools.partial(model, training=training)), any_count)
+
+
+def gradient(function, x, call):
+    """As models.compute.gradient."""
+    with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        values, extra = function(x)
+    return (values, extra), tape.gradient(values, x, unconnected_gradients="zero")  # as jax does
+
+
+def jacobian(function, x):
+    """As models.compute.jacobian: one forward pass, and a backward pass a column."""
+    with tensorflow.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        values, extra = function(x)
+        columns = tensorflow.unstack(values, axis=1)
+    gradients = [tape.gradient(column, x, unconnected_gradients="zero") for column in columns]
+    return (values, extra), tensorflow.stack(gradients, 1)
+
+
+def train_step(model, optimizer, objective, follow, training, regularise, keep):
+    """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
+    variables = model.trainable_variables
+    differentiate = _differentiate(model, objective, follow, training, regularise)
+
+    def step(*arrays):
+        gradients, *results = differentiate(*arrays)
+        optimizer.apply(gradients, variables)
+        for place, mask, original in keep:
+            variables[place].assign(keras.ops.where(mask, variables[place], original))
+        return tuple(results)
+
+    return _graph(step)
+
+
+def gradients(model, objective, follow, training):
+    """As models.updates.gradients."""
+    return _graph(_differentiate(model, objective, follow, training, False))
+
+
+def apply(optimizer, variables):
+    """As models.updates.apply."""
+    return _graph(lambda *gradients: optimizer.apply(gradients, variables))
+
+
+def _graph(function, any_count=False):
+    graph = tensorflow.function(function, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
+
+    def run(*arrays):
+        tensors = [tensorflow.convert_to_tensor(array) for array in arrays]
+        if any_count and not graph.experimental_get_tracing_count():
+            shapes = ((None, *tensor.shape[1:]) if tensor.shape.rank else () for tensor in tensors)
+            graph.get_concrete_function(*map(tensorflow.TensorSpec, shapes, (tensor.dtype for tensor in tensors)))
+        return graph(*tensors)
+
+    return run
+
+
+def _differentiate(model, objective, follow, training, regularise):
+    """``run(x, *arrays) -> (gradients of the weights, mean value, extra[, followed])``."""
+    variables = model.trainable_variables
+
+    def run(x, *arrays):
+        sources = [variable.value for variable in variables] + ([] if follow is None else [x])
+        with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            values, extra = objective(functools.partial(model, training=training), x, *arrays)
+            value = keras.ops.mean(values)
+            total = value + sum(model.losses) if regularise else value
+        gradients = tape.gradient(total, sources, unconnected_gradients="zero")
+        if follow is None:
+            return gradients, value, extra
+        return gradients[:-1], value, extra, follow(x, gradients[-1], *arrays)
+
+    return run

@@ -1,0 +1,7 @@
+"""Variables of a model or optimizer, on either backend."""
+
+
+def assign(variables, values):
+    """Give every variable its value, in order."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
