@@ -105,10 +105,12 @@ def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=
             part[rows[at]] = new
         return rows if until is None else rows[~state[until][rows]]
 
-    given = len(constants) + (draw is not None)
+    given, any_count = len(constants) + (draw is not None), leave != ()  # else one batch size: a graph of it is fastest
     for first, end in itertools.pairwise(_leaves(n, leave, each=draw is not None)):
         if len(rows):
-            rows = update(_steps(model, step, given, until, first, end), *([draw(len(rows))] if draw else []))
+            rows = update(
+                _steps(model, step, given, until, first, end, any_count), *([draw(len(rows))] if draw else [])
+            )
     if last is not None and len(rows):
         update(compiled(model, last, any_count=True))
     return tuple(state)
@@ -121,12 +123,12 @@ def _leaves(n, leave, each):
     return sorted({0, n, *(end for end in leave if end < n)})
 
 
-def _steps(model, step, given, until, first, end):
+def _steps(model, step, given, until, first, end, any_count):
     """``run(*constants, *state) -> state``: the steps first .. end - 1, fewer where all are ended; given: constants."""
     if ON_ACCELERATOR:
         loop = compiled(model, _loop(step, given, until))
         return functools.partial(loop, numpy.int32(first), numpy.int32(end))
-    step = compiled(model, step, any_count=True)
+    step = compiled(model, step, any_count=any_count)
 
     def run(*arrays):
         arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
