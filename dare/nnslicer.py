@@ -4,7 +4,7 @@ From the output neuron of a class the analysis walks back through the network an
 convolutional layer, keeps for each neuron the incoming connections that contribute most to how the class
 differs from the average image (NNSlicer, FSE 2020, arXiv 2009.13747, section 4; DARE, ASE 2022, and TOSEM
 33(3) 2024, section on slicing). A neuron is a dense unit or a conv channel, whose kernels are summed over
-positions. Data enter once (`dare.relative`); the rest is matrix algebra.
+positions. Data enter once (`dare.profile`); the rest is matrix algebra.
 
 With W[j, i] the weight from j to i, d_in and d the class's differences before and after the layer and C the
 contribution handed back from the output, a connection's local contribution is C_i * d_i * W[j, i] * d_in[j].
@@ -19,7 +19,7 @@ Differences from the papers:
 1. [D] The cut orders raw values; DARE's released code sorts their signs, which cuts low indices first.
 2. [I] In a hidden layer the cut connections of `rule="dare"` still count in what is handed back.
 3. [I] NNSlicer's |y_n| is read as the neuron's difference |d_i|; [D] a neuron with d_i = 0 keeps everything.
-4. [D] Branches, Flatten and depthwise layers: see `dare.graph`; class means and rounding: see `dare.relative`.
+4. [D] Branches, Flatten and depthwise layers: see `dare.graph`; class means and rounding: see `dare.profile`.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ import numbers
 import numpy
 
 import models
-from dare import contribution, graph, relative
+from dare import contribution, graph, profile
 from data import files
 from models import compute, contract
 
@@ -154,7 +154,7 @@ def slice_model(
     classes = table.model.outputs[0].shape[-1]
     layers = _chosen_layers(model.name, layers, table)
     _check_options(per, rule, theta, representative, batch_size)
-    x, y = relative.check(table.model, x, y, classes)
+    x, y = profile.check(table.model, x, y, classes)
     batches = -(-len(x) // min(batch_size, len(x)))
 
     def report(done):
@@ -163,7 +163,7 @@ def slice_model(
 
     tensors = [tensor for item in table.weighted.values() for tensor in (item.received, item.made)]
     tensors = {id(tensor): tensor for tensor in tensors}
-    differences = relative.relative_activations(
+    differences = profile.relative_activations(
         table.model,
         list(tensors.values()),
         x,
@@ -225,7 +225,7 @@ def _check_options(per, rule, theta, representative, batch_size):
         raise ValueError(f"theta is {theta}, but rule 'dare' cuts by per: leave theta out")
     if rule == "nnslicer" and not (isinstance(theta, numbers.Real) and 0 <= theta < float("inf")):
         raise ValueError(f"theta is {theta!r}, but rule 'nnslicer' needs a share >= 0: give theta, such as 0.1")
-    if representative not in relative.REPRESENTATIVES:
-        expected = ", ".join(relative.REPRESENTATIVES)
+    if representative not in profile.REPRESENTATIVES:
+        expected = ", ".join(profile.REPRESENTATIVES)
         raise ValueError(f"representative is {representative!r}, expected one of {expected}")
     compute.check_batch_size(batch_size)

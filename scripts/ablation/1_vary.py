@@ -11,7 +11,7 @@ import numpy
 
 from adv import evaluate
 from dare import ablation, controls
-from dare import bench as benches
+from dare import tuner as tuners
 from data import files
 import models
 from reporting import measures as of_measures
@@ -25,19 +25,19 @@ def main(arguments):
     stage = run_directory.begin("vary", arguments, inputs=inputs(arguments), uses=uses)
     if stage is None:
         return
-    bench = Bench(arguments)
-    settings = ablation.settings(bench.cell.model, arguments.factor)
+    variation = Variation(arguments)
+    settings = ablation.settings(variation.cell.model, arguments.factor)
     units = {}
     with Progress("vary", arguments.quiet) as progress:
         for factor, level, variant in settings:
             for repeat in range(arguments.repeats):
                 path = stage.folder / f"unit-{factor}-{level}-{repeat}.json"
                 if not path.is_file():
-                    files.write_sealed(path, bench.unit(variant, repeat))
+                    files.write_sealed(path, variation.unit(variant, repeat))
                 units.setdefault((factor, level), []).append(files.read_sealed(path))
                 progress(sum(map(len, units.values())), len(settings) * arguments.repeats, f"{factor} {level}")
     for factor, level, variant in settings:
-        save_row(arguments, bench, stage, factor, level, variant, units[factor, level])
+        save_row(arguments, variation, stage, factor, level, variant, units[factor, level])
     run_directory.finish(stage, settings=len(settings), repeats=arguments.repeats)
     print(f"vary: {len(settings)} settings x {arguments.repeats} repeats ({stage.folder})")
 
@@ -47,13 +47,13 @@ def inputs(arguments):
     return ["train", "slice", "get_ats", *(f"generate_adv-{name}" for name in arguments.attack)]
 
 
-class Bench:
+class Variation:
     """The cell, read once, and its adversarial sets."""
 
     def __init__(self, arguments):
         self.cell = trained_cell.load(arguments)
         self.sets = trained_cell.adversarial_sets(arguments, self.cell, arguments.attack)
-        self.bench = benches.Bench(
+        self.tuner = tuners.Tuner(
             model=self.cell.model,
             original=self.cell.original,
             history=self.cell.history,
@@ -70,10 +70,10 @@ class Bench:
         """What one tuning scores, and noise of its size: measure -> [right, of]; and the size of the change."""
         targets = self.targets_of(variant, repeat)
         try:
-            tuned = self.bench.tuned(variant, targets, variant.learning_rates[0], repeat)
+            tuned = self.tuner.tuned(variant, targets, variant.learning_rates[0], repeat)
         except ArithmeticError:  # the loss is no longer finite: a model that gets nothing right
             tuned = None
-        original, seed = self.cell.original, self.bench.repeat_seed(repeat)
+        original, seed = self.cell.original, self.tuner.repeat_seed(repeat)
         found = {"change": None if tuned is None else controls.relative_change(original, tuned)}
         noise = None if tuned is None else controls.weight_noise(original, tuned, seed=seed)
         for prefix, weights in (("", tuned), ("noise-", noise)):
@@ -84,7 +84,7 @@ class Bench:
         """The targets of a setting: kept for the next unit, since the repeats share them unless they are random."""
         key = variant.source, variant.layer, repeat if variant.source == "random" else None
         if self.retargeted[0] != key:
-            self.retargeted = key, self.bench.targets_of(variant, repeat)
+            self.retargeted = key, self.tuner.targets_of(variant, repeat)
         return self.retargeted[1]
 
     def scores(self, weights):
@@ -103,7 +103,7 @@ class Bench:
         return {name: [0 if weights is None else right[name], len(y)] for name, (_, y) in probes.items()}
 
 
-def save_row(arguments, bench, stage, factor, level, variant, units):
+def save_row(arguments, variation, stage, factor, level, variant, units):
     """One row of the study: a setting, its measures over the repeats."""
     measures = {
         name: of_measures.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
@@ -113,20 +113,20 @@ def save_row(arguments, bench, stage, factor, level, variant, units):
     made = row.of_stage(
         stage,
         study="ablation",
-        dataset=bench.cell.split.name,
+        dataset=variation.cell.split.name,
         method=tables.method(factor, level),
         title=f"DARE, {factor} {level}",
         role="original" if factor == "published" else "method",
-        verified=bench.cell.split.verified,
+        verified=variation.cell.split.verified,
         hyperparameters={
             "width": models.parse(arguments.model)[1],
-            "source_epochs": bench.cell.history.last,
-            **ablation.facts(variant, bench.bench.targets.layer),
+            "source_epochs": variation.cell.history.last,
+            **ablation.facts(variant, variation.variation.targets.layer),
         },
         repeats=len(units),
         measures=measures,
         checks=mined.checks_of(lineage.above(stage)),
-        attacks={name: one.attack for name, one in bench.sets.items()},
+        attacks={name: one.attack for name, one in variation.sets.items()},
         details={"factor": factor, "level": level, "change": [unit["change"] for unit in units]},
     )
     row.save(made, stage.folder / f"row-{made.method}.json")

@@ -37,7 +37,7 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 
 def main(arguments):
-    bench = None
+    tester = None
     for method, inputs, role, title in finished(arguments):
         stage = run_directory.begin(
             f"test-{method}",
@@ -47,9 +47,9 @@ def main(arguments):
         )
         if stage is None:
             continue
-        bench = bench or Bench(arguments)
-        made = bench.test(method, inputs, stage.folder)
-        write_row(arguments, bench, stage, method, role, title, inputs, made)
+        tester = tester or Tester(arguments)
+        made = tester.test(method, inputs, stage.folder)
+        write_row(arguments, tester, stage, method, role, title, inputs, made)
 
 
 def uses(arguments):
@@ -62,7 +62,7 @@ def uses(arguments):
     }
 
 
-class Bench:
+class Tester:
     """The architecture compiled once, the images, the adversarial sets, and what the original's adversarials are."""
 
     def __init__(self, arguments):
@@ -110,7 +110,7 @@ class Bench:
         }
 
 
-def write_row(arguments, bench, stage, method, role, title, inputs, found):
+def write_row(arguments, tester, stage, method, role, title, inputs, found):
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
     correct = [flags.correct for flags in found]
     measures = {
@@ -120,26 +120,26 @@ def write_row(arguments, bench, stage, method, role, title, inputs, found):
         for name in correct[0]
     }
     if "er/worst" in measures:
-        measures["er/worst"]["failed"] = test.failures(found[0], bench.sets)
+        measures["er/worst"]["failed"] = test.failures(found[0], tester.sets)
     measures |= {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
     made = row.of_stage(
         stage,
         study=arguments.study,
-        dataset=bench.split.name,
+        dataset=tester.split.name,
         method=method,
         title=title,
         role=role,
-        verified=bench.split.verified,
+        verified=tester.split.verified,
         hyperparameters={
             "width": models.parse(arguments.model)[1],
-            "source_epochs": bench.history.last,
+            "source_epochs": tester.history.last,
             **{name: source[name] for name in TUNING if source.get(name)},
         },
         repeats=len(found),
         measures=measures,
         checks=[*row.checks([flags.checks for flags in found]), *mined.checks_of(lineage.above(stage))],
-        attacks=specifications(bench),
+        attacks=specifications(tester),
         details={
             "chosen_on": source.get("chosen_on", []),
             "frozen_share": source.get("frozen_share"),
@@ -154,12 +154,12 @@ def write_row(arguments, bench, stage, method, role, title, inputs, found):
         print(f"test {method}: {row.raised(made.checks)}")
 
 
-def specifications(bench):
+def specifications(tester):
     """Every attack with all its settings: of the sets by name, "white-box/<name>", and "minimal/<name>" of no set."""
-    arguments = bench.arguments
-    found = {name: one.attack for name, one in bench.sets.items()}
+    arguments = tester.arguments
+    found = {name: one.attack for name, one in tester.sets.items()}
     for name in arguments.white_box:
-        found[f"white-box/{name}"] = attacks.ATTACKS[name].specification() | {"epsilons": list(bench.epsilons)}
+        found[f"white-box/{name}"] = attacks.ATTACKS[name].specification() | {"epsilons": list(tester.epsilons)}
     for name in arguments.minimal:
         if name not in found:
             found[f"minimal/{name}"] = attacks.ATTACKS[name].specification()

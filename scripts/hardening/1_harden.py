@@ -13,7 +13,8 @@ import json
 import logging
 
 from adv import probes
-from dare import controls, feature_adversarial, hardening, test
+from dare import controls, test
+from dare.hardening import hardener, strategies
 from data import files
 from reporting import figures, tables
 from reporting import row as result_row
@@ -29,7 +30,7 @@ TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "sampl
 def main(arguments):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
     study = None
-    for name in strategies(arguments):
+    for name in asked(arguments):
         settings = command.narrow(arguments, strategy=name)
         if name in hardening_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
@@ -49,7 +50,7 @@ def main(arguments):
 
 def uses(arguments, name):
     """The strategy or control, and what attacks it."""
-    strategy = feature_adversarial.STRATEGIES.get(name) or controls.CONTROLS.get(name)
+    strategy = strategies.STRATEGIES.get(name) or controls.CONTROLS.get(name)
     attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
     shape = trained_cell.shape_of(arguments)
     return {
@@ -60,20 +61,20 @@ def uses(arguments, name):
 
 
 class Study:
-    """The cell and its bench, for all strategies."""
+    """The cell and its hardener, for all strategies."""
 
     def __init__(self, arguments):
         self.arguments, self.cell = arguments, hardening_cell.Cell(arguments)
         cell = self.cell
-        self.bench = hardening.Bench(cell.samples, cell.accuracies, epsilon=cell.epsilons["near"])
+        self.hardener = hardener.Hardener(cell.samples, cell.accuracies, epsilon=cell.epsilons["near"])
 
     def of(self, name, folder):
         """(the trajectories of a strategy or of a single model, passes a sample that its targets took)."""
-        if name in feature_adversarial.STRATEGIES:
-            strategy = feature_adversarial.STRATEGIES[name]
-            return self.tuned(name, strategy, folder), self.bench.targets(strategy.targets)[1]
+        if name in strategies.STRATEGIES:
+            strategy = strategies.STRATEGIES[name]
+            return self.tuned(name, strategy, folder), self.hardener.targets(strategy.targets)[1]
         weights = self.cell.averaged() if name == "swa" else None
-        return [self.trajectory(None, 0, [self.bench.standing(weights)])], None
+        return [self.trajectory(None, 0, [self.hardener.standing(weights)])], None
 
     def tuned(self, name, strategy, folder):
         """The trajectories of all learning rates and repeats, a file each; finished ones are read back."""
@@ -93,7 +94,7 @@ class Study:
         """One trajectory, from the original's point on."""
         asked = self.arguments
         original = result_row.load(run_directory.folder(asked, "harden-original") / "row.json")
-        points, seconds = self.bench.trajectory(
+        points, seconds = self.hardener.trajectory(
             strategy,
             learning_rate=rate,
             steps=asked.steps,
@@ -124,20 +125,20 @@ def report(arguments):
     print(f"harden: {len(rows)} rows ({folder})")
 
 
-def strategies(arguments):
+def asked(arguments):
     """The original, and the strategies that were asked for."""
     return ["original", *(name for name in arguments.strategy if name != "original")]
 
 
 def stages(arguments):
     """The stages that these arguments ask for."""
-    return [f"harden-{name}" for name in strategies(arguments)]
+    return [f"harden-{name}" for name in asked(arguments)]
 
 
 def options():
     """The parser of the options."""
     parser = command.parser(__doc__, study="dare")
-    known = [*feature_adversarial.STRATEGIES, "swa"]
+    known = [*strategies.STRATEGIES, "swa"]
     count, above, ball = command.whole(1), command.real(above=0), command.real(above=0, most=1)
     parser.add_argument(
         "--strategy", nargs="+", type=command.name("strategy", known), default=known, help=", ".join(known)

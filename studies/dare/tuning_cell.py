@@ -6,7 +6,7 @@ import functools
 import numpy
 
 from adv import evaluate
-from dare import bench, controls, dare
+from dare import controls, dare, tuner
 from data import files
 from pipeline import command, run_directory
 from pipeline.progress import Progress
@@ -17,7 +17,7 @@ from train.seeds import stream
 
 
 class Cell:
-    """The bench of a trained cell, and its images and validation adversarials."""
+    """The tuner of a trained cell, and its images and validation adversarials."""
 
     def __init__(self, arguments):
         self.arguments = arguments
@@ -26,7 +26,7 @@ class Cell:
         self.history, self.split = opened.history, opened.split
         sets = trained_cell.adversarial_sets(arguments, opened, arguments.choose_on).values()
         self.validation = [one.parts["validation"] for one in sets if len(one.parts["validation"].labels)]
-        self.bench = bench.Bench(
+        self.tuner = tuner.Tuner(
             model=self.model,
             original=self.original,
             history=self.history,
@@ -55,7 +55,7 @@ class Cell:
     def variant(self, name, folder):
         """(the weights of each repeat, one after the other; facts) of a variant."""
         path = folder / f"{files.TEMPORARY}targets.h5"
-        make, facts = self.bench.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
+        make, facts = self.tuner.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
         facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
         return map(make, range(self.arguments.repeats)), facts
 
@@ -81,7 +81,7 @@ class Cell:
             budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
             draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
             changes = (
-                {"tuned": self.dare_weights(draw % tunings), "budget": budget, "seed": self.bench.repeat_seed(draw)}
+                {"tuned": self.dare_weights(draw % tunings), "budget": budget, "seed": self.tuner.repeat_seed(draw)}
                 for draw in range(draws)
             )
         elif name == "other-seed":

@@ -3,7 +3,8 @@
 import numpy
 
 from adv import evaluate, probes
-from dare import controls, hardening_targets, test
+from dare import controls, test
+from dare.hardening import targets as hardening_targets
 from studies.dare import trained_cell
 from train import seeds
 

@@ -3,7 +3,8 @@
 import numpy
 
 import models
-from dare import controls, feature_adversarial, test
+from dare import controls, test
+from dare.hardening import strategies
 from pipeline import lineage
 from reporting import measures as of_measures
 from reporting import row
@@ -20,7 +21,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
     cell: the hardening.cell.Cell; stage: the run_directory.Stage; preparation: passes a sample that
     making the strategy's targets took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
     """
-    strategy = feature_adversarial.STRATEGIES.get(name)
+    strategy = strategies.STRATEGIES.get(name)
     hyperparameters = {"width": models.parse(arguments.model)[1], "source_epochs": cell.history.last}
     budget = 0 if strategy is None else arguments.bp_epochs
     if strategy is not None:

@@ -5,7 +5,8 @@ import types
 import numpy
 import pytest
 
-from dare import get_ats, hardening_targets
+from dare import get_ats
+from dare.hardening import targets as hardening_targets
 from train.history import History, confidence
 
 

@@ -70,7 +70,7 @@ def test_masked_tuning_equals_adam_written_out(reset):
 
 
 @pytest.fixture
-def bench(small_net, images):
+def tuned(small_net, images):
     """A net, its images, targets 0.1 above its own activations, and its slice."""
     x, y = images
     inner = compute.predict(compute.forward(transform.transform(small_net)), x, prepare=data.to_unit)
@@ -90,8 +90,8 @@ def values(model):
 
 
 @pytest.mark.parametrize("name", dare.VARIANTS)
-def test_a_variant_leaves_what_it_must_leave(bench, name):
-    model, targets, x, y, slices = bench
+def test_a_variant_leaves_what_it_must_leave(tuned, name):
+    model, targets, x, y, slices = tuned
     variant = dare.VARIANTS[name]
     if variant.layer == "last-hidden":
         targets = dataclasses.replace(targets, layer="dense1", activation=targets.activation[:, 0, 0, :1] + ONES)
@@ -131,8 +131,8 @@ def test_each_variant_changes_one_choice():
     assert dare.VARIANTS["dare-s-10-steps"].combine is None
 
 
-def test_budgets_are_spent(bench):
-    model, targets, x, y, slices = bench
+def test_budgets_are_spent(tuned):
+    model, targets, x, y, slices = tuned
     original = model.get_weights()
     for name, steps in (("dare-s-10-steps", 10), ("dare-10-epochs", 10 * -(-len(targets.index) // 32))):
         model.set_weights(original)
@@ -160,8 +160,8 @@ def test_the_loss_over_key_neurons_equals_a_loop(shape):
     numpy.testing.assert_allclose(everything, plain, rtol=1e-5)
 
 
-def test_channels_that_are_no_key_neurons_pull_nothing(bench):
-    model, targets, x, _, _ = bench
+def test_channels_that_are_no_key_neurons_pull_nothing(tuned):
+    model, targets, x, _, _ = tuned
     key = numpy.zeros((20, 6), bool)
     key[:, 2] = True
     tuned = dare.tune(model, targets, x, key=key, steps=3, learning_rate=0.01)
@@ -175,8 +175,8 @@ def test_channels_that_are_no_key_neurons_pull_nothing(bench):
             dare.tune(model, targets, x, key=wrong)
 
 
-def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(bench):
-    model, targets, x, y, slices = bench
+def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(tuned):
+    model, targets, x, y, slices = tuned
     masks = dare.slice_masks(model, slices, "intersection")
     key = key_neurons.key_channels(model, slices, "conv2")[y[targets.index]]
     assert not key.all()
@@ -185,8 +185,8 @@ def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(bench):
     assert models.fingerprint(model) == models.fingerprint(expected)
 
 
-def test_tuning_lowers_the_loss_and_repeats_to_the_bit(bench):
-    model, targets, x, _, _ = bench
+def test_tuning_lowers_the_loss_and_repeats_to_the_bit(tuned):
+    model, targets, x, _, _ = tuned
     made = [dare.tune(model, targets, x, steps=30, learning_rate=1e-3, seed=1) for _ in range(2)]
     assert models.fingerprint(made[0]) == models.fingerprint(made[1]) != models.fingerprint(model)
 
@@ -197,8 +197,8 @@ def test_tuning_lowers_the_loss_and_repeats_to_the_bit(bench):
     assert loss(made[0]) < 0.8 * loss(model)
 
 
-def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(bench, tmp_path):
-    model, targets, x, _, slices = bench
+def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(tuned, tmp_path):
+    model, targets, x, _, slices = tuned
     masks = dare.slice_masks(model, slices, "intersection")
     original = model.get_weights()
     settings = [
@@ -221,8 +221,8 @@ def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(bench, t
     numpy.testing.assert_array_equal(kernel[:, :, frozen], moved[0][:, :, frozen])
 
 
-def test_a_weights_file_of_a_tuned_model_holds_its_weights_alone(bench, tmp_path):
-    model, targets, x, _, _ = bench
+def test_a_weights_file_of_a_tuned_model_holds_its_weights_alone(tuned, tmp_path):
+    model, targets, x, _, _ = tuned
     dare.tune_weights(model, targets, x[targets.index], steps=1, batch_size=4, learning_rate=1e-3, seed=0)
     model.save_weights(tmp_path / "tuned.weights.h5")
     sizes = []
@@ -232,8 +232,8 @@ def test_a_weights_file_of_a_tuned_model_holds_its_weights_alone(bench, tmp_path
     assert sum(sizes) == model.count_params()
 
 
-def test_lazy_targets_tune_to_the_same_bits(tmp_path, bench):
-    model, targets, x, _, _ = bench
+def test_lazy_targets_tune_to_the_same_bits(tmp_path, tuned):
+    model, targets, x, _, _ = tuned
     with h5py.File(tmp_path / "activation.h5", "w") as file:
         file["activation"] = targets.activation
         lazy = get_ats.Targets(index=targets.index, epoch=targets.epoch, activation=file["activation"], layer="conv2")
@@ -241,8 +241,8 @@ def test_lazy_targets_tune_to_the_same_bits(tmp_path, bench):
     assert models.fingerprint(made[0]) == models.fingerprint(made[1])
 
 
-def test_what_does_not_belong_together_is_refused(bench):
-    model, targets, x, _, _ = bench
+def test_what_does_not_belong_together_is_refused(tuned):
+    model, targets, x, _, _ = tuned
     with pytest.raises(ValueError, match="point to image 38, but there are 20"):
         dare.tune(model, targets, x[:20])
     with pytest.raises(ValueError, match="mask of conv1 has shape"):

@@ -5,8 +5,9 @@ import numpy
 import pytest
 
 import data
-from dare import controls, dare, feature_adversarial, get_ats, transform
-from dare.feature_adversarial import STRATEGIES
+from dare import controls, dare, get_ats, transform
+from dare.hardening import strategies
+from dare.hardening.strategies import STRATEGIES
 from models import compute, perturb
 from train import seeds
 from train.robust import perturbation
@@ -45,7 +46,7 @@ def test_the_perturbation_of_a_linear_net_is_the_closed_form_and_never_lowers_th
     for steps in (1, 3):
         epsilon, size = numpy.float32(0.1), numpy.float32(0.04)
         start = perturbation.begin(x, epsilon, "uniform", numpy.random.default_rng(2))
-        run = compute.compiled(regression, feature_adversarial.ascent(dare.squared_error, steps))
+        run = compute.compiled(regression, strategies.ascent(dare.squared_error, steps))
         moved = numpy.asarray(run(x, start, targets, epsilon, size))
         wanted = naive_ascent(x, start, kernel, targets, 0.1, 0.04, steps)
         numpy.testing.assert_allclose(moved, wanted, atol=1e-6)
@@ -63,7 +64,7 @@ def test_the_perturbation_stays_in_ball_and_range(small_net, images, name):
     generator = numpy.random.default_rng(0)
     targets = y if strategy.targets == "labels" else generator.random((48, *net.output_shape[1:]), "float32")
     count, size = strategy.perturbation(2)
-    run = compute.compiled(net, feature_adversarial.ascent(strategy.attack_loss, count, strategy.paired))
+    run = compute.compiled(net, strategies.ascent(strategy.attack_loss, count, strategy.paired))
     for epsilon in (0.0, 0.05, 0.7):
         radius = numpy.float32(epsilon)
         start = perturbation.begin(x, radius, "uniform", generator)
@@ -98,9 +99,9 @@ def test_losses_equal_numpy():
             -numpy.log(p[label]) + beta * sum(a * numpy.log(a / b) for a, b in zip(p, q, strict=True))
             for p, q, label in zip(clean, adversarial, labels, strict=True)
         ]
-        found = feature_adversarial.trades(beta)(keras.ops.convert_to_tensor(logits), labels)
+        found = strategies.trades(beta)(keras.ops.convert_to_tensor(logits), labels)
         numpy.testing.assert_allclose(numpy.asarray(found), wanted, rtol=1e-4)
-    found = feature_adversarial.soft_cross_entropy(keras.ops.convert_to_tensor(logits[5:]), clean.astype("float32"))
+    found = strategies.soft_cross_entropy(keras.ops.convert_to_tensor(logits[5:]), clean.astype("float32"))
     numpy.testing.assert_allclose(numpy.asarray(found), -(clean * numpy.log(adversarial)).sum(-1), rtol=1e-4)
 
 
@@ -131,7 +132,7 @@ def test_hardening_equals_adam_on_perturbed_inputs_written_out(linear_net):
     )
     strategy = STRATEGIES["feature-adversarial"]
     settings |= {"learning_rate": 0.01, "batch_size": 10, "stops": [1, 4], "seed": 7}
-    made = feature_adversarial.harden(linear_net, x, targets, strategy, layer="conv1", **settings)
+    made = strategies.harden(linear_net, x, targets, strategy, layer="conv1", **settings)
     assert [updates for updates, _ in made] == [1, 4]
     after = linear_net.get_weights()
     numpy.testing.assert_allclose(after[0][0, 0], wanted, atol=2e-5)
@@ -151,7 +152,7 @@ def hardened(net, x, targets, name, **settings):
     """The weights that a strategy makes of the net, which gets its own back."""
     before = net.get_weights()
     settings = {"epsilon": 0.05, "learning_rate": 1e-3, "batch_size": 16, "stops": [5], "seed": 4} | settings
-    list(feature_adversarial.harden(net, x, targets, STRATEGIES[name], **settings))
+    list(strategies.harden(net, x, targets, STRATEGIES[name], **settings))
     after = net.get_weights()
     net.set_weights(before)
     return after
@@ -187,7 +188,7 @@ def test_every_strategy_lowers_its_loss_and_touches_nothing_else(small_net, mine
     targets = activation if strategy.through == "regression" else probabilities
     targets = images[1].astype("int32") if strategy.targets == "labels" else targets
     before = {variable.path: numpy.asarray(variable) for variable in small_net.variables}
-    made = feature_adversarial.harden(
+    made = strategies.harden(
         small_net, x, targets, strategy, epsilon=0.02, steps=1, learning_rate=3e-3, batch_size=48, stops=[1, 25]
     )
     losses = [loss for _, loss in made]

@@ -4,8 +4,9 @@ import numpy
 import pytest
 
 import models
-from dare import controls, feature_adversarial, hardening
-from dare.feature_adversarial import STRATEGIES
+from dare import controls
+from dare.hardening import hardener, strategies
+from dare.hardening.strategies import STRATEGIES
 
 
 def test_passes_are_counted():
@@ -15,8 +16,8 @@ def test_passes_are_counted():
     assert STRATEGIES["pgd-training"].perturbation(5) == (5, 0.5)
     assert STRATEGIES["fgsm-training"].perturbation(5) == (1, 1.25)
     effort = {"passes": 4, "batch_size": 128, "samples": 1280}
-    assert feature_adversarial.bp_epochs(10, **effort) == 4
-    assert feature_adversarial.bp_epochs(3, passes=2, batch_size=128, samples=50) == 6, "a batch is at most all samples"
+    assert strategies.bp_epochs(10, **effort) == 4
+    assert strategies.bp_epochs(3, passes=2, batch_size=128, samples=50) == 6, "a batch is at most all samples"
 
 
 def test_updates_are_the_fewest_that_reach_the_effort():
@@ -28,14 +29,14 @@ def test_updates_are_the_fewest_that_reach_the_effort():
             "samples": int(generator.integers(1, 3000)),
         }
         wanted = float(generator.choice([0.25, 0.5, 1, 3, 4]))
-        updates = feature_adversarial.updates_for(wanted, **effort)
-        assert updates >= 1 and feature_adversarial.bp_epochs(updates, **effort) >= wanted - 1e-6
-        assert updates == 1 or feature_adversarial.bp_epochs(updates - 1, **effort) < wanted
+        updates = strategies.updates_for(wanted, **effort)
+        assert updates >= 1 and strategies.bp_epochs(updates, **effort) >= wanted - 1e-6
+        assert updates == 1 or strategies.bp_epochs(updates - 1, **effort) < wanted
 
 
 def test_weight_change_equals_numpy(small_net):
     generator = numpy.random.default_rng(0)
-    before = feature_adversarial.weights(small_net)
+    before = strategies.weights(small_net)
     after = [array + generator.normal(scale=0.1, size=array.shape).astype("float32") for array in before]
     flat, moved = (numpy.concatenate([array.ravel() for array in one]).astype("float64") for one in (before, after))
     wanted = numpy.linalg.norm(moved - flat) / numpy.linalg.norm(flat)
@@ -45,40 +46,40 @@ def test_weight_change_equals_numpy(small_net):
 
 
 @pytest.fixture
-def bench(source):
-    """A bench whose accuracies are counts of the measurements made."""
+def counting(source):
+    """A Hardener whose accuracies are counts of the measurements made."""
     counted = iter(range(100))
-    return hardening.Bench(source, lambda: {"clean": float(next(counted))}, epsilon=0.02)
+    return hardener.Hardener(source, lambda: {"clean": float(next(counted))}, epsilon=0.02)
 
 
 FEW = {"steps": 1, "batch_size": 2, "bp_epochs": 4.0, "points": 3, "seed": 0}
 
 
-def test_a_trajectory_is_measured_at_doubling_effort_and_leaves_the_model_as_it_was(bench):
-    before = bench.model.get_weights()
-    points, seconds = bench.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
+def test_a_trajectory_is_measured_at_doubling_effort_and_leaves_the_model_as_it_was(counting):
+    before = counting.model.get_weights()
+    points, seconds = counting.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
     assert seconds > 0 and [point["clean"] for point in points] == [0, 1, 2]
     for wanted, point in zip((1, 2, 4), points, strict=True):
-        assert wanted <= point["bp_epochs"] < wanted + 2 * 2 / len(bench.samples.rows)
+        assert wanted <= point["bp_epochs"] < wanted + 2 * 2 / len(counting.samples.rows)
     assert 0 < points[0]["weight_change"] < points[2]["weight_change"]
-    regression, _ = bench.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
+    regression, _ = counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
     assert regression[0]["weight_change_regression"] > regression[0]["weight_change"], "the head stays"
-    again, _ = bench.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
+    again, _ = counting.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
     assert [one["weight_change"] for one in again] == [one["weight_change"] for one in points], "from the same start"
-    for old, new in zip(before, bench.model.get_weights(), strict=True):
+    for old, new in zip(before, counting.model.get_weights(), strict=True):
         numpy.testing.assert_array_equal(old, new)
 
 
-def test_other_weights_are_measured_and_given_back(bench):
-    assert bench.standing()["weight_change"] == 0
-    noisy = [weight + numpy.float32(0.1) for weight in bench.original]
-    found = bench.standing(noisy)
+def test_other_weights_are_measured_and_given_back(counting):
+    assert counting.standing()["weight_change"] == 0
+    noisy = [weight + numpy.float32(0.1) for weight in counting.original]
+    found = counting.standing(noisy)
     assert found["weight_change"] > 0.1 and found["updates"] == 0 and found["clean"] == 1
-    numpy.testing.assert_array_equal(bench.model.get_weights()[0], bench.original[0])
+    numpy.testing.assert_array_equal(counting.model.get_weights()[0], counting.original[0])
 
 
-def test_a_trajectory_ends_where_weights_or_logits_are_no_longer_finite(bench):
-    points, _ = bench.trajectory(STRATEGIES["regression"], learning_rate=1e30, **FEW)
+def test_a_trajectory_ends_where_weights_or_logits_are_no_longer_finite(counting):
+    points, _ = counting.trajectory(STRATEGIES["regression"], learning_rate=1e30, **FEW)
     assert len(points) < 3
     measured = iter([{"clean": 50.0}])
 
@@ -88,24 +89,27 @@ def test_a_trajectory_ends_where_weights_or_logits_are_no_longer_finite(bench):
         except StopIteration:
             raise models.NonFiniteLogits("the model's logits are NaN or infinite") from None
 
-    bench.measure = measure
-    points, _ = bench.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
+    counting.measure = measure
+    points, _ = counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
     assert [point["clean"] for point in points] == [50]
-    numpy.testing.assert_array_equal(bench.model.get_weights()[0], bench.original[0])
+    numpy.testing.assert_array_equal(counting.model.get_weights()[0], counting.original[0])
 
 
-def test_any_other_error_of_a_measurement_is_not_taken_for_divergence(bench):
+def test_any_other_error_of_a_measurement_is_not_taken_for_divergence(counting):
     def measure():
         raise ValueError("images have shape (0,)")
 
-    bench.measure = measure
-    for call in (bench.standing, lambda: bench.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)):
+    counting.measure = measure
+    for call in (
+        counting.standing,
+        lambda: counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW),
+    ):
         with pytest.raises(ValueError, match="images have shape"):
             call()
-    numpy.testing.assert_array_equal(bench.model.get_weights()[0], bench.original[0])
+    numpy.testing.assert_array_equal(counting.model.get_weights()[0], counting.original[0])
 
 
-def test_targets_are_made_once(bench, monkeypatch):
-    made = bench.targets("own")
-    monkeypatch.setattr(hardening.hardening_targets, "TARGETS", {})
-    assert bench.targets("own") is made
+def test_targets_are_made_once(counting, monkeypatch):
+    made = counting.targets("own")
+    monkeypatch.setattr(hardener.hardening_targets, "TARGETS", {})
+    assert counting.targets("own") is made

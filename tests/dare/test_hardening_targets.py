@@ -5,8 +5,9 @@ import pytest
 import scipy.special
 
 import data
-from dare import hardening_targets, transform
-from dare.feature_adversarial import STRATEGIES
+from dare import transform
+from dare.hardening import targets as hardening_targets
+from dare.hardening.strategies import STRATEGIES
 
 
 def probabilities(source, epoch):

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import models
-from dare import contribution, dare, get_ats, nnslicer, relative, transform
+from dare import contribution, dare, get_ats, nnslicer, profile, transform
 from models import compute
 
 layers = keras.layers
@@ -74,7 +74,7 @@ def test_constant_neurons_do_not_react():
     y[5] = 3
     received = keras.Input((8, 8, 2))
     flat = layers.Flatten()(received)
-    differences = relative.relative_activations(
+    differences = profile.relative_activations(
         keras.Model(received, flat), [flat, received], x, y, classes=4, representative="mean", batch_size=3
     )
     assert not differences[0][:, :16].any()

@@ -10,7 +10,8 @@ import pytest
 
 from adv import attacks, probes
 from adv.guided import configuration, inputs, ordering
-from dare import controls, feature_adversarial, variants
+from dare import controls, variants
+from dare.hardening import strategies
 from pipeline.resolved import difference, resolved
 from train import params, robust
 
@@ -36,7 +37,7 @@ CATALOGUES = {
     "recipes": params.RECIPES,
     "variants": variants.VARIANTS,
     "controls": controls.CONTROLS,
-    "strategies": feature_adversarial.STRATEGIES,
+    "strategies": strategies.STRATEGIES,
     "methods": robust.METHODS,
     "set-ups": robust.SETUPS,
     "metrics": ordering.METRICS,

@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from adv import attacks, evaluate
-from dare import feature_adversarial
+from dare.hardening import strategies
 from data import files
 from reporting import row as result_row
 from studies.hardening import cell as hardening_cell
@@ -83,7 +83,7 @@ def test_what_it_writes(finished):
         points = found["points"]
         assert points[0] == start[0] and len(points) == 3
         assert [point["updates"] for point in points[1:]] == [numpy.ceil(updates / 2), numpy.ceil(updates)]
-        passes = feature_adversarial.STRATEGIES[name].passes(3)
+        passes = strategies.STRATEGIES[name].passes(3)
         assert points[2]["bp_epochs"] == pytest.approx(points[2]["updates"] * passes * 10 / max(samples))
         assert 0 < points[1]["weight_change"] < points[2]["weight_change"]
         assert set(points[2]) == set(points[0])
@@ -110,8 +110,8 @@ def test_the_second_run_skips_and_changes_nothing(done, shell, call):
 
 
 def test_an_edited_strategy_is_named(done, call, monkeypatch):
-    strategy = feature_adversarial.STRATEGIES["trades-1"]
-    monkeypatch.setitem(feature_adversarial.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
+    strategy = strategies.STRATEGIES["trades-1"]
+    monkeypatch.setitem(strategies.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
     said = call(SCRIPT, *OPTIONS)
     assert said.code == 2 and "another strategy: steps None, not 2" in said.err and "--overwrite" in said.err
 

@@ -1,6 +1,6 @@
 """What hardening learns, one row a sample: labels, activations or softmax outputs, of the model or of its history.
 
-`TARGETS` names them; a strategy (dare/feature_adversarial.py) says which it takes. All are of the clean samples. How
+`TARGETS` names them; a strategy (dare/strategies.py) says which it takes. All are of the clean samples. How
 the softmax outputs of a history become soft labels is our definition [D]: those of each sample's chosen epoch, or their
 mean over the epochs that are mined.
 """

@@ -18,7 +18,7 @@ def _silent(title):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bench:
+class Tuner:
     """The final model and the weights it came with, its history, the mined targets, its slice, and x_validation.
 
     score: weights and rows of x_validation -> {"clean", "er"} in percent: the accuracy on those rows, and on the

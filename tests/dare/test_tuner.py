@@ -1,10 +1,10 @@
-"""The choice of a learning rate, and variants on a bench: what they tune on, draw anew, and report."""
+"""The choice of a learning rate, and variants: what they tune on, draw anew, and report."""
 
 import numpy
 import pytest
 
 import models
-from dare import bench, dare, learning_rate, nnslicer
+from dare import dare, learning_rate, nnslicer, tuner
 
 
 def test_the_rate_is_the_best_of_those_that_keep_accuracy():
@@ -54,7 +54,7 @@ def test_half_of_the_images_judge():
 
 @pytest.fixture
 def made(cell):
-    """A bench whose score is high for the rate 1e-4, and what it was asked to score and to tune."""
+    """A Tuner whose score is high for the rate 1e-4, and what it was asked to score and to tune."""
     calls = []
 
     def score(weights, rows):
@@ -63,7 +63,7 @@ def made(cell):
         return {"clean": 90.0, "er": 100 - abs(numpy.log10(change + 1e-12) + 3)}
 
     original = cell.model.get_weights()
-    cell.bench = bench.Bench(
+    cell.tuner = tuner.Tuner(
         model=cell.model,
         original=original,
         history=cell.history,
@@ -86,7 +86,7 @@ def test_rates_are_judged_on_images_that_they_are_not_tuned_on(made, monkeypatch
         return improve(model, variant, targets, *arguments, **settings)
 
     monkeypatch.setattr(dare, "improve", watch)
-    make, facts = made.bench.variant(dare.VARIANTS["dare"], rates=[1e-6, 1e-4])
+    make, facts = made.tuner.variant(dare.VARIANTS["dare"], rates=[1e-6, 1e-4])
     assert facts["learning_rate"] == 1e-4 and list(facts["grid"]) == ["1e-06", "0.0001"]
     assert facts["judged_by"] == {"images": 24, "clean": 90.0, "least": 89.5}
     assert [rate for rate, _ in tuned_on] == [1e-6, 1e-4] and len(made.calls) == 3
@@ -95,12 +95,12 @@ def test_rates_are_judged_on_images_that_they_are_not_tuned_on(made, monkeypatch
             assert len(index) and not set(index.tolist()) & set(rows.tolist())
     make(0)
     assert tuned_on[-1][1].tolist() == made.targets.index.tolist(), "the final tuning has all"
-    for before, after in zip(made.bench.original, made.model.get_weights(), strict=True):
+    for before, after in zip(made.tuner.original, made.model.get_weights(), strict=True):
         numpy.testing.assert_array_equal(before, after)
 
 
 def test_one_rate_needs_no_choice_and_repeats_differ_by_their_seed(made):
-    make, facts = made.bench.variant(dare.VARIANTS["dare"], rates=[1e-3])
+    make, facts = made.tuner.variant(dare.VARIANTS["dare"], rates=[1e-3])
     assert not made.calls and "grid" not in facts
     assert facts["combine"] == "intersection" and set(facts["frozen_share"]) == {"conv1", "conv2"}
     first, again, other = make(0), make(0), make(1)
@@ -112,7 +112,7 @@ def test_a_random_source_draws_anew_and_streams_to_the_path(made, tmp_path, monk
     seen = []
     monkeypatch.setattr(dare, "improve", lambda model, variant, targets, *_, **__: seen.append(targets))
     path = tmp_path / "targets.h5"
-    make, facts = made.bench.variant(dare.VARIANTS["dare-rand"], rates=[1e-3], path=path)
+    make, facts = made.tuner.variant(dare.VARIANTS["dare-rand"], rates=[1e-3], path=path)
     make(0), make(1)
     assert facts["source"] == "random" and "frozen_share" in facts
     epochs = [dict(zip(one.index.tolist(), one.epoch.tolist(), strict=True)) for one in seen]
@@ -121,7 +121,7 @@ def test_a_random_source_draws_anew_and_streams_to_the_path(made, tmp_path, monk
 
 
 def test_facts_of_key_neurons_and_the_last_layer(made):
-    facts = made.bench.variant(dare.VARIANTS["dare-key"], rates=[1e-3])[1]
+    facts = made.tuner.variant(dare.VARIANTS["dare-key"], rates=[1e-3])[1]
     assert len(facts["key_share"]) == 3 and all(0 < share <= 1 for share in facts["key_share"])
-    facts = made.bench.variant(dare.VARIANTS["dare-last"], rates=[1e-3])[1]
+    facts = made.tuner.variant(dare.VARIANTS["dare-last"], rates=[1e-3])[1]
     assert facts["layer"] == "dense1" and set(facts["frozen_share"]) == {"conv1", "conv2"}

@@ -5,10 +5,12 @@ import time
 import numpy
 
 import models
-from dare import controls, feature_adversarial, hardening_targets, transform
+from dare import controls, transform
+from dare.hardening import strategies
+from dare.hardening import targets as hardening_targets
 
 
-class Bench:
+class Hardener:
     """The model and the samples that every strategy tunes on (hardening_targets.Source), and how it is measured.
 
     measure: ``measure()`` -> {name: accuracy in percent} of the model as it is, with models.NonFiniteLogits where its
@@ -22,7 +24,7 @@ class Bench:
         self.layer = samples.mined.layer
         regression = transform.transform(self.model, self.layer)
         self.nets = {"weight_change": self.model, "weight_change_regression": regression}
-        self.before = {name: feature_adversarial.weights(net) for name, net in self.nets.items()}
+        self.before = {name: strategies.weights(net) for name, net in self.nets.items()}
         self.made = {}
 
     def targets(self, name):
@@ -42,14 +44,14 @@ class Bench:
     def trajectory(self, strategy, *, learning_rate, steps, batch_size, bp_epochs, points, seed):
         """(the points of one tuning, seconds spent in it and not in measuring).
 
-        strategy: feature_adversarial.Strategy; bp_epochs: the budget; points: how many there are, each at twice the
+        strategy: strategies.Strategy; bp_epochs: the budget; points: how many there are, each at twice the
         effort of the one before, the last at the whole budget, and fewer where stops coincide or where loss, weights or
-        logits are no longer finite; steps, batch_size, seed: as in feature_adversarial.harden.
+        logits are no longer finite; steps, batch_size, seed: as in strategies.harden.
         """
         targets = self.targets(strategy.targets)[0]
         effort = {"passes": strategy.passes(steps), "batch_size": batch_size, "samples": len(targets)}
         budgets = [bp_epochs / 2**halving for halving in range(points)]
-        tuning = feature_adversarial.harden(
+        tuning = strategies.harden(
             self.model,
             self.samples.x,
             targets,
@@ -59,14 +61,14 @@ class Bench:
             steps=steps,
             learning_rate=learning_rate,
             batch_size=batch_size,
-            stops=sorted({feature_adversarial.updates_for(budget, **effort) for budget in budgets}),
+            stops=sorted({strategies.updates_for(budget, **effort) for budget in budgets}),
             seed=seed,
         )
         found, seconds, begun = [], 0.0, time.monotonic()
         try:
             for updates, _ in tuning:
                 seconds += time.monotonic() - begun
-                found.append(self._point(updates, feature_adversarial.bp_epochs(updates, **effort)))
+                found.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
                 begun = time.monotonic()
         except ArithmeticError:  # the trajectory ends here
             pass
@@ -77,7 +79,7 @@ class Bench:
     def _point(self, updates, bp_epochs):
         """Effort, accuracies, and the change of weights: of the whole net, and of its layers up to R."""
         changes = {
-            name: controls.relative_change(self.before[name], feature_adversarial.weights(net))
+            name: controls.relative_change(self.before[name], strategies.weights(net))
             for name, net in self.nets.items()
         }
         if not numpy.isfinite(list(changes.values())).all():
