@@ -23,6 +23,9 @@ SMALL = {
     **{f"t-pgd-{inverse}": {"steps": 8, "bisections": 4} for inverse in (1, 2, 5, 10, 50)},
     "apgd-ce": {"steps": 10, "bisections": 4},
     "apgd-t": {"steps": 10, "bisections": 4},
+    **{name: {"steps": 10, "bisections": 4} for name in ("apgd-dlr", "pgd-l2", "apgd-ce-l2", "apgd-t-l2")},
+    **{name: {"steps": 10} for name in ("fab", "fab-t", "fab-l2", "fab-t-l2")},
+    **{name: {"queries": 60, "growth": 2.0, "bisections": 3} for name in ("square", "square-l2")},
     "bim": {"bisections": 8},
     "bim-linf": {"bisections": 8},
     "cw": {"binary_search_steps": 3, "steps": 30, "stepsize": 0.02, "initial_const": 1.0},
@@ -31,10 +34,15 @@ SMALL = {
     "deepfool-linf": {"steps": 20},
     **{"fgsm-float32": {}, "pgd-float32": {"bisections": 8}, "bim-float32": {"bisections": 8}, "jsma-float32": {}},
 }
-PRECISE = {"cw": {"steps": 80, "initial_const": 0.1}}  # within some per cent of a boundary
+PRECISE = {  # within some per cent of a boundary
+    "cw": {"steps": 80, "initial_const": 0.1},
+    "square": {"queries": 3000},  # windows of a single pixel come after 1,000
+}
+ABOVE = {"square-l2"}  # patches add up to no gradient: more images withstand it
 COUNTED = {"pgd": {"steps": 8, "bisections": 8}}  # one step after another
 ALIKE = {  # the code of another entry with other numbers: tested in the slow tier
     *("pgd-7", "pgd-20", "pgd-100", "t-pgd-1", "t-pgd-2", "t-pgd-10", "t-pgd-50", "bim"),
+    *("apgd-dlr", "apgd-ce-l2", "fab", "fab-t-l2"),
     *("fgsm-float32", "pgd-float32", "bim-float32", "jsma-float32"),
 }
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in ALIKE else []) for name in attacks.ATTACKS]
@@ -212,10 +220,10 @@ def counted(monkeypatch):
 def test_it_takes_no_more_gradients_than_it_says(name, net, right, counted):
     attack, one = small(name, COUNTED), [part[:1] for part in right]
     attack.within(net, *one, epsilon=EPSILON[attack.norm], batch_size=1)
-    assert 0 < sum(counted) <= attack.within_gradients
+    assert 0 < sum(counted) <= attack.within_gradients or 0 == sum(counted) == attack.within_gradients
     counted.clear()
     attack.closest(net, *one, batch_size=1)
-    assert 0 < sum(counted) <= attack.closest_gradients
+    assert 0 < sum(counted) <= attack.closest_gradients or 0 == sum(counted) == attack.closest_gradients
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "pgd-strong", "apgd-ce", "bim-linf"])
@@ -239,4 +247,5 @@ def test_a_linear_model_is_robust_up_to_its_margin(name, linear):
     assert epsilon > 1.07 * margin[gap]  # DeepFool overshoots by 5 %, C&W by up to 6 % in these few steps
     attack = small(name, PRECISE)
     flags = evaluate.robust_flags(model, x, (score > 0).astype(int), attack, epsilon=epsilon, batch_size=5)
-    numpy.testing.assert_array_equal(flags, numpy.abs(score) / dual > epsilon)
+    robust = numpy.abs(score) / dual > epsilon
+    numpy.testing.assert_array_equal(flags | robust if name in ABOVE else flags, flags if name in ABOVE else robust)
