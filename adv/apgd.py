@@ -18,6 +18,7 @@ and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper,
 """
 
 import dataclasses
+import typing
 
 import numpy
 
@@ -40,6 +41,7 @@ class APGD(Searched):
     """
 
     citation = "Croce, Hein, ICML 2020"
+    passes: typing.ClassVar[int] = 1  # forward and backward passes whose gradients a step averages
     loss: str = "ce"
     norm: str = "linf"
     steps: int = 100
@@ -66,7 +68,7 @@ class APGD(Searched):
 
     @property
     def within_gradients(self):
-        return self.steps * self.restarts * (self.targets if self.loss == "dlr-targeted" else 1)
+        return self.steps * self.restarts * self.passes * (self.targets if self.loss == "dlr-targeted" else 1)
 
     def closest(self, model, images, labels, *, batch_size=256):
         """The nearest of all the successful trials of the bisection over epsilon, a whole attack each [D]."""
@@ -112,7 +114,7 @@ class APGD(Searched):
         start = perturb.random_start(images, direction(images, seed=self.seed, draw=run, norm=self.norm), epsilon)
         state = compute.repeat(
             model,
-            apgd_step.step(self.loss, self.norm, self.rho, self.alpha, self.steps),
+            apgd_step.step(self.loss, self.norm, self.rho, self.alpha, self.steps, self.passes),
             apgd_step.begin(start, epsilon),
             self.steps,
             constants=constants,
@@ -129,3 +131,14 @@ class APGD(Searched):
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )
         return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AveragedAPGD(APGD):
+    """APGD for models that draw random numbers: each step follows the mean gradient of `passes` passes.
+
+    The version "rand" of AutoAttack (Athalye et al., ICML 2018, expectation over transformation). The loss that is
+    compared and the predicted class are those of one pass, as in the released code.
+    """
+
+    passes: int = 20

@@ -9,8 +9,8 @@ which differs on images whose p_y rounds to 1 [P]. deepfool is foolbox 3.3.4's,
 bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
 Temperature-PGD at 1/T = 5, pgd-strong a PGD for white-box accuracy [D]. apgd-ce, apgd-t, fab-t and square are the four
 attacks of AutoAttack (adv/autoattack.py runs them one after the other), apgd-dlr and fab those of its longer version;
--l2 behind a name is the same in the L2 norm. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own
-and a line of `ATTACKS`.
+-l2 behind a name is the same in the L2 norm. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its
+own and a line of `ATTACKS`.
 """
 
 import difflib
@@ -28,7 +28,8 @@ from adv.square import Square
 from adv.temperature_pgd import TemperaturePGD
 
 __all__ = [
-    "APGD", "ATTACKS", "BIM", "CW", "FAB", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "Square", "TemperaturePGD", "get",
+    "APGD", "ATTACKS", "BIM", "CW", "FAB", "FGSM", "JSMA", "PGD",
+    "Attack", "DeepFool", "Square", "TemperaturePGD", "get",
 ]  # fmt: skip
 
 ATTACKS = {

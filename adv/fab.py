@@ -114,8 +114,8 @@ class FAB(Attack):
 
 @functools.cache
 def _step(norm, overshoot, most, back, count):
-    """One step of compute.repeat. classes (N, count): those to go to; stop (N,): the distance that ends an image; state:
-    the iterate, the nearest adversarial, its distance and whether that is within stop."""
+    """One step of compute.repeat. classes (N, count): those to go to; stop (N,): the distance that ends an image;
+    state: the iterate, the nearest adversarial, its distance and whether that is within stop."""
     ops = keras.ops
 
     def step(call, index, images, labels, classes, stop, current, best, nearest, ended):
