@@ -35,7 +35,7 @@ def weights(tmp_path):
 
 def test_a_saved_net_is_evaluated_and_not_twice(short, weights, call, tmp_path):
     options = ("--weights", weights, "--dataset", "digits", "--epsilon", "8/255", "--images", "60")
-    first = call("scripts/evaluate", *options)
+    first = call("evaluate", *options)
     assert first.code == 0, first.err
     row = json.loads((tmp_path / "mine-linf" / "row.json").read_text())
     assert list(row["accuracies"]) == ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
@@ -43,9 +43,9 @@ def test_a_saved_net_is_evaluated_and_not_twice(short, weights, call, tmp_path):
     assert (row["dataset"], len(row["images"]), row["norm"]) == ("digits", 60, "linf")
     assert {path.stem for path in (tmp_path / "mine-linf").glob("*.h5")} == set(row["attacks"])
     assert "AutoAttack standard, linf 8/255, 60 images" in first.out and "60/60" not in first.out
-    again = call("scripts/evaluate", *options)
+    again = call("evaluate", *options)
     assert again.out == first.out and "apgd-ce" not in again.err
-    other = call("scripts/evaluate", *options[:5], "4/255", *options[6:])
+    other = call("evaluate", *options[:5], "4/255", *options[6:])
     assert other.code == 2 and "flags of another epsilon" in other.err
 
 
@@ -55,5 +55,5 @@ def test_what_is_wrong_is_one_sentence(call, tmp_path):
         (("--norm", "l1"), "invalid choice: 'l1'"),
         ((), "no such model file"),
     ):
-        found = call("scripts/evaluate", "--weights", tmp_path / "none.keras", "--dataset", "digits", *options)
+        found = call("evaluate", "--weights", tmp_path / "none.keras", "--dataset", "digits", *options)
         assert found.code == 2 and said in found.err and len(found.err.strip().splitlines()) == 1
