@@ -40,7 +40,7 @@ def narrow(script, options):
 
 
 def path_of(script):
-    """The file of a script of the DARE study, of another ("robust_training/1_train"), or of none ("tables", "evaluate")."""
+    """The file of a script of DARE's study, of another ("robust_training/1_train"), or of none ("tables")."""
     whole = "/" in script or script in ("tables", "evaluate")
     return SCRIPTS / f"{script if whole else f'dare/{script}'}.py"
 
