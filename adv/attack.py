@@ -37,7 +37,7 @@ class Attack:
     def specification(self):
         """Everything that decides the attack, as JSON values: for result rows and artefacts.
 
-        One of a cross-entropy without "climbed" was run in float32 arithmetic, before the log-odds were climbed.
+        One of a cross-entropy without "climbed" had float32 arithmetic, before the log-odds were the attack loss.
         """
         climbed = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
         return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **climbed}

@@ -3,7 +3,7 @@
     minimal = adv.search.minimal(model, x, y, adv.attacks.get("pgd"))
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
-fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P], but that they climb the
+fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P], but that they ascend the
 cross-entropy without its rounding (perturb.log_odds [D]); with -float32 behind the name they have foolbox's arithmetic,
 which differs on images whose p_y rounds to 1 [P]. deepfool is foolbox 3.3.4's,
 bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5

@@ -76,5 +76,5 @@ def _ladder(call, images, signs, labels, epsilon):
     images, signs = keras.ops.expand_dims(images, 1), keras.ops.expand_dims(signs, 1)
     steps = keras.ops.clip(images + epsilon[:, :, None, None, None] * signs, 0.0, 1.0)
     logits = call(keras.ops.reshape(steps, (-1, *images.shape[2:])))
-    wrong = perturb.is_misclassified(logits, keras.ops.repeat(labels, keras.ops.shape(epsilon)[1]))
-    return keras.ops.reshape(wrong, keras.ops.shape(epsilon))
+    misclassified = perturb.is_misclassified(logits, keras.ops.repeat(labels, keras.ops.shape(epsilon)[1]))
+    return keras.ops.reshape(misclassified, keras.ops.shape(epsilon))

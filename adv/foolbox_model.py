@@ -18,7 +18,7 @@ import numpy
 
 from models import compute, contract, perturb
 
-LABELS = "int32" if compute.BACKEND == "jax" else "int64"
+LABELS = {"tensorflow": "int64", "jax": "int32"}[compute.BACKEND]
 
 
 def foolbox_model(model):
@@ -29,11 +29,9 @@ def foolbox_model(model):
     """
     contract.check_model(model)
     forward = compute.forward(model)
-    if compute.BACKEND == "jax":
-        wrapped = foolbox.JAXModel(forward, bounds=(0, 1))
-    else:
-        device = "/GPU:0" if compute.ON_ACCELERATOR else "/CPU:0"
-        wrapped = foolbox.TensorFlowModel(forward, bounds=(0, 1), device=device)
+    device = "/GPU:0" if compute.ON_ACCELERATOR else "/CPU:0"
+    wrap = {"tensorflow": functools.partial(foolbox.TensorFlowModel, device=device), "jax": foolbox.JAXModel}
+    wrapped = wrap[compute.BACKEND](forward, bounds=(0, 1))
     wrapped.keras_model = model
     return wrapped
 

@@ -86,12 +86,13 @@ class _GradientAttack(FGSM):
     """foolbox 2.3.0's GradientAttack [P]: the gradient itself, scaled to a root mean square of 1, and FGSM's search."""
 
     def _signs(self, model, images, labels, batch_size):
-        slopes = self._gradient(model, images, labels, batch_size)
-        return slopes / (numpy.sqrt(numpy.square(slopes).mean(axis=(1, 2, 3), keepdims=True)) + numpy.float32(1e-8))
+        gradients = self._gradient(model, images, labels, batch_size)
+        size = numpy.sqrt(numpy.square(gradients).mean(axis=(1, 2, 3), keepdims=True))
+        return gradients / (size + numpy.float32(1e-8))
 
 
 def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
-    """The class that the gradient attack brings each image to, or a random wrong one where it fails: int32 (N,).
+    """The class that the gradient attack brings each image to, or a random other one where it fails: int32 (N,).
 
     images: float32 (N, H, W, C) in [0, 1], correctly classified as labels (N,).
     """
@@ -123,7 +124,7 @@ def saliency_map(
     waiting = numpy.arange(len(images))
     while len(waiting):
         rows = waiting[:batch_size]
-        wrong, element, direction, idle = compute.predict(
+        misclassified, element, direction, idle = compute.predict(
             choose,
             current[rows].reshape(-1, *images.shape[1:]),
             labels[rows],
@@ -131,10 +132,10 @@ def saliency_map(
             allowed[rows],
             batch_size=batch_size,
         )
-        success[rows] = wrong
+        success[rows] = misclassified
         allowed[rows] &= ~idle
         taken[rows] += 1 + idle.sum(axis=1)
-        going = ~wrong & (direction != 0) & (taken[rows] < steps)
+        going = ~misclassified & (direction != 0) & (taken[rows] < steps)
         rows, element, direction = rows[going], element[going], direction[going].astype(numpy.float64)
         # foolbox adds in float64 and stores float32; 0.1 - 0.1 in float32 alone would end an element too early.
         moved = (current[rows, element] - direction * theta).astype(numpy.float32)
@@ -149,27 +150,27 @@ def saliency_map(
 
 
 def _choose(loss, call, images, labels, targets, allowed):
-    """Judge images and find their next step: wrong (N,), element (N,), the sign of its slope (N,), idle (N, H * W * C).
+    """Judge images and find their next step: (misclassified, element, sign of its gradient, idle), each (N,) but idle.
 
-    allowed: which elements are still in the search, bool (N, H * W * C); idle: the elements already at 0 that foolbox
-    would try, in vain, before the chosen one. A sign of 0 means that no step changes the image any more.
+    allowed: which elements are still in the search, bool (N, H * W * C); idle, of that shape: the elements already
+    at 0 that foolbox would try, in vain, before the chosen one. A sign of 0: no step changes the image any more.
     """
 
     def judged(x):
         logits = call(x)
         return loss(logits, targets), perturb.is_misclassified(logits, labels)
 
-    (_, wrong), slope = compute.gradient(judged, images)
-    slope = keras.ops.reshape(slope, (-1, allowed.shape[1]))
-    dark = keras.ops.logical_and(keras.ops.reshape(images, (-1, allowed.shape[1])) <= 0, slope > 0)
+    (_, misclassified), gradient = compute.gradient(judged, images)
+    gradient = keras.ops.reshape(gradient, (-1, allowed.shape[1]))
+    dark = keras.ops.logical_and(keras.ops.reshape(images, (-1, allowed.shape[1])) <= 0, gradient > 0)
     dark = keras.ops.logical_and(dark, allowed)
-    saliency = keras.ops.where(keras.ops.logical_and(allowed, keras.ops.logical_not(dark)), slope, 0.0)
+    saliency = keras.ops.where(keras.ops.logical_and(allowed, keras.ops.logical_not(dark)), gradient, 0.0)
     element = keras.ops.argmax(saliency, axis=1)
     best = keras.ops.max(saliency, axis=1, keepdims=True)
     order = keras.ops.arange(allowed.shape[1], dtype=element.dtype)
-    earlier = keras.ops.logical_and(keras.ops.equal(slope, best), order < element[:, None])
-    idle = keras.ops.logical_and(dark, keras.ops.logical_or(slope > best, earlier))
-    return wrong, element, keras.ops.sign(best[:, 0]), idle
+    earlier = keras.ops.logical_and(keras.ops.equal(gradient, best), order < element[:, None])
+    idle = keras.ops.logical_and(dark, keras.ops.logical_or(gradient > best, earlier))
+    return misclassified, element, keras.ops.sign(best[:, 0]), idle
 
 
 # By name of the loss; one object each: compiled once a model.

@@ -47,8 +47,8 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
         from adv import attacks  # which imports this file
 
         attack = attacks.get(attack)
-    images, labels, said = judge(model, x, y, batch_size=batch_size)
-    correct = said == labels
+    images, labels, predicted = judge(model, x, y, batch_size=batch_size)
+    correct = predicted == labels
     result, success = images.copy(), ~correct
     targets = numpy.flatnonzero(correct)
     for start in range(0, len(targets), batch_size):
@@ -64,7 +64,7 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
 
 def judge(model, x, y, *, batch_size=256):
     """Check a model, its images and their labels (models.contract), and predict them: (images float32, labels int32,
-    classes named int32 (N,)).
+    predicted classes, int32 (N,)).
 
     Raises ValueError as `minimal` does: every attack and every evaluation starts here.
     """

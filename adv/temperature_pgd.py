@@ -11,8 +11,8 @@ class TemperaturePGD(PGD):
     """PGD on -log softmax(z / T)_y, through a surrogate of the same sign that does not underflow.
 
     Tian et al., KDD 2021; steps, step size and start are those of pgd-20, so that only the loss differs
-    [D]. temperature: T, above 0 (1: PGD; towards 0: the margin's CW-Linf); perturb.surrogate_tempered is what the
-    steps climb [D]. Raises ValueError for another temperature, and as PGD.
+    [D]. temperature: T, above 0 (1: PGD; towards 0: the margin's CW-Linf); perturb.surrogate_tempered is the
+    attack loss [D]. Raises ValueError for another temperature, and as PGD.
     """
 
     title = "Temperature-PGD"

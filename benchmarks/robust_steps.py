@@ -48,7 +48,7 @@ def main():
         "PGD-10, train mode / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
         "PGD-10, eval mode / 10 input gradients and an update": ("pgd-10-eval", "floor-eval", "<= 1.15"),
         "TRADES, clean softmax once / at every step": ("trades", "trades-anew", "<= 0.82"),
-        "FREE-8 / 8 updates": ("free-8", "updates", "no more than the slope of the images"),
+        "FREE-8 / 8 updates": ("free-8", "updates", "no more than the gradient of the images"),
         "FAT / PGD-10 in eval mode": ("fat", "pgd-10-eval", f"passes {passes['fat'] / passes['pgd-10-eval']:.2f}"),
     }.items():
         print(f"{name}: {seconds[one]:.3f} s / {seconds[other]:.3f} s = {seconds[one] / seconds[other]:.2f} ({aim})")
@@ -86,8 +86,8 @@ def jobs(model, images, labels, batches):
     def floor(gradient):
         def job():
             for _ in range(10):
-                slope = gradient(images, labels)
-            numpy.asarray(slope)
+                last = gradient(images, labels)
+            numpy.asarray(last)
             return float(update(images, images, labels, scale, 1.0, 0.0)[0])
 
         return job
@@ -132,8 +132,8 @@ def input_gradient(call, images, labels):
 def trades_step(call, current, images, epsilon, step_size):
     """A step of the attack of TRADES that computes the softmax of the clean images itself."""
     log_p = keras.ops.log_softmax(call(images))
-    (_, _), slope = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
-    return perturb.move(current, images, slope, epsilon, step_size)
+    (_, _), gradient = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
+    return perturb.move(current, images, gradient, epsilon, step_size)
 
 
 if __name__ == "__main__":

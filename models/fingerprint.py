@@ -48,7 +48,7 @@ def _describe(total, value):
 
 def _add_weights(total, one):
     for weight in getattr(one, "weights", ()):
-        value = numpy.ascontiguousarray(weight.value if keras.backend.backend() == "jax" else weight.numpy())
+        value = numpy.ascontiguousarray(weight.value)
         _describe(total, [value.dtype.name, value.shape])
         total.update(value.data if value.size else b"")
 

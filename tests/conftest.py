@@ -6,12 +6,10 @@ import keras
 import numpy
 import pytest
 
+from models import compute
 from reporting import row as result_row
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow
-
-    tensorflow.config.experimental.enable_op_determinism()
+compute.deterministic()
 
 
 @pytest.fixture(autouse=True)

@@ -26,18 +26,19 @@ SMALLEST = 16  # rows of a batch in a loop, its first ones repeated, where every
 deterministic = backend.deterministic
 
 
-def compiled(model, function, *, training=False):
+def compiled(model, function, *, training=False, any_count=False):
     """Compile ``function(call, *arrays)``, where ``call(x)`` is the model's output in inference mode.
 
-    Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once
-    for each (model, function), so pass module-level functions or keep the object you pass. Batch-norm
-    statistics are read, never written. What is compiled is kept in an attribute of the model whose name begins with two
-    underscores, which Keras does not save. training=True runs the model in training mode instead, where each call
-    normalises by its batch and moves the statistics (a `gradient` inside has to be given the `call`).
+    Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once for each
+    (model, function), so pass module-level functions or keep the object you pass. Batch-norm statistics are read, never
+    written. What is compiled is kept in an attribute of the model whose name begins with two underscores, which Keras
+    does not save. training=True runs the model in training mode instead, where each call normalises by its batch and
+    moves the statistics (a `gradient` inside has to be given the `call`). any_count=True: all arrays but scalars have
+    one row an image, and TensorFlow traces one graph for any number of images.
     """
     cache = model.__dict__.setdefault("__compiled_functions", {})
     if (function, training) not in cache:
-        cache[function, training] = backend.compile(model, function, training)
+        cache[function, training] = backend.compile(model, function, training, any_count)
     return cache[function, training]
 
 
@@ -111,12 +112,14 @@ def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=
             part[rows[at]] = new
         return rows if until is None else rows[~state[until][rows]]
 
-    given = len(constants) + (draw is not None)
+    given, any_count = len(constants) + (draw is not None), leave != ()  # else one batch size: a graph of it is fastest
     for first, end in itertools.pairwise(_leaves(n, leave, each=draw is not None)):
         if len(rows):
-            rows = update(_steps(model, step, given, until, first, end), *([draw(len(rows))] if draw else []))
+            rows = update(
+                _steps(model, step, given, until, first, end, any_count), *([draw(len(rows))] if draw else [])
+            )
     if last is not None and len(rows):
-        update(compiled(model, last))
+        update(compiled(model, last, any_count=True))
     return tuple(state)
 
 
@@ -127,12 +130,12 @@ def _leaves(n, leave, each):
     return sorted({0, n, *(end for end in leave if end < n)})
 
 
-def _steps(model, step, given, until, first, end):
+def _steps(model, step, given, until, first, end, any_count):
     """``run(*constants, *state) -> state``: the steps first .. end - 1, fewer where all are ended; given: constants."""
     if ON_ACCELERATOR:
         loop = compiled(model, _loop(step, given, until))
         return functools.partial(loop, numpy.int32(first), numpy.int32(end))
-    step = compiled(model, step)
+    step = compiled(model, step, any_count=any_count)
 
     def run(*arrays):
         arrays = [keras.ops.convert_to_tensor(array) for array in arrays]

@@ -28,7 +28,7 @@ class Call:
         return outputs
 
 
-def compile(model, function, training):
+def compile(model, function, training, any_count):
     """As models.compute.compiled."""
 
     @jax.jit

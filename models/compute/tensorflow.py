@@ -22,9 +22,9 @@ def deterministic():
     tensorflow.config.experimental.enable_op_determinism()
 
 
-def compile(model, function, training):
+def compile(model, function, training, any_count):
     """As models.compute.compiled."""
-    return _graph(functools.partial(function, functools.partial(model, training=training)))
+    return _graph(functools.partial(function, functools.partial(model, training=training)), any_count)
 
 
 def gradient(function, x, call):
@@ -75,9 +75,17 @@ def apply(optimizer, variables):
     return _graph(lambda *gradients: optimizer.apply(gradients, variables))
 
 
-def _graph(function):
+def _graph(function, any_count=False):
     graph = tensorflow.function(function, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
-    return lambda *arrays: graph(*(tensorflow.convert_to_tensor(array) for array in arrays))
+
+    def run(*arrays):
+        tensors = [tensorflow.convert_to_tensor(array) for array in arrays]
+        if any_count and not graph.experimental_get_tracing_count():
+            shapes = ((None, *tensor.shape[1:]) if tensor.shape.rank else () for tensor in tensors)
+            graph.get_concrete_function(*map(tensorflow.TensorSpec, shapes, (tensor.dtype for tensor in tensors)))
+        return graph(*tensors)
+
+    return run
 
 
 def _differentiate(model, objective, follow, training, regularise):

@@ -205,7 +205,7 @@ def counted(monkeypatch):
         counts.append(len(x) * values.shape[1])
         return (values, extra), gradients
 
-    def uncompiled(model, function):
+    def uncompiled(model, function, **settings):
         call = functools.partial(model, training=False)
         return lambda *arrays: function(call, *map(keras.ops.convert_to_tensor, arrays))
 

@@ -30,15 +30,15 @@ def attack_until(call, x, y, epsilon):
 
 
 def reference(small_net, x, y, gradient, epsilon, until):
-    """Seven projected sign steps; `until`: an image stays where it was first wrong."""
-    current, wrong = x.copy(), numpy.zeros(len(x), bool)
+    """Seven projected sign steps; `until`: an image stays where it was first misclassified."""
+    current, misclassified = x.copy(), numpy.zeros(len(x), bool)
     bound = epsilon.reshape(-1, 1, 1, 1)
     for _ in range(7):
         if until:
-            wrong |= compute.predict(compute.forward(small_net), current).argmax(1) != y
+            misclassified |= compute.predict(compute.forward(small_net), current).argmax(1) != y
         moved = current + bound / numpy.float32(4) * numpy.sign(gradient(current))
         moved = (x + (moved - x).clip(-bound, bound)).clip(0, 1)
-        current = numpy.where(wrong[:, None, None, None], current, moved)
+        current = numpy.where(misclassified[:, None, None, None], current, moved)
     return current
 
 
@@ -52,11 +52,12 @@ def test_pgd_equals_the_loop_written_out(small_net, images):
 def test_stopping_holds_each_image_at_its_first_wrong_iterate(small_net, images):
     x, y, gradient = pieces(small_net, images)
     epsilon = numpy.linspace(0.001, 0.3, 16, dtype="float32")
-    found, wrong = (numpy.asarray(part) for part in compute.compiled(small_net, attack_until)(x, y, epsilon))
+    found, misclassified = (numpy.asarray(part) for part in compute.compiled(small_net, attack_until)(x, y, epsilon))
     expected = reference(small_net, x, y, gradient, epsilon, True)
     numpy.testing.assert_allclose(found, expected, atol=1e-6)
-    numpy.testing.assert_array_equal(wrong, compute.predict(compute.forward(small_net), expected).argmax(1) != y)
-    assert 0 < wrong.sum() < 16
+    predicted = compute.predict(compute.forward(small_net), expected).argmax(1)
+    numpy.testing.assert_array_equal(misclassified, predicted != y)
+    assert 0 < misclassified.sum() < 16
 
 
 def test_a_jacobian_is_one_gradient_a_column(small_net, images):
@@ -104,8 +105,8 @@ def test_margin_losses_equal_their_definitions(classes):
     ):
         found = loss(keras.ops.convert_to_tensor(logits), labels, *extra)
         numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-4, atol=1e-6)
-    wrong = numpy.asarray(perturb.is_misclassified(keras.ops.convert_to_tensor(logits), labels))
-    numpy.testing.assert_array_equal(wrong, numpy.array(margin) > 0)
+    misclassified = numpy.asarray(perturb.is_misclassified(keras.ops.convert_to_tensor(logits), labels))
+    numpy.testing.assert_array_equal(misclassified, numpy.array(margin) > 0)
 
 
 def test_dlr_does_not_change_with_shift_or_scale():
@@ -123,7 +124,7 @@ def test_margin_of_a_tie_is_zero_with_the_first_class_right():
     numpy.testing.assert_array_equal(numpy.asarray(perturb.is_misclassified(logits, labels)), [False, True, True])
 
 
-def slopes_of(loss, logits, labels):
+def gradients_of(loss, logits, labels):
     """d loss / d logits through the backend."""
     identity = keras.Sequential([keras.Input(logits.shape[1:]), keras.layers.Identity(dtype=logits.dtype.name)])
     run = compute.compiled(identity, lambda call, z, y: compute.gradient(lambda x: (loss(x, y), ()), z)[1])
@@ -143,8 +144,8 @@ def test_the_tempered_surrogate_and_its_sign(temperature):
     numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-5, atol=1e-4)
     exact = scipy.special.softmax(logits / temperature, axis=1)
     exact[rows, labels] = -(exact * (numpy.arange(10) != labels[:, None])).sum(axis=1)
-    slope = slopes_of(perturb.tempered(temperature), logits.astype("float32"), labels)
-    ours, theirs = slope.astype(float) @ weights, exact @ weights
+    gradient = gradients_of(perturb.tempered(temperature), logits.astype("float32"), labels)
+    ours, theirs = gradient.astype(float) @ weights, exact @ weights
     sure = abs(theirs) > 1e-4 * abs(exact).sum(axis=1, keepdims=True)
     numpy.testing.assert_array_equal(numpy.sign(ours)[sure], numpy.sign(theirs)[sure])
     assert sure.mean() > 0.99
@@ -154,8 +155,9 @@ def test_temperature_1_is_the_log_odds_of_cross_entropy():
     generator = numpy.random.default_rng(3)
     logits = (30 * generator.normal(size=(200, 5))).astype("float32")
     labels = generator.integers(0, 5, 200).astype("int32")
-    ours, rounded = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1.0), perturb.float32_cross_entropy))
-    numpy.testing.assert_array_equal(ours, slopes_of(perturb.log_odds, logits, labels))
+    losses = perturb.tempered(1.0), perturb.float32_cross_entropy
+    ours, rounded = (gradients_of(loss, logits, labels) for loss in losses)
+    numpy.testing.assert_array_equal(ours, gradients_of(perturb.log_odds, logits, labels))
     whole = abs(rounded).sum(axis=1) > 1e-4
     assert 0.5 < whole.mean() < 1 and (abs(ours).sum(axis=1) > 1.9).all()  # it never underflows
     directions = rounded / abs(rounded).sum(axis=1, keepdims=True).clip(1e-30)
@@ -167,8 +169,8 @@ def test_a_temperature_towards_0_is_the_margin():
     logits, labels = generator.normal(size=(50, 6)).astype("float32"), generator.integers(0, 6, 50).astype("int32")
     value, other = (loss(logits, labels) for loss in (perturb.tempered(1e-4), perturb.margin))
     numpy.testing.assert_allclose(numpy.asarray(value), numpy.asarray(other), atol=1e-3)
-    slope, other = (slopes_of(loss, logits, labels) for loss in (perturb.tempered(1e-5), perturb.margin))
-    numpy.testing.assert_allclose(slope, other, atol=1e-3)
+    gradient, other = (gradients_of(loss, logits, labels) for loss in (perturb.tempered(1e-5), perturb.margin))
+    numpy.testing.assert_allclose(gradient, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
@@ -183,9 +185,9 @@ def exact_odds(logits, labels):
     """(log((1 - p_y) / p_y), its gradient by the logits), in float64."""
     rows = numpy.arange(len(labels))
     others = numpy.where(numpy.arange(logits.shape[1]) == labels[:, None], -numpy.inf, logits.astype(float))
-    slope = scipy.special.softmax(others, axis=1)
-    slope[rows, labels] = -1
-    return scipy.special.logsumexp(others, axis=1) - logits[rows, labels].astype(float), slope
+    gradient = scipy.special.softmax(others, axis=1)
+    gradient[rows, labels] = -1
+    return scipy.special.logsumexp(others, axis=1) - logits[rows, labels].astype(float), gradient
 
 
 EXTREMES = {
@@ -204,14 +206,14 @@ def test_cross_entropy_and_log_odds_equal_float64(kind):
     logits = EXTREMES[kind](generator).astype("float32")
     for labels in (logits.argmax(axis=1), generator.integers(0, logits.shape[1], 50)):
         labels = labels.astype("int32")
-        odds, slope = exact_odds(logits, labels)
+        odds, gradient = exact_odds(logits, labels)
         numpy.testing.assert_allclose(numpy.asarray(perturb.log_odds(logits, labels)), odds, rtol=1e-5, atol=1e-5)
-        numpy.testing.assert_allclose(slopes_of(perturb.log_odds, logits, labels), slope, rtol=1e-5, atol=1e-6)
+        numpy.testing.assert_allclose(gradients_of(perturb.log_odds, logits, labels), gradient, rtol=1e-5, atol=1e-6)
         found, expected = numpy.asarray(perturb.cross_entropy(logits, labels)), numpy.logaddexp(0, odds)
         numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)  # exp of a gap of 80 has 1e-5 of it
         share = numpy.maximum(scipy.special.expit(odds), perturb.LEAST)[:, None]
-        found = slopes_of(perturb.cross_entropy, logits, labels)
-        numpy.testing.assert_allclose(found, share * slope, rtol=1e-3, atol=1e-37)
+        found = gradients_of(perturb.cross_entropy, logits, labels)
+        numpy.testing.assert_allclose(found, share * gradient, rtol=1e-3, atol=1e-37)
         assert (numpy.sign(found[numpy.arange(50), labels]) == -1).all()
 
 
@@ -230,9 +232,9 @@ def test_soft_cross_entropy_equals_float64(kind):
     expected = numpy.where(is_top, 0, numpy.exp(log_p - largest) - numpy.exp(log_q - largest))
     expected[is_top] = -expected.sum(axis=1)
     expected *= numpy.maximum(numpy.exp(largest), perturb.LEAST)
-    slope = slopes_of(perturb.soft_cross_entropy, logits, log_q32)
+    gradient = gradients_of(perturb.soft_cross_entropy, logits, log_q32)
     scale = numpy.abs(expected).max(axis=1, keepdims=True)
-    numpy.testing.assert_allclose(slope / scale, expected / scale, atol=2e-3)  # float32 rounds hundreds to 1e-4
+    numpy.testing.assert_allclose(gradient / scale, expected / scale, atol=2e-3)  # float32 rounds hundreds to 1e-4
 
 
 def test_half_precision_logits_are_taken_in_float32():

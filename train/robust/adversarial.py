@@ -71,7 +71,7 @@ class Adversarial:
     """One update on the adversarial images of each batch.
 
     loss: "cross-entropy", "trades" or "mart", with `beta`; order: of its passes (() is the loss's first of ORDERS);
-    climbed: what the attack ascends, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
+    climbed: the attack loss, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
     the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics at every attack
     step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early (friendly.Friendly),
     in eval mode only; guide: whose gradient at its last point the magnitude is of, the "training" loss (DEAT's rule of
@@ -95,7 +95,7 @@ class Adversarial:
     def __post_init__(self):
         for name, valid in (
             ("loss", LOSSES),
-            ("climbed", tuple(perturbation.CLIMBED)),
+            ("climbed", tuple(perturbation.ATTACK_LOSSES)),
             ("start", perturbation.STARTS),
             ("attack_mode", ("train", "eval")),
             ("guide", ("training", "attack")),
@@ -155,8 +155,8 @@ class Adversarial:
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
         training = self.attack_mode == "train"
         alongside = training and self.climbed == "kl"
-        climb = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
-        step = compute.compiled(model, climb, training=training)
+        ascend = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
+        step = compute.compiled(model, ascend, training=training)
         anchor = compute.compiled(model, perturbation.log_softmax)
         if self.friendly is not None:
             befriend = self.friendly.attack(model, self.climbed)

@@ -68,4 +68,4 @@ def _step(loss):
     return step
 
 
-STEPS = {name: _step(loss) for name, loss in perturbation.CLIMBED.items()}
+STEPS = {name: _step(loss) for name, loss in perturbation.ATTACK_LOSSES.items()}

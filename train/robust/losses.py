@@ -36,7 +36,7 @@ def mart(logits, adversarial_logits, labels, *, beta):
 
 
 def divergence_from(adversarial_logits, log_probabilities):
-    """KL(p || p') for fixed log p: what the attack of TRADES climbs, its direction whole where both are saturated.
+    """KL(p || p') for fixed log p: the attack loss of TRADES, its direction whole where both are saturated.
 
     (N, K), (N, K) -> (N,).
     """

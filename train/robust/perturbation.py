@@ -14,7 +14,7 @@ from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
 TEMPERED = 0.2  # the temperature of "tempered", 1/T = 5
-CLIMBED = {
+ATTACK_LOSSES = {
     "cross-entropy": perturb.cross_entropy,
     "kl": losses.divergence_from,
     "tempered": perturb.tempered(TEMPERED),
@@ -85,4 +85,4 @@ def step_alongside(call, current, images, labels, epsilon, step_size, scale):
     return _step(divergence)(call, current, images, labels, epsilon, step_size, scale)
 
 
-STEPS = {name: _step(loss) for name, loss in CLIMBED.items()}  # one object each: compiled once a model
+STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # one object each: compiled once a model

@@ -1,0 +1,83 @@
+"""The loop of all attacks: who goes on, who leaves the batch, and that it is the same in one call and in steps."""
+
+import keras
+import numpy
+import pytest
+
+from models import compute
+
+LIMITS = numpy.int32([3, 1, 0, 7, 5])  # how many steps each image needs
+
+
+@pytest.fixture
+def net():
+    """Doubles its one number."""
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.set_weights([numpy.float32([[2]])])
+    return model
+
+
+def step(call, index, limits, x, taken, ended):
+    """Doubles x and counts, until an image has taken as many steps as its limit."""
+    ended = taken >= limits
+    return keras.ops.where(ended[:, None], x, call(x)), taken + keras.ops.cast(~ended, "int32"), ended
+
+
+def negate(call, limits, x, taken, ended):
+    return -x, taken, ended
+
+
+def begin():
+    return numpy.ones((5, 1), "float32"), numpy.zeros(5, "int32"), numpy.zeros(5, bool)
+
+
+@pytest.mark.parametrize("one_call", [False, True])
+@pytest.mark.parametrize("shapes_compile", [False, True])
+@pytest.mark.parametrize("leave", [None, (), (2, 3)])
+def test_each_image_takes_the_steps_it_needs(net, monkeypatch, one_call, shapes_compile, leave):
+    monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
+    monkeypatch.setattr(compute, "SHAPES_COMPILE", shapes_compile)
+    settings = {"constants": [LIMITS], "until": 2, "leave": leave, "last": negate, "batch_size": 2}
+    x, taken, ended = compute.repeat(net, step, begin(), 6, **settings)
+    numpy.testing.assert_array_equal(taken, numpy.minimum(LIMITS, 6))
+    numpy.testing.assert_array_equal(ended, LIMITS < 6)
+    expected = 2.0**taken
+    numpy.testing.assert_array_equal(x[:, 0], numpy.where(ended, expected, -expected))  # what has not ended comes last
+
+
+def test_no_step_and_no_end(net):
+    start = begin()
+    for after, before in zip(compute.repeat(net, step, start, 0, constants=[LIMITS], until=2), start, strict=True):
+        numpy.testing.assert_array_equal(after, before)
+    x, taken, _ = compute.repeat(net, step, start, 4, constants=[numpy.full(5, 9, "int32")])
+    assert (x == 16).all() and (taken == 4).all()
+    assert (start[0] == 1).all()  # what is handed in stays
+
+
+@pytest.mark.parametrize("one_call", [False, True])
+def test_what_is_drawn_is_for_the_images_that_go_on(net, monkeypatch, one_call):
+    monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
+    counts = []
+
+    def draw(count):
+        counts.append(count)
+        return numpy.full((count, 1), len(counts), "float32")
+
+    def add(call, index, noise, limits, x, taken, ended):
+        ended = taken >= limits
+        return keras.ops.where(ended[:, None], x, x + noise), taken + keras.ops.cast(~ended, "int32"), ended
+
+    x, taken, _ = compute.repeat(net, add, begin(), 6, constants=[LIMITS], until=2, draw=draw)
+    assert counts == [5, 4, 3, 3, 2, 2]  # an image leaves with the step that sees that it has ended
+    numpy.testing.assert_array_equal(x[:, 0], 1 + taken * (taken + 1) / 2)
+
+
+def test_the_index_counts_the_steps(net, monkeypatch):
+    def note(call, index, x):
+        return (10 * x + keras.ops.cast(index, "float32"),)
+
+    for one_call in (False, True):
+        monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
+        (x,) = compute.repeat(net, note, [numpy.zeros((3, 1), "float32")], 5)
+        assert (x == 1234).all()
