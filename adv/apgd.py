@@ -18,12 +18,12 @@ and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper,
 """
 
 import dataclasses
+import typing
 
 import numpy
-import scipy.special
 
 from adv import apgd_step, search
-from adv.attack import Searched, noise
+from adv.attack import Searched, direction, other_classes
 from models import compute, contract, perturb
 
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -41,6 +41,7 @@ class APGD(Searched):
     """
 
     citation = "Croce, Hein, ICML 2020"
+    passes: typing.ClassVar[int] = 1  # forward and backward passes whose gradients a step averages
     loss: str = "ce"
     norm: str = "linf"
     steps: int = 100
@@ -101,18 +102,15 @@ class APGD(Searched):
         """Classes to aim at, (N, T), most confident first; of a loss without targets the labels, (N, 1), unread."""
         if self.loss != "dlr-targeted":
             return labels[:, None]
-        logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
-        logits[numpy.arange(len(labels)), labels] = -numpy.inf
-        order = (-logits).argsort(axis=1, kind="stable")[:, :-1]
-        return order[:, : self.targets].astype(labels.dtype)
+        return other_classes(model, images, labels, self.targets, batch_size=batch_size)
 
     def _run(self, model, constants, run, batch_size):
         """One run: (first misclassified iterates or else the best points, their highest loss, fooled)."""
         images, _, _, epsilon = constants
-        start = perturb.random_start(images, self._noise(images, run), epsilon)
+        start = perturb.random_start(images, direction(images, seed=self.seed, draw=run, norm=self.norm), epsilon)
         state = compute.repeat(
             model,
-            apgd_step.step(self.loss, self.norm, self.rho, self.alpha, self.steps),
+            apgd_step.step(self.loss, self.norm, self.rho, self.alpha, self.steps, self.passes),
             apgd_step.begin(start, epsilon),
             self.steps,
             constants=constants,
@@ -130,9 +128,13 @@ class APGD(Searched):
             )
         return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
 
-    def _noise(self, images, run):
-        """Noise of norm 1, float32 (N, H, W, C): uniform, in the L2 norm made normal and so without a direction."""
-        drawn = noise(images, seed=self.seed, draw=run)
-        if self.norm == "l2":
-            drawn = scipy.special.erfinv(numpy.maximum(drawn, numpy.float32(-1 + 1e-7)))
-        return drawn / search.norm(drawn, self.norm).astype(numpy.float32)[:, None, None, None]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AveragedAPGD(APGD):
+    """APGD for models that draw random numbers: each step follows the mean gradient of `passes` passes.
+
+    The version "rand" of AutoAttack (Athalye et al., ICML 2018, expectation over transformation). The loss that is
+    compared and the predicted class are those of one pass, as in the released code.
+    """
+
+    passes: int = 20

@@ -61,14 +61,19 @@ def begin(start, epsilon):
 
 
 @functools.cache
-def step(loss, norm, rho, alpha, steps):
-    """A step of compute.repeat, of `steps`: constants images, labels, targets and epsilon; the state a State."""
+def step(loss, norm, rho, alpha, steps, passes=1):
+    """A step of compute.repeat, of `steps`: constants images, labels, targets and epsilon; the state a State.
+
+    passes: forward and backward passes whose gradients are averaged.
+    """
     lengths = windows(steps)
 
     def advance(call, index, images, labels, targets, epsilon, *state):
         state, ops = State(*state), keras.ops
         judge = functools.partial(_value, loss, call, labels, targets)
         (value, fooled), gradient = compute.gradient(judge, state.current)
+        if passes > 1:
+            gradient = _averaged(loss, call, index, passes, labels, targets, state.current, gradient)
         better, best, highest = _keep_best(state, value)
         best_gradient = ops.where(_wide(better), gradient, state.gradient)
         rises = state.rises + ops.cast(value > state.value, "int32")
@@ -113,6 +118,16 @@ def judge(loss):
         return state._replace(best=best, highest=highest, fooled=fooled)
 
     return look
+
+
+def _averaged(loss, call, index, passes, labels, targets, images, first):
+    """The mean of the gradient `first` and those of all other passes, each with random numbers of its own."""
+
+    def add(number, total):
+        drawn = compute.redrawn(call, index * passes + number)
+        return total + compute.gradient(functools.partial(_value, loss, drawn, labels, targets), images)[1]
+
+    return keras.ops.fori_loop(1, passes, add, first) / passes
 
 
 def _value(loss, call, labels, targets, images):

@@ -14,8 +14,10 @@ import hashlib
 import typing
 
 import numpy
+import scipy.special
 
 from adv import search
+from models import compute
 from train.seeds import stream
 
 
@@ -81,7 +83,30 @@ def noise(images, *, seed, draw=0):
     """
     made = numpy.empty(images.shape, numpy.float32)
     for row, image in enumerate(images):
-        digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
-        generator = stream(seed, "random start", draw, int.from_bytes(digest[:8], "little"))
-        made[row] = 2 * generator.random(image.shape, numpy.float32) - 1
+        made[row] = 2 * of_image(image, seed, "random start", draw).random(image.shape, numpy.float32) - 1
     return made
+
+
+def direction(images, *, seed, draw, norm):
+    """Noise of norm 1, float32 (N, H, W, C): uniform in "linf", in "l2" made normal and so without a direction.
+
+    seed, draw: as of `noise`, on which all of it depends.
+    """
+    drawn = noise(images, seed=seed, draw=draw)
+    if norm == "l2":
+        drawn = scipy.special.erfinv(numpy.maximum(drawn, numpy.float32(-1 + 1e-7)))
+    return drawn / search.norm(drawn, norm).astype(numpy.float32)[:, None, None, None]
+
+
+def of_image(image, seed, purpose, *counters):
+    """train.seeds.stream of one image: the same wherever it stands, another for any other pixels."""
+    digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
+    return stream(seed, purpose, *counters, int.from_bytes(digest[:8], "little"))
+
+
+def other_classes(model, images, labels, count, *, batch_size=256):
+    """The `count` most confident classes other than the label, or all, in that order: (N, T), the labels' dtype."""
+    logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
+    logits[numpy.arange(len(labels)), labels] = -numpy.inf
+    order = (-logits).argsort(axis=1, kind="stable")[:, :-1]
+    return order[:, :count].astype(labels.dtype)

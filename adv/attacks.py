@@ -7,9 +7,10 @@ fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them
 cross-entropy without its rounding (perturb.log_odds [D]); with -float32 behind the name they have foolbox's arithmetic,
 which differs on images whose p_y rounds to 1 [P]. deepfool is foolbox 3.3.4's,
 bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
-Temperature-PGD at 1/T = 5, apgd-ce and apgd-t the two attacks of AutoAttack that follow gradients, and pgd-strong a PGD
-for white-box accuracy [D]. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its own and a line of
-`ATTACKS`.
+Temperature-PGD at 1/T = 5, pgd-strong a PGD for white-box accuracy [D]. apgd-ce, apgd-t, fab-t and square are the four
+attacks of AutoAttack (adv/autoattack.py runs them one after the other), apgd-dlr and fab those of its longer version;
+-l2 behind a name is the same in the L2 norm. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its
+own and a line of `ATTACKS`.
 """
 
 import difflib
@@ -19,12 +20,17 @@ from adv.attack import Attack
 from adv.bim import BIM
 from adv.cw import CW
 from adv.deepfool import DeepFool
+from adv.fab import FAB
 from adv.fgsm import FGSM
 from adv.jsma import JSMA
 from adv.pgd import PGD
+from adv.square import Square
 from adv.temperature_pgd import TemperaturePGD
 
-__all__ = ["APGD", "ATTACKS", "BIM", "CW", "FGSM", "JSMA", "PGD", "Attack", "DeepFool", "TemperaturePGD", "get"]
+__all__ = [
+    "APGD", "ATTACKS", "BIM", "CW", "FAB", "FGSM", "JSMA", "PGD",
+    "Attack", "DeepFool", "Square", "TemperaturePGD", "get",
+]  # fmt: skip
 
 ATTACKS = {
     "fgsm": FGSM(),
@@ -36,7 +42,17 @@ ATTACKS = {
     "cw-linf-20": PGD(steps=20, rel_stepsize=0.25, random_start=True, loss="margin"),
     **{f"t-pgd-{inverse}": TemperaturePGD(temperature=1 / inverse) for inverse in (1, 2, 5, 10, 50)},
     "apgd-ce": APGD(loss="ce"),
+    "apgd-dlr": APGD(loss="dlr"),
     "apgd-t": APGD(loss="dlr-targeted"),
+    "fab": FAB(targeted=False),
+    "fab-t": FAB(),
+    "square": Square(),
+    "pgd-l2": PGD(norm="l2", steps=10, rel_stepsize=15 / 128, random_start=True),
+    "apgd-ce-l2": APGD(loss="ce", norm="l2"),
+    "apgd-t-l2": APGD(loss="dlr-targeted", norm="l2"),
+    "fab-l2": FAB(targeted=False, norm="l2"),
+    "fab-t-l2": FAB(norm="l2"),
+    "square-l2": Square(norm="l2"),
     "bim": BIM(norm="l1"),
     "bim-linf": BIM(norm="linf"),
     "cw": CW(),

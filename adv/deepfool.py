@@ -6,8 +6,8 @@ import functools
 import keras
 import numpy
 
-from adv import search
-from adv.attack import Attack
+from adv import boundary, search
+from adv.attack import Attack, other_classes
 from models import compute, perturb
 
 
@@ -36,10 +36,8 @@ class DeepFool(Attack):
 
     def closest(self, model, images, labels, *, batch_size=256):
         """Where the steps end, and whether that is misclassified; failed images come back unchanged."""
-        logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
-        logits = logits.copy()
-        logits[numpy.arange(len(labels)), labels] = numpy.inf
-        classes = (-logits).argsort(axis=1, kind="stable")[:, : self.candidates].astype(numpy.int32)
+        others = other_classes(model, images, labels, self.candidates - 1, batch_size=batch_size)
+        classes = numpy.hstack([labels[:, None], others]).astype(numpy.int32)
         state = images, numpy.zeros_like(images), numpy.zeros(len(images), bool)
         step = _step(self.norm, self.overshoot, classes.shape[1])
         current, _, _ = compute.repeat(
@@ -62,7 +60,7 @@ def _step(norm, overshoot, count):
             return found[:, 1:] - found[:, :1], perturb.is_misclassified(logits, classes[:, 0])
 
         (gaps, misclassified), gradients = compute.jacobian(leads, current)
-        sizes = _dual(gradients, norm) + 1e-8
+        sizes = boundary.dual(gradients, norm) + 1e-8
         distances = ops.abs(gaps) / sizes
         nearest = ops.cast(ops.equal(ops.argmin(distances, 1)[:, None], ops.arange(count - 1)), "float32")
         distance = ops.sum(nearest * distances, 1) + 1e-4  # foolbox, for numerical stability
@@ -76,10 +74,3 @@ def _step(norm, overshoot, count):
         return ops.where(perturb.per_image(misclassified, images), current, further), moved, misclassified
 
     return step
-
-
-def _dual(gradients, norm):
-    """Size of gradients (N, K, H, W, C) in the dual norm: (N, K)."""
-    if norm == "linf":
-        return keras.ops.sum(keras.ops.abs(gradients), axis=(2, 3, 4))
-    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(gradients), axis=(2, 3, 4)))

@@ -107,11 +107,16 @@ def _judged(model, x, y, right, batch_size):
 def _checked(attack, epsilon):
     """The attack, or that of a name, with a size that makes sense of it."""
     attack = attacks.get(attack)
+    check_epsilon(epsilon, getattr(attack, "norm", None))
+    return attack
+
+
+def check_epsilon(epsilon, norm):
+    """Raise ValueError for a radius that is negative, or in "linf" above 1."""
     if not epsilon >= 0:
         raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
-    if epsilon > 1 and getattr(attack, "norm", None) == "linf":
+    if epsilon > 1 and norm == "linf":
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
-    return attack
 
 
 def share(flags, *, confidence=0.95):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy
 
 from adv import search
-from adv.attack import Searched, noise
+from adv.attack import Searched, direction, noise, of_image
 from models import compute, perturb
 
 
@@ -15,11 +15,12 @@ class PGD(Searched):
 
     Madry et al. 2018, section 2.1; defaults and the search over epsilon (search.bisection) are foolbox 2.3.0's
     ProjectedGradientDescent as DARE called it [P]: binary search 20, epsilon .3, step size .01, 40 steps, no random
-    start. norm: "linf", or "l1" with foolbox's steps of the gradient over its L1 norm (adv/bim.py); steps: gradient
-    steps a trial; rel_stepsize: step size as a share of epsilon; epsilon: where the search begins, as the change of
-    one value (in "l1" their mean, so that it says the same of every image size); growth, growths, bisections: the
-    rest of the search; random_start: begin at a point of the ball drawn with `seed` (adv.attack.noise); restarts:
-    random starts, each later one only for images that are still correct; loss: the attack loss, a name of LOSSES.
+    start. norm: "linf", "l2" with steps of the gradient over its L2 norm, or "l1" with foolbox's steps of the gradient
+    over its L1 norm (adv/bim.py); steps: gradient steps a trial; rel_stepsize: step size as a share of epsilon;
+    epsilon: where the search begins, as the change of one value (in "l1" their mean, so that it says the same of every
+    image size, in "l2" the norm); growth, growths, bisections: the rest of the search; random_start: begin at a point
+    of the ball drawn with `seed` (adv.attack.noise; in "l2" in any direction, at a uniform distance); restarts: random
+    starts, each later one only for images that are still correct; loss: the attack loss, a name of LOSSES.
     "ce" is the cross-entropy, ascended as its log-odds so that no rounding of p_y turns the direction [D]; "ce-float32"
     is foolbox's arithmetic, to the bit [P]; "margin" makes it the CW-Linf of the tables of robust training (Carlini,
     Wagner 2017, f6 without its bound).
@@ -37,7 +38,7 @@ class PGD(Searched):
     loss: str = "ce"
 
     def __post_init__(self):
-        for name, valid in (("norm", ("linf", "l1")), ("loss", self.losses)):
+        for name, valid in (("norm", ("linf", "l1", "l2")), ("loss", self.losses)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
@@ -82,7 +83,11 @@ class PGD(Searched):
 
     def _restart(self, model, images, labels, epsilon, draw, batch_size):
         start = images
-        if self.random_start:
+        if self.random_start and self.norm == "l2":
+            far = [of_image(image, self.seed, "length of a random start", draw).random() for image in images]
+            drawn = direction(images, seed=self.seed, draw=draw, norm="l2")
+            start = perturb.random_start(images, drawn, (far * epsilon).astype(numpy.float32))
+        elif self.random_start:
             reach = (epsilon / self._whole(images)).astype(numpy.float32)
             start = perturb.random_start(images, noise(images, seed=self.seed, draw=draw), reach)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))

@@ -82,6 +82,15 @@ def jacobian(function, x):
     return backend.jacobian(function, x)
 
 
+def redrawn(call, number):
+    """Inside a compiled function: the `call` with other random numbers, the same ones for the same number.
+
+    On TensorFlow every call draws new ones, and this is the call itself; on jax a model's random layers draw the same
+    ones at every call in inference mode.
+    """
+    return backend.redrawn(call, number)
+
+
 def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=None, draw=None, batch_size=256):
     """Take `n` steps with every image, or as many as it needs: the final state, a tuple of NumPy arrays.
 

@@ -77,6 +77,18 @@ def jacobian(function, x):
     return (values, extra), jax.numpy.swapaxes(gradients, 0, 1)
 
 
+def redrawn(call, number):
+    """As models.compute.redrawn: the state of a random layer is a pair of a seed and a count of draws."""
+    pairs = zip(call.model.non_trainable_variables, call.frozen, strict=True)
+    moved = [
+        value + jax.numpy.asarray(number).astype(value.dtype)
+        if variable.path.endswith("seed_generator_state")
+        else value
+        for variable, value in pairs
+    ]
+    return Call(call.model, call.trainable, moved, call.training)
+
+
 def train_step(model, optimizer, objective, follow, training, regularise, keep):
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     differentiate = _differentiate(model, objective, follow, training, regularise)

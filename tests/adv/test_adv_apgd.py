@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from adv import apgd, apgd_step, pgd, search
+from adv.attack import direction
 from models import compute
 
 CE, T = apgd.APGD(steps=12), apgd.APGD(loss="dlr-targeted", steps=12)
@@ -118,7 +119,7 @@ def whole(dense, image, label, epsilon, attack):
     runs = attack.restarts * (len(targets) if attack.loss == "dlr-targeted" else 1)
     highest, sizes = -numpy.inf, []
     for run in range(runs):
-        noise = attack._noise(image[None], run)[0]
+        noise = direction(image[None], seed=attack.seed, draw=run, norm=attack.norm)[0]
         start = numpy.clip(image + epsilon * noise, 0, 1)
         judged = judge(weights, attack.loss, label, targets[run // attack.restarts])
         found, value, fooled, tried = one_run(judged, image.astype(float), start, epsilon, attack)

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import scipy.special
 
-from adv import checks
+from adv import checks, suspicions
 
 EPSILON = 0.1
 
@@ -162,7 +162,7 @@ def test_no_predictions_and_other_labels_are_named():
 
 def test_every_check_has_a_paragraph_in_the_documents():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
-    names = *checks.NAMES, "few-mined"  # of mining, not of a model
+    names = *checks.NAMES, "few-mined", *suspicions.NAMES  # the first is of mining, not of a model
     for name in names:
         assert f"## {name}\n" in text
     assert text.count("**Raised if**") == text.count("**Why**") == text.count("**What to do**") == len(names)

@@ -135,6 +135,8 @@ def test_bytes_are_images_too(net, images):
     [
         foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.2, steps=5),
         foolbox.attacks.L2FMNAttack(steps=10),
+        foolbox.attacks.LInfFMNAttack(steps=20),
+        foolbox.attacks.DDNAttack(steps=20),
     ],
     ids=lambda attack: type(attack).__name__,
 )

@@ -90,7 +90,7 @@ def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeyp
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: attacks.PGD(norm="l2"), "norm is 'l2', expected one of linf, l1"),
+        (lambda: attacks.PGD(norm="l0"), "norm is 'l0', expected one of linf, l1, l2"),
         (lambda: attacks.PGD(restarts=2), "restarts is 2 with random_start=False"),
         (lambda: attacks.PGD(restarts=0, random_start=True), "restarts is 0"),
         (lambda: attacks.TemperaturePGD(temperature=0), "temperature is 0, expected a finite number above 0"),

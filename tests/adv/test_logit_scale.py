@@ -12,7 +12,8 @@ from models import compute
 SCALES = (1, 3, 10, 30)
 SMALL = {
     **{name: {"steps": 8} for name in attacks.ATTACKS if hasattr(attacks.get(name), "rel_stepsize")},
-    **{name: {"steps": 8} for name in ("apgd-ce", "apgd-t")},
+    **{name: {"steps": 8} for name in attacks.ATTACKS if name.startswith(("apgd", "fab"))},
+    **{name: {"queries": 60} for name in ("square", "square-l2")},
     "cw": {"steps": 50, "stepsize": 0.03, "binary_search_steps": 6},
     "pgd-strong": {"steps": 8, "restarts": 2},
 }

@@ -174,7 +174,7 @@ def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
 def test_the_margin_based_attacks_of_the_catalogue():
     catalogue = attacks.ATTACKS | {"autoattack": autoattack.AutoAttack()}
     found = {name for name, one in catalogue.items() if testing.margin_based(one.specification())}
-    assert found == {"apgd-t", "cw-linf-20", "autoattack"}
+    assert found == {"apgd-t", "apgd-t-l2", "cw-linf-20", "autoattack"}
 
 
 def test_independent_attacks_see_all_that_is_correct_and_predictions_are_kept(net, split):

@@ -37,12 +37,14 @@ SMALL = {
 
 def narrow(script, options):
     """The options with the small model, where they name none and the script takes one."""
-    return [*options] if script.endswith("tables") or "--model" in options else ["--model", MODEL, *options]
+    takes_none = script.endswith(("tables", "evaluate"))
+    return [*options] if takes_none or "--model" in options else ["--model", MODEL, *options]
 
 
 def path_of(script):
-    """The file of a script of the DARE study, of another ("robust_training/1_train"), or of none ("tables")."""
-    return SCRIPTS / f"{script if '/' in script or script == 'tables' else f'dare/{script}'}.py"
+    """The file of a script of DARE's study, of another ("robust_training/1_train"), or of none ("tables")."""
+    whole = "/" in script or script in ("tables", "evaluate")
+    return SCRIPTS / f"{script if whole else f'dare/{script}'}.py"
 
 
 def start(script, *options, cwd):

@@ -1,0 +1,71 @@
+"""The nearest point of a plane inside the box of pixels: the projection that FAB repeats.
+
+Croce and Hein, ICML 2020 (arXiv 1907.02044), section 2.2. For gradient w, gap c = <w, x> - b and s = sign c (0: +),
+pixel i may move by room_i: x_i where s w_i > 0, else 1 - x_i. The shortest change is d_i = -sign(s w_i) min(lam v_i,
+room_i) with v_i = 1 in Linf and |w_i| in L2, of the smallest lam with sum |w_i| min(lam v_i, room_i) = |c|.
+
+The paper sorts the breakpoints room_i / v_i. Here lam is Newton's root of that sum, which is concave and piecewise
+linear: every iterate is at most the root, what is missing times the derivative falls at least fourfold a step, and the
+last step is exact [D].
+"""
+
+import keras
+
+from models import perturb
+
+ITERATIONS = 40
+ENOUGH = 1e-6  # what may be missing, as a fraction of the gap
+
+
+def project(x, gradient, gap, norm):
+    """The smallest change of images x that brings them onto a plane inside [0, 1]: (N, H, W, C), float32.
+
+    x: images (N, H, W, C) in [0, 1]; gradient: w of the plane <w, .> = b, the same shape; gap: <w, x> - b, (N,);
+    norm: "linf" or "l2", in which the change is smallest. Where no point of the box is on the plane every pixel moves
+    as far as its room; where w is 0 nothing does.
+    """
+    ops = keras.ops
+    largest = ops.max(ops.abs(gradient), axis=(1, 2, 3))
+    scale = ops.where(largest > 0, largest, 1.0)
+    gradient, missing = gradient / perturb.per_image(scale, x), ops.abs(gap) / scale
+    falls = gradient * perturb.per_image(ops.where(gap >= 0, 1.0, -1.0), x)
+    room = ops.where(falls > 0, x, 1 - x)
+    size = ops.abs(gradient)
+    speed = ops.cast(size > 0, "float32") if norm == "linf" else size
+
+    def moved(lam):
+        return ops.minimum(perturb.per_image(lam, x) * speed, room)
+
+    def go_on(count, lam, going):
+        return (count < ITERATIONS) & ops.any(going)
+
+    def newton(count, lam, going):
+        change = moved(lam)
+        rest = missing - _total(size * change)
+        derivative = _total(ops.where(change < room, size * speed, 0.0))
+        going = (rest > ENOUGH * missing) & (derivative > 0)
+        return count + 1, lam + ops.where(going, rest / ops.where(going, derivative, 1.0), 0.0), going
+
+    lam, going = ops.zeros_like(missing), ops.ones_like(missing, dtype="bool")
+    lam = ops.while_loop(go_on, newton, (0, lam, going))[1]
+    reachable = _total(size * room) > missing
+    most = ops.where(size > 0, room, 0.0)
+    return -ops.sign(falls) * ops.where(perturb.per_image(reachable, x), moved(lam), most)
+
+
+def length(change, norm):
+    """The norm "linf" or "l2" of each change (N, H, W, C), inside a compiled graph: (N,)."""
+    if norm == "linf":
+        return keras.ops.max(keras.ops.abs(change), axis=(1, 2, 3))
+    return keras.ops.sqrt(_total(keras.ops.square(change)))
+
+
+def dual(gradients, norm):
+    """The norm dual to "linf" or "l2" of gradients (..., H, W, C): (...,)."""
+    if norm == "linf":
+        return keras.ops.sum(keras.ops.abs(gradients), axis=(-3, -2, -1))
+    return keras.ops.sqrt(keras.ops.sum(keras.ops.square(gradients), axis=(-3, -2, -1)))
+
+
+def _total(values):
+    return keras.ops.sum(values, axis=(1, 2, 3))

@@ -1,0 +1,153 @@
+"""FAB: steps onto the linearised boundary, each drawn back towards the image, so that the distance falls.
+
+Croce and Hein, ICML 2020 (arXiv 1907.02044), algorithm 1, as AutoAttack runs it; adv/boundary.py is the projection.
+Where the paper, its released code and this differ:
+1. [P] No final search between the image and the nearest adversarial, as in AutoAttack.
+2. [D] An adversarial counts if its predicted class is any but the label, towards whichever class the steps go.
+3. [D] Without targets the classes considered are the `targets` most confident, all of ten classes (paper: all).
+4. [D] At a given epsilon an image leaves at its first adversarial inside it (released code: it takes all steps).
+5. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.direction).
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy
+
+from adv import boundary, search
+from adv.attack import Attack, direction, other_classes
+from models import compute, contract, perturb
+
+FARTHEST = {"linf": 0.3, "l2": 1.0}  # radius of a random start where no adversarial is known, as in the released code
+ROUNDING = 1 + 1e-6  # float32 distances that are epsilon
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FAB(Attack):
+    """Fast adaptive boundary attack: the smallest perturbation, with no size of step to choose.
+
+    norm: "linf" or "l2"; targeted: a run for each of the `targets` most confident other classes, in that order, else
+    each step goes to the nearest of them; steps: gradient steps a run; restarts: runs of each target, the first from
+    the image itself; overshoot: steps beyond the plane; most: largest weight of the image's own projection; back: how
+    far from the image an adversarial is continued, as a fraction of its distance; seed: of the random starts.
+    Raises ValueError for a hyper-parameter out of its range.
+    """
+
+    citation = "Croce, Hein, ICML 2020"
+    norm: str = "linf"
+    targeted: bool = True
+    steps: int = 100
+    restarts: int = 1
+    targets: int = 9
+    overshoot: float = 1.05
+    most: float = 0.1
+    back: float = 0.9
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.norm not in FARTHEST:
+            raise ValueError(f"norm is {self.norm!r}, expected 'linf' or 'l2'")
+        for name, least in (("steps", 1), ("restarts", 1), ("targets", 1), ("seed", 0), ("overshoot", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name in ("most", "back"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0, at most 1")
+
+    @property
+    def title(self):
+        return "FAB-T" if self.targeted else "FAB"
+
+    def closest(self, model, images, labels, *, batch_size=256):
+        """The nearest adversarial of all steps of all runs; images without any come back unchanged."""
+        best, nearest = self._attack(model, images, labels, None, batch_size)
+        return best, numpy.isfinite(nearest)
+
+    def within(self, model, images, labels, *, epsilon, batch_size=256):
+        """The first adversarials no farther than epsilon, every run on the images without one; others unchanged.
+
+        Raises models.NonFiniteLogits where the logits become NaN or infinite.
+        """
+        best, nearest = self._attack(model, images, labels, float(epsilon), batch_size)
+        success = nearest <= epsilon * ROUNDING
+        return search.inside(numpy.where(success[:, None, None, None], best, images), images, epsilon, self.norm)
+
+    def _attack(self, model, images, labels, epsilon, batch_size):
+        """All runs: (nearest adversarials or the images, distances float32 (N,), inf without one)."""
+        classes = other_classes(model, images, labels, self.targets, batch_size=batch_size)
+        groups = numpy.split(classes, classes.shape[1], axis=1) if self.targeted else [classes]
+        stop = -1.0 if epsilon is None else epsilon * ROUNDING
+        best, nearest = images.copy(), numpy.full(len(images), numpy.inf, numpy.float32)
+        for run in range(len(groups) * self.restarts):
+            rows = numpy.flatnonzero(nearest > stop)
+            if not len(rows):
+                break
+            start = images[rows]
+            if run % self.restarts:
+                radius = numpy.minimum(nearest[rows], FARTHEST[self.norm] if epsilon is None else epsilon) / 2
+                noise = direction(start, seed=self.seed, draw=run, norm=self.norm)
+                start = perturb.random_start(start, noise, radius.astype(numpy.float32))
+            constants = images[rows], labels[rows], groups[run // self.restarts][rows]
+            state = start, best[rows], nearest[rows], numpy.zeros(len(rows), bool)
+            best[rows], nearest[rows] = self._run(model, constants, stop, state, batch_size)
+        return best, nearest
+
+    def _run(self, model, constants, stop, state, batch_size):
+        step = _step(self.norm, self.overshoot, self.most, self.back, constants[2].shape[1])
+        stop = numpy.full(len(constants[0]), stop, numpy.float32)
+        current, best, nearest, _ = compute.repeat(
+            model, step, state, self.steps, constants=(*constants, stop), until=3, batch_size=batch_size
+        )
+        bad = int((~numpy.isfinite(current)).any(axis=(1, 2, 3)).sum())
+        if bad:
+            raise contract.NonFiniteLogits(
+                f"the steps of {self.title} are NaN near {bad} of {len(current)} images, expected a model whose logits "
+                f"are finite everywhere near an image"
+            )
+        return best, nearest
+
+
+@functools.cache
+def _step(norm, overshoot, most, back, count):
+    """One step of compute.repeat. classes (N, count): those to go to; stop (N,): the distance that ends an image;
+    state: the iterate, the nearest adversarial, its distance and whether that is within stop."""
+    ops = keras.ops
+
+    def step(call, index, images, labels, classes, stop, current, best, nearest, ended):
+        def leads(x):
+            logits = call(x)
+            label = ops.take_along_axis(logits, labels[:, None], 1)
+            return ops.reshape(ops.take_along_axis(logits, classes, 1) - label, (-1, count)), None
+
+        (leads, _), gradients = compute.jacobian(leads, current)
+        lead, gradient = _nearest(leads, gradients, norm)
+        # The plane on which the linearised class draws level with the label, from the iterate and from the image.
+        offset = ops.sum(gradient * (images - current), axis=(1, 2, 3))
+        from_current = boundary.project(current, gradient, lead, norm)
+        from_image = boundary.project(images, gradient, lead + offset, norm)
+        here, there = (ops.maximum(boundary.length(each, norm), 1e-8) for each in (from_current, from_image))
+        weight = perturb.per_image(ops.minimum(here / (here + there), most), images)
+        moved = (1 - weight) * (current + overshoot * from_current) + weight * (images + overshoot * from_image)
+        moved = ops.clip(moved, 0.0, 1.0)
+
+        misclassified = perturb.is_misclassified(call(moved), labels)
+        distance = boundary.length(moved - images, norm)
+        better = misclassified & (distance < nearest)
+        best = ops.where(perturb.per_image(better, images), moved, best)
+        nearest = ops.where(better, distance, nearest)
+        drawn_back = ops.where(perturb.per_image(misclassified, images), images + back * (moved - images), moved)
+        held = perturb.per_image(ended, images)
+        return ops.where(held, current, drawn_back), best, nearest, ended | (nearest <= stop)
+
+    return step
+
+
+def _nearest(leads, gradients, norm):
+    """Of leads (N, T) and gradients (N, T, H, W, C) those of the class whose linearised boundary is nearest."""
+    ops = keras.ops
+    if leads.shape[1] == 1:
+        return leads[:, 0], gradients[:, 0]
+    place = ops.argmin(ops.abs(leads) / (boundary.dual(gradients, norm) + 1e-12), axis=1)
+    chosen = ops.one_hot(place, leads.shape[1], dtype="float32")
+    return ops.sum(chosen * leads, 1), ops.sum(chosen[:, :, None, None, None] * gradients, 1)

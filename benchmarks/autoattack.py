@@ -1,0 +1,119 @@
+"""AutoAttack beside two public implementations on PyTorch: the same weights and images.
+
+    python benchmarks/autoattack.py --torch-python <python of an environment with torch, torchattacks and ART>
+
+A seeded convolutional net is trained for a few epochs and copied to PyTorch, which runs in a process of its own
+(benchmarks/autoattack_torch.py), so that neither library has to share an environment with the other:
+
+- torchattacks: its APGD, APGDT, FAB and Square, the authors' released code, each on the survivors of those before;
+- adversarial-robustness-toolbox (ART): its AutoAttack, whose four attacks are APGD on two losses, DeepFool and Square.
+
+Robust accuracies are of all images, in percent, judged again by the Keras model from the stored float32 images, and
+only where these are in the ball. Times are of all cores together (processor time), which other work on the machine
+disturbs less; ours is traced before the clock starts.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import keras
+import numpy
+
+import data
+from adv import search
+from adv.autoattack import AutoAttack
+from models import compute
+
+SIDE = pathlib.Path(__file__).with_name("autoattack_torch.py")
+OTHERS = ("torchattacks", "art")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="digits", help="of the catalogue of data")
+    parser.add_argument("--images", type=int, default=200, help="test images, the first of the set")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of training first")
+    parser.add_argument("--norm", choices=["linf", "l2"], default="linf")
+    parser.add_argument("--epsilon", type=float, default=16 / 255, help="in [0, 1] pixel scale")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--torch-python", help="the interpreter that has torch; without it only ours runs")
+    parser.add_argument("--other", nargs="*", choices=OTHERS, default=OTHERS)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
+    model, x, y = prepare(arguments)
+    print(f"{compute.BACKEND}, {arguments.dataset}, {len(x)} images, {arguments.norm} {arguments.epsilon:.4g}")
+    mine = ours(model, x, y, arguments)
+    show("ours", mine, mine)
+    for name in arguments.other if arguments.torch_python else ():
+        show(name, theirs(name, model, x, y, arguments), mine)
+
+
+def prepare(arguments):
+    """A trained net of two convolutions, float32 test images and their int32 labels."""
+    keras.utils.set_random_seed(arguments.seed)
+    dataset, layers = data.load(arguments.dataset), keras.layers
+    x = data.to_unit(dataset.x_train)
+    net = [keras.Input(x.shape[1:])]
+    for filters in (16, 32):
+        net += [layers.Conv2D(filters, 3, padding="same", activation="relu"), layers.MaxPooling2D()]
+    net += [layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(len(dataset.classes))]
+    model = keras.Sequential(net)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
+    model.fit(x, dataset.y_train, batch_size=64, epochs=arguments.epochs, verbose=0)
+    labels = dataset.y_test[: arguments.images].astype(numpy.int32)
+    return model, data.to_unit(dataset.x_test[: arguments.images]), labels
+
+
+def ours(model, x, y, arguments):
+    """name -> (robust accuracy after it in percent, processor seconds), attack by attack."""
+    sizes = {"epsilon": arguments.epsilon, "batch_size": arguments.batch_size}
+    robust, found = search.classes(model, x) == y, {}
+    for name, attack in AutoAttack(norm=arguments.norm, seed=arguments.seed).attacks.items():
+        rows = numpy.flatnonzero(robust)
+        for count in (2, 3):  # batches of two sizes are traced as any size
+            attack.within(model, x[rows[:count]], y[rows[:count]], **sizes)
+        begun = time.process_time()
+        made = attack.within(model, x[rows], y[rows], **sizes)
+        seconds = time.process_time() - begun
+        robust[rows] = search.classes(model, made) == y[rows]
+        found[name] = 100 * robust.mean(), seconds
+    return found
+
+
+def theirs(name, model, x, y, arguments):
+    """The same of another implementation, run by the other interpreter."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = pathlib.Path(folder) / "given.npz", pathlib.Path(folder) / "made.npz"
+        weights = {f"w{place}": weight for place, weight in enumerate(model.get_weights())}
+        rows = numpy.flatnonzero(search.classes(model, x) == y)
+        probe = compute.predict(compute.forward(model), x[:4])
+        numpy.savez(given, x=x[rows], y=y[rows].astype(numpy.int64), probe_x=x[:4], probe=probe, **weights)
+        asked = {"which": name, "norm": arguments.norm, "epsilon": arguments.epsilon, "seed": arguments.seed}
+        asked |= {"batch_size": arguments.batch_size, "given": str(given), "made": str(made)}
+        subprocess.run([arguments.torch_python, str(SIDE), json.dumps(asked)], check=True)
+        results = numpy.load(made)
+        robust, found = numpy.ones(len(rows), bool), {}
+        for attack in results["names"]:
+            images = results[f"{attack}-images"]
+            inside = search.norm(images - x[rows].astype(float), arguments.norm) <= arguments.epsilon * (1 + 1e-5)
+            robust &= ~((search.classes(model, images) != y[rows]) & inside)
+            found[str(attack)] = 100 * robust.sum() / len(x), float(results[f"{attack}-seconds"])
+    return found
+
+
+def show(name, found, mine):
+    """Print the accuracies, the times, and the ratio of the whole to ours."""
+    for attack, (robust, seconds) in found.items():
+        print(f"{name:13} {attack:9} robust {robust:6.2f} %  {seconds:8.1f} s")
+    whole, own = (sum(seconds for _, seconds in each.values()) for each in (found, mine))
+    print(f"{name:13} whole     robust {robust:6.2f} %  {whole:8.1f} s = {whole / own:.2f} x ours", flush=True)
+
+
+if __name__ == "__main__":
+    main()

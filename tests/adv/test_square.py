@@ -1,0 +1,117 @@
+"""Square: its schedule and windows against a naive loop, its margin, its start in each norm."""
+
+import numpy
+import pytest
+
+from adv import attacks, search, square_step
+from adv.attack import of_image
+from models import compute
+from train.seeds import stream
+
+EPSILON = 0.03
+
+
+@pytest.fixture(scope="module")
+def robust(net):
+    """Images and the labels that the net predicts."""
+    x = numpy.random.default_rng(21).random((24, 8, 8, 2), dtype="float32")
+    return x, search.classes(net, x).astype("int32")
+
+
+def margins(net, x, labels):
+    return compute.predict(compute.compiled(net, square_step.judge), x, labels)[0]
+
+
+def test_the_schedule_is_that_of_autoattack():
+    sides = square_step.sides(9000, 32, 32, "linf", 0.8)
+    expected = {0: 29, 10: 29, 11: 20, 50: 20, 51: 14, 201: 10, 501: 7, 1001: 5, 2001: 4, 4001: 3, 6001: 2, 8001: 1}
+    assert {query: sides[query] for query in expected} == expected
+    odd = square_step.sides(9000, 32, 32, "l2", 0.8)
+    assert {query: odd[query] for query in (0, 11, 51, 201, 501, 1001, 8999)} == {
+        **{0: 29, 11: 21, 51: 15, 201: 11, 501: 7, 1001: 5, 8999: 3}
+    }
+    assert square_step.sides(20, 8, 4, "linf", 1.0).max() == 4
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_linf_is_the_naive_loop(released, net, robust):
+    x, labels = robust
+    queries = 60
+    attack = attacks.Square(queries=queries, as_released=released)
+    made = attack.within(net, x, labels, epsilon=EPSILON)
+    for image, label, found in zip(x, labels, made, strict=True):
+        signs = of_image(image, 0, "square start").choice(numpy.float32([-1, 1]), (1, 8, 2))
+        best = numpy.clip(image + numpy.float32(EPSILON) * signs, 0, 1)
+        least = margins(net, best[None], label[None])[0]
+        generator = stream(0, "square", 0) if released else of_image(image, 0, "square", 0)
+        draws = generator.integers(0, 1 << 16, (queries, 4), numpy.uint16).astype(int)
+        for query in range(queries):
+            if least <= 0:
+                break
+            side = round((0.8 / (1 if query <= 10 else 2 if query <= 50 else 4) * 64) ** 0.5)
+            row, column = (int(draw / 65536 * (8 - side + (not released))) for draw in draws[query, :2])
+            moved = best.copy()
+            moved[row : row + side, column : column + side] += (
+                2 * numpy.float32(EPSILON) * numpy.where(draws[query, 2:] < 32768, -1, 1)
+            )
+            moved = numpy.clip(moved, image - numpy.float32(EPSILON), image + numpy.float32(EPSILON)).clip(0, 1)
+            value = margins(net, moved[None], label[None])[0]
+            if value < least:
+                best, least = moved, value
+        numpy.testing.assert_allclose(found, best, atol=2e-6)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_margin_never_rises_and_images_keep_to_the_ball(norm, net, robust):
+    x, labels = robust
+    epsilon = {"linf": EPSILON, "l2": 0.3}[norm]
+    before = numpy.inf
+    for queries in (1, 10, 60, 300):
+        made = attacks.Square(norm=norm, queries=queries).within(net, x, labels, epsilon=epsilon)
+        assert search.norm(made - x.astype(float), norm).max() <= epsilon and 0 <= made.min() and made.max() <= 1
+        margin = margins(net, made, labels)
+        assert (margin <= before + 1e-5).all()
+        before = margin
+    assert 2 < (margin > 0).sum() < 23
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_an_image_is_the_same_in_every_batch(norm, net, robust):
+    x, labels = robust
+    attack, epsilon = attacks.Square(norm=norm, queries=60), {"linf": EPSILON, "l2": 0.3}[norm]
+    whole = attack.within(net, x, labels, epsilon=epsilon)
+    parts = attack.within(net, x[::-1], labels[::-1], epsilon=epsilon, batch_size=5)[::-1]
+    numpy.testing.assert_allclose(whole, parts, atol=2e-6)
+
+
+def test_the_blocks_of_draws_go_on(net, robust, monkeypatch):
+    monkeypatch.setattr("adv.square.BLOCK", 7)
+    x, labels = robust
+    seen = []
+    monkeypatch.setattr(compute, "repeat", lambda model, step, state, n, **how: seen.append((n, how)) or state)
+    attacks.Square(queries=16).within(net, x[:2], labels[:2], epsilon=1e-6)
+    assert [n for n, _ in seen] == [7, 7, 2]
+    assert [how["constants"][-1].tolist() for _, how in seen] == [[0, 0], [7, 7], [14, 14]]
+    assert (seen[0][1]["constants"][3][:, :2] != seen[1][1]["constants"][3][:, :2]).any()
+
+
+def test_starts_are_stripes_and_windows_of_norm_1():
+    x = numpy.random.default_rng(0).random((3, 16, 16, 2), dtype="float32")
+    stripes = square_step.start(x, 0, "linf")
+    assert (numpy.abs(stripes) == 1).all() and (stripes == stripes[:, :1]).all() and len(numpy.unique(stripes)) == 2
+    windows = square_step.start(x, 0, "l2")
+    numpy.testing.assert_allclose(search.norm(windows, "l2"), 1, rtol=1e-5)
+    assert (square_step.start(x, 1, "l2") != windows).any()
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 6, 29])
+def test_a_pattern_is_two_halves_of_opposite_sign(side):
+    made = square_step.pattern(side)
+    numpy.testing.assert_allclose(numpy.linalg.norm(made), 1, rtol=1e-5)
+    assert (made[: side // 2] > 0).all() and (made[side // 2 :] < 0).all()
+
+
+def test_hyper_parameters_out_of_range():
+    for wrong in ({"norm": "l1"}, {"queries": 0}, {"p": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            attacks.Square(**wrong)
