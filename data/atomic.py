@@ -35,6 +35,7 @@ def atomic(path):
             os.fsync(stream.fileno())
         ledger.wrote(path, temporary)
         os.replace(temporary, path)
+        ledger.named(path)
     except OSError as error:
         if error.errno is None or error.filename not in (None, temporary):
             raise

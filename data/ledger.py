@@ -1,9 +1,9 @@
 """What files must hold: their SHA-256 as they were written, compared when they are read.
 
-While a stage is unfinished its folder has a ledger, ``.written``: a line for every file that ``data.files`` has put
-there, ``<sha256>  <name>`` as sha256sum prints it, written just before the file gets its name. ``removed  <name>``
-follows where the stage deletes one itself, ``changing  <name>`` stands for one that grows in place and is not compared.
-Of a finished stage run.json says the same. Either is *expected* here, and ``check`` compares.
+While a stage is unfinished its folder has a ledger, ``.written``: two lines for every file that ``data.files`` has put
+there, ``<sha256>  <name>`` as sha256sum prints it, just before the file gets its name, and ``named  <name>`` after.
+``removed  <name>`` follows where the stage deletes one itself, ``changing  <name>`` stands for one that grows in place
+and is not compared. Of a finished stage run.json says the same. Either is *expected* here, and ``check`` compares.
 
 Promises: docs/run_directory.md.
 """
@@ -14,7 +14,7 @@ import os
 import pathlib
 
 NAME = ".written"
-REMOVED, CHANGING = "removed", "changing"
+REMOVED, CHANGING, NAMED = "removed", "changing", "named"
 
 _kept = {}  # absolute folder -> descriptor of its open ledger
 _expected = {}  # absolute path -> the digests that its content may have
@@ -47,7 +47,8 @@ def kept(folder):
 def read(folder):
     """name -> (state, digests) of a ledger: the state is its last line's first word, the digests are the last two.
 
-    Two, since a process that was killed between line and rename leaves the file as it was. {} where there is none.
+    Two, since a process that was killed between line and rename leaves the file as it was; then its state is the
+    digest itself, and else NAMED, REMOVED or CHANGING. {} where there is no ledger.
     """
     path, found = pathlib.Path(folder) / NAME, {}
     if not path.is_file():
@@ -57,6 +58,8 @@ def read(folder):
         digests = found.get(name, ("", ()))[1]
         if state in (REMOVED, CHANGING):
             found[name] = (state, ())
+        elif state == NAMED:
+            found[name] = (state, digests)
         else:
             found[name] = (state, (*digests, state)[-2:])
     return found
@@ -73,6 +76,12 @@ def wrote(path, temporary):
         state = _digests[_key(path, os.stat(temporary))] = digest(temporary)
         _line(path, state)
         _expected[path] = (state,)
+
+
+def named(path):
+    """Called after a file that was noted got its name."""
+    if not os.path.basename(path).startswith("."):
+        _line(os.path.abspath(path), NAMED)
 
 
 def removed(path):

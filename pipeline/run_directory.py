@@ -101,7 +101,7 @@ def begin(stage, arguments, inputs=(), uses=None):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     resumed = before is not None and not arguments.overwrite
     try:
-        lost = _check_left(path)
+        unnamed = _check_left(path)
     except ValueError:
         os.close(held)
         raise
@@ -110,7 +110,7 @@ def begin(stage, arguments, inputs=(), uses=None):
     facts = {"session_began": time.time(), "spent_s": spent, "processes": processes}
     files.write_sealed(path / "started.json", {**identity, **facts})
     ledger.keep(path)
-    for name in lost:
+    for name in unnamed:
         ledger.removed(path / name)
     if resumed:
         changed = ", ".join(provenance.changes(processes))
@@ -184,7 +184,7 @@ def _before(path):
 def _check_left(path):
     """Raise ValueError unless the files of an unfinished stage are those that it wrote; expect them from now on.
 
-    Returns the names of those that it wrote and that are not there: lost, or never named by a process that was killed.
+    Returns the names of those that a process was about to write when it was killed.
     """
     written = ledger.read(path)
     for name in present(path):
@@ -194,8 +194,12 @@ def _check_left(path):
         if digests and files.digest(path / name) not in digests:
             raise ValueError(f"{path / name}: is not the file that the stage wrote: pass --overwrite to make all anew")
     known = {name: digests for name, (_, digests) in written.items() if digests}
+    missing = sorted({*known} - {*present(path)})
+    for name in missing:
+        if written[name][0] == ledger.NAMED:
+            raise ValueError(f"{path / name}: is gone: put it back, or pass --overwrite to make all anew")
     ledger.expect(path, known)
-    return sorted({*known} - {*present(path)})
+    return missing
 
 
 def _emptied(path, held):

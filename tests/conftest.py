@@ -29,7 +29,9 @@ def unfinish():
         for name in ("run.json", *lost):
             (folder / name).unlink()
         files.write_sealed(folder / "started.json", record)
-        (folder / ledger.NAME).write_text("".join(f"{digest}  {name}\n" for name, digest in written.items()))
+        (folder / ledger.NAME).write_text(
+            "".join(f"{digest}  {name}\nnamed  {name}\n" for name, digest in written.items())
+        )
 
     return unfinish
 

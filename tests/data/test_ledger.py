@@ -28,7 +28,8 @@ def test_a_line_for_every_file_as_sha256sum_prints_it(folder):
     files.write_text(folder / ".hidden", "not noted")
     files.write_text(folder.parent / "elsewhere.txt", "not noted")
     lines = (folder / ledger.NAME).read_text().splitlines()
-    assert lines == [f"{sha('one')}  a.txt", f"{files.digest(folder / 'deep' / 'b.json')}  deep/b.json"]
+    digest = files.digest(folder / "deep" / "b.json")
+    assert lines == [f"{sha('one')}  a.txt", "named  a.txt", f"{digest}  deep/b.json", "named  deep/b.json"]
 
 
 def test_the_last_two_contents_count_and_what_was_removed_or_changes_has_none(folder):
@@ -38,7 +39,7 @@ def test_the_last_two_contents_count_and_what_was_removed_or_changes_has_none(fo
     files.remove(folder / "b.txt")
     ledger.changing(folder / "c.bin")
     assert ledger.read(folder) == {
-        "a.txt": (sha("three"), (sha("two"), sha("three"))),
+        "a.txt": (ledger.NAMED, (sha("two"), sha("three"))),
         "b.txt": (ledger.REMOVED, ()),
         "c.bin": (ledger.CHANGING, ()),
     }
@@ -48,7 +49,15 @@ def test_a_line_that_was_cut_does_not_count(folder):
     files.write_text(folder / "a.txt", "one")
     with open(folder / ledger.NAME, "a") as file:
         file.write(sha("two")[:40])
-    assert ledger.read(folder) == {"a.txt": (sha("one"), (sha("one"),))}
+    assert ledger.read(folder) == {"a.txt": (ledger.NAMED, (sha("one"),))}
+
+
+def test_a_process_that_is_killed_before_a_file_has_its_name_leaves_either_content(folder, monkeypatch):
+    files.write_text(folder / "a.txt", "one")
+    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.raises(OSError, match="killed"):
+        files.write_text(folder / "a.txt", "two")
+    assert ledger.read(folder) == {"a.txt": (sha("two"), (sha("one"), sha("two")))}
 
 
 def test_a_folder_without_a_ledger_has_no_lines(tmp_path):
@@ -103,4 +112,4 @@ def test_a_link_is_noted_like_a_copy(folder, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(OSError("no links here")))
     files.link(folder.parent / "source.h5", folder / "copied.h5")
     assert (folder / "linked.h5").read_text() == (folder / "copied.h5").read_text() == "weights"
-    assert {state for state, _ in ledger.read(folder).values()} == {sha("weights")}
+    assert {entry for entry in ledger.read(folder).values()} == {(ledger.NAMED, (sha("weights"),))}

@@ -105,7 +105,7 @@ def test_no_other_file_is_used(whole, stages, unfinish, tally, tmp_path):
             assert case and not list(folder.rglob(".writing-*")), case
         else:
             assert stages.files(runs, folder) == whole.files[runs], case
-            assert unfinished == (fault == "lost") and fault != "added", case
-        what = "refused by name" if said.code else "made again" if unfinished else "not read"
+            assert not unfinished and fault not in ("lost", "added"), case
+        what = "refused by name" if said.code else "not read"
         tally[f"{fault}, {'unfinished' if unfinished else 'finished'}: {what}"] += 1
         shutil.rmtree(folder)

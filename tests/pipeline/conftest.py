@@ -39,10 +39,11 @@ def whole(stage, arguments, content="made", inputs=(), uses=None):
     return begun.folder
 
 
-def killed(stage, arguments, uses=None):
+def killed(stage, arguments, uses=None, names=("half.txt",)):
     """A stage that wrote something and never finished."""
     begun = run_directory.begin(stage, arguments, uses=uses)
-    files.write_text(begun.folder / "half.txt", "half")
+    for name in names:
+        files.write_text(begun.folder / name, "half")
     run_directory.abandon()
     return begun.folder
 

@@ -39,11 +39,12 @@ def test_what_mining_removed_from_a_finished_stage_is_not_lost(stages, arguments
         (lambda folder: (folder / "half.txt").write_text("hale"), r"half\.txt: is not the file that the stage wrote"),
         (lambda folder: (folder / "more.txt").write_text("x"), r"more\.txt: was not written by this stage: move it"),
         (lambda folder: (folder / ledger.NAME).unlink(), r"half\.txt: was not written by this stage"),
+        (lambda folder: (folder / "other.txt").unlink(), r"other\.txt: is gone: put it back, or pass --overwrite"),
         (lambda folder: (folder / "started.json").unlink(), r"half\.txt: is not .*|half\.txt: was not written"),
     ],
 )
 def test_an_unfinished_stage_with_other_files_is_refused_and_can_be_overwritten(stages, arguments, spoil, words):
-    folder = stages.killed("train", arguments())
+    folder = stages.killed("train", arguments(), names=("half.txt", "other.txt"))
     if words.endswith("written"):
         (folder / ledger.NAME).unlink()
     spoil(folder)
@@ -56,12 +57,14 @@ def test_an_unfinished_stage_with_other_files_is_refused_and_can_be_overwritten(
     assert stages.listing(folder) == ["run.json"] and stages.listing(folder.parent) == ["train", "train/run.json"]
 
 
-def test_a_file_that_an_unfinished_stage_lost_is_made_again(arguments):
+def test_a_file_that_a_killed_process_was_about_to_write_is_made_again(arguments):
     begun = run_directory.begin("train", arguments())
     for name in ("a.txt", "b.txt"):
         files.write_text(begun.folder / name, name)
     run_directory.abandon()
     (begun.folder / "a.txt").unlink()
+    lines = (begun.folder / ledger.NAME).read_text()
+    (begun.folder / ledger.NAME).write_text(lines.replace("named  a.txt\n", ""))
     run_directory.finish(run_directory.begin("train", arguments()))
     assert [*run_directory.record(begun.folder)["outputs"]] == ["b.txt"]
 
