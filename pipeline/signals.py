@@ -6,8 +6,9 @@ kill -9, so the same command continues. A process that another one of ours began
 second of it.
 """
 
+import concurrent.futures
 import contextlib
-import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import pathlib
 import signal
@@ -38,13 +39,21 @@ def install():
         return
     if owner and os.getppid() != owner:  # it has ended already
         os._exit(128 + signal.SIGTERM)
-    heard = [each for each in ENDS if signal.getsignal(each) not in (signal.SIG_IGN, None)]
-    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    heard = _hold()
     with contextlib.suppress(AttributeError, ValueError):  # a standard output that is no file of ours
         sys.stdout.reconfigure(line_buffering=True)  # what was said is not lost where it goes to a file
     threading.Thread(target=_wait, args=(heard, not owner, os.dup(2)), name=__name__, daemon=True).start()
     if owner:
         threading.Thread(target=_follow, args=(owner,), daemon=True).start()
+
+
+def pool(count, prepare, *arguments):
+    """A ProcessPoolExecutor of `count` processes that end with this one; ``prepare(*arguments)`` runs in each first."""
+    multiprocessing.resource_tracker.ensure_running()  # Python's own helper, at whose start signals are let through
+    if _waiting():
+        _hold()
+    context = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepare, arguments))
 
 
 def at_end(function):
@@ -62,6 +71,18 @@ def run(command):
             threading.Event().wait()  # until this process has ended
         _children.remove(child)
     return code
+
+
+def _hold():
+    """Hold the signals back in this thread, and in all that it begins. Returns them, without those that are ignored."""
+    heard = [each for each in ENDS if signal.getsignal(each) not in (signal.SIG_IGN, None)]
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    return heard
+
+
+def _begin(prepare, arguments):
+    install()
+    prepare(*arguments)
 
 
 def _wait(heard, speaks, error):

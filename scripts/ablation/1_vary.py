@@ -121,7 +121,7 @@ def save_row(arguments, variation, stage, factor, level, variant, units):
         hyperparameters={
             "width": models.parse(arguments.model)[1],
             "source_epochs": variation.cell.history.last,
-            **ablation.facts(variant, variation.variation.targets.layer),
+            **ablation.facts(variant, variation.tuner.targets.layer),
         },
         repeats=len(units),
         measures=measures,

@@ -4,12 +4,11 @@ Reads train/, inputs/ and rank/; writes retrain/<configuration>-<metric>-<inputs
 end row-<configuration>-<metric>.json. Killed, it continues with the next model; --workers trains several at once.
 """
 
-from pipeline import command, run_directory
+from pipeline import command, run_directory, signals
 from pipeline.progress import Progress
 
 import concurrent.futures
 import dataclasses
-import multiprocessing
 
 from adv.guided import configuration, ordering
 from data import files
@@ -91,10 +90,7 @@ def finished(jobs, stage, settings, workers):
             worker.job(*one, path_of(stage, *one))
             yield one
         return
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=worker.prepare, initargs=(settings, stage.folder)
-    )
+    pool = signals.pool(min(workers, len(jobs)), worker.prepare, settings, stage.folder)
     begun = {pool.submit(worker.job, *one, path_of(stage, *one)): one for one in jobs}
     try:
         for future in concurrent.futures.as_completed(begun):

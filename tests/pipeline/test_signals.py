@@ -20,6 +20,18 @@ sys.modules["__main__"].__file__ = {str(ROOT / "scripts" / "dare" / "x.py")!r}
 from pipeline import signals
 """
 PARENT = SCRIPT + "print('ready', flush=True); signals.run([sys.executable, '-c', sys.argv[1]]); print('afterwards')"
+POOLED = """
+import os, time
+from pipeline import signals
+
+def told():
+    print("child", os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    signals.pool(1, os.getpid).submit(told)
+    time.sleep(60)
+"""
 CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time.sleep(60)"
 
 
@@ -84,6 +96,18 @@ def test_a_child_that_is_ended_alone_is_told_by_its_status():
     os.kill(child_of(process), signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "130\n", "")
+
+
+def test_the_processes_of_a_pool_end_with_a_parent_that_was_killed(tmp_path):
+    (tmp_path / "pooled.py").write_text(POOLED)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "pooled.py")], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    child = child_of(process)
+    process.kill()
+    process.wait()
+    wait_for_end(child)
+    process.communicate()
 
 
 @pytest.mark.parametrize(
