@@ -5,6 +5,7 @@ line of the script: what Python does before it is not ours. A signal to a whole 
 reproduce.py, whose stage must end with it.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -36,8 +37,10 @@ def hears(process):
 
 def descendants(pid):
     """The processes that a process has begun, and those that these have."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    found = []
+    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):  # a process belongs to the thread that began it
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            found += map(int, thread.read_text().split())
     return [*found, *(each for child in found for each in descendants(child))]
 
 
