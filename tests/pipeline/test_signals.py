@@ -35,13 +35,18 @@ if __name__ == "__main__":
 CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time.sleep(60)"
 
 
+def heard():
+    """Let SIGINT be heard, which a shell makes what it begins in the background ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begin(code, *arguments, **settings):
     line = [sys.executable, "-c", code, *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "DARE_DEBUG"} | {
         "PYTHONPATH": str(ROOT)
     }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(line, text=True, env=environment, **pipes, **settings)
+    process = subprocess.Popen(line, text=True, env=environment, **{"preexec_fn": heard, **pipes, **settings})
     assert process.stdout.readline() == "ready\n"
     return process
 
