@@ -102,19 +102,21 @@ def expect(folder, digests):
 
 
 def check(path):
-    """Whether it is known what a file must hold. Raises ValueError where it holds something else.
-
-    A file's digest is taken once for as long as its time and size stay the same.
-    """
+    """Whether it is known what a file must hold. Raises ValueError where it holds something else."""
     wanted = _expected.get(os.path.abspath(path))
     if not wanted:
         return False
+    if digest_once(path) not in wanted:
+        raise ValueError(f"{path}: is not the file that was written there: put it back, or delete {_stage(path)}")
+    return True
+
+
+def digest_once(path):
+    """The SHA-256 of a file, taken once for as long as its time and size stay the same."""
     key = _key(os.path.abspath(path), os.stat(path))
     if key not in _digests:
         _digests[key] = digest(path)
-    if _digests[key] not in wanted:
-        raise ValueError(f"{path}: is not the file that was written there: put it back, or delete {_stage(path)}")
-    return True
+    return _digests[key]
 
 
 def digest(path, algorithm="sha256"):

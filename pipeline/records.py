@@ -46,8 +46,6 @@ def label(path, other):
 def record(path):
     """The run.json of a finished stage's folder. Raises FileNotFoundError naming the script that makes it."""
     found = read(path / "run.json")
-    if found is not None:
-        ledger.expect(path, found["outputs"])
     if found is None:
         name, _, which = path.name.partition("-")
         scripts = sorted((provenance.ROOT / "scripts" / path.parents[2].name).glob(f"*_{name}.py"))
@@ -56,6 +54,7 @@ def record(path):
         raise FileNotFoundError(
             f"{path / 'run.json'}: no such file; make it with {script}{f', which makes {which}' if which else ''}"
         )
+    ledger.expect(path, found["outputs"])
     return found
 
 

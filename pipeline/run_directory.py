@@ -186,15 +186,15 @@ def _check_left(path):
 
     Returns the names of those that a process was about to write when it was killed.
     """
-    written = ledger.read(path)
-    for name in present(path):
+    written, there = ledger.read(path), present(path)
+    for name in there:
         state, digests = written.get(name, (ledger.REMOVED, ()))
         if state == ledger.REMOVED:
             raise ValueError(f"{path / name}: was not written by this stage: move it elsewhere, or pass --overwrite")
-        if digests and files.digest(path / name) not in digests:
+        if digests and ledger.digest_once(path / name) not in digests:
             raise ValueError(f"{path / name}: is not the file that the stage wrote: pass --overwrite to make all anew")
     known = {name: digests for name, (_, digests) in written.items() if digests}
-    missing = sorted({*known} - {*present(path)})
+    missing = sorted({*known} - {*there})
     for name in missing:
         if written[name][0] == ledger.NAMED:
             raise ValueError(f"{path / name}: is gone: put it back, or pass --overwrite to make all anew")
