@@ -23,7 +23,7 @@ import typing
 import numpy
 
 from adv import apgd_step, search
-from adv.attack import Searched, direction, other_classes
+from adv.attack import Searched, check_least, direction, other_classes
 from models import compute, contract, perturb
 
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -55,9 +55,7 @@ class APGD(Searched):
         for name, valid in (("loss", tuple(apgd_step.LOSSES)), ("norm", ("linf", "l2"))):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
-        for name, least in (("steps", 1), ("restarts", 1), ("targets", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        check_least(self, steps=1, restarts=1, targets=1, seed=0)
         for name in ("rho", "alpha"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1")

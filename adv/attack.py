@@ -87,6 +87,13 @@ def noise(images, *, seed, draw=0):
     return made
 
 
+def check_least(attack, **least):
+    """Raise ValueError where a hyper-parameter of an attack is below its least value (name -> least)."""
+    for name, value in least.items():
+        if getattr(attack, name) < value:
+            raise ValueError(f"{name} is {getattr(attack, name)}, expected at least {value}")
+
+
 def direction(images, *, seed, draw, norm):
     """Noise of norm 1, float32 (N, H, W, C): uniform in "linf", in "l2" made normal and so without a direction.
 

@@ -13,7 +13,7 @@ import numpy
 
 from adv import search
 from adv.apgd import APGD, AveragedAPGD
-from adv.attack import Attack
+from adv.attack import Attack, check_least
 from adv.fab import FAB
 from adv.square import Square
 
@@ -57,8 +57,7 @@ class AutoAttack(Attack):
         for name, valid in (("norm", ("linf", "l2")), ("version", tuple(VERSIONS))):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, expected at least 0")
+        check_least(self, seed=0)
 
     @property
     def attacks(self):

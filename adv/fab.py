@@ -16,7 +16,7 @@ import keras
 import numpy
 
 from adv import boundary, search
-from adv.attack import Attack, direction, other_classes
+from adv.attack import Attack, check_least, direction, other_classes
 from models import compute, contract, perturb
 
 FARTHEST = {"linf": 0.3, "l2": 1.0}  # radius of a random start where no adversarial is known, as in the released code
@@ -48,9 +48,7 @@ class FAB(Attack):
     def __post_init__(self):
         if self.norm not in FARTHEST:
             raise ValueError(f"norm is {self.norm!r}, expected 'linf' or 'l2'")
-        for name, least in (("steps", 1), ("restarts", 1), ("targets", 1), ("seed", 0), ("overshoot", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        check_least(self, steps=1, restarts=1, targets=1, seed=0, overshoot=1)
         for name in ("most", "back"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0, at most 1")

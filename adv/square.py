@@ -16,7 +16,7 @@ import dataclasses
 import numpy
 
 from adv import search, square_step
-from adv.attack import Searched, of_image
+from adv.attack import Searched, check_least, of_image
 from models import compute, contract, perturb
 from train.seeds import stream
 
@@ -45,9 +45,7 @@ class Square(Searched):
     def __post_init__(self):
         if self.norm not in ("linf", "l2"):
             raise ValueError(f"norm is {self.norm!r}, expected 'linf' or 'l2'")
-        for name, least in (("queries", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        check_least(self, queries=1, seed=0)
         if not 0 < self.p <= 1:
             raise ValueError(f"p is {self.p}, expected a number above 0, at most 1")
 
