@@ -115,11 +115,21 @@ def judged(claim, source, evidence, effects, *, every=True, reservation=""):
     return Claim(claim, source, evidence, verdict, "; ".join(open_ones) if verdict == "undecided" else "")
 
 
-def table(name, title, claims, notes=()):
-    """The Table of several claims."""
+@dataclasses.dataclass(frozen=True)
+class Judged(Table):
+    """The Table of the claims of one cell, a line each. cell: data set and model; claims: the Claims themselves."""
+
+    cell: str = ""
+    claims: tuple = ()
+
+
+def table(name, cell, title, claims, notes=()):
+    """The Judged table of several claims. name: of its files; cell: "<data set>, <model>"; title: what they are."""
     lines = tuple(
-        (str(place), one.claim, one.evidence, one.verdict, one.detectable or "-") for place, one in enumerate(claims, 1)
+        (str(place), claim.claim, claim.evidence, claim.verdict, claim.detectable or "-")
+        for place, claim in enumerate(claims, 1)
     )
-    sources = dict.fromkeys(one.source for one in claims)
+    sources = dict.fromkeys(claim.source for claim in claims)
     columns = ("", "claim", "evidence", "verdict", "would have shown from")
-    return Table(name, title, columns, lines, (RULE, *notes, *(f"Source: {one}." for one in sources)))
+    notes = (RULE, *notes, *(f"Source: {source}." for source in sources))
+    return Judged(name, f"{cell}: {title}", columns, lines, notes, cell=cell, claims=tuple(claims))

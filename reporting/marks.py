@@ -8,6 +8,7 @@ from reporting.tables import DAGGER, Cell, Label
 
 MEANING = "their robustness may be hidden, or the numbers say nothing; docs/checks.md says what to do"
 UNKNOWN = "not measured"
+ANSWERS = ("logits", "batch", "chance", "constant")  # checks of what a model answers, whatever attacks it
 SATURATED = (
     "saturated: share of images on which float32 loses the true class's part of the cross-entropy's gradient, so that "
     "attacks that follow it may fail (docs/checks.md)"
@@ -36,11 +37,15 @@ def said(rows):
     return [f"{DAGGER} Checks raised: {'; '.join(dict.fromkeys(found))}: {MEANING}."] if found else []
 
 
-def sound(rows):
-    """(the rows of which no check was raised, the note on those left out): what a claim may be judged by."""
-    left_out = [f"{row['method']} ({', '.join(raised(row))})" for row in rows if raised(row)]
+def sound(rows, checks=None):
+    """(the rows of which no check was raised, the note on those left out): what a claim may be judged by.
+
+    checks: the names of those that count, as ANSWERS where no attack follows the gradient of these models (None: all).
+    """
+    bad = {row["method"]: [name for name in raised(row) if checks is None or name in checks] for row in rows}
+    left_out = [f"{method} ({', '.join(names)})" for method, names in bad.items() if names]
     notes = [f"Left out, since a check was raised: {'; '.join(left_out)}."] if left_out else []
-    return [row for row in rows if not raised(row)], notes
+    return [row for row in rows if not bad[row["method"]]], notes
 
 
 def warn(what, found):

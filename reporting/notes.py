@@ -1,9 +1,7 @@
 """The sentences below a table of result rows: warnings, what a cell is, who the lines are, what attacked them."""
 
-from dare import test
-from reporting import marks
+from reporting import attack_words, marks
 
-SEARCHED = ("epsilon", "growth", "growths", "bisections")  # of the search for minimal perturbations
 ROLES = {
     "original": "Source",
     "method": "Methods",
@@ -41,20 +39,8 @@ def numbers(rows, measures, *, without=()):
         said["intervals"] = [f"95 % intervals (Wilson, over images) reach at most {max(halves):.1f} points to a side."]
     used = {part for measure in measures for part in (measure.split("/", 1)[-1], measure.partition("@")[0])}
     specifications = {name: value for row in rows for name, value in row.get("attacks", {}).items() if name in used}
-    said["attacks"] = [f"{name}: {attack(value)}." for name, value in specifications.items()]
+    said["attacks"] = [f"{name}: {attack_words.words(value)}." for name, value in specifications.items()]
     return [sentence for key, sentences in said.items() if key not in without for sentence in sentences]
-
-
-def attack(specification):
-    """One line of an attack of a row: without what it does not use, where it was run at the sizes `epsilons`."""
-    used = specification
-    if isinstance(specification.get("epsilons"), list):
-        sizes = [test.ball("", epsilon).removeprefix("@") for epsilon in specification["epsilons"]]
-        used = {name: value for name, value in specification.items() if name not in (*SEARCHED, "epsilons")}
-        used |= {"epsilon": " and ".join(sizes)}
-    if used.get("loss") != "dlr-targeted":
-        used = {name: value for name, value in used.items() if name != "targets"}
-    return settings(used)
 
 
 def lines(rows):

@@ -37,6 +37,7 @@ SPECIAL = {
 }
 
 
+WORD = re.compile(r"[^\W\d_]{2,}")
 FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.∞]|$)")
 
 
@@ -109,12 +110,20 @@ def signed(value, digits):
 
 def markdown(table):
     """The table in Markdown under a bold title, its notes as a list below; ends with a newline."""
-    ruler = "|:--" + "|--:" * (len(table.columns) - 1) + "|"
+    ruler = "".join("|:--" if column in of_text(table) else "|--:" for column in range(len(table.columns))) + "|"
     lines = [f"**{text.markdown(table.title)}**", "", _line(table.columns), ruler]
     lines += [_line(row) for row in table.rows]
     if table.notes:
         lines += ["", *(f"- {text.markdown(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
+
+
+def of_text(table):
+    """The places of the columns that stand left: the first, and those with a word in them."""
+    found = {0}
+    for row in table.rows:
+        found |= {place for place, cell in enumerate(row) if isinstance(cell, str) and WORD.search(cell)}
+    return found
 
 
 def _line(cells):
@@ -128,7 +137,7 @@ def latex(table):
         r"\centering",
         rf"\caption{{{escape(table.title)}}}",
         rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        rf"\begin{{tabular}}{{{_alignment(table)}}}",
         r"\toprule",
         _ampersands(table.columns),
         r"\midrule",
@@ -139,6 +148,10 @@ def latex(table):
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _alignment(table):
+    return "".join("l" if place in of_text(table) else "r" for place in range(len(table.columns)))
 
 
 def _ampersands(cells):
@@ -183,15 +196,17 @@ def _no_formula(cell):
     return f"'{cell}" if FORMULA.match(str(cell)) else cell
 
 
-def print_table(table, console=None):
-    """Print the table. console: a rich.console.Console (None: standard output, 200 columns unless a terminal)."""
+def print_table(table, console=None, *, width=None):
+    """Print the table. console: a rich.console.Console (None: standard output); width: in columns (None: the
+    terminal's, 200 where there is none)."""
     if console is None:
         console = rich.console.Console()
-        if not console.is_terminal:
-            console.width = 200
+        if width or not console.is_terminal:
+            console.width = width or 200
     shown = rich.table.Table(title=_plain_text(table.title), title_justify="left")
-    for index, column in enumerate(table.columns):
-        shown.add_column(_plain_text(column), justify="right" if index else "left", overflow="fold")
+    for place, column in enumerate(table.columns):
+        justify = "left" if place in of_text(table) else "right"
+        shown.add_column(_plain_text(column), justify=justify, overflow="fold")
     for row in table.rows:
         shown.add_row(*map(_plain_text, row))
     console.print(shown)

@@ -52,7 +52,7 @@ def epsilon(text):
     """An argument's type: a number above 0, also as a fraction ("8/255")."""
     try:
         value = float(fractions.Fraction(text))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         value = 0.0
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} given, expected a number above 0, as 8/255 or 0.5")

@@ -15,10 +15,13 @@ def main(arguments):
         publish.write(publish.measured(), check=True)
         print("publish: the documents say what was measured")
         return
-    rows = catalogue.collect_all(arguments.runs, arguments.study)
+    runs = arguments.runs or "runs"
+    rows = catalogue.collect_all(runs, arguments.study)
+    if arguments.runs and not rows:
+        raise FileNotFoundError(f"{arguments.runs}: no finished row of {', '.join(arguments.study)} in it to publish")
     changed = publish.publish(rows, add=arguments.add)
     mined = catalogue.of_study(rows, "dare")
-    for name, figure in catalogue.STUDIES["dare"].report.examples(arguments, mined):
+    for name, figure in catalogue.STUDIES["dare"].report.examples(command.narrow(arguments, runs=runs), mined):
         figures.save(figure, publish.ROOT / "results" / "figures" / f"{name}.png", dpi=90)
     print(f"publish: {len(rows)} rows, changed: {', '.join(changed) or 'nothing'}")
 
@@ -28,7 +31,9 @@ def options():
     parser = command.Parser(description=__doc__)
     parser.set_defaults(seed=0)
     parser.add_argument("--study", nargs="+", choices=catalogue.STUDIES, default=list(catalogue.STUDIES))
-    parser.add_argument("--runs", type=command.path, default="runs", help="folder of all run directories")
+    parser.add_argument(
+        "--runs", type=command.path, help="folder of all run directories (default: runs, if it is there)"
+    )
     parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
     parser.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
     parser.add_argument(

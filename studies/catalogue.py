@@ -1,9 +1,10 @@
 """Every study, registered once: where its rows come from, and what is made of them.
 
 A study is a folder of studies/, whose report.py has `pool` (the rows of several seeds of one method -> one), `tables`
-(rows -> list of Table, claims among them) and `figures` (rows -> (file name, caption, Figure) of each); where it has
-them, `attach` adds what lies in the run directories to the rows, and `of_cell` what the report of one cell shows beside
-its rows. Its presets are scripts/presets/<name>.toml. Reading STUDIES loads no Keras.
+(rows -> list of Table, claims among them) and `figures` (rows -> (file name, caption, Figure) of each). Where it has
+them, `attach` adds what lies in the run directories to the rows, `of_cell` what the report of one cell shows beside its
+rows, and `summary` and `sentences` say in a few lines what one cell's rows show. Its presets are
+scripts/presets/<name>.toml. Reading STUDIES loads no Keras.
 """
 
 import dataclasses
@@ -18,11 +19,14 @@ from studies import presets
 @dataclasses.dataclass(frozen=True)
 class Study:
     """name: of its folders in studies/, scripts/ and results/measured/, and the "study" of its rows; title: heads its
-    reports; runs: the folder of run directories whose stages write its rows."""
+    reports; runs: the folder of run directories whose stages write its rows; paper, question: what it reproduces, what
+    it asks."""
 
     name: str
     title: str
     runs: str
+    paper: str
+    question: str
 
     @property
     def report(self):
@@ -37,12 +41,30 @@ class Study:
 STUDIES = {
     study.name: study
     for study in (
-        Study("dare", "DARE", "dare"),
-        Study("ablation", "DARE", "dare"),
-        Study("hardening", "DARE", "dare"),
-        Study("robust_training", "Robust training", "robust_training"),
-        Study("guided_retraining", "Guided retraining", "guided_retraining"),
-        Study("classwise", "Robustness by class", "classwise"),
+        Study("dare", "DARE", "dare", "ASE 2022, TOSEM 2024", "does a net's own training history make it robust?"),
+        Study("ablation", "DARE", "dare", "ours", "which of DARE's choices matter?"),
+        Study("hardening", "DARE", "dare", "ours", "does history help under white-box attack?"),
+        Study(
+            "robust_training",
+            "Robust training",
+            "robust_training",
+            "DEAT, arXiv 2103.03076; PGD baseline",
+            "are most attack steps of adversarial training wasted?",
+        ),
+        Study(
+            "guided_retraining",
+            "Guided retraining",
+            "guided_retraining",
+            "PeerJ CS 9:e1454, 2023",
+            "in which order should a net see adversarial inputs?",
+        ),
+        Study(
+            "classwise",
+            "Robustness by class",
+            "classwise",
+            "KDD 2021",
+            "which classes are robust least; is Temperature-PGD stronger?",
+        ),
     )
 }
 
@@ -98,6 +120,25 @@ def figures(rows, left_out=None):
     """(file name, caption, Figure) of every figure that is made of rows alone. left_out: as in `whole`."""
     for name in STUDIES:
         yield from _of_each(rows, f"figures of {name}", "figures", name, left_out)
+
+
+def summary(name, rows):
+    """The short tables of a study on one cell's rows: none where it has none, or no such row."""
+    own, report = of_study(rows, name), STUDIES[name].report
+    return report.summary(own) if own and hasattr(report, "summary") else []
+
+
+def summaries(rows):
+    """The short tables of every study and cell."""
+    cells = dict.fromkeys((row["dataset"], row["model"]) for row in rows)
+    own = [[row for row in rows if (row["dataset"], row["model"]) == cell] for cell in cells]
+    return [table for of_cell in own for name in STUDIES for table in summary(name, of_cell)]
+
+
+def sentences(name, rows):
+    """What a study says of one cell's rows, in sentences."""
+    own, report = of_study(rows, name), STUDIES[name].report
+    return report.sentences(own) if own and hasattr(report, "sentences") else []
 
 
 def _of_each(rows, what, part, name, left_out):

@@ -1,15 +1,18 @@
-"""The rows of a study's run directories, as tables on the terminal and a report for each cell.
+"""The rows of a study's run directories: a few lines on the terminal and a report with all tables for each cell.
 
 A cell whose rows cannot be read or shown is said and left out, and the others get theirs; the exit status is then 2.
 """
 
 import pathlib
 import sys
+import textwrap
 
 from pipeline import command
 from reporting import report, tables
 from reporting.cell import cell_name
 from studies import catalogue
+
+WIDTH = 80  # columns of the summary
 
 
 def write(arguments, study):
@@ -35,8 +38,7 @@ def shown(arguments, study, name):
         folder = pathlib.Path(arguments.runs) / study.runs / name
         left_out = []
         made = catalogue.tables(rows, left_out)
-        for table in made:
-            tables.print_table(table)
+        summarise(rows, made, everything=arguments.verbose)
         added = {"tables": [], "figures": [], "facts": {}, "left_out": []}
         main = catalogue.STUDIES[study.runs].report
         if hasattr(main, "of_cell"):
@@ -64,6 +66,20 @@ def shown(arguments, study, name):
     return True
 
 
+def summarise(rows, made, *, everything):
+    """Print what one cell's rows show, in the words of its study: its summary, or else its verdicts.
+
+    made: all tables of the cell; everything: print these instead.
+    """
+    short = [table for name in catalogue.STUDIES for table in catalogue.summary(name, rows)[:1]]
+    for table in made if everything else short:
+        tables.print_table(table, width=None if everything else WIDTH)
+    said = [sentence for name in catalogue.STUDIES for sentence in catalogue.sentences(name, rows)]
+    said = said or [f"{claim.verdict}: {claim.claim}" for table in made for claim in getattr(table, "claims", ())]
+    for sentence in said:
+        print(textwrap.fill(sentence, WIDTH, subsequent_indent="  "))
+
+
 def facts(rows):
     """What the report says was run: of the first row, and the commands of all."""
     first = rows[0]
@@ -82,4 +98,5 @@ def options(description):
     )
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--verbose", action="store_true", help="print all tables, not only a summary")
     return parser

@@ -1,15 +1,18 @@
 """What is published: rows in results/measured/<study>/, and what is made of them and of nothing else.
 
-That is results/tables/, results/figures/ and the generated sections of the documents.
+That is results/tables/, results/figures/, the pages of docs/results/ and the generated sections of the documents; and,
+made of the code's docstrings, docs/deviations.md.
 """
 
 import pathlib
 
+from data import files
 from reporting import document_sections, figures, row, tables
-from studies import catalogue
+from studies import catalogue, deviations, pages, verdicts
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "REPRODUCTION.md")
+STUDIES = tuple(f"docs/{study}.md" for study in catalogue.STUDIES)
+DOCUMENTS = ("README.md", "REPRODUCTION.md", *STUDIES)
 
 
 def measured():
@@ -50,19 +53,37 @@ def _place(one):
 
 
 def write(rows, *, check=False):
-    """Tables (CSV), figures and generated sections of these rows; returns the sections that changed.
+    """Tables (CSV), figures, pages and generated sections of these rows; returns what changed.
 
-    check: write nothing, raise ValueError where a section says something else.
+    check: write nothing, raise ValueError where a document says something else.
     """
-    made = catalogue.tables(rows)
+    made = all_tables(rows)
     if not check:
         tables.write(made, ROOT / "results" / "tables", formats=["csv"])
         for name, _, figure in catalogue.figures(rows):
             figures.save(figure, ROOT / "results" / "figures" / f"{name}.png")
     texts = {table.name: tables.markdown(table) for table in made}
     changed = []
-    for document in DOCUMENTS:
+    for document in (name for name in DOCUMENTS if (ROOT / name).is_file()):
         for name in document_sections.names(ROOT / document):
             if name in texts and document_sections.embed(ROOT / document, name, texts[name], check=check):
                 changed.append(f"{document} {name}")
-    return changed
+    whole = pages.pages(rows, made, ROOT) | {deviations.PATH: deviations.document(ROOT)}
+    return changed + [str(path) for path, content in whole.items() if _replace(ROOT / path, content, check=check)]
+
+
+def all_tables(rows):
+    """The tables of all studies, the summaries of DARE's cells, and the verdicts of all."""
+    made = catalogue.tables(rows)
+    return [*made, *catalogue.summaries(rows), *verdicts.tables(made), verdicts.scale(rows)]
+
+
+def _replace(path, content, *, check):
+    """Write a generated document where it says something else; whether it did."""
+    if path.is_file() and path.read_text(encoding="utf-8") == content:
+        return False
+    if check:
+        raise ValueError(f"{path}: differs from the measured results or the code: generate it again")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(path, content)
+    return True

@@ -215,7 +215,7 @@ def claims_table(rows):
     name = f"{tables.name_of(dataset, model)}-claims"
     found = [claim(rows) for claim in CLAIMS.values()]
     _, left_out = marks.sound(rows)
-    return claims.table(name, f"{dataset}, {model}: the claims on robustness by class", found, left_out)
+    return claims.table(name, f"{dataset}, {model}", "the claims on robustness by class", found, left_out)
 
 
 def show(found):

@@ -8,7 +8,7 @@ classwise-<dataset>-<model>-claims    the published claims (studies/classwise/cl
 
 import numpy
 
-from reporting import marks, notes, order, statistics
+from reporting import attack_words, marks, notes, order, statistics
 from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from studies.classwise import rows as class_rows
@@ -134,5 +134,5 @@ def _lines(rows):
     for name in names:
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
         alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
-        said.append(f"{name}: {notes.attack(alike)}.")
+        said.append(f"{name}: {attack_words.words(alike)}.")
     return [*marks.said(rows), *said, *notes.lines(shown)]

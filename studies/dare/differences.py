@@ -24,7 +24,7 @@ from reporting.cell import cell_name
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
 
-REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")
+REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")  # what the tables of differences show
 ROLES = ("method", "baseline")
 
 POINTS = (
@@ -126,9 +126,10 @@ def _take(flags, measure, rows):
     return flags.correct[measure][order[numpy.searchsorted(flags.index[measure], rows, sorter=order)]]
 
 
-def attach(rows, folders, *, references=REFERENCES):
+def attach(rows, folders):
     """The rows, each of a method or baseline with its "differences"; those of which there are no flags as they are.
 
+    A method is compared with every other row of its cell, a baseline with REFERENCES.
     rows: pooled (reporting.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
     """
     made = {}
@@ -137,7 +138,10 @@ def attach(rows, folders, *, references=REFERENCES):
         flags = {row["method"]: _read(folders.get((*cell, row["method"]), [])) for row in own}
         flags = {method: seeds for method, seeds in flags.items() if seeds}
         methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
-        found = differences(flags, references=references, methods=methods)
+        found = []
+        for row in (row for row in own if row["method"] in methods):
+            references = tuple(flags) if row["role"] == "method" else REFERENCES
+            found += differences(flags, references=references, methods=[row["method"]])
         made |= {(*cell, name): _as_json([one for one in found if one.method == name]) for name in methods}
     keys = [(*_cell(row), row["method"]) for row in rows]
     return [
@@ -172,7 +176,8 @@ def difference_tables(rows):
     """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
     made = []
     for (study, dataset, model), methods in tables.cells(rows).items():
-        lines = [(row, reference, found) for row in methods for reference, found in row.get("differences", {}).items()]
+        lines = [(row, name, row.get("differences", {}).get(name)) for row in methods for name in REFERENCES]
+        lines = [line for line in lines if line[2] is not None]
         name = f"{study}-{cell_name(dataset, model)}"
         measures = _columns(methods, [found for _, _, found in lines])
         said = notes.numbers(methods, [])

@@ -5,11 +5,13 @@ import pathlib
 from reporting import order
 from reporting.cell import cell_name
 from reporting.row import pool
-from studies.dare import cell_report, differences, figures_of_rows
+from studies.dare import cell_report, claims, differences, figures_of_rows
+from studies.dare import summary as short
 from studies.dare import tables as dare_tables
 from studies.dare.differences import attach
+from studies.dare.summary import sentences
 
-__all__ = ["attach", "examples", "figures", "of_cell", "pool", "tables"]
+__all__ = ["attach", "examples", "figures", "of_cell", "pool", "sentences", "summary", "tables"]
 
 HOW_TO_READ = """\
 - **clean**: share of the unmodified test images that are classified as their true label.
@@ -34,8 +36,14 @@ HOW_TO_READ = """\
 
 
 def tables(rows):
-    """Accuracy, transfer and white box of every data set and model, and how far methods differ from controls."""
-    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows)]
+    """Accuracy, transfer and white box of every cell, how far methods differ from controls, and the claims."""
+    judged = [claims.dare_claims(methods) for methods in dare_tables.cells(rows).values()]
+    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged]
+
+
+def summary(rows):
+    """The short table of one cell, and the same of one method of each kind."""
+    return [short.table(rows), short.table(rows, short.FEW)]
 
 
 def figures(rows):

@@ -29,8 +29,9 @@ def guided_claims(rows):
     sound, left_out = marks.sound(rows)
     table = {(row["configuration"], row["metric"]): row for row in sound}
     found = [claim(table) for claim in (c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2)]
-    return claims.table(f"{tables.name_of(dataset, model)}-claims", f"{dataset}, {model}: the conclusions", found,
-                        left_out)  # fmt: skip
+    return claims.table(
+        f"{tables.name_of(dataset, model)}-claims", f"{dataset}, {model}", "the conclusions", found, left_out
+    )
 
 
 def _mean(table, keys, measure="area"):

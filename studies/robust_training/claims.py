@@ -30,7 +30,7 @@ def deat_claims(rows):
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     name = f"robust_training-{cell_name(dataset, model)}-claims"
     found = [redundant(methods), level(methods), lipschitz(sound), cheaper(methods)]
-    table = claims.table(name, f"{dataset}, {model}: the claims of DEAT", found, left_out)
+    table = claims.table(name, f"{dataset}, {model}", "the claims of DEAT", found, left_out)
     return dataclasses.replace(table, notes=(*tables.older(rows), *table.notes))
 
 

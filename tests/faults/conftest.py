@@ -40,10 +40,11 @@ STAGES = {  # script -> (what it writes, its options), in an order in which each
     "guided_retraining/3_rank": ("rank", GUIDED),
     "guided_retraining/4_retrain": ("retrain", [*GUIDED, "--prefixes", "2", "--configuration", "c3"]),
 }
-TIMES = "wall_s", "seconds", "training_s", "forward_s", "peak_memory_mib", "joules", "metrics", "digest"
+TIMES = "wall_s", "seconds", "probe_seconds", "training_s", "probe_s", "forward_s", "peak_memory_mib", "joules"
+DIGESTS = "metrics", "digest"
 ORIGINS = "command", "commands", "commit", "commits", "dirty", "device", "devices", "resumed", "outputs", "inputs"
 PROCESSES = "processes", "continued", "cores", "kernels"
-VARYING = {*TIMES, *ORIGINS, *PROCESSES, "rank", "arguments", "of"}
+VARYING = {*TIMES, *DIGESTS, *ORIGINS, *PROCESSES, "rank", "arguments", "of"}
 
 
 def begin(script, folder):
@@ -70,7 +71,7 @@ def content(path):
         text = json.dumps(steady(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
     elif path.suffix == ".csv":
         rows = [dict(row) for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))]
-        text = json.dumps([{name: one for name, one in row.items() if name != "seconds"} for row in rows])
+        text = json.dumps([{name: one for name, one in row.items() if name not in VARYING} for row in rows])
     else:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return text

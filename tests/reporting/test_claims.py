@@ -87,7 +87,7 @@ def test_several_intervals_are_wider():
 
 
 def test_the_table_has_the_rule_below_it():
-    table = claims.table("name", "title", [judged(ACROSS), judged(ABOVE)], ["Left out: a."])
+    table = claims.table("name", "cifar10, vgg16", "title", [judged(ACROSS), judged(ABOVE)], ["Left out: a."])
     assert table.columns == ("", "claim", "evidence", "verdict", "would have shown from")
     assert [line[3:] for line in table.rows] == [("undecided", judged(ACROSS).detectable), ("holds", "-")]
     assert table.notes == (claims.RULE, "Left out: a.", "Source: source.") and tables.markdown(table)

@@ -34,8 +34,8 @@ def test_a_label_is_marked_where_a_check_was_raised(raised):
 
 
 def test_every_table_of_the_study_marks_the_line_and_names_the_check(raised):
-    raised[3]["differences"] = {
-        "adv-pgd": {"clean": {"value": 1.0, "interval": [0.5, 1.5], "n": 100, "runs": [1.0], "p": None, "why": ""}}
+    raised[1]["differences"] = {
+        "swa": {"clean": {"value": 1.0, "interval": [0.5, 1.5], "n": 100, "runs": [1.0], "p": None, "why": ""}}
     }
     made = [*dare_tables.dare_tables(raised), *differences.difference_tables(raised)]
     assert len(made) == 5
@@ -44,7 +44,7 @@ def test_every_table_of_the_study_marks_the_line_and_names_the_check(raised):
         assert marked and all(str(one).endswith(" †") for one in marked), table.name
         assert sum("† Checks raised: adv-pgd (gradient)" in note for note in table.notes) == 1, table.name
         assert not any("†" in str(line[0]) for line in table.rows if "adv-pgd" not in str(line[0]))
-        assert "adv-pgd †" in tables.markdown(table) or "dare vs. adv-pgd †" in tables.markdown(table)
+        assert "adv-pgd †" in tables.markdown(table) or "adv-pgd vs. swa †" in tables.markdown(table)
         assert r"$\dagger$" in tables.latex(table)
         header, *lines = tables.to_csv(table).splitlines()
         assert header.split(",")[1] == f"{table.columns[0]} checks raised"

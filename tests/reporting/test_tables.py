@@ -7,7 +7,7 @@ import math
 import pytest
 import rich.console
 
-from reporting import notes, tables
+from reporting import tables
 from reporting.tables import Cell, Table
 
 
@@ -53,6 +53,13 @@ def test_markdown():
         "\n"
         "- 100 % of &lt;all> \\| ± 1\n"
     )
+
+
+def test_columns_that_are_read_stand_left():
+    lines = ("a", "+1.2, -3.0", "said"), ("b", "p = 0.03 (n = 9)", "-")
+    table = small(columns=("method", "fgsm", "note"), rows=lines)
+    assert "|:--|--:|:--|" in tables.markdown(table)
+    assert r"\begin{tabular}{lrl}" in tables.latex(table)
 
 
 def test_latex_is_escaped():
@@ -101,12 +108,3 @@ def test_print_table_does_not_fold_where_there_is_no_terminal(capsys, monkeypatc
     out = capsys.readouterr().out
     assert all(column in out for column in columns)
     assert "x " * 59 in out
-
-
-def test_an_attack_is_told_by_what_it_used():
-    search = {"attack": "pgd", "norm": "linf", "steps": 20, "epsilon": 0.3, "growth": 1.5, "loss": "ce"}
-    assert notes.attack(search) == "attack pgd, norm linf, steps 20, epsilon 0.3, growth 1.5, loss ce"
-    fixed = search | {"epsilons": [8 / 255, 0.1], "growths": 20, "bisections": 20, "targets": 9}
-    assert notes.attack(fixed) == "attack pgd, norm linf, steps 20, loss ce, epsilon 8/255 and 0.1"
-    assert "targets 9" in notes.attack(fixed | {"loss": "dlr-targeted"})
-    assert notes.attack({"attack": "fgsm", "epsilons": 1000}) == "attack fgsm, epsilons 1000"

@@ -47,7 +47,7 @@ def test_notes_say_how_to_read(rows):
     assert (
         "All: width 0.25, epochs 24; seeds 0; repeats: 3 of dare, adv-pgd, weight-noise; 1 of original, swa." in notes
     )
-    assert "fgsm: attack fgsm, norm linf, epsilons 1000." in notes
+    assert "fgsm: Linf, on the float32 cross-entropy, 1,000 sizes searched." in notes
     assert "at most 3.1 points" in notes
     assert "Unverified" not in notes
 
@@ -113,7 +113,7 @@ def test_notes_of_several_white_box_attacks_and_other_norms(rows):
         row["attacks"] = {**row["attacks"], "minimal/deepfool": {"attack": "deepfool", "norm": "l2"}}
     table = by_name(rows)["white-box"]
     many = "\n".join(table.notes)
-    assert "Of several attacks" in many and "in the norm of the attack" in many and "norm l2" in many
+    assert "Of several attacks" in many and "in the norm of the attack" in many and "minimal/deepfool: L2" in many
     assert table.columns[2:4] == ("pgd@0.1 (n=1000)", "worst@0.1 (n=1000)")
 
 

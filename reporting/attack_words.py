@@ -1,0 +1,92 @@
+"""An attack's specification, as a row keeps it, in words: "Linf, 1,000 sizes searched, then 20 finer ones"."""
+
+import fractions
+
+NORMS = {"linf": "Linf", "l0": "L0", "l1": "L1", "l2": "L2"}
+LOSSES = {
+    "ce": "on the cross-entropy",
+    "margin": "on the margin",
+    "dlr": "on the logits' ratio (DLR)",
+    "dlr-targeted": "on the targeted logits' ratio (DLR)",
+    "tempered": "on the cross-entropy of softened logits",
+}
+SEARCH = ("epsilon", "growth", "growths", "bisections")  # of the smallest epsilon that fools
+FLOAT32 = (
+    "fgsm",
+    "pgd",
+    "bim",
+    "jsma",
+    "apgd",
+)  # they follow what float32 leaves of the gradient, unless "climbed" is there
+PUBLISHED = {"rho": 0.75, "alpha": 0.75}  # not worth a word
+SAID = {"name", "attack", "norm", "epsilons", "fine", "steps", "rel_stepsize", "random_start", "restarts", "loss"}
+SAID |= {"climbed", "temperature", "seed", *SEARCH}
+
+
+def words(specification):
+    """A sentence, without its full stop, on a specification (adv.attack.specification, or that of a worst case)."""
+    if "runs" in specification:
+        runs = [f"{run['attack']} ({words(run)})" for run in specification["runs"].values()]
+        return f"worst case of {'; '.join(runs)}"
+    sizes = specification.get("epsilons")
+    parts = [NORMS.get(specification.get("norm"), "")]
+    parts += _steps(specification)
+    if isinstance(sizes, list):
+        parts.append(f"at epsilon {' and '.join(map(_size, sizes))}")
+    elif sizes:
+        finer = f", then {specification['fine']} finer ones" if specification.get("fine") else ""
+        parts.append(f"{sizes:,} sizes searched{finer}")
+    elif specification.keys() >= {*SEARCH}:
+        parts.append(_search(specification))
+    targets = specification.get("loss") == "dlr-targeted"
+    kept = {name: value for name, value in specification.items() if name not in SAID and PUBLISHED.get(name) != value}
+    parts += [_setting(name, value) for name, value in kept.items() if targets or name != "targets"]
+    return ", ".join(part for part in parts if part)
+
+
+def _steps(specification):
+    """Steps and where they start, what they climb."""
+    said = []
+    if "steps" in specification:
+        steps = specification["steps"]
+        size = specification.get("rel_stepsize")
+        said.append(f"{steps:,} step{'s' * (steps != 1)}" + (f" of {_share(size)} of epsilon" if size else ""))
+    if "random_start" in specification:
+        restarts = specification.get("restarts", 1)
+        starts = "from the image itself" if not specification["random_start"] else "from a random start"
+        said.append(f"from {restarts} random starts" if specification["random_start"] and restarts > 1 else starts)
+    elif specification.get("restarts", 1) > 1:
+        said.append(f"{specification['restarts']} restarts")
+    exact = specification.get("climbed") == "log-odds" or specification.get("loss", "ce") != "ce"
+    if specification.get("attack") in FLOAT32 and not exact:
+        said.append("on the float32 cross-entropy")
+    elif "loss" in specification:
+        loss = LOSSES.get(specification["loss"], f"on {specification['loss']}")
+        temperature = specification.get("temperature")
+        said.append(loss + (f", 1/T = {1 / temperature:g}" if temperature else ""))
+    return said
+
+
+def _search(specification):
+    return (
+        f"the smallest epsilon searched from {_size(specification['epsilon'])}: "
+        f"grown {specification['growth']:g}-fold up to {specification['growths']} times, "
+        f"then {specification['bisections']} bisections"
+    )
+
+
+def _setting(name, value):
+    """A setting without words of its own."""
+    return f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+
+
+def _share(size):
+    """A relative step size as a fraction where it is a simple one."""
+    simple = fractions.Fraction(size).limit_denominator(100)
+    return f"{simple}" if abs(float(simple) - size) < 1e-9 else f"{size:g}"
+
+
+def _size(epsilon):
+    """An epsilon as n/255 where it is one."""
+    steps = epsilon * 255
+    return f"{round(steps)}/255" if abs(steps - round(steps)) < 1e-6 and steps >= 0.5 else f"{epsilon:g}"

@@ -1,0 +1,64 @@
+"""The page of each cell in docs/results/: all its tables in full, its figures, and what made its rows.
+
+A cell is a data set with a model; what several studies measured of one is on one page.
+"""
+
+import pathlib
+
+from reporting import tables as writing
+from reporting import text
+from reporting.cell import cell_name
+from studies import catalogue, verdicts
+
+FOLDER = pathlib.Path("docs") / "results"
+FIGURES = pathlib.Path("results") / "figures"
+
+
+def pages(rows, made, root):
+    """Path in `root` -> the Markdown of each cell's page. rows: of all studies; made: all their tables."""
+    cells = {}
+    for row in rows:
+        cells.setdefault((row["dataset"], row["model"]), []).append(row)
+    return {
+        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, made, pathlib.Path(root)) for cell, own in cells.items()
+    }
+
+
+def _page(cell, rows, made, root):
+    name = cell_name(*cell)
+    lines = [f"# {text.markdown(', '.join(cell))}", "", "Made by `python scripts/publish.py` from `results/measured/`; "
+             "[what the verdicts are](../../REPRODUCTION.md), [what the words mean](../glossary.md).", ""]  # fmt: skip
+    for study in catalogue.STUDIES:
+        own = catalogue.of_study(rows, study)
+        tables = [table for table in made if _of(table, study, name)]
+        if not own:
+            continue
+        lines += [f"## {verdicts.words(study)}", ""]
+        if hasattr(catalogue.STUDIES[study].report, "HOW_TO_READ"):
+            lines += ["How to read the columns:", "", catalogue.STUDIES[study].report.HOW_TO_READ]
+        lines += [writing.markdown(table) for table in tables]
+        lines += _made_by(own)
+    figures = sorted(path.name for path in (root / FIGURES).glob("*.png") if _figure_of(path.stem, name))
+    lines += ["## Figures", ""] if figures else []
+    for file in figures:
+        lines += [f"![{file.removesuffix('.png')}](../../results/figures/{file})", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _of(table, study, cell):
+    stem = f"{study}-{cell}"
+    return table.name == stem or table.name.startswith(f"{stem}-")
+
+
+def _figure_of(stem, cell):
+    return stem.startswith(f"{cell}-")
+
+
+def _made_by(rows):
+    """The commands, commits and devices behind a study's rows, folded up."""
+    commands = [line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"])]
+    commits = [*dict.fromkeys(str(row["commit"])[:12] for row in rows if row["commit"])]
+    devices = [*dict.fromkeys(row["device"] for row in rows)]
+    lines = [f"<details><summary>Commands, commits ({', '.join(commits) or 'unknown'}), devices</summary>", ""]
+    lines += [f"Devices: {text.markdown('; '.join(devices))}.", "", "```"]
+    return [*lines, *map(text.shown, dict.fromkeys(commands)), "```", "", "</details>", ""]
