@@ -3,7 +3,7 @@
 # make test-all      all tests but those that need more than this machine
 # make lint          ruff
 # make bench         the speed comparisons of benchmarks/
-# make requirements  pin the requirements*.in files again (UPGRADE=--upgrade: to the newest versions)
+# make requirements  pin the extras of pyproject.toml again (UPGRADE=--upgrade: to the newest versions)
 #
 # Other Python: make quick PYTHON=python3.12. Other pins: make quick REQUIREMENTS=requirements-gpu.txt.
 
@@ -14,7 +14,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed-$(REQUIREMENTS)
 TESTING = $(VENV)/.installed-requirements-test.txt
 ON_BOTH_CORES = -n 2 --dist loadfile
-COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $(UPGRADE)
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(UPGRADE) pyproject.toml --extra cluster --extra page
 
 .PHONY: help quick test test-all lint bench requirements
 
@@ -38,11 +39,10 @@ bench: $(INSTALLED)
 
 requirements: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) requirements.in --output-file requirements.txt >/dev/null
-	for name in gpu jax test; do \
-		$(COMPILE) requirements-$$name.in --constraint requirements.txt --output-file requirements-$$name.txt \
-			>/dev/null || exit 1; \
-	done
+	$(COMPILE) --extra cpu --output-file requirements.txt >/dev/null
+	$(COMPILE) --extra cpu --extra test --constraint requirements.txt --output-file requirements-test.txt >/dev/null
+	$(COMPILE) --extra gpu --constraint requirements.txt --output-file requirements-gpu.txt >/dev/null
+	$(COMPILE) --extra jax --constraint requirements.txt --output-file requirements-jax.txt >/dev/null
 
 # One stamp a file of pins: the environment is made once, and brought up to date when its pins change.
 $(VENV)/.installed-%: % pyproject.toml
