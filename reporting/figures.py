@@ -17,24 +17,24 @@ from reporting import marks
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 ROLES = {"original": "#555555", "method": BLUE, "baseline": ORANGE, "control": "#AAAAAA"}
-
+METADATA = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
 
 # The number at a tick of a logarithmic axis, in Matplotlib's own markup; all other text is shown as it is.
 TICK = re.compile(r"\$\\mathdefault\{-?[\d.]*(\\times)?(10\^\{-?[\d.]+\})?\}\$")
 
 
-def save(figure, path, *, dpi=150):
-    """Write a figure to `path` as PNG: whole or not at all, without date or program name."""
+def save(figure, path, *, dpi=150, kind="png"):
+    """Write a figure to `path`: whole or not at all, without date or program name. kind: "png" or "pdf"."""
     with files.atomic(path) as temporary:
-        draw(figure, temporary, dpi=dpi)
+        draw(figure, temporary, dpi=dpi, kind=kind)
 
 
-def draw(figure, target, *, dpi):
-    """Write a figure to a path or open file as PNG. A $ in a name is no formula."""
+def draw(figure, target, *, dpi, kind="png"):
+    """Write a figure to a path or open file. A $ in a name is no formula."""
     for one in figure.findobj(matplotlib.text.Text):
         if "$" in one.get_text() and not TICK.fullmatch(one.get_text()):
             one.set_parse_math(False)
-    figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(target, format=kind, dpi=dpi, metadata=METADATA[kind])
 
 
 def panels(rows, columns, size, **options):

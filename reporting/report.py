@@ -1,4 +1,7 @@
-"""A report: one folder with report.md and its figures, which can be moved or sent as it is."""
+"""A report: one folder with report.md and its figures, which can be moved or sent as it is.
+
+Figures are shown as PNG; beside each lies the same as PDF, for papers.
+"""
 
 import pathlib
 import re
@@ -10,7 +13,7 @@ from reporting import text
 
 
 def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
-    """Write report.md and figure-<name>.png into `folder`; returns the path of report.md.
+    """Write report.md and figure-<name>.png and .pdf into `folder`; returns the path of report.md.
 
     tables: list of tables.Table; figures: list of (name, caption, Figure); facts: what was run, heading -> value,
     as dataset, model, width, epochs, seeds, n, device, commit, command; left_out: sentences, what the report would
@@ -30,6 +33,7 @@ def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_r
             raise ValueError(f"two figures named {name}: their files would be the same")
         taken.add(file)
         drawing.save(figure, folder / file)
+        drawing.save(figure, (folder / file).with_suffix(".pdf"), kind="pdf")
         alternative = text.markdown(str(caption).replace("[", "(").replace("]", ")"))
         lines += [f"![{alternative}]({file})", "", text.markdown(caption), ""]
     lines += ["## How to read the columns", "", how_to_read] if how_to_read else []

@@ -7,7 +7,7 @@ from pipeline import command
 
 import pathlib
 
-from studies import catalogue, page, publish
+from studies import catalogue, page, publish, verdicts
 
 
 def main(arguments):
@@ -23,7 +23,8 @@ def main(arguments):
     drawn = catalogue.figures(rows, left_out)
     pictures = [(f"{name}: {caption}", page.png(figure)) for name, caption, figure in drawn]
     pictures += [(title, path.read_bytes()) for title, path in examples]
-    path = page.write(rows, pathlib.Path(arguments.out), pictures)
+    judged = verdicts.tables(list(catalogue.tables(rows, left_out)))
+    path = page.write(rows, pathlib.Path(arguments.out), pictures, judged)
     for sentence in left_out:
         print(f"page: left out, {sentence}")
     print(f"page: {len(rows)} rows, {path.stat().st_size / 1e6:.1f} MB ({path})")

@@ -8,52 +8,52 @@ import matplotlib.patches
 import matplotlib.ticker
 import numpy
 
-from reporting import figures, marks, order
+from reporting import figures, marks, measure_words, order
 
 
 def er_by_attack(rows, methods):
-    """A heat map a method: cells (data set, model) down, attacks across, Empirical Robustness written in each.
+    """A heat map a cell (data set, model): methods down, the attacks of that cell across, ER written in each place.
 
-    rows: result rows of any number of cells; methods: names of the methods, in the order of the panels; one that no
-    row has is left out. A missing value stays white; a published one stands below ours, in brackets.
-    Raises ValueError where no row is of these methods.
+    rows: result rows of any number of cells; methods: names in the order of the lines; one that a cell has no row of is
+    left out of it. A published value stands below ours, in brackets. Raises ValueError where no row is of them.
     """
-    present = [method for method in methods if any(row["method"] == method for row in rows)]
-    if not present:
+    cells = {}
+    for row in rows:
+        if row["method"] in methods and order.attacks([row]):
+            cells.setdefault((row["dataset"], row["model"]), []).append(row)
+    if not cells:
         raise ValueError(f"no row of {', '.join(methods)} to draw")
-    cells = list(dict.fromkeys((row["dataset"], row["model"]) for row in rows))
-    attacks = order.attacks(rows)
-    across = min(4, len(present))
-    down = math.ceil(len(present) / across)
-    size = (across * (0.55 * len(attacks) + 0.4) + 1.9, down * (0.5 * len(cells) + 0.8) + 0.6)
-    figure, axes = figures.panels(down, across, size, sharex=True, sharey=True)
-    for place, (axis, method) in enumerate(zip(axes.flat, present, strict=False)):
-        values = numpy.full((len(cells), len(attacks)), numpy.nan)
-        for row in (row for row in rows if row["method"] == method):
-            line = cells.index((row["dataset"], row["model"]))
+    lines = max(map(len, cells.values()))
+    widths = [len(order.attacks(own)) for own in cells.values()]
+    figure, axes = figures.panels(
+        1, len(cells), (0.6 * sum(widths) + 1.5 * len(cells) + 0.8, 0.38 * lines + 1.4), width_ratios=widths
+    )
+    for axis, (cell, own) in zip(axes.flat, cells.items(), strict=True):
+        own.sort(key=lambda row: methods.index(row["method"]))
+        attacks = order.attacks(own)
+        values = numpy.full((len(own), len(attacks)), numpy.nan)
+        for line, row in enumerate(own):
             for column, measure in enumerate(row["measures"].get(f"er/{attack}") for attack in attacks):
                 if measure is not None and measure["value"] is not None:
                     values[line, column] = measure["value"]
-                    _write(axis, line, column, measure, row)
+                    _write(axis, line, column, measure)
         shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-        axis.set_xticks(range(len(attacks)), attacks, rotation=50, fontsize=8)
-        axis.set_yticks(range(len(cells)), [f"{dataset}\n{model}" for dataset, model in cells], fontsize=8)
-        axis.tick_params(length=0, labelbottom=place + across >= len(present))
-        axis.set_title(method, fontsize=9)
+        axis.set_xticks(range(len(attacks)), [measure_words.attack(name) for name in attacks], rotation=50, fontsize=8)
+        axis.set_yticks(range(len(own)), [marks.name(row) for row in own], fontsize=8)
+        axis.tick_params(length=0)
+        axis.set_title("\n".join(cell), fontsize=9)
         axis.spines[:].set_visible(False)
-    for axis in axes.flat[len(present) :]:
-        axis.set_visible(False)
     figure.colorbar(shown, ax=list(axes.flat), label="Empirical Robustness (%)", fraction=0.03)
-    figures.explain_raised(figure, [row for row in rows if row["method"] in present])
+    figures.explain_raised(figure, [row for own in cells.values() for row in own])
     return figure
 
 
-def _write(axis, line, column, measure, row):
-    """The value of one measure in its place, a dagger where checks were raised, with the published one below it."""
+def _write(axis, line, column, measure):
+    """The value of one measure in its place, the published one below it."""
     published = "" if measure.get("published") is None else f"\n({measure['published']:.0f})"
     colour = "white" if measure["value"] < 55 else "black"
-    text = f"{measure['value']:.0f}{marks.DAGGER if marks.raised(row) else ''}{published}"
-    axis.text(column, line, text, ha="center", va="center", fontsize=7 if published else 8, color=colour)
+    size = 6.5 if published else 8
+    axis.text(column, line, f"{measure['value']:.0f}{published}", ha="center", va="center", fontsize=size, color=colour)
 
 
 def transfer_against_white_box(rows, measure):
@@ -74,28 +74,56 @@ def transfer_against_white_box(rows, measure):
         bars = [[max(0.0, up["value"] - low)], [max(0.0, high - up["value"])]]
         style = {"color": colour, "markerfacecolor": figures.face(row, colour), "markersize": 5, "elinewidth": 0.8}
         axis.errorbar(across, up["value"], bars, fmt="o", alpha=0.9, **style)
-        axis.annotate(
-            marks.name(row), (across, up["value"]), (4, 3), textcoords="offset points", fontsize=7, color=colour
-        )
+    _label(axis, [(marks.name(row), across, up["value"], row["role"]) for row, across, up in points])
     axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
     weak = next((marks.weak(row) for row, _, _ in points if "/worst@" in measure and marks.weak(row)), "")
     worst = f"\n(worst of {weak}; no margin-based attack)" if weak else ""
-    axis.set_ylabel(f"correct under {measure.removeprefix('white-box/')}, run on the model (%){worst}")
+    axis.set_ylabel(f"{measure_words.words(measure)}: correct (%){worst}")
     axis.grid(alpha=0.3)
     present = [role for role in figures.ROLES if any(row["role"] == role for row, _, _ in points)]
-    axis.legend(
+    figure.legend(
         handles=[
             matplotlib.lines.Line2D([], [], linestyle="", marker="o", color=figures.ROLES[role], label=role)
             for role in present
         ]
         + ([figures.raised_handle()] if any(marks.raised(row) for row, _, _ in points) else []),
+        title=_title_of(points),
+        loc="outside upper center",
+        ncols=3,
         frameon=False,
         fontsize=8,
+        title_fontsize=10,
     )
-    counts = sorted({up["n"] for _, _, up in points})
-    first = points[0][0]
-    figure.suptitle(f"{first['dataset']}, {first['model']}: n = {'-'.join(map(str, counts))} test images", fontsize=10)
     return figure
+
+
+def _title_of(points):
+    """The cell and the number of images of (row, x, measure) points."""
+    counts = sorted({up["n"] for _, _, up in points})
+    row = points[0][0]
+    return f"{row['dataset']}, {row['model']}: n = {'-'.join(map(str, counts))} test images"
+
+
+def _label(axis, points):
+    """A name beside each point (name, x, y, role), moved up or down to a place that no name before it takes."""
+    low, high = axis.get_ylim()
+    left, right = axis.get_xlim()
+    line, letter = (high - low) / 26, (right - left) / 80  # about what a line and a letter take up
+    taken = [(across - letter / 2, across + letter / 2, up) for _, across, up, _ in points]
+    for name, across, up, role in sorted(points, key=lambda point: (-point[2], point[1])):
+        end = across + letter * (len(name) + 2)
+        ways = sorted((step * line for step in range(-8, 9)), key=abs)
+        free = (up + way for way in ways if not any(_overlap(across, end, up + way, box, line) for box in taken))
+        height = next(free, up)
+        taken.append((across, end, height))
+        colour = figures.ROLES.get(role, figures.BLUE)
+        line_to = {"arrowprops": {"arrowstyle": "-", "color": colour, "linewidth": 0.4}} if height != up else {}
+        place = (across + letter, height)
+        axis.annotate(name, (across, up), place, textcoords="data", va="center", fontsize=7, color=colour, **line_to)
+
+
+def _overlap(start, end, height, box, line):
+    return start < box[1] and box[0] < end and abs(height - box[2]) < line
 
 
 def perturbation_sizes(sizes, norm):
@@ -137,13 +165,15 @@ def _mean_er(row):
 def robustness(rows, measures=None):
     """One panel a measure, one bar a method: mean, a line for its 95 % interval, a diamond where a value is published.
 
-    rows: result rows of one data set and model, top to bottom; measures: default clean, er/*, white-box/*.
+    rows: result rows of one data set and model, top to bottom; measures: default measure_words.shown_in_figures.
     """
     if not rows:
         raise ValueError("no row to draw")
-    known = dict.fromkeys(name for row in rows for name in row["measures"])
-    starts = ("clean", "er/", "white-box/")
-    measures = measures or [name for start in starts for name in known if name.startswith(start)]
+    er = [f"er/{attack}" for attack in order.attacks(rows)]
+    white_box = [f"white-box/{ball}" for ball in order.attacks(rows, "white-box")]
+    known = {name for row in rows for name in row["measures"]}
+    ordered = [name for name in ("clean", *er, "er/worst", *white_box) if name in known]
+    measures = measures or measure_words.shown_in_figures(ordered)
     columns = min(4, len(measures))
     lines = math.ceil(len(measures) / columns)
     figure, axes = figures.panels(
@@ -158,7 +188,8 @@ def robustness(rows, measures=None):
                 style = {"color": "white", "edgecolor": colour} if marks.raised(row) else {"color": colour}
                 published |= _bar(axis, place, measure, style)
         counts = sorted({row["measures"][name]["n"] for row in rows if name in row["measures"]})
-        axis.set_title(f"{name}\nn = {'-'.join(map(str, counts[:1] + counts[1:][-1:]))}", fontsize=8)
+        number = " to ".join(f"{count:,}" for count in counts[:1] + counts[1:][-1:])
+        axis.set_title(f"{measure_words.words(name)}\nn = {number}", fontsize=8)
         axis.set_xlim(0, 100)
         axis.set_xticks(range(0, 101, 25))
         axis.grid(axis="x", alpha=0.3)

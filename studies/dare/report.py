@@ -2,7 +2,7 @@
 
 import pathlib
 
-from reporting import order
+from reporting import measure_words, order
 from reporting.cell import cell_name
 from reporting.row import pool
 from studies.dare import cell_report, claims, differences, figures_of_rows
@@ -50,10 +50,14 @@ def figures(rows):
     """(file name, caption, Figure) of every cell, and of all of them together."""
     for (_, dataset, model), methods in dare_tables.cells(rows).items():
         cell = cell_name(dataset, model)
-        yield f"{cell}-robustness", "Every measure of every method.", figures_of_rows.robustness(methods)
+        yield (
+            f"{cell}-robustness",
+            "Every method: clean images, each attack's adversarials, the worst white-box case.",
+            figures_of_rows.robustness(methods),
+        )
         caption = "Robustness as the papers score it, against accuracy when the model itself is attacked."
-        white_box = [name for name in methods[0]["measures"] if name.startswith("white-box/")]
-        for measure in white_box if order.attacks(methods) else ():
+        measures = measure_words.shown_in_figures(methods[0]["measures"])
+        for measure in (name for name in measures if name.startswith("white-box/") and order.attacks(methods)):
             name = f"{cell}-transfer-{measure.partition('/')[2]}".replace("/", "-")
             yield name, caption, figures_of_rows.transfer_against_white_box(methods, measure)
     yield from _together(rows)
@@ -63,7 +67,7 @@ def _together(rows):
     """DARE as published, the baselines, and the controls that need no tuning, or only noise: nothing without ER."""
     rows = [row for row in rows if order.attacks([row])]
     baselines = *(f"adv-{attack}" for attack in order.ATTACKS), "distillation"
-    methods = ("dare", "dare-s", "dare-sl", *baselines, "weight-noise", "checkpoint", "swa")
+    methods = ("dare", "dare-s", "dare-sl", *baselines, "weight-noise", "checkpoint", "swa", "other-seed")
     if any(row["method"] in methods for row in rows):
         caption = (
             "Empirical Robustness of every model and attack; in brackets the published value, where there is one: the "

@@ -1,7 +1,8 @@
 """A static page of all rows: one HTML file, readable without a server and without a network.
 
-Its table is DataTables, as itables packs it: a line a measure of each row, with the published value beside it. Below it
-are pictures: the studies' own figures, and examples of adversarial images.
+It opens with the verdict on every claim in every cell. Its table is DataTables, as itables packs it: a line a measure
+of each row, with the published value beside it. Below it are pictures: the studies' own figures, and examples of
+adversarial images.
 """
 
 import base64
@@ -92,8 +93,26 @@ def png(figure):
     return made.getvalue()
 
 
-def write(rows, path, pictures=()):
-    """Write the page of the rows to `path`. pictures: (caption, bytes of a PNG) of each, below the table."""
+COLOURS = {"holds": "#cfe8d5", "does not hold": "#f6d5cd", "undecided": "#f4f0d8"}  # of the cells of a matrix
+
+
+def matrix(table):
+    """A reporting.tables.Table as plain HTML, the cells of a verdict coloured."""
+    cells = ["".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)]
+    for line in table.rows:
+        filled = (f'<td style="background:{COLOURS.get(str(cell), "none")}">{_text(cell)}</td>' for cell in line)
+        cells.append("".join(filled))
+    lines = "".join(f"<tr>{line}</tr>" for line in cells)
+    return f'<table class="verdicts"><caption>{_text(table.title)}</caption>{lines}</table>'
+
+
+def _text(value):
+    return html.escape(text.shown(value))
+
+
+def write(rows, path, pictures=(), verdicts=()):
+    """Write the page of the rows to `path`. pictures: (caption, bytes of a PNG) of each, below the table; verdicts:
+    the Tables that the page opens with (studies/verdicts.py)."""
     shown = []
     for caption, content in pictures:
         name = html.escape(text.shown(caption))
@@ -103,6 +122,7 @@ def write(rows, path, pictures=()):
         style=TEMPLATE.with_suffix(".css").read_text(encoding="utf-8"),
         datatables=itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle),
         count=f"{len(rows)} rows",
+        verdicts="\n".join(map(matrix, verdicts)),
         table=table(rows),
         pictures="\n".join(shown),
     )

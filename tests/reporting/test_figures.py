@@ -54,6 +54,13 @@ def test_png_is_whole_and_always_the_same(name, rows, tmp_path):
     assert len(first) > 2000
 
 
+def test_a_figure_for_papers_is_always_the_same_too(rows, tmp_path):
+    for name in ("a.pdf", "b.pdf"):
+        figures.save(draw("one-measure", rows), tmp_path / name, kind="pdf")
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_what_the_figures_say(rows):
     figure = draw("grey", rows)
     titles = [axis.get_title() for axis in figure.axes]
@@ -62,7 +69,7 @@ def test_what_the_figures_say(rows):
     assert 48 < float(titles[4][1:]) < 56, "noise of .02 is enlarged about fifty times"
     assert 24 < float(draw("colour", rows).axes[4].get_title()[1:]) < 28, "of colours, around grey, half as much"
     panels = [axis.get_title().split("\n")[0] for axis in draw("robustness", rows).axes if axis.get_visible()]
-    assert panels[:2] == ["clean", "er/fgsm"] and panels[-1] == "white-box/pgd@0.1"
+    assert panels[:2] == ["clean", "ER, FGSM"] and panels[-1] == "white box, PGD at 0.1"
 
 
 def test_nothing_to_draw():
@@ -91,7 +98,9 @@ def test_report_links_exist(tmp_path, rows):
     text = path.read_text(encoding="utf-8")
     links = [part.split(")")[0] for part in text.split("](")[1:]]
     assert links == ["figure-history.png", "figure-a-b-c.png"]
-    assert sorted(file.name for file in path.parent.iterdir()) == sorted([*links, "report.md"])
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(
+        [*links, *(link.replace(".png", ".pdf") for link in links), "report.md"]
+    )
     assert (
         "| seeds | 0, 1 |" in text and "| command | `python a.py \\| tee` |" in text and "| device | unknown |" in text
     )

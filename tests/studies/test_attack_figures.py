@@ -7,25 +7,27 @@ from reporting import figures
 from studies.dare import figures_of_rows, report
 
 
-def test_er_by_attack_writes_every_value(rows):
+def test_er_by_attack_has_a_panel_a_cell_and_writes_every_value(rows):
     narrow = [row | {"model": "vgg16"} for row in rows if row["method"] == "dare"]
     figure = figures_of_rows.er_by_attack([*rows, *narrow], ["dare", "absent", "swa"])
-    dare, swa, *_ = figure.axes
-    assert dare.get_title() == "dare" and swa.get_title() == "swa"
-    assert [text.get_text() for text in dare.texts] == ["62\n(64)", "68\n(76)", "61"] * 2
-    assert [text.get_text() for text in swa.texts] == ["67", "77", "66"]
-    assert [label.get_text() for label in dare.get_yticklabels()] == ["fashion_mnist\nalexnet", "fashion_mnist\nvgg16"]
+    whole, other, *_ = figure.axes
+    assert whole.get_title() == "fashion_mnist\nalexnet" and other.get_title() == "fashion_mnist\nvgg16"
+    assert [label.get_text() for label in whole.get_yticklabels()] == ["dare", "swa"]
+    assert [label.get_text() for label in whole.get_xticklabels()] == ["FGSM", "PGD", "DeepFool"]
+    assert [text.get_text() for text in whole.texts] == ["62\n(64)", "68\n(76)", "61", "67", "77", "66"]
+    assert [text.get_text() for text in other.texts] == ["62\n(64)", "68\n(76)", "61"]
     with pytest.raises(ValueError, match="no row of absent"):
         figures_of_rows.er_by_attack(rows, ["absent"])
 
 
-def test_er_by_attack_puts_four_panels_in_a_line_and_leaves_the_missing_white(rows):
-    del rows[0]["measures"]["er/pgd"]
-    methods = [row["method"] for row in rows]
-    figure = figures_of_rows.er_by_attack(rows, methods)
-    assert [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()] == methods
-    assert [text.get_text() for text in figure.axes[0].texts] == ["67", "66"]
-    assert figure.axes[0].get_gridspec().get_geometry() == (2, 4)
+def test_names_beside_points_do_not_cover_each_other(rows):
+    for row in rows:
+        row["measures"]["white-box/pgd@0.02"] = row["measures"]["white-box/pgd@0.02"] | {"value": 50.0}
+        row["measures"] = {**row["measures"], **{f"er/{name}": {"value": 60.0} for name in ("fgsm", "pgd", "deepfool")}}
+    axis = figures_of_rows.transfer_against_white_box(rows, "white-box/pgd@0.02").axes[0]
+    heights = sorted(text.get_position()[1] for text in axis.texts)
+    low, high = axis.get_ylim()
+    assert len(heights) == 5 and numpy.diff(heights).min() >= (high - low) / 30
 
 
 def names(rows):
@@ -35,8 +37,12 @@ def names(rows):
 def test_the_figure_of_all_cells_is_drawn_of_rows_with_er_alone(rows):
     *_, (name, caption, figure) = report.figures(rows)
     assert name == "er-by-attack" and "in brackets the published" in caption
-    titles = [axis.get_title() for axis in figure.axes if axis.get_visible() and axis.get_title()]
-    assert titles == ["dare", "adv-pgd", "weight-noise", "swa"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "dare",
+        "adv-pgd",
+        "weight-noise",
+        "swa",
+    ]
     assert "er-by-attack" not in names([row for row in rows if row["method"] == "original"])
     assert "er-by-attack" not in names([rows[0] | {"measures": {"clean": rows[0]["measures"]["clean"]}}])
 

@@ -14,6 +14,7 @@ import time
 import matplotlib.figure
 import pytest
 
+from reporting.tables import Table
 from studies import page, publish
 
 ROW = {
@@ -75,6 +76,13 @@ def test_all_published_rows_are_in_it_whole_and_nothing_is_fetched(tmp_path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)=[\"']?(https?:)?//", text)
     assert not re.search(r"\b(from|import)\s*\(?\s*[\"']https?:", text)
+
+
+def test_it_opens_with_the_verdicts(tmp_path):
+    table = Table("verdicts-dare", "DARE <1>", ("claim", "digits"), (("A & B", "holds"), ("C", "-")))
+    text = page.write([ROW], tmp_path / "page.html", verdicts=[table]).read_text(encoding="utf-8")
+    assert text.index("DARE &lt;1&gt;") < text.index('id="results"')
+    assert f'<td style="background:{page.COLOURS["holds"]}">holds</td>' in text and "A &amp; B" in text
 
 
 def test_a_figure_is_a_png():
