@@ -6,7 +6,6 @@ reproduce.py, whose stage must end with it.
 """
 
 import contextlib
-import functools
 import os
 import pathlib
 import random
@@ -60,8 +59,13 @@ def begin(name, folder, stages):
         workers = ["--workers", "2"] if name == WORKERS else []
         line = [sys.executable, str(stages.scripts / f"{name}.py"), *stages.options[name], *workers]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell makes it ignored
-    return subprocess.Popen(line, cwd=folder, text=True, start_new_session=True, preexec_fn=heard, **pipes)
+    return subprocess.Popen(line, cwd=folder, text=True, start_new_session=True, preexec_fn=_hear_all, **pipes)
+
+
+def _hear_all():
+    """A background shell makes SIGINT ignored, and nohup SIGHUP: here they are heard."""
+    for kind in KINDS:
+        signal.signal(kind, signal.SIG_DFL)
 
 
 def test_a_signal_ends_a_stage_in_one_line(whole, stages, tally, tmp_path):
