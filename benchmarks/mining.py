@@ -19,7 +19,7 @@ import numpy
 
 import data
 import models
-from dare import get_ats, online
+from dare import get_ats, online, online_store
 from train import params
 from train.fit import fit
 from train.history import History
@@ -75,7 +75,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         history, training, observing = train(model, split, recipe, folder, arguments.epochs)
-        store = online.Store.load(folder / "mined")
+        store = online_store.Store.load(folder / "mined")
 
         def mine(name, **options):
             held_out = split.x_validation, split.y_validation

@@ -8,7 +8,7 @@ import dataclasses
 
 import keras
 
-from dare import retarget, transform, variants
+from dare import transform, variants
 
 RATE = 1e-4
 BASE = dataclasses.replace(variants.DARE, learning_rates=(RATE,))
@@ -24,7 +24,7 @@ LEVELS = {  # of every factor but the layer, whose levels are the model's own
 def levels(model):
     """factor -> the levels that are tried in this model, the published one among them."""
     convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    layers = convolutions[len(convolutions) // 2], transform.regression_layer(model), retarget.last_hidden(model)
+    layers = convolutions[len(convolutions) // 2], transform.regression_layer(model), transform.last_hidden(model)
     return {**LEVELS, "layer": tuple(dict.fromkeys(layers))}
 
 

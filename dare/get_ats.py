@@ -1,23 +1,25 @@
-"""Data augmentation from training history: the activation of the epoch that was surest of each held-out image.
+"""Data augmentation from training history: for each held-out image, the activation of its most confident epoch.
 
-Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py.
-  D1 [D] epochs count from 1 and the history is E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
-  D2 [D] confidences are log-probabilities at one batch size, computed from the log-odds of the other classes
-     (train.history.confidence): probabilities round to 1 and tie where the label's logit leads by 17, and so does
-     log_softmax in float32, whose log p rounds to 0 there.
-  D3 [D] activations are computed in batches of one fixed size, filled up, in which an image's place is its own: a
-     row's bits depend on the shape of its batch and, on some processors, on its place, not on its neighbours, and so
-     are the same whoever computes them.
+Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py. The choice itself: dare/epoch_choice.py.
+  D1 [D] epochs count from 1, and the mined ones are E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
+  D2 [D] confidences are log-probabilities, computed at one batch size from the log-odds of the other classes
+     (train.history.confidence). Probabilities round to 1 and tie where the label's logit leads by 17, and log p of
+     log_softmax in float32 rounds to 0 there.
+  D3 [D] activations are computed in batches padded to BATCH, with image i always at position i mod BATCH. A row's bits
+     depend on the shape of its batch and, on some processors, on its position, not on its neighbours. So an image has
+     the same bits for every caller.
 """
 
 import math
 import pathlib
+from collections.abc import Callable, Iterable
 
+import keras
 import numpy
 
 import data
 import models
-from dare import mining_checks, transform
+from dare import epoch_choice, mining_checks, transform
 from dare.targets import KIND, Targets
 from data import files
 from models import compute
@@ -25,66 +27,54 @@ from train import checkpoints
 from train.history import confidence
 
 BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
-BLOCK = 1024  # images whose activations are in memory at once; a smaller one fills its batches less
+BLOCK = 1024  # images whose activations are in memory at once; in smaller blocks batches need more padding
 
 
-def choose(log_probability, prediction, epochs, y, final_log_probability, final_prediction):
-    """The epoch whose activation each sample takes, or 0 for none (K,).
-
-    For t ascending: t is taken where p_t(y|x) exceeds the best so far, which starts at the final model's p_M(y|x);
-    where M is wrong, t must also be right. The comparison is strict, so the first epoch wins ties [P].
-    log_probability, prediction: (epochs, N) in the order of `epochs`; y: (N,); final_*: the final model's (N,).
-    """
-    best = numpy.array(final_log_probability)
-    final_right = final_prediction == y
-    chosen = numpy.zeros(len(y), "int64")
-    order = numpy.argsort(epochs)
-    for row in order:
-        better = (log_probability[row] > best) & (final_right | (prediction[row] == y))
-        chosen[better] = epochs[row]
-        best[better] = log_probability[row][better]
-    return chosen
-
-
-def window(last):
+def window(last: int) -> range:
     """The epochs that are mined in a training of `last` epochs: E/2 .. E-1."""
     return range(math.ceil(last / 2), last)
 
 
-def second_half(history):
+def second_half(history) -> list[int]:
     """The epochs of a history that are mined: those of E/2 .. E-1 that it has."""
     return [epoch for epoch in history.epochs if epoch in window(history.last)]
 
 
 def mine_history(
-    model,
+    model: keras.Model,
     history,
-    x,
-    y,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
     *,
-    layer=None,
-    epochs=None,
-    min_gain=0.0,
-    recorded=True,
+    layer: str | None = None,
+    epochs: Iterable[int] | None = None,
+    min_gain: float = 0.0,
+    recorded: bool = True,
     store=None,
-    path=None,
-    batch_size=256,
-    progress=None,
-):
-    """Choose each sample's surest epoch and collect its activation at the regression layer.
+    path: str | pathlib.Path | None = None,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> Targets:
+    """Choose the most confident epoch of each sample and collect its activation at the regression layer.
 
-    model: the final model M, returned with the weights it came with; history: a train.history.History, a folder of
-    anybody's checkpoints (train.checkpoints.Checkpoints, with recorded=False), or the path of either; x, y: the
-    held-out images (uint8 or floats in [0, 1]) and labels; layer: R (default: transform.regression_layer); epochs:
-    which to search (default: E/2 .. E-1); min_gain: smallest p_t(y|x) - p_M(y|x) that counts; recorded: use the
-    probabilities that training recorded, or evaluate every checkpoint anew (batch_size at a time; training's own size
-    gives its bits); store: an online.Store that was kept while training ran, read in place of the checkpoints; path:
-    stream the targets there, and read activations from there.
+    model: the final model M; it keeps its weights.
+    history: a train.history.History, a folder of other checkpoints (train.checkpoints.Checkpoints, with
+        recorded=False), or the path of either.
+    x, y: the held-out images (uint8, or floats in [0, 1]) and labels.
+    layer: the regression layer R (default: transform.regression_layer).
+    epochs: the epochs to search (default: E/2 .. E-1).
+    min_gain: smallest p_t(y|x) - p_M(y|x) that counts.
+    recorded: use the probabilities that training recorded; False evaluates every checkpoint again.
+    store: an online_store.Store that was kept while training ran, read in place of the checkpoints.
+    path: stream the targets to this file, and read activations from it.
+    batch_size: images evaluated together; that of training gives the bits of training.
+    progress: called as progress(done, total, note).
 
-    Returns Targets, grouped by epoch and ascending by index within each: the same bits from checkpoints or a store.
-    Raises ValueError if the history is not of these images or this model, or if no sample is surer under an older
-    epoch.
+    Returns Targets, grouped by epoch and ascending by index within each epoch; checkpoints and store give the same
+    bits. Raises ValueError if the history is not of these images or this model, or if no sample has an epoch that is
+    more confident than the final model.
     """
+    # Arguments: the history, the layer R, the epochs E/2 .. E-1.
     if isinstance(history, str | pathlib.Path):
         history = checkpoints.opened(history)
         recorded = recorded and not isinstance(history, checkpoints.Checkpoints)
@@ -95,20 +85,29 @@ def mine_history(
     mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store, batch_size=batch_size)
     final_weights, identity = model.get_weights(), models.fingerprint(model)
     try:
+        # The final model M and the store must belong to this history.
         history.load_weights(model, history.last)
         mining_checks.check_final(model, identity, history, x, y, batch_size)
         if store is not None:
             store.check(history, x, y, layer=layer, epochs=epochs)
+
+        # Confidences p_t(y|x), and the most confident epoch of each sample.
         log_probability, prediction, final = _confidences(model, history, epochs, x, y, recorded, batch_size)
-        chosen = choose(log_probability, prediction, epochs, y, *final)
+        chosen = epoch_choice.most_confident(log_probability, prediction, epochs, y, *final)
+
+        # Samples that gain enough over M, grouped by epoch.
         rows = numpy.searchsorted(epochs, chosen)
-        surest = log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]
-        gain = numpy.expm1(surest) - numpy.expm1(final[0])  # whole where both probabilities round to 1
+        best = log_probability[rows.clip(max=len(epochs) - 1), numpy.arange(len(y))]
+        gain = numpy.expm1(best) - numpy.expm1(final[0])  # not 0 where both probabilities round to 1
         selected = (chosen > 0) & (gain >= min_gain)
         index = numpy.flatnonzero(selected)
         if not len(index):
-            raise ValueError(f"{history.path}: no sample is surer under an older epoch; nothing can be mined")
+            raise ValueError(
+                f"{history.path}: no sample has an older epoch more confident than the final one; nothing can be mined"
+            )
         index = index[numpy.argsort(chosen[index], kind="stable")]
+
+        # Their activations at R under the chosen epoch.
         facts = {"layer": layer, "model": identity, "data": files.fingerprint(x)}
         arrays = {"index": index, "epoch": chosen[index], "gain": gain[index].astype("float32")}
         source = checkpoint_source(model, regression, history, x) if store is None else store.source
@@ -117,10 +116,16 @@ def mine_history(
         model.set_weights(final_weights)
 
 
-def collect(arrays, facts, shape, source, *, path=None, progress=None):
-    """Targets of arrays and facts, their activations (of `shape` each) from `source`, as checkpoint_source makes it.
+def collect(
+    arrays: dict, facts: dict, shape: tuple, source: Callable, *, path=None, progress: Callable | None = None
+) -> Targets:
+    """Targets with their activations.
 
-    arrays: the Targets' index, epoch and gain, grouped by epoch; path: stream them there and read activations from it.
+    arrays: index, epoch and gain of the Targets, grouped by epoch.
+    facts: layer, model and data of the Targets.
+    shape: of one activation.
+    source: epoch -> (rows -> activations), as checkpoint_source returns it.
+    path, progress: as in mine_history.
     """
     index = arrays["index"]
     blocks = _blocks(source, index, arrays["epoch"], progress)
@@ -133,35 +138,28 @@ def collect(arrays, facts, shape, source, *, path=None, progress=None):
     return Targets(**arrays, activation=activation, **facts)
 
 
-def activations(run, x, rows):
-    """What the compiled regression model `run` makes of the images `rows`: float32, in batches of BATCH exactly, in
-    which image i has the place i % BATCH, since kernels may round by the size of a batch and by the place in it."""
+def activations(run: Callable, x: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+    """The activations of the images x[rows]: float32, one row an image.
+
+    run: the compiled regression model (compute.forward).
+    Every batch has exactly BATCH images, and image i is at position i % BATCH, since the rounding of a kernel may
+    depend on the size of the batch and on the position in it.
+    """
     rows = numpy.asarray(rows)
-    order = numpy.argsort(rows % BATCH, kind="stable")
-    same = (rows % BATCH)[order]
-    turn = numpy.empty(len(rows), int)
-    turn[order] = numpy.arange(len(rows)) - numpy.searchsorted(same, same)  # how many before it want its place
-    place = turn * BATCH + rows % BATCH
-    filled = numpy.full((turn.max() + 1) * BATCH, rows[0])
-    filled[place] = rows
-    return compute.predict(run, x[filled], batch_size=BATCH, prepare=data.to_unit)[place].astype("float32")
+    position = rows % BATCH
+    # An image goes into the first batch whose place at its position is free.
+    order = numpy.argsort(position, kind="stable")
+    ordered = position[order]
+    batch = numpy.empty(len(rows), int)
+    batch[order] = numpy.arange(len(rows)) - numpy.searchsorted(ordered, ordered)
+    place = batch * BATCH + position
+    padded = numpy.full((batch.max() + 1) * BATCH, rows[0])
+    padded[place] = rows
+    return compute.predict(run, x[padded], batch_size=BATCH, prepare=data.to_unit)[place].astype("float32")
 
 
-def _confidences(model, history, epochs, x, y, recorded, batch_size):
-    """(log-probabilities (T, N), predictions (T, N), the final model's (N,) pair)."""
-    if recorded:
-        rows = [history.record(epoch)[:2] for epoch in [*epochs, history.last]]
-    else:
-        rows = []
-        for epoch in [*epochs, history.last]:
-            history.load_weights(model, epoch)
-            rows.append(confidence(model, x, y, batch_size=batch_size))
-    log_probability, prediction = (numpy.stack(part) for part in zip(*rows[:-1], strict=True))
-    return log_probability, prediction, rows[-1]
-
-
-def checkpoint_source(model, regression, history, x):
-    """epoch -> (rows -> activations of the images x[rows]), loading each epoch's weights once, into `model`."""
+def checkpoint_source(model: keras.Model, regression: keras.Model, history, x: numpy.ndarray) -> Callable:
+    """A function epoch -> (rows -> activations of x[rows]) that loads the weights of the epoch into `model`."""
     run = compute.forward(regression)
 
     def source(epoch):
@@ -169,6 +167,19 @@ def checkpoint_source(model, regression, history, x):
         return lambda rows: activations(run, x, rows)
 
     return source
+
+
+def _confidences(model, history, epochs, x, y, recorded, batch_size):
+    """Log-probabilities (T, N) and predictions (T, N) of the epochs, and those of the final model, (N,) each."""
+    if recorded:
+        records = [history.record(epoch)[:2] for epoch in [*epochs, history.last]]
+    else:
+        records = []
+        for epoch in [*epochs, history.last]:
+            history.load_weights(model, epoch)
+            records.append(confidence(model, x, y, batch_size=batch_size))
+    log_probability, prediction = (numpy.stack(part) for part in zip(*records[:-1], strict=True))
+    return log_probability, prediction, records[-1]
 
 
 def _blocks(source, index, chosen, progress):

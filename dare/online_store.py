@@ -1,97 +1,138 @@
-"""Activations that were kept while training ran (dare/online.py), read in place of the checkpoints.
+"""The files of mining while training runs: the activations of the epochs that can still be chosen.
 
-A folder of
-    activations.float32             one row at the regression layer R a slot, in no order
-    epoch-0007.best.h5              after that epoch: of each sample the two epochs that can still be chosen, their
-                                    log p(y|x) and slots (dare/surest.py), and what they were kept for
+A folder with
+    activations.float32             the activations at the regression layer R, one row a slot, in no order
+    epoch-0007.best.h5              the state after epoch 7: the two candidate epochs of each sample
+                                    (epoch_choice.Candidates), the slots of their rows, and what they were kept for
+
+dare/online.py decides what is written. get_ats.mine_history reads a store in place of the checkpoints.
 """
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy
 
-from dare import surest
-from data import files
+from dare.epoch_choice import CORRECT, MISCLASSIFIED, Candidates
+from data import files, ledger
 
-KIND = "surest epochs so far"
+KIND = "surest epochs so far"  # of files; ARRAYS too
 ARRAYS = ("epoch", "log_probability", "slot")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Store:
-    """The state after one epoch; get_ats.mine_history takes it as `store`.
+    """The state after one epoch, and the rows on the disk.
 
-    state: see dare/surest.py; after: the last epoch taken in; facts: what it was kept for: layer, shape of a row,
-    images (SHA-256 of those mined), epochs of the whole training, and the origin of its history (recipe, seed, data).
+    epoch: the last epoch that was taken in.
+    candidates: the two epochs of each sample that can still be chosen; slots: int64 (2, N), where the activation under
+        each lies, -1 for none.
+    facts: what the store was kept for: "layer", "shape" of a row, "images" (SHA-256 of the mined images), "epochs" of
+        the whole training, and the origin of its history (recipe, seed, data).
     """
 
     folder: pathlib.Path
-    after: int
-    state: tuple = dataclasses.field(repr=False)
+    epoch: int
+    candidates: Candidates = dataclasses.field(repr=False)
+    slots: numpy.ndarray = dataclasses.field(repr=False)
     facts: dict
 
     @property
-    def layer(self):
+    def layer(self) -> str:
+        """The regression layer."""
         return self.facts["layer"]
 
     @property
-    def rows(self):
-        """The path of the rows."""
+    def rows(self) -> pathlib.Path:
+        """The path of the activations."""
         return self.folder / "activations.float32"
 
     @property
-    def row_size(self):
+    def row_size(self) -> int:
         """Bytes of one row."""
         return 4 * int(numpy.prod(self.facts["shape"]))
 
     @classmethod
-    def load(cls, folder, after=None):
-        """The state after an epoch (default: the newest). Raises FileNotFoundError, or ValueError where damaged."""
+    def empty(cls, folder: pathlib.Path, epoch: int, samples: int, facts: dict) -> "Store":
+        """The state before the first mined epoch."""
+        return cls(folder, epoch, Candidates.none(samples), numpy.full((2, samples), -1, "int64"), facts)
+
+    @classmethod
+    def load(cls, folder: str | pathlib.Path, epoch: int | None = None) -> "Store":
+        """The state after an epoch (default: the newest).
+
+        Raises FileNotFoundError where there is none, and ValueError where the files are damaged.
+        """
         folder = pathlib.Path(folder)
-        found = kept(folder)
-        after = max(found, default=None) if after is None else after
-        if after not in found:
-            wanted = "no state of any epoch" if after is None else f"no state after epoch {after}"
+        saved = _saved(folder)
+        epoch = max(saved, default=None) if epoch is None else epoch
+        if epoch not in saved:
+            missing = "no state of any epoch" if epoch is None else f"no state after epoch {epoch}"
             raise FileNotFoundError(
-                f"{folder}: {wanted} (found: {', '.join(map(str, found)) or 'none'}); mining must see the whole "
+                f"{folder}: {missing} (found: {', '.join(map(str, saved)) or 'none'}); mining must see the whole "
                 "second half of a training: train anew with mining from the start"
             )
-        path = state_path(folder, after)
+        path = _state_path(folder, epoch)
         arrays, facts = files.load_artefact(path, KIND, ARRAYS, ("layer", "shape", "images", "epochs"))
-        state = tuple(arrays[name] for name in ARRAYS)
-        if len({array.shape for array in state}) > 1 or state[0].shape[:-1] != (2,):
+        epochs, log_probability, slots = (arrays[name] for name in ARRAYS)
+        if not epochs.shape == log_probability.shape == slots.shape or slots.shape[:-1] != (2,):
             raise ValueError(f"{path}: its arrays do not match: train anew")
-        store = cls(folder, after, state, facts)
-        needed = (int(state[2].max(initial=-1)) + 1) * store.row_size
+        store = cls(folder, epoch, Candidates(epochs, log_probability), slots, facts)
+        needed = (int(slots.max(initial=-1)) + 1) * store.row_size
         size = store.rows.stat().st_size if store.rows.is_file() else 0
         if size < needed:
             raise ValueError(f"{store.rows}: has {size} bytes, expected at least {needed}: it was cut, so train anew")
         return store
 
-    def save(self):
-        """Write the state; it counts from then on."""
-        arrays, facts = dict(zip(ARRAYS, self.state, strict=True)), dict(sorted(self.facts.items()))
-        files.save_artefact(state_path(self.folder, self.after), KIND, arrays, facts)
+    def next(self, epoch: int, candidates: Candidates, kinds: numpy.ndarray, rows: numpy.ndarray):
+        """The state after one more epoch, and the slots of its new rows: (Store, slots (K,)).
 
-    def check_facts(self, expected):
-        """Raise ValueError, naming the first that differs, unless it was kept for the `expected` facts."""
+        candidates, kinds, rows: as Candidates.update returns them. New rows never overwrite rows of this state.
+        """
+        slots = numpy.where(candidates.epoch == self.candidates.epoch, self.slots, -1)
+        slots[kinds, rows] = free_slots(self.slots, len(rows))
+        return Store(self.folder, epoch, candidates, slots, self.facts), slots[kinds, rows]
+
+    def write_rows(self, slots: numpy.ndarray, blocks: Iterable):
+        """Write activations into `slots` (K,). blocks: yields (slice of the K, activations)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ledger.changing(self.rows)
+        with open(self.rows, "r+b" if self.rows.is_file() else "xb") as file:
+            for block, values in blocks:
+                for slot, value in zip(slots[block].tolist(), values, strict=True):
+                    file.seek(slot * self.row_size)
+                    file.write(value.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def save(self):
+        """Write the state: from then on it counts. States older than the epoch before are deleted."""
+        arrays = dict(zip(ARRAYS, (self.candidates.epoch, self.candidates.log_probability, self.slots), strict=True))
+        files.save_artefact(_state_path(self.folder, self.epoch), KIND, arrays, dict(sorted(self.facts.items())))
+        for older in _saved(self.folder):
+            if older < self.epoch - 1:
+                files.remove(_state_path(self.folder, older))
+
+    def check_facts(self, expected: dict):
+        """Raise ValueError, naming the first fact that differs, unless the store was kept for the `expected` facts."""
         expected = json.loads(json.dumps(expected))
         for name in sorted({*self.facts, *expected}):
-            found, wanted = self.facts.get(name), expected.get(name)
-            if found != wanted:
-                long = max(len(str(found)), len(str(wanted))) > 40
+            seen, wanted = self.facts.get(name), expected.get(name)
+            if seen != wanted:
+                long = max(len(str(seen)), len(str(wanted))) > 40
                 raise ValueError(
-                    f"{self.folder}: was kept for {f'another {name}' if long else f'{name} {found}, not {wanted}'}: "
+                    f"{self.folder}: was kept for {f'another {name}' if long else f'{name} {seen}, not {wanted}'}: "
                     "mine what it was kept for, or train anew with mining"
                 )
 
-    def check(self, history, x, y, *, layer, epochs):
+    def check(self, history, x: numpy.ndarray, y: numpy.ndarray, *, layer: str, epochs: Sequence[int]):
         """Raise ValueError unless this is the store of that history, and of these images, labels, layer and epochs.
 
-        The records of the history are gone through again: they must give the very state that was kept.
+        The candidates are computed again from the records of the history, and must be those of the store.
         """
         planned = self.facts["epochs"]
         self.check_facts(
@@ -104,34 +145,39 @@ class Store:
                 f"{self.folder}: was kept for a training of {planned} epochs, but {history.path} has {history.last}: "
                 "finish the training first"
             )
-        state = surest.nothing(len(y))
+        candidates = Candidates.none(len(y))
         for epoch in epochs:
             log_probability, prediction, _ = history.record(epoch)
-            *_, state = surest.improve(state, epoch, log_probability, prediction == y)
-        if not all(numpy.array_equal(ours, theirs) for ours, theirs in zip(state[:2], self.state[:2], strict=True)):
+            candidates, *_ = candidates.update(epoch, log_probability, prediction == y)
+        if not candidates.same(self.candidates):
             raise ValueError(
-                f"{self.folder}: holds other epochs than are the surest of {history.path} and these labels among "
+                f"{self.folder}: holds other epochs than the most confident of {history.path} for these labels among "
                 f"{epochs[0]} .. {epochs[-1]}: mine the training that it was kept beside, and its whole second half"
             )
 
-    def source(self, epoch):
-        """rows -> the activations that were kept of them under `epoch` (one of the two of each; see check)."""
+    def source(self, epoch: int) -> Callable:
+        """A function from rows to their activations under `epoch`, a candidate of each of these rows (see check)."""
         count = self.rows.stat().st_size // self.row_size
         values = numpy.memmap(self.rows, "float32", "r", shape=(count, *self.facts["shape"]))
-        epochs, _, slots = self.state
 
         def read(rows):
-            kinds = numpy.where(epochs[surest.RIGHT, rows] == epoch, surest.RIGHT, surest.WRONG)
-            return values[slots[kinds, rows]]
+            kinds = numpy.where(self.candidates.epoch[CORRECT, rows] == epoch, CORRECT, MISCLASSIFIED)
+            return values[self.slots[kinds, rows]]
 
         return read
 
 
-def kept(folder):
-    """The epochs after which a state is kept, ascending."""
+def free_slots(slots: numpy.ndarray, count: int) -> numpy.ndarray:
+    """The `count` lowest slots that are not among `slots`, ascending."""
+    used = numpy.unique(slots[slots >= 0])
+    return numpy.setdiff1d(numpy.arange(len(used) + count), used)[:count]
+
+
+def _saved(folder):
+    """The epochs with a saved state, ascending."""
     names = (re.fullmatch(r"epoch-(\d+)\.best\.h5", path.name) for path in pathlib.Path(folder).glob("epoch-*"))
     return sorted(int(match[1]) for match in names if match)
 
 
-def state_path(folder, epoch):
+def _state_path(folder, epoch):
     return pathlib.Path(folder) / f"epoch-{epoch:04d}.best.h5"

@@ -10,6 +10,7 @@ from models import flat
 
 WEIGHTED = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 CONVOLUTIONS = WEIGHTED[1:]
+DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.GaussianDropout)
 FOLLOWERS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
@@ -24,11 +25,12 @@ FOLLOWERS = (
 )
 
 
-def regression_layer(model):
-    """Name of the default R: the output of the last convolution, normalization and activation included [I], and
-    in a branching net the Add or Concatenate that it ends in [D].
+def regression_layer(model: keras.Model) -> str:
+    """Name of the default R: the last convolution with its normalization and activation [I].
 
-    Raises ValueError for a model without convolutions: name the layer yourself.
+    In a branching net R is the Add or Concatenate that these lead to [D].
+
+    Raises ValueError for a model without convolutions, whose R the caller must name.
     """
     convolutions = [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
     if not convolutions:
@@ -43,11 +45,17 @@ def regression_layer(model):
         layer = consumers[0]
 
 
-def transform(model, layer=None):
-    """The regression model G: images -> activation at `layer` (default: regression_layer), sharing all weights.
+def last_hidden(model: keras.Model) -> str:
+    """Name of the layer that the logits read, dropout apart."""
+    return [name for name in valid(model) if not isinstance(model.get_layer(name), DROPOUT)][-1]
 
-    Raises ValueError for a name that is not in the model, for a layer before any weight (nothing could be tuned),
-    and for the logits or anything after them.
+
+def transform(model: keras.Model, layer: str | None = None) -> keras.Model:
+    """The regression model G, from images to the activation at a layer; it shares its weights with `model`.
+
+    layer: name of R (default: regression_layer).
+    Raises ValueError for a name that is not in the model, a layer before any weight (nothing could be tuned), and the
+    logits or a layer after them.
     """
     names = valid(model)
     layer = regression_layer(model) if layer is None else layer
@@ -57,15 +65,15 @@ def transform(model, layer=None):
         )
     cache = model.__dict__.setdefault("__regression_models", {})
     if layer not in cache:
-        at = model.get_layer(layer).output
-        cache[layer] = keras.Model(model.inputs[0], at, name=f"{model.name}_to_{layer}")
+        activation = model.get_layer(layer).output
+        cache[layer] = keras.Model(model.inputs[0], activation, name=f"{model.name}_to_{layer}")
     return cache[layer]
 
 
-def valid(model):
-    """Names of the layers that can be R: after the first weighted layer and before the last one (the logits).
+def valid(model: keras.Model) -> list[str]:
+    """Names of the layers that can be R: from the first layer with weights to the one before the logits.
 
-    Raises ValueError for a model inside the model, which hides its layers, and for a model without weighted layers.
+    Raises ValueError for a model that contains another model, which hides its layers, and for one without weights.
     """
     flat.check_open(model)
     weighted = [index for index, layer in enumerate(model.layers) if isinstance(layer, WEIGHTED)]
@@ -75,5 +83,6 @@ def valid(model):
 
 
 def _reads(layer, source):
+    """Whether a layer takes an output of the layer `source`."""
     outputs = {id(tensor) for node in source._inbound_nodes for tensor in node.output_tensors}
     return any(id(tensor) in outputs for node in layer._inbound_nodes for tensor in node.input_tensors)

@@ -111,7 +111,7 @@ class Tuner:
                 f"all {len(targets.index)} selected samples are among the images that judge a learning rate: give one "
                 "value to --learning-rates"
             )
-        fewer = retarget.subset(targets, rows)
+        fewer = targets.subset(rows)
         clean = self.score(self.original, judges)["clean"]
         rate, grid = learning_rate.choose(
             rates,

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dare import test
+from adv import scoring
 from reporting import row as result_row
 from reporting.tables import DAGGER, Cell, Label
 
@@ -92,7 +92,7 @@ def weak(row, measure="white-box/worst"):
     found = list(study.get("runs", {}).values()) if study else list(names.values())
     if not found or not any(name.startswith(measure) for name in row["measures"]):
         return ""
-    if any(test.margin_based(one) for one in found):
+    if any(scoring.margin_based(one) for one in found):
         return ""
     return study.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in names)
 

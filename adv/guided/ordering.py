@@ -10,11 +10,13 @@ from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
-    """What a metric may look at, of the original model, from one forward pass over each set.
+class Context:
+    """What a metric may use: outputs of the original model, from one forward pass over each set.
 
-    reference_activations (M, D), reference_classes (M,): of the clean training inputs, with their predicted classes;
-    activations (N, D), classes (N,), probabilities (N, K): of the inputs to rank; seed: of the random order.
+    reference_activations (M, D), reference_classes (M,): activations and predicted classes of clean training inputs.
+    activations (N, D), classes (N,), probabilities (N, K): activations, predicted classes and softmax of the inputs to
+        rank.
+    seed: seed of the random order.
     """
 
     reference_activations: numpy.ndarray
@@ -27,7 +29,7 @@ class Given:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """title and citation of a metric; score: Given -> float64 (N,), higher comes first; ours: not in the study [D]."""
+    """One metric. score: Context -> float64 (N,), higher comes first; ours: not in the study [D]."""
 
     title: str
     citation: str
@@ -36,9 +38,9 @@ class Metric:
 
 
 def _surprise(function):
-    def score(given):
-        reference = given.reference_activations, given.reference_classes
-        return function(*reference, given.activations, given.classes)
+    def score(context):
+        reference = context.reference_activations, context.reference_classes
+        return function(*reference, context.activations, context.classes)
 
     return score
 
@@ -47,19 +49,25 @@ KIM, FENG = "Kim, Feldt, Yoo, ICSE 2019", "Feng, Shi, Gao, Wan, Fang, Chen, ISST
 METRICS = {
     "lsa": Metric("likelihood-based surprise adequacy", KIM, _surprise(surprise.lsa)),
     "dsa": Metric("distance-based surprise adequacy", KIM, _surprise(surprise.dsa)),
-    "deepgini": Metric("DeepGini", FENG, lambda given: uncertainty.deepgini(given.probabilities)),
+    "deepgini": Metric("DeepGini", FENG, lambda context: uncertainty.deepgini(context.probabilities)),
     "softmax_entropy": Metric(
         "entropy of the softmax",
         "Weiss, Tonella, ISSTA 2022",
-        lambda given: uncertainty.softmax_entropy(given.probabilities),
+        lambda context: uncertainty.softmax_entropy(context.probabilities),
     ),
     "neuron_coverage": Metric(
-        "neuron coverage", "Pei, Cao, Yang, Jana, SOSP 2017", lambda given: coverage.neuron_coverage(given.activations)
+        "neuron coverage",
+        "Pei, Cao, Yang, Jana, SOSP 2017",
+        lambda context: coverage.neuron_coverage(context.activations),
     ),
-    "random": Metric("random order", "-", lambda given: stream(given.seed, "random order").random(len(given.classes))),
-    "margin": Metric("margin of the softmax", "-", lambda given: uncertainty.margin(given.probabilities), ours=True),
+    "random": Metric(
+        "random order", "-", lambda context: stream(context.seed, "random order").random(len(context.classes))
+    ),
+    "margin": Metric(
+        "margin of the softmax", "-", lambda context: uncertainty.margin(context.probabilities), ours=True
+    ),
     "max_softmax": Metric(
-        "largest softmax", "-", lambda given: uncertainty.max_softmax(given.probabilities), ours=True
+        "largest softmax", "-", lambda context: uncertainty.max_softmax(context.probabilities), ours=True
     ),
 }
 TIES = "of equal scores the input that stands first in the pool"

@@ -10,8 +10,7 @@ import json
 
 import numpy
 
-from adv import adversarial_set, attacks, checks
-from dare import test
+from adv import adversarial_set, attacks, checks, scoring
 import models
 from reporting import measures as of_measures
 from reporting import published, row
@@ -58,7 +57,7 @@ def uses(arguments):
     return {
         **{f"white-box attack {name}": attacks.ATTACKS[name] for name in arguments.white_box},
         **{f"minimal attack {name}": attacks.ATTACKS[name] for name in arguments.minimal},
-        "epsilons": arguments.epsilons or (test.EPSILONS[shape[-1]] if shape else test.EPSILONS),
+        "epsilons": arguments.epsilons or (scoring.EPSILONS[shape[-1]] if shape else scoring.EPSILONS),
     }
 
 
@@ -75,7 +74,7 @@ class Tester:
         }
         order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
-        self.epsilons = arguments.epsilons or test.EPSILONS[self.split.x_test.shape[-1]]
+        self.epsilons = arguments.epsilons or scoring.EPSILONS[self.split.x_test.shape[-1]]
         self.checked = order[: checks.IMAGES]
         images = self.split.x_test[self.checked], self.split.y_test[self.checked]
         self.transferred = checks.transferable(self.model, *images, epsilon=max(self.epsilons))
@@ -120,7 +119,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
         for name in correct[0]
     }
     if "er/worst" in measures:
-        measures["er/worst"]["failed"] = test.failures(found[0], tester.sets)
+        measures["er/worst"]["failed"] = scoring.failures(found[0].index, tester.sets)
     measures |= {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
     made = row.of_stage(

@@ -12,8 +12,8 @@ from pipeline.progress import Progress
 import json
 import logging
 
-from adv import probes
-from dare import controls, test
+from adv import probes, scoring
+from dare import controls
 from dare.hardening import hardener, strategies
 from data import files
 from reporting import figures, tables
@@ -56,7 +56,7 @@ def uses(arguments, name):
     return {
         **({} if strategy is None else {"strategy": strategy}),
         "attacks": {str(place): attack for place, attack in enumerate(attacks)},
-        "epsilons": test.EPSILONS[shape[-1]] if shape else test.EPSILONS,
+        "epsilons": scoring.EPSILONS[shape[-1]] if shape else scoring.EPSILONS,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 
 import data
-from dare import test as testing
+from adv import scoring
 from pipeline import command, run_directory
 from studies.dare import methods, trained_cell
 from studies.robust_training import trained_models
@@ -60,7 +60,7 @@ def of_dare(arguments):
             continue
         paths = sorted(run_directory.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
         stages = tuple(f"dare/{name}" for name in ("train", *inputs))
-        epsilon = testing.EPSILONS[channels][0]
+        epsilon = scoring.EPSILONS[channels][0]
         found.append(Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0])))
     return found
 

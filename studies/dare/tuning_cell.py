@@ -62,7 +62,7 @@ class Cell:
     def control(self, name, settings):
         """The same of a control; DARE's own change of weights and its budget are read from its stage."""
         control = controls.CONTROLS[name]
-        given = controls.Given(
+        context = controls.Context(
             model=self.model,
             original=self.original,
             history=self.history,
@@ -87,11 +87,11 @@ class Cell:
         elif name == "other-seed":
             path = run_directory.folder(command.narrow(self.arguments, seed=settings.other_seed), "train")
             changes = [{"other": histories.History(path / "history")}]
-        return (self.make(control, dataclasses.replace(given, **change)) for change in changes), facts
+        return (self.make(control, dataclasses.replace(context, **change)) for change in changes), facts
 
-    def make(self, control, given):
+    def make(self, control, context):
         self.model.set_weights(self.original)
-        return control.make(given)
+        return control.make(context)
 
     def dare_weights(self, repeat):
         """What DARE's own stage made; a control with more draws than it has repeats takes these in turn."""

@@ -2,8 +2,8 @@
 
 import numpy
 
-from adv import evaluate, probes
-from dare import controls, test
+from adv import evaluate, probes, scoring
+from dare import controls
 from dare.hardening import targets as hardening_targets
 from studies.dare import trained_cell
 from train import seeds
@@ -20,11 +20,11 @@ class Cell:
     def __init__(self, arguments):
         self.arguments, cell = arguments, trained_cell.load(arguments)
         self.split, self.history, self.model = cell.split, cell.history, cell.model
-        near, far = test.EPSILONS[self.split.x_test.shape[-1]]
+        near, far = scoring.EPSILONS[self.split.x_test.shape[-1]]
         self.epsilons = {"near": arguments.epsilon or near, "far": arguments.far_epsilon or far}
         self.attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
         self.tested = self._draw(len(self.split.x_test), arguments.images, 10)
-        if not any(test.margin_based(attack.specification()) for attack in self.attacks):
+        if not any(scoring.margin_based(attack.specification()) for attack in self.attacks):
             raise ValueError(
                 f"--attack {' '.join(arguments.attack)}: none of them is margin-based, so their worst case may be too "
                 "kind: add cw-linf-20 or apgd-t"

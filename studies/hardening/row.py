@@ -3,7 +3,8 @@
 import numpy
 
 import models
-from dare import controls, test
+from adv import scoring
+from dare import controls
 from dare.hardening import strategies
 from pipeline import lineage
 from reporting import measures as of_measures
@@ -66,7 +67,7 @@ def measures(values, images, epsilons):
     values: of each repeat, accuracies in percent by part ("clean", "near", "far"); images: part -> how many it is over;
     epsilons: part -> Linf radius in [0, 1] pixel scale.
     """
-    named = {"clean": "clean"} | {part: f"white-box/{test.ball('worst', size)}" for part, size in epsilons.items()}
+    named = {"clean": "clean"} | {part: f"white-box/{scoring.ball('worst', size)}" for part, size in epsilons.items()}
     found = {}
     for part, measure in named.items():
         count = images[part]

@@ -10,7 +10,7 @@ import scipy.special
 
 import data
 import models
-from dare import dare, get_ats, transform
+from dare import dare, epoch_choice, get_ats, transform
 from models import compute
 from train import checkpoints
 from train.history import History, confidence
@@ -40,7 +40,7 @@ def test_the_choice_equals_the_loop_with_many_ties(seed):
         generator.integers(0, classes, samples).astype("uint8"),
     )
     numbers = list(range(3, 3 + epochs))
-    found = get_ats.choose(log_probability, prediction, numbers, y, *final)
+    found = epoch_choice.most_confident(log_probability, prediction, numbers, y, *final)
     numpy.testing.assert_array_equal(found, naive_choice(log_probability, prediction, numbers, y, final))
     assert 0 < (found > 0).sum() < samples
 
@@ -48,14 +48,15 @@ def test_the_choice_equals_the_loop_with_many_ties(seed):
 def test_the_first_epoch_wins_a_tie_and_a_tie_with_the_final_model_is_no_gain():
     tie = numpy.float32([[-1, -2], [-1, -2]])
     right = numpy.zeros((2, 2), "uint8")
-    chosen = get_ats.choose(tie, right, [5, 6], numpy.zeros(2), numpy.float32([-2, -2]), right[0])
+    chosen = epoch_choice.most_confident(tie, right, [5, 6], numpy.zeros(2), numpy.float32([-2, -2]), right[0])
     numpy.testing.assert_array_equal(chosen, [5, 0])
 
 
 def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right():
-    surer = numpy.float32([[-0.1], [-0.5]])
+    history = numpy.float32([[-0.1], [-0.5]])
     prediction = numpy.uint8([[1], [0]])
-    chosen = get_ats.choose(surer, prediction, [3, 4], numpy.array([0]), numpy.float32([-2]), numpy.uint8([1]))
+    final = numpy.float32([-2]), numpy.uint8([1])
+    chosen = epoch_choice.most_confident(history, prediction, [3, 4], numpy.array([0]), *final)
     numpy.testing.assert_array_equal(chosen, [4])
 
 
@@ -79,7 +80,7 @@ def test_saturated_epochs_are_told_apart_as_exact_arithmetic_does(classes):
     numpy.testing.assert_allclose(log_probability, exact, rtol=1e-5)
     log_probability, prediction, exact = map(numpy.array, (log_probability, prediction, exact))
     final = log_probability[-1], prediction[-1]
-    chosen = get_ats.choose(log_probability[:-1], prediction[:-1], epochs[:-1], y, *final)
+    chosen = epoch_choice.most_confident(log_probability[:-1], prediction[:-1], epochs[:-1], y, *final)
     expected = naive_choice(exact[:-1], prediction[:-1], epochs[:-1], y, (exact[-1], prediction[-1]))
     numpy.testing.assert_array_equal(chosen, expected)
     assert 0.5 < (chosen > 0).mean() < 1
@@ -173,7 +174,7 @@ def test_nothing_to_mine_is_said(tmp_path, small_net, images):
     history = History(tmp_path)
     for epoch in (1, 2, 3):
         history.save(small_net, epoch, *confidence(small_net, x, y))
-    with pytest.raises(ValueError, match="no sample is surer"):
+    with pytest.raises(ValueError, match="no sample has an older epoch more confident"):
         get_ats.mine_history(small_net, history, x, y)
 
 

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 import data
-from dare import get_ats, online, online_store, surest
+from dare import epoch_choice, get_ats, online, online_store
 from train.fit import fit
 from train.history import History, confidence
 from train.params import Recipe
@@ -105,7 +105,7 @@ def test_targets_are_those_of_the_stored_history(tmp_path, small_net, split, epo
     assert len(stored.index) > 16 and len(numpy.unique(stored.epoch)) > 1
     for epoch in training.history.epochs[:-1]:
         training.history.drop_weights(epoch)
-    store = online.Store.load(training.folder)
+    store = online_store.Store.load(training.folder)
     same(training.mine(store=store, path=tmp_path / "online.h5"), stored)
     same(training.mine(store=store, layer=layer), stored)
     some = training.mine(store=store, layer=layer, min_gain=0.2)
@@ -119,19 +119,19 @@ def test_only_what_improves_is_computed_and_few_rows_are_kept(tmp_path, small_ne
     computed, original = [], get_ats.activations
     monkeypatch.setattr(get_ats, "activations", lambda *all: computed.append(len(all[2])) or original(*all))
     training = Training(tmp_path, small_net, split)
-    state, expected, peak, live = surest.nothing(50), [], 0, 0
+    candidates, expected, peak, live = epoch_choice.Candidates.none(50), [], 0, 0
     for number, epoch in enumerate(epochs, 1):
         del computed[:]
         training.advance(epoch)
         rows = ()
         if number in get_ats.window(EPOCHS):
-            rows, _, state = surest.improve(state, number, epoch[1], epoch[2] == split.y_validation)
+            candidates, _, rows = candidates.update(number, epoch[1], epoch[2] == split.y_validation)
             peak = max(peak, live + len(rows))
-            live = int((state[0] > 0).sum())
+            live = int((candidates.epoch > 0).sum())
         expected.append(len(rows))
         assert sum(computed) == len(rows)
     assert expected[:2] == [0, 0] and expected[2] == 50 and 0 < expected[3] < 50 and expected[5] == 0
-    store = online.Store.load(training.folder)
+    store = online_store.Store.load(training.folder)
     assert store.rows.stat().st_size <= peak * store.row_size < training.miner.largest_size
     assert [path.name for path in sorted(training.folder.iterdir())] == [
         "activations.float32",
@@ -186,7 +186,7 @@ def test_an_epoch_done_again_with_other_bits_counts_alone(tmp_path, small_net, s
     training = Training(tmp_path, small_net, split)
     for epoch in epochs[number - 1 :]:
         training.advance(epoch)
-    same(training.mine(store=online.Store.load(training.folder)), training.mine())
+    same(training.mine(store=online_store.Store.load(training.folder)), training.mine())
 
 
 def test_a_full_disk_leaves_the_epoch_before(tmp_path, small_net, split, epochs):
@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_epoch_before(tmp_path, small_net, split, epochs)
         training.advance(epoch)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    size = online.Store.load(training.folder).rows.stat().st_size
+    size = online_store.Store.load(training.folder).rows.stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_epoch_before(tmp_path, small_net, split, epochs)
     training = Training(tmp_path, small_net, split)
     for epoch in epochs[3:]:
         training.advance(epoch)
-    same(training.mine(store=online.Store.load(training.folder)), training.mine())
+    same(training.mine(store=online_store.Store.load(training.folder)), training.mine())
 
 
 def test_training_and_mining_are_not_changed_by_keeping_no_checkpoints(tmp_path, small_net, split):
@@ -220,7 +220,7 @@ def test_training_and_mining_are_not_changed_by_keeping_no_checkpoints(tmp_path,
     fit(small_net, split, history=history, keep="last", observe=miner.observe, **options)
     assert history.stored == [8]
     numpy.testing.assert_array_equal(history.log_probability, whole.log_probability)
-    mined = get_ats.mine_history(small_net, history, *held_out, store=online.Store.load(tmp_path / "mined"))
+    mined = get_ats.mine_history(small_net, history, *held_out, store=online_store.Store.load(tmp_path / "mined"))
     assert len(mined.index) > 8
     same(mined, get_ats.mine_history(small_net, whole, *held_out))
 
@@ -234,7 +234,7 @@ def finished(tmp_path, small_net, split, epochs):
 
 
 def test_what_a_store_was_not_kept_for_is_refused_in_one_sentence(tmp_path, small_net, split, epochs, finished):
-    store, x, y = online.Store.load(finished.folder), split.x_validation, split.y_validation
+    store, x, y = online_store.Store.load(finished.folder), split.x_validation, split.y_validation
     other = Training(tmp_path / "other", small_net, split)
     for epoch in random_epochs(small_net, split, 5):
         other.advance(epoch)
@@ -252,7 +252,7 @@ def test_what_a_store_was_not_kept_for_is_refused_in_one_sentence(tmp_path, smal
         (lambda: mine(small_net, finished.history, x ^ 1, y, store=store), "was kept for another images"),
         (lambda: mine(small_net, finished.history, x, y, store=store, recorded=False), "mine with recorded=True"),
         (lambda: mine(small_net, finished.history, x, y, store=store, epochs=[4, 5]), "among 4 .. 5"),
-        (lambda: other.mine(store=store), "holds other epochs than are the surest of"),
+        (lambda: other.mine(store=store), "holds other epochs than the most confident of"),
         (lambda: online.Miner(finished.folder, small_net, short, x, y, epochs=8), "was kept for epochs 6, not 8"),
         (lambda: online.Miner(finished.folder, small_net, short, x ^ 1, y, epochs=6), "another images"),
         (lambda: online.Miner(finished.folder, small_net, short, x, y, epochs=6, layer="dense1"), "not dense1"),
@@ -278,17 +278,17 @@ def test_cut_files_are_named(finished, keep):
         whole = path.read_bytes()
         path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
         with pytest.raises(ValueError, match=name):
-            online.Store.load(finished.folder)
+            online_store.Store.load(finished.folder)
         path.write_bytes(whole)
 
 
 def test_absent_and_foreign_files_are_named(tmp_path, finished):
     with pytest.raises(FileNotFoundError, match="nowhere: no state of any epoch"):
-        online.Store.load(tmp_path / "nowhere")
+        online_store.Store.load(tmp_path / "nowhere")
     path = finished.folder / "epoch-0005.best.h5"
     shutil.copy(finished.history.file(5, "record"), path)
     with pytest.raises(ValueError, match="holds 'epoch record', expected 'surest epochs so far'"):
-        online.Store.load(finished.folder)
+        online_store.Store.load(finished.folder)
     (finished.folder / "activations.float32").unlink()
     with pytest.raises(ValueError, match="activations.float32: has 0 bytes"):
-        online.Store.load(finished.folder, 4)
+        online_store.Store.load(finished.folder, 4)

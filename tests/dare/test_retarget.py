@@ -9,7 +9,7 @@ import pytest
 
 import data
 import models
-from dare import dare, retarget
+from dare import dare, epoch_choice, retarget, transform
 
 
 def naive(cell, layer, epochs):
@@ -65,15 +65,15 @@ def test_random_and_single_epochs(cell):
 
 def test_epochs_are_drawn_uniformly_by_the_seed_whatever_the_order_of_samples():
     index, epochs = numpy.arange(30_000), [7, 5, 6, 8, 9]
-    drawn = retarget.draw(index, epochs, 1)
+    drawn = epoch_choice.at_random(index, epochs, 1)
     numbers, counts = numpy.unique(drawn, return_counts=True)
     assert numbers.tolist() == [5, 6, 7, 8, 9]
     assert (abs(counts - 6000) < 5 * numpy.sqrt(30_000 * 0.2 * 0.8)).all()
     assert abs(numpy.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.03
-    numpy.testing.assert_array_equal(retarget.draw(index, epochs, 1), drawn)
-    assert (retarget.draw(index, epochs, 2) != drawn).mean() == pytest.approx(0.8, abs=0.02)
+    numpy.testing.assert_array_equal(epoch_choice.at_random(index, epochs, 1), drawn)
+    assert (epoch_choice.at_random(index, epochs, 2) != drawn).mean() == pytest.approx(0.8, abs=0.02)
     order = numpy.random.default_rng(0).permutation(30_000)
-    numpy.testing.assert_array_equal(retarget.draw(index[order], epochs, 1), drawn[order])
+    numpy.testing.assert_array_equal(epoch_choice.at_random(index[order], epochs, 1), drawn[order])
 
 
 def test_a_variant_gets_the_targets_that_it_asks_for(cell):
@@ -92,13 +92,13 @@ def test_a_variant_gets_the_targets_that_it_asks_for(cell):
 
 
 def test_the_last_hidden_layer_is_what_the_logits_read(small_net):
-    assert retarget.last_hidden(small_net) == "dense1"
+    assert transform.last_hidden(small_net) == "dense1"
     layers = keras.layers
     inputs = keras.Input((6, 6, 2))
     x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     net = keras.Model(inputs, layers.Dense(3, name="logits")(layers.Dropout(0.5, name="dropout")(x)))
-    assert retarget.last_hidden(net) == "pool"
+    assert transform.last_hidden(net) == "pool"
 
 
 def test_missing_epochs_and_foreign_images_are_named(cell):
@@ -123,7 +123,7 @@ def test_a_subset_reads_only_its_rows_and_tunes_to_the_same_bits(tmp_path, cell)
         file["activation"] = cell.targets.activation
         lazy = dataclasses.replace(cell.targets, activation=file["activation"])
         digests = set()
-        for made in (retarget.subset(cell.targets, rows), retarget.subset(lazy, rows), expected):
+        for made in (cell.targets.subset(rows), lazy.subset(rows), expected):
             assert made.activation.shape == expected.activation.shape and len(made.activation) == len(rows)
             numpy.testing.assert_array_equal(made.index, expected.index)
             tuned = dare.tune(cell.model, made, cell.x, steps=2, batch_size=8, learning_rate=1e-3)
