@@ -1,10 +1,11 @@
-"""Which of DARE's choices matter: one changed at a time around the published ones, at one learning rate for all.
+"""Ablation of DARE's choices: one factor is changed at a time, all at one learning rate.
 
-Not in the papers [D]. The published setting is `variants.DARE` (intersection of the slices, the surest epoch, after the
-last convolution, ten steps of 128) with a learning rate of 1e-4, which destroys no model that we met.
+Not in the papers [D]. The base is `variants.DARE` (intersection of the slices, the most confident epoch, after the last
+convolution, ten steps of 128) with a learning rate of 1e-4, which destroyed none of our models.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 
@@ -13,7 +14,7 @@ from dare import transform, variants
 RATE = 1e-4
 BASE = dataclasses.replace(variants.DARE, learning_rates=(RATE,))
 FACTORS = ("combine", "source", "layer", "learning_rate", "steps")
-LEVELS = {  # of every factor but the layer, whose levels are the model's own
+LEVELS = {  # of every factor but the layer, whose levels depend on the model
     "combine": (None, "union", "majority", "intersection"),
     "source": ("surest", "random", "newest"),
     "learning_rate": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
@@ -21,27 +22,27 @@ LEVELS = {  # of every factor but the layer, whose levels are the model's own
 }
 
 
-def levels(model):
-    """factor -> the levels that are tried in this model, the published one among them."""
+def levels(model: keras.Model) -> dict:
+    """factor -> the levels that are tried in this model, the published one included."""
     convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     layers = convolutions[len(convolutions) // 2], transform.regression_layer(model), transform.last_hidden(model)
     return {**LEVELS, "layer": tuple(dict.fromkeys(layers))}
 
 
-def settings(model, factors=FACTORS):
+def settings(model: keras.Model, factors: Sequence[str] = FACTORS) -> list[tuple]:
     """(factor, level, variants.Variant) of every run; the published setting first, as factor "published"."""
     published = facts(BASE, transform.regression_layer(model))
-    made = [("published", None, BASE)]
+    runs = [("published", None, BASE)]
     for factor in factors:
         for level in levels(model)[factor]:
             if level != published[factor]:
                 change = {"learning_rates": (level,)} if factor == "learning_rate" else {factor: level}
-                made.append((factor, level, dataclasses.replace(BASE, **change)))
-    return made
+                runs.append((factor, level, dataclasses.replace(BASE, **change)))
+    return runs
 
 
-def facts(variant, layer):
-    """The level of every factor in a variant; layer: the one that targets were mined at."""
+def facts(variant: variants.Variant, layer: str) -> dict:
+    """factor -> its level in a variant. layer: the layer that targets were mined at."""
     return {
         "combine": variant.combine,
         "source": variant.source,

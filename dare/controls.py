@@ -1,7 +1,7 @@
-"""Controls without which Empirical Robustness cannot be read: what plain weight changes and old checkpoints score.
+"""Controls for Empirical Robustness: simple weight changes and older checkpoints, scored as DARE is.
 
-Every control gives a list of weight arrays in the order of ``model.get_weights()``. None is in the papers [D].
-`checkpoint`, `checkpoints`, `swa` and `other-seed` are tuned on nothing.
+Every control makes a list of weight arrays in the order of ``model.get_weights()``. None is in the papers [D].
+`checkpoint`, `checkpoints`, `swa` and `other-seed` involve no tuning.
 """
 
 import dataclasses
@@ -20,12 +20,18 @@ from train.seeds import stream
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a control is made of: the final model, which lends its architecture, and its weights and history; images.
+class Context:
+    """What a control may use.
 
-    x_train: those that measure batch-norm statistics; sample: those that a change of logits is measured on;
-    x_validation, y_validation: those that are tuned on. Of a repeat of DARE: tuned, its weights; budget, its learning
-    rate, steps and batch size. other: the history of a training from another seed; epoch: whose checkpoint it is.
+    model: the final model, for its architecture; a control may leave other weights in it.
+    original: the weights of the final model.
+    history: its train.history.History.
+    x_train: images that batch-norm statistics are measured on.
+    sample: images that a change of logits is measured on.
+    x_validation, y_validation: images and labels that are tuned on.
+    tuned, budget: weights of a repeat of DARE, and its learning rate, steps and batch size.
+    other: history of a training from another seed.
+    epoch: the epoch of a checkpoint.
     """
 
     model: keras.Model
@@ -44,8 +50,12 @@ class Given:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
-    """make: Given -> weights; reads_dare: it compares with DARE's repeats, and has a model for each; epochs: history ->
-    the epochs of which it has a model each."""
+    """One control.
+
+    make: Context -> weights.
+    reads_dare: whether it needs DARE's tuned weights, with one model per repeat.
+    epochs: history -> epochs, with one model per epoch (None: one model).
+    """
 
     title: str
     make: Callable
@@ -53,16 +63,19 @@ class Control:
     epochs: Callable | None = None
 
 
-def relative_change(original, tuned):
-    """The size of a change of weights: its L2 norm over the original's, all arrays together."""
+def relative_change(original: list, tuned: list) -> float:
+    """L2 norm of the change of weights over the L2 norm of the original weights, all arrays together."""
     pairs = zip(original, tuned, strict=True)
     change = sum(float(numpy.sum(numpy.square(after - before, dtype="float64"))) for before, after in pairs)
     size = sum(float(numpy.sum(numpy.square(before, dtype="float64"))) for before in original)
     return (change / size) ** 0.5 if size else 0.0
 
 
-def weight_noise(original, tuned, *, seed, scale=1.0):
-    """`original` plus Gaussian noise on the entries that tuning changed, with each array's norm of that change."""
+def weight_noise(original: list, tuned: list, *, seed: int, scale: float = 1.0) -> list:
+    """`original` plus Gaussian noise on the entries that tuning changed; each array's noise has the norm of its change.
+
+    scale: factor on that norm.
+    """
     generator = stream(seed, "weight noise")
     noisy = []
     for before, after in zip(original, tuned, strict=True):
@@ -74,13 +87,14 @@ def weight_noise(original, tuned, *, seed, scale=1.0):
     return noisy
 
 
-def logit_noise(model, original, tuned, x, *, seed, tolerance=0.02):
-    """weight_noise scaled until the mean L2 change of logits on the images `x` is that of `tuned`.
+def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: int, tolerance: float = 0.02) -> list:
+    """weight_noise, scaled so that the mean L2 change of logits on the images `x` equals that of `tuned`.
 
-    The scale is bisected on a logarithm within [2^-10, 2^10] until the change agrees to the relative `tolerance`.
-    `model` lends its architecture and gets its weights back. Raises ArithmeticError where no scale agrees.
+    The logarithm of the scale is bisected within [2^-10, 2^10] until the changes agree to the relative `tolerance`.
+    model: for its architecture; it keeps its weights.
+    Raises ArithmeticError where no scale agrees.
     """
-    kept = model.get_weights()
+    own_weights = model.get_weights()
 
     def change(weights):
         model.set_weights(weights)
@@ -90,28 +104,30 @@ def logit_noise(model, original, tuned, x, *, seed, tolerance=0.02):
     try:
         model.set_weights(original)
         reference = compute.predict(compute.forward(model), x, prepare=data.to_unit)
-        wanted = change(tuned)
+        target = change(tuned)
         low, high = -10.0, 10.0
         for _ in range(30):
             middle = (low + high) / 2
             noisy = weight_noise(original, tuned, seed=seed, scale=2.0**middle)
-            found = change(noisy)
-            if abs(found - wanted) <= tolerance * wanted:
+            reached = change(noisy)
+            if abs(reached - target) <= tolerance * target:
                 return noisy
-            low, high = (middle, high) if found < wanted else (low, middle)
+            low, high = (middle, high) if reached < target else (low, middle)
         raise ArithmeticError(
-            f"noise changes the logits by {found:.3g}, not by the {wanted:.3g} of tuning, at any scale"
+            f"noise changes the logits by {reached:.3g}, not by the {target:.3g} of tuning, at any scale"
         )
     finally:
-        model.set_weights(kept)
+        model.set_weights(own_weights)
 
 
-def negated(original, tuned):
-    """`original` minus what tuning added to it: as far in weight space, the other way."""
+def negated(original: list, tuned: list) -> list:
+    """`original` minus the change of tuning: the same distance in weight space, in the opposite direction."""
     return [(before - (after - before)).astype(before.dtype) for before, after in zip(original, tuned, strict=True)]
 
 
-def tune_clean(model, x, y, *, steps, batch_size, learning_rate, seed):
+def tune_clean(
+    model, x: numpy.ndarray, y: numpy.ndarray, *, steps: int, batch_size: int, learning_rate: float, seed: int
+) -> list:
     """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen."""
     tuning.fine_tune(
         model,
@@ -127,31 +143,31 @@ def tune_clean(model, x, y, *, steps, batch_size, learning_rate, seed):
     return model.get_weights()
 
 
-def older_epoch(history):
-    """The epoch of the control `checkpoint`: the one at three fifths of the run."""
+def older_epoch(history) -> int:
+    """The epoch of the control `checkpoint`: three fifths of the training."""
     return max(1, round(0.6 * history.last))
 
 
-def checkpoint(model, history, *, epoch=None):
-    """The weights of one older epoch (default: older_epoch)."""
+def checkpoint(model, history, *, epoch: int | None = None) -> list:
+    """The weights of an older epoch (default: older_epoch)."""
     history.load_weights(model, epoch or older_epoch(history))
     return model.get_weights()
 
 
-def other_seed(model, other):
-    """The weights of the final epoch of `other`, the history of a training from another seed.
+def other_seed(model, other) -> list:
+    """The final weights of a training from another seed.
 
-    They are put behind this model's own preprocessing, whose statistics are of its own seed's half of the data [D].
+    other: its history. This model keeps its own preprocessing, with the statistics of its own half of the data [D].
     Raises ValueError where the architectures differ.
     """
     other.load_weights(model, other.last)
     return model.get_weights()
 
 
-def swa(model, history, x, *, epochs=None):
-    """The average of the weights of epochs E/2 .. E, with batch-norm statistics measured anew on the images `x`.
+def swa(model, history, x: numpy.ndarray, *, epochs: list[int] | None = None) -> list:
+    """The average of the weights of several epochs, with batch-norm statistics measured again on the images `x`.
 
-    Raises FileNotFoundError where retention has dropped one of them.
+    epochs: default E/2 .. E of E epochs. Raises FileNotFoundError where the weights of an epoch were deleted.
     """
     epochs = [epoch for epoch in history.epochs if 2 * epoch >= history.last] if epochs is None else epochs
     total = None
@@ -168,43 +184,45 @@ def swa(model, history, x, *, epochs=None):
 CONTROLS = {
     "weight-noise": Control(
         title="Gaussian noise of DARE's own size, per layer",
-        make=lambda given: weight_noise(given.original, given.tuned, seed=given.seed),
+        make=lambda context: weight_noise(context.original, context.tuned, seed=context.seed),
         reads_dare=True,
     ),
     "logit-noise": Control(
         title="the same noise, scaled to DARE's mean change of logits",
-        make=lambda given: logit_noise(given.model, given.original, given.tuned, given.sample, seed=given.seed),
+        make=lambda context: logit_noise(
+            context.model, context.original, context.tuned, context.sample, seed=context.seed
+        ),
         reads_dare=True,
     ),
     "negated": Control(
         title="DARE's change of weights with its sign turned",
-        make=lambda given: negated(given.original, given.tuned),
+        make=lambda context: negated(context.original, context.tuned),
         reads_dare=True,
     ),
     "tune-clean": Control(
         title="as many training steps on clean x_validation",
-        make=lambda given: tune_clean(
-            given.model, given.x_validation, given.y_validation, seed=given.seed, **given.budget
+        make=lambda context: tune_clean(
+            context.model, context.x_validation, context.y_validation, seed=context.seed, **context.budget
         ),
         reads_dare=True,
     ),
     "checkpoint": Control(
         title="one older checkpoint, untouched",
-        make=lambda given: checkpoint(given.model, given.history, epoch=given.epoch),
+        make=lambda context: checkpoint(context.model, context.history, epoch=context.epoch),
         epochs=lambda history: [older_epoch(history)],
     ),
     "checkpoints": Control(
         title="every mined checkpoint, untouched, a value each",
-        make=lambda given: checkpoint(given.model, given.history, epoch=given.epoch),
+        make=lambda context: checkpoint(context.model, context.history, epoch=context.epoch),
         epochs=get_ats.second_half,
     ),
     "swa": Control(
         title="average of the second half of the checkpoints",
-        make=lambda given: swa(given.model, given.history, given.x_train),
+        make=lambda context: swa(context.model, context.history, context.x_train),
     ),
     "other-seed": Control(
         title="final model of the same recipe from another seed",
-        make=lambda given: other_seed(given.model, given.other),
+        make=lambda context: other_seed(context.model, context.other),
     ),
 }
 TITLES = {name: control.title for name, control in CONTROLS.items()}

@@ -1,20 +1,24 @@
-"""DARE: tune the inner layers towards the surest epoch's activations, along the slice, and keep the head.
+"""DARE: tune the inner layers towards the activations of the most confident epoch, along the slice; keep the head.
 
 Source: DARE, ASE 2022; TOSEM 33(3) 2024, section 3.3. For selected samples x_i with targets T_i,
     L = 1/B sum_i mean_p (T_i[p] - G(x_i)[p])^2
-over all of the regression layer R; ten steps of Adam, each on 128 samples drawn with replacement; after each step
-every convolution weight outside the slice is put back [P].
+over all neurons p of the regression layer R. Ten steps of Adam, each on 128 samples drawn with replacement; after each
+step every convolution weight outside the slice is put back [P].
   D1 [D] one mask for all classes: the intersection of the class slices (the union freezes almost nothing).
   D2 [D] batch-norm statistics are frozen and Adam keeps its state between steps; the released code does neither
      (`freeze_statistics`, `reset_optimizer`).
-  D3 [D] the mean is over all of R; the papers' key neurons are unpublished: `key` restricts it (dare.key_neurons).
+  D3 [D] the mean is over all of R, since the papers' key neurons are unpublished; `key` restricts it
+     (dare.key_neurons).
 """
+
+from collections.abc import Callable
 
 import keras
 import numpy
 
 import models
 from dare import key_neurons, transform
+from dare.targets import Targets
 from dare.variants import VARIANTS, Variant
 from data import files
 from train import fine_tune as tuning
@@ -23,12 +27,15 @@ __all__ = ["VARIANTS", "Variant", "check", "improve", "slice_masks", "tune", "tu
 
 
 def squared_error(outputs, targets):
-    """Mean squared error over everything but the batch: (N, ...), (N, ...) -> (N,)."""
+    """Mean squared error of each sample: (N, ...), (N, ...) -> (N,)."""
     return keras.ops.mean(keras.ops.square(targets - outputs), axis=tuple(range(1, len(outputs.shape))))
 
 
 def key_squared_error(outputs, targets, key):
-    """Mean squared error over the key channels: (N, ..., C) twice, bool (N, C) with at least one a row -> (N,)."""
+    """Mean squared error of each sample over its key channels: (N, ..., C), (N, ..., C), bool (N, C) -> (N,).
+
+    Every row of `key` has at least one True.
+    """
     square = keras.ops.square(targets - outputs)
     channels = keras.ops.mean(square, axis=tuple(range(1, len(square.shape) - 1)))
     key = keras.ops.cast(key, channels.dtype)
@@ -42,27 +49,30 @@ def softmax_squared_error(logits, labels):
 
 
 def tune(
-    model,
-    targets,
-    x,
+    model: keras.Model,
+    targets: Targets,
+    x: numpy.ndarray,
     *,
-    masks=None,
-    key=None,
-    steps=10,
-    epochs=None,
-    batch_size=128,
-    learning_rate=1e-6,
-    seed=0,
-    freeze_statistics=True,
-    reset_optimizer=False,
-    progress=None,
-):
-    """Return a new model: `model` tuned towards `targets`, a get_ats.Targets mined from the images `x`.
+    masks: dict | None = None,
+    key: numpy.ndarray | None = None,
+    steps: int = 10,
+    epochs: int | None = None,
+    batch_size: int = 128,
+    learning_rate: float = 1e-6,
+    seed: int = 0,
+    freeze_statistics: bool = True,
+    reset_optimizer: bool = False,
+    progress: Callable | None = None,
+) -> keras.Model:
+    """A new model: `model` tuned towards targets.
 
-    masks: layer name -> (inputs, outputs) bool, the connections of convolutions that may change (None: all);
-    convolutions without a mask, biases and batch-norm parameters are free, the head after R is bit-identical.
-    key: bool (K, channels of R), the key neurons of each selected sample (None: all). steps: batches drawn with
-    replacement; or give `epochs` instead. Other arguments as in train.fine_tune.
+    targets: mined from the images `x`.
+    masks: layer name -> bool (inputs, outputs), the connections of convolutions that may change (None: all).
+        Convolutions without a mask, biases and batch-norm parameters may change; the head after R stays bit-identical.
+    key: the key neurons of each selected sample, bool (K, channels of R) (None: all).
+    steps: batches, drawn with replacement.
+    epochs: passes over the samples, in place of `steps`.
+    Other arguments as in train.fine_tune.
     Raises ValueError where targets, images, model or masks do not belong together.
     """
     check(model, targets, x)
@@ -86,11 +96,21 @@ def tune(
     return tuned
 
 
-def tune_weights(model, targets, selected, *, masks=None, key=None, **settings):
-    """As `tune`, in place: selected (K, ...) are the images of the targets, settings those of train.fine_tune.
+def tune_weights(
+    model: keras.Model,
+    targets: Targets,
+    selected: numpy.ndarray,
+    *,
+    masks: dict | None = None,
+    key: numpy.ndarray | None = None,
+    **settings,
+):
+    """As `tune`, but changes the weights of `model` itself.
 
-    training: True lets batch-norm statistics move, and dropout before R act.
+    selected: the images of the targets (K, ...).
+    settings: of train.fine_tune; training=True lets batch-norm statistics move, and dropout before R act.
     """
+    # The regression model G shares its weights with the classifier.
     regression = transform.transform(model, targets.layer)
     if tuple(targets.activation.shape[1:]) != tuple(regression.output_shape[1:]):
         raise ValueError(
@@ -102,6 +122,7 @@ def tune_weights(model, targets, selected, *, masks=None, key=None, **settings):
             f"the key neurons have shape {key.shape}, expected {(len(targets.index), regression.output_shape[-1])} "
             "with at least one True a row: one row a selected sample"
         )
+    # Adam on L; after each step the kernel entries outside the slice are restored.
     restore = [] if masks is None else list(_kernels(regression, masks))
     return tuning.fine_tune(
         regression,
@@ -114,16 +135,35 @@ def tune_weights(model, targets, selected, *, masks=None, key=None, **settings):
     )
 
 
-def tune_classifier(model, index, x, y, *, frozen_below, **settings):
-    """dare-sl, in place: the whole classifier on the selected samples and their labels, MSE on softmax [P]."""
+def tune_classifier(model, index: numpy.ndarray, x: numpy.ndarray, y: numpy.ndarray, *, frozen_below, **settings):
+    """dare-sl, in place: tune the classifier on the selected samples and their labels, MSE on softmax [P].
+
+    index: rows of x and y; frozen_below, settings: as in train.fine_tune.
+    """
     with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(model, x[index], y[index].astype("int32"), loss=softmax_squared_error, **settings)
 
 
-def improve(model, variant, targets, x, y, *, slices, learning_rate, seed, frozen_below=None, progress=None):
-    """Apply a Variant to `model` in place. targets: those that the variant asks for (dare.retarget.of_variant); slices:
-    nnslicer.Slice, read for masks and key neurons; frozen_below: the first layer that a variant through the classifier
-    tunes (train.params.FIRST_TUNED)."""
+def improve(
+    model: keras.Model,
+    variant: Variant,
+    targets: Targets,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    slices,
+    learning_rate: float,
+    seed: int,
+    frozen_below: str | None = None,
+    progress: Callable | None = None,
+):
+    """Apply a Variant to `model` in place.
+
+    targets: the targets of the variant (dare.retarget.of_variant).
+    x, y: the mined images and their labels.
+    slices: nnslicer.Slice, for masks and key neurons.
+    frozen_below: the first layer that is tuned by a variant through the classifier (train.params.FIRST_TUNED).
+    """
     settings = {
         "steps": variant.steps,
         "epochs": variant.epochs,
@@ -150,13 +190,17 @@ def improve(model, variant, targets, x, y, *, slices, learning_rate, seed, froze
     )
 
 
-def slice_masks(model, slices, combine, layer=None):
-    """The masks of the convolutions up to the regression layer: layer name -> (inputs, outputs) bool."""
-    inside = {one.name for one in transform.transform(model, layer).layers if isinstance(one, transform.CONVOLUTIONS)}
-    return {name: slices.mask(name, combine) for name in slices.kept if name in inside}
+def slice_masks(model: keras.Model, slices, combine: str, layer: str | None = None) -> dict:
+    """The masks of the convolutions up to the regression layer: layer name -> bool (inputs, outputs).
+
+    combine: of nnslicer.COMBINES; layer: the regression layer (default: transform.regression_layer).
+    """
+    inner = transform.transform(model, layer).layers
+    convolutions = {layer.name for layer in inner if isinstance(layer, transform.CONVOLUTIONS)}
+    return {name: slices.mask(name, combine) for name in slices.kept if name in convolutions}
 
 
-def check(model, targets, x):
+def check(model: keras.Model, targets: Targets, x: numpy.ndarray):
     """Raise ValueError where targets were mined from another model or other images."""
     if targets.model and targets.model != models.fingerprint(model):
         raise ValueError("the targets were mined for another model than the one to tune: run get_ats for this one")
@@ -169,12 +213,14 @@ def check(model, targets, x):
 
 
 def _kernels(regression, masks):
-    names = {layer.name: layer for layer in regression.layers}
+    """Yield (kernel, its mask as an array of the same shape) for every masked layer."""
+    layers = {layer.name: layer for layer in regression.layers if isinstance(layer, transform.WEIGHTED)}
     for name, mask in masks.items():
-        if name not in names or not isinstance(names[name], transform.WEIGHTED):
-            valid = ", ".join(one for one, layer in names.items() if isinstance(layer, transform.WEIGHTED))
-            raise ValueError(f"a mask names layer {name!r}; maskable layers up to the regression layer: {valid}")
-        kernel = names[name].kernel
+        if name not in layers:
+            raise ValueError(
+                f"a mask names layer {name!r}; maskable layers up to the regression layer: {', '.join(layers)}"
+            )
+        kernel = layers[name].kernel
         if tuple(mask.shape) != tuple(kernel.shape[-2:]):
             raise ValueError(f"the mask of {name} has shape {tuple(mask.shape)}, expected {tuple(kernel.shape[-2:])}")
         yield kernel, numpy.broadcast_to(numpy.asarray(mask, bool), tuple(kernel.shape)).copy()

@@ -1,9 +1,10 @@
-"""What a tested model predicted, kept in a file: of every image the predicted class and the true one.
+"""The predictions of a tested model in a file: the predicted class and the label of every image.
 
-What is correct follows from the two. dare/test.py makes them.
+Which images are correct follows from the two. dare/test.py makes them.
 """
 
 import dataclasses
+import pathlib
 
 import numpy
 
@@ -11,19 +12,19 @@ from data import files
 
 KIND = "flags"
 GROUPS = ("prediction", "label", "index", "distance")
-EARLIER = "flags"  # the group of earlier files that kept which images are correct, and not the labels
-UNKNOWN = -1  # the label of an image that an earlier file says nothing of but that it is misclassified
+EARLIER = "flags"  # in files of earlier versions, in place of labels: whether each image is correct
+UNKNOWN = -1  # label of a misclassified image in such a file
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What one model predicted, by measure (dare/test.py).
+    """The predictions of one model, by measure (adv/scoring.py).
 
-    prediction, label: measure -> predicted and true classes, int32 (n,)
-    index: measure -> the rows of the images in x_train or x_test, int64 (n,)
-    distance: measure -> sizes of smallest perturbations, float32 (n,), NaN where the attack failed
-    model, data: SHA-256 of the model's weights and of the data set
-    checks: the results of adv.checks.check, as dictionaries
+    prediction, label: measure -> predicted and true classes, int32 (n,).
+    index: measure -> rows of the images in x_train or x_test, int64 (n,).
+    distance: measure -> sizes of the smallest perturbations, float32 (n,), NaN where the attack failed.
+    model, data: SHA-256 of the model's weights and of the data set.
+    checks: results of adv.checks.check, as dictionaries.
     """
 
     prediction: dict
@@ -35,11 +36,11 @@ class Flags:
     checks: tuple = ()
 
     @property
-    def correct(self):
-        """measure -> where the predicted class is the true one, bool (n,)."""
+    def correct(self) -> dict:
+        """measure -> whether the predicted class is the label, bool (n,)."""
         return {measure: predicted == self.label[measure] for measure, predicted in self.prediction.items()}
 
-    def save(self, path):
+    def save(self, path: str | pathlib.Path):
         """Write to `path` (HDF5)."""
         arrays = {}
         for group in GROUPS:
@@ -48,20 +49,22 @@ class Flags:
         files.save_artefact(path, KIND, arrays, facts)
 
     @classmethod
-    def load(cls, path, *, model=None, data=None):
-        """Read saved flags. Raises FileNotFoundError, or ValueError where damaged or of another model or data.
+    def load(cls, path: str | pathlib.Path, *, model: str | None = None, data: str | None = None) -> "Flags":
+        """Read saved flags.
 
-        model, data: the digests expected (None: any).
+        model, data: the expected SHA-256 (None: any).
+        Raises FileNotFoundError, and ValueError where the file is damaged or of another model or other data.
         """
         arrays, facts = files.load_artefact(path, KIND, facts=["model", "data", "checks"])
         for what, expected in (("model", model), ("data", data)):
             if expected is not None and facts[what] != expected:
-                found = f"flags of {what} {facts[what][:12]}, expected {expected[:12]}"
-                raise ValueError(f"{path}: {found}: delete it and test again")
+                seen = f"flags of {what} {facts[what][:12]}, expected {expected[:12]}"
+                raise ValueError(f"{path}: {seen}: delete it and test again")
         groups = {group: {} for group in (*GROUPS, EARLIER)}
         for name, array in arrays.items():
             group, _, measure = name.partition(":")
             groups.get(group, {})[measure.replace("|", "/")] = array
+        # A file of an earlier version has no labels: they are the predicted class where an image is correct.
         earlier = groups.pop(EARLIER)
         if not groups["label"] and set(earlier) == set(groups["prediction"]):
             groups["label"] = {

@@ -1,26 +1,27 @@
-"""The weighted layers of a Keras graph, and how a contribution passes back between them.
+"""The layers with weights in a Keras graph, and how contributions are passed back between them.
 
-Slicing needs no knowledge of a particular architecture: the table of dense and convolutional layers, with the
-tensor that each receives and the tensor that it makes, is read off the functional graph, and everything
-between them hands contributions back by a fixed rule (NNSlicer, FSE 2020, arXiv 2009.13747, section 4).
+Slicing works on any architecture: dense and convolutional layers, with their input and output tensors, are read from
+the functional graph, and all layers between them pass contributions back by a fixed rule (NNSlicer, FSE 2020, arXiv
+2009.13747, section 4).
 
-A contribution is an array (classes, neurons) belonging to one tensor: neurons are the units of a vector and
-the channels of a map. A layer passes it on unchanged where each channel of its output is made of the same
-channel of its input alone: so do padding, cropping, upsampling, pooling of every kind, dropout, activations
-and normalization by stored statistics. A normalization that measures a statistic across channels is refused.
+A contribution is an array (classes, neurons) for one tensor: neurons are the units of a vector, or the channels of a
+map. A layer passes it back unchanged where each output channel depends on the same input channel only: padding,
+cropping, upsampling, pooling of every kind, dropout, activations, and normalization by stored statistics. A
+normalization that measures a statistic across channels is refused.
 
 Differences from the papers:
 1. [D] Flatten sums the contributions of a channel's positions.
-2. [D] Add hands the whole contribution to every branch and Concatenate splits it by channels; a tensor that
-   feeds several layers sums what they hand back. The released code knows plain chains only.
-3. [D] In a depthwise layer of multiplier M a channel receives its own input channel alone: output i * M + m
-   has the single connection (i, m), from input i. Weights, `kept` and masks have the shape (inputs, M) of
-   its kernel. As int((1 - per) * 1) is 0, rule "dare" cuts none of them.
-4. [D] GroupNormalization passes contributions on where every channel is a group of its own.
+2. [D] Add passes the whole contribution to every branch, and Concatenate splits it by channels. A tensor that
+   several layers read sums their contributions. The released code handles plain chains only.
+3. [D] In a depthwise layer of multiplier M, output i * M + m has a single connection (i, m), from input i.
+   Weights, `kept` and masks have the shape (inputs, M) of its kernel. As int((1 - per) * 1) is 0, rule "dare"
+   cuts none of these connections.
+4. [D] GroupNormalization passes contributions back where every channel is a group of its own.
 """
 
 import collections
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -61,21 +62,22 @@ SUPPORTED = (*WEIGHTED, *PASSING, keras.layers.Flatten, keras.layers.Add, keras.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weighted:
-    """A dense, convolutional or depthwise layer: what it receives and what it makes (Keras tensors)."""
+    """A dense, convolutional or depthwise layer with its input and output (Keras tensors)."""
 
     layer: keras.layers.Layer
-    received: object
-    made: object
+    input: keras.KerasTensor
+    output: keras.KerasTensor
 
     @property
-    def depthwise(self):
-        """Whether each channel receives its own input channel alone."""
+    def depthwise(self) -> bool:
+        """Whether each output channel depends on one input channel only."""
         return not isinstance(self.layer, MIXING)
 
-    def weights(self):
-        """The weights (inputs, outputs) of a dense kernel, or of a conv kernel summed over its positions.
+    def weights(self) -> numpy.ndarray:
+        """The weights (inputs, outputs); of a depthwise layer (inputs, multiplier). Conv kernels are summed over
+        their positions.
 
-        A depthwise layer's are (inputs, multiplier).
+        Raises ValueError where they are not finite.
         """
         kernel = numpy.asarray(keras.ops.convert_to_numpy(self.layer.kernel))
         if not numpy.isfinite(kernel).all():
@@ -90,9 +92,10 @@ class Weighted:
 class Graph:
     """A model read for slicing.
 
-    model: the functional model; nodes: its operations from the output back to the input;
-    weighted: name -> Weighted, from the input to the output;
-    output: the name of the weighted layer that makes the logits.
+    model: the functional model.
+    nodes: its operations, from the output back to the input.
+    weighted: name -> Weighted, from the input to the output.
+    output: name of the weighted layer whose outputs are the logits.
     """
 
     model: keras.Model
@@ -101,11 +104,11 @@ class Graph:
     output: str
 
 
-def read(model):
-    """Read the graph of a functional or built sequential model from one image input to logits (N, classes).
+def read(model: keras.Model) -> Graph:
+    """The graph of a functional or built sequential model with one image input and logits (N, classes).
 
     Raises ValueError for a model without such a graph, a layer that cannot be sliced, a weighted layer used
-    more than once, and logits that do not come straight from a dense or convolutional layer.
+    more than once, and logits that are not the output of a dense or convolutional layer.
     """
     flat.check_open(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -126,27 +129,26 @@ def read(model):
     return Graph(graph, nodes, weighted, _output_layer(graph, nodes))
 
 
-def walk_back(graph, contribution, at_layer):
-    """Carry the `contribution` (classes, neurons) of the logits back through the graph.
+def walk_back(graph: Graph, contribution: numpy.ndarray, at_layer: Callable):
+    """Pass the contribution (classes, neurons) of the logits back through the graph.
 
-    at_layer: called as at_layer(name, Weighted, contribution of what it made), returns the contribution of
-        what it received.
+    at_layer: called as at_layer(name, Weighted, contribution of its output); returns the contribution of its input.
     """
     pending = {id(graph.model.outputs[0]): contribution}
     for node in graph.nodes:
         if not node.input_tensors:
             continue
-        made, name = pending.pop(id(node.output_tensors[0])), node.operation.name
+        of_output, name = pending.pop(id(node.output_tensors[0])), node.operation.name
         if name in graph.weighted:
-            handed = [at_layer(name, graph.weighted[name], made)]
+            of_inputs = [at_layer(name, graph.weighted[name], of_output)]
         else:
-            handed = _pass_back(node, made)
-        for tensor, part in zip(node.input_tensors, handed, strict=True):
+            of_inputs = _pass_back(node, of_output)
+        for tensor, part in zip(node.input_tensors, of_inputs, strict=True):
             pending[id(tensor)] = pending.get(id(tensor), 0) + part
 
 
 def _pass_back(node, contribution):
-    """What a layer without weights hands to its inputs, one array (classes, neurons) an input tensor."""
+    """The contributions of the inputs of a layer without weights: one array (classes, neurons) an input tensor."""
     if isinstance(node.operation, keras.layers.Flatten):
         channels = node.input_tensors[0].shape[-1]
         return [contribution.reshape(len(contribution), -1, channels).sum(axis=1)]
@@ -158,11 +160,11 @@ def _pass_back(node, contribution):
 
 def _output_layer(graph, nodes):
     """The name of the weighted layer whose channels are the logits."""
-    maker = {id(tensor): node for node in nodes for tensor in node.output_tensors}
+    node_of = {id(tensor): node for node in nodes for tensor in node.output_tensors}
     logits = graph.outputs[0]
-    node = maker[id(logits)]
+    node = node_of[id(logits)]
     while not isinstance(node.operation, WEIGHTED) and len(node.input_tensors) == 1:
-        node = maker[id(node.input_tensors[0])]
+        node = node_of[id(node.input_tensors[0])]
     if (
         not isinstance(node.operation, MIXING)
         or len(logits.shape) != 2
@@ -176,7 +178,7 @@ def _output_layer(graph, nodes):
 
 
 def _check(node):
-    """Refuse, by name, an operation that slicing has no rule for."""
+    """Raise ValueError, naming the layer, for an operation that slicing has no rule for."""
     layer, inputs = node.operation, node.input_tensors
     if not isinstance(layer, SUPPORTED):
         separable = isinstance(layer, keras.layers.SeparableConv2D)

@@ -1,10 +1,12 @@
-"""Choosing a learning rate on validation adversarials, by models that are judged on images they were not tuned on.
+"""Choosing a learning rate on validation adversarials.
 
-The published rates destroy some models [D]: the one chosen has the highest Empirical Robustness on the validation part
-of the adversarials, among those that cost at most half a point of clean accuracy. That accuracy is measured on a random
-half of x_validation, and while rates are tried, only the selected samples of the other half are tuned on; the final
-tuning has all of them [D].
+The published rates destroy some models [D]. The chosen rate has the highest Empirical Robustness on the validation part
+of the adversarials, among the rates that lose at most half a point of clean accuracy. Clean accuracy is measured on a
+random half of x_validation. While rates are tried, only selected samples of the other half are tuned on; the final
+tuning uses all of them [D].
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy
 
@@ -15,17 +17,19 @@ LOSS = 0.5  # percentage points
 FAILED = {"clean": 0.0, "er": 0.0}
 
 
-def held_out(count, seed):
-    """The rows, of `count` images, that judge the clean accuracy: a random half, ascending."""
+def held_out(count: int, seed: int) -> numpy.ndarray:
+    """The rows that clean accuracy is measured on: a random half of `count` images, ascending."""
     return numpy.sort(stream(seed, "judges of a learning rate").permutation(count)[: count // 2])
 
 
-def choose(rates, make, score, *, clean):
-    """The rate with the highest "er" among those whose "clean" is at least `clean` - 0.5; the lowest if none is.
+def choose(rates: Sequence[float], make: Callable, score: Callable, *, clean: float) -> tuple[float, dict]:
+    """The rate with the highest "er" among those whose "clean" is at least `clean` - 0.5: (rate, rate -> its score).
 
-    make: rate -> weights, an ArithmeticError where the loss is not finite; score: weights -> {"clean", "er"} in
-    percent, models.NonFiniteLogits where the logits are not: such a rate scores 0, any other error ends the choice.
-    Returns (rate, rate -> its score); the first of the highest wins.
+    The first of equal rates wins. The lowest rate is chosen where all lose too much.
+    make: rate -> weights; raises ArithmeticError where the loss is not finite.
+    score: weights -> {"clean", "er"} in percent; raises models.NonFiniteLogits where the logits are not finite.
+    clean: accuracy before tuning, in percent.
+    A rate with either of these errors scores 0; any other error ends the choice.
     """
     grid = {}
     for rate in rates:
@@ -33,5 +37,5 @@ def choose(rates, make, score, *, clean):
             grid[rate] = score(make(rate))
         except (ArithmeticError, models.NonFiniteLogits):
             grid[rate] = FAILED
-    fit = [rate for rate in rates if grid[rate]["clean"] >= clean - LOSS]
-    return max(fit, key=lambda rate: grid[rate]["er"]) if fit else min(rates), grid
+    admitted = [rate for rate in rates if grid[rate]["clean"] >= clean - LOSS]
+    return max(admitted, key=lambda rate: grid[rate]["er"]) if admitted else min(rates), grid

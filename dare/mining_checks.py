@@ -1,4 +1,4 @@
-"""What mining refuses before it computes anything: images, labels, epochs and models that do not belong together."""
+"""Checks before mining: model, history, images, labels and epochs must belong together."""
 
 import numpy
 
@@ -8,35 +8,42 @@ from train.checkpoints import Checkpoints
 from train.history import confidence
 
 
-def check(model, history, x, y, epochs, *, recorded, store, batch_size):
-    """Raise ValueError for a model, images, labels or epochs that cannot be mined, and for checkpoints that lack."""
+def check(model, history, x, y, epochs, *, recorded: bool, store, batch_size: int):
+    """Raise ValueError for a model, images, labels or epochs that cannot be mined, and for missing checkpoints.
+
+    Arguments as of get_ats.mine_history, `epochs` as a list.
+    """
     if not epochs:
         raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
-    foreign = sorted({*epochs} - {*history.epochs})
-    if foreign:
-        raise ValueError(f"{history.path}: has no epoch {_listed(foreign)}; it has {_listed(history.epochs)}")
+    unknown = sorted({*epochs} - {*history.epochs})
+    if unknown:
+        raise ValueError(f"{history.path}: has no epoch {_listed(unknown)}; it has {_listed(history.epochs)}")
     contract.check(model, x, y, batch_size=batch_size)
     if recorded and isinstance(history, Checkpoints):
         raise ValueError(f"{history.path}: plain checkpoints recorded no probabilities: mine with recorded=False")
     if store is None:
-        gone = sorted({*epochs} - {*history.stored})
-        if gone:
+        missing = sorted({*epochs} - {*history.stored})
+        if missing:
             raise ValueError(
-                f"{history.path}: the weights of epoch {_listed(gone)} are not kept: train with --keep second-half, or "
-                "mine while training"
+                f"{history.path}: the weights of epoch {_listed(missing)} are not kept: train with --keep second-half, "
+                "or mine while training"
             )
     elif not recorded:
         raise ValueError(f"{store.folder}: keeps activations only, no checkpoints to evaluate: mine with recorded=True")
 
 
 def _listed(epochs):
+    """Epochs as text, long lists shortened."""
     epochs = list(epochs)
     return ", ".join(map(str, epochs)) if len(epochs) < 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
 
 
-def check_final(model, identity, history, x, y, batch_size):
-    """Raise ValueError unless `model`, holding the history's final weights, is the model that was given (its SHA-256
-    is `identity`) and, where training recorded it, is as sure of the first images as the record says."""
+def check_final(model, identity: str, history, x, y, batch_size: int):
+    """Raise ValueError unless the final weights of the history are those of the model to mine for.
+
+    model: holds the final weights of the history; identity: SHA-256 of the model to mine for.
+    Where training recorded confidences, the model must also have the recorded ones on the first images.
+    """
     if models.fingerprint(model) != identity:
         raise ValueError(f"{history.path}: its final epoch is another model than the one given: load that first")
     if isinstance(history, Checkpoints):
@@ -47,8 +54,8 @@ def check_final(model, identity, history, x, y, batch_size):
             f"{history.path}: recorded {len(recorded)} samples, but {len(y)} images were given: "
             "mine the x_validation that the model was trained beside"
         )
-    found = confidence(model, x[:batch_size], y[:batch_size], batch_size=batch_size)[0]
-    if not numpy.allclose(found, recorded[:batch_size], rtol=1e-2, atol=1e-2):
+    log_probability = confidence(model, x[:batch_size], y[:batch_size], batch_size=batch_size)[0]
+    if not numpy.allclose(log_probability, recorded[:batch_size], rtol=1e-2, atol=1e-2):
         raise ValueError(
             f"{history.path}: recorded other confidences than these images and labels give: "
             "mine the x_validation that the model was trained beside, in its order"

@@ -1,4 +1,4 @@
-"""Variants applied to one trained model: everything that they need read once, and a weight set for each tuning."""
+"""Apply variants of DARE to one trained model. Their inputs are read once; each tuning gives a weight set."""
 
 import contextlib
 import dataclasses
@@ -9,6 +9,7 @@ import keras
 import numpy
 
 from dare import dare, get_ats, key_neurons, learning_rate, nnslicer, retarget
+from dare.variants import Variant
 from data import files
 
 
@@ -19,10 +20,17 @@ def _silent(title):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tuner:
-    """The final model and the weights it came with, its history, the mined targets, its slice, and x_validation.
+    """The inputs of all variants of one model.
 
-    score: weights and rows of x_validation -> {"clean", "er"} in percent: the accuracy on those rows, and on the
-    validation part of the adversarials; frozen_below: as in dare.improve; seed: of the cell, an integer;
+    model, original: the final model and its weights.
+    history: its train.history.History.
+    targets: the mined targets.
+    slices: the slice of the final model.
+    x, y: x_validation and its labels.
+    score: (weights, rows of x_validation) -> {"clean", "er"} in percent: the accuracy on these rows, and on the
+        validation part of the adversarials.
+    frozen_below: as in dare.improve.
+    seed: of the cell.
     progress: title -> a context manager that gives a progress function or None.
     """
 
@@ -38,11 +46,12 @@ class Tuner:
     seed: int = 0
     progress: Callable = _silent
 
-    def variant(self, variant, *, rates=None, path=None):
-        """(make, facts) of a Variant: make(repeat) gives the weights, facts say what it does in this model.
+    def variant(self, variant: Variant, *, rates=None, path=None) -> tuple[Callable, dict]:
+        """(make, facts) of a Variant: make(repeat) gives the weights, facts the settings that it has in this model.
 
-        rates: instead of the variant's own; path: a file that holds other targets than the mined ones while they are
-        read. A source "random" draws its epochs anew for every repeat.
+        rates: learning rates in place of the variant's own.
+        path: temporary file for targets other than the mined ones.
+        With the source "random", epochs are drawn again for every repeat.
         """
         targets = self.targets_of(variant, 0, path)
         rate, facts = self.choose_rate(variant, targets, rates or variant.learning_rates)
@@ -56,13 +65,13 @@ class Tuner:
             facts["key_share"] = [round(float(share), 4) for share in key.mean(axis=1)]
 
         def make(repeat):
-            again = variant.source == "random" and repeat > 0
-            return self.tuned(variant, self.targets_of(variant, repeat, path) if again else targets, rate, repeat)
+            draw = variant.source == "random" and repeat > 0
+            return self.tuned(variant, self.targets_of(variant, repeat, path) if draw else targets, rate, repeat)
 
         return make, facts
 
-    def targets_of(self, variant, repeat, path=None):
-        """The targets that a variant asks for; a file at `path` loses its name at once and lasts while it is read."""
+    def targets_of(self, variant: Variant, repeat: int, path=None) -> get_ats.Targets:
+        """The targets of a variant. The file at `path` is unlinked at once, and can be read while it is open."""
         try:
             with self.progress(f"targets of {variant.title}") as progress:
                 return retarget.of_variant(
@@ -79,8 +88,8 @@ class Tuner:
             if path is not None:
                 files.remove(path)
 
-    def tuned(self, variant, targets, rate, repeat):
-        """The weights that a variant makes of the original at one learning rate."""
+    def tuned(self, variant: Variant, targets: get_ats.Targets, rate: float, repeat: int) -> list:
+        """The weights of a variant, tuned from the original ones at one learning rate."""
         self.model.set_weights(self.original)
         try:
             with self.progress(f"{variant.title} at {rate:g}") as progress:
@@ -100,7 +109,7 @@ class Tuner:
         finally:
             self.model.set_weights(self.original)
 
-    def choose_rate(self, variant, targets, rates):
+    def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates) -> tuple[float, dict]:
         """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""
         if len(rates) == 1:
             return rates[0], {}
@@ -111,17 +120,17 @@ class Tuner:
                 f"all {len(targets.index)} selected samples are among the images that judge a learning rate: give one "
                 "value to --learning-rates"
             )
-        fewer = targets.subset(rows)
+        others = targets.subset(rows)
         clean = self.score(self.original, judges)["clean"]
         rate, grid = learning_rate.choose(
             rates,
-            lambda rate: self.tuned(variant, fewer, rate, 0),
+            lambda rate: self.tuned(variant, others, rate, 0),
             lambda weights: self.score(weights, judges),
             clean=clean,
         )
         judged = {"images": len(judges), "clean": clean, "least": round(clean - learning_rate.LOSS, 3)}
-        return rate, {"grid": {f"{one:g}": score for one, score in grid.items()}, "judged_by": judged}
+        return rate, {"grid": {f"{tried:g}": score for tried, score in grid.items()}, "judged_by": judged}
 
-    def repeat_seed(self, repeat):
-        """The seed of a repeat: of its batches and, of a source "random", its epochs."""
+    def repeat_seed(self, repeat: int) -> int:
+        """The seed of a repeat's batches and, with the source "random", of its epochs."""
         return 1000 * self.seed + repeat

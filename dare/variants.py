@@ -1,8 +1,8 @@
-"""The catalogue of DARE's variants: what each does with the mined targets, as data.
+"""The catalogue of DARE's variants, as data: how each uses the mined targets.
 
 `dare`, `dare-s` and `dare-sl` are the papers' (ASE 2022; TOSEM 33(3) 2024) [P], with budgets and rates of the released
-README. Each other variant changes one choice of `dare` [D]: how the class slices are combined, where the targets lie,
-which epoch they come from, which neurons they hold, what the released code does to Adam and batch norm, the budget.
+README. Each other variant changes one choice of `dare` [D]: how the class slices are combined, the layer, epoch or
+neurons of the targets, Adam and batch norm as in the released code, or the budget.
 """
 
 import dataclasses
@@ -14,13 +14,14 @@ GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 class Variant:
     """One way to use mined targets.
 
-    through: "regression" tunes G, "classifier" the whole net on one-hot labels;
-    combine: how the class slices become one mask (None: no slicing);
-    layer: None for where the targets were mined, "last-hidden" for the layer that the logits read;
-    source: whose activation is the target, "surest", "random" or "newest" of the mined epochs;
-    neurons: None for all of R, or a rule of key_neurons.RULES for those in the slice of the sample's class;
-    statistics: "frozen", or "moving" for batch norm in training mode; reset_optimizer: forget Adam's moments;
-    steps or epochs, batch_size: the budget;
+    through: "regression" tunes G; "classifier" tunes the whole net on one-hot labels.
+    combine: how the class slices become one mask (None: no slicing).
+    layer: None for the layer of mining; "last-hidden" for the layer that the logits read.
+    source: the epoch whose activation is the target: "surest" (most confident), "random" or "newest" of the mined ones.
+    neurons: None for all of R; a rule of key_neurons.RULES for the neurons in the slice of the sample's class.
+    statistics: "frozen"; "moving" for batch norm in training mode.
+    reset_optimizer: forget Adam's moments after each step.
+    steps or epochs, batch_size: the budget.
     learning_rates: the published value, or the grid that a study chooses from on validation adversarials.
     """
 
@@ -38,8 +39,8 @@ class Variant:
     learning_rates: tuple = GRID
 
     @property
-    def retargets(self):
-        """Whether the targets differ from the mined ones, so that checkpoints must be read again."""
+    def retargets(self) -> bool:
+        """Whether the targets differ from the mined ones, so that checkpoints are read again."""
         return self.layer is not None or self.source != "surest"
 
 
@@ -55,6 +56,7 @@ DARE_SL = Variant(
 
 
 def _as(base, title, **changes):
+    """`base` under another title, with changes."""
     return dataclasses.replace(base, title=title, **changes)
 
 

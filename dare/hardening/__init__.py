@@ -1,1 +1,1 @@
-"""Hardening a trained net on inputs moved away from the mined ones: strategies, their targets, and what tunes."""
+"""Feature-adversarial hardening of a trained net and its rivals: strategies, their targets, and the tuning loop."""

@@ -1,6 +1,7 @@
-"""One trained model, hardened by one strategy after another from the same weights, and measured on the way."""
+"""One trained model, hardened by several strategies from the same weights, and measured at several points."""
 
 import time
+from collections.abc import Callable
 
 import numpy
 
@@ -11,42 +12,55 @@ from dare.hardening import targets as hardening_targets
 
 
 class Hardener:
-    """The model and the samples that every strategy tunes on (hardening_targets.Source), and how it is measured.
+    """The model, the samples that every strategy tunes on, and the measure.
 
-    measure: ``measure()`` -> {name: accuracy in percent} of the model as it is, with models.NonFiniteLogits where its
-    logits are not finite; epsilon: Linf radius of the perturbations, in [0, 1] pixel scale. Every method leaves the
-    model with the weights that it had at first.
+    samples: hardening_targets.Source, with the model.
+    measure: ``measure()`` -> {name: accuracy in percent} of the model as it is; raises models.NonFiniteLogits where
+        its logits are not finite.
+    epsilon: Linf radius of the perturbations, in [0, 1] pixel scale.
+    Every method leaves the model with its original weights.
     """
 
-    def __init__(self, samples, measure, *, epsilon):
+    def __init__(self, samples: hardening_targets.Source, measure: Callable, *, epsilon: float):
         self.samples, self.measure, self.epsilon = samples, measure, epsilon
         self.model, self.original = samples.model, samples.model.get_weights()
         self.layer = samples.mined.layer
         regression = transform.transform(self.model, self.layer)
         self.nets = {"weight_change": self.model, "weight_change_regression": regression}
         self.before = {name: strategies.weights(net) for name, net in self.nets.items()}
-        self.made = {}
+        self.targets_of = {}
 
-    def targets(self, name):
-        """(targets of the samples, passes a sample that they took), kept for the strategies that share them."""
-        if name not in self.made:
-            self.made[name] = hardening_targets.TARGETS[name](self.samples)
-        return self.made[name]
+    def targets(self, name: str) -> tuple:
+        """(targets of the samples, passes per sample that computing them took); computed once for all strategies."""
+        if name not in self.targets_of:
+            self.targets_of[name] = hardening_targets.TARGETS[name](self.samples)
+        return self.targets_of[name]
 
-    def standing(self, weights=None):
-        """The point of weights that nothing is tuned from here: of the original's, or of others."""
+    def standing(self, weights: list | None = None) -> dict:
+        """Measure a weight set without tuning it (None: the original weights)."""
         try:
             self.model.set_weights(self.original if weights is None else weights)
             return self._point(0, 0.0)
         finally:
             self.model.set_weights(self.original)
 
-    def trajectory(self, strategy, *, learning_rate, steps, batch_size, bp_epochs, points, seed):
-        """(the points of one tuning, seconds spent in it and not in measuring).
+    def trajectory(
+        self,
+        strategy: strategies.Strategy,
+        *,
+        learning_rate: float,
+        steps: int,
+        batch_size: int,
+        bp_epochs: float,
+        points: int,
+        seed: int,
+    ) -> tuple[list[dict], float]:
+        """The points of one tuning, and the seconds spent in tuning, not measuring.
 
-        strategy: strategies.Strategy; bp_epochs: the budget; points: how many there are, each at twice the
-        effort of the one before, the last at the whole budget, and fewer where stops coincide or where loss, weights or
-        logits are no longer finite; steps, batch_size, seed: as in strategies.harden.
+        bp_epochs: the budget.
+        points: number of points, each at twice the effort of the one before, the last at the whole budget. There are
+            fewer where two points need equally many updates, or where loss, weights or logits are no longer finite.
+        learning_rate, steps, batch_size, seed: as in strategies.harden.
         """
         targets = self.targets(strategy.targets)[0]
         effort = {"passes": strategy.passes(steps), "batch_size": batch_size, "samples": len(targets)}
@@ -64,20 +78,20 @@ class Hardener:
             stops=sorted({strategies.updates_for(budget, **effort) for budget in budgets}),
             seed=seed,
         )
-        found, seconds, begun = [], 0.0, time.monotonic()
+        trajectory, seconds, begun = [], 0.0, time.monotonic()
         try:
             for updates, _ in tuning:
                 seconds += time.monotonic() - begun
-                found.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
+                trajectory.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
                 begun = time.monotonic()
         except ArithmeticError:  # the trajectory ends here
             pass
         finally:
             self.model.set_weights(self.original)
-        return found, seconds
+        return trajectory, seconds
 
     def _point(self, updates, bp_epochs):
-        """Effort, accuracies, and the change of weights: of the whole net, and of its layers up to R."""
+        """The effort, the accuracies, and the change of weights of the whole net and of its layers up to R."""
         changes = {
             name: controls.relative_change(self.before[name], strategies.weights(net))
             for name, net in self.nets.items()

@@ -1,20 +1,20 @@
-"""Feature-adversarial hardening [D]: towards the mined activations, on inputs moved away from them; and its rivals.
+"""Feature-adversarial hardening [D] and its rivals: tune towards mined activations on adversarially perturbed inputs.
 
-With G the model up to the regression layer R and T_i the mined activation of sample i, find x'_i in the Linf ball
-around x_i (and in [0, 1]) by a few sign-gradient steps up ||G(x') - T_i||^2 from a random start, then take an Adam step
-down mean_i ||G(x'_i) - T_i||^2. No paper has it. `STRATEGIES` are that and what it has to beat, as data; `harden` is
-their one loop; `bp_epochs` and the relative change of `weights` are what they are compared at.
+G is the model up to the regression layer R, and T_i the mined activation of sample i. A few sign-gradient steps from a
+random start maximise ||G(x') - T_i||^2 over x' in the Linf ball around x_i and in [0, 1]; then one step of Adam
+minimises mean_i ||G(x'_i) - T_i||^2. This is in no paper. `STRATEGIES`: the method and its rivals, as data. `harden`:
+the one training loop of all. They are compared at equal `bp_epochs` and by the relative change of `weights`.
 
 Differences of the rivals from their papers, the same for all, since they continue one trained model:
   D1 [D] Adam at a constant rate; batch-norm statistics frozen, dropout off, no weight decay; every layer is tuned.
-  D2 [D] every perturbation starts at a uniform point of the ball (TRADES' own: Gaussian noise of .001) and takes the
-     study's number of steps, each 2.5 epsilon / steps (Madry et al. 2018); FGSM one of 1.25 epsilon (Wong et al. 2020).
+  D2 [D] every perturbation starts at a uniform point of the ball (TRADES: Gaussian noise of .001) and takes the study's
+     number of steps, each of 2.5 epsilon / steps (Madry et al. 2018); FGSM one step of 1.25 epsilon (Wong et al. 2020).
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy
@@ -49,11 +49,15 @@ def trades(beta):
 class Strategy:
     """One way to harden a trained model.
 
-    targets: what is learnt, a name of hardening_targets.TARGETS; through: "regression" tunes G, "classifier" the whole
-    net; loss: of outputs and targets, what the weights descend; attack_loss: of the perturbation (None: inputs stay
-    clean); paired, for TRADES: the perturbation ascends from the log-softmax of the clean images, not from the
-    targets, and `loss` gets the outputs of the clean images and then of the perturbed ones; steps, step_size: of the
-    perturbation, as a share of epsilon (None: as many as the study takes, of 2.5 / steps). citation: None [D].
+    citation: None [D].
+    targets: a name of hardening_targets.TARGETS.
+    through: "regression" tunes G, "classifier" the whole net.
+    loss: (outputs, targets) -> (N,), minimised over the weights.
+    attack_loss: (outputs, targets) -> (N,), maximised over the perturbation (None: inputs stay clean).
+    paired: for TRADES. The targets of `attack_loss` are the log-softmax of the clean images, and `loss` gets the
+        outputs of the clean images followed by those of the perturbed ones.
+    steps: of the perturbation (None: the study's number).
+    step_size: of the perturbation, as a fraction of epsilon (None: 2.5 / steps).
     """
 
     title: str
@@ -66,15 +70,18 @@ class Strategy:
     steps: int | None = None
     step_size: float | None = None
 
-    def perturbation(self, steps):
-        """(number of steps, step size as a share of epsilon) where the study takes `steps`."""
+    def perturbation(self, steps: int) -> tuple[int, float]:
+        """(number of steps, step size as a fraction of epsilon); steps: the study's number."""
         count = 0 if self.attack_loss is None else self.steps or steps
         return count, self.step_size or 2.5 / max(count, 1)
 
-    def passes(self, steps):
-        """Forward and backward passes a sample and update: one a step of the perturbation and one for the weights, of
-        a pair two and half a one, the forward pass of the clean images that the perturbation is measured from [D].
-        A pass through G counts as one through the net [D]."""
+    def passes(self, steps: int) -> float:
+        """Forward/backward passes per sample and update.
+
+        One for each step of the perturbation and one for the weights. A paired strategy takes two for the weights, and
+        half a pass, forward only, for the log-softmax of the clean images [D]. A pass through G counts as one
+        through the net [D].
+        """
         return self.perturbation(steps)[0] + (2.5 if self.paired else 1)
 
 
@@ -109,29 +116,50 @@ STRATEGIES = {
 }
 
 
-def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learning_rate, batch_size=128, stops, seed=0):
-    """Tune `model` in place by one Strategy; a generator that yields (updates so far, mean loss) at each of `stops`.
+def harden(
+    model: keras.Model,
+    x: numpy.ndarray,
+    targets: numpy.ndarray,
+    strategy: Strategy,
+    *,
+    layer: str | None = None,
+    epsilon: float,
+    steps: int = 3,
+    learning_rate: float,
+    batch_size: int = 128,
+    stops: Sequence[int],
+    seed: int = 0,
+) -> Iterator[tuple[int, float]]:
+    """Tune `model` in place by one Strategy; yields (number of updates, mean loss) at each of `stops`.
 
-    x: samples (N, H, W, C), uint8 or float32 in [0, 1]; targets: (N, ...), as hardening_targets.TARGETS make them;
-    layer: R (default: transform.regression_layer); epsilon: Linf radius in [0, 1] pixel scale; steps: of the
-    perturbation, where the strategy leaves them open; stops: ascending numbers of updates. An update is one batch, cut
-    from permutations of the samples put end to end. Between two stops the model may be measured, not changed.
+    x: samples (N, H, W, C), uint8 or float32 in [0, 1].
+    targets: (N, ...), of hardening_targets.TARGETS.
+    layer: R (default: transform.regression_layer).
+    epsilon: Linf radius in [0, 1] pixel scale.
+    steps: of the perturbation, where the strategy does not set them.
+    stops: ascending numbers of updates. Between two stops the model may be measured, but not changed.
+    An update is one batch; batches are cut from a sequence of permutations of the samples.
     Raises ValueError for bad arguments, and ArithmeticError where the loss is not finite.
     """
     _check(x, targets, epsilon, steps, learning_rate, batch_size, stops)
+
+    # The net that is tuned, its perturbation and its update, compiled once.
     net = transform.transform(model, layer) if strategy.through == "regression" else model
     count, size = strategy.perturbation(steps)
     perturbed = compute.compiled(net, ascent(strategy.attack_loss, count, strategy.paired))
     optimizer = keras.optimizers.Adam(learning_rate)
     update = updates.supervised_step(net, optimizer, strategy.loss, training=False, regularise=False)
     noise = stream(seed, "starts of hardening")
+
+    # Each batch: perturb the inputs, then update the weights.
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
     for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
-        inputs, wanted = data.to_unit(x[rows]), targets[rows]
+        inputs, batch_targets = data.to_unit(x[rows]), targets[rows]
         if count:
-            moved = perturbed(inputs, perturbation.begin(inputs, radius, "uniform", noise), wanted, radius, step_size)
-            inputs = keras.ops.concatenate([inputs, moved]) if strategy.paired else moved
-        loss = float(update(inputs, wanted)[0])
+            start = perturbation.begin(inputs, radius, "uniform", noise)
+            adversarial = perturbed(inputs, start, batch_targets, radius, step_size)
+            inputs = keras.ops.concatenate([inputs, adversarial]) if strategy.paired else adversarial
+        loss = float(update(inputs, batch_targets)[0])
         if not numpy.isfinite(loss):
             raise ArithmeticError(f"the loss became {loss} at update {done}: use a rate below {learning_rate}")
         if done in stops:
@@ -139,9 +167,12 @@ def harden(model, x, targets, strategy, *, layer=None, epsilon, steps=3, learnin
 
 
 @functools.cache
-def ascent(attack_loss, steps, paired=False):
-    """``run(call, images, start, targets, epsilon, step_size)`` -> images after `steps` sign-gradient steps up the
-    attack loss from `start`, each projected into the ball and [0, 1]; paired: see Strategy."""
+def ascent(attack_loss: Callable, steps: int, paired: bool = False) -> Callable:
+    """A function ``run(call, images, start, targets, epsilon, step_size)`` -> perturbed images.
+
+    `steps` sign-gradient steps from `start` increase the attack loss, each projected into the ball and [0, 1];
+    paired: see Strategy.
+    """
 
     def run(call, images, start, targets, epsilon, step_size):
         if paired:
@@ -154,23 +185,23 @@ def ascent(attack_loss, steps, paired=False):
     return run
 
 
-def bp_epochs(updates, *, passes, batch_size, samples):
-    """Training effort in BP-epochs, one being a forward and backward pass over all samples."""
+def bp_epochs(updates: int, *, passes: float, batch_size: int, samples: int) -> float:
+    """Training effort in BP-epochs: one is a forward and backward pass over all samples."""
     return updates * passes * min(batch_size, samples) / samples
 
 
-def updates_for(epochs, *, passes, batch_size, samples):
+def updates_for(epochs: float, *, passes: float, batch_size: int, samples: int) -> int:
     """The fewest updates that take at least so many BP-epochs."""
     return math.ceil(epochs * samples / (passes * min(batch_size, samples)) - 1e-9)
 
 
-def weights(net):
+def weights(net: keras.Model) -> list[numpy.ndarray]:
     """Copies of a net's trainable weights (kernels, biases, batch-norm scale and offset)."""
     return [numpy.array(keras.ops.convert_to_numpy(variable)) for variable in net.trainable_variables]
 
 
 def _batches(count, batch_size, updates, seed):
-    """Rows of each update: permutations of all samples, end to end, cut into batches of one size."""
+    """Yield the rows of each update: batches of one size, cut from a sequence of permutations of all samples."""
     rows, epoch = numpy.zeros(0, "int64"), 0
     for _ in range(updates):
         if len(rows) < batch_size:
@@ -181,6 +212,7 @@ def _batches(count, batch_size, updates, seed):
 
 
 def _check(x, targets, epsilon, steps, learning_rate, batch_size, stops):
+    """Raise ValueError for arguments that `harden` does not admit."""
     if not len(x) or len(x) != len(targets):
         raise ValueError(f"{len(x)} samples but {len(targets)} targets; expected one each, and at least one")
     if not (0 <= epsilon <= 1 and learning_rate > 0 and numpy.isfinite(learning_rate) and min(steps, batch_size) >= 1):

@@ -1,8 +1,8 @@
-"""What hardening learns, one row a sample: labels, activations or softmax outputs, of the model or of its history.
+"""The targets of hardening, one row a sample: labels, activations or softmax outputs of the model or of its history.
 
-`TARGETS` names them; a strategy (dare/strategies.py) says which it takes. All are of the clean samples. How
-the softmax outputs of a history become soft labels is our definition [D]: those of each sample's chosen epoch, or their
-mean over the epochs that are mined.
+`TARGETS` is the catalogue; a strategy (strategies.py) names its targets. All are computed on the clean samples. Soft
+labels from a history are our definition [D]: the softmax outputs of each sample's chosen epoch, or their mean over the
+mined epochs.
 """
 
 import dataclasses
@@ -17,8 +17,13 @@ from models import compute
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where targets come from: the final model, its history, the mined get_ats.Targets, `rows` of these that are the
-    samples, and the samples' images x (N, H, W, C) and labels y (N,)."""
+    """The inputs of all targets.
+
+    model, history: the final model and its history.
+    mined: the mined targets.
+    rows: the rows of `mined` that are the samples (N,).
+    x, y: images (N, H, W, C) and labels (N,) of the samples.
+    """
 
     model: keras.Model
     history: object
@@ -28,8 +33,8 @@ class Source:
     y: numpy.ndarray
 
 
-# Each gives (targets, one a sample; passes a sample that making them took, a forward pass counting half, and 0 for
-# what training recorded anyway).
+# name -> function of a Source: (targets, one a sample; passes per sample to compute them). A forward pass counts half,
+# and what training has recorded counts 0.
 TARGETS = {
     "labels": lambda source: (source.y.astype("int32"), 0.0),
     "mined": lambda source: (_rows(source.mined.activation, source.rows), 0.5),
@@ -42,10 +47,10 @@ TARGETS = {
 def _rows(array, rows):
     """Rows in any order of an array or an HDF5 dataset (which wants them ascending)."""
     order = numpy.argsort(rows)
-    taken = array[rows[order]]
-    made = numpy.empty_like(taken)
-    made[order] = taken
-    return made
+    ascending = array[rows[order]]
+    ordered = numpy.empty_like(ascending)
+    ordered[order] = ascending
+    return ordered
 
 
 def _softmax(call, x):
@@ -59,12 +64,12 @@ def _own(source):
 
 
 def _chosen_softmax(source):
-    """Of each sample, the softmax of the epoch whose activation was mined for it (N, K)."""
+    """The softmax of each sample under its mined epoch (N, K)."""
     epochs = source.mined.epoch[source.rows]
-    made = numpy.empty((len(source.x), source.model.output_shape[-1]), "float32")
+    probabilities = numpy.empty((len(source.x), source.model.output_shape[-1]), "float32")
     for epoch, rows in ((epoch, numpy.flatnonzero(epochs == epoch)) for epoch in numpy.unique(epochs)):
-        made[rows] = _under(source, epoch, source.x[rows])
-    return made
+        probabilities[rows] = _under(source, epoch, source.x[rows])
+    return probabilities
 
 
 def _average_softmax(source):
@@ -75,9 +80,9 @@ def _average_softmax(source):
 
 def _under(source, epoch, x):
     """The softmax (N, K) under one epoch's weights; the model keeps its own."""
-    kept = source.model.get_weights()
+    weights = source.model.get_weights()
     try:
         source.history.load_weights(source.model, int(epoch))
         return compute.predict(compute.compiled(source.model, _softmax), x, prepare=data.to_unit)
     finally:
-        source.model.set_weights(kept)
+        source.model.set_weights(weights)

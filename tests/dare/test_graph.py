@@ -47,7 +47,7 @@ def walked(model, contribution):
 
     def at_layer(name, item, made):
         seen[name] = made
-        return numpy.arange(2 * item.received.shape[-1], dtype=float).reshape(2, -1) + 1
+        return numpy.arange(2 * item.input.shape[-1], dtype=float).reshape(2, -1) + 1
 
     graph.walk_back(table, contribution, at_layer)
     return table, seen

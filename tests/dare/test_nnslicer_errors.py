@@ -28,7 +28,7 @@ def small_net():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"per": 0}, "per is 0, expected the kept share in"),
+        ({"per": 0}, "per is 0, expected the kept fraction in"),
         ({"per": -0.1}, "per is -0.1"),
         ({"per": 1.5}, "per is 1.5"),
         ({"per": float("nan")}, "per is nan"),
