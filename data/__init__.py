@@ -9,6 +9,8 @@ A new data set is a reader file and one entry of DATASETS (catalogue.py).
 """
 
 import difflib
+import pathlib
+from collections.abc import Callable
 
 from data import folder
 from data.catalogue import DATASETS, Entry
@@ -37,7 +39,7 @@ __all__ = [
 
 
 def _find(name):
-    """The catalogue's entry, or ValueError with the valid names and the nearest."""
+    """The entry of the catalogue. Raises ValueError, with the valid names and the nearest, for an unknown name."""
     if name in DATASETS:
         return DATASETS[name]
     near = difflib.get_close_matches(str(name).lower().replace("-", "_"), DATASETS, n=1)
@@ -45,28 +47,34 @@ def _find(name):
     raise ValueError(f"no data set {name!r}, expected one of {', '.join(DATASETS)} or folder:<path>{hint}")
 
 
-def _dataset(entry, read, verified, name):
-    """The Dataset of what a reader returned: four arrays and, where there are such, further fields."""
-    arrays, further = read[:4], dict(*read[4:])
+def _dataset(entry, parts, verified, name):
+    """The Dataset of a reader's result: four arrays and, from some readers, a dictionary of further fields."""
+    arrays, further = parts[:4], dict(*parts[4:])
     return Dataset(*arrays, entry.classes, verified, name, **further)
 
 
-def load(name, data_dir=None, *, unverified=False, progress=None):
-    """Load a catalogued data set, or a user's own as ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
+def load(
+    name: str,
+    data_dir: str | pathlib.Path | None = None,
+    *,
+    unverified: bool = False,
+    progress: Callable | None = None,
+) -> Dataset:
+    """A data set with uint8 images (N, H, W, C) and int64 labels.
 
-    Files are taken from `data_dir`, else ``$DARE_DATA``, else Keras's cache, else downloaded there, and
-    must have the published digests; `unverified` admits others, and then `Dataset.verified` is False. A
-    folder has no published digest: never verified, its classes are its directories, its `name` is
-    ``folder-<directory>``. `progress(path, done, total)` hears of a download. Returns Dataset: uint8
-    images (N, H, W, C), int64 labels.
-
-    Raises ValueError for an unknown name, a wrong or damaged file or a class without images, and
-    FileNotFoundError for files that are not there and cannot be had.
+    name: of DATASETS, or a folder of images as ``folder:<path>`` or ``folder:<path>@<height>x<width>``. The classes of a
+        folder are its directories, its name is ``folder-<directory>``, and it is never verified, since it has no
+        published digest.
+    data_dir: folder of the files (None: ``$DARE_DATA``, else Keras's cache, else a download into that cache).
+    unverified: admit files without the published digest; `Dataset.verified` is then False.
+    progress: called as progress(path, done, total) during a download.
+    Raises ValueError for an unknown name, a wrong or damaged file, or a class without images, and FileNotFoundError
+    for files that are missing and cannot be downloaded.
     """
     if str(name).startswith("folder:"):
         path, size = folder.parse(str(name).removeprefix("folder:"))
-        (*arrays, named), classes = folder.read(path, size=size)
-        return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}", **named)
+        (*arrays, further), classes = folder.read(path, size=size)
+        return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}", **further)
     entry = _find(name)
     if entry.folders:
         path = locate_folder(name, entry, data_dir, unverified=unverified)

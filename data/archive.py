@@ -1,10 +1,11 @@
-"""Files out of a published tar.gz, read in memory: nothing is unpacked to disk. And what a zip may unpack to."""
+"""Files of a published tar.gz, read in memory: nothing is unpacked to disk. Also the check of a zip's size."""
 
 import gzip
 import os
 import pathlib
 import tarfile
 import zipfile
+from collections.abc import Iterable
 
 from data import damage
 
@@ -12,9 +13,9 @@ MEMBERS = 1000  # of a tar or zip; a published archive has about ten
 
 
 class _Forward(gzip.GzipFile):
-    """A gzip stream that goes forwards alone, and to no more bytes than damage.most gives its file.
+    """A gzip stream that only moves forwards, and unpacks at most the bytes that damage.most allows its file.
 
-    A tar's header may announce any size, and a place before its own.
+    The header of a hostile tar may announce any size, and an offset before its own.
     """
 
     def __init__(self, path):
@@ -30,16 +31,16 @@ class _Forward(gzip.GzipFile):
         return super().read(size)
 
     def seek(self, offset, whence=0):
-        if whence == os.SEEK_SET:  # else where tell asks
+        if whence == os.SEEK_SET:  # tell() seeks too, relative to the current place
             self._check(offset)
         return super().seek(offset, whence)
 
 
-def read(path, folder, names):
-    """The bytes of `names`, which lie in `folder` of the archive: name -> bytes.
+def read(path: str | pathlib.Path, folder: str, names: Iterable[str]) -> dict[str, bytes]:
+    """name -> bytes of the files `names` in `folder` of the archive.
 
-    Raises ValueError if the archive is cut, announces more than one of its size can hold, lacks a file, or holds a
-    member with an absolute or climbing path or anything but plain files and folders.
+    Raises ValueError if the archive is cut, announces more bytes than its size allows, lacks a file, or has a member
+    with an absolute path, a path with "..", or of another kind than plain files and folders.
     """
     wanted = {f"{folder}/{name}": name for name in names}
     contents = {}
@@ -65,16 +66,16 @@ def read(path, folder, names):
     return contents
 
 
-def check_zip(path, members=None):
-    """Raise ValueError where a zip holds more members or bytes than one of its size can, or others than `members`.
+def check_zip(path: str | pathlib.Path, members: Iterable[str] | None = None):
+    """Raise ValueError where a zip has too many members, more bytes than its size allows, or unexpected members.
 
-    members: the names expected (None: any). Raises zipfile.BadZipFile where it is no zip.
+    members: the expected names (None: any). Raises zipfile.BadZipFile where the file is no zip.
     """
     with zipfile.ZipFile(path) as archive:
         listed = archive.infolist()
     if len(listed) > MEMBERS:
         raise ValueError(f"it has {len(listed)} members, expected at most {MEMBERS}")
-    foreign = [one.filename for one in listed if members is not None and one.filename not in members]
-    if foreign:
-        raise ValueError(f"it holds {foreign[0][:80]!r}, expected only {', '.join(members)}")
-    damage.check_size(path, sum(one.file_size for one in listed))
+    unexpected = [member.filename for member in listed if members is not None and member.filename not in members]
+    if unexpected:
+        raise ValueError(f"it holds {unexpected[0][:80]!r}, expected only {', '.join(members)}")
+    damage.check_size(path, sum(member.file_size for member in listed))

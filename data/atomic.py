@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and what a stage does with those that it made: link, delete."""
+"""Files that are either whole or absent: write, link and delete them."""
 
 import contextlib
 import os
@@ -15,22 +15,22 @@ SPECIAL |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
 
 @contextlib.contextmanager
-def atomic(path):
-    """Yield a temporary path in the folder of `path`; on success flush it and rename it to `path`.
+def atomic(path: str | pathlib.Path):
+    """Yield a temporary path in the folder of `path`; on success flush the file and rename it to `path`.
 
-    The temporary name ends like `path`, since Keras chooses a format by the ending; its modes are those of the umask.
-    On any error the temporary file is removed and `path` is left as it was. Raises ValueError where `path` is anything
-    but a regular file or nothing: renaming would put a file in the place of a link or device.
+    The temporary name ends like `path`, since Keras chooses a format by the ending; its modes follow the umask.
+    On any error the temporary file is deleted and `path` stays as it was. Raises ValueError where `path` exists and is
+    no regular file: renaming would replace a link or device.
     """
     path = pathlib.Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path)
-        named = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
-        os.close(os.open(named, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        temporary = str(named)
-        yield named
+        writing = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+        os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = str(writing)
+        yield writing
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         ledger.wrote(path, temporary)
@@ -58,10 +58,10 @@ def _check_replaceable(path):
 
 
 @contextlib.contextmanager
-def atomic_hdf5(path):
+def atomic_hdf5(path: str | pathlib.Path):
     """As `atomic`, but yield an open file for ``h5py.File(file, "w")`` or ``model.save_weights(file)``.
 
-    Its ``check()`` tells of a full disk before the end.
+    Its ``check()`` raises the error of a full disk before the end.
     """
     with atomic(path) as temporary, open(temporary, "wb+", buffering=0) as raw:
         file = hdf5.Unfailing(raw, temporary.name)
@@ -69,18 +69,21 @@ def atomic_hdf5(path):
         file.check()
 
 
-def remove(path):
-    """Delete a file, or a folder with all below it, that a stage made itself; none is no error."""
+def remove(path: str | pathlib.Path):
+    """Delete a file of a stage, or a folder with all files below it; a missing one is no error."""
     path = pathlib.Path(path)
-    for entry in [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]:
+    for entry in [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]:
         ledger.removed(entry)
         entry.unlink(missing_ok=True)
     if path.is_dir():
         shutil.rmtree(path)
 
 
-def link(source, path):
-    """Give the file `source` a second name, or copy it where the file system cannot; both are never written to."""
+def link(source: str | pathlib.Path, path: str | pathlib.Path):
+    """Hard-link the file `source` to `path`, or copy it where the file system has no links.
+
+    Neither may be written to afterwards.
+    """
     with atomic(path) as temporary:
         temporary.unlink()
         try:

@@ -1,4 +1,4 @@
-"""DATASETS: what is published about each data set, where its files are, and how they are read."""
+"""DATASETS: the published facts about each data set, its files, and its reader."""
 
 import dataclasses
 import functools
@@ -10,12 +10,15 @@ from data.sources import File, Sources
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What is published about a data set, and how to read it.
+    """One data set.
 
-    `shape` is (H, W, C); `counts` the number of training and test images; `sources` is None for data that
-    comes inside a package; `read` maps {file name: path} to ``(x_train, y_train, x_test, y_test)`` and, where there
-    are such, a dictionary of further fields of Dataset. `folders`: for images in a directory a class, the subfolders
-    that may hold it; `read` then maps its path.
+    classes: names of labels 0, 1, ...
+    shape: (H, W, C).
+    counts: numbers of training and test images.
+    read: {file name: path} -> ``(x_train, y_train, x_test, y_test)``, from some readers with a dictionary of further
+        fields of Dataset.
+    sources: the published files (None: data that comes with a package, or in `folders`).
+    folders: for images in one directory a class, the subfolders that may have these; `read` then takes their path.
     """
 
     title: str
@@ -30,7 +33,7 @@ class Entry:
 
 
 def _files(base, digests):
-    """A File for every name in `digests` (name -> MD5), at the address `base` (None: not fetched singly)."""
+    """A File for every name in `digests` (name -> MD5), at the address `base` (None: not downloaded one by one)."""
     return tuple(File(name, md5, base and base + name) for name, md5 in digests.items())
 
 

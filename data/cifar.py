@@ -2,7 +2,7 @@
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by
-channel, a list of labels, and one of the files' names.
+channel, a list of labels, and a list of file names.
 """
 
 import dataclasses
@@ -44,11 +44,11 @@ CIFAR100 = Layout(
 )
 
 
-def read_batch(content, layout, where):
-    """Decode one pickled batch (bytes): images uint8 (N, 32, 32, 3), labels int64 (N,), names of their files (N,).
+def read_batch(content: bytes, layout: Layout, where) -> tuple:
+    """Decode one pickled batch: images uint8 (N, 32, 32, 3), labels int64 (N,), file names (N,).
 
-    The published batches have names; one without has None. Raises ValueError, naming `where`, if it is cut, is no
-    batch of this `layout`, or asks for any code.
+    The file names are None where the batch has none; published batches have them.
+    Raises ValueError, naming `where`, if the batch is cut, is not of this `layout`, or asks for any code.
     """
     with damage.named(where, "not a readable CIFAR batch", "fetch it again"):
         batch = pickles.load(content)
@@ -56,8 +56,8 @@ def read_batch(content, layout, where):
         raise ValueError(f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?")
     pixels, labels = getattr(batch[b"data"], "array", None), batch[layout.labels]
     if pixels is None or pixels.ndim != 2 or pixels.shape[1] != 3072:
-        found = "no array" if pixels is None else f"an array of shape {pixels.shape}"
-        raise ValueError(f"{where}: data is {found}, expected bytes (N, 3072): is this the right file?")
+        seen = "no array" if pixels is None else f"an array of shape {pixels.shape}"
+        raise ValueError(f"{where}: data is {seen}, expected bytes (N, 3072): is this the right file?")
     if not isinstance(labels, list) or any(type(label) is not int for label in labels):
         raise ValueError(f"{where}: {layout.labels.decode()} is not a list of integers: is this the right file?")
     if any(not 0 <= label < layout.classes for label in labels):
@@ -72,6 +72,7 @@ def read_batch(content, layout, where):
 
 
 def _file_names(names, count, where):
+    """The file names of a batch as text (N,), or None."""
     if names is None:
         return None
     if not isinstance(names, list) or len(names) != count or any(type(name) is not bytes for name in names):
@@ -79,15 +80,15 @@ def _file_names(names, count, where):
     return numpy.array([name.decode("utf-8", "replace") for name in names])
 
 
-def read_archive(path, layout):
-    """The bytes of the batches in the published tar.gz, as a dict by name. Errors as data.archive.read."""
+def read_archive(path, layout: Layout) -> dict[str, bytes]:
+    """name -> bytes of the batches in the published tar.gz. Errors as data.archive.read."""
     return archive.read(path, layout.folder, (*layout.train, *layout.test))
 
 
-def read(paths, layout):
+def read(paths: dict, layout: Layout) -> tuple:
     """Read all batches: ``(x_train, y_train, x_test, y_test, {"files_train": ..., "files_test": ...})``.
 
-    paths: holds the archive or every batch.
+    paths: file name -> path, of the archive or of every batch.
     """
     if layout.archive in paths:
         contents = read_archive(paths[layout.archive], layout)
@@ -95,7 +96,7 @@ def read(paths, layout):
     else:
         contents = {name: None for name in (*layout.train, *layout.test)}
         places = {name: paths[name] for name in contents}
-    parts, named = [], {}
+    parts, file_names = [], {}
     for part, names in (("files_train", layout.train), ("files_test", layout.test)):
         batches = []
         for name in names:
@@ -104,5 +105,5 @@ def read(paths, layout):
             batches.append(read_batch(content, layout, places[name]))
         images, labels, files = zip(*batches, strict=True)
         parts += [numpy.concatenate(images), numpy.concatenate(labels)]
-        named[part] = None if any(one is None for one in files) else numpy.concatenate(files)
-    return *parts, named
+        file_names[part] = None if any(names is None for names in files) else numpy.concatenate(files)
+    return *parts, file_names

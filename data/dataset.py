@@ -1,4 +1,4 @@
-"""A labelled image set in memory, and the checks that every reader's output passes."""
+"""A labelled image set in memory, and the checks of every reader's output."""
 
 import dataclasses
 import functools
@@ -12,11 +12,15 @@ from data import files
 class Dataset:
     """Training and test images with their labels.
 
-    x_train (N, H, W, C) uint8, y_train (N,) int64, likewise x_test and y_test; `classes` names label 0,
-    1, ... `verified` is True where every file had its published digest (or came inside a package); a
-    result made from an unverified set has to say so. `name` is fit for a folder or a table row. `group_train`,
-    `group_test`: integers (N,), alike for images that are nearly the same, such as frames of one track, or None;
-    `files_train`, `files_test`: text (N,), the file that each image had when it was collected, or None.
+    x_train, x_test: uint8 (N, H, W, C).
+    y_train, y_test: int64 (N,).
+    classes: names of labels 0, 1, ...
+    verified: True where every file had its published digest, or came with a package. Results of an unverified set must
+        say so.
+    name: for folders and table rows.
+    group_train, group_test: integers (N,), equal for images that are nearly the same, such as frames of one track; or
+        None.
+    files_train, files_test: text (N,), the file name of each image when it was collected; or None.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -32,16 +36,18 @@ class Dataset:
     files_test: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
-    def fingerprint(self):
-        """SHA-256 of the four arrays, as `data.files.fingerprint` gives it."""
+    def fingerprint(self) -> str:
+        """SHA-256 of the four arrays (data.files.fingerprint)."""
         return files.fingerprint(self.x_train, self.y_train, self.x_test, self.y_test)
 
 
-def check(images, labels, *, shape, classes, where):
-    """Return ``(images, labels)`` as contiguous uint8 (N, H, W, C) and int64 (N,), or raise ValueError.
+def check(
+    images: numpy.ndarray, labels: numpy.ndarray, *, shape: tuple, classes: int, where
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """``(images, labels)`` as contiguous uint8 (N, H, W, C) and int64 (N,).
 
-    `shape` is the expected (H, W, C), `classes` the number of classes, `where` the file or folder that the
-    message names.
+    shape: the expected (H, W, C); classes: number of classes; where: the file or folder, for the message.
+    Raises ValueError for images or labels of another kind.
     """
     if images.dtype != numpy.uint8 or images.shape[1:] != tuple(shape):
         raise ValueError(
@@ -64,8 +70,8 @@ def check(images, labels, *, shape, classes, where):
     return numpy.ascontiguousarray(images), labels.astype(numpy.int64)
 
 
-def check_classes(labels, classes, where):
-    """Raise ValueError if one of the named `classes` has no label in `labels` (N,)."""
+def check_classes(labels: numpy.ndarray, classes: tuple, where: str):
+    """Raise ValueError if one of `classes` (names) has no image, by the labels (N,)."""
     counts = numpy.bincount(labels, minlength=len(classes))
     empty = [str(classes[label]) for label in numpy.flatnonzero(counts == 0)]
     if empty:

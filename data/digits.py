@@ -1,8 +1,8 @@
-"""Scikit-learn's bundled handwritten digits, brought from 8x8 to 28x28: real images without a download.
+"""Scikit-learn's bundled handwritten digits, enlarged from 8x8 to 28x28: real images without a download.
 
 Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (1,797 images, values 0..16).
 They have no official split: a fixed stratified fifth is the test part [D]. A writer may have digits in both
-parts, so test accuracy is a little flattering.
+parts, so test accuracy is slightly too high.
 """
 
 import numpy
@@ -12,11 +12,11 @@ from data import dataset, stratify
 SPLIT_SEED = 0
 
 
-def enlarge(images):
+def enlarge(images: numpy.ndarray) -> numpy.ndarray:
     """Bilinear 8x8 -> 28x28, values 0..16 -> 0..255: integers (N, 8, 8) to uint8 (N, 28, 28).
 
-    The scale is 2/7, so every weight is a whole number of fourteenths and the result, rounded half up, is
-    exact integer arithmetic: the same pixels on every machine.
+    The scale is 2/7, so every weight is a whole number of fourteenths. The result is computed in integers and rounded
+    half up: the same pixels on every machine.
     """
     weights = numpy.zeros((28, 8), numpy.int64)
     for row in range(28):
@@ -29,9 +29,9 @@ def enlarge(images):
     return ((2 * 255 * sums + scale) // (2 * scale)).astype(numpy.uint8)
 
 
-def read(paths=None):
-    """The digits: ``(x_train, y_train, x_test, y_test)``, images (N, 28, 28, 1); no `paths` needed."""
-    import sklearn.datasets  # a second to import, and needed here alone
+def read(paths: dict | None = None) -> tuple:
+    """The digits: ``(x_train, y_train, x_test, y_test)``, images (N, 28, 28, 1). `paths` is ignored."""
+    import sklearn.datasets  # takes a second to import, and is needed only here
 
     bundled = sklearn.datasets.load_digits()
     images, labels = dataset.check(

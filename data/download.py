@@ -2,8 +2,10 @@
 
 import hashlib
 import http.client
+import pathlib
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 
 from data import files
 
@@ -11,11 +13,11 @@ BLOCK = 1 << 18  # bytes read at a time
 TIMEOUT = 60  # seconds without a byte
 
 
-def download(url, path, *, md5, progress=None):
-    """Fetch `url` to `path`, which appears only once its MD5 is the one published.
+def download(url: str, path: str | pathlib.Path, *, md5: str, progress: Callable | None = None):
+    """Download `url` to `path`, which appears only once the file is whole and has the published MD5.
 
-    `progress(path, done, total)` is called as bytes arrive; `total` is None where the server does not say.
-    Raises FileNotFoundError if the address cannot be reached, and ValueError if what came is not the file.
+    progress: called as progress(path, done, total) in bytes; total is None where the server does not send it.
+    Raises FileNotFoundError if the address cannot be reached, and ValueError if another file arrived.
     """
     total_digest, done = hashlib.md5(usedforsecurity=False), 0
     with files.atomic(path) as temporary, open(temporary, "wb") as stream:
@@ -46,6 +48,7 @@ def download(url, path, *, md5, progress=None):
 
 
 def _unreachable(url, path, error):
+    """The FileNotFoundError of an address that cannot be reached."""
     reason = getattr(error, "reason", None) or error
     return FileNotFoundError(
         f"{url}: cannot be downloaded ({reason}): fetch it elsewhere to {path}, or name the "
