@@ -62,8 +62,8 @@ def load(
 ) -> Dataset:
     """A data set with uint8 images (N, H, W, C) and int64 labels.
 
-    name: of DATASETS, or a folder of images as ``folder:<path>`` or ``folder:<path>@<height>x<width>``. The classes of a
-        folder are its directories, its name is ``folder-<directory>``, and it is never verified, since it has no
+    name: of DATASETS, or a folder of images as ``folder:<path>`` or ``folder:<path>@<height>x<width>``. The classes of
+        a folder are its directories, its name is ``folder-<directory>``, and it is never verified, since it has no
         published digest.
     data_dir: folder of the files (None: ``$DARE_DATA``, else Keras's cache, else a download into that cache).
     unverified: admit files without the published digest; `Dataset.verified` is then False.

@@ -1,9 +1,8 @@
-"""What is written whole or not at all (data/atomic.py): text, CSV, JSON, and HDF5 artefacts that say what they are.
+"""Files written whole or not at all (data/atomic.py): text, CSV, JSON, and HDF5 artefacts.
 
-An artefact is one HDF5 file with a root attribute ``kind`` (what it is), flat datasets, and JSON-able
-attributes. It is written to a temporary name beside its own, flushed to the disk and renamed, so a killed
-process or a full disk leaves the old file or none. Behind its end stands a checksum of all of it, so that a
-byte that has changed since is found before HDF5 meets it.
+An artefact is one HDF5 file with a root attribute ``kind``, flat data sets, and attributes in JSON. It is written under
+a temporary name in the same folder, flushed to the disk and renamed, so a killed process or a full disk leaves the old
+file or none. A checksum of the whole file is appended, so that a changed byte is detected before HDF5 reads the file.
 """
 
 import csv
@@ -14,6 +13,7 @@ import os
 import pathlib
 import unicodedata
 import zlib
+from collections.abc import Iterable, Sequence
 
 import h5py
 import numpy
@@ -22,18 +22,20 @@ from data import damage, hdf5, ledger
 from data.atomic import TEMPORARY, atomic, atomic_hdf5, link, remove  # noqa: F401 (as of this module)
 from data.ledger import digest  # noqa: F401 (as of this module)
 
+Path = str | pathlib.Path
+
 LARGEST_JSON = 1 << 27  # bytes; a published row has a few thousand
-SEAL = b"CRC-32 "  # and eight digits, behind the end of an artefact's HDF5
+SEAL = b"CRC-32 "  # followed by eight digits, appended to the HDF5 content of an artefact
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str):
     """Write `text` to `path` atomically (UTF-8)."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_csv(path, names, rows):
-    """Dictionaries as lines of CSV under the columns `names`, whole or not at all."""
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[dict]):
+    """Write `rows` to `path` atomically as CSV with the columns `names`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
@@ -41,18 +43,21 @@ def write_csv(path, names, rows):
     write_text(path, text.getvalue())
 
 
-def write_json(path, value):
-    """Write `value` to `path` atomically as indented JSON with a final newline. Raises ValueError for NaN and infinite
-    numbers, which JSON lacks."""
+def write_json(path: Path, value):
+    """Write `value` to `path` atomically as indented JSON with a final newline.
+
+    Raises ValueError for NaN and infinite numbers, which JSON lacks.
+    """
     with damage.named(path, "cannot be written", "mend what made it"):
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def read_json(path):
-    """The value in a JSON file (UTF-8, without NaN and infinite numbers).
+def read_json(path: Path):
+    """The value in a JSON file (UTF-8).
 
-    Raises FileNotFoundError, and ValueError where it is none, or larger than LARGEST_JSON.
+    Raises FileNotFoundError, and ValueError where the file is not JSON, has NaN or infinite numbers, or is larger than
+    LARGEST_JSON.
     """
     ledger.check(path)
     with damage.named(path):
@@ -63,27 +68,28 @@ def _no_number(name):
     raise ValueError(f"it holds {name}, expected a finite number or null")
 
 
-def write_sealed(path, value):
-    """Write a JSON object and, among its names, its "digest", for `read_sealed`."""
+def write_sealed(path: Path, value: dict):
+    """Write a JSON object with a further entry, its "digest", for `read_sealed`."""
     value = json.loads(json.dumps(value))
     write_json(path, {**value, "digest": fingerprint_json(value)})
 
 
-def read_sealed(path, *, sealed=True):
-    """The JSON object that `write_sealed` wrote. sealed: False admits one without a digest, of an earlier version.
+def read_sealed(path: Path, *, sealed: bool = True) -> dict:
+    """The JSON object that `write_sealed` wrote, without its digest.
 
-    Raises FileNotFoundError, and ValueError where the file is not as it was written.
+    sealed: False admits objects without a digest, of an earlier version.
+    Raises FileNotFoundError, and ValueError where the file has changed since it was written.
     """
-    found = read_json(path)
+    value = read_json(path)
     with damage.named(path):
-        digest = found.pop("digest", None) if isinstance(found, dict) else None
-        if not isinstance(found, dict) or ((sealed or digest) and digest != fingerprint_json(found)):
+        digest = value.pop("digest", None) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or ((sealed or digest) and digest != fingerprint_json(value)):
             raise ValueError("not an object with its digest")
-    return found
+    return value
 
 
-def fingerprint(*arrays):
-    """SHA-256 over dtype, shape and bytes of the arrays: the identity that artefacts carry of their data."""
+def fingerprint(*arrays: numpy.ndarray) -> str:
+    """SHA-256 over dtype, shape and bytes of the arrays: how artefacts identify their data."""
     total = hashlib.sha256()
     for array in arrays:
         array = numpy.ascontiguousarray(array)
@@ -92,11 +98,13 @@ def fingerprint(*arrays):
     return total.hexdigest()
 
 
-def save_artefact(path, kind, arrays, attributes=None):
-    """Write `arrays` (name -> array, or an iterator of (shape, dtype, blocks) for streaming) as one artefact.
+def save_artefact(path: Path, kind: str, arrays: dict, attributes: dict | None = None):
+    """Write an artefact.
 
-    A value may be a tuple ``(shape, dtype, blocks)``: `blocks` yields ``(row selection, values)`` and is
-    written as it comes, so that the whole never lies in memory.
+    kind: what it is, for `open_artefact`.
+    arrays: name -> array, or (shape, dtype, blocks) for an array that is streamed: `blocks` yields (row selection,
+        values).
+    attributes: name -> JSON value.
     """
     with atomic_hdf5(path) as sink:
         with h5py.File(sink, "w") as file:
@@ -120,15 +128,15 @@ def save_artefact(path, kind, arrays, attributes=None):
 
 
 def _crc32(stream, size=None):
-    """The CRC-32 of the next `size` bytes of a stream (None: of all that are left)."""
-    found, left = 0, float("inf") if size is None else size
+    """The CRC-32 of the next `size` bytes of a stream (None: of all bytes left)."""
+    checksum, left = 0, float("inf") if size is None else size
     while left and (block := stream.read(int(min(left, 2**20)))):
-        found, left = zlib.crc32(block, found), left - len(block)
-    return found
+        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    return checksum
 
 
 def _check_seal(path):
-    """Whether a file is sealed and as it was written. Raises ValueError where it is sealed and is not."""
+    """Whether a file has a checksum. Raises ValueError where the checksum is not that of the file."""
     length = len(SEAL) + 8
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END) - length
@@ -142,11 +150,11 @@ def _check_seal(path):
     return seal.startswith(SEAL)
 
 
-def open_artefact(path, kind):
+def open_artefact(path: Path, kind: str) -> tuple[h5py.File, dict]:
     """Open an artefact for reading: ``(h5py.File, attributes)``. The caller closes the file.
 
-    Raises FileNotFoundError if there is none, OSError where the system does not let it be read, and ValueError if
-    the file is cut, is not HDF5, or holds something other than `kind`.
+    Raises FileNotFoundError if there is no file, OSError where the system refuses to read it, and ValueError if it is
+    cut, is not HDF5, or is of another kind.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -156,10 +164,10 @@ def open_artefact(path, kind):
         file = hdf5.read(path, known=known)
     try:
         with damage.named(path):
-            found = file.attrs.get("kind")
+            stored = file.attrs.get("kind")
             attributes = {name: value for name, value in file.attrs.items() if name != "kind"}
-        if not isinstance(found, str) or found != kind:
-            raise ValueError(f"{path}: holds {found!r:.80}, expected {kind!r}: is this the right file?")
+        if not isinstance(stored, str) or stored != kind:
+            raise ValueError(f"{path}: holds {stored!r:.80}, expected {kind!r}: is this the right file?")
         with damage.named(path):
             return file, {name: json.loads(value) for name, value in attributes.items()}
     except (OSError, ValueError):
@@ -167,11 +175,19 @@ def open_artefact(path, kind):
         raise
 
 
-def load_artefact(path, kind, names=None, facts=(), stored=()):
-    """Read the datasets `names` (None: all) of an artefact: ``(arrays, attributes)``, among these at least `facts`.
+def load_artefact(
+    path: Path,
+    kind: str,
+    names: Iterable[str] | None = None,
+    facts: Iterable[str] = (),
+    stored: Sequence[str] = (),
+) -> tuple[dict, dict]:
+    """Read an artefact: ``(arrays, attributes)``.
 
-    Those in `stored` stay on the disk, as Stored, and the file open. Errors as open_artefact, and ValueError where
-    something lacks.
+    names: the arrays to read (None: all).
+    facts: attributes that it must have.
+    stored: further arrays that stay on the disk, as Stored; the file stays open.
+    Errors as open_artefact, and ValueError where an array or attribute is missing.
     """
     file, attributes = open_artefact(path, kind)
     try:
@@ -190,8 +206,10 @@ def load_artefact(path, kind, names=None, facts=(), stored=()):
 
 
 class Stored:
-    """Numbers of an open artefact, read from the disk where they are indexed; ValueError where they are damaged or not
-    finite there."""
+    """An array of an open artefact, read from the disk when it is indexed.
+
+    Indexing raises ValueError where the numbers are damaged or not finite.
+    """
 
     def __init__(self, path, dataset):
         self.path, self.dataset = path, dataset
@@ -204,8 +222,8 @@ class Stored:
         try:
             values = self.dataset[rows]
         except (OSError, RuntimeError, MemoryError) as error:
-            mend = f"{self.path}: damaged ({damage.reason(error)}): delete it and make it again"
-            raise damage.environment(error, self.path) or ValueError(mend) from error
+            message = f"{self.path}: damaged ({damage.reason(error)}): delete it and make it again"
+            raise damage.environment(error, self.path) or ValueError(message) from error
         if not numpy.isfinite(values).all():
             raise ValueError(f"{self.path}: holds NaN or infinite values: delete it and make it again")
         return values
@@ -214,19 +232,19 @@ class Stored:
         return numpy.asarray(self[()], dtype)
 
 
-def expanded(text):
-    """The path that a person named, its ~ or ~user replaced by a home. Raises ValueError for a user without one."""
+def expanded(text: Path) -> pathlib.Path:
+    """A path with ~ or ~user replaced by the home folder. Raises ValueError for an unknown user."""
     try:
         return pathlib.Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{text}: there is no such user's home ({error}): write the folder out") from error
 
 
-def printable(name):
-    """Whether a name is of characters that can be printed: no line break, none that reorders the text around it."""
-    return all(one.isprintable() or unicodedata.category(one) == "Zs" for one in name)
+def printable(name: str) -> bool:
+    """Whether all characters of a name can be printed: no line breaks, none that reorders the text around it."""
+    return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in name)
 
 
-def fingerprint_json(value):
-    """SHA-256 of a JSON value, whatever the order of its keys."""
+def fingerprint_json(value) -> str:
+    """SHA-256 of a JSON value, the same for any order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

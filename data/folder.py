@@ -1,14 +1,15 @@
 """A user's own images: one directory a class, named ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
 
 Either ``<path>/train/<class>/`` and ``<path>/test/<class>/``, or ``<path>/<class>/``, of which a fixed
-stratified fifth becomes the test part [D]. Near-duplicates, such as frames of one video, fall on both
-sides of such a division: give those a train and a test directory instead.
+stratified fifth becomes the test part [D]. Such a division puts near-duplicates, such as frames of one video, into both
+parts: give them a train and a test directory instead.
 """
 
 import math
 import pathlib
 import re
 import warnings
+from collections.abc import Sequence
 
 import numpy
 
@@ -17,15 +18,17 @@ from data import damage, dataset, files, stratify
 ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp")
 GREY = ("1", "L", "LA")
 COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
-FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # by their content; Pillow has others that start programs
-PIXELS = 1 << 26  # of an image
+FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # by content; some other formats of Pillow start programs
+PIXELS = 1 << 26  # most pixels of an image
 SPLIT_SEED = 0
 
 
-def parse(text):
-    """``"<path>@<height>x<width>"`` as (Path, (height, width)); without the size, or where a folder is so called, as
-    (Path, None). Raises ValueError for no path, a size of no pixels or more than PIXELS, and a name that `_check_name`
-    refuses."""
+def parse(text: str) -> tuple[pathlib.Path, tuple[int, int] | None]:
+    """``"<path>@<height>x<width>"`` as (Path, (height, width)).
+
+    The size is None where the text has none, or where a folder has this whole name.
+    Raises ValueError for an empty path, a size of no pixels or more than PIXELS, and a name that cannot be printed.
+    """
     path, height, width = re.fullmatch(r"(.*?)(?:@(\d{1,9})x(\d{1,9}))?", text, re.DOTALL | re.ASCII).groups()
     if height is not None and files.expanded(text).is_dir():
         path, height = text, None
@@ -41,27 +44,28 @@ def parse(text):
 
 
 def _check_name(path):
-    """Raise ValueError for a name with line breaks or other characters that change the text around them."""
+    """Raise ValueError for a name with line breaks or other characters that cannot be printed."""
     if not files.printable(path.name):
         raise ValueError(f"{str(path)!r}: its name holds characters that cannot be printed: rename the folder")
 
 
 def _directories(path):
-    """The folders of the classes below a folder, sorted by name."""
-    found = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    for entry in found:
-        _check_name(entry)
-    return found
+    """The class folders in a folder, sorted by name."""
+    directories = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for directory in directories:
+        _check_name(directory)
+    return directories
 
 
-def read_image(path, size=None):
-    """Decode one image to uint8 (H, W, 1) if it is greyscale, else (H, W, 3); `size` (H, W) resizes it.
+def read_image(path: pathlib.Path, size: tuple[int, int] | None = None) -> numpy.ndarray:
+    """One image as uint8: (H, W, 1) if it is greyscale, else (H, W, 3).
 
-    Resizing is bilinear; transparency is dropped; of a stereo JPEG (MPO) the first picture is taken. Raises ValueError,
-    naming the file, if it cannot be decoded, is of none of FORMATS, has several frames, more than PIXELS pixels, or
-    more than eight bits a channel.
+    size: (H, W) to resize to, bilinearly (None: as it is).
+    Transparency is dropped; of a stereo JPEG (MPO) the first picture is read.
+    Raises ValueError, naming the file, if it cannot be decoded, is of none of FORMATS, has several frames, more than
+    PIXELS pixels, or more than eight bits a channel.
     """
-    import PIL.Image  # needed for image folders alone
+    import PIL.Image  # needed for image folders only
 
     with damage.named(path, "not a readable image", "mend or remove it"), warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
@@ -80,12 +84,13 @@ def read_image(path, size=None):
 
 
 def _is_deep(image):
-    """Whether an open image is stored in more than eight bits a channel, which Pillow may cut to eight unsaid."""
+    """Whether an open image has more than eight bits a channel, which Pillow may cut to eight without warning."""
     stored = [args if isinstance(args, tuple) else (args,) for *_, args in image.tile]
     return any(";16" in str(mode) or (image.format == "PPM" and rest and rest[0] > 255) for mode, *rest in stored)
 
 
 def _same_size(path, image, paths, images):
+    """Raise ValueError where an image has another size than the first of `images`."""
     if images and image.shape[:2] != images[0].shape[:2]:
         height, width, *_ = images[0].shape
         raise ValueError(
@@ -94,14 +99,17 @@ def _same_size(path, image, paths, images):
         )
 
 
-def read_part(root, classes, size):
-    """All images below ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
+def read_part(
+    root: pathlib.Path, classes: Sequence[str], size: tuple[int, int] | None
+) -> tuple[list, numpy.ndarray, list]:
+    """All images in the folders ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
     images, labels, paths = [], [], []
     for label, name in enumerate(classes):
-        found = sorted(path for path in (root / name).iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
-        if not found:
-            raise ValueError(f"{root / name}: no image ({', '.join(ENDINGS)}): every class needs at least one")
-        for path in found:
+        folder = root / name
+        of_class = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+        if not of_class:
+            raise ValueError(f"{folder}: no image ({', '.join(ENDINGS)}): every class needs at least one")
+        for path in of_class:
             image = read_image(path, size)
             _same_size(path, image, paths, images)
             images.append(image)
@@ -110,20 +118,23 @@ def read_part(root, classes, size):
     return images, numpy.array(labels, numpy.int64), paths
 
 
-def stack(images, channels):
-    """(N, H, W, channels): greyscale images among coloured ones get three equal channels [D]."""
+def stack(images: list, channels: int) -> numpy.ndarray:
+    """The images as one array (N, H, W, channels). Greyscale images may get three equal channels [D]."""
     shape = (*images[0].shape[:2], channels)
     return numpy.stack([numpy.broadcast_to(image, shape) for image in images])
 
 
-def read(path, *, size=None):
-    """Read a folder: ``((x_train, y_train, x_test, y_test, further), classes)``; classes are directory names, sorted.
+def read(path: str | pathlib.Path, *, size: tuple[int, int] | None = None) -> tuple[tuple, tuple]:
+    """Read a folder: ``((x_train, y_train, x_test, y_test, further), classes)``.
 
-    further: the images' files below `path`, as Dataset has them. Files with other endings are passed over. If every
-    image is greyscale, C is 1, else 3. Raises FileNotFoundError if the folder is missing, and ValueError for fewer
-    than two classes, an empty class, an unreadable image, differing sizes without `size`, a train or test directory
-    without the other, or classes that differ between them.
+    Classes are the sorted directory names. `further` has files_train and files_test of Dataset, relative to `path`.
+    Files with other endings are ignored. C is 1 if all images are greyscale, else 3.
+    size: (H, W) to resize to (None: images as they are, which must be of one size).
+    Raises FileNotFoundError if the folder is missing, and ValueError for fewer than two classes, an empty class, an
+    unreadable image, images of several sizes, a train directory without test or the reverse, and classes that differ
+    between them.
     """
+    # Folders and classes.
     path = pathlib.Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one directory a class below it")
@@ -142,17 +153,21 @@ def read(path, *, size=None):
         differing = set(classes) ^ {directory.name for directory in _directories(root)}
         if differing:
             raise ValueError(f"{path}: {', '.join(sorted(differing))} is a class in only one of train and test")
+
+    # Images, all of one size.
     read_parts = [read_part(root, classes, size) for root in roots]
     first = read_parts[0][0][0].shape[:2]
     for images, _, paths in read_parts[1:]:
         _same_size(paths[0], images[0], read_parts[0][2], read_parts[0][0])
     channels = max(image.shape[2] for images, _, _ in read_parts for image in images)
-    parts, named = [], []
+    parts, names = [], []
     for images, labels, paths in read_parts:
         parts += dataset.check(
             stack(images, channels), labels, shape=(*first, channels), classes=len(classes), where=path
         )
-        named.append(numpy.array([one.relative_to(path).as_posix() for one in paths]))
+        names.append(numpy.array([file.relative_to(path).as_posix() for file in paths]))
+
+    # Without train and test directories: a fixed fifth becomes the test part.
     if len(parts) == 2:
         images, labels = parts
         counts = numpy.bincount(labels)
@@ -162,5 +177,5 @@ def read(path, *, size=None):
             )
         train, test = stratify.stratify(labels, (4, 5), SPLIT_SEED)
         parts = [images[train], labels[train], images[test], labels[test]]
-        named = [named[0][train], named[0][test]]
-    return (*parts, {"files_train": named[0], "files_test": named[1]}), tuple(classes)
+        names = [names[0][train], names[0][test]]
+    return (*parts, {"files_train": names[0], "files_test": names[1]}), tuple(classes)

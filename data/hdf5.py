@@ -1,7 +1,7 @@
-"""HDF5 files opened so that the fault of a disk, or of who else has the file open, is not taken for the file's own.
+"""Open HDF5 files without HDF5's lock, and tell errors of the disk from damage of the file.
 
-Files here are whole or absent (data.files.atomic), so reading one needs no lock; HDF5's own is refused on a file system
-without locks, and where another process holds one.
+Files are whole or absent (data.files.atomic), so reading needs no lock. HDF5's own lock fails on a file system without
+locks, and where another process holds one.
 """
 
 import contextlib
@@ -23,8 +23,11 @@ environment = damage.environment
 
 
 class Unfailing(io.BytesIO):
-    """An open file for HDF5 to write to, in which no write fails: HDF5 ends the process (a segmentation fault, later
-    and elsewhere) where one does. The first failure is kept in `error`, and nothing is written after it."""
+    """An open file for HDF5 in which no write fails.
+
+    A failed write makes HDF5 crash the process later, with a segmentation fault. So the first error is kept in `error`,
+    and nothing is written after it.
+    """
 
     def __init__(self, raw, name):
         super().__init__()
@@ -64,15 +67,15 @@ class Unfailing(io.BytesIO):
         return self.raw.tell()
 
     def check(self):
-        """Raise what went wrong so far."""
+        """Raise the first error, if there was one."""
         if self.error is not None:
             raise self.error
 
 
-def read(path, *, known=False):
-    """The open h5py.File of `path`, without HDF5's lock. Raises as `check`.
+def read(path: str | pathlib.Path, *, known: bool = False) -> h5py.File:
+    """The open h5py.File of `path`, without HDF5's lock. Errors as `check`.
 
-    known: whether its digest or checksum was compared, so that it is as we wrote it and need not be looked at.
+    known: whether its digest or checksum was compared; the file is then as we wrote it, and is not checked again.
     """
     if not known:
         check(path)
@@ -80,23 +83,26 @@ def read(path, *, known=False):
 
 
 @contextlib.contextmanager
-def reading(path, *, known=False):
-    """Yield an open file, without HDF5's lock, for Keras to read: ``load_weights(file)``, ``load_model(file)``. known
-    and errors as of `read`."""
+def reading(path: str | pathlib.Path, *, known: bool = False):
+    """Yield an open file, without HDF5's lock, for Keras: ``load_weights(file)``, ``load_model(file)``.
+
+    known and errors: as of `read`.
+    """
     if not known:
         check(path)
     with open(path, "rb", buffering=0) as raw:
         yield Unfailing(raw, str(path))
 
 
-def check(path, member=None):
-    """Look at an HDF5 file before this process does. member: its name where it lies in the zip `path`.
+def check(path: str | pathlib.Path, member: str | None = None):
+    """Check an HDF5 file in another process, before this process opens it.
 
-    Raises OSError, with an errno where it is the system's, where it is no HDF5 file, and ValueError where it reads
-    another file (HDF5 follows links, external storage and virtual data sets to any file of the machine), announces more
-    than one of its size can hold (HDF5 makes up what was never written), or where HDF5 crashes on it or does not end.
+    member: name of the HDF5 file in the zip `path` (None: `path` is the file).
+    Raises OSError where it is no HDF5 file, with an errno where the system is the cause. Raises ValueError where it
+    refers to another file (HDF5 follows links, external storage and virtual data sets to any file of the machine),
+    announces more bytes than its size allows (HDF5 fills in unwritten data), or where HDF5 crashes or does not end.
     """
-    answer = _asked(path=os.path.abspath(path), member=member, allowed=damage.most(os.path.getsize(path)))
+    answer = _ask(path=os.path.abspath(path), member=member, allowed=damage.most(os.path.getsize(path)))
     if answer.get("system"):
         error = OSError(answer["said"]) if answer["errno"] is None else OSError(answer["errno"], answer["said"])
         raise damage.environment(error, path) or error
@@ -104,11 +110,11 @@ def check(path, member=None):
         raise ValueError(f"{path}: damaged ({damage.reason(answer['said'])}): delete it and make it again")
 
 
-def _asked(**request):
-    """The answer of data/hdf5_probe.py."""
+def _ask(**request):
+    """The answer of data/hdf5_probe.py to a request."""
     with LOCK:
         process = _prober(os.getpid())
-        if process.poll() is not None:  # somebody ended it
+        if process.poll() is not None:  # it was killed
             _prober.cache_clear()
             process = _prober(os.getpid())
         process.stdin.write(json.dumps(request) + "\n")
@@ -118,7 +124,7 @@ def _asked(**request):
 
 @functools.cache
 def _prober(_process):
-    """The process that looks at files for this one, which it ends with; a signal to the terminal does not reach it."""
+    """The process that checks files for this process and ends with it. Signals of the terminal do not reach it."""
     command = [sys.executable, "-P", str(pathlib.Path(__file__).with_name("hdf5_probe.py"))]
     settings = {"env": {**os.environ, "OPENBLAS_NUM_THREADS": "1"}, "text": True, "encoding": "utf-8"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

@@ -1,8 +1,8 @@
-"""Looks at HDF5 files in a process of its own, since HDF5 ends the process, or never returns, on some damaged ones.
+"""Check HDF5 files in a separate process, since HDF5 crashes the process, or never returns, on some damaged files.
 
-Run by data/hdf5.py. Each line of standard input asks about one file, as JSON: path, member (its name in a zip, or null)
-and allowed (bytes that it may hold unpacked); each line of standard output answers with said ("" where all is well),
-system (whether that is what the system says) and errno. Ends when standard input does.
+Started by data/hdf5.py. Each line of standard input asks about one file, as JSON: path, member (its name in a zip, or
+null) and allowed (bytes that it may unpack to). Each line of standard output answers with said (the error, "" for
+none), system (whether it is an error of the system) and errno. Ends with standard input.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ import zipfile
 
 import h5py
 
-OBJECTS = 100_000  # groups and data sets of a file; a model of a hundred layers has about a thousand
-SECONDS, MEMORY = 20, 4 << 30  # that looking at one file may take
-UNWRITTEN = 10_000  # chunks that a data set may lack: HDF5 takes its time to make them up
-ENTRY = 1 << 20  # bytes of a data set that are read to see that they can be
+OBJECTS = 100_000  # most groups and data sets of a file; a model of a hundred layers has about a thousand
+SECONDS, MEMORY = 20, 4 << 30  # limits of checking one file
+UNWRITTEN = 10_000  # most missing chunks of a data set: HDF5 is slow to fill them in
+ENTRY = 1 << 20  # bytes of a data set that are read as a trial
 
 
-def look(file, allowed):
-    """Go through all of an open h5py.File. Raises ValueError where it reads another file, or announces too much."""
+def look(file: h5py.File, allowed: int):
+    """Visit all objects of an open file. Raises ValueError where one refers to another file, or announces too much."""
     left, seen, announced = [file], set(), 0
     while left:
         item = left.pop()
@@ -59,7 +59,7 @@ def _check(announced, allowed):
 
 
 def _read(dataset):
-    """Read a data set, of a large one the first and the last entries, and go through the places of its chunks."""
+    """Read a data set, of a large one the first and the last entry, and visit the offsets of its chunks."""
     if dataset.chunks:
         announced = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
         written = dataset.id.get_num_chunks() if announced else 0
@@ -73,13 +73,13 @@ def _read(dataset):
 
 
 def _member(path, name):
-    """A part of a zip, in memory."""
+    """A member of a zip, in memory."""
     with zipfile.ZipFile(path) as archive:
         return io.BytesIO(archive.read(name))
 
 
-def probe(path, member, allowed):
-    """Open and look; the answer."""
+def probe(path: str, member: str | None, allowed: int) -> dict:
+    """The answer about one file."""
     try:
         with h5py.File(_member(path, member), "r") if member else h5py.File(path, "r", locking=False) as file:
             look(file, allowed)
@@ -92,13 +92,13 @@ def probe(path, member, allowed):
     return {"said": ""}
 
 
-def in_a_child(request):
-    """`probe` in a process that may end of it."""
+def in_a_child(request: dict) -> dict:
+    """`probe` in a child process, which may crash."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         signal.alarm(SECONDS)
-        with contextlib.suppress(ValueError, OSError):  # where there is a lower limit, or none can be set
+        with contextlib.suppress(ValueError, OSError):  # a lower limit holds already, or limits cannot be set
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.write(writing, json.dumps(probe(**request)).encode()[:60_000])

@@ -6,6 +6,7 @@ http://yann.lecun.com/exdb/mnist/.
 """
 
 import gzip
+import pathlib
 import struct
 
 import numpy
@@ -18,8 +19,8 @@ TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
 
 
-def read_file(path, item_shape):
-    """Read one gzipped IDX file of unsigned bytes as uint8 (N, *item_shape).
+def read_file(path: pathlib.Path, item_shape: tuple) -> numpy.ndarray:
+    """The items of one gzipped IDX file of unsigned bytes: uint8 (N, *item_shape).
 
     Raises ValueError, naming the file, if it is not gzip, not IDX, of other dimensions, cut or too long.
     """
@@ -42,16 +43,15 @@ def read_file(path, item_shape):
             damage.check_size(path, size)
             body = stream.read(size + 1)
     if len(body) != size:
-        found = f"only {len(body)}" if len(body) < size else "more"
-        raise ValueError(f"{path}: holds {found} bytes of data, expected {size}: fetch it again")
+        seen = f"only {len(body)}" if len(body) < size else "more"
+        raise ValueError(f"{path}: holds {seen} bytes of data, expected {size}: fetch it again")
     return numpy.frombuffer(body, numpy.uint8).reshape(count, *item_shape)
 
 
-def read(paths):
+def read(paths: dict) -> tuple:
     """Read the four files: ``(x_train, y_train, x_test, y_test)`` with images (N, 28, 28, 1).
 
-    `paths` maps the published file names to where they lie. Raises ValueError as `read_file` and
-    `data.dataset.check`.
+    paths: published file name -> path. Errors as `read_file` and `data.dataset.check`.
     """
     parts = []
     for images_name, labels_name in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):

@@ -1,11 +1,13 @@
-"""What files must hold: their SHA-256 as they were written, compared when they are read.
+"""The ledger of a stage: SHA-256 of its files as they were written, compared when the files are read.
 
-While a stage is unfinished its folder has a ledger, ``.written``: two lines for every file that ``data.files`` has put
-there, ``<sha256>  <name>`` as sha256sum prints it, just before the file gets its name, and ``named  <name>`` after.
-``removed  <name>`` follows where the stage deletes one itself, ``changing  <name>`` stands for one that grows in place
-and is not compared. Of a finished stage run.json says the same. Either is *expected* here, and ``check`` compares.
+The folder of an unfinished stage has a ledger, ``.written``, with lines for the files that ``data.files`` writes:
+    <sha256>  <name>    just before the file gets its name (the format of sha256sum)
+    named  <name>       just after
+    removed  <name>     the stage has deleted the file
+    changing  <name>    the file grows in place, and is not compared
+The run.json of a finished stage holds the same digests. `expect` takes the digests of either, and `check` compares.
 
-Promises: docs/run_directory.md.
+What is promised: docs/run_directory.md.
 """
 
 import contextlib
@@ -14,29 +16,30 @@ import os
 import pathlib
 
 NAME = ".written"
+Path = str | os.PathLike
 REMOVED, CHANGING, NAMED = "removed", "changing", "named"
 
-_kept = {}  # absolute folder -> descriptor of its open ledger
+_open = {}  # absolute folder -> descriptor of its open ledger
 _expected = {}  # absolute path -> the digests that its content may have
-_digests = {}  # _key of a file -> its digest, taken once
+_digests = {}  # _key of a file -> its digest, computed once
 
 
-def keep(folder):
-    """Note what is written below `folder` from now on. A ledger that is there already is continued."""
+def keep(folder: Path):
+    """Start the ledger of a folder, or continue an existing one."""
     path = os.path.abspath(folder)
-    _kept[path] = os.open(os.path.join(path, NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    _open[path] = os.open(os.path.join(path, NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
-def close(folder):
-    """Stop noting what is written below `folder`; its ledger stays."""
-    descriptor = _kept.pop(os.path.abspath(folder), None)
+def close(folder: Path):
+    """Close the ledger of a folder; its file stays."""
+    descriptor = _open.pop(os.path.abspath(folder), None)
     if descriptor is not None:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def kept(folder):
-    """`keep` and `close` around what is done in a folder."""
+def kept(folder: Path):
+    """Context manager: `keep` and then `close`."""
     keep(folder)
     try:
         yield
@@ -44,29 +47,29 @@ def kept(folder):
         close(folder)
 
 
-def read(folder):
-    """name -> (state, digests) of a ledger: the state is its last line's first word, the digests are the last two.
+def read(folder: Path) -> dict:
+    """name -> (state, digests) of the files in a ledger; {} where there is no ledger.
 
-    Two, since a process that was killed between line and rename leaves the file as it was; then its state is the
-    digest itself, and else NAMED, REMOVED or CHANGING. {} where there is no ledger.
+    state: NAMED, REMOVED or CHANGING, or the digest where the process was killed before the file got its name.
+    digests: the last two. A process that is killed between the line and the renaming leaves the older content.
     """
-    path, found = pathlib.Path(folder) / NAME, {}
+    path, entries = pathlib.Path(folder) / NAME, {}
     if not path.is_file():
-        return found
+        return entries
     for line in path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]:  # the last is empty, or was cut
         state, _, name = line.partition("  ")
-        digests = found.get(name, ("", ()))[1]
+        digests = entries.get(name, ("", ()))[1]
         if state in (REMOVED, CHANGING):
-            found[name] = (state, ())
+            entries[name] = (state, ())
         elif state == NAMED:
-            found[name] = (state, digests)
+            entries[name] = (state, digests)
         else:
-            found[name] = (state, (*digests, state)[-2:])
-    return found
+            entries[name] = (state, (*digests, state)[-2:])
+    return entries
 
 
-def wrote(path, temporary):
-    """Called before the file `temporary` becomes `path`: note and expect its digest.
+def wrote(path: Path, temporary: Path):
+    """Called before the file `temporary` is renamed to `path`: record and expect its digest.
 
     Raises FileNotFoundError where the folder of an unfinished stage was deleted or replaced meanwhile.
     """
@@ -78,66 +81,70 @@ def wrote(path, temporary):
         _expected[path] = (state,)
 
 
-def named(path):
-    """Called after a file that was noted got its name."""
+def named(path: Path):
+    """Called after a recorded file got its name."""
     if not os.path.basename(path).startswith("."):
         _line(os.path.abspath(path), NAMED)
 
 
-def removed(path):
+def removed(path: Path):
     """Called where a stage deletes a file of its own."""
     _expected.pop(os.path.abspath(path), None)
     _line(os.path.abspath(path), REMOVED)
 
 
-def changing(path):
+def changing(path: Path):
     """Called for a file that grows in place: it is not compared while the stage is unfinished."""
     _line(os.path.abspath(path), CHANGING)
 
 
-def expect(folder, digests):
-    """From now on `check` compares the files of `folder`. digests: name -> SHA-256, or the several it may be."""
-    for name, wanted in digests.items():
-        _expected[os.path.join(os.path.abspath(folder), name)] = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+def expect(folder: Path, digests: dict):
+    """Let `check` compare the files of `folder` from now on. digests: name -> SHA-256, or several admitted ones."""
+    for name, admitted in digests.items():
+        admitted = (admitted,) if isinstance(admitted, str) else tuple(admitted)
+        _expected[os.path.join(os.path.abspath(folder), name)] = admitted
 
 
-def check(path):
-    """Whether it is known what a file must hold. Raises ValueError where it holds something else."""
-    wanted = _expected.get(os.path.abspath(path))
-    if not wanted:
+def check(path: Path) -> bool:
+    """Whether a digest of the file is expected. Raises ValueError where the file has another one."""
+    expected = _expected.get(os.path.abspath(path))
+    if not expected:
         return False
-    if digest_once(path) not in wanted:
+    if digest_once(path) not in expected:
         raise ValueError(f"{path}: is not the file that was written there: put it back, or delete {_stage(path)}")
     return True
 
 
-def digest_once(path):
-    """The SHA-256 of a file, taken once for as long as its time and size stay the same."""
+def digest_once(path: Path) -> str:
+    """The SHA-256 of a file, computed once as long as its time and size stay the same."""
     key = _key(os.path.abspath(path), os.stat(path))
     if key not in _digests:
         _digests[key] = digest(path)
     return _digests[key]
 
 
-def digest(path, algorithm="sha256"):
+def digest(path: Path, algorithm: str = "sha256") -> str:
     """The hexadecimal digest of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def _key(path, state):
+    """The identity of a file's content: path and os.stat result."""
     return path, state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _folder_of(path):
-    return next((folder for folder in _kept if path.startswith(folder + os.sep)), None)
+    """The folder with an open ledger that a file is in, or None."""
+    return next((folder for folder in _open if path.startswith(folder + os.sep)), None)
 
 
 def _line(path, state):
+    """Append a line to the ledger of the file's folder, if it has one."""
     folder = _folder_of(path)
     if folder is None:
         return
-    descriptor, name = _kept[folder], os.path.relpath(path, folder)
+    descriptor, name = _open[folder], os.path.relpath(path, folder)
     present = os.path.join(folder, NAME)
     if not (os.path.exists(present) and os.path.samestat(os.stat(present), os.fstat(descriptor))):
         raise FileNotFoundError(f"{folder}: was deleted or replaced while its stage was at work: run the stage again")
@@ -145,6 +152,7 @@ def _line(path, state):
 
 
 def _stage(path):
-    """The folder of the stage that a file belongs to, as well as its name tells: the one with a record."""
+    """The folder of the stage that a file belongs to: the nearest parent with a record, else the file's folder."""
     parents = pathlib.Path(path).parents
-    return next((one for one in parents if (one / "run.json").is_file() or (one / NAME).is_file()), parents[0])
+    recorded = (parent for parent in parents if (parent / "run.json").is_file() or (parent / NAME).is_file())
+    return next(recorded, parents[0])

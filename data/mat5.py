@@ -1,13 +1,15 @@
-"""Numeric arrays of MATLAB 5 files, with every length checked before it is believed.
+"""Numeric arrays of MATLAB 5 files, with every length checked before it is used.
 
-SciPy's reader can end the whole process with a segmentation fault on a damaged header; a damaged file has
-to be refused in a sentence instead [D].
+SciPy's reader can crash the process with a segmentation fault on a damaged header; here a damaged file raises
+ValueError [D].
 Source: MathWorks, MAT-File Format, chapter 1 (Level 5).
 """
 
 import math
+import pathlib
 import struct
 import zlib
+from collections.abc import Iterable
 
 import numpy
 
@@ -21,7 +23,7 @@ MOST = 1 << 30  # bytes of a file; the largest published one has a fifth of it
 
 
 class _Elements:
-    """The data elements in a buffer, one after the other, as (type, content)."""
+    """The data elements in a buffer, in order, as (type, content)."""
 
     def __init__(self, buffer, order):
         self.buffer, self.order, self.position = memoryview(buffer), order, 0
@@ -50,6 +52,7 @@ class _Elements:
 
 
 def _numbers(element, order, admitted=STORED):
+    """The numbers of an element whose type is in `admitted`."""
     kind, content = element
     if kind not in admitted:
         raise ValueError(f"an element has type {kind}, expected numbers")
@@ -79,7 +82,7 @@ def _matrix(content, order, names, allowed):
 
 
 def _as(dtype, name, values):
-    """The values as numbers of their class. Raises ValueError where one of them, such as 300.7, is none of it."""
+    """The values as `dtype`. Raises ValueError where a value, such as 300.7, is not a number of an integer dtype."""
     with numpy.errstate(invalid="ignore"):
         cast = values.astype(dtype, copy=False)
     changed = values[cast != values] if dtype.kind in "iu" else values[:0]
@@ -89,26 +92,26 @@ def _as(dtype, name, values):
 
 
 def _unpack(content, allowed):
-    machine = zlib.decompressobj()
-    unpacked = machine.decompress(content, max(allowed, 1))
-    if not machine.eof:
+    """The decompressed content, of at most `allowed` bytes."""
+    decompressor = zlib.decompressobj()
+    unpacked = decompressor.decompress(content, max(allowed, 1))
+    if not decompressor.eof:
         raise ValueError("a compressed variable is cut, or too large for a file of this size")
     return unpacked
 
 
-def read(path, names):
-    """The variables `names` that a MATLAB 5 file holds, as a dict of arrays of real numbers.
+def read(path: str | pathlib.Path, names: Iterable[str]) -> dict[str, numpy.ndarray]:
+    """name -> array of real numbers, of the variables `names` that a MATLAB 5 file has. Others are ignored.
 
-    Other variables are passed over. Raises ValueError, naming the file, if it is cut, damaged, not of this
-    version, unpacks to more than a file of its size can hold, or if a wanted variable is anything but an array of real
-    numbers of its class.
+    Raises ValueError, naming the file, if it is cut, damaged, not of this version, or unpacks to more bytes than its
+    size allows, or if one of these variables is not an array of real numbers of its class.
     """
     content = damage.content(path, MOST)
     allowed = damage.most(len(content))
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])  # version 0x0100 and the byte order
     if order is None:
         raise ValueError(f"{path}: not a MATLAB 5 file (it begins with {content[:10]!r}): is this the right file?")
-    found = {}
+    arrays = {}
     with damage.named(path, "not a whole MATLAB 5 file", "fetch it again"):
         for kind, element in _Elements(memoryview(content)[128:], order):
             if kind == COMPRESSED:
@@ -119,5 +122,5 @@ def read(path, names):
                 raise ValueError(f"an element has type {kind}, expected a variable")
             name, array = _matrix(element, order, names, damage.most(len(content)))
             if array is not None:
-                found[name] = array
-    return found
+                arrays[name] = array
+    return arrays

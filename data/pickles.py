@@ -1,14 +1,14 @@
-"""Pickles of plain data, read without a call of anything: containers, numbers, text, and arrays of bytes.
+"""Pickles of plain data, read without calling their code: containers, numbers, text, and arrays of bytes.
 
-The opcodes are interpreted here, so that a pickle can neither ask for code, nor nest, share and hash its way to a hang.
-Of names only those are admitted that rebuild a NumPy array of bytes, and what they do is done here.
+The opcodes are interpreted here, so that a pickle can neither run code nor hang the reader by nesting, sharing or
+hashing. Only the names that rebuild a NumPy array of bytes are admitted, and their work is done here.
 """
 
 import pickletools
 
 import numpy
 
-MOST = 4_000_000  # opcodes; a published batch has 30,000 to 200,000
+MOST = 4_000_000  # most opcodes; a published batch has 30,000 to 200,000
 MARK = object()
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"}
@@ -25,15 +25,15 @@ class Name(str):
 
 
 class Array:
-    """A pickled array of bytes; `array` once its state was read."""
+    """A pickled array of bytes; `array` is set once its state was read."""
 
     array = None
 
 
-def load(content):
-    """What a pickle (bytes) holds: dictionaries, lists, tuples, int, float, str, bytes, bool, None, and Array.
+def load(content: bytes):
+    """The value of a pickle, made of dictionaries, lists, tuples, int, float, str, bytes, bool, None, and Array.
 
-    Raises ValueError, without its file's name, or what pickletools raises, where it is cut or holds anything else.
+    Raises ValueError, without a file name, or an error of pickletools, where it is cut or holds anything else.
     """
     stack, memo = [], {}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
@@ -76,7 +76,7 @@ def _step(name, argument, stack):
         items = _marked(stack) if name == "SETITEMS" else _pop(stack, 2)
         _expect(stack[-1], dict).update(_mapping(items))
     elif name in ("GLOBAL", "STACK_GLOBAL"):
-        stack.append(_name(argument if name == "GLOBAL" else " ".join(_expect(one, str) for one in _pop(stack, 2))))
+        stack.append(_name(argument if name == "GLOBAL" else " ".join(_expect(part, str) for part in _pop(stack, 2))))
     elif name == "REDUCE":
         stack.append(_call(*_pop(stack, 2)))
     elif name == "BUILD":
@@ -87,37 +87,40 @@ def _step(name, argument, stack):
 
 
 def _pop(stack, count):
-    """The last `count` objects, taken off the stack."""
-    taken = stack[len(stack) - count :] if count else []
-    if len(taken) < count or MARK in taken:
+    """Remove the last `count` objects from the stack, and return them."""
+    objects = stack[len(stack) - count :] if count else []
+    if len(objects) < count or MARK in objects:
         raise ValueError("its stack is too short")
     del stack[len(stack) - count :]
-    return taken
+    return objects
 
 
 def _marked(stack):
-    """The objects above the last mark, taken off the stack with it."""
+    """Remove the last mark and the objects above it from the stack, and return the objects."""
     for place in range(len(stack) - 1, -1, -1):
         if stack[place] is MARK:
-            taken = stack[place + 1 :]
+            objects = stack[place + 1 :]
             del stack[place:]
-            return taken
+            return objects
     raise ValueError("it lacks a mark")
 
 
 def _expect(value, kind):
+    """The value, which must be of exactly this type."""
     if type(value) is not kind:
         raise ValueError(f"it uses a {type(value).__name__} as a {kind.__name__}")
     return value
 
 
 def _mapping(items):
+    """A dictionary of alternating keys and values."""
     if len(items) % 2 or any(type(key) not in (bytes, str, int) for key in items[::2]):
         raise ValueError("it has keys that are no text or number")
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def _name(name):
+    """An admitted name as Name."""
     name = name.replace("numpy._core.", "numpy.core.", 1)
     if name not in NAMES:
         raise ValueError(f"it asks for {name.replace(' ', '.')[:80]}, which no batch needs")
@@ -125,7 +128,7 @@ def _name(name):
 
 
 def _call(function, arguments):
-    """What an admitted name makes of its arguments."""
+    """The result of calling an admitted name."""
     arguments = _expect(arguments, tuple)
     if function == ENCODE and len(arguments) == 2 and type(arguments[0]) is str:
         return arguments[0].encode("latin1")
@@ -138,14 +141,14 @@ def _call(function, arguments):
     raise ValueError("it calls what is no function of a batch")
 
 
-def _build(made, state):
-    """Give a pickled array its state; that of a dtype says nothing for bytes."""
-    if isinstance(made, numpy.dtype):
+def _build(target, state):
+    """Set the state of a pickled array. The state of a dtype is irrelevant for bytes."""
+    if isinstance(target, numpy.dtype):
         return
     _, shape, kind, fortran, content = _expect(state, tuple)
     if not isinstance(kind, numpy.dtype):
         raise ValueError("it holds an array without an element type")
     values = numpy.frombuffer(_expect(content, bytes), numpy.uint8)
-    if type(made) is not Array:
-        raise ValueError("it gives a state to what is no array")
-    made.array = values.reshape(_expect(shape, tuple), order="F" if fortran else "C")
+    if type(target) is not Array:
+        raise ValueError("it sets the state of an object that is no array")
+    target.array = values.reshape(_expect(shape, tuple), order="F" if fortran else "C")

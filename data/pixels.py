@@ -5,15 +5,16 @@ import dataclasses
 import numpy
 
 BLOCK = 1024  # images converted to float64 at a time
-ROUNDING = 1e-6  # by which floats of another package's arithmetic may leave [0, 1]; they are clipped
+ROUNDING = 1e-6  # floats may exceed [0, 1] by this much, by the rounding of another package; they are clipped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
     """Pixel statistics in [0, 1] scale, all float32.
 
-    `mean_image` (H, W, C) per pixel; `channel_mean` and `channel_std` (C,) over images and positions
-    (standard deviation of the population; 0 for a constant channel).
+    mean_image: mean of each pixel (H, W, C).
+    channel_mean, channel_std: over images and positions (C,); standard deviation of the population, 0 for a constant
+        channel.
     """
 
     mean_image: numpy.ndarray
@@ -21,8 +22,8 @@ class Statistics:
     channel_std: numpy.ndarray
 
 
-def to_unit(x):
-    """uint8 pixels divided by 255, or floats in [0, 1], as float32; a float32 array in [0, 1] comes back as it is.
+def to_unit(x) -> numpy.ndarray:
+    """Pixels in [0, 1] as float32: uint8 divided by 255, or floats in [0, 1]. Such a float32 array is not copied.
 
     Raises ValueError for any other dtype, and for floats outside [0, 1] or NaN.
     """
@@ -34,8 +35,11 @@ def to_unit(x):
     return unit if low >= 0 and high <= 1 else unit.clip(0, 1)
 
 
-def check(x):
-    """Raise ValueError for pixels that `to_unit` refuses; (the smallest, the largest). Lazy ones are not read: nan."""
+def check(x) -> tuple:
+    """(smallest, largest) pixel; nan for arrays on the disk, which are not read.
+
+    Raises ValueError for pixels that `to_unit` does not admit.
+    """
     if x.dtype == numpy.uint8:
         return 0, 255
     if x.dtype.kind != "f":
@@ -52,11 +56,12 @@ def check(x):
     return low, high
 
 
-def statistics(x):
-    """Mean image, channel mean and channel deviation of images (N, H, W, C), uint8 or floats in [0, 1].
+def statistics(x: numpy.ndarray) -> Statistics:
+    """Mean image, channel mean and channel standard deviation.
 
-    Give it x_train only. (The released code of DARE also used the test set [D].) Sums are float64, over
-    blocks of images. Raises ValueError for another shape, no image, or what `to_unit` refuses.
+    x: images (N, H, W, C), uint8 or floats in [0, 1]; x_train only. (The released code of DARE also used the test
+        set [D].)
+    Sums are float64, over blocks of images. Raises ValueError for another shape, no image, and as `to_unit`.
     """
     x = numpy.asarray(x)
     if x.ndim != 4 or 0 in x.shape:

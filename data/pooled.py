@@ -1,7 +1,7 @@
-"""Guided retraining's data: training and test images joined, made grey, and divided into three anew.
+"""Data of guided retraining: training and test images joined, made grey, and divided again into three parts.
 
-Durán et al., PeerJ CS 9:e1454 (2023), data section [P]; seeded and stratified here, and images of one group (frames of
-one track) stay together, since nearly equal images in two parts would let a model be tested on what it has seen [D].
+Durán et al., PeerJ CS 9:e1454 (2023), data section [P]. Here the division is seeded and stratified, and images of one
+group (frames of one track) stay in one part, so that no model is tested on nearly the same images as it has seen [D].
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import dataclasses
 import numpy
 
 from data import stratify
+from data.dataset import Dataset
 from data.split import Split
 
 SHARES = {  # validation and test part of all images: the published counts
@@ -23,30 +24,39 @@ PARTS = 3
 GREYS = {"standard": (0.299, 0.587, 0.114), "as-run": (0.114, 0.587, 0.299)}  # of red, green, blue: ITU-R BT.601
 
 
-def grey(images, weights="standard"):
-    """Images uint8 (N, H, W, C) as (N, H, W, 1), rounded: weighted channels of colour, others as they are.
+def grey(images: numpy.ndarray, weights: str = "standard") -> numpy.ndarray:
+    """Greyscale images uint8 (N, H, W, 1) of images uint8 (N, H, W, C): the rounded weighted sum of the channels.
 
-    weights: of GREYS; "as-run" has red and blue exchanged, as the study's package had them for CIFAR-10 [P].
+    Images of one channel are returned as they are.
+    weights: of GREYS; "as-run" has red and blue exchanged, as in the study's package for CIFAR-10 [P].
     Raises ValueError for other weights.
     """
     if weights not in GREYS:
         raise ValueError(f"no grey {weights!r}, expected one of {', '.join(GREYS)}")
     if images.shape[-1] == 1:
         return images
-    made = numpy.empty((*images.shape[:3], 1), numpy.uint8)
+    greyscale = numpy.empty((*images.shape[:3], 1), numpy.uint8)
     for start in range(0, len(images), 4096):
         block = images[start : start + 4096] @ numpy.float32(GREYS[weights])
-        made[start : start + 4096, ..., 0] = numpy.rint(block)
-    return made
+        greyscale[start : start + 4096, ..., 0] = numpy.rint(block)
+    return greyscale
 
 
-def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
-    """A Dataset's images joined, grey, divided into training, validation and test part: data.Split.
+def three_way(
+    dataset: Dataset,
+    seed: int,
+    *,
+    images: int | None = None,
+    shares: tuple[float, float] | None = None,
+    weights: str = "standard",
+) -> Split:
+    """A Dataset's images joined, made grey, and divided into a training, a validation and a test part.
 
-    images: take about so many of them, the same share of every class (None, or more than there are: all; where there
-    are groups, at least three of every class, however many images they hold);
-    shares: (validation, test) of all images (None: the published ones of the data set); weights: of `grey`. Indices are
-    rows of the joined images. Raises ValueError for a data set without published shares.
+    images: approximate number of images to use, the same fraction of every class, and at least three groups of every
+        class where there are groups (None, or more than there are: all).
+    shares: fractions (validation, test) of all images (None: the published ones of the data set).
+    weights: of `grey`.
+    The indices of the Split are rows of the joined images. Raises ValueError for a data set without published shares.
     """
     if shares is None and dataset.name not in SHARES:
         raise ValueError(f"no published shares of {dataset.name}, expected one of {', '.join(SHARES)}: give shares")
@@ -58,15 +68,15 @@ def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
     rows = numpy.arange(len(y))
     if images is not None and images < len(y):
         rows, _ = stratify.divide(y, (images, len(y)), seed, groups, least=1 if groups is None else PARTS)
-    tested, rest = _part(rows, test, y, groups, seed)
-    held_out, trained = _part(rest, validation / (1 - test), y, groups, seed + 1)
+    test_rows, rest = _part(rows, test, y, groups, seed)
+    validation_rows, train_rows = _part(rest, validation / (1 - test), y, groups, seed + 1)
     x = grey(numpy.concatenate([dataset.x_train, dataset.x_test]), weights)
     joined = dataclasses.replace(
         dataset,
-        x_train=x[trained],
-        y_train=y[trained],
-        x_test=x[tested],
-        y_test=y[tested],
+        x_train=x[train_rows],
+        y_train=y[train_rows],
+        x_test=x[test_rows],
+        y_test=y[test_rows],
         group_train=None,
         group_test=None,
         files_train=None,
@@ -75,12 +85,12 @@ def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
     return Split(
         x_train=joined.x_train,
         y_train=joined.y_train,
-        x_validation=x[held_out],
-        y_validation=y[held_out],
+        x_validation=x[validation_rows],
+        y_validation=y[validation_rows],
         x_test=joined.x_test,
         y_test=joined.y_test,
-        train_indices=trained,
-        validation_indices=held_out,
+        train_indices=train_rows,
+        validation_indices=validation_rows,
         classes=dataset.classes,
         seed=int(seed),
         fingerprint=joined.fingerprint,
@@ -90,7 +100,7 @@ def three_way(dataset, seed, *, images=None, shares=None, weights="standard"):
 
 
 def _part(rows, share, y, groups, seed):
-    """(about a share of the rows, the others)."""
+    """(about the fraction `share` of the rows, the other rows)."""
     count = len(rows)
     first, second = stratify.divide(
         y[rows], (round(share * count), count), seed, None if groups is None else groups[rows]

@@ -1,22 +1,23 @@
-"""Where a data set's published files lie on this machine, and whether they are the published ones.
+"""Find the published files of a data set on this machine, and check their digests.
 
-Order: the folder given, else ``$DARE_DATA``, else Keras's cache, else a download into that cache. A
-folder that was named is never topped up behind its owner's back.
+Order: the folder of the caller, else ``$DARE_DATA``, else Keras's cache, else a download into that cache. Nothing is
+downloaded into a folder that the user named.
 """
 
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable
 
 from data import download, files, tracks
 
 VARIABLE = "DARE_DATA"
-LARGEST = 1 << 32  # bytes of a published file; the largest, the archive of STL-10, has two thirds of it
+LARGEST = 1 << 32  # most bytes of a published file; the largest, the archive of STL-10, has two thirds of it
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A published file: its name, its published MD5, and its address (None: not fetched singly)."""
+    """A published file: its name, its published MD5, and its address (None: not downloaded by itself)."""
 
     name: str
     md5: str
@@ -25,25 +26,27 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """The files of a data set: alternatives of equal content, each a tuple of File, preferred first.
+    """The files of a data set.
 
-    `folders` are the subfolders searched before the folder itself; the first is where a download goes.
+    folders: subfolders that are searched before the folder itself; downloads go into the first.
+    alternatives: sets of files of equal content, each a tuple of File, preferred first.
     """
 
     folders: tuple
     alternatives: tuple
 
 
-def cache():
+def cache() -> pathlib.Path:
     """Keras's data cache, ``$KERAS_HOME/datasets`` or ``~/.keras/datasets``, without importing Keras."""
     home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
     return pathlib.Path(home) / "datasets"
 
 
-def search(sources, root):
-    """Look below `root` for a complete alternative: ``(paths by name or None, the Files, incomplete finds)``.
+def search(sources: Sources, root: pathlib.Path) -> tuple:
+    """Look in `root` for a complete alternative: ``(name -> path, the Files, incomplete)``.
 
-    An incomplete find is ``(folder, names missing)``; only a complete one gives paths.
+    The first is None where no alternative is complete. incomplete: ``(folder, missing names)`` of folders with some of
+    the files.
     """
     incomplete = []
     for alternative in sources.alternatives:
@@ -57,25 +60,26 @@ def search(sources, root):
 
 
 def _absent(sources, root, origin, incomplete):
+    """The FileNotFoundError of a folder without the files."""
     if incomplete:
         folder, missing = incomplete[0]
-        found = f"{folder} lacks {', '.join(missing)}"
+        seen = f"{folder} lacks {', '.join(missing)}"
     else:
-        found = "found none of the data set's files"
+        seen = "found none of the data set's files"
     expected = " or ".join(", ".join(file.name for file in alternative) for alternative in sources.alternatives)
     return FileNotFoundError(
-        f"{root} ({origin}): {found}; expected {expected}, there or in its subfolder "
+        f"{root} ({origin}): {seen}; expected {expected}, there or in its subfolder "
         f"{' or '.join(sources.folders)}: put them there, or leave {origin} unset to have them downloaded"
     )
 
 
-def fetch(sources, root, progress=None):
-    """Download the alternative that has addresses into `root`'s first subfolder: paths by name.
+def fetch(sources: Sources, root: pathlib.Path, progress: Callable | None = None) -> dict[str, pathlib.Path]:
+    """Download the alternative that has addresses into the first subfolder of `root`: name -> path.
 
-    A file that is already there with the published digest is kept. Errors as `data.download.download`.
+    Existing files with the published digest are not downloaded again. Errors as `data.download.download`.
     """
     folder = root / sources.folders[0]
-    alternative = next(files_ for files_ in sources.alternatives if all(file.url for file in files_))
+    alternative = next(option for option in sources.alternatives if all(file.url for file in option))
     paths = {file.name: folder / file.name for file in alternative}
     for file in alternative:
         path = paths[file.name]
@@ -84,17 +88,20 @@ def fetch(sources, root, progress=None):
     return paths
 
 
-def locate(sources, data_dir=None, *, unverified=False, progress=None):
-    """Find the files and compare their digests: ``(paths by name, whether all are the published ones)``.
+def locate(
+    sources: Sources, data_dir=None, *, unverified: bool = False, progress: Callable | None = None
+) -> tuple[dict[str, pathlib.Path], bool]:
+    """Find the files and compare their digests: ``(name -> path, whether all digests are the published ones)``.
 
-    Raises FileNotFoundError if a named folder lacks them or they cannot be downloaded, and ValueError for
-    a file with another digest than the published one, unless `unverified` admits it.
+    data_dir: their folder (None: see above); unverified: admit other digests; progress: as in data.load.
+    Raises FileNotFoundError if the user's folder lacks them or they cannot be downloaded, and ValueError for a file
+    with another digest, unless `unverified`.
     """
-    given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
+    named = _named(data_dir)
     origin = "--data-dir" if data_dir is not None else f"${VARIABLE}"
-    root = cache() if given is None else files.expanded(given)
+    root = cache() if named is None else files.expanded(named)
     paths, alternative, incomplete = search(sources, root)
-    if paths is None and given is not None:
+    if paths is None and named is not None:
         raise _absent(sources, root, origin, incomplete)
     if paths is None:
         return fetch(sources, root, progress), True
@@ -102,25 +109,25 @@ def locate(sources, data_dir=None, *, unverified=False, progress=None):
         size = paths[file.name].stat().st_size
         if size > LARGEST:
             raise ValueError(f"{paths[file.name]}: has {size} bytes, expected at most {LARGEST}: fetch it again")
-        found = files.digest(paths[file.name], "md5")
-        if found != file.md5:
+        digest = files.digest(paths[file.name], "md5")
+        if digest != file.md5:
             if unverified:
                 return paths, False
             raise ValueError(
-                f"{paths[file.name]}: MD5 is {found}, expected the published {file.md5}: the file is cut or "
+                f"{paths[file.name]}: MD5 is {digest}, expected the published {file.md5}: the file is cut or "
                 "another one, so fetch it again, or admit your own with --unverified"
             )
     return paths, True
 
 
-def locate_folder(name, entry, data_dir=None, *, unverified=False):
-    """The folder of a data set of images in a directory a class; places as in `locate`, but nothing is downloaded.
+def locate_folder(name: str, entry, data_dir=None, *, unverified: bool = False) -> pathlib.Path:
+    """The folder of a data set with one directory a class. Searched for as in `locate`, but never downloaded.
 
-    entry: its catalogue entry. Raises FileNotFoundError where it is not there, naming where to get it, and ValueError
-    unless `unverified` admits it, since single images have no published digest.
+    entry: its catalogue entry. Raises FileNotFoundError, with the address of the images, where there is no such folder,
+    and ValueError unless `unverified`, since single images have no published digest.
     """
-    given = data_dir if data_dir is not None else os.environ.get(VARIABLE) or None
-    root = cache() if given is None else files.expanded(given)
+    named = _named(data_dir)
+    root = cache() if named is None else files.expanded(named)
     path = tracks.find(root, entry.folders, entry.classes)
     if path is None:
         raise FileNotFoundError(
@@ -130,3 +137,8 @@ def locate_folder(name, entry, data_dir=None, *, unverified=False):
     if not unverified:
         raise ValueError(f"{path}: single images of {name} have no published digest: admit them with --unverified")
     return path
+
+
+def _named(data_dir):
+    """The folder that the user named, by argument or environment variable, or None."""
+    return data_dir if data_dir is not None else os.environ.get(VARIABLE) or None

@@ -1,25 +1,29 @@
 """Splits of the training set: DARE's halves, and the held-out part of robust training.
 
-Source of the halves: DARE, TOSEM 33(3) 2024, data section: the original training set is halved at random [P]. All are
-seeded and stratified, with the indices kept so that later stages use the same parts [D].
+Source of the halves: DARE, TOSEM 33(3) 2024, data section: the original training set is halved at random [P]. All
+splits are seeded and stratified, and their indices are saved so that later stages use the same parts [D].
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Iterator
 
 import numpy
 
 from data import files, stratify
+from data.dataset import Dataset
 
 KIND = "data split"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """x_train trains the model, x_validation is mined and tunes it, x_test judges it and chooses nothing.
+    """x_train trains the model, x_validation is for mining and tuning, x_test for the final evaluation only.
 
-    Images (N, H, W, C) uint8, labels (N,) int64. `train_indices` and `validation_indices` are sorted rows of
-    the training part of the data set divided; `fingerprint` is the SHA-256 of the data set divided; `files_train`,
-    `files_validation`, `files_test`: text (N,), the file that each image had, or None.
+    x_*, y_*: images uint8 (N, H, W, C) and labels int64 (N,).
+    train_indices, validation_indices: sorted rows of the training part of the data set.
+    fingerprint: SHA-256 of the data set.
+    files_train, files_validation, files_test: text (N,), the file of each image; or None.
     """
 
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -39,15 +43,15 @@ class Split:
     files_validation: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
     files_test: numpy.ndarray | None = dataclasses.field(default=None, repr=False)
 
-    def listing(self):
-        """Yield (part, file or "", label, name of the class) of every image: of train, validation and test part."""
+    def listing(self) -> Iterator[tuple]:
+        """Yield (part, file or "", label, name of the class) of every image in the parts train, validation, test."""
         for part in ("train", "validation", "test"):
             labels, names = getattr(self, f"y_{part}"), getattr(self, f"files_{part}")
             for place, label in enumerate(labels):
                 yield part, "" if names is None else str(names[place]), int(label), self.classes[label]
 
-    def save(self, path):
-        """Write the indices, the seed and the data's fingerprint to `path` (HDF5); not the images."""
+    def save(self, path: str | pathlib.Path):
+        """Write the indices, the seed and the fingerprint of the data to `path` (HDF5); not the images."""
         files.save_artefact(
             path,
             KIND,
@@ -57,6 +61,7 @@ class Split:
 
 
 def _take(dataset, train, validation, seed):
+    """The Split of these rows of a data set."""
     return Split(
         x_train=dataset.x_train[train],
         y_train=dataset.y_train[train],
@@ -78,22 +83,22 @@ def _take(dataset, train, validation, seed):
 
 
 def _rows(array, rows):
-    """Rows of an array that a data set may have, None where it has not."""
+    """Rows of an array, or None where the data set has no such array."""
     return None if array is None else array[rows]
 
 
-def half_split(dataset, seed):
-    """Halve every class of the training part at random, repeatably for one `seed` (integer >= 0).
+def half_split(dataset: Dataset, seed: int) -> Split:
+    """Halve every class of the training part at random; the same halves for the same `seed` (integer >= 0).
 
-    The halves differ by at most one image a class and, as long as no class is tiny, in total, save that images of one
-    group stay together. Raises ValueError for a class of fewer than two images.
+    The halves differ by at most one image a class and, as long as no class is tiny, in total; but images of one group
+    stay together. Raises ValueError for a class of fewer than two images.
     """
     train, validation = stratify.divide(dataset.y_train, (1, 2), seed, dataset.group_train)
     return _take(dataset, train, validation, int(seed))
 
 
-def holdout_split(dataset, seed, *, validation):
-    """Hold out about `validation` images of the training part, the same share of every class; train on the rest.
+def holdout_split(dataset: Dataset, seed: int, *, validation: int) -> Split:
+    """Hold out about `validation` images of the training part, the same fraction of every class; train on the rest.
 
     Raises ValueError for a class of fewer than two images, and where nothing would be left to train on.
     """
@@ -104,10 +109,10 @@ def holdout_split(dataset, seed, *, validation):
     return _take(dataset, train, held_out, int(seed))
 
 
-def reduced(dataset, images, seed):
-    """The same data set with about `images` of its training images, the same share of every class.
+def reduced(dataset: Dataset, images: int, seed: int) -> Dataset:
+    """The same data set with about `images` of its training images, the same fraction of every class.
 
-    Its fingerprint is its own, so nothing made from it passes for the whole set's. Raises ValueError as holdout_split.
+    Its fingerprint differs from that of the whole set, so results are not confused. Raises ValueError as holdout_split.
     """
     count = len(dataset.y_train)
     if images == count:
@@ -115,13 +120,13 @@ def reduced(dataset, images, seed):
     if not 0 < images < count:
         raise ValueError(f"{images} of {count} training images: expected at least 1, and no more than there are")
     groups = dataset.group_train
-    kept, _ = stratify.divide(dataset.y_train, (images, count), seed, groups, least=1 if groups is None else 2)
-    parts = {name: _rows(getattr(dataset, name), kept) for name in ("x_train", "y_train", "group_train", "files_train")}
+    rows, _ = stratify.divide(dataset.y_train, (images, count), seed, groups, least=1 if groups is None else 2)
+    parts = {name: _rows(getattr(dataset, name), rows) for name in ("x_train", "y_train", "group_train", "files_train")}
     return dataclasses.replace(dataset, **parts)
 
 
-def without_class(dataset, label):
-    """The same data set without one class: the labels above it are one less, the fingerprint is its own.
+def without_class(dataset: Dataset, label: int) -> Dataset:
+    """The same data set without one class: higher labels are one less, and the fingerprint differs.
 
     Raises ValueError for a label that it does not have, and where fewer than two classes would be left.
     """
@@ -130,18 +135,18 @@ def without_class(dataset, label):
     parts = {}
     for part in ("train", "test"):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
-        kept = y != label
-        parts |= {f"x_{part}": x[kept], f"y_{part}": y[kept] - (y[kept] > label)}
-        parts |= {f"{of}_{part}": _rows(getattr(dataset, f"{of}_{part}"), kept) for of in ("group", "files")}
-    classes = tuple(one for place, one in enumerate(dataset.classes) if place != label)
+        others = y != label
+        parts |= {f"x_{part}": x[others], f"y_{part}": y[others] - (y[others] > label)}
+        parts |= {f"{of}_{part}": _rows(getattr(dataset, f"{of}_{part}"), others) for of in ("group", "files")}
+    classes = tuple(name for place, name in enumerate(dataset.classes) if place != label)
     return dataclasses.replace(dataset, **parts, classes=classes)
 
 
-def load_split(path, dataset):
-    """Rebuild a saved split from `dataset`.
+def load_split(path: str | pathlib.Path, dataset: Dataset) -> Split:
+    """A saved split, with the images of `dataset`.
 
-    Raises FileNotFoundError if there is no such file, and ValueError if it is damaged, is not a split, or
-    was made from other images or labels than those of `dataset`.
+    Raises FileNotFoundError if there is no such file, and ValueError if it is damaged, is not a split, or was made
+    from other images or labels than those of `dataset`.
     """
     arrays, attributes = files.load_artefact(path, KIND, ["train_indices", "validation_indices"], ["seed", "data"])
     if attributes.get("data") != dataset.fingerprint:

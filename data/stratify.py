@@ -5,23 +5,23 @@ import operator
 import numpy
 
 
-def shuffled(count, generator):
+def shuffled(count: int, generator) -> numpy.ndarray:
     """A permutation of range(count) from the raw words of a NumPy bit generator.
 
-    Only the raw stream of a bit generator is promised to stay the same in every NumPy release
-    (NEP 19), so the order is taken from it and not from `Generator.permutation`.
+    NumPy promises the same raw stream in every release (NEP 19), but not the same `Generator.permutation`.
     """
     return numpy.argsort(generator.random_raw(count), kind="stable")
 
 
-def stratify(labels, share, seed):
-    """Divide examples, class by class, into a first part of about `share` and the rest.
+def stratify(labels: numpy.ndarray, share: tuple[int, int], seed: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Divide examples, class by class, into a first part of about `share` and the rest: two sorted index arrays.
 
-    `labels` (N,) integers; `share` a pair of integers, ``(1, 2)`` for a half. Returns two sorted int64 index
-    arrays, disjoint and together complete. A class's part differs from its exact share by less than one
-    example, the total by at most a half (odd classes give their extra example to the two parts in turn), save
-    that both parts get at least one example of every class. Raises ValueError for a class of one example
-    and for a seed that is not a non-negative integer.
+    labels: integers (N,).
+    share: a fraction as a pair of integers, ``(1, 2)`` for a half.
+    The parts are int64, disjoint, and together complete. The first part of a class differs from its exact share by
+    less than one example, the total by at most a half (odd classes give their extra example to the two parts in turn);
+    but both parts get at least one example of every class. Raises ValueError for a class of one example, and for a seed
+    that is not a non-negative integer.
     """
     try:
         seed = operator.index(seed)
@@ -32,46 +32,50 @@ def stratify(labels, share, seed):
     labels = numpy.asarray(labels)
     numerator, denominator = share
     generator = numpy.random.PCG64(seed)
-    first, second, seen, taken = [], [], 0, 0
+    first, second, seen, assigned = [], [], 0, 0
     for label in numpy.unique(labels):
         members = numpy.flatnonzero(labels == label)
         if len(members) < 2:
             raise ValueError(f"class {label} has one example: a split needs at least two of every class")
         seen += len(members)
         quota = (seen * numerator + denominator // 2) // denominator
-        count = min(max(quota - taken, 1), len(members) - 1)
-        taken = quota
+        count = min(max(quota - assigned, 1), len(members) - 1)
+        assigned = quota
         members = members[shuffled(len(members), generator)]
         first.append(members[:count])
         second.append(members[count:])
     return numpy.sort(numpy.concatenate(first)), numpy.sort(numpy.concatenate(second))
 
 
-def divide(labels, share, seed, groups=None, *, least=1):
-    """stratify, or where `groups` (N,) integers are given the same with whole groups, each of one class.
+def divide(
+    labels: numpy.ndarray, share: tuple[int, int], seed: int, groups: numpy.ndarray | None = None, *, least: int = 1
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """As stratify, but with whole groups.
 
-    Of every class groups are taken in a random order, those left out that would exceed the share by more than half of
-    it; at least `least` are taken, the smallest where all would exceed it. Raises ValueError as stratify, and for a
-    class that has no more groups than that.
+    groups: integers (N,), the group of each example; a group has one class (None: stratify).
+    least: the fewest groups of every class in the first part.
+    The groups of a class are tried in a random order; a group that would exceed the share by more than half of it is
+    skipped. Where fewer than `least` are left, the smallest are added. Raises ValueError as stratify, and for a class
+    with at most `least` groups.
     """
     if groups is None:
         return stratify(labels, share, seed)
     labels, groups = numpy.asarray(labels), numpy.asarray(groups)
     numerator, denominator = share
     generator = numpy.random.PCG64(operator.index(seed))
-    taken = numpy.zeros(len(labels), bool)
+    in_first = numpy.zeros(len(labels), bool)
     for label in numpy.unique(labels):
         names, sizes = numpy.unique(groups[labels == label], return_counts=True)
         if len(names) <= least:
-            have = f"{len(names)} groups" if len(names) > 1 else "one group"
-            raise ValueError(f"class {label} has {have} of images: a split needs more than {least} of every class")
-        wanted, held = sizes.sum() * numerator / denominator, 0
+            count = f"{len(names)} groups" if len(names) > 1 else "one group"
+            raise ValueError(f"class {label} has {count} of images: a split needs more than {least} of every class")
+        quota, count = sizes.sum() * numerator / denominator, 0
         chosen = []
         for place in shuffled(len(names), generator):
-            if held + sizes[place] <= 1.5 * wanted and len(chosen) < len(names) - 1 and held < wanted:
+            if count + sizes[place] <= 1.5 * quota and len(chosen) < len(names) - 1 and count < quota:
                 chosen.append(place)
-                held += sizes[place]
+                count += sizes[place]
         left = [place for place in numpy.argsort(sizes, kind="stable") if place not in chosen]
         chosen += left[: max(0, least - len(chosen))]
-        taken |= (labels == label) & numpy.isin(groups, names[chosen])
-    return numpy.flatnonzero(taken), numpy.flatnonzero(~taken)
+        in_first |= (labels == label) & numpy.isin(groups, names[chosen])
+    return numpy.flatnonzero(in_first), numpy.flatnonzero(~in_first)

@@ -1,9 +1,12 @@
-"""GTSRB and Intel's scenes: images in a directory a class, from folders that have no published digests.
+"""GTSRB and Intel's scenes: images in one directory a class, in folders without published digests.
 
 GTSRB (Stallkamp, Schlipsing, Salmen, Igel, Neural Networks 2012): the official training images, 43 directories 00000
 to 00042 of <track>_<frame>.ppm; frames of one track are nearly the same image. Intel image classification: six
-directories, in seg_train/ and seg_test/ or pooled. Both are resized to 48x48, as guided retraining has them [P].
+directories, in seg_train/ and seg_test/ or pooled. Both are resized to 48x48, as in guided retraining [P].
 """
+
+import pathlib
+from collections.abc import Sequence
 
 import numpy
 
@@ -15,10 +18,11 @@ SIGNS = tuple(f"{number:05d}" for number in range(43))
 SCENES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 
 
-def gtsrb(path):
-    """``(x_train, y_train, x_test, y_test, further)`` with images (N, 48, 48, 3); further fields: groups, the tracks.
+def gtsrb(path: pathlib.Path) -> tuple:
+    """``(x_train, y_train, x_test, y_test, further)`` with images (N, 48, 48, 3).
 
-    A tenth of the tracks of each class becomes the test part [D].
+    further: group_train and group_test of Dataset, the tracks. A tenth of the tracks of each class becomes the test
+    part [D].
     """
     images, labels, files = folder.read_part(path, SIGNS, SIZE)
     names = [f"{file.parent.name}/{file.stem.rpartition('_')[0]}" for file in files]
@@ -29,13 +33,14 @@ def gtsrb(path):
     return x[train], labels[train], x[test], labels[test], further
 
 
-def intel(path):
-    """``(x_train, y_train, x_test, y_test)`` with images (N, 48, 48, 3); of pooled images a fixed fifth is the test."""
+def intel(path: pathlib.Path) -> tuple:
+    """``(x_train, y_train, x_test, y_test)`` with images (N, 48, 48, 3); a fixed fifth of pooled images is the test
+    part."""
     nested = [path / name / name for name in ("seg_train", "seg_test")]
-    if all(one.is_dir() for one in nested):
+    if all(part.is_dir() for part in nested):
         parts = []
-        for one in nested:
-            images, labels, _ = folder.read_part(one, SCENES, SIZE)
+        for part in nested:
+            images, labels, _ = folder.read_part(part, SCENES, SIZE)
             parts += [folder.stack(images, 3), labels]
         return tuple(parts)
     images, labels, _ = folder.read_part(path, SCENES, SIZE)
@@ -44,8 +49,8 @@ def intel(path):
     return x[train], labels[train], x[test], labels[test]
 
 
-def find(root, folders, classes):
-    """The first of root/<folder> for `folders`, else root itself, that has a directory for every class; or None."""
+def find(root: pathlib.Path, folders: Sequence[str], classes: Sequence[str]) -> pathlib.Path | None:
+    """The first of root/<folder> for `folders`, then `root`, that has a directory for every class; else None."""
     for path in (*(root / name for name in folders), root):
         for place in (path, path / "seg_train" / "seg_train"):
             if place.is_dir() and all((place / name).is_dir() for name in classes):
