@@ -1,5 +1,5 @@
-"""How a stage runs: its arguments, run directory, provenance, progress, and jobs on a cluster. It knows no study."""
+"""Run a stage: arguments, run directory, provenance, progress, and jobs on a cluster. Independent of any study."""
 
 from pipeline import signals
 
-signals.install()  # before anything else loads, so that Ctrl-C meanwhile is one line too
+signals.install()  # before anything else loads, so that Ctrl-C prints one line from the start

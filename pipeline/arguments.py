@@ -1,35 +1,37 @@
-"""The argument parser of every script, and the types of its arguments. It loads no library.
+"""The argument parser of every script, and the types of its arguments. It imports the standard library only.
 
-Errors are one sentence, and the help tells every default.
+Errors are one sentence, and the help shows every default.
 """
 
 import argparse
 import difflib
 import math
 import os
+from collections.abc import Callable, Iterable, Sequence
 
 NOT_GIVEN = object()
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Every default in the help, but for those that the help tells itself and where there is none."""
+    """Adds every default to the help, unless there is none or the help text already has it."""
 
     def _get_help_string(self, action):
-        told = action.default is None or "(default" in (action.help or "")
-        return action.help if told else super()._get_help_string(action)
+        complete = action.default is None or "(default" in (action.help or "")
+        return action.help if complete else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors in one sentence, every default in the help, and no option that is taken without effect."""
+    """argparse with errors in one sentence, every default in the help, and an error for options without effect."""
 
     def __init__(self, **settings):
         super().__init__(formatter_class=Help, allow_abbrev=False, **settings)
         self.conditions = []
 
-    def needs(self, options, has_effect, words):
-        """Refuse each of `options` on a command line where it would change nothing.
+    def needs(self, options: Sequence[str], has_effect: Callable, words: str):
+        """Make each of `options` an error on command lines where it has no effect.
 
-        has_effect: of the parsed arguments, whether it changes anything; words: what it needs, for the error.
+        has_effect: parsed arguments -> whether the options have an effect.
+        words: what the options need, for the error.
         """
         self.conditions.append((options, has_effect, words))
 
@@ -37,31 +39,33 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help lists the options)\n")
 
     def parse_known_args(self, args=None, namespace=None):
-        """As argparse's, but that ``--option=--`` is refused, which it reads as a list without a value, and options
-        without effect are."""
-        made, rest = super().parse_known_args(args, namespace)
+        """As argparse's, with an error for options without effect, and for ``--option=--``, which argparse reads as an
+        empty list."""
+        parsed, rest = super().parse_known_args(args, namespace)
         for action in self._actions:
-            if action.nargs in (None, "+") and getattr(made, action.dest, None) == []:
+            if action.nargs in (None, "+") and getattr(parsed, action.dest, None) == []:
                 self.error(f"argument {'/'.join(action.option_strings)}: '--' given, expected one argument")
-        self._refuse_without_effect(args, made)
-        return made, rest
+        self._refuse_without_effect(args, parsed)
+        return parsed, rest
 
-    def _refuse_without_effect(self, args, made):
-        unmet = [(options, words) for options, has_effect, words in self.conditions if not has_effect(made)]
+    def _refuse_without_effect(self, args, parsed):
+        """Exit with an error where the command line has an option without effect."""
+        unmet = [(options, words) for options, has_effect, words in self.conditions if not has_effect(parsed)]
         if not unmet:
             return
+        # Parsed again without defaults: options that the command line lacks keep the value NOT_GIVEN.
         unset = argparse.Namespace(**{action.dest: NOT_GIVEN for action in self._actions})
-        given, _ = super().parse_known_args(args, unset)
+        on_line, _ = super().parse_known_args(args, unset)
         actions = {option: action.dest for action in self._actions for option in action.option_strings}
         for options, words in unmet:
             for option in options:
-                if getattr(given, actions[option]) is not NOT_GIVEN:
+                if getattr(on_line, actions[option]) is not NOT_GIVEN:
                     self.error(f"argument {option}: without effect here, it needs {words}")
 
 
-def name(what, known, prefix=None):
-    """An argument's type: one of the names `known`, or anything that begins with `prefix`."""
-    spelled = {one.replace("_", "-"): one for one in known}
+def name(what: str, known: Iterable[str], prefix: str | None = None) -> Callable:
+    """An argument's type: one of the names `known`, or a text that begins with `prefix`. what: for the error."""
+    spelled = {option.replace("_", "-"): option for option in known}
 
     def parse(text):
         if text in known or (prefix and text.startswith(prefix) and text != prefix):
@@ -75,17 +79,17 @@ def name(what, known, prefix=None):
     return parse
 
 
-def path(text):
-    """An argument's type: the path of a file or folder, in one line, in which ~ is a home folder."""
-    found = os.path.expanduser(text)
-    if not found or not found.isprintable():
+def path(text: str) -> str:
+    """An argument's type: the path of a file or folder, in which ~ is expanded to a home folder."""
+    expanded = os.path.expanduser(text)
+    if not expanded or not expanded.isprintable():
         raise argparse.ArgumentTypeError(f"{text!r} given, expected a path without control characters")
-    if found.startswith("~"):
+    if expanded.startswith("~"):
         raise argparse.ArgumentTypeError(f"{text!r} given, but nobody's home folder is called so (./~ is a folder)")
-    return found
+    return expanded
 
 
-def whole(least, most=None):
+def whole(least: int, most: int | None = None) -> Callable:
     """An argument's type: a whole number from `least` to `most`."""
     expected = f"expected a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
 
@@ -101,8 +105,8 @@ def whole(least, most=None):
     return parse
 
 
-def real(*, above=-math.inf, least=-math.inf, most=math.inf):
-    """An argument's type: a finite number above `above`, of at least `least` and at most `most`."""
+def real(*, above: float = -math.inf, least: float = -math.inf, most: float = math.inf) -> Callable:
+    """An argument's type: a finite number above `above`, at least `least` and at most `most`."""
     bounds = [("above", above), ("at least", least), ("at most", most)]
     expected = " and ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
 

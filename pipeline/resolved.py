@@ -1,4 +1,4 @@
-"""What a stage used of the catalogues, as JSON values: so an edited entry is told from that of an earlier run."""
+"""Catalogue entries as JSON values, in the record of a stage: so that a later edit of an entry is detected."""
 
 import dataclasses
 import functools
@@ -10,15 +10,19 @@ import numpy
 
 from data import files
 
-WORDS = ("title", "citation", "published", "ours")  # what an entry is called, and what it is compared with
+WORDS = ("title", "citation", "published", "ours")  # fields that do not affect a result
 
 
 def resolved(value):
     """A catalogue entry as JSON values: every hyper-parameter, at any depth.
 
-    value: numbers, text, lists and dictionaries; dataclasses (without WORDS) and other objects by their class and
-    fields; an attack by its own specification; functions by their name, defaults and what they enclose, a lambda, which
-    has no name, also by the names and constants in it; functools.partial; arrays by their digest.
+    value: numbers, text, lists and dictionaries, as they are;
+        dataclasses (without WORDS) and other objects: class and fields;
+        an attack: its specification;
+        functions: name, defaults and enclosed variables; a lambda, which has no name, also the names and constants in
+            its code;
+        functools.partial: function and arguments;
+        arrays: digest.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -29,9 +33,9 @@ def resolved(value):
     if isinstance(value, numpy.ndarray):
         return files.fingerprint(value)
     if isinstance(value, dict):
-        return {str(name): resolved(one) for name, one in value.items()}
+        return {str(name): resolved(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [resolved(one) for one in value]
+        return [resolved(part) for part in value]
     if isinstance(value, functools.partial):
         return {"is": _name(value.func), "arguments": resolved(value.args), **resolved(value.keywords)}
     if isinstance(value, type):
@@ -46,9 +50,11 @@ def resolved(value):
     return {"is": _name(type(value)), **_fields(getattr(value, "__dict__", {}))}
 
 
-def difference(before, now):
-    """The first difference of two dictionaries of resolved entries, as "<entry>: <field> <old>, not <new>"; None where
-    there is none. An entry that is not there counts as None."""
+def difference(before: dict, now: dict) -> str | None:
+    """The first difference of two dictionaries of resolved entries, as "<entry>: <field> <old>, not <new>", or None.
+
+    A missing entry counts as None.
+    """
     for entry in sorted({*before, *now}):
         old, new = dict(_leaves(before.get(entry))), dict(_leaves(now.get(entry)))
         for place in sorted({*old, *new}):
@@ -58,31 +64,35 @@ def difference(before, now):
 
 
 def _leaves(value, place=()):
-    """(path of names, value) of everything in nested dictionaries that is not one itself."""
+    """Yield (path of names, value) of all values in nested dictionaries that are not dictionaries."""
     if not isinstance(value, dict):
         yield place, value
         return
-    for name, one in value.items():
-        yield from _leaves(one, (*place, name))
+    for name, part in value.items():
+        yield from _leaves(part, (*place, name))
 
 
 def _fields(fields):
-    return {name: resolved(one) for name, one in fields.items() if name not in WORDS}
+    """Fields of an object as JSON values, without WORDS."""
+    return {name: resolved(value) for name, value in fields.items() if name not in WORDS}
 
 
 def _function(function):
-    made = {"is": _name(function)}
+    """A function as JSON values."""
+    facts = {"is": _name(function)}
     if not isinstance(function, types.FunctionType):
-        return made
-    defaults = inspect.signature(function).parameters.values()
-    made |= {one.name: resolved(one.default) for one in defaults if one.default is not one.empty}
+        return facts
+    parameters = inspect.signature(function).parameters.values()
+    facts |= {each.name: resolved(each.default) for each in parameters if each.default is not each.empty}
     enclosed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    made |= {name: resolved(cell.cell_contents) for name, cell in enclosed}
+    facts |= {name: resolved(cell.cell_contents) for name, cell in enclosed}
     if function.__name__ == "<lambda>":
-        made["reads"] = list(function.__code__.co_names)
-        made["constants"] = [resolved(one) for one in function.__code__.co_consts if isinstance(one, int | float | str)]
-    return made
+        constants = function.__code__.co_consts
+        facts["reads"] = list(function.__code__.co_names)
+        facts["constants"] = [resolved(value) for value in constants if isinstance(value, int | float | str)]
+    return facts
 
 
-def _name(one):
-    return f"{one.__module__}.{one.__qualname__}"
+def _name(value):
+    """The full name of a class or function."""
+    return f"{value.__module__}.{value.__qualname__}"

@@ -1,17 +1,22 @@
-"""How far cells are on this machine: what their commands' stages left in the run directories. Nothing is run."""
+"""The progress of cells on this machine, read from the run directories of their stages. Nothing is run."""
 
 import dataclasses
 import functools
 import importlib.util
 import pathlib
+import types
 
 from pipeline import records
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """state: "done", "running" or "left"; done, of: stages; next: the first command that is not done, None where all
-    are."""
+    """The progress of one cell.
+
+    state: "done", "running" or "left".
+    done, of: numbers of finished stages and of all stages.
+    next: the first command that is not done, None where all are.
+    """
 
     state: str
     done: int
@@ -20,7 +25,7 @@ class Progress:
 
 
 @functools.cache
-def script(path):
+def script(path: str) -> types.ModuleType:
     """A numbered script as a module."""
     specification = importlib.util.spec_from_file_location(f"script_{pathlib.Path(path).stem}", path)
     module = importlib.util.module_from_spec(specification)
@@ -28,20 +33,20 @@ def script(path):
     return module
 
 
-def progress(commands):
+def progress(commands: list[list[str]]) -> Progress:
     """The Progress of one cell.
 
-    commands: lists [python, script, *options]; a script's function ``stages(arguments)`` names the folders that it
-    makes; one without it makes none, and does not count.
+    commands: lists [python, script, *options]. A script's function ``stages(arguments)`` names the folders that it
+        makes; a script without it makes none, and does not count.
     """
-    found = [(command, states(command)) for command in commands]
-    every = [state for _, each in found for state in each]
-    behind = next((command for command, each in found if set(each) - {"done"}), None)
-    state = "running" if "running" in every else "left" if behind else "done"
-    return Progress(state, every.count("done"), len(every), behind)
+    by_command = [(command, states(command)) for command in commands]
+    every = [state for _, of_command in by_command for state in of_command]
+    unfinished = next((command for command, of_command in by_command if set(of_command) - {"done"}), None)
+    state = "running" if "running" in every else "left" if unfinished else "done"
+    return Progress(state, every.count("done"), len(every), unfinished)
 
 
-def states(command):
+def states(command: list[str]) -> list[str]:
     """The state (records.state) of every stage that a command makes."""
     _, path, *options = command
     module = script(path)
@@ -50,6 +55,6 @@ def states(command):
     arguments = module.options().parse_args(options)
     try:
         names = module.stages(arguments)
-    except FileNotFoundError:  # which they are follows from what is not there yet
+    except FileNotFoundError:  # the stages depend on outputs that do not exist yet
         return ["new"]
     return [records.state(records.folder(arguments, name)) for name in names]
