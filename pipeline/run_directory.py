@@ -1,17 +1,18 @@
-"""The run directory of a stage: what was asked, of which inputs, and what came out.
+"""The run directory of a stage: its arguments, inputs and outputs.
 
     stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": LAYERS[name]})
     if stage is None:
-        return                      # done before with the same arguments, catalogue entries and inputs
+        return                      # finished before with the same arguments, catalogue entries and inputs
     ... write files into stage.folder ...
     run.finish(stage)
 
-``begin`` leaves a started.json and keeps a ledger of what is written (data/ledger.py), ``finish`` leaves a run.json in
-their place; a killed stage has only the first two and is continued when it is called again with the same arguments. A
-stage that fails before it wrote anything else is taken back by ``abandon``. What is promised: docs/run_directory.md.
-Reading: pipeline/records.py; what made a row: pipeline/lineage.py.
+``begin`` writes a started.json and starts a ledger of the written files (data/ledger.py); ``finish`` replaces both by a
+run.json. A killed stage has no run.json, and continues when it is called again with the same arguments. ``abandon``
+deletes a stage that fails before it has written any file. What is promised: docs/run_directory.md.
+Reading run directories: pipeline/records.py; provenance of result rows: pipeline/lineage.py.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -21,6 +22,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 import keras
 
@@ -32,16 +34,22 @@ from pipeline.records import check_ancestors, complete, folder, intact, lock, pl
 __all__ = ["Stage", "abandon", "begin", "finish", "folder", "intact", "peak_memory", "place", "record", "so_far"]
 
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
-PATIENCE = 5  # tries at a lock, a tenth of a second apart: who only looks whether a stage runs has it for a moment
+PATIENCE = 5  # tries at a lock, 0.1 s apart: a process that only asks whether a stage runs holds it for a moment
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stage under way: its folder, its identity (arguments, catalogue entries, input digests), when it was begun.
+    """An unfinished stage.
 
-    spent: seconds of the earlier sessions that it continues; processes: the provenance.facts of each process that
-    worked on it, this one's last ({} where an earlier version recorded none); made: the folders that were not there
-    before; lock: the descriptor that keeps other processes out.
+    folder: where it writes.
+    identity: its arguments, catalogue entries and input digests.
+    begun: time.monotonic() at its start in this process.
+    spent: seconds of earlier processes that it continues.
+    resumed: whether it continues earlier work.
+    processes: provenance.facts of each process that worked on it, this one's last ({} where an earlier version recorded
+        none).
+    created: the folders that did not exist before.
+    lock: descriptor of the lock against other processes.
     """
 
     folder: pathlib.Path
@@ -50,21 +58,25 @@ class Stage:
     spent: float
     resumed: bool
     processes: tuple
-    made: tuple
+    created: tuple
     lock: int
 
 
-_under_way = []
+_unfinished = []
 
 
-def begin(stage, arguments, inputs=(), uses=None):
-    """Open the folder of `stage`; None if run.json says that it is complete.
+def begin(
+    stage: str, arguments: argparse.Namespace, inputs: Sequence[str] = (), uses: dict | None = None
+) -> Stage | None:
+    """Open the folder of `stage`; None if the stage is finished.
 
-    arguments: the argparse namespace; inputs: names of the stages it reads (pipeline/records.py); uses: name -> entry
-    of a catalogue that decides on the result (pipeline/resolved.py). Raises FileNotFoundError for an input that is not
-    there (naming the script that makes it) and ValueError where the folder holds the work of other arguments, entries
-    or inputs.
+    arguments: of the command line.
+    inputs: names of the stages that it reads (pipeline/records.py).
+    uses: name -> catalogue entry that affects the result (pipeline/resolved.py).
+    Raises FileNotFoundError for a missing input, naming the script that makes it, and ValueError where the folder has
+    the work of other arguments, entries or inputs.
     """
+    # What identifies the stage, against what is in its folder.
     path = folder(arguments, stage)
     settings = {"backend": keras.backend.backend()}
     settings |= {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
@@ -75,7 +87,6 @@ def begin(stage, arguments, inputs=(), uses=None):
         "inputs": {name: result(place(path, name)) for name in inputs},
     }
     check_ancestors(path, inputs)
-    done = path / "run.json"
     before = _before(path)
     if before is not None and not arguments.overwrite:
         difference = _difference(before, identity)
@@ -83,27 +94,31 @@ def begin(stage, arguments, inputs=(), uses=None):
             raise ValueError(
                 f"{path} holds a run with {difference}: pass --overwrite to replace it, or --runs for another folder"
             )
-        if done.is_file():
+        if (path / "run.json").is_file():
             complete(path)
             print(f"{stage}: done before, skipped ({path})")
             return None
     for name in inputs:
         intact(place(path, name))
-    made = tuple(one for one in (path, *path.parents) if not one.exists())
+
+    # The folder, locked, emptied if it is to be overwritten, and without temporary files.
+    created = tuple(parent for parent in (path, *path.parents) if not parent.exists())
     path.mkdir(parents=True, exist_ok=True)
-    held = _lock(path)
-    if _before(path) != before:  # another process was at work meanwhile
-        os.close(held)
+    descriptor = _lock(path)
+    if _before(path) != before:  # another process has worked on it meanwhile
+        os.close(descriptor)
         return begin(stage, arguments, inputs, uses)
     if arguments.overwrite:
-        held = _emptied(path, held)
+        descriptor = _emptied(path, descriptor)
     for entry in path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    # What an earlier process left; then the record and ledger of this one.
     resumed = before is not None and not arguments.overwrite
     try:
         unnamed = _check_left(path)
     except ValueError:
-        os.close(held)
+        os.close(descriptor)
         raise
     spent = _spent(path, before) if resumed else 0.0
     processes = [*(before.get("processes") or [{}] if resumed else []), provenance.facts()]
@@ -116,18 +131,21 @@ def begin(stage, arguments, inputs=(), uses=None):
         changed = ", ".join(provenance.changes(processes))
         under = f", by code or on a machine that differs ({changed}): its record says so" if changed else ""
         print(f"{stage}: goes on with what was begun ({path}){under}", flush=True)
-    begun = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), made, held)
-    _under_way.append(begun)
-    return begun
+    opened = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), created, descriptor)
+    _unfinished.append(opened)
+    return opened
 
 
-def so_far(stage):
-    """What made a stage up to now, as its run.json will say it: provenance of this process, of all of them where there
-    were several ("processes"), what differed between these ("continued"), dirty if any was, seconds ("wall_s")."""
+def so_far(stage: Stage) -> dict:
+    """The provenance of a stage up to now, for its run.json.
+
+    That of this process; of all processes where there were several ("processes"), and the facts that differ between
+    them ("continued"); "dirty" if any was; "resumed"; and seconds ("wall_s").
+    """
     changed = provenance.changes(stage.processes)
     return {
         **stage.processes[-1],
-        "dirty": provenance.any_dirty([one.get("dirty") for one in stage.processes]),
+        "dirty": provenance.any_dirty([process.get("dirty") for process in stage.processes]),
         **({"processes": list(stage.processes)} if len(stage.processes) > 1 else {}),
         **({"continued": changed} if changed else {}),
         "resumed": stage.resumed,
@@ -135,66 +153,66 @@ def so_far(stage):
     }
 
 
-def finish(stage, **facts):
+def finish(stage: Stage, **facts):
     """Write run.json: identity, provenance, digests of the outputs, and any further facts.
 
-    Raises FileNotFoundError where something that the stage wrote is not there any more.
+    Raises FileNotFoundError where a file that the stage wrote is missing.
     """
     ledger.close(stage.folder)
     outputs = _outputs(stage)
-    made = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
-    files.write_sealed(stage.folder / "run.json", made)
+    content = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
+    files.write_sealed(stage.folder / "run.json", content)
     for name in ("started.json", ledger.NAME):
         (stage.folder / name).unlink(missing_ok=True)
     _close(stage)
 
 
 def abandon():
-    """After an error: stages under way that wrote nothing leave no trace, the others keep what they have."""
-    for stage in list(_under_way):
+    """After an error: delete unfinished stages that wrote nothing; the others keep their files."""
+    for stage in list(_unfinished):
         ledger.close(stage.folder)
         if not present(stage.folder):
             for name in ("started.json", ledger.NAME):
                 (stage.folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not empty
-                for path in stage.made:
+                for path in stage.created:
                     path.rmdir()
         _close(stage)
 
 
-def peak_memory():
-    """MiB; the operating systems differ in the unit that they count in."""
+def peak_memory() -> int:
+    """Peak memory of this process in MiB. Operating systems report it in different units."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def _spent(path, before):
-    """Seconds that the sessions before this one worked: up to the last file that each of them wrote, since a killed
-    process cannot say when it ended."""
+    """Seconds that earlier processes worked, each up to the last file that it wrote, since a killed process records no
+    end."""
     written = [entry.stat().st_mtime for entry in path.rglob("*") if entry.is_file() and entry.name != "started.json"]
     last = max(written, default=0.0) - before.get("session_began", float("inf"))
     return round(before.get("spent_s", 0.0) + max(0.0, last), 1)
 
 
 def _before(path):
-    """What is known of the work in a stage's folder: its run.json, or the started.json of one that is unfinished."""
+    """The record in a stage's folder: run.json, or the started.json of an unfinished stage that wrote files."""
     return read(path / "run.json") or (read(path / "started.json") if present(path) else None)
 
 
 def _check_left(path):
-    """Raise ValueError unless the files of an unfinished stage are those that it wrote; expect them from now on.
+    """Raise ValueError unless the files of an unfinished stage are as it wrote them; expect them from now on.
 
-    Returns the names of those that a process was about to write when it was killed.
+    Returns the names of files that a process was about to write when it was killed.
     """
-    written, there = ledger.read(path), present(path)
-    for name in there:
+    written, existing = ledger.read(path), present(path)
+    for name in existing:
         state, digests = written.get(name, (ledger.REMOVED, ()))
         if state == ledger.REMOVED:
             raise ValueError(f"{path / name}: was not written by this stage: move it elsewhere, or pass --overwrite")
         if digests and ledger.digest_once(path / name) not in digests:
             raise ValueError(f"{path / name}: is not the file that the stage wrote: pass --overwrite to make all anew")
     known = {name: digests for name, (_, digests) in written.items() if digests}
-    missing = sorted({*known} - {*there})
+    missing = sorted({*known} - {*existing})
     for name in missing:
         if written[name][0] == ledger.NAMED:
             raise ValueError(f"{path / name}: is gone: put it back, or pass --overwrite to make all anew")
@@ -202,57 +220,58 @@ def _check_left(path):
     return missing
 
 
-def _emptied(path, held):
-    """Replace a stage's folder by an empty one, at once, and delete the old one. Returns the new lock.
+def _emptied(path, descriptor):
+    """Replace a stage's folder by an empty one in one step, and delete the old one. Returns the new lock.
 
-    Raises ValueError where another process takes it meanwhile.
+    descriptor: the old lock. Raises ValueError where another process locks the new folder first.
     """
     old = path.with_name(f"{files.TEMPORARY}{path.name}")
     shutil.rmtree(old, ignore_errors=True)
     path.rename(old)
     path.mkdir(exist_ok=True)
-    os.close(held)
-    held = _lock(path)
+    os.close(descriptor)
+    descriptor = _lock(path)
     shutil.rmtree(old)
-    return held
+    return descriptor
 
 
 def _outputs(stage):
-    """Name -> digest of what a stage has written, as its ledger says."""
+    """name -> digest of the files that a stage has written, from its ledger."""
     if not (stage.folder.is_dir() and os.path.samestat(os.fstat(stage.lock), stage.folder.stat())):
         raise FileNotFoundError(f"{stage.folder}: was deleted while its stage was at work: run the stage again")
     written, outputs = ledger.read(stage.folder), {}
     for name in present(stage.folder):
         _, digests = written.get(name, (ledger.CHANGING, ()))
         outputs[name] = digests[-1] if digests else files.digest(stage.folder / name)
-    gone = [name for name, (state, digests) in written.items() if digests and name not in outputs]
-    if gone:
-        raise FileNotFoundError(f"{stage.folder / gone[0]}: was lost while its stage was at work: run the stage again")
+    lost = [name for name, (state, digests) in written.items() if digests and name not in outputs]
+    if lost:
+        raise FileNotFoundError(f"{stage.folder / lost[0]}: was lost while its stage was at work: run the stage again")
     return outputs
 
 
 def _lock(path):
-    """Keep other processes out of a stage's folder, as long as this one lives. Returns the descriptor to close."""
+    """Lock a stage's folder against other processes, for the life of this one. Returns the descriptor to close."""
     for left in reversed(range(PATIENCE)):
         try:
             return lock(path)
         except BlockingIOError as error:
             if not left:
-                sentence = f"{path}: another process is at work on this stage; wait for it or stop it"
-                raise ValueError(sentence) from error
+                message = f"{path}: another process is at work on this stage; wait for it or stop it"
+                raise ValueError(message) from error
             time.sleep(0.1)
     return None
 
 
 def _close(stage):
-    _under_way.remove(stage)
+    """Release a stage, finished or abandoned."""
+    _unfinished.remove(stage)
     os.close(stage.lock)
 
 
 def _difference(before, now):
-    """What an earlier run of a stage was made with and this one is not, in words; None where all is the same.
+    """The first difference in arguments, catalogue entries or inputs from an earlier run, in words, or None.
 
-    A record without "uses", of an earlier version, is compared by what it has.
+    In a record of an earlier version, without "uses", catalogue entries are not compared.
     """
     for name in sorted({*before["arguments"], *now["arguments"]}):
         old, new = before["arguments"].get(name), now["arguments"].get(name)

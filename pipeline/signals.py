@@ -1,9 +1,9 @@
-"""Ctrl-C and its kind: a script that is told to end does so at once, in one line, with the shell's exit status.
+"""Ctrl-C and other signals: a script ends at once, with one line and the shell's exit status.
 
-A thread waits for the signals, which all others hold back: nothing is raised inside a library's callback, while HDF5
-writes or while modules load, and nothing runs on afterwards. What is on the disk is whole (data.files.atomic), as after
-kill -9, so the same command continues. A process that another one of ours began says nothing itself, and ends within a
-second of it.
+One thread waits for the signals, which all other threads block. So no exception is raised inside a library's callback,
+while HDF5 writes or while modules load, and nothing runs on afterwards. Files on the disk are whole
+(data.files.atomic), as after kill -9, so the same command continues. A process that was started by another script
+prints nothing, and ends within a second of it.
 """
 
 import concurrent.futures
@@ -16,12 +16,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PARENT = "DARE_PARENT"  # in the environment: the process that began this one, and speaks for it
+PARENT = "DARE_PARENT"  # environment variable: the process that started this one, and prints the line for it
 SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "scripts"
 EXITS = [128 + each for each in ENDS]
-GRACE = 5  # seconds that a child has to end by itself
+GRACE = 5  # seconds for a child to end by itself
 
 _children = []
 _ending = threading.Event()
@@ -29,64 +30,73 @@ _at_end = []
 
 
 def install():
-    """Let the signals end this process, if it is one of the scripts (of a library's user they are the user's own).
+    """Let the signals end this process if it is one of the scripts; a program that imports the library is left alone.
 
-    Those that it was begun to ignore, by nohup for example, stay ignored. $DARE_DEBUG=1: a traceback instead.
+    Signals that the process was started to ignore, by nohup for example, stay ignored. $DARE_DEBUG=1: a traceback
+    instead.
     """
     parent = multiprocessing.parent_process()
     owner = parent.pid if parent else int(os.environ.get(PARENT) or 0)
     if os.environ.get("DARE_DEBUG") or _waiting() or not (parent or _is_script()):
         return
-    if owner and os.getppid() != owner:  # it has ended already
+    if owner and os.getppid() != owner:  # the parent has ended already
         os._exit(128 + signal.SIGTERM)
-    heard = _hold()
-    with contextlib.suppress(AttributeError, ValueError):  # a standard output that is no file of ours
-        sys.stdout.reconfigure(line_buffering=True)  # what was said is not lost where it goes to a file
-    threading.Thread(target=_wait, args=(heard, not owner, os.dup(2)), name=__name__, daemon=True).start()
+    blocked = _block()
+    with contextlib.suppress(AttributeError, ValueError):  # standard output was replaced
+        sys.stdout.reconfigure(line_buffering=True)  # output to a file is not lost
+    threading.Thread(target=_wait, args=(blocked, not owner, os.dup(2)), name=__name__, daemon=True).start()
     if owner:
         threading.Thread(target=_follow, args=(owner,), daemon=True).start()
 
 
-def pool(count, prepare, *arguments):
-    """A ProcessPoolExecutor of `count` processes that end with this one; ``prepare(*arguments)`` runs in each first."""
-    multiprocessing.resource_tracker.ensure_running()  # Python's own helper, at whose start signals are let through
+def pool(count: int, prepare: Callable, *arguments) -> concurrent.futures.ProcessPoolExecutor:
+    """A ProcessPoolExecutor of `count` processes that end with this one; each first runs ``prepare(*arguments)``."""
+    multiprocessing.resource_tracker.ensure_running()  # a helper of Python, whose start unblocks the signals
     if _waiting():
-        _hold()
+        _block()
     context = multiprocessing.get_context("spawn")
     return concurrent.futures.ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepare, arguments))
 
 
-def at_end(function):
+def at_end(function: Callable):
     """Call `function()` before a signal ends this process."""
     _at_end.append(function)
 
 
-def run(command):
-    """Run a command that ends with this process; its exit status, 128 plus the signal where one ended it."""
+def run(command: Sequence[str]) -> int:
+    """Run a command that ends with this process.
+
+    Returns its exit status, or 128 plus the signal that ended it.
+    """
     with subprocess.Popen(command, env={**os.environ, PARENT: str(os.getpid())}) as child:
         _children.append(child)
         code = child.wait()
         code = 128 - code if code < 0 else code
-        if code in EXITS and _ending.wait(1):  # the signal was for both
-            threading.Event().wait()  # until this process has ended
+        if code in EXITS and _ending.wait(1):  # this process has the signal too
+            threading.Event().wait()  # until it has ended
         _children.remove(child)
     return code
 
 
-def _hold():
-    """Hold the signals back in this thread, and in all that it begins. Returns them, without those that are ignored."""
-    heard = [each for each in ENDS if signal.getsignal(each) not in (signal.SIG_IGN, None)]
-    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
-    return heard
+def _block():
+    """Block the signals in this thread, and in all that it starts. Returns them, without those that are ignored."""
+    blocked = [each for each in ENDS if signal.getsignal(each) not in (signal.SIG_IGN, None)]
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    return blocked
 
 
 def _begin(prepare, arguments):
+    """The first call in a process of a pool."""
     install()
     prepare(*arguments)
 
 
-def _wait(heard, speaks, error):
-    number = signal.sigwait(heard)
+def _wait(blocked, prints, error):
+    """Wait for a signal; then end the children, call the functions of `at_end`, print one line, and exit.
+
+    prints: whether to print; error: descriptor of standard error.
+    """
+    number = signal.sigwait(blocked)
     _ending.set()
     for child in list(_children):
         child.terminate()
@@ -98,24 +108,26 @@ def _wait(heard, speaks, error):
     for function in _at_end:
         with contextlib.suppress(Exception):
             function()
-    if speaks:
-        said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-        shown = "\x1b[?25h\n" if os.isatty(error) else ""  # a progress bar hides the cursor
-        os.write(error, f"{shown}{said}; the same command continues\n".encode())
+    if prints:
+        how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        cursor = "\x1b[?25h\n" if os.isatty(error) else ""  # a progress bar hides it
+        os.write(error, f"{cursor}{how}; the same command continues\n".encode())
     os._exit(128 + number)
 
 
 def _follow(parent):
-    """End with the parent, whatever ended that."""
+    """End with the parent, for whatever reason it ended."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(128 + signal.SIGTERM)
 
 
 def _is_script():
+    """Whether this process runs one of the scripts."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return file is not None and SCRIPTS in pathlib.Path(file).resolve().parents
 
 
 def _waiting():
+    """Whether the thread that waits for signals runs."""
     return any(thread.name == __name__ for thread in threading.enumerate())
