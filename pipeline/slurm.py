@@ -93,7 +93,6 @@ def submit(sweep: Sweep, resources: Resources) -> tuple[list[str], str]:
     """Submit all cells that are not done, running or waiting, and the tables after them.
 
     Returns the names of the submitted cells and the id of the tables' job.
-
     Raises ValueError where SLURM is missing, does not list its jobs, or refuses a job.
     """
     # The cells to submit.
@@ -140,8 +139,8 @@ def _refusals(what):
         lines = (line.removeprefix("sbatch: ").removeprefix("error: ").strip() for line in str(error).splitlines())
         reason = "; ".join(line for line in lines if line) or "no reason given"
         raise ValueError(
-            f"sbatch refused {what}: {reason} (--partition, --account, --qos and --sbatch NAME=VALUE say what a cluster "
-            "asks for)"
+            f"sbatch refused {what}: {reason} (--partition, --account, --qos and --sbatch NAME=VALUE say what a "
+            "cluster asks for)"
         ) from error
 
 

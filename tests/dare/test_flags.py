@@ -7,7 +7,7 @@ import keras
 import numpy
 import pytest
 
-from adv import adversarial_set, attacks, autoattack
+from adv import adversarial_set, attacks, autoattack, scoring
 from dare import flags as saved
 from dare import test as testing
 from data import files
@@ -116,7 +116,7 @@ def test_an_image_on_which_an_attack_failed_is_correct_under_it(net, split, sets
     found = testing.test(
         net, split, sets, fingerprint="m", white_box={}, epsilons=[], minimal={}, rows=ROWS, drawn=drawn
     )
-    assert found.index["er/worst"].tolist() == list(kept) and testing.failures(found, sets) == failed
+    assert found.index["er/worst"].tolist() == list(kept) and scoring.failures(found.index, sets) == failed
     both = [row for row in drawn["a"] if row in drawn["b"]]
     sets = {name: one for name, one in sets.items() if f"er/{name}" in found.label}
     numpy.testing.assert_array_equal(found.correct["er/worst"], worst(sets, found.correct, both))
@@ -138,7 +138,7 @@ def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
             naive[f"er-x{factor}/{name}"] = right(pushed, part.labels)
     drawn = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
     naive["er/worst"] = worst(sets, naive, drawn)
-    assert found.index["er/worst"].tolist() == drawn and testing.failures(found, sets) == 0
+    assert found.index["er/worst"].tolist() == drawn and scoring.failures(found.index, sets) == 0
     assert set(found.correct) == set(naive)
     for measure, flags in naive.items():
         numpy.testing.assert_array_equal(found.correct[measure], flags, err_msg=measure)
@@ -173,7 +173,7 @@ def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
 
 def test_the_margin_based_attacks_of_the_catalogue():
     catalogue = attacks.ATTACKS | {"autoattack": autoattack.AutoAttack()}
-    found = {name for name, one in catalogue.items() if testing.margin_based(one.specification())}
+    found = {name for name, one in catalogue.items() if scoring.margin_based(one.specification())}
     assert found == {"apgd-t", "apgd-t-l2", "cw-linf-20", "autoattack"}
 
 
