@@ -32,7 +32,7 @@ def source(small_net, images, tmp_path):
     for epoch in range(1, 6):
         small_net.set_weights([w + 0.2 * generator.standard_normal(w.shape, "float32") for w in start])
         history.save(small_net, epoch, *confidence(small_net, x, y))
-    found = get_ats.mine_history(small_net, history, x, y, path=tmp_path / "targets.h5")
-    rows = numpy.arange(len(found.index))[::-2]
-    index = found.index[rows]
-    return hardening_targets.Source(small_net, history, found, rows, x[index], y[index])
+    targets = get_ats.mine_history(small_net, history, x, y, path=tmp_path / "targets.h5")
+    rows = numpy.arange(len(targets.index))[::-2]
+    index = targets.index[rows]
+    return hardening_targets.Source(small_net, history, targets, rows, x[index], y[index])

@@ -43,17 +43,17 @@ def test_logit_noise_moves_the_logits_as_far_as_tuning(cell):
 def test_checkpoint_and_swa_are_what_the_history_holds(tmp_path, small_net, images):
     history = History(tmp_path)
     generator = numpy.random.default_rng(0)
-    kept = []
+    saved = []
     for epoch in range(1, 6):
         small_net.set_weights([w + generator.random(w.shape).astype(w.dtype) for w in small_net.get_weights()])
-        kept.append(small_net.get_weights())
+        saved.append(small_net.get_weights())
         history.save(small_net, epoch, [0.0], [0])
-    for found, expected in zip(controls.checkpoint(small_net, history), kept[2], strict=True):
-        numpy.testing.assert_array_equal(found, expected)
+    for array, expected in zip(controls.checkpoint(small_net, history), saved[2], strict=True):
+        numpy.testing.assert_array_equal(array, expected)
     averaged = controls.swa(small_net, history, images[0])
     places = [index for index, variable in enumerate(small_net.weights) if "moving" not in variable.path]
     for place in places:
-        numpy.testing.assert_allclose(averaged[place], numpy.mean([w[place] for w in kept[2:]], 0), rtol=1e-5)
+        numpy.testing.assert_allclose(averaged[place], numpy.mean([w[place] for w in saved[2:]], 0), rtol=1e-5)
     layer = small_net.get_layer("bn1")
     received = compute.predict(compute.forward(keras.Model(small_net.input, layer.input)), data.to_unit(images[0]))
     numpy.testing.assert_allclose(numpy.asarray(layer.moving_mean), received.mean((0, 1, 2)), rtol=1e-3)
@@ -63,12 +63,12 @@ def test_negated_is_twice_the_original_minus_the_tuned():
     generator = numpy.random.default_rng(0)
     original, tuned = ([generator.normal(size=shape).astype("float32") for shape in ((5, 4), (3,))] for _ in range(2))
     tuned[1] = original[1]
-    made = controls.negated(original, tuned)
-    for before, after, found in zip(original, tuned, made, strict=True):
-        assert found.dtype == before.dtype
-        numpy.testing.assert_allclose(found, 2 * before - after, atol=1e-6)
-    numpy.testing.assert_array_equal(made[1], original[1])
-    assert controls.relative_change(original, made) == pytest.approx(controls.relative_change(original, tuned))
+    negated = controls.negated(original, tuned)
+    for before, after, array in zip(original, tuned, negated, strict=True):
+        assert array.dtype == before.dtype
+        numpy.testing.assert_allclose(array, 2 * before - after, atol=1e-6)
+    numpy.testing.assert_array_equal(negated[1], original[1])
+    assert controls.relative_change(original, negated) == pytest.approx(controls.relative_change(original, tuned))
 
 
 def test_the_relative_change_is_a_ratio_of_norms():
@@ -88,10 +88,10 @@ def test_other_seed_is_the_final_model_of_the_other_history(tmp_path, cell):
     for epoch in (1, 2):
         cell.model.set_weights([generator.random(w.shape).astype(w.dtype) for w in cell.model.get_weights()])
         other.save(cell.model, epoch, [0.0], [0])
-    wanted = cell.model.get_weights()
+    weights = cell.model.get_weights()
     cell.history.load_weights(cell.model, 6)
-    for found, expected in zip(controls.other_seed(cell.model, other), wanted, strict=True):
-        numpy.testing.assert_array_equal(found, expected)
+    for array, expected in zip(controls.other_seed(cell.model, other), weights, strict=True):
+        numpy.testing.assert_array_equal(array, expected)
     inputs = keras.Input((12, 12, 2))
     wider = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(inputs)))
     other.save(wider, 3, [0.0], [0])
@@ -115,7 +115,7 @@ def test_tune_clean_lowers_the_loss_on_labels_and_leaves_the_statistics(cell):
 
 
 @pytest.fixture
-def given(cell):
+def context(cell):
     """What every control is made of; the other history is the cell's own."""
     original = cell.model.get_weights()
     tuned = [array + numpy.float32(0.01) * (array.ndim > 1) for array in original]
@@ -134,29 +134,29 @@ def given(cell):
     )
 
 
-def test_every_control_makes_weights_and_changes_nothing_that_it_is_given(given):
-    kept = [array.copy() for array in given.original]
+def test_every_control_makes_weights_and_changes_nothing_that_it_is_given(context):
+    original = [array.copy() for array in context.original]
     for name, control in controls.CONTROLS.items():
         assert controls.TITLES[name] == control.title
-        for epoch in control.epochs(given.history) if control.epochs else [None]:
-            given.model.set_weights(given.original)
-            made = control.make(dataclasses.replace(given, epoch=epoch))
-            assert [array.shape for array in made] == [array.shape for array in kept]
-            assert all(numpy.isfinite(array).all() for array in made)
-            assert name == "other-seed" or controls.relative_change(given.original, made) > 0
-        for array, before in zip(given.original, kept, strict=True):
+        for epoch in control.epochs(context.history) if control.epochs else [None]:
+            context.model.set_weights(context.original)
+            weights = control.make(dataclasses.replace(context, epoch=epoch))
+            assert [array.shape for array in weights] == [array.shape for array in original]
+            assert all(numpy.isfinite(array).all() for array in weights)
+            assert name == "other-seed" or controls.relative_change(context.original, weights) > 0
+        for array, before in zip(context.original, original, strict=True):
             numpy.testing.assert_array_equal(array, before)
 
 
-def test_checkpoints_are_the_mined_epochs_and_checkpoint_one_of_them(given):
-    epochs = controls.CONTROLS["checkpoints"].epochs(given.history)
-    assert epochs == get_ats.second_half(given.history) == [3, 4, 5]
-    assert controls.CONTROLS["checkpoint"].epochs(given.history) == [4]
+def test_checkpoints_are_the_mined_epochs_and_checkpoint_one_of_them(context):
+    epochs = controls.CONTROLS["checkpoints"].epochs(context.history)
+    assert epochs == get_ats.second_half(context.history) == [3, 4, 5]
+    assert controls.CONTROLS["checkpoint"].epochs(context.history) == [4]
     digests = set()
     for epoch in epochs:
-        made = controls.CONTROLS["checkpoints"].make(dataclasses.replace(given, epoch=epoch))
-        given.history.load_weights(given.model, epoch)
-        for found, expected in zip(made, given.model.get_weights(), strict=True):
-            numpy.testing.assert_array_equal(found, expected)
-        digests.add(models.fingerprint(given.model))
+        weights = controls.CONTROLS["checkpoints"].make(dataclasses.replace(context, epoch=epoch))
+        context.history.load_weights(context.model, epoch)
+        for array, expected in zip(weights, context.model.get_weights(), strict=True):
+            numpy.testing.assert_array_equal(array, expected)
+        digests.add(models.fingerprint(context.model))
     assert len(digests) == 3

@@ -31,10 +31,10 @@ def naive_tuning(first, second, x, targets, mask, draws, rate, reset=False):
     for step, rows in enumerate(draws, 1):
         if reset:
             step, moments = 1, [numpy.zeros_like(moment) for moment in moments]
-        pixels, wanted = x[rows].reshape(-1, 2), targets[rows].reshape(-1, 2)
+        pixels, batch_targets = x[rows].reshape(-1, 2), targets[rows].reshape(-1, 2)
         hidden = pixels @ first
-        slope = 2 * (hidden @ second - wanted) / wanted.size
-        gradients = pixels.T @ (slope @ second.T), hidden.T @ slope
+        output_gradient = 2 * (hidden @ second - batch_targets) / batch_targets.size
+        gradients = pixels.T @ (output_gradient @ second.T), hidden.T @ output_gradient
         updated = []
         for place, (weight, gradient) in enumerate(zip((first, second), gradients, strict=True)):
             moments[2 * place] = 0.9 * moments[2 * place] + 0.1 * gradient
@@ -121,13 +121,13 @@ def test_each_variant_changes_one_choice():
     dare_, plain = dataclasses.asdict(dare.VARIANTS["dare"]), dataclasses.asdict(dare.VARIANTS["dare-s"])
     schedule = ("steps", "epochs", "batch_size", "learning_rates")
     for name, variant in dare.VARIANTS.items():
-        made = dataclasses.asdict(variant)
-        differs = {field for field in made if made[field] != dare_[field]} - {"title"}
+        fields = dataclasses.asdict(variant)
+        differs = {field for field in fields if fields[field] != dare_[field]} - {"title"}
         if name in ("dare", "dare-s", "dare-sl"):
             continue
         assert len(differs - set(schedule)) == {"dare-released": 2, "dare-10-epochs": 0}.get(name, 1), name
         expected = plain if name == "dare-10-epochs" else dare_
-        assert all(made[field] == expected[field] for field in schedule), name
+        assert all(fields[field] == expected[field] for field in schedule), name
     assert dare.VARIANTS["dare-s-10-steps"].combine is None
 
 
@@ -136,8 +136,8 @@ def test_budgets_are_spent(tuned):
     original = model.get_weights()
     for name, steps in (("dare-s-10-steps", 10), ("dare-10-epochs", 10 * -(-len(targets.index) // 32))):
         model.set_weights(original)
-        made = dare.improve(model, dare.VARIANTS[name], targets, x, y, slices=slices, learning_rate=1e-5, seed=0)
-        assert len(made) == steps
+        losses = dare.improve(model, dare.VARIANTS[name], targets, x, y, slices=slices, learning_rate=1e-5, seed=0)
+        assert len(losses) == steps
 
 
 @pytest.mark.parametrize("shape", [(5, 2, 3, 4), (5, 4)])
@@ -153,8 +153,8 @@ def test_the_loss_over_key_neurons_equals_a_loop(shape):
             if key[sample, place[-1]]:
                 terms.append((targets[sample][place] - outputs[sample][place]) ** 2)
         expected.append(sum(terms) / len(terms))
-    found = keras.ops.convert_to_numpy(dare.key_squared_error(outputs, targets, key))
-    numpy.testing.assert_allclose(found, expected, rtol=1e-5)
+    losses = keras.ops.convert_to_numpy(dare.key_squared_error(outputs, targets, key))
+    numpy.testing.assert_allclose(losses, expected, rtol=1e-5)
     everything = keras.ops.convert_to_numpy(dare.key_squared_error(outputs, targets, numpy.ones((5, 4), bool)))
     plain = keras.ops.convert_to_numpy(dare.squared_error(outputs, targets))
     numpy.testing.assert_allclose(everything, plain, rtol=1e-5)
@@ -170,9 +170,9 @@ def test_channels_that_are_no_key_neurons_pull_nothing(tuned):
     for old, new in zip(before, after, strict=True):
         numpy.testing.assert_array_equal(old[..., others], new[..., others])
         assert (old[..., 2] != new[..., 2]).any()
-    for wrong in (key[:5], numpy.zeros((20, 6), bool)):
+    for invalid in (key[:5], numpy.zeros((20, 6), bool)):
         with pytest.raises(ValueError, match=r"key neurons have shape .* expected \(20, 6\) with at least one True"):
-            dare.tune(model, targets, x, key=wrong)
+            dare.tune(model, targets, x, key=invalid)
 
 
 def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(tuned):
@@ -187,14 +187,14 @@ def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(tuned):
 
 def test_tuning_lowers_the_loss_and_repeats_to_the_bit(tuned):
     model, targets, x, _, _ = tuned
-    made = [dare.tune(model, targets, x, steps=30, learning_rate=1e-3, seed=1) for _ in range(2)]
-    assert models.fingerprint(made[0]) == models.fingerprint(made[1]) != models.fingerprint(model)
+    tuned_twice = [dare.tune(model, targets, x, steps=30, learning_rate=1e-3, seed=1) for _ in range(2)]
+    assert models.fingerprint(tuned_twice[0]) == models.fingerprint(tuned_twice[1]) != models.fingerprint(model)
 
-    def loss(one):
-        inner = compute.predict(compute.forward(transform.transform(one)), x, prepare=data.to_unit)
+    def loss(net):
+        inner = compute.predict(compute.forward(transform.transform(net)), x, prepare=data.to_unit)
         return ((inner[targets.index] - targets.activation) ** 2).mean()
 
-    assert loss(made[0]) < 0.8 * loss(model)
+    assert loss(tuned_twice[0]) < 0.8 * loss(model)
 
 
 def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(tuned, tmp_path):
@@ -237,8 +237,8 @@ def test_lazy_targets_tune_to_the_same_bits(tmp_path, tuned):
     with h5py.File(tmp_path / "activation.h5", "w") as file:
         file["activation"] = targets.activation
         lazy = get_ats.Targets(index=targets.index, epoch=targets.epoch, activation=file["activation"], layer="conv2")
-        made = [dare.tune(model, one, x, steps=3, learning_rate=1e-3, seed=1) for one in (targets, lazy)]
-    assert models.fingerprint(made[0]) == models.fingerprint(made[1])
+        nets = [dare.tune(model, each, x, steps=3, learning_rate=1e-3, seed=1) for each in (targets, lazy)]
+    assert models.fingerprint(nets[0]) == models.fingerprint(nets[1])
 
 
 def test_what_does_not_belong_together_is_refused(tuned):

@@ -48,8 +48,8 @@ def test_the_perturbation_of_a_linear_net_is_the_closed_form_and_never_lowers_th
         start = perturbation.begin(x, epsilon, "uniform", numpy.random.default_rng(2))
         run = compute.compiled(regression, strategies.ascent(dare.squared_error, steps))
         moved = numpy.asarray(run(x, start, targets, epsilon, size))
-        wanted = naive_ascent(x, start, kernel, targets, 0.1, 0.04, steps)
-        numpy.testing.assert_allclose(moved, wanted, atol=1e-6)
+        expected = naive_ascent(x, start, kernel, targets, 0.1, 0.04, steps)
+        numpy.testing.assert_allclose(moved, expected, atol=1e-6)
         before = distance(start, kernel, targets) if last is None else last
         last = distance(moved, kernel, targets)
         assert (last >= before - 1e-6).all() and last.mean() > before.mean()
@@ -95,14 +95,14 @@ def test_losses_equal_numpy():
     labels = generator.integers(4, size=5)
     clean, adversarial = naive_softmax(logits[:5].astype("float64")), naive_softmax(logits[5:].astype("float64"))
     for beta in (1.0, 6.0):
-        wanted = [
+        expected = [
             -numpy.log(p[label]) + beta * sum(a * numpy.log(a / b) for a, b in zip(p, q, strict=True))
             for p, q, label in zip(clean, adversarial, labels, strict=True)
         ]
-        found = strategies.trades(beta)(keras.ops.convert_to_tensor(logits), labels)
-        numpy.testing.assert_allclose(numpy.asarray(found), wanted, rtol=1e-4)
-    found = strategies.soft_cross_entropy(keras.ops.convert_to_tensor(logits[5:]), clean.astype("float32"))
-    numpy.testing.assert_allclose(numpy.asarray(found), -(clean * numpy.log(adversarial)).sum(-1), rtol=1e-4)
+        loss = strategies.trades(beta)(keras.ops.convert_to_tensor(logits), labels)
+        numpy.testing.assert_allclose(numpy.asarray(loss), expected, rtol=1e-4)
+    loss = strategies.soft_cross_entropy(keras.ops.convert_to_tensor(logits[5:]), clean.astype("float32"))
+    numpy.testing.assert_allclose(numpy.asarray(loss), -(clean * numpy.log(adversarial)).sum(-1), rtol=1e-4)
 
 
 def naive_hardening(kernel, x, targets, draws, noise, *, epsilon, steps, rate):
@@ -127,16 +127,16 @@ def test_hardening_equals_adam_on_perturbed_inputs_written_out(linear_net):
     orders = [seeds.stream(7, "order of tuning", epoch).permutation(24) for epoch in (0, 1)]
     draws = numpy.concatenate(orders)[:40].reshape(4, 10)
     settings = {"epsilon": 0.1, "steps": 2}
-    wanted = naive_hardening(
+    expected = naive_hardening(
         before[0][0, 0], x, targets, draws, seeds.stream(7, "starts of hardening"), rate=0.01, **settings
     )
     strategy = STRATEGIES["feature-adversarial"]
     settings |= {"learning_rate": 0.01, "batch_size": 10, "stops": [1, 4], "seed": 7}
-    made = strategies.harden(linear_net, x, targets, strategy, layer="conv1", **settings)
-    assert [updates for updates, _ in made] == [1, 4]
+    tuning = strategies.harden(linear_net, x, targets, strategy, layer="conv1", **settings)
+    assert [updates for updates, _ in tuning] == [1, 4]
     after = linear_net.get_weights()
-    numpy.testing.assert_allclose(after[0][0, 0], wanted, atol=2e-5)
-    assert numpy.abs(wanted - before[0][0, 0]).max() > 0.02
+    numpy.testing.assert_allclose(after[0][0, 0], expected, atol=2e-5)
+    assert numpy.abs(expected - before[0][0, 0]).max() > 0.02
     for old, new in zip(before[1:], after[1:], strict=True):
         numpy.testing.assert_array_equal(old, new)
 
@@ -164,11 +164,11 @@ def test_epsilon_zero_is_plain_regression_bit_for_bit(small_net, mined):
     plain = hardened(small_net, x, targets, "regression", stops=[6])
     before = small_net.get_weights()
     settings = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "seed": 4}
-    wanted = get_ats.Targets(numpy.arange(48), numpy.ones(48, int), targets, layer="conv2")
-    dare.tune_weights(small_net, wanted, x, **settings)
-    for one, other, published in zip(perturbed, plain, small_net.get_weights(), strict=True):
-        numpy.testing.assert_array_equal(one, other)
-        numpy.testing.assert_array_equal(one, published)
+    mined_targets = get_ats.Targets(numpy.arange(48), numpy.ones(48, int), targets, layer="conv2")
+    dare.tune_weights(small_net, mined_targets, x, **settings)
+    for ours, other, published in zip(perturbed, plain, small_net.get_weights(), strict=True):
+        numpy.testing.assert_array_equal(ours, other)
+        numpy.testing.assert_array_equal(ours, published)
     assert controls.relative_change(before, plain) > 0.001
 
 
@@ -176,8 +176,8 @@ def test_trades_without_a_ball_is_clean_cross_entropy(small_net, images):
     x, labels = images[0], images[1].astype("int32")
     trades = hardened(small_net, x, labels, "trades-6", epsilon=0.0, steps=1)
     plain = hardened(small_net, x, labels, "pgd-training", epsilon=0.0, steps=1)
-    for one, other in zip(trades, plain, strict=True):
-        numpy.testing.assert_allclose(one, other, atol=2e-4)
+    for array, other in zip(trades, plain, strict=True):
+        numpy.testing.assert_allclose(array, other, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", ["regression", *KINDS])
@@ -188,10 +188,10 @@ def test_every_strategy_lowers_its_loss_and_touches_nothing_else(small_net, mine
     targets = activation if strategy.through == "regression" else probabilities
     targets = images[1].astype("int32") if strategy.targets == "labels" else targets
     before = {variable.path: numpy.asarray(variable) for variable in small_net.variables}
-    made = strategies.harden(
+    tuning = strategies.harden(
         small_net, x, targets, strategy, epsilon=0.02, steps=1, learning_rate=3e-3, batch_size=48, stops=[1, 25]
     )
-    losses = [loss for _, loss in made]
+    losses = [loss for _, loss in tuning]
     assert losses[1] < losses[0]
     moved = {path for path, old in before.items() if (numpy.asarray(value(small_net, path)) != old).any()}
     inner = {"conv1/kernel", "conv1/bias", "bn1/gamma", "bn1/beta", "conv2/kernel", "conv2/bias"}

@@ -42,13 +42,14 @@ def sets(split):
         noise = generator.normal(0, 0.3, (len(rows), *x.shape[1:]))
         return adversarial_set.Part(numpy.clip(x[rows] / 255 + noise, 0, 1).astype("float32"), y[rows], rows)
 
-    made = {}
+    all_sets = {}
     for name, rows, heldout in (("a", numpy.arange(5, 30), 6), ("b", numpy.arange(12, 36, 2), 0)):
-        parts = {one: part(split.x_train, split.y_train, numpy.arange(36, 40)) for one in ("train", "validation")}
+        tuned = part(split.x_train, split.y_train, numpy.arange(36, 40))
+        parts = dict.fromkeys(("train", "validation"), tuned)
         parts["test"] = part(split.x_train, split.y_train, rows)
         parts["heldout"] = part(split.x_test, split.y_test, numpy.arange(heldout))
-        made[name] = adversarial_set.AdversarialSet(parts, {}, {}, "m", "d")
-    return made
+        all_sets[name] = adversarial_set.AdversarialSet(parts, {}, {}, "m", "d")
+    return all_sets
 
 
 class Fixed:
@@ -87,19 +88,22 @@ def tested(net, split, sets):
     return tested
 
 
-def right(images, labels):
+def correct(images, labels):
     return images.reshape(len(images), -1)[:, :3].argmax(1) == labels
 
 
 def worst(sets, flags, drawn):
     """Naive reference: an image is correct unless an attack succeeded on it and its adversarial is misclassified."""
-    flag = {name: dict(zip(one.parts["test"].index, flags[f"er/{name}"], strict=True)) for name, one in sets.items()}
-    kept = [row for row in drawn if any(row in one for one in flag.values())]
-    return numpy.array([all(one.get(row, True) for one in flag.values()) for row in kept])
+    outcomes = [
+        dict(zip(adversarial.parts["test"].index, flags[f"er/{name}"], strict=True))
+        for name, adversarial in sets.items()
+    ]
+    rows = [row for row in drawn if any(row in of_attack for of_attack in outcomes)]
+    return numpy.array([all(of_attack.get(row, True) for of_attack in outcomes) for row in rows])
 
 
 @pytest.mark.parametrize(
-    ("drawn", "kept", "failed"),
+    ("drawn", "expected_rows", "failed"),
     [
         ({"a": range(5, 30), "b": range(12, 36, 2)}, range(12, 30, 2), 0),  # every attack on every image
         ({"a": range(36), "b": range(36)}, [*range(5, 30), *range(30, 36, 2)], 19),  # on all of them, failures dropped
@@ -107,57 +111,57 @@ def worst(sets, flags, drawn):
         ({"a": range(5, 30), "b": range(8, 11)}, range(8, 11), 3),  # b succeeded on none of its own
     ],
 )
-def test_an_image_on_which_an_attack_failed_is_correct_under_it(net, split, sets, drawn, kept, failed):
+def test_an_image_on_which_an_attack_failed_is_correct_under_it(net, split, sets, drawn, expected_rows, failed):
     drawn = {name: numpy.array(rows) for name, rows in drawn.items()}
-    for name, one in sets.items():
-        part = one.parts["test"]
+    for name, adversarial in sets.items():
+        part = adversarial.parts["test"]
         own = numpy.isin(part.index, drawn[name])
-        one.parts["test"] = adversarial_set.Part(part.images[own], part.labels[own], part.index[own])
-    found = testing.test(
+        adversarial.parts["test"] = adversarial_set.Part(part.images[own], part.labels[own], part.index[own])
+    flags = testing.test(
         net, split, sets, fingerprint="m", white_box={}, epsilons=[], minimal={}, rows=ROWS, drawn=drawn
     )
-    assert found.index["er/worst"].tolist() == list(kept) and scoring.failures(found.index, sets) == failed
+    assert flags.index["er/worst"].tolist() == list(expected_rows) and scoring.failures(flags.index, sets) == failed
     both = [row for row in drawn["a"] if row in drawn["b"]]
-    sets = {name: one for name, one in sets.items() if f"er/{name}" in found.label}
-    numpy.testing.assert_array_equal(found.correct["er/worst"], worst(sets, found.correct, both))
-    numpy.testing.assert_array_equal(found.label["er/worst"], split.y_train[found.index["er/worst"]])
+    sets = {name: adversarial for name, adversarial in sets.items() if f"er/{name}" in flags.label}
+    numpy.testing.assert_array_equal(flags.correct["er/worst"], worst(sets, flags.correct, both))
+    numpy.testing.assert_array_equal(flags.label["er/worst"], split.y_train[flags.index["er/worst"]])
 
 
 def test_every_measure_is_that_of_plain_predictions(tested, split, sets):
-    found = tested()
-    assert (found.model, found.data, found.checks) == ("m" * 64, "d" * 64, ())
-    naive = {"clean": right(split.x_test, split.y_test)}
-    for name, one in sets.items():
-        part, heldout = one.parts["test"], one.parts["heldout"]
-        naive[f"er/{name}"] = right(part.images, part.labels)
+    flags = tested()
+    assert (flags.model, flags.data, flags.checks) == ("m" * 64, "d" * 64, ())
+    naive = {"clean": correct(split.x_test, split.y_test)}
+    for name, adversarial in sets.items():
+        part, heldout = adversarial.parts["test"], adversarial.parts["heldout"]
+        naive[f"er/{name}"] = correct(part.images, part.labels)
         if len(heldout.labels):
-            naive[f"er-heldout/{name}"] = right(heldout.images, heldout.labels)
+            naive[f"er-heldout/{name}"] = correct(heldout.images, heldout.labels)
         original = split.x_train[part.index] / 255
         for factor in (1.1, 1.5):
             pushed = numpy.clip(original + factor * (part.images - original), 0, 1)
-            naive[f"er-x{factor}/{name}"] = right(pushed, part.labels)
-    drawn = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
-    naive["er/worst"] = worst(sets, naive, drawn)
-    assert found.index["er/worst"].tolist() == drawn and scoring.failures(found.index, sets) == 0
-    assert set(found.correct) == set(naive)
-    for measure, flags in naive.items():
-        numpy.testing.assert_array_equal(found.correct[measure], flags, err_msg=measure)
+            naive[f"er-x{factor}/{name}"] = correct(pushed, part.labels)
+    common = [row for row in sets["a"].parts["test"].index if row in sets["b"].parts["test"].index]
+    naive["er/worst"] = worst(sets, naive, common)
+    assert flags.index["er/worst"].tolist() == common and scoring.failures(flags.index, sets) == 0
+    assert set(flags.correct) == set(naive)
+    for measure, expected in naive.items():
+        numpy.testing.assert_array_equal(flags.correct[measure], expected, err_msg=measure)
 
 
 def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
     first, second = Fixed(0, 0.15), Fixed(1, 0.05)
-    found = tested(first=first, second=second)
-    labels, clean = split.y_test[ROWS], right(split.x_test, split.y_test)[ROWS]
+    flags = tested(first=first, second=second)
+    labels, clean = split.y_test[ROWS], correct(split.x_test, split.y_test)[ROWS]
     naive = {
         "first@0.1": clean,
         "first@0.3": clean & (labels != 0),
         "second@0.1": clean & (labels != 1),
         "second@0.3": clean & (labels == 2),
     }
-    for name, flags in naive.items():
-        numpy.testing.assert_array_equal(found.correct[f"white-box/{name}"], flags, err_msg=name)
+    for name, expected in naive.items():
+        numpy.testing.assert_array_equal(flags.correct[f"white-box/{name}"], expected, err_msg=name)
     for epsilon in ("0.1", "0.3"):
-        numpy.testing.assert_array_equal(found.correct[f"white-box/worst@{epsilon}"], naive[f"second@{epsilon}"])
+        numpy.testing.assert_array_equal(flags.correct[f"white-box/worst@{epsilon}"], naive[f"second@{epsilon}"])
     assert first.seen == [clean.sum(), clean.sum()]
     assert second.seen == [clean.sum(), (clean & (labels == 2)).sum()], "not what first or a smaller epsilon lost"
     assert not any("worst" in name for name in tested(first=Fixed(0, 0.15)).label if "white-box" in name)
@@ -165,16 +169,16 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
 
 @pytest.mark.parametrize("loss", ["margin", "dlr-targeted", "ce", "tempered"])
 def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
-    one, other = Fixed(0, 0.15), Fixed(1, 0.05)
-    one.loss, other.loss = loss, "ce"
-    names = [name for name in tested(one=one, other=other).label if name.startswith("white-box/worst@")]
+    first, second = Fixed(0, 0.15), Fixed(1, 0.05)
+    first.loss, second.loss = loss, "ce"
+    names = [name for name in tested(one=first, other=second).label if name.startswith("white-box/worst@")]
     assert len(names) == (2 if loss in ("margin", "dlr-targeted") else 0)
 
 
 def test_the_margin_based_attacks_of_the_catalogue():
     catalogue = attacks.ATTACKS | {"autoattack": autoattack.AutoAttack()}
-    found = {name for name, one in catalogue.items() if scoring.margin_based(one.specification())}
-    assert found == {"apgd-t", "apgd-t-l2", "cw-linf-20", "autoattack"}
+    margin_based = {name for name, attack in catalogue.items() if scoring.margin_based(attack.specification())}
+    assert margin_based == {"apgd-t", "apgd-t-l2", "cw-linf-20", "autoattack"}
 
 
 def test_independent_attacks_see_all_that_is_correct_and_predictions_are_kept(net, split):
@@ -183,17 +187,17 @@ def test_independent_attacks_see_all_that_is_correct_and_predictions_are_kept(ne
         settings = {"white_box": attacks, "epsilons": [0.1], "minimal": {}, "rows": ROWS, "independent": independent}
         return attacks, testing.test(net, split, {}, fingerprint="m", **settings)
 
-    labels, clean = split.y_test[ROWS], right(split.x_test, split.y_test)[ROWS]
+    labels, clean = split.y_test[ROWS], correct(split.x_test, split.y_test)[ROWS]
     for independent in (True, False):
-        used, found = score(independent)
+        used, flags = score(independent)
         assert used["second"].seen == [clean.sum() if independent else (clean & (labels != 0)).sum()]
         for measure in ("clean", "white-box/first@0.1", "white-box/second@0.1", "white-box/worst@0.1"):
-            numpy.testing.assert_array_equal(found.label[measure], split.y_test[found.index[measure]])
-        worst = found.prediction["white-box/worst@0.1"]
+            numpy.testing.assert_array_equal(flags.label[measure], split.y_test[flags.index[measure]])
+        worst = flags.prediction["white-box/worst@0.1"]
         hit = clean & (labels < 2)
         numpy.testing.assert_array_equal(worst[hit], (labels[hit] + 1) % 3)
-        expected = numpy.where(clean & (labels == 0), 1, found.prediction["clean"][ROWS])
-        numpy.testing.assert_array_equal(found.prediction["white-box/first@0.1"], expected)
+        expected = numpy.where(clean & (labels == 0), 1, flags.prediction["clean"][ROWS])
+        numpy.testing.assert_array_equal(flags.prediction["white-box/first@0.1"], expected)
 
 
 def test_a_set_that_tests_on_what_another_trains_on_is_refused(tested, sets):
@@ -203,24 +207,24 @@ def test_a_set_that_tests_on_what_another_trains_on_is_refused(tested, sets):
 
 
 def test_progress_counts_to_the_end(net, split, sets):
-    said = []
+    reports = []
     testing.test(
         net, split, sets, fingerprint="m", white_box={"one": Fixed(0, 0.1)}, epsilons=[0.1, 0.3], minimal={}, rows=ROWS,
-        progress=lambda done, total, note: said.append((done, total)),
+        progress=lambda done, total, note: reports.append((done, total)),
     )  # fmt: skip
-    assert said == [(k, 11) for k in range(1, 12)]
+    assert reports == [(k, 11) for k in range(1, 12)]
 
 
 def test_saved_flags_come_back(tested, tmp_path):
-    found = dataclasses.replace(tested(one=Fixed(0, 0.1)), checks=({"name": "batch", "passed": True},))
-    found.save(tmp_path / "flags-0.h5")
+    flags = dataclasses.replace(tested(one=Fixed(0, 0.1)), checks=({"name": "batch", "passed": True},))
+    flags.save(tmp_path / "flags-0.h5")
     again = saved.Flags.load(tmp_path / "flags-0.h5", model="m" * 64, data="d" * 64)
-    assert (again.model, again.data, again.checks) == (found.model, found.data, found.checks)
+    assert (again.model, again.data, again.checks) == (flags.model, flags.data, flags.checks)
     for group in ("prediction", "label", "index", "correct"):
-        one, other = getattr(found, group), getattr(again, group)
-        assert set(one) == set(other)
-        for measure in one:
-            numpy.testing.assert_array_equal(one[measure], other[measure])
+        written, read = getattr(flags, group), getattr(again, group)
+        assert set(written) == set(read)
+        for measure in written:
+            numpy.testing.assert_array_equal(written[measure], read[measure])
 
 
 def rewritten(path, change):
@@ -238,13 +242,13 @@ def as_earlier(arrays):
 
 
 def test_files_that_kept_what_is_correct_and_no_labels_are_read(tested, tmp_path):
-    found = tested(one=Fixed(0, 0.1))
-    found.save(tmp_path / "flags-0.h5")
+    flags = tested(one=Fixed(0, 0.1))
+    flags.save(tmp_path / "flags-0.h5")
     again = rewritten(tmp_path / "flags-0.h5", as_earlier)
-    assert set(again.correct) == set(found.correct)
-    for measure, correct in found.correct.items():
+    assert set(again.correct) == set(flags.correct)
+    for measure, correct in flags.correct.items():
         numpy.testing.assert_array_equal(again.correct[measure], correct)
-        numpy.testing.assert_array_equal(again.label[measure][correct], found.label[measure][correct])
+        numpy.testing.assert_array_equal(again.label[measure][correct], flags.label[measure][correct])
         assert (again.label[measure][~correct] == saved.UNKNOWN).all()
 
 

@@ -20,11 +20,11 @@ def naive_choice(log_probability, prediction, epochs, y, final):
     """The rule read aloud: image by image, epoch by ascending epoch."""
     chosen = []
     for sample, label in enumerate(y):
-        best, taken = final[0][sample], 0
+        best, chosen_epoch = final[0][sample], 0
         for row, epoch in enumerate(epochs):
             if log_probability[row, sample] > best and (final[1][sample] == label or prediction[row, sample] == label):
-                best, taken = log_probability[row, sample], epoch
-        chosen.append(taken)
+                best, chosen_epoch = log_probability[row, sample], epoch
+        chosen.append(chosen_epoch)
     return numpy.array(chosen)
 
 
@@ -40,15 +40,15 @@ def test_the_choice_equals_the_loop_with_many_ties(seed):
         generator.integers(0, classes, samples).astype("uint8"),
     )
     numbers = list(range(3, 3 + epochs))
-    found = epoch_choice.most_confident(log_probability, prediction, numbers, y, *final)
-    numpy.testing.assert_array_equal(found, naive_choice(log_probability, prediction, numbers, y, final))
-    assert 0 < (found > 0).sum() < samples
+    chosen = epoch_choice.most_confident(log_probability, prediction, numbers, y, *final)
+    numpy.testing.assert_array_equal(chosen, naive_choice(log_probability, prediction, numbers, y, final))
+    assert 0 < (chosen > 0).sum() < samples
 
 
 def test_the_first_epoch_wins_a_tie_and_a_tie_with_the_final_model_is_no_gain():
     tie = numpy.float32([[-1, -2], [-1, -2]])
-    right = numpy.zeros((2, 2), "uint8")
-    chosen = epoch_choice.most_confident(tie, right, [5, 6], numpy.zeros(2), numpy.float32([-2, -2]), right[0])
+    correct = numpy.zeros((2, 2), "uint8")
+    chosen = epoch_choice.most_confident(tie, correct, [5, 6], numpy.zeros(2), numpy.float32([-2, -2]), correct[0])
     numpy.testing.assert_array_equal(chosen, [5, 0])
 
 
@@ -71,9 +71,9 @@ def test_saturated_epochs_are_told_apart_as_exact_arithmetic_does(classes):
     for _ in epochs:
         x = generator.random((500, 1, classes, 1), dtype="float32") * 0.1
         x[numpy.arange(500), 0, y, 0] = 0.1 + generator.uniform(0.18, 0.4, 500)
-        found = confidence(model, x, y)
-        log_probability.append(found[0])
-        prediction.append(found[1])
+        record = confidence(model, x, y)
+        log_probability.append(record[0])
+        prediction.append(record[1])
         logits = compute.predict(compute.forward(model), x).astype(float)
         others = numpy.where(numpy.arange(classes) == y[:, None], -numpy.inf, logits)
         exact.append(-numpy.log1p(numpy.exp(scipy.special.logsumexp(others, axis=1) - logits[numpy.arange(500), y])))
@@ -125,11 +125,11 @@ def test_mining_equals_evaluating_everything(tmp_path, mined, recorded, stored):
 
 
 def test_stored_targets_are_read_back(tmp_path, mined):
-    kept = get_ats.mine_history(*mined)
+    in_memory = get_ats.mine_history(*mined)
     get_ats.mine_history(*mined, path=tmp_path / "targets.h5")
     read = get_ats.Targets.load(tmp_path / "targets.h5")
-    numpy.testing.assert_array_equal(read.activation[:], kept.activation)
-    assert (read.layer, read.model, read.data) == (kept.layer, kept.model, kept.data)
+    numpy.testing.assert_array_equal(read.activation[:], in_memory.activation)
+    assert (read.layer, read.model, read.data) == (in_memory.layer, in_memory.model, in_memory.data)
 
 
 @pytest.mark.parametrize("layer", ["conv2", "dense1"])
@@ -139,15 +139,15 @@ def test_recorded_evaluated_streamed_and_plain_checkpoints_give_the_same_bits(tm
     plain.mkdir()
     for epoch in history.epochs:
         shutil.copy(history.file(epoch, "weights"), plain / f"net_{epoch}.weights.h5")
-    kept = get_ats.mine_history(*mined, layer=layer)
+    targets = get_ats.mine_history(*mined, layer=layer)
     for other in (
         get_ats.mine_history(*mined, layer=layer, recorded=False),
         get_ats.mine_history(*mined, layer=layer, path=tmp_path / "targets.h5"),
         get_ats.mine_history(model, checkpoints.Checkpoints(plain), x, y, layer=layer, recorded=False),
     ):
         for name in ("index", "epoch", "gain", "activation"):
-            numpy.testing.assert_array_equal(getattr(other, name)[:], getattr(kept, name))
-        assert (other.layer, other.model, other.data) == (kept.layer, kept.model, kept.data)
+            numpy.testing.assert_array_equal(getattr(other, name)[:], getattr(targets, name))
+        assert (other.layer, other.model, other.data) == (targets.layer, targets.model, targets.data)
 
 
 @pytest.mark.parametrize("layer", ["conv2", "dense1"])
@@ -215,22 +215,22 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mine
         with pytest.raises(ValueError) as caught:
             get_ats.mine_history(*arguments, **options)
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
-        for kept, now in zip(before, arguments[0].get_weights(), strict=True):
-            numpy.testing.assert_array_equal(kept, now)
+        for weights, now in zip(before, arguments[0].get_weights(), strict=True):
+            numpy.testing.assert_array_equal(weights, now)
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
 def test_a_history_is_given_by_its_path_too(tmp_path, mined, kind):
     model, history, x, y = mined
     expected = get_ats.mine_history(model, history, x, y, layer="conv2")
-    found = get_ats.mine_history(model, kind(history.path), x, y, layer="conv2")
+    by_path = get_ats.mine_history(model, kind(history.path), x, y, layer="conv2")
     for epoch in history.epochs:
         shutil.copy(history.file(epoch, "weights"), tmp_path / f"own-{epoch}.weights.h5")
     own = get_ats.mine_history(model, kind(tmp_path), x, y, layer="conv2", batch_size=48)
-    for one in (found, own):
-        numpy.testing.assert_array_equal(one.index, expected.index)
-        numpy.testing.assert_array_equal(one.epoch, expected.epoch)
-        numpy.testing.assert_array_equal(one.activation, expected.activation)
+    for targets in (by_path, own):
+        numpy.testing.assert_array_equal(targets.index, expected.index)
+        numpy.testing.assert_array_equal(targets.epoch, expected.epoch)
+        numpy.testing.assert_array_equal(targets.activation, expected.activation)
     with pytest.raises(FileNotFoundError, match="nowhere: no checkpoints"):
         get_ats.mine_history(model, kind(tmp_path / "nowhere"), x, y)
 
@@ -245,11 +245,11 @@ def test_a_sequential_model_is_mined_as_a_functional_one(tmp_path, images):
         model.set_weights([generator.normal(0, 0.3, w.shape).astype("float32") for w in model.get_weights()])
         history.save(model, epoch, *confidence(model, *images))
     functional = keras.Model(model.inputs[0], model.outputs[0])
-    found, expected = (get_ats.mine_history(one, history, *images) for one in (model, functional))
-    numpy.testing.assert_array_equal(found.activation, expected.activation)
-    assert found.model == expected.model
+    targets, expected = (get_ats.mine_history(net, history, *images) for net in (model, functional))
+    numpy.testing.assert_array_equal(targets.activation, expected.activation)
+    assert targets.model == expected.model
     before = model.get_weights()
-    tuned = dare.tune(model, found, images[0], steps=2, learning_rate=1e-3)
+    tuned = dare.tune(model, targets, images[0], steps=2, learning_rate=1e-3)
     assert (tuned.get_weights()[0] != before[0]).any()
     numpy.testing.assert_array_equal(tuned.get_weights()[-2], before[-2])
 

@@ -45,8 +45,8 @@ def walked(model, contribution):
     seen = {}
     table = graph.read(model)
 
-    def at_layer(name, item, made):
-        seen[name] = made
+    def at_layer(name, item, of_outputs):
+        seen[name] = of_outputs
         return numpy.arange(2 * item.input.shape[-1], dtype=float).reshape(2, -1) + 1
 
     graph.walk_back(table, contribution, at_layer)
@@ -63,11 +63,11 @@ def test_a_layer_that_passes_a_contribution_on_keeps_channels_apart():
     for make in PASSING:
         inputs = keras.Input((8, 8, 3))
         layer = make()
-        made = layer(conv(3, 1, name="made")(inputs))
+        output = layer(conv(3, 1, name="made")(inputs))
         values = numpy.asarray(layer(x)).reshape(4, -1, 3)
         changed = numpy.abs(values[1:] - values[0]).max(axis=1) > 1e-6
         assert (changed == numpy.eye(3, dtype=bool)).all(), layer.name
-        flat = made if len(made.shape) == 2 else layers.GlobalMaxPooling2D()(made)
+        flat = output if len(output.shape) == 2 else layers.GlobalMaxPooling2D()(output)
         _, seen = walked(keras.Model(inputs, dense(2, name="end")(flat)), numpy.eye(2))
         assert seen["made"].tolist() == [[1, 2, 3], [4, 5, 6]], layer.name
 
@@ -82,10 +82,10 @@ def test_flatten_sums_concatenate_splits_and_add_hands_to_both():
     table, seen = walked(model, numpy.eye(2))
     assert table.output == "end" and set(table.weighted) == {"left", "right", "projection", "end"}
     total = numpy.array([[1 + 5, 2 + 6, 3 + 7, 4 + 8], [9 + 13, 10 + 14, 11 + 15, 12 + 16]])
-    handed = numpy.array([[1, 2, 3, 4], [5, 6, 7, 8]])
+    contribution = numpy.array([[1, 2, 3, 4], [5, 6, 7, 8]])
     numpy.testing.assert_array_equal(seen["projection"], total)
-    numpy.testing.assert_array_equal(seen["right"], (total + handed)[:, 3:])
-    numpy.testing.assert_array_equal(seen["left"], (total + handed)[:, :3] + [[1, 2, 3], [4, 5, 6]])
+    numpy.testing.assert_array_equal(seen["right"], (total + contribution)[:, 3:])
+    numpy.testing.assert_array_equal(seen["left"], (total + contribution)[:, :3] + [[1, 2, 3], [4, 5, 6]])
 
 
 def test_weights_are_kernels_summed_over_positions():
@@ -107,9 +107,9 @@ def test_weights_are_kernels_summed_over_positions():
     # an output channel i * M + m of a depthwise layer reads input channel i through kernel[..., i, m]
     image = random.random((1, 4, 4, 2), "float32")
     image[..., 1] = 0
-    made = numpy.asarray(model.get_layer("depthwise")(image))
+    output = numpy.asarray(model.get_layer("depthwise")(image))
     bias = model.get_layer("depthwise").get_weights()[1]
-    assert (numpy.abs(made - bias).max(axis=(0, 1, 2)) > 0).tolist() == [True] * 3 + [False] * 3
+    assert (numpy.abs(output - bias).max(axis=(0, 1, 2)) > 0).tolist() == [True] * 3 + [False] * 3
 
 
 def test_models_that_cannot_be_sliced_are_named():

@@ -28,19 +28,21 @@ def test_updates_are_the_fewest_that_reach_the_effort():
             "batch_size": int(generator.integers(1, 200)),
             "samples": int(generator.integers(1, 3000)),
         }
-        wanted = float(generator.choice([0.25, 0.5, 1, 3, 4]))
-        updates = strategies.updates_for(wanted, **effort)
-        assert updates >= 1 and strategies.bp_epochs(updates, **effort) >= wanted - 1e-6
-        assert updates == 1 or strategies.bp_epochs(updates - 1, **effort) < wanted
+        budget = float(generator.choice([0.25, 0.5, 1, 3, 4]))
+        updates = strategies.updates_for(budget, **effort)
+        assert updates >= 1 and strategies.bp_epochs(updates, **effort) >= budget - 1e-6
+        assert updates == 1 or strategies.bp_epochs(updates - 1, **effort) < budget
 
 
 def test_weight_change_equals_numpy(small_net):
     generator = numpy.random.default_rng(0)
     before = strategies.weights(small_net)
     after = [array + generator.normal(scale=0.1, size=array.shape).astype("float32") for array in before]
-    flat, moved = (numpy.concatenate([array.ravel() for array in one]).astype("float64") for one in (before, after))
-    wanted = numpy.linalg.norm(moved - flat) / numpy.linalg.norm(flat)
-    assert controls.relative_change(before, after) == pytest.approx(wanted, rel=1e-6)
+    flat, moved = (
+        numpy.concatenate([array.ravel() for array in weights]).astype("float64") for weights in (before, after)
+    )
+    expected = numpy.linalg.norm(moved - flat) / numpy.linalg.norm(flat)
+    assert controls.relative_change(before, after) == pytest.approx(expected, rel=1e-6)
     assert controls.relative_change(before, before) == 0
     assert len(before) == len(small_net.trainable_variables)
 
@@ -59,13 +61,15 @@ def test_a_trajectory_is_measured_at_doubling_effort_and_leaves_the_model_as_it_
     before = counting.model.get_weights()
     points, seconds = counting.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
     assert seconds > 0 and [point["clean"] for point in points] == [0, 1, 2]
-    for wanted, point in zip((1, 2, 4), points, strict=True):
-        assert wanted <= point["bp_epochs"] < wanted + 2 * 2 / len(counting.samples.rows)
+    for budget, point in zip((1, 2, 4), points, strict=True):
+        assert budget <= point["bp_epochs"] < budget + 2 * 2 / len(counting.samples.rows)
     assert 0 < points[0]["weight_change"] < points[2]["weight_change"]
     regression, _ = counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
     assert regression[0]["weight_change_regression"] > regression[0]["weight_change"], "the head stays"
     again, _ = counting.trajectory(STRATEGIES["pgd-training"], learning_rate=1e-3, **FEW)
-    assert [one["weight_change"] for one in again] == [one["weight_change"] for one in points], "from the same start"
+    assert [each["weight_change"] for each in again] == [each["weight_change"] for each in points], (
+        "from the same start"
+    )
     for old, new in zip(before, counting.model.get_weights(), strict=True):
         numpy.testing.assert_array_equal(old, new)
 
@@ -73,8 +77,8 @@ def test_a_trajectory_is_measured_at_doubling_effort_and_leaves_the_model_as_it_
 def test_other_weights_are_measured_and_given_back(counting):
     assert counting.standing()["weight_change"] == 0
     noisy = [weight + numpy.float32(0.1) for weight in counting.original]
-    found = counting.standing(noisy)
-    assert found["weight_change"] > 0.1 and found["updates"] == 0 and found["clean"] == 1
+    measured = counting.standing(noisy)
+    assert measured["weight_change"] > 0.1 and measured["updates"] == 0 and measured["clean"] == 1
     numpy.testing.assert_array_equal(counting.model.get_weights()[0], counting.original[0])
 
 
@@ -110,6 +114,6 @@ def test_any_other_error_of_a_measurement_is_not_taken_for_divergence(counting):
 
 
 def test_targets_are_made_once(counting, monkeypatch):
-    made = counting.targets("own")
+    targets = counting.targets("own")
     monkeypatch.setattr(hardener.hardening_targets, "TARGETS", {})
-    assert counting.targets("own") is made
+    assert counting.targets("own") is targets

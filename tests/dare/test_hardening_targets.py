@@ -19,26 +19,26 @@ def probabilities(source, epoch):
 
 def test_targets_are_those_of_plain_forward_passes(source):
     before = source.model.get_weights()
-    made = {name: make(source) for name, make in hardening_targets.TARGETS.items()}
-    assert {name: passes for name, (_, passes) in made.items()} == {
+    targets = {name: make(source) for name, make in hardening_targets.TARGETS.items()}
+    assert {name: passes for name, (_, passes) in targets.items()} == {
         "labels": 0, "mined": 0.5, "own": 0.5, "chosen-softmax": 0.5, "average-softmax": 1.0
     }  # fmt: skip
-    assert {strategy.targets for strategy in STRATEGIES.values()} == set(made)
+    assert {strategy.targets for strategy in STRATEGIES.values()} == set(targets)
     epochs = source.mined.epoch[source.rows]
     assert set(epochs) <= {3, 4} and len(epochs) > 4
     by_epoch = {epoch: probabilities(source, epoch) for epoch in (3, 4)}
     chosen = numpy.stack([by_epoch[epoch][row] for row, epoch in enumerate(epochs)])
     regression = transform.transform(source.model)
-    wanted = {
+    expected = {
         "labels": source.y,
         "mined": source.mined.activation[()][source.rows],
         "own": numpy.asarray(regression(data.to_unit(source.x), training=False)),
         "chosen-softmax": chosen,
         "average-softmax": (by_epoch[3] + by_epoch[4]) / 2,
     }
-    for name, (found, _) in made.items():
-        numpy.testing.assert_allclose(found, wanted[name], atol=1e-5, err_msg=name)
-        assert found.dtype == ("int32" if name == "labels" else "float32")
+    for name, (array, _) in targets.items():
+        numpy.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
+        assert array.dtype == ("int32" if name == "labels" else "float32")
     for old, new in zip(before, source.model.get_weights(), strict=True):
         numpy.testing.assert_array_equal(old, new)
 

@@ -62,9 +62,9 @@ def test_the_cut_is_the_head_of_the_stable_order(cut):
 def test_silent_neurons_tie_and_lose_their_lowest_inputs():
     model = small_net()
     model.get_layer("dense").set_weights([numpy.zeros((24, 10)), -numpy.ones(10)])
-    found = nnslicer.slice_model(model, *images_and_labels(), per=2 / 3)
-    assert not found.kept["dense"][:, :8].any()
-    assert found.kept["dense"][:, 8:].all()
+    slices = nnslicer.slice_model(model, *images_and_labels(), per=2 / 3)
+    assert not slices.kept["dense"][:, :8].any()
+    assert slices.kept["dense"][:, 8:].all()
 
 
 def test_constant_neurons_do_not_react():
@@ -83,11 +83,11 @@ def test_constant_neurons_do_not_react():
 
 @pytest.mark.parametrize("per", [1, 0.9, 0.95, 0.5, 1e-3])
 def test_every_class_keeps_the_same_share_under_rule_dare(per):
-    found = nnslicer.slice_model(small_net(), *images_and_labels(), per=per)
-    for layer, shares in found.kept_share().items():
-        inputs = found.kept[layer].shape[1]
+    slices = nnslicer.slice_model(small_net(), *images_and_labels(), per=per)
+    for layer, shares in slices.kept_share().items():
+        inputs = slices.kept[layer].shape[1]
         assert shares == pytest.approx([1 - int((1 - per) * inputs + 1e-9) / inputs] * CLASSES)
-        sizes = found.kept[layer].sum(axis=1)
+        sizes = slices.kept[layer].sum(axis=1)
         analysed = numpy.eye(CLASSES, dtype=bool) if layer == "logits" else numpy.ones_like(sizes, bool)
         assert (sizes == numpy.where(analysed, round(inputs * shares[0]), 0)).all()
 
@@ -96,7 +96,7 @@ def test_theta_only_shrinks_the_slice():
     x, y = images_and_labels()
     grown = [nnslicer.slice_model(small_net(), x, y, rule="nnslicer", theta=theta) for theta in (0, 0.3, 3)]
     assert all(share == 1 for shares in grown[0].kept_share().values() for share in shares)
-    logits = [found.kept["logits"] for found in grown]
+    logits = [slices.kept["logits"] for slices in grown]
     assert (logits[0] >= logits[1]).all() and (logits[1] >= logits[2]).all()
     assert logits[0].sum() > logits[1].sum() > logits[2].sum()
 
@@ -105,13 +105,13 @@ def test_uint8_images_a_sequential_model_and_progress():
     x, y = images_and_labels()
     x = (x > 0.3).astype("float32")
     model, steps = small_net(), []
-    found = nnslicer.slice_model(model, x, y, per=0.6, batch_size=7, progress=lambda *at: steps.append(at))
+    slices = nnslicer.slice_model(model, x, y, per=0.6, batch_size=7, progress=lambda *at: steps.append(at))
     assert steps == [(done, 7) for done in range(1, 8)]
     chained = keras.Sequential(model.layers)
     same = nnslicer.slice_model(chained, (x * 255).astype("uint8"), y.astype("int32"), per=0.6)
-    assert_same(found, same)
-    assert found.model == same.model == models.fingerprint(model)
-    assert found.data != same.data
+    assert_same(slices, same)
+    assert slices.model == same.model == models.fingerprint(model)
+    assert slices.data != same.data
 
 
 def test_layers_are_chosen_by_argument_or_table(monkeypatch):
@@ -133,18 +133,18 @@ def test_masks_and_shares():
     own = random.random((3, 7, 3)) < 0.5
     own &= numpy.eye(3, dtype=bool)[:, None]
     kept = {"a/b": random.random((3, 5, 7)) < 0.5, "logits": own}
-    found = nnslicer.Slice(kept, 0.95, "dare", None, "mean", "", "", "logits")
+    slices = nnslicer.Slice(kept, 0.95, "dare", None, "mean", "", "", "logits")
     votes = kept["a/b"].sum(axis=0)
-    numpy.testing.assert_array_equal(found.mask("a/b", "union"), votes >= 1)
-    numpy.testing.assert_array_equal(found.mask("a/b", "majority"), votes >= 2)
-    numpy.testing.assert_array_equal(found.mask("a/b", "intersection"), votes == 3)
-    frozen = {combine: [share[combine] for share in found.frozen_share().values()] for combine in nnslicer.COMBINES}
+    numpy.testing.assert_array_equal(slices.mask("a/b", "union"), votes >= 1)
+    numpy.testing.assert_array_equal(slices.mask("a/b", "majority"), votes >= 2)
+    numpy.testing.assert_array_equal(slices.mask("a/b", "intersection"), votes == 3)
+    frozen = {combine: [share[combine] for share in slices.frozen_share().values()] for combine in nnslicer.COMBINES}
     unkept = 1 - own.any(axis=0).mean()
     assert frozen["union"] == [pytest.approx((votes == 0).mean()), pytest.approx(unkept)]
     assert frozen["majority"] == [pytest.approx((votes < 2).mean()), pytest.approx(unkept)]
     assert frozen["intersection"] == [pytest.approx((votes < 3).mean()), pytest.approx(unkept)]
-    assert found.kept_share() == {
-        "a/b": [pytest.approx(one.mean()) for one in kept["a/b"]],
+    assert slices.kept_share() == {
+        "a/b": [pytest.approx(of_class.mean()) for of_class in kept["a/b"]],
         "logits": [pytest.approx(own[c, :, c].mean()) for c in range(3)],
     }
     half = nnslicer.Slice({"a": numpy.array([[[True]], [[False]]])}, 0.5, "dare", None, "mean", "", "")
@@ -161,8 +161,8 @@ def test_tuning_moves_only_the_masked_connections_of_depthwise_and_residual_nets
     images, y = images_and_labels()
     slices = nnslicer.slice_model(model, images, y, rule="nnslicer", theta=0.4)
     assert transform.regression_layer(model) == "end"
-    wanted = numpy.asarray(compute.forward(transform.transform(model))(images)) + 1
-    targets = get_ats.Targets(index=numpy.arange(16), epoch=numpy.ones(16, int), activation=wanted, layer="end")
+    activation = numpy.asarray(compute.forward(transform.transform(model))(images)) + 1
+    targets = get_ats.Targets(index=numpy.arange(16), epoch=numpy.ones(16, int), activation=activation, layer="end")
     masks = dare.slice_masks(model, slices, "intersection", "end")
     assert {name: mask.shape for name, mask in masks.items()} == {
         "stem": (2, 4),

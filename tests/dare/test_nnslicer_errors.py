@@ -64,13 +64,13 @@ def test_the_regression_layer_lies_before_the_logits():
 
 
 def test_an_unknown_mask_is_named():
-    found = nnslicer.Slice(
+    slices = nnslicer.Slice(
         {"a/b": numpy.ones((2, 3, 4), bool), "c": numpy.ones((2, 4, 2), bool)}, 0.95, "dare", None, "mean", "", ""
     )
     with pytest.raises(ValueError, match="'d' is not in the slice; it holds a/b, c"):
-        found.mask("d", "union")
+        slices.mask("d", "union")
     with pytest.raises(ValueError, match="'mean', expected one of union, majority, intersection"):
-        found.mask("c", "mean")
+        slices.mask("c", "mean")
 
 
 def test_wrong_data_is_named():

@@ -17,15 +17,15 @@ def some_slice():
 
 
 def test_saved_slices_come_back_and_are_small(tmp_path):
-    found, path = some_slice(), tmp_path / "slice.h5"
-    found.save(path)
+    slices, path = some_slice(), tmp_path / "slice.h5"
+    slices.save(path)
     again = nnslicer.Slice.load(path)
-    assert list(again.kept) == list(found.kept)
-    for layer, kept in found.kept.items():
+    assert list(again.kept) == list(slices.kept)
+    for layer, kept in slices.kept.items():
         assert again.kept[layer].dtype == bool
         numpy.testing.assert_array_equal(again.kept[layer], kept)
     for field in ("per", "rule", "theta", "representative", "model", "data", "output"):
-        assert getattr(again, field) == getattr(found, field)
+        assert getattr(again, field) == getattr(slices, field)
     big = nnslicer.Slice({"dense": numpy.ones((10, 512, 512), bool)}, 0.95, "nnslicer", 0.1, "first", "", "")
     big.save(path)
     assert path.stat().st_size < 10 * 512 * 512 / 8 + 10_000
@@ -36,13 +36,13 @@ def test_damaged_slices_are_refused(tmp_path):
     path = tmp_path / "slice.h5"
     with pytest.raises(FileNotFoundError):
         nnslicer.Slice.load(path)
-    found = some_slice()
-    found.save(path)
+    slices = some_slice()
+    slices.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"slice\.h5"):
         nnslicer.Slice.load(path)
-    bits = numpy.concatenate([numpy.packbits(kept) for kept in found.kept.values()]).tobytes()
+    bits = numpy.concatenate([numpy.packbits(kept) for kept in slices.kept.values()]).tobytes()
     assert whole.count(bits) == 1
     path.write_bytes(whole.replace(bits, bits[:-1] + bytes([bits[-1] ^ 64])))
     with pytest.raises(ValueError, match="damaged"):

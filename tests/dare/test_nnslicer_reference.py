@@ -174,22 +174,22 @@ def incoming(layer, i):
 
 def pairs(layer, kept):
     """The kept connections as (input neuron, output neuron)."""
-    found = zip(*(place.tolist() for place in kept.nonzero()), strict=True)
+    indices = zip(*(place.tolist() for place in kept.nonzero()), strict=True)
     multiplier = kept.shape[1]
-    return {(j, j * multiplier + i) if isinstance(layer, layers.DepthwiseConv2D) else (j, i) for j, i in found}
+    return {(j, j * multiplier + i) if isinstance(layer, layers.DepthwiseConv2D) else (j, i) for j, i in indices}
 
 
 def assert_equals_loops(model, walk, x, y, *, rule, theta, per=0.6, representative="mean"):
     options = {"per": per, "theta": theta, "representative": representative}
-    found = nnslicer.slice_model(model, x, y, rule=rule, batch_size=6, **options)
+    slices = nnslicer.slice_model(model, x, y, rule=rule, batch_size=6, **options)
     values = every_activation(model, x)
     for c in range(CLASSES):
         loops = Loops(model, values, y, c, **options)
         walk(loops)
-        assert set(found.kept) == set(loops.kept)
+        assert set(slices.kept) == set(loops.kept)
         for name, kept in loops.kept.items():
-            assert pairs(model.get_layer(name), found.kept[name][c]) == kept, f"{name}, class {c}"
-    return found
+            assert pairs(model.get_layer(name), slices.kept[name][c]) == kept, f"{name}, class {c}"
+    return slices
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def assert_equals_loops(model, walk, x, y, *, rule, theta, per=0.6, representati
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_net_equals_the_loops(net, walk, rule, theta, seed):
     model = net(seed)
-    found = assert_equals_loops(model, walk, *images_and_labels(seed), rule=rule, theta=theta)
-    assert set(found.kept) == {layer.name for layer in model.layers if isinstance(layer, graph.WEIGHTED)}
-    assert all(kept.shape == (CLASSES, *model.get_layer(name).kernel.shape[-2:]) for name, kept in found.kept.items())
+    slices = assert_equals_loops(model, walk, *images_and_labels(seed), rule=rule, theta=theta)
+    assert set(slices.kept) == {layer.name for layer in model.layers if isinstance(layer, graph.WEIGHTED)}
+    assert all(kept.shape == (CLASSES, *model.get_layer(name).kernel.shape[-2:]) for name, kept in slices.kept.items())
 
 
 @pytest.mark.parametrize(("representative", "share"), [("first", 0.1), ("first", 0.6), ("mean", 0.97)])

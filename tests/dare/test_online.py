@@ -50,13 +50,13 @@ def random_epochs(model, split, seed):
 
     The records of all but the last are random too, with many ties: mining takes them as they are.
     """
-    generator, start, samples, made = numpy.random.default_rng(seed), model.get_weights(), len(split.y_validation), []
+    generator, start, samples, epochs = numpy.random.default_rng(seed), model.get_weights(), len(split.y_validation), []
     for _ in range(EPOCHS):
         model.set_weights([w + generator.normal(0, 0.2, w.shape).astype(w.dtype) ** 2 for w in start])
         record = generator.integers(-9, 0, samples).astype("float32") / 4, generator.integers(0, 3, samples)
-        made.append((model.get_weights(), *record))
-    made[-1] = (made[-1][0], *confidence(model, split.x_validation, split.y_validation))
-    return made
+        epochs.append((model.get_weights(), *record))
+    epochs[-1] = (epochs[-1][0], *confidence(model, split.x_validation, split.y_validation))
+    return epochs
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ class Training:
         return get_ats.mine_history(self.model, self.history, *held_out, **options)
 
 
-def same(one, other):
+def same(targets, other):
     for name in ("index", "epoch", "gain", "activation"):
-        numpy.testing.assert_array_equal(getattr(one, name)[:], getattr(other, name)[:])
-    assert (one.layer, one.model, one.data) == (other.layer, other.model, other.data)
+        numpy.testing.assert_array_equal(getattr(targets, name)[:], getattr(other, name)[:])
+    assert (targets.layer, targets.model, targets.data) == (other.layer, other.model, other.data)
 
 
 @pytest.mark.parametrize("layer", [None, "dense1"])
@@ -109,9 +109,9 @@ def test_targets_are_those_of_the_stored_history(tmp_path, small_net, split, epo
     same(training.mine(store=store, path=tmp_path / "online.h5"), stored)
     same(training.mine(store=store, layer=layer), stored)
     some = training.mine(store=store, layer=layer, min_gain=0.2)
-    kept = stored.gain >= 0.2
-    assert 0 < kept.sum() < len(kept)
-    numpy.testing.assert_array_equal(some.activation, stored.activation[:][kept])
+    selected = stored.gain >= 0.2
+    assert 0 < selected.sum() < len(selected)
+    numpy.testing.assert_array_equal(some.activation, stored.activation[:][selected])
     assert (tmp_path / "online.h5").read_bytes() == (tmp_path / "stored.h5").read_bytes()
 
 

@@ -15,23 +15,23 @@ from dare import dare, epoch_choice, retarget, transform
 def naive(cell, layer, epochs):
     """sample -> the activation of its epoch, each looked up by itself."""
     probe = keras.Model(cell.model.input, cell.model.get_layer(layer).output)
-    kept, found = cell.model.get_weights(), {}
+    weights, activations = cell.model.get_weights(), {}
     for sample, epoch in epochs.items():
         cell.history.load_weights(cell.model, epoch)
-        found[sample] = numpy.asarray(probe(data.to_unit(cell.x[sample : sample + 1]), training=False))[0]
-    cell.model.set_weights(kept)
-    return found
+        activations[sample] = numpy.asarray(probe(data.to_unit(cell.x[sample : sample + 1]), training=False))[0]
+    cell.model.set_weights(weights)
+    return activations
 
 
-def check(cell, made, layer, epochs):
+def check(cell, targets, layer, epochs):
     """`made` holds the mined samples, each with the activation at `layer` under its epoch, grouped by epoch."""
-    assert (made.layer, made.model, made.data) == (layer, cell.targets.model, cell.targets.data)
-    assert sorted(made.index.tolist()) == sorted(cell.targets.index.tolist())
-    assert dict(zip(made.index.tolist(), made.epoch.tolist(), strict=True)) == epochs
-    order = list(zip(made.epoch.tolist(), made.index.tolist(), strict=True))
+    assert (targets.layer, targets.model, targets.data) == (layer, cell.targets.model, cell.targets.data)
+    assert sorted(targets.index.tolist()) == sorted(cell.targets.index.tolist())
+    assert dict(zip(targets.index.tolist(), targets.epoch.tolist(), strict=True)) == epochs
+    order = list(zip(targets.epoch.tolist(), targets.index.tolist(), strict=True))
     assert order == sorted(order)
     expected = naive(cell, layer, epochs)
-    for sample, activation in zip(made.index.tolist(), made.activation[:], strict=True):
+    for sample, activation in zip(targets.index.tolist(), targets.activation[:], strict=True):
         numpy.testing.assert_allclose(activation, expected[sample], atol=1e-5)
 
 
@@ -43,37 +43,37 @@ def chosen(cell):
 def test_another_layer_keeps_samples_and_epochs(tmp_path, cell, stored):
     identity = models.fingerprint(cell.model)
     path = tmp_path / "targets.h5" if stored else None
-    made = retarget.at_layer(cell.model, cell.history, cell.targets, cell.x, "dense1", path=path)
-    check(cell, made, "dense1", chosen(cell))
-    numpy.testing.assert_array_equal(made.gain, cell.targets.gain)
+    targets = retarget.at_layer(cell.model, cell.history, cell.targets, cell.x, "dense1", path=path)
+    check(cell, targets, "dense1", chosen(cell))
+    numpy.testing.assert_array_equal(targets.gain, cell.targets.gain)
     assert models.fingerprint(cell.model) == identity
     same = retarget.at_layer(cell.model, cell.history, cell.targets, cell.x, "conv2")
     numpy.testing.assert_array_equal(same.activation, cell.targets.activation)
 
 
 def test_random_and_single_epochs(cell):
-    made = retarget.random_epochs(cell.model, cell.history, cell.targets, cell.x, seed=3)
-    epochs = dict(zip(made.index.tolist(), made.epoch.tolist(), strict=True))
+    targets = retarget.random_epochs(cell.model, cell.history, cell.targets, cell.x, seed=3)
+    epochs = dict(zip(targets.index.tolist(), targets.epoch.tolist(), strict=True))
     assert set(epochs.values()) == {3, 4, 5}
-    check(cell, made, "conv2", epochs)
+    check(cell, targets, "conv2", epochs)
     before = chosen(cell)
-    for sample, epoch, gain in zip(made.index.tolist(), made.epoch.tolist(), made.gain, strict=True):
+    for sample, epoch, gain in zip(targets.index.tolist(), targets.epoch.tolist(), targets.gain, strict=True):
         assert numpy.isnan(gain) == (before[sample] != epoch)
-    one = retarget.one_epoch(cell.model, cell.history, cell.targets, cell.x, 2, layer="dense1")
-    check(cell, one, "dense1", dict.fromkeys(before, 2))
+    at_epoch_two = retarget.one_epoch(cell.model, cell.history, cell.targets, cell.x, 2, layer="dense1")
+    check(cell, at_epoch_two, "dense1", dict.fromkeys(before, 2))
 
 
 def test_epochs_are_drawn_uniformly_by_the_seed_whatever_the_order_of_samples():
     index, epochs = numpy.arange(30_000), [7, 5, 6, 8, 9]
-    drawn = epoch_choice.at_random(index, epochs, 1)
-    numbers, counts = numpy.unique(drawn, return_counts=True)
+    chosen = epoch_choice.at_random(index, epochs, 1)
+    numbers, counts = numpy.unique(chosen, return_counts=True)
     assert numbers.tolist() == [5, 6, 7, 8, 9]
     assert (abs(counts - 6000) < 5 * numpy.sqrt(30_000 * 0.2 * 0.8)).all()
-    assert abs(numpy.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.03
-    numpy.testing.assert_array_equal(epoch_choice.at_random(index, epochs, 1), drawn)
-    assert (epoch_choice.at_random(index, epochs, 2) != drawn).mean() == pytest.approx(0.8, abs=0.02)
+    assert abs(numpy.corrcoef(chosen[:-1], chosen[1:])[0, 1]) < 0.03
+    numpy.testing.assert_array_equal(epoch_choice.at_random(index, epochs, 1), chosen)
+    assert (epoch_choice.at_random(index, epochs, 2) != chosen).mean() == pytest.approx(0.8, abs=0.02)
     order = numpy.random.default_rng(0).permutation(30_000)
-    numpy.testing.assert_array_equal(epoch_choice.at_random(index[order], epochs, 1), drawn[order])
+    numpy.testing.assert_array_equal(epoch_choice.at_random(index[order], epochs, 1), chosen[order])
 
 
 def test_a_variant_gets_the_targets_that_it_asks_for(cell):
@@ -123,9 +123,9 @@ def test_a_subset_reads_only_its_rows_and_tunes_to_the_same_bits(tmp_path, cell)
         file["activation"] = cell.targets.activation
         lazy = dataclasses.replace(cell.targets, activation=file["activation"])
         digests = set()
-        for made in (cell.targets.subset(rows), lazy.subset(rows), expected):
-            assert made.activation.shape == expected.activation.shape and len(made.activation) == len(rows)
-            numpy.testing.assert_array_equal(made.index, expected.index)
-            tuned = dare.tune(cell.model, made, cell.x, steps=2, batch_size=8, learning_rate=1e-3)
+        for subset in (cell.targets.subset(rows), lazy.subset(rows), expected):
+            assert subset.activation.shape == expected.activation.shape and len(subset.activation) == len(rows)
+            numpy.testing.assert_array_equal(subset.index, expected.index)
+            tuned = dare.tune(cell.model, subset, cell.x, steps=2, batch_size=8, learning_rate=1e-3)
             digests.add(models.fingerprint(tuned))
     assert len(digests) == 1

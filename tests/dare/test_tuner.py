@@ -15,7 +15,7 @@ def test_the_rate_is_the_best_of_those_that_keep_accuracy():
 
     rate, grid = learning_rate.choose(list(scores), lambda rate: rate, score, clean=90.0)
     assert rate == 1e-4
-    assert {one: (each["clean"], each["er"]) for one, each in grid.items()} == scores
+    assert {tried: (each["clean"], each["er"]) for tried, each in grid.items()} == scores
     assert learning_rate.choose([1e-2, 1e-3], lambda rate: rate, score, clean=90.0)[0] == 1e-3, "none fits: the lowest"
     scores[1e-5] = (89.6, 60.0)
     assert learning_rate.choose(list(scores), lambda rate: rate, score, clean=90.0)[0] == 1e-5, "a tie: the first"
@@ -53,7 +53,7 @@ def test_half_of_the_images_judge():
 
 
 @pytest.fixture
-def made(cell):
+def cell_tuner(cell):
     """A Tuner whose score is high for the rate 1e-4, and what it was asked to score and to tune."""
     calls = []
 
@@ -78,7 +78,7 @@ def made(cell):
     return cell
 
 
-def test_rates_are_judged_on_images_that_they_are_not_tuned_on(made, monkeypatch):
+def test_rates_are_judged_on_images_that_they_are_not_tuned_on(cell_tuner, monkeypatch):
     tuned_on, improve = [], dare.improve
 
     def watch(model, variant, targets, *arguments, **settings):
@@ -86,42 +86,42 @@ def test_rates_are_judged_on_images_that_they_are_not_tuned_on(made, monkeypatch
         return improve(model, variant, targets, *arguments, **settings)
 
     monkeypatch.setattr(dare, "improve", watch)
-    make, facts = made.tuner.variant(dare.VARIANTS["dare"], rates=[1e-6, 1e-4])
+    make, facts = cell_tuner.tuner.variant(dare.VARIANTS["dare"], rates=[1e-6, 1e-4])
     assert facts["learning_rate"] == 1e-4 and list(facts["grid"]) == ["1e-06", "0.0001"]
     assert facts["judged_by"] == {"images": 24, "clean": 90.0, "least": 89.5}
-    assert [rate for rate, _ in tuned_on] == [1e-6, 1e-4] and len(made.calls) == 3
-    for rows in made.calls:
+    assert [rate for rate, _ in tuned_on] == [1e-6, 1e-4] and len(cell_tuner.calls) == 3
+    for rows in cell_tuner.calls:
         for _, index in tuned_on:
             assert len(index) and not set(index.tolist()) & set(rows.tolist())
     make(0)
-    assert tuned_on[-1][1].tolist() == made.targets.index.tolist(), "the final tuning has all"
-    for before, after in zip(made.tuner.original, made.model.get_weights(), strict=True):
+    assert tuned_on[-1][1].tolist() == cell_tuner.targets.index.tolist(), "the final tuning has all"
+    for before, after in zip(cell_tuner.tuner.original, cell_tuner.model.get_weights(), strict=True):
         numpy.testing.assert_array_equal(before, after)
 
 
-def test_one_rate_needs_no_choice_and_repeats_differ_by_their_seed(made):
-    make, facts = made.tuner.variant(dare.VARIANTS["dare"], rates=[1e-3])
-    assert not made.calls and "grid" not in facts
+def test_one_rate_needs_no_choice_and_repeats_differ_by_their_seed(cell_tuner):
+    make, facts = cell_tuner.tuner.variant(dare.VARIANTS["dare"], rates=[1e-3])
+    assert not cell_tuner.calls and "grid" not in facts
     assert facts["combine"] == "intersection" and set(facts["frozen_share"]) == {"conv1", "conv2"}
     first, again, other = make(0), make(0), make(1)
     assert all(numpy.array_equal(*pair) for pair in zip(first, again, strict=True))
     assert not all(numpy.array_equal(*pair) for pair in zip(first, other, strict=True))
 
 
-def test_a_random_source_draws_anew_and_streams_to_the_path(made, tmp_path, monkeypatch):
+def test_a_random_source_draws_anew_and_streams_to_the_path(cell_tuner, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(dare, "improve", lambda model, variant, targets, *_, **__: seen.append(targets))
     path = tmp_path / "targets.h5"
-    make, facts = made.tuner.variant(dare.VARIANTS["dare-rand"], rates=[1e-3], path=path)
+    make, facts = cell_tuner.tuner.variant(dare.VARIANTS["dare-rand"], rates=[1e-3], path=path)
     make(0), make(1)
     assert facts["source"] == "random" and "frozen_share" in facts
-    epochs = [dict(zip(one.index.tolist(), one.epoch.tolist(), strict=True)) for one in seen]
+    epochs = [dict(zip(targets.index.tolist(), targets.epoch.tolist(), strict=True)) for targets in seen]
     assert epochs[0] != epochs[1] and epochs[0].keys() == epochs[1].keys()
     assert not path.exists() and seen[0].activation[:].shape == seen[1].activation[:].shape
 
 
-def test_facts_of_key_neurons_and_the_last_layer(made):
-    facts = made.tuner.variant(dare.VARIANTS["dare-key"], rates=[1e-3])[1]
+def test_facts_of_key_neurons_and_the_last_layer(cell_tuner):
+    facts = cell_tuner.tuner.variant(dare.VARIANTS["dare-key"], rates=[1e-3])[1]
     assert len(facts["key_share"]) == 3 and all(0 < share <= 1 for share in facts["key_share"])
-    facts = made.tuner.variant(dare.VARIANTS["dare-last"], rates=[1e-3])[1]
+    facts = cell_tuner.tuner.variant(dare.VARIANTS["dare-last"], rates=[1e-3])[1]
     assert facts["layer"] == "dense1" and set(facts["frozen_share"]) == {"conv1", "conv2"}

@@ -13,8 +13,8 @@ from data import damage, files
 def place(kind, path):
     """Something that is no regular file under the name `path`."""
     if kind == "socket":
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(str(path))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
     {
         "folder": os.mkdir, "pipe": os.mkfifo, "link": lambda path: os.symlink("target", path), "socket": lambda _: None
     }[kind](path)  # fmt: skip
@@ -49,7 +49,7 @@ def test_the_umask_decides_who_may_read(mask, mode, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ("1" * 10**6, "limit"),
@@ -59,10 +59,10 @@ def test_the_umask_decides_who_may_read(mask, mode, tmp_path):
         ("", "Expecting value"),
     ],
 )
-def test_json(text, said, tmp_path):
+def test_json(text, message, tmp_path):
     (tmp_path / "a.json").write_text(text)
     for read in (files.read_json, files.read_sealed):
-        with pytest.raises(ValueError, match=f"a.json: damaged .*{said}"):
+        with pytest.raises(ValueError, match=f"a.json: damaged .*{message}"):
             read(tmp_path / "a.json")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"a.json: damaged .*utf-8"):

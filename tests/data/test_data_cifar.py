@@ -149,8 +149,8 @@ def test_folder_and_archive_hold_the_same(tmp_path, write):
     archive(tmp_path / "a.tar.gz", {name: write.cifar_bytes(*batch) for name, batch in batches.items()})
     loose = cifar.read({name: tmp_path / name for name in batches}, cifar.CIFAR10)
     packed = cifar.read({cifar.CIFAR10.archive: tmp_path / "a.tar.gz"}, cifar.CIFAR10)
-    for one, other in zip(loose[:4], packed[:4], strict=True):
-        assert numpy.array_equal(one, other)
+    for array, other in zip(loose[:4], packed[:4], strict=True):
+        assert numpy.array_equal(array, other)
     assert all(numpy.array_equal(loose[4][name], packed[4][name]) for name in ("files_train", "files_test"))
     assert loose[4]["files_test"].tolist() == [f"object{i % 10}_s_{i:06d}.png" for i in range(20)]
     assert loose[0].shape == (100, 32, 32, 3) and loose[2].shape == (20, 32, 32, 3)

@@ -45,8 +45,8 @@ def test_an_artefact_comes_back_whole_or_streamed(tmp_path):
     blocks = ((slice(start, start + 2), x[start : start + 2]) for start in range(0, 5, 2))
     arrays = {"whole": x, "streamed": (x.shape, x.dtype, blocks)}
     files.save_artefact(tmp_path / "a.h5", "numbers", arrays, {"seed": 3, "names": ["a"]})
-    found, attributes = files.load_artefact(tmp_path / "a.h5", "numbers", ["whole", "streamed"])
-    assert numpy.array_equal(found["whole"], x) and numpy.array_equal(found["streamed"], x)
+    arrays, attributes = files.load_artefact(tmp_path / "a.h5", "numbers", ["whole", "streamed"])
+    assert numpy.array_equal(arrays["whole"], x) and numpy.array_equal(arrays["streamed"], x)
     assert attributes == {"seed": 3, "names": ["a"]}
 
 

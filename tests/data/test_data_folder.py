@@ -45,8 +45,8 @@ def test_a_flat_folder_is_divided_four_to_one(tmp_path):
     dataset, again = data.load(f"folder:{tmp_path}"), data.load(f"folder:{tmp_path}")
     assert numpy.bincount(dataset.y_train).tolist() == [8, 8, 8]
     assert numpy.bincount(dataset.y_test).tolist() == [2, 2, 2]
-    found = {image.tobytes() for image in numpy.concatenate([dataset.x_train, dataset.x_test])}
-    assert found == {pixels.tobytes() for pixels in pictures.values()}
+    images = {image.tobytes() for image in numpy.concatenate([dataset.x_train, dataset.x_test])}
+    assert images == {pixels.tobytes() for pixels in pictures.values()}
     assert dataset.fingerprint == again.fingerprint
     assert numpy.array_equal(dataset.x_test[0], pictures["a", int(dataset.files_test[0][2:-4])])
 
@@ -58,8 +58,8 @@ def test_greyscale_keeps_one_channel_and_joins_colour_as_three(tmp_path):
     dataset = data.load(f"folder:{tmp_path}")
     images = numpy.concatenate([dataset.x_train, dataset.x_test])
     assert images.shape == (11, 6, 5, 3)
-    wanted = numpy.repeat(grey["cat", 0][..., None], 3, axis=2)
-    assert any(numpy.array_equal(image, wanted) for image in images)
+    expected = numpy.repeat(grey["cat", 0][..., None], 3, axis=2)
+    assert any(numpy.array_equal(image, expected) for image in images)
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,11 @@ def bytes_of_zeros():
 def test_hdf5(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     h5("secret", lambda file: file.__setitem__("x", numpy.arange(10, dtype="u1")))
-    make, said = HDF5[kind]
+    make, message = HDF5[kind]
     h5(tmp_path / "a.h5", make)
-    with pytest.raises(ValueError, match=f"a.h5: .*{said}"):
+    with pytest.raises(ValueError, match=f"a.h5: .*{message}"):
         files.load_artefact(tmp_path / "a.h5", "numbers")
-    with pytest.raises(ValueError, match=f"a.h5: .*{said}"), hdf5.reading(tmp_path / "a.h5"):
+    with pytest.raises(ValueError, match=f"a.h5: .*{message}"), hdf5.reading(tmp_path / "a.h5"):
         pass
 
 
@@ -83,16 +83,16 @@ def test_facts_of_an_artefact(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "HDF5 crashes on it"),
         (lambda: os.kill(os.getpid(), signal.SIGALRM), "HDF5 does not end with it"),
         (lambda: os._exit(1), "HDF5 ends on it"),
     ],
 )
-def test_hdf5_that_ends_the_process_is_said(how, said, monkeypatch):
+def test_hdf5_that_ends_the_process_is_said(how, message, monkeypatch):
     monkeypatch.setattr(hdf5_probe, "probe", lambda **request: how())
-    assert hdf5_probe.in_a_child({}) == {"said": said, "system": False}
+    assert hdf5_probe.in_a_child({}) == {"said": message, "system": False}
 
 
 def test_who_looks_at_files_may_be_ended(tmp_path):

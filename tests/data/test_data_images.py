@@ -22,9 +22,9 @@ def png(width, height, bits=8, colour=2, rows=b""):
 
 
 def saved(form, mode="RGB", **options):
-    made = io.BytesIO()
-    PIL.Image.new(mode, (4, 4), 1).save(made, form, **options)
-    return made.getvalue()
+    stream = io.BytesIO()
+    PIL.Image.new(mode, (4, 4), 1).save(stream, form, **options)
+    return stream.getvalue()
 
 
 FRAMES = {"save_all": True, "append_images": [PIL.Image.new("RGB", (4, 4), "red")]}
@@ -56,9 +56,9 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_images_that_are_refused(kind, tmp_path):
-    content, said = REFUSED[kind]
+    content, message = REFUSED[kind]
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"a\.png: not a readable image .*({said})"):
+    with pytest.raises(ValueError, match=rf"a\.png: not a readable image .*({message})"):
         folder.read_image(tmp_path / "a.png")
 
 
@@ -81,8 +81,8 @@ def test_a_folder_may_have_an_at_in_its_name(tmp_path):
             (tmp_path / name / part).mkdir(parents=True)
             for i in range(2):
                 (tmp_path / name / part / f"{i}.png").write_bytes(saved("PNG"))
-        found = data.load(f"folder:{tmp_path / name}")
-        assert found.name == f"folder-{name}" and found.x_train.shape[1:] == (4, 4, 3)
+        dataset = data.load(f"folder:{tmp_path / name}")
+        assert dataset.name == f"folder-{name}" and dataset.x_train.shape[1:] == (4, 4, 3)
         assert data.load(f"folder:{tmp_path / name}@6x5").x_train.shape[1:] == (6, 5, 3)
 
 

@@ -114,10 +114,10 @@ def test_an_incomplete_folder_is_told_what_it_lacks(published):
 def test_a_wrong_file_is_named_with_both_digests(published, write):
     expected = hashlib.md5((published / idx.TRAIN_LABELS).read_bytes()).hexdigest()
     write.idx(published / idx.TRAIN_LABELS, numpy.arange(40)[::-1] % 10)
-    found = hashlib.md5((published / idx.TRAIN_LABELS).read_bytes()).hexdigest()
+    digest = hashlib.md5((published / idx.TRAIN_LABELS).read_bytes()).hexdigest()
     with pytest.raises(ValueError, match="--unverified") as caught:
         data.load("fashion_mnist", published)
-    for words in (idx.TRAIN_LABELS, expected, found):
+    for words in (idx.TRAIN_LABELS, expected, digest):
         assert words in str(caught.value)
     dataset = data.load("fashion_mnist", published, unverified=True)
     assert not dataset.verified and dataset.y_train[0] == 9
@@ -224,9 +224,9 @@ def test_real_data_sets_are_the_published_ones(real, name):
     first = {"mnist": [5, 0, 4, 1], "fashion_mnist": [9, 0, 0, 3], "cifar10": [6, 9, 9, 4]}[name]
     assert dataset.y_train[:4].tolist() == first
     if name == "cifar10":
-        found = data.statistics(dataset.x_train)
-        numpy.testing.assert_allclose(found.channel_mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
-        numpy.testing.assert_allclose(found.channel_std, [0.2470, 0.2435, 0.2616], atol=1e-4)
+        statistics = data.statistics(dataset.x_train)
+        numpy.testing.assert_allclose(statistics.channel_mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
+        numpy.testing.assert_allclose(statistics.channel_std, [0.2470, 0.2435, 0.2616], atol=1e-4)
 
 
 def test_real_cifar_folder_and_class_names(real):
@@ -247,7 +247,7 @@ def test_real_cifar_in_forty_ten_and_ten_thousand_with_the_names_of_files_and_cl
     split = data.holdout_split(data.load("cifar10"), 0, validation=10_000)
     lines = list(split.listing())
     parts = [line[0] for line in lines]
-    assert [parts.count(one) for one in ("train", "validation", "test")] == [40_000, 10_000, 10_000]
+    assert [parts.count(part) for part in ("train", "validation", "test")] == [40_000, 10_000, 10_000]
     assert len({line[1] for line in lines}) == 60_000  # every file once
     assert all(numpy.bincount(split.y_validation) == 1000)
     assert lines[-10_000][1:] == ("domestic_cat_s_000907.png", 3, "cat")

@@ -22,10 +22,10 @@ def test_arrays_equal_those_of_scipy(tmp_path, kind, compressed):
         "cell": {"a": 1},
     }
     scipy.io.savemat(path, content, do_compression=compressed)
-    found = mat5.read(path, ("a_rather_long_name", "y", "z", "absent"))
+    arrays = mat5.read(path, ("a_rather_long_name", "y", "z", "absent"))
     expected = scipy.io.loadmat(path)
-    assert sorted(found) == ["a_rather_long_name", "y", "z"]
-    for name, array in found.items():
+    assert sorted(arrays) == ["a_rather_long_name", "y", "z"]
+    for name, array in arrays.items():
         assert array.dtype == expected[name].dtype and numpy.array_equal(array, expected[name])
 
 

@@ -58,19 +58,19 @@ def test_statistics_equal_the_naive_ones(channels, kind, monkeypatch):
     x = numpy.random.default_rng(1).integers(0, 256, (50, 6, 5, channels), numpy.uint8)
     x = x if kind is numpy.uint8 else (x / 255).astype(kind)
     exact = x / 255 if kind is numpy.uint8 else x.astype(numpy.float64)
-    found = data.statistics(x)
+    statistics = data.statistics(x)
     for value, expected in (
-        (found.mean_image, exact.mean(axis=0)),
-        (found.channel_mean, exact.mean(axis=(0, 1, 2))),
-        (found.channel_std, exact.std(axis=(0, 1, 2))),
+        (statistics.mean_image, exact.mean(axis=0)),
+        (statistics.channel_mean, exact.mean(axis=(0, 1, 2))),
+        (statistics.channel_std, exact.std(axis=(0, 1, 2))),
     ):
         assert value.dtype == numpy.float32 and value.shape == expected.shape
         numpy.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_statistics_of_a_constant_channel_have_no_deviation():
-    found = data.statistics(numpy.full((5, 2, 2, 1), 51, numpy.uint8))
-    assert found.channel_std[0] < 1e-7 and found.channel_mean[0] == pytest.approx(0.2)
+    statistics = data.statistics(numpy.full((5, 2, 2, 1), 51, numpy.uint8))
+    assert statistics.channel_std[0] < 1e-7 and statistics.channel_mean[0] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (0, 4, 4, 1), (2, 2)])

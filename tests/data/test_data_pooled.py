@@ -24,14 +24,14 @@ def test_parts_are_disjoint_complete_and_repeat():
     assert not set(split.train_indices) & set(split.validation_indices)
     assert numpy.bincount(split.y_test).tolist() == [4, 4, 4]
     whole = numpy.concatenate([split.x_train, split.x_validation, split.x_test])
-    assert len({one.tobytes() for one in whole}) == 120 and whole.shape[-1] == 1
+    assert len({image.tobytes() for image in whole}) == 120 and whole.shape[-1] == 1
 
 
 def test_the_published_counts():
     y = numpy.arange(60_000) % 10
     x = numpy.zeros((60_000, 1, 1, 1), numpy.uint8)
-    made = data.Dataset(x[:50_000], y[:50_000], x[50_000:], y[50_000:], tuple("0123456789"), True, "cifar10")
-    split = data.three_way(made, 0)
+    joined = data.Dataset(x[:50_000], y[:50_000], x[50_000:], y[50_000:], tuple("0123456789"), True, "cifar10")
+    split = data.three_way(joined, 0)
     assert (len(split.x_train), len(split.x_validation), len(split.x_test)) == (41_999, 12_000, 6_001)
 
 
@@ -39,8 +39,8 @@ def test_grey_is_the_weighted_sum_rounded():
     images = numpy.random.default_rng(0).integers(0, 256, (5, 3, 3, 3), numpy.uint8)
     for name, weights in (("standard", (0.299, 0.587, 0.114)), ("as-run", (0.114, 0.587, 0.299))):
         expected = sum(weight * images[..., channel].astype(float) for channel, weight in enumerate(weights))
-        found = pooled.grey(images, name)[..., 0]
-        assert found.dtype == numpy.uint8 and abs(found - expected).max() <= 0.5 + 1e-4
+        greyscale = pooled.grey(images, name)[..., 0]
+        assert greyscale.dtype == numpy.uint8 and abs(greyscale - expected).max() <= 0.5 + 1e-4
     assert pooled.grey(images[..., :1]).shape == (5, 3, 3, 1)
     with pytest.raises(ValueError, match="no grey 'blue'"):
         pooled.grey(images, "blue")
@@ -59,12 +59,12 @@ def test_groups_stay_together():
 
 
 def test_a_part_of_the_images_keeps_three_groups_of_each_class():
-    made = dataset(group_train=numpy.arange(90) % 15, group_test=numpy.arange(30) % 15)
-    split = data.three_way(made, 0, shares=(0.2, 0.2), images=10)
+    grouped = dataset(group_train=numpy.arange(90) % 15, group_test=numpy.arange(30) % 15)
+    split = data.three_way(grouped, 0, shares=(0.2, 0.2), images=10)
     assert all(len(numpy.unique(part)) == 3 for part in (split.y_train, split.y_validation, split.y_test))
-    held = data.holdout_split(made, 0, validation=20)
-    assert not set(made.group_train[held.train_indices]) & set(made.group_train[held.validation_indices])
-    less = data.without_class(data.reduced(made, 60, 0), 0)
+    held = data.holdout_split(grouped, 0, validation=20)
+    assert not set(grouped.group_train[held.train_indices]) & set(grouped.group_train[held.validation_indices])
+    less = data.without_class(data.reduced(grouped, 60, 0), 0)
     assert len(less.group_train) == len(less.y_train) and len(less.group_test) == len(less.y_test)
 
 
@@ -91,10 +91,10 @@ def signs(tmp_path):
 
 
 def test_gtsrb_is_divided_by_track(signs):
-    made = data.load("gtsrb", signs, unverified=True)
-    assert made.x_train.shape == (43 * 9, 48, 48, 3) and made.x_test.shape == (43 * 3, 48, 48, 3)
-    assert not set(made.group_train) & set(made.group_test) and not made.verified and len(made.classes) == 43
-    split = data.three_way(made, 0)
+    loaded = data.load("gtsrb", signs, unverified=True)
+    assert loaded.x_train.shape == (43 * 9, 48, 48, 3) and loaded.x_test.shape == (43 * 3, 48, 48, 3)
+    assert not set(loaded.group_train) & set(loaded.group_test) and not loaded.verified and len(loaded.classes) == 43
+    split = data.three_way(loaded, 0)
     assert len(split.x_train) + len(split.x_validation) + len(split.x_test) == 43 * 12
     with pytest.raises(ValueError, match="no published digest: admit them with --unverified"):
         data.load("gtsrb", signs)
@@ -114,6 +114,6 @@ def test_intel_pooled_or_in_its_two_folders(nested, tmp_path):
             (root / name).mkdir(parents=True)
             for number in range(5):
                 PIL.Image.fromarray(numpy.full((10, 10, 3), number, numpy.uint8)).save(root / name / f"{number}.jpg")
-    made = data.load("intel", tmp_path, unverified=True)
-    assert made.x_train.shape == (30 if nested else 24, 48, 48, 3) and made.x_test.shape[0] == (30 if nested else 6)
-    assert made.group_train is None
+    loaded = data.load("intel", tmp_path, unverified=True)
+    assert loaded.x_train.shape == (30 if nested else 24, 48, 48, 3) and loaded.x_test.shape[0] == (30 if nested else 6)
+    assert loaded.group_train is None

@@ -56,9 +56,9 @@ def idx_paths(folder):
 
 def test_the_four_idx_files_become_a_data_set(tmp_path, write):
     written = write.mnist(tmp_path)
-    for found, expected in zip(idx.read(idx_paths(tmp_path)), written, strict=True):
-        assert numpy.array_equal(found, expected)
-        assert found.dtype == (numpy.uint8 if found.ndim == 4 else numpy.int64)
+    for array, expected in zip(idx.read(idx_paths(tmp_path)), written, strict=True):
+        assert numpy.array_equal(array, expected)
+        assert array.dtype == (numpy.uint8 if array.ndim == 4 else numpy.int64)
 
 
 def test_idx_labels_must_fit_their_images(tmp_path, write):
@@ -146,8 +146,8 @@ def naive_enlarge(image):
 
 def test_digits_are_enlarged_bilinearly():
     images = numpy.random.default_rng(0).integers(0, 17, (4, 8, 8))
-    for image, found in zip(images, digits.enlarge(images), strict=True):
-        assert numpy.abs(found - naive_enlarge(image)).max() <= 0.5 + 1e-9
+    for image, enlarged in zip(images, digits.enlarge(images), strict=True):
+        assert numpy.abs(enlarged - naive_enlarge(image)).max() <= 0.5 + 1e-9
     assert (digits.enlarge(numpy.full((1, 8, 8), 16)) == 255).all()
 
 

@@ -38,14 +38,14 @@ def test_every_class_is_halved(counts, seed):
 def naive_stratify(labels, seed):
     """The same rule for halves, one example at a time."""
     generator = numpy.random.PCG64(seed)
-    first, second, seen, taken = [], [], 0, 0
+    first, second, seen, assigned = [], [], 0, 0
     for label in sorted(set(labels.tolist())):
         members = [i for i, y in enumerate(labels) if y == label]
         words = [generator.random_raw() for _ in members]
         order = sorted(range(len(members)), key=lambda k: words[k])
         seen += len(members)
-        count = int(seen / 2 + 0.5) - taken
-        taken += count
+        count = int(seen / 2 + 0.5) - assigned
+        assigned += count
         first += [members[k] for k in order[:count]]
         second += [members[k] for k in order[count:]]
     return sorted(first), sorted(second)
@@ -133,9 +133,9 @@ def test_a_class_is_taken_out_of_both_parts():
     less = data.without_class(dataset, 1)
     assert less.classes == ("a", "c") and less.fingerprint != dataset.fingerprint
     for part, rows in (("train", slice(20)), ("test", slice(20, None))):
-        kept = [place for place, label in enumerate(y[rows]) if label != 1]
-        numpy.testing.assert_array_equal(getattr(less, f"x_{part}"), x[rows][kept])
-        assert getattr(less, f"y_{part}").tolist() == [{0: 0, 2: 1}[label] for label in y[rows][kept]]
+        others = [place for place, label in enumerate(y[rows]) if label != 1]
+        numpy.testing.assert_array_equal(getattr(less, f"x_{part}"), x[rows][others])
+        assert getattr(less, f"y_{part}").tolist() == [{0: 0, 2: 1}[label] for label in y[rows][others]]
     for label, source in ((3, dataset), (-1, dataset), (0, less)):
         with pytest.raises(ValueError, match="expected one of at least three"):
             data.without_class(source, label)

@@ -71,7 +71,7 @@ def content(path):
         text = json.dumps(steady(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
     elif path.suffix == ".csv":
         rows = [dict(row) for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))]
-        text = json.dumps([{name: one for name, one in row.items() if name not in VARYING} for row in rows])
+        text = json.dumps([{name: value for name, value in row.items() if name not in VARYING} for row in rows])
     else:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return text
@@ -79,17 +79,17 @@ def content(path):
 
 def steady(value):
     if isinstance(value, dict):
-        return {name: steady(one) for name, one in value.items() if name not in VARYING}
-    return [steady(one) for one in value] if isinstance(value, list) else value
+        return {name: steady(part) for name, part in value.items() if name not in VARYING}
+    return [steady(part) for part in value] if isinstance(value, list) else value
 
 
 def files(script, folder):
-    found = {}
-    for one in made(script, folder):
-        for path in sorted(one.rglob("*")):
+    contents = {}
+    for stage in made(script, folder):
+        for path in sorted(stage.rglob("*")):
             if path.is_file() and path.name != "seconds.json":
-                found[str(path.relative_to(folder))] = content(path)
-    return found
+                contents[str(path.relative_to(folder))] = content(path)
+    return contents
 
 
 def here(script, folder, *options):
@@ -119,10 +119,10 @@ def before(script, golden, folder):
 def refused(code, err, *words):
     """Exit status 2 and one last sentence with these words in it."""
     assert code == 2 and "Traceback" not in err, (code, err[-900:])
-    said = err.splitlines()[-1]  # TensorFlow may warn before it, of a disk that takes no temporary file for example
-    assert ".py: " in said and len(said) < 900, err[-900:]
+    sentence = err.splitlines()[-1]  # TensorFlow may warn before it, of a disk that takes no temporary file for example
+    assert ".py: " in sentence and len(sentence) < 900, err[-900:]
     for word in words:
-        assert word in said, (word, said)
+        assert word in sentence, (word, sentence)
 
 
 @pytest.fixture(scope="session")
@@ -139,8 +139,8 @@ def whole(tmp_path_factory):
     """Uninterrupted runs of all stages: .folder, .seconds and .files of each script."""
     folder = tmp_path_factory.mktemp("whole")
     seconds = {script: finish(script, folder) for script in STAGES}
-    found = {script: files(script, folder) for script in STAGES}
-    return types.SimpleNamespace(folder=folder, seconds=seconds, files=found)
+    written = {script: files(script, folder) for script in STAGES}
+    return types.SimpleNamespace(folder=folder, seconds=seconds, files=written)
 
 
 @pytest.fixture(scope="module")

@@ -51,17 +51,17 @@ READERS = {
 
 def read(reader, path):
     """How reading a file ended."""
-    begun, said = time.monotonic(), ""
+    begun, message = time.monotonic(), ""
     signal.alarm(SECONDS)  # ends this process
     try:
         reader(path)
         outcome = "read"
     except BaseException as error:
-        outcome, said = type(error).__name__, str(error)
+        outcome, message = type(error).__name__, str(error)
         if isinstance(error, OSError):
             outcome = "OSError"
     signal.alarm(0)
-    return {"name": path.name, "outcome": outcome, "said": said, "seconds": time.monotonic() - begun}
+    return {"name": path.name, "outcome": outcome, "said": message, "seconds": time.monotonic() - begun}
 
 
 def memory():
@@ -91,10 +91,10 @@ def main(ending, place):
     read(READERS[ending], paths[0])
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     armed = True
-    told = [read(READERS[ending], path) for path in paths]
+    reports = [read(READERS[ending], path) for path in paths]
     armed = False
-    for one in told:
-        print(json.dumps(one))
+    for report in reports:
+        print(json.dumps(report))
     print(json.dumps({"opened": opened, "memory": memory()}))
 
 

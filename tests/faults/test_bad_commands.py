@@ -39,12 +39,12 @@ def run(script, *options):
 
 def parser_of(script):
     """The parser that a script hands to command.run."""
-    found = []
+    parsers = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "run", lambda main, parser: found.append(parser))
+        patch.setattr(command, "run", lambda main, parser: parsers.append(parser))
         patch.setattr(sys, "argv", [script])
         runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-    return found[0]
+    return parsers[0]
 
 
 def bad_lines(script):
@@ -111,10 +111,10 @@ def test_every_option_refuses_what_it_cannot_be(script, tmp_path, monkeypatch):
     known = {option for action in parser_of(script)._actions for option in action.option_strings}
     lines += [(line, word) for line, word in INPUTS if set(line[::2]) <= known]
     for line, word in lines:
-        code, said = run(script, *line)
-        assert code == 2, (script, line, code, said)
-        assert "Traceback" not in said and said.count("\n") == 1 and len(said) < 900, (script, line, said)
-        assert word in said or (line in [one for one, _ in INPUTS] and "make" in said), (script, line, said)
+        code, error = run(script, *line)
+        assert code == 2, (script, line, code, error)
+        assert "Traceback" not in error and error.count("\n") == 1 and len(error) < 900, (script, line, error)
+        assert word in error or (line in [options for options, _ in INPUTS] and "make" in error), (script, line, error)
         assert sorted(path.name for path in tmp_path.rglob("*")) == before, (script, line)
     TALLY[script] = len(lines)
 

@@ -71,17 +71,17 @@ def pickles(chance, secret):
 
 
 def tars(chance, secret):
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
         for _ in range(chance.randrange(1, 4)):
             names = ("cifar-10-batches-py/data_batch_1", "../x", "/x", str(secret), "a" * 300)
-            one = tarfile.TarInfo(chance.choice(names))
-            one.type = chance.choice([b"0", b"1", b"2", b"3", b"6", b"5", b"L", b"x", b"g", b"S", b"K"])
-            one.linkname, one.size = str(secret), chance.choice((0, 512, 10**8))
-            if one.type == b"x":
-                one.pax_headers = {"size": str(chance.choice(HUGE))}
-            archive.addfile(one, io.BytesIO(bytes(one.size)) if one.isreg() else None)
-    content = bytearray(made.getvalue())
+            member = tarfile.TarInfo(chance.choice(names))
+            member.type = chance.choice([b"0", b"1", b"2", b"3", b"6", b"5", b"L", b"x", b"g", b"S", b"K"])
+            member.linkname, member.size = str(secret), chance.choice((0, 512, 10**8))
+            if member.type == b"x":
+                member.pax_headers = {"size": str(chance.choice(HUGE))}
+            archive.addfile(member, io.BytesIO(bytes(member.size)) if member.isreg() else None)
+    content = bytearray(stream.getvalue())
     if chance.random() < 0.6:
         content[124:136] = struct.pack(">Bxxxq", chance.choice((0x80, 0xFF)), chance.choice(HUGE))
         check = sum(content[:148]) + 8 * 32 + sum(content[156:512])
@@ -99,10 +99,10 @@ def gzs(chance, secret):
 
 
 def mats(chance, secret):
-    made = io.BytesIO()
+    stream = io.BytesIO()
     if chance.random() < 0.4:
-        scipy.io.savemat(made, {"X": numpy.zeros((32, 32, 3, 4), "u1"), "y": numpy.ones((4, 1))}, do_compression=True)
-        return spoiled(made.getvalue(), chance)
+        scipy.io.savemat(stream, {"X": numpy.zeros((32, 32, 3, 4), "u1"), "y": numpy.ones((4, 1))}, do_compression=True)
+        return spoiled(stream.getvalue(), chance)
     count = chance.choice((4, 10**6, 2 * 10**8))
     value = struct.pack("<f", chance.choice((float("nan"), 300.7, -5, 1e30))) * 4 + bytes(count)
     parts = struct.pack("<IIII", 6, 8, chance.choice((6, 7, 9, 14, 1)), 0)
@@ -110,8 +110,8 @@ def mats(chance, secret):
     parts += struct.pack("<II8s", 1, 1, chance.choice((b"X", b"y", b"z")))
     parts += struct.pack("<II", chance.choice((2, 7, 9)), len(value)) + value
     packed = zlib.compress(struct.pack("<II", 14, chance.choice((len(parts), 2**31))) + parts, 1)
-    one = struct.pack("<II", 15, len(packed)) + packed
-    return b"MATLAB 5.0".ljust(124) + b"\0\1IM" + one * chance.choice((1, 2, 100))
+    element = struct.pack("<II", 15, len(packed)) + packed
+    return b"MATLAB 5.0".ljust(124) + b"\0\1IM" + element * chance.choice((1, 2, 100))
 
 
 def pngs(chance, secret):
@@ -130,9 +130,9 @@ def pngs(chance, secret):
     header = struct.pack(">IIBBBBB", *sides, chance.choice((1, 8, 16)), chance.choice((0, 2, 3, 4, 6)), 0, 0, 0)
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8), 1)) if chance.random() < 0.1 else b""
     body = chunk(b"IHDR", header) + text + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
-    made = io.BytesIO()
-    PIL.Image.new("RGB", (40, 40)).save(made, chance.choice(("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM")))
-    return b"\x89PNG\r\n\x1a\n" + body if chance.random() < 0.5 else spoiled(made.getvalue(), chance)
+    stream = io.BytesIO()
+    PIL.Image.new("RGB", (40, 40)).save(stream, chance.choice(("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM")))
+    return b"\x89PNG\r\n\x1a\n" + body if chance.random() < 0.5 else spoiled(stream.getvalue(), chance)
 
 
 def net(path):
@@ -150,22 +150,22 @@ def edited(value, chance, secret):
     """JSON of a configuration with one of its values replaced by what it should not be."""
     places = []
 
-    def visit(one):
-        for key, each in one.items() if isinstance(one, dict) else enumerate(one):
-            places.append((one, key))
+    def visit(container):
+        for key, each in container.items() if isinstance(container, dict) else enumerate(container):
+            places.append((container, key))
             if isinstance(each, dict | list):
                 visit(each)
 
     visit(value)
-    one, key = chance.choice(places)
+    container, key = chance.choice(places)
     call = {"module": chance.choice(MODULES), "class_name": chance.choice(CLASSES), "registered_name": None}
     call["config"] = chance.choice(("system", {"filepath": str(secret)}, {"vocabulary": str(secret)}, "get_file"))
     named = [place for place in places if place[1] in ("class_name", "module")]
     if chance.random() < 0.3:
-        one, key = chance.choice(named)
-        one[key] = chance.choice(CLASSES if key == "class_name" else MODULES)
+        container, key = chance.choice(named)
+        container[key] = chance.choice(CLASSES if key == "class_name" else MODULES)
     else:
-        one[key] = chance.choice((*HUGE, float("nan"), None, "x" * 10**5, "NESTED", call, str(secret), [], {}))
+        container[key] = chance.choice((*HUGE, float("nan"), None, "x" * 10**5, "NESTED", call, str(secret), [], {}))
     depth = chance.choice((10, 900, 100_000))
     return json.dumps(value).replace('"NESTED"', "[" * depth + "]" * depth)
 
@@ -183,20 +183,20 @@ def kerases(chance, secret, whole):
         parts["model.weights.h5"] = h5s(chance, secret, parts["model.weights.h5"])
     elif kind == 2:
         parts[chance.choice(("../x", str(secret), "assets/x", "model.weights.npz"))] = bytes(9)
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    return made.getvalue()
+    return stream.getvalue()
 
 
 def h5s(chance, secret, whole):
     """A model or artefact of which something lies elsewhere, is huge, or changed."""
-    made = io.BytesIO(whole)
-    with h5py.File(made, "r+") as file:
-        found = []
-        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        name, kind = chance.choice(found), chance.randrange(7)
+    stream = io.BytesIO(whole)
+    with h5py.File(stream, "r+") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        name, kind = chance.choice(names), chance.randrange(7)
         shape, dtype = file[name].shape, file[name].dtype
         if kind < 5:
             del file[name]
@@ -216,7 +216,7 @@ def h5s(chance, secret, whole):
         elif "model_config" in file.attrs and kind == 5:
             text = edited(json.loads(file.attrs["model_config"]), chance, secret)
             file.attrs["model_config"] = text if len(text) < 60_000 else "{"
-    return made.getvalue() if kind < 6 else spoiled(made.getvalue(), chance)
+    return stream.getvalue() if kind < 6 else spoiled(stream.getvalue(), chance)
 
 
 def jsons(chance, secret):
@@ -241,21 +241,22 @@ def test_hostile_files(ending, tally, tmp_path):
     whole = {"keras": net(tmp_path / "net.keras"), "h5": net(tmp_path / "net.h5")}
     files.save_artefact(tmp_path / "a.h5", "numbers", {"x": numpy.arange(9.0), "y": numpy.ones((3, 4))}, {"fact": 1})
     for number in range(COUNT):
-        given = [whole[ending]] if ending in whole else []
+        originals = [whole[ending]] if ending in whole else []
         if ending == "h5" and number % 2:
-            given = [(tmp_path / "a.h5").read_bytes()]
-        (folder / f"{number:02d}.{ending}").write_bytes(MAKERS[ending](chance, secret, *given))
+            originals = [(tmp_path / "a.h5").read_bytes()]
+        (folder / f"{number:02d}.{ending}").write_bytes(MAKERS[ending](chance, secret, *originals))
     before = sorted(map(str, tmp_path.rglob("*")))
     line = [sys.executable, str(READER), ending, str(folder)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=500, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
-    *told, last = map(json.loads, done.stdout.splitlines())
-    assert len(told) == COUNT and last["opened"] == [], last
+    *reports, last = map(json.loads, done.stdout.splitlines())
+    assert len(reports) == COUNT and last["opened"] == [], last
     assert sorted(map(str, tmp_path.rglob("*"))) == before and os.stat(secret).st_atime == 10**9
-    for one in told:
-        said = one["said"]
-        assert one["outcome"] in ("ValueError", "OSError", "read"), one
-        assert one["outcome"] == "read" or (one["name"] in said and "\n" not in said and len(said) < 900), one
-        tally[f"{ending}: {'read, harmless' if one['outcome'] == 'read' else 'refused in one sentence'}"] += 1
-    assert sum(one["outcome"] != "read" for one in told) > COUNT / 2
-    tally[f"{ending}: slowest took {max(one['seconds'] for one in told):.1f} s, memory {last['memory']} MiB"] += 1
+    for report in reports:
+        outcome, message = report["outcome"], report["said"]
+        assert outcome in ("ValueError", "OSError", "read"), report
+        assert outcome == "read" or (report["name"] in message and "\n" not in message and len(message) < 900), report
+        tally[f"{ending}: {'read, harmless' if outcome == 'read' else 'refused in one sentence'}"] += 1
+    assert sum(report["outcome"] != "read" for report in reports) > COUNT / 2
+    slowest = max(report["seconds"] for report in reports)
+    tally[f"{ending}: slowest took {slowest:.1f} s, memory {last['memory']} MiB"] += 1

@@ -30,9 +30,9 @@ def test_killed_anywhere_a_stage_ends_with_the_same_files(whole, stages, tally, 
         killed = process.returncode == -signal.SIGKILL
         tally[f"{script} {'killed' if killed else 'ended before the kill'}, then the same files"] += 1
         stages.finish(script, folder)
-        found, expected = stages.files(script, folder), whole.files[script]
-        assert found.keys() == expected.keys(), (number, script, found.keys() ^ expected.keys())
-        assert {name for name in found if found[name] != expected[name]} == set(), (number, script)
+        written, expected = stages.files(script, folder), whole.files[script]
+        assert written.keys() == expected.keys(), (number, script, written.keys() ^ expected.keys())
+        assert {name for name in written if written[name] != expected[name]} == set(), (number, script)
         shutil.rmtree(folder)
 
 

@@ -46,9 +46,9 @@ def accept(stage):
             arrays, facts = files.load_artefact(record, "epoch record", ["log_probability", "prediction"])
             facts["sha256"][weights.name] = files.digest(weights)
             files.save_artefact(record, "epoch record", arrays, facts)
-    made = files.read_sealed(stage / "run.json")
-    made["outputs"] = {name: files.digest(stage / name) for name in made["outputs"]}
-    files.write_sealed(stage / "run.json", made)
+    run = files.read_sealed(stage / "run.json")
+    run["outputs"] = {name: files.digest(stage / name) for name in run["outputs"]}
+    files.write_sealed(stage / "run.json", run)
 
 
 @pytest.mark.parametrize(("script", "reader"), CASES)
@@ -59,8 +59,8 @@ def test_nan_weights(script, reader, whole, stages, tally, tmp_path):
             with h5py.File(path, "r+") as file:
                 plant(file)
         accept(stage)
-    said = stages.here(reader, folder)
-    stages.refused(said.code, said.err, "NaN")
+    result = stages.here(reader, folder)
+    stages.refused(result.code, result.err, "NaN")
     tally[f"NaN weights of {script}: refused by {reader}"] += 1
 
 
@@ -74,6 +74,6 @@ def test_nan_in_an_artefact(name, whole, stages, tally, tmp_path):
             values.ravel()[values.size // 2] = numpy.nan
             file[dataset][()] = values
         accept(stage)
-    said = stages.here(reader, folder)
-    stages.refused(said.code, said.err, name, "NaN")
+    result = stages.here(reader, folder)
+    stages.refused(result.code, result.err, name, "NaN")
     tally[f"NaN in {name}: refused by {reader}"] += 1

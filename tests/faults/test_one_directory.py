@@ -15,10 +15,10 @@ STAGES += ["classwise/1_attack", "guided_retraining/4_retrain"]
 def test_of_two_processes_one_works(script, whole, stages, tally, tmp_path):
     folder = stages.before(script, whole.folder, tmp_path / "run")
     both = [stages.begin(script, folder) for _ in range(2)]
-    said = [(*process.communicate(timeout=600), process.returncode) for process in both]
-    codes = sorted(code for *_, code in said)
-    assert codes == [0, 2] or (codes == [0, 0] and any("done before, skipped" in out for out, *_ in said)), said
-    for _, err, code in said:
+    results = [(*process.communicate(timeout=600), process.returncode) for process in both]
+    codes = sorted(code for *_, code in results)
+    assert codes == [0, 2] or (codes == [0, 0] and any("done before, skipped" in out for out, *_ in results)), results
+    for _, err, code in results:
         if code:
             stages.refused(code, err, "another process is at work on this stage")
         tally[f"two processes: exit status {code}"] += 1
@@ -33,13 +33,13 @@ def test_a_read_only_folder_is_named(script, whole, stages, tally, tmp_path):
     line = [sys.executable, str(stages.scripts / f"{script}.py"), *stages.options[script]]
     if os.geteuid() == 0:
         mount = 'mount --bind "$PWD" "$PWD" && mount -o remount,ro,bind "$PWD" && cd "$PWD" && exec "$@"'
-        line, said = ["unshare", "--mount", "sh", "-c", mount, "sh", *line], "Read-only file system"
+        line, message = ["unshare", "--mount", "sh", "-c", mount, "sh", *line], "Read-only file system"
     else:
-        said = "Permission denied"
+        message = "Permission denied"
         for path in (folder, *folder.rglob("*")):
             path.chmod(path.stat().st_mode & ~0o222)
     done = subprocess.run(line, cwd=folder, check=False, capture_output=True, text=True)
-    stages.refused(done.returncode, done.stderr, said)
+    stages.refused(done.returncode, done.stderr, message)
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode | 0o200)
     assert sorted(map(str, folder.rglob("*"))) == before

@@ -28,8 +28,8 @@ READERS = {  # stage -> those that read what it wrote
 
 def written(folder):
     """The files that a stage wrote, by name."""
-    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return sorted(path for path in found if path.name not in ("run.json", "started.json"))
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return sorted(path for path in paths if path.name not in ("run.json", "started.json"))
 
 
 def lose(path, chance, others):
@@ -52,7 +52,7 @@ def add(path, chance, others):
 
 def swap(path, chance, others):
     """By another file of its kind: of this stage, or of one beside it."""
-    alike = [one for one in others if one.suffix == path.suffix and one.read_bytes() != path.read_bytes()]
+    alike = [other for other in others if other.suffix == path.suffix and other.read_bytes() != path.read_bytes()]
     if not alike:
         return None
     shutil.copy(chance.choice(alike), path)
@@ -99,13 +99,13 @@ def test_no_other_file_is_used(whole, stages, unfinish, tally, tmp_path):
             continue
         number += 1
         case = (number, script, runs, fault, unfinished, path.name)
-        said = stages.here(runs, folder)
-        if said.code:
-            stages.refused(said.code, said.err, path.name)
+        result = stages.here(runs, folder)
+        if result.code:
+            stages.refused(result.code, result.err, path.name)
             assert case and not list(folder.rglob(".writing-*")), case
         else:
             assert stages.files(runs, folder) == whole.files[runs], case
             assert not unfinished and fault not in ("lost", "added"), case
-        what = "refused by name" if said.code else "not read"
+        what = "refused by name" if result.code else "not read"
         tally[f"{fault}, {'unfinished' if unfinished else 'finished'}: {what}"] += 1
         shutil.rmtree(folder)

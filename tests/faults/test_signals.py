@@ -37,11 +37,11 @@ def hears(process):
 
 def descendants(pid):
     """The processes that a process has begun, and those that these have."""
-    found = []
+    pids = []
     for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):  # a process belongs to the thread that began it
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            found += map(int, thread.read_text().split())
-    return [*found, *(each for child in found for each in descendants(child))]
+            pids += map(int, thread.read_text().split())
+    return [*pids, *(each for child in pids for each in descendants(child))]
 
 
 def lives(pid):

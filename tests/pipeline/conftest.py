@@ -14,7 +14,7 @@ def arguments(tmp_path):
     """``arguments(**changes)``: an argparse namespace of one cell under tmp_path/runs; no stage stays under way."""
 
     def arguments(**changes):
-        made = {
+        values = {
             "study": "dare",
             "dataset": "digits",
             "model": "alexnet",
@@ -25,7 +25,7 @@ def arguments(tmp_path):
             "data_dir": None,
             "epochs": 4,
         }
-        return argparse.Namespace(**made | changes)
+        return argparse.Namespace(**values | changes)
 
     yield arguments
     run_directory.abandon()

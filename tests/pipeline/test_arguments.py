@@ -16,23 +16,23 @@ SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 
 @pytest.fixture
 def parser():
-    made = Parser(prog="it.py")
-    made.add_argument("--cluster", choices=["slurm"])
-    made.add_argument("--gpus", "-g", type=int, default=0)
-    made.add_argument("--names", nargs="*", default=["a"])
-    made.add_argument("--flag", action="store_true")
-    made.needs(("--gpus", "--names", "--flag"), lambda asked: asked.cluster, "--cluster slurm")
-    return made
+    scripts_parser = Parser(prog="it.py")
+    scripts_parser.add_argument("--cluster", choices=["slurm"])
+    scripts_parser.add_argument("--gpus", "-g", type=int, default=0)
+    scripts_parser.add_argument("--names", nargs="*", default=["a"])
+    scripts_parser.add_argument("--flag", action="store_true")
+    scripts_parser.needs(("--gpus", "--names", "--flag"), lambda asked: asked.cluster, "--cluster slurm")
+    return scripts_parser
 
 
-@pytest.mark.parametrize("given", [["--gpus", "0"], ["--gpus=3"], ["--names"], ["--names", "a"], ["--flag"]])
-def test_an_option_without_effect_is_refused_even_with_its_default(parser, given, capsys):
+@pytest.mark.parametrize("line", [["--gpus", "0"], ["--gpus=3"], ["--names"], ["--names", "a"], ["--flag"]])
+def test_an_option_without_effect_is_refused_even_with_its_default(parser, line, capsys):
     with pytest.raises(SystemExit, match="2"):
-        parser.parse_args(given)
-    option = given[0].partition("=")[0]
-    said = f"it.py: argument {option}: without effect here, it needs --cluster slurm (--help lists the options)\n"
-    assert capsys.readouterr().err == said
-    parser.parse_args([*given, "--cluster", "slurm"])
+        parser.parse_args(line)
+    option = line[0].partition("=")[0]
+    message = f"it.py: argument {option}: without effect here, it needs --cluster slurm (--help lists the options)\n"
+    assert capsys.readouterr().err == message
+    parser.parse_args([*line, "--cluster", "slurm"])
 
 
 def test_what_is_not_given_is_not_refused_and_the_short_name_is(parser, capsys):
@@ -83,24 +83,24 @@ def test_the_scripts_refuse_what_they_would_ignore(script, options, monkeypatch,
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *options])
     with pytest.raises(SystemExit, match="2"):
         runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
-    said = capsys.readouterr().err
-    assert "without effect here, it needs" in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert "without effect here, it needs" in error and error.count("\n") == 1
 
 
 def test_every_condition_names_an_option_that_there_is():
     importlib.import_module("pipeline.command")
     for path in sorted(SCRIPTS.glob("*/*.py")):
         module = stages.script(str(path))
-        made = module.options() if hasattr(module, "options") else None
-        for options, _, _ in getattr(made, "conditions", ()):
-            known = {option for action in made._actions for option in action.option_strings}
+        of_script = module.options() if hasattr(module, "options") else None
+        for options, _, _ in getattr(of_script, "conditions", ()):
+            known = {option for action in of_script._actions for option in action.option_strings}
             assert {*options} <= known, path
 
 
-@pytest.mark.parametrize(("text", "found"), [("runs", "runs"), ("~/x", "/home/me/x"), ("./~x", "./~x"), ("ä b", "ä b")])
-def test_a_path_may_begin_with_a_home_folder(monkeypatch, text, found):
+@pytest.mark.parametrize(("text", "full"), [("runs", "runs"), ("~/x", "/home/me/x"), ("./~x", "./~x"), ("ä b", "ä b")])
+def test_a_path_may_begin_with_a_home_folder(monkeypatch, text, full):
     monkeypatch.setenv("HOME", "/home/me")
-    assert arguments.path(text) == found
+    assert arguments.path(text) == full
 
 
 @pytest.mark.parametrize("text", ["", "a\nb", "a\x00b", "~nosuchuser/x", "a\u2028b"])

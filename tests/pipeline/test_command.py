@@ -37,7 +37,7 @@ def raising(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (ValueError("a\n b"), "a b"),
         (FileNotFoundError(2, "No such file or directory", "there"), "there: No such file or directory"),
@@ -47,11 +47,11 @@ def raising(error):
         (exhausted(), "out of memory: give it more, or a smaller"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(script, capsys, error, said):
+def test_what_goes_wrong_is_one_sentence(script, capsys, error, message):
     with pytest.raises(SystemExit) as ended:
         script(raising(error))
     err = capsys.readouterr().err
-    assert ended.value.code == 2 and err.startswith(f"x.py: {said}") and err.count("\n") == 1
+    assert ended.value.code == 2 and err.startswith(f"x.py: {message}") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), NotImplementedError("x"), RuntimeError("x"), SystemExit(3)])

@@ -30,7 +30,8 @@ def test_every_process_of_a_stage_is_recorded_and_a_change_of_code_or_kernels_is
     for facts in (edited, same, moved):
         monkeypatch.setattr(provenance, "facts", lambda facts=facts: {"command": "python train.py", **facts})
         folder = killed("train", arguments())
-    assert [one["dirty"] for one in json.loads((folder / "started.json").read_text())["processes"]] == [True, False, 0]
+    processes = json.loads((folder / "started.json").read_text())["processes"]
+    assert [process["dirty"] for process in processes] == [True, False, 0]
     assert "by code or on a machine that differs (dirty, device, cores, kernels)" in capsys.readouterr().out
     run_directory.finish(run_directory.begin("train", arguments()))
     record = run_directory.record(folder)
@@ -50,7 +51,7 @@ def test_a_stage_continued_alike_says_nothing_and_one_of_an_earlier_version_that
     assert "differs" not in capsys.readouterr().out
     folder = killed("slice", arguments())
     started = files.read_sealed(folder / "started.json")
-    files.write_sealed(folder / "started.json", {name: one for name, one in started.items() if name != "processes"})
+    files.write_sealed(folder / "started.json", {name: value for name, value in started.items() if name != "processes"})
     run_directory.finish(run_directory.begin("slice", arguments()))
     assert run_directory.record(folder)["continued"]["commit"] == [None, provenance.AT_START["commit"]]
 
@@ -69,21 +70,21 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     changed(whole("tune", arguments(), inputs=["train", "../seed4/train"]), device="a GPU", dirty=False)
     further = arguments(study="classwise")
     begun = run_directory.begin("attack-x", further, ["dare/tune"])
-    found = lineage.of(begun)
+    of_row = lineage.of(begun)
     names = ["dare/train", "dare/seed4/train", "dare/tune"]
-    assert list(found["commands"]) == names and list(found["wall_s"]) == [*names, "attack-x"]
-    assert found["commands"]["dare/seed4/train"] == "python 1_train.py --seed 4"
-    assert found["commands"]["dare/train"] == "python 1_train.py"
+    assert list(of_row["commands"]) == names and list(of_row["wall_s"]) == [*names, "attack-x"]
+    assert of_row["commands"]["dare/seed4/train"] == "python 1_train.py --seed 4"
+    assert of_row["commands"]["dare/train"] == "python 1_train.py"
     own = provenance.AT_START["commit"]
-    assert found["commits"] == dict(zip([*names, "attack-x"], ["a", "old", own, own], strict=True))
-    assert found["dirty"] is True and found["wall_s"]["dare/seed4/train"] == 7 and found["continued"] == {}
-    assert found["devices"]["dare/tune"] == "a GPU" and found["devices"]["attack-x"] == found["device"]
-    assert {"versions", "cores", "kernels", "floatx", "image_data_format", "commit", "command"} <= set(found)
+    assert of_row["commits"] == dict(zip([*names, "attack-x"], ["a", "old", own, own], strict=True))
+    assert of_row["dirty"] is True and of_row["wall_s"]["dare/seed4/train"] == 7 and of_row["continued"] == {}
+    assert of_row["devices"]["dare/tune"] == "a GPU" and of_row["devices"]["attack-x"] == of_row["device"]
+    assert {"versions", "cores", "kernels", "floatx", "image_data_format", "commit", "command"} <= set(of_row)
     changed(run_directory.folder(other, "train"), dirty=False, resumed=True)
     changed(run_directory.folder(arguments(), "train"), continued={"cores": [1, 2]})
-    changed(run_directory.folder(arguments(), "tune"), dirty=False, device=found["device"])
-    found = lineage.of(begun)
-    assert found["continued"] == {"dare/train": {"cores": [1, 2]}, "dare/seed4/train": None}, "None: not recorded"
+    changed(run_directory.folder(arguments(), "tune"), dirty=False, device=of_row["device"])
+    of_row = lineage.of(begun)
+    assert of_row["continued"] == {"dare/train": {"cores": [1, 2]}, "dare/seed4/train": None}, "None: not recorded"
     run_directory.finish(begun)
     assert set(run_directory.record(begun.folder)["inputs"]) == {"dare/tune"}
     whole("train", arguments(overwrite=True), "another")

@@ -11,8 +11,8 @@ from pipeline import provenance
 
 def test_the_command_is_that_of_the_checkout_without_folders_of_one_machine(monkeypatch):
     script = provenance.ROOT / "scripts" / "dare" / "1_train.py"
-    given = ["--runs", "my runs", "--dataset", "folder:my cats", "--data-dir=here", "--epochs", "3"]
-    monkeypatch.setattr(sys, "argv", [str(script), *given])
+    line = ["--runs", "my runs", "--dataset", "folder:my cats", "--data-dir=here", "--epochs", "3"]
+    monkeypatch.setattr(sys, "argv", [str(script), *line])
     assert provenance.facts()["command"] == "python scripts/dare/1_train.py --dataset 'folder:my cats' --epochs 3"
     monkeypatch.setattr(sys, "argv", ["/somewhere/else.py"])
     assert provenance.facts()["command"] == "python else.py"
@@ -21,8 +21,8 @@ def test_the_command_is_that_of_the_checkout_without_folders_of_one_machine(monk
 def test_the_commit_is_that_of_the_checkout_whatever_the_folder(tmp_path, monkeypatch):
     head = subprocess.run(["git", "-C", provenance.ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
     monkeypatch.chdir(tmp_path)
-    found = provenance.commit()
-    assert found["commit"] == (head.stdout.strip() if head.returncode == 0 else None)
+    commit = provenance.commit()
+    assert commit["commit"] == (head.stdout.strip() if head.returncode == 0 else None)
     monkeypatch.setattr(os, "environ", {**os.environ, "PATH": ""})
     assert provenance.commit() == {"commit": None, "dirty": None}
 
@@ -39,18 +39,18 @@ def test_the_repository_is_ours_whatever_the_environment_says_and_none_where_our
 def test_what_decides_on_the_last_bits_is_recorded(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    found = provenance.facts()
-    assert found["kernels"]["TF_ENABLE_ONEDNN_OPTS"] == "0" and "XLA_FLAGS" not in found["kernels"]
-    assert found["floatx"] == "float32" and found["image_data_format"] == "channels_last"
-    assert found["cores"] == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else found["cores"] > 0
-    assert set(provenance.WATCHED) <= set(found)
+    facts = provenance.facts()
+    assert facts["kernels"]["TF_ENABLE_ONEDNN_OPTS"] == "0" and "XLA_FLAGS" not in facts["kernels"]
+    assert facts["floatx"] == "float32" and facts["image_data_format"] == "channels_last"
+    assert facts["cores"] == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else facts["cores"] > 0
+    assert set(provenance.WATCHED) <= set(facts)
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"), [([False, True, None], True), ([False, None], None), ([False, False], False), ([], False)]
+    ("flags", "expected"), [([False, True, None], True), ([False, None], None), ([False, False], False), ([], False)]
 )
-def test_several_are_dirty_where_one_is_and_unknown_where_one_is_unknown(flags, said):
-    assert provenance.any_dirty(flags) is said
+def test_several_are_dirty_where_one_is_and_unknown_where_one_is_unknown(flags, expected):
+    assert provenance.any_dirty(flags) is expected
 
 
 def test_a_recorded_command_names_no_folder_of_this_machine():

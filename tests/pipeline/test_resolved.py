@@ -48,16 +48,16 @@ CATALOGUES = {
 
 @pytest.mark.parametrize("name", CATALOGUES)
 def test_every_catalogue_is_json_and_every_two_entries_differ(name):
-    found = {key: resolved(entry) for key, entry in CATALOGUES[name].items()}
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert resolved(CATALOGUES[name]) == found, "the same again"
-    texts = [json.dumps(one, sort_keys=True) for one in found.values()]
+    entries = {key: resolved(entry) for key, entry in CATALOGUES[name].items()}
+    assert json.loads(json.dumps(entries, allow_nan=False)) == entries
+    assert resolved(CATALOGUES[name]) == entries, "the same again"
+    texts = [json.dumps(value, sort_keys=True) for value in entries.values()]
     same = {"recipes": 1}.get(name, 0)  # both VGG nets have one
     assert len(set(texts)) == len(texts) - same
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (Entry(), Entry(title="another"), None),
         (Entry(), Entry(steps=4), "x: steps 3, not 4"),
@@ -71,16 +71,16 @@ def test_every_catalogue_is_json_and_every_two_entries_differ(name):
         (functools.partial(function, 1), functools.partial(function, 2), "x: arguments [1], not [2]"),
         (made(2), made(3), "x: factor 2, not 3"),
         (lambda images: 2 * images, lambda images: 3 * images, "x: constants [2], not [3]"),
-        (lambda given: given.a, lambda given: given.b, "x: reads ['a'], not ['b']"),
-        (lambda given: given.a, lambda given: given.a, None),
+        (lambda context: context.a, lambda context: context.b, "x: reads ['a'], not ['b']"),
+        (lambda context: context.a, lambda context: context.a, None),
         (function, made, "test_resolved.function', not"),
         (Entry(rule=function), Entry(rule=lambda images, *, share=0.5, steps=(1, 2): images), "x: rule constants None"),
         (attacks.PGD(steps=10), attacks.PGD(steps=20), "x: steps 10, not 20"),
     ],
 )
-def test_a_difference_is_named_with_both_values(old, new, said):
-    found = difference({"x": resolved(old)}, {"x": resolved(new)})
-    assert found is None if said is None else said in found
+def test_a_difference_is_named_with_both_values(old, new, message):
+    named = difference({"x": resolved(old)}, {"x": resolved(new)})
+    assert named is None if message is None else message in named
 
 
 def test_a_default_of_a_function_and_of_one_that_it_encloses_counts(monkeypatch):
@@ -88,5 +88,5 @@ def test_a_default_of_a_function_and_of_one_that_it_encloses_counts(monkeypatch)
     monkeypatch.setitem(function.__kwdefaults__, "share", 0.25)
     assert difference(before, before | {"function": resolved(function)}) == "function: share 0.5, not 0.25"
     monkeypatch.setitem(ordering.surprise.lsa.__kwdefaults__, "variance_threshold", 1e-4)
-    said = "metric: score function variance_threshold 1e-05, not 0.0001"
-    assert difference(before, before | {"metric": resolved(ordering.METRICS["lsa"])}) == said
+    message = "metric: score function variance_threshold 1e-05, not 0.0001"
+    assert difference(before, before | {"metric": resolved(ordering.METRICS["lsa"])}) == message

@@ -88,7 +88,7 @@ def test_an_edited_catalogue_entry_is_refused_by_name(stages, arguments, state):
 def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(stages, arguments):
     folder = stages.whole("train", arguments())
     record = files.read_sealed(folder / "run.json")
-    files.write_sealed(folder / "run.json", {name: one for name, one in record.items() if name != "uses"})
+    files.write_sealed(folder / "run.json", {name: value for name, value in record.items() if name != "uses"})
     assert run_directory.begin("train", arguments(), uses={"attack": 1}) is None
     with pytest.raises(ValueError, match="epochs 4, not 5"):
         run_directory.begin("train", arguments(epochs=5), uses={"attack": 1})

@@ -66,14 +66,14 @@ def wait_for_end(pid):
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "line"),
     [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM"), (signal.SIGHUP, "ended by SIGHUP")],
 )
-def test_a_script_ends_in_one_line(number, said):
+def test_a_script_ends_in_one_line(number, line):
     process = begin(SCRIPT + SLEEPS)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (128 + number, "", f"{said}; the same command continues\n")
+    assert (process.returncode, out, err) == (128 + number, "", f"{line}; the same command continues\n")
 
 
 @pytest.mark.parametrize("to_all", [False, True])

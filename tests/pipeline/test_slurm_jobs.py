@@ -28,16 +28,16 @@ def sweep(tmp_path, monkeypatch):
 def scheduler(tmp_path, monkeypatch):
     """A SLURM of shell scripts: scheduler(sbatch=..., squeue=...) says what they do; .asked(), the scripts given to
     sbatch; .calls(), the options of squeue; .run(), run what was submitted since the last time."""
-    folder, kept = tmp_path / "bin", tmp_path / "kept"
-    folder.mkdir(), kept.mkdir()
+    folder, queue = tmp_path / "bin", tmp_path / "kept"
+    folder.mkdir(), queue.mkdir()
 
     def install(**commands):
         for name, lines in {"srun": JOB, "scancel": "", **commands}.items():
-            (folder / name).write_text(f'#!/bin/sh\necho "$@" >> {kept}/{name}\n{lines}\n')
+            (folder / name).write_text(f'#!/bin/sh\necho "$@" >> {queue}/{name}\n{lines}\n')
             (folder / name).chmod(0o755)
 
     def run():
-        for path in sorted(kept.glob("script*")):
+        for path in sorted(queue.glob("script*")):
             number, text = 70 + int(path.name.removeprefix("script")), path.read_text()
             array = re.search("--array=0-(\\d+)", text)
             for task in range(int(array[1]) + 1) if array else [None]:
@@ -46,13 +46,13 @@ def scheduler(tmp_path, monkeypatch):
                 if array:
                     own |= {"SLURM_ARRAY_JOB_ID": f"{number}", "SLURM_ARRAY_TASK_ID": f"{task}"}
                 subprocess.run(["sh", str(path)], env=os.environ | own, check=False, capture_output=True)
-            path.rename(kept / f"ran{path.name}")
+            path.rename(queue / f"ran{path.name}")
 
-    accept = f"n=$(ls {kept} | grep -c script); cp $1 {kept}/script$n; echo Submitted batch job $((70 + n))"
+    accept = f"n=$(ls {queue} | grep -c script); cp $1 {queue}/script$n; echo Submitted batch job $((70 + n))"
     install(sbatch=accept, squeue="")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    install.asked = lambda: [path.read_text() for path in sorted(kept.glob("script*"))]
-    install.calls = lambda name: (kept / name).read_text().splitlines() if (kept / name).is_file() else []
+    install.asked = lambda: [path.read_text() for path in sorted(queue.glob("script*"))]
+    install.calls = lambda name: (queue / name).read_text().splitlines() if (queue / name).is_file() else []
     install.run = run
     return install
 
@@ -70,7 +70,7 @@ def test_a_job_before_its_timeout_is_submitted_again_as_it_is(sweep, tmp_path):
 
 
 def states(sweep):
-    return [one["state"] for one in slurm.status(sweep).values()]
+    return [cell["state"] for cell in slurm.status(sweep).values()]
 
 
 def test_what_ended_is_done_or_failed_and_submitting_again_runs_what_is_missing(sweep, scheduler, tmp_path):
@@ -111,7 +111,7 @@ def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, sch
 
 
 @pytest.mark.parametrize(
-    ("squeue", "said"),
+    ("squeue", "message"),
     [
         ("echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", "Unable to contact slurm"),
         ("exit 3", "exit status 3"),
@@ -119,14 +119,14 @@ def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, sch
     ],
 )
 def test_a_scheduler_that_does_not_answer_gets_nothing_and_no_cell_has_failed(
-    sweep, scheduler, squeue, said, monkeypatch
+    sweep, scheduler, squeue, message, monkeypatch
 ):
     slurm.submit(sweep, slurm.Resources())
     before = (sweep.folder / "jobs.json").read_text()
     scheduler(squeue=squeue)
     monkeypatch.setattr(slurm, "ANSWER", 0.2 if "sleep" in squeue else 60)
     for ask in (lambda: slurm.submit(sweep, slurm.Resources()), lambda: slurm.status(sweep)):
-        with pytest.raises(ValueError, match=f"squeue does not say which jobs run .*{said}.*: nothing was submitted"):
+        with pytest.raises(ValueError, match=f"squeue does not say which jobs run .*{message}.*: nothing was sub"):
             ask()
     assert len(scheduler.asked()) == 2 and (sweep.folder / "jobs.json").read_text() == before
 
@@ -136,8 +136,8 @@ def test_a_refusal_is_one_sentence_and_nothing_is_lost(sweep, scheduler, capfd):
     scheduler(sbatch=refusal)
     with pytest.raises(ValueError) as caught:
         slurm.submit(sweep, slurm.Resources(account="nobody"))
-    said = str(caught.value)
-    assert "\n" not in said and "--account" in said and "nothing was submitted: Invalid account or" in said
+    message = str(caught.value)
+    assert "\n" not in message and "--account" in message and "nothing was submitted: Invalid account or" in message
     assert not (sweep.folder / "jobs.json").exists() and capfd.readouterr().err == ""
     scheduler(sbatch=f"grep -q dependency $1 && {{ {refusal}; }}; echo Submitted batch job 70")
     with pytest.raises(ValueError, match="the tables' job; the cells are submitted"):
