@@ -60,7 +60,7 @@ def finish(script, folder):
     return time.monotonic() - begun
 
 
-def made(script, folder):
+def folders(script, folder):
     """The folders that a stage has written."""
     return sorted(folder.glob(f"runs/{script.partition('/')[0]}/*/seed0/{STAGES[script][0]}"))
 
@@ -85,7 +85,7 @@ def steady(value):
 
 def files(script, folder):
     contents = {}
-    for stage in made(script, folder):
+    for stage in folders(script, folder):
         for path in sorted(stage.rglob("*")):
             if path.is_file() and path.name != "seconds.json":
                 contents[str(path.relative_to(folder))] = content(path)
@@ -111,7 +111,7 @@ def before(script, golden, folder):
     shutil.copytree(golden, folder)
     order = list(STAGES)
     for later in order[order.index(script) :]:
-        for path in made(later, folder):
+        for path in folders(later, folder):
             shutil.rmtree(path)
     return folder
 
@@ -129,7 +129,7 @@ def refused(code, err, *words):
 def stages():
     """The functions above and the names of the stages."""
     return types.SimpleNamespace(
-        names=list(STAGES), begin=begin, finish=finish, made=made, files=files, here=here, before=before,
+        names=list(STAGES), begin=begin, finish=finish, folders=folders, files=files, here=here, before=before,
         refused=refused, options={script: options for script, (_, options) in STAGES.items()}, scripts=SCRIPTS,
     )  # fmt: skip
 

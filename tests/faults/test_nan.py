@@ -54,7 +54,7 @@ def accept(stage):
 @pytest.mark.parametrize(("script", "reader"), CASES)
 def test_nan_weights(script, reader, whole, stages, tally, tmp_path):
     folder = stages.before(reader, whole.folder, tmp_path / "run")
-    for stage in stages.made(script, folder):
+    for stage in stages.folders(script, folder):
         for path in stage.rglob("*.weights.h5"):
             with h5py.File(path, "r+") as file:
                 plant(file)
@@ -68,7 +68,7 @@ def test_nan_weights(script, reader, whole, stages, tally, tmp_path):
 def test_nan_in_an_artefact(name, whole, stages, tally, tmp_path):
     script, dataset, reader = ARTEFACTS[name]
     folder = stages.before(reader, whole.folder, tmp_path / "run")
-    for stage in stages.made(script, folder):
+    for stage in stages.folders(script, folder):
         with h5py.File(stage / name, "r+") as file:
             values = file[dataset][()]
             values.ravel()[values.size // 2] = numpy.nan

@@ -89,10 +89,10 @@ def test_no_other_file_is_used(whole, stages, unfinish, tally, tmp_path):
         stages.before(runs, whole.folder, folder)
         if unfinished:
             shutil.copytree(whole.folder, folder, dirs_exist_ok=True)
-        stage = chance.choice(stages.made(script, folder))
+        stage = chance.choice(stages.folders(script, folder))
         if unfinished:
             unfinish(stage)
-        others = [path for each in stages.made(script, folder) for path in written(each)]
+        others = [path for each in stages.folders(script, folder) for path in written(each)]
         path = FAULTS[fault](chance.choice(written(stage)), chance, others)
         if path is None:
             shutil.rmtree(folder)

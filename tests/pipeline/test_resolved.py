@@ -27,7 +27,7 @@ def function(images, *, share=0.5, steps=(1, 2)):
     return images
 
 
-def made(factor):
+def multiplier(factor):
     return lambda images: factor * images + 2
 
 
@@ -69,11 +69,11 @@ def test_every_catalogue_is_json_and_every_two_entries_differ(name):
         (math.inf, math.nan, "x: 'inf', not 'nan'"),
         (functools.partial(function, share=0.1), functools.partial(function, share=0.2), "x: share 0.1, not 0.2"),
         (functools.partial(function, 1), functools.partial(function, 2), "x: arguments [1], not [2]"),
-        (made(2), made(3), "x: factor 2, not 3"),
+        (multiplier(2), multiplier(3), "x: factor 2, not 3"),
         (lambda images: 2 * images, lambda images: 3 * images, "x: constants [2], not [3]"),
         (lambda context: context.a, lambda context: context.b, "x: reads ['a'], not ['b']"),
         (lambda context: context.a, lambda context: context.a, None),
-        (function, made, "test_resolved.function', not"),
+        (function, multiplier, "test_resolved.function', not"),
         (Entry(rule=function), Entry(rule=lambda images, *, share=0.5, steps=(1, 2): images), "x: rule constants None"),
         (attacks.PGD(steps=10), attacks.PGD(steps=20), "x: steps 10, not 20"),
     ],
