@@ -1,13 +1,16 @@
 """Score one model: the predicted class of every image, by measure. What is correct follows from it.
 
     clean                   x_test
-    er/<attack>             the test part of the attack's set: Empirical Robustness, the measure of the papers [P]
-    er-heldout/<attack>     adversarials of x_test, which no model was trained or tuned on [D]
-    er-x1.1/<attack>        the test part, pushed 1.1 times as far from the original image, and 1.5 times [D]
+    er/<attack>             the test part of the attack's set
+    er-heldout/<attack>     adversarials of x_test, which no model was trained or tuned on
+    er-x1.1/<attack>        the test part, pushed 1.1 times as far from the original image, and 1.5 times
     er/worst                correct on the adversarials of every attack on the same image
-    white-box/<attack>@<eps>  x_test under a white-box attack on the model under test [D]
+    white-box/<attack>@<eps>  x_test under a white-box attack on the model under test
     white-box/worst@<eps>   correct under every white-box attack, one of which is margin-based
     minimal/<attack>        no class but a number an image: the size of its smallest perturbation, in the attack's norm
+
+er/<attack> is Empirical Robustness, the measure of the papers [P]. The held-out and pushed adversarials and the
+white-box attacks are further measures [D].
 
 er/worst covers the images that every attack was run on and at least one attack succeeded on. Where an attack failed
 there is no adversarial that could fool the model, so the image counts as correct under that attack. Leaving such images

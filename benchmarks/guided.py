@@ -125,10 +125,10 @@ def metrics(count):
 
     with numpy.errstate(over="ignore"):
         _, floor = timed(products)
-    context = ordering.Context(*reference, activations, classes, p)
+    given = ordering.Context(*reference, activations, classes, p)
     shown = {}
     for name in ("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random"):
-        _, shown[name] = timed(ordering.METRICS[name].score, context)
+        _, shown[name] = timed(ordering.METRICS[name].score, given)
     total = sum(shown.values())
     listed = ", ".join(f"{name} {seconds:.2f}" for name, seconds in shown.items())
     share = f"{total / (passes + floor):.2f} of them (<= 1; one pass {once:.2f} s)"

@@ -2,8 +2,8 @@
 
 Source: DARE, ASE 2022; TOSEM 33(3) 2024, section 3.3. For selected samples x_i with targets T_i,
     L = 1/B sum_i mean_p (T_i[p] - G(x_i)[p])^2
-over all neurons p of the regression layer R. Ten steps of Adam, each on 128 samples drawn with replacement; after each
-step every convolution weight outside the slice is put back [P].
+over all neurons p of the regression layer R, with ten steps of Adam, each on 128 samples drawn with replacement; after
+each step every convolution weight outside the slice is put back [P].
   D1 [D] one mask for all classes: the intersection of the class slices (the union freezes almost nothing).
   D2 [D] batch-norm statistics are frozen and Adam keeps its state between steps; the released code does neither
      (`freeze_statistics`, `reset_optimizer`).

@@ -1,13 +1,13 @@
 """The choice of an epoch for each sample: the epoch whose activation becomes the sample's target.
 
-    most_confident   the choice of DARE, from all recorded epochs [P] (TOSEM 33(3) 2024, section 3.2)
-    Candidates       the same choice while training runs, from two epochs a sample [D] (dare/online.py)
-    at_random        a control: any mined epoch [D]
+    most_confident   the choice of DARE (TOSEM 33(3) 2024, section 3.2), from all recorded epochs
+    Candidates       the same choice while training runs, from two epochs a sample (dare/online.py)
+    at_random        a control: any mined epoch
 
 `most_confident` uses the final model M for two things only: its confidence is the least that an epoch must exceed, and
 where M misclassifies the sample, the epoch must classify it correctly. So only two epochs of a sample can be chosen by
-any M: the most confident correct epoch, and the most confident misclassified epoch while it is more confident than
-every correct one. `Candidates` holds these two. Of equal epochs the first wins.
+any M, and mining while training runs keeps only these [D]: the most confident correct epoch, and the most confident
+misclassified epoch while it is more confident than every correct one. Of equal epochs the first wins.
 """
 
 import dataclasses

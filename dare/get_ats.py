@@ -1,13 +1,13 @@
 """Data augmentation from training history: for each held-out image, the activation of its most confident epoch.
 
 Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py. The choice itself: dare/epoch_choice.py.
-  D1 [D] epochs count from 1, and the mined ones are E/2 .. E-1 of E epochs (released: 100 .. 199 of 200).
+  D1 [D] epochs count from 1, and epochs E/2 to E-1 of E are mined (released: 100 to 199 of 200).
   D2 [D] confidences are log-probabilities, computed at one batch size from the log-odds of the other classes
-     (train.history.confidence). Probabilities round to 1 and tie where the label's logit leads by 17, and log p of
-     log_softmax in float32 rounds to 0 there.
-  D3 [D] activations are computed in batches padded to BATCH, with image i always at position i mod BATCH. A row's bits
-     depend on the shape of its batch and, on some processors, on its position, not on its neighbours. So an image has
-     the same bits for every caller.
+     (train.history.confidence): where the label's logit leads by 17, probabilities round to 1 and tie, and log p of
+     log_softmax in float32 rounds to 0.
+  D3 [D] batches are padded to BATCH, and image i is always at position i mod BATCH, so that its activation has the same
+     bits for every caller: they depend on the shape of the batch and, on some processors, on the position, but not on
+     the other images.
 """
 
 import math

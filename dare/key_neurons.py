@@ -1,8 +1,8 @@
 """The key neurons K_i of a sample: the channels of the regression layer R that matter for its class.
 
 DARE sums its loss over the "key neurons" of a sample (TOSEM 33(3) 2024, section 3.3) without defining them. Here they
-are the channels of R in the slice of the sample's class [D]. Class c keeps some of the connections from channel j to
-the next dense or convolutional layers (nnslicer.Slice.kept):
+are the channels of R in the slice of the sample's class, found by the connections from R to the next dense or
+convolutional layers [D]. Class c keeps some of the connections from channel j (nnslicer.Slice.kept):
     rule "average"   j is a key neuron of c if c keeps at least the fraction of them that it keeps of all leaving R
     rule "any"       j is a key neuron of c if c keeps any of them; at per = .95 that is every channel
 """

@@ -1,8 +1,8 @@
 """Choosing a learning rate on validation adversarials.
 
-The published rates destroy some models [D]. The chosen rate has the highest Empirical Robustness on the validation part
-of the adversarials, among the rates that lose at most half a point of clean accuracy. Clean accuracy is measured on a
-random half of x_validation. While rates are tried, only selected samples of the other half are tuned on; the final
+The published rates destroy some models; the chosen rate has the highest Empirical Robustness on the validation part of
+the adversarials, among the rates that lose at most half a point of clean accuracy [D]. Clean accuracy is measured on a
+random half of x_validation; while rates are tried, only selected samples of the other half are tuned on, and the final
 tuning uses all of them [D].
 """
 

@@ -119,7 +119,7 @@ def read_part(
 
 
 def stack(images: list, channels: int) -> numpy.ndarray:
-    """The images as one array (N, H, W, channels). Greyscale images may get three equal channels [D]."""
+    """One array (N, H, W, channels): greyscale images among coloured ones get three equal channels [D]."""
     shape = (*images[0].shape[:2], channels)
     return numpy.stack([numpy.broadcast_to(image, shape) for image in images])
 

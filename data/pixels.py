@@ -59,9 +59,9 @@ def check(x) -> tuple:
 def statistics(x: numpy.ndarray) -> Statistics:
     """Mean image, channel mean and channel standard deviation.
 
-    x: images (N, H, W, C), uint8 or floats in [0, 1]; x_train only. (The released code of DARE also used the test
-        set [D].)
-    Sums are float64, over blocks of images. Raises ValueError for another shape, no image, and as `to_unit`.
+    x: images (N, H, W, C), uint8 or floats in [0, 1].
+    The models' statistics are of x_train only, while the released code of DARE also used the test set [D]. Sums are
+    float64, over blocks of images. Raises ValueError for another shape, no image, and as `to_unit`.
     """
     x = numpy.asarray(x)
     if x.ndim != 4 or 0 in x.shape:

@@ -1,4 +1,4 @@
-"""METRICS that rank inputs, the orders they give, and how well an order finds failures."""
+"""METRICS that rank inputs, the order of their scores, and APFD: how early an order has the failures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,12 +11,11 @@ from train.seeds import stream
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a metric may use: outputs of the original model, from one forward pass over each set.
+    """The input of a metric: results of the original model.
 
-    reference_activations (M, D), reference_classes (M,): activations and predicted classes of clean training inputs.
-    activations (N, D), classes (N,), probabilities (N, K): activations, predicted classes and softmax of the inputs to
-        rank.
-    seed: seed of the random order.
+    reference_activations, reference_classes: activations (M, D) and predicted classes (M,) of clean training inputs.
+    activations, classes, probabilities: the same (N, D), (N,) and softmax (N, K) of the inputs to rank.
+    seed: of the random order.
     """
 
     reference_activations: numpy.ndarray
@@ -29,7 +28,11 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """One metric. score: Context -> float64 (N,), higher comes first; ours: not in the study [D]."""
+    """A metric.
+
+    score: Context -> float64 (N,); higher scores come first.
+    ours: not in the study [D].
+    """
 
     title: str
     citation: str
@@ -74,10 +77,7 @@ TIES = "of equal scores the input that stands first in the pool"
 
 
 def order(scores):
-    """Indices from the highest score to the lowest, infinity first: int64 (N,); ties as TIES says.
-
-    Raises ValueError for a score that is NaN.
-    """
+    """Indices from the highest score to the lowest: int64 (N,); ties as in TIES. Raises ValueError for NaN."""
     scores = numpy.asarray(scores, numpy.float64)
     if scores.ndim != 1 or numpy.isnan(scores).any():
         raise ValueError(f"scores of shape {scores.shape} with {numpy.isnan(scores).sum()} NaN, expected numbers (N,)")
@@ -85,16 +85,18 @@ def order(scores):
 
 
 def ties(scores):
-    """How many scores are not alone: the inputs whose place TIES decides."""
+    """How many scores equal another score: inputs whose place is decided by TIES."""
     _, counts = numpy.unique(scores, return_counts=True)
     return int(counts[counts > 1].sum())
 
 
 def apfd(ranked, failed):
-    """Average percentage of faults detected by an order: 1 - sum of the failures' places / (k n) + 1 / (2 n).
+    """Average percentage of faults detected: 1 - sum of the places of failures / (k n) + 1 / (2 n).
 
-    Rothermel et al., ICSM 1999, each failing input a fault of its own. ranked: indices (N,), the order; failed: bool
-    (N,), which inputs fail, of which there are k, places counted from 1. Raises ValueError where none fails.
+    Rothermel et al., ICSM 1999, with each failing input as a fault; places count from 1, k inputs of n fail.
+    ranked: the order, indices (N,).
+    failed: bool (N,), which inputs fail.
+    Raises ValueError if none fails.
     """
     ranked, failed = numpy.asarray(ranked), numpy.asarray(failed)
     if (
@@ -107,5 +109,5 @@ def apfd(ranked, failed):
         )
     places = 1 + numpy.flatnonzero(failed[ranked])
     if not len(places):
-        raise ValueError("no input fails: there is no fault whose place an order could have")
+        raise ValueError("no input fails, so APFD is undefined: expected at least one failure")
     return float(1 - places.sum() / (len(places) * len(ranked)) + 1 / (2 * len(ranked)))

@@ -78,9 +78,9 @@ class Strategy:
     def passes(self, steps: int) -> float:
         """Forward/backward passes per sample and update.
 
-        One for each step of the perturbation and one for the weights. A paired strategy takes two for the weights, and
-        half a pass, forward only, for the log-softmax of the clean images [D]. A pass through G counts as one
-        through the net [D].
+        One for each step of the perturbation and one for the weights; a paired strategy takes two for the weights, and
+        half a pass, forward only, for the log-softmax of the clean images [D]. A pass through G counts as one through
+        the net [D].
         """
         return self.perturbation(steps)[0] + (2.5 if self.paired else 1)
 

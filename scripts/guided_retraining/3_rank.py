@@ -29,7 +29,7 @@ def main(arguments):
     )
     activations, classes, probabilities = (numpy.concatenate(both) for both in zip(clean, made, strict=True))
     forward = time.perf_counter() - begun
-    context = ordering.Context(clean[0], clean[1], activations, classes, probabilities, seed=arguments.seed)
+    given = ordering.Context(clean[0], clean[1], activations, classes, probabilities, seed=arguments.seed)
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
     scores, facts = {}, {}
     with Progress("rank", arguments.quiet) as progress:
@@ -37,7 +37,7 @@ def main(arguments):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 begun = time.perf_counter()
-                scores[name] = metric.score(context)
+                scores[name] = metric.score(given)
                 seconds = time.perf_counter() - begun
             failed = classes != labels
             facts[name] = {

@@ -215,13 +215,13 @@ def test_apfd_against_its_formula():
 def test_every_metric_of_the_catalogue_scores_every_input(traces):
     train, train_classes, rows, classes = traces
     p = numpy.random.default_rng(2).dirichlet(numpy.ones(3), len(rows))
-    context = ordering.Context(train, train_classes, rows, classes, p, seed=3)
+    given = ordering.Context(train, train_classes, rows, classes, p, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name, metric in ordering.METRICS.items():
-            scores = metric.score(context)
+            scores = metric.score(given)
             assert scores.shape == (40,) and numpy.isfinite(scores).all() and metric.title and metric.citation, name
-            numpy.testing.assert_array_equal(scores, metric.score(context))
+            numpy.testing.assert_array_equal(scores, metric.score(given))
 
 
 @pytest.mark.parametrize(
