@@ -119,7 +119,7 @@ def context(cell):
     """What every control is made of; the other history is the cell's own."""
     original = cell.model.get_weights()
     tuned = [array + numpy.float32(0.01) * (array.ndim > 1) for array in original]
-    return controls.Given(
+    return controls.Context(
         model=cell.model,
         original=original,
         history=cell.history,
