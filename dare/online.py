@@ -9,7 +9,7 @@ Training and mining may be killed at any moment and continue together:
 1. the new rows are written, into slots that the state before does not use;
 2. the state of the epoch is saved;
 3. `fit` records the epoch;
-4. the state before is deleted once the next epoch is saved.
+4. a state is deleted when the state two epochs later is saved.
 Anything written after the last recorded epoch is written again, also where the machine does not repeat the same bits.
 """
 

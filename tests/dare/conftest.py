@@ -1,4 +1,4 @@
-"""A small model with a history of six epochs, and what was mined from it."""
+"""A small model with a history of six epochs, and the targets mined from it."""
 
 import types
 

@@ -1,4 +1,4 @@
-"""Controls: what each makes of the weights, against closed forms, the history's own files and the logits."""
+"""The weights of each control, against closed forms, the files of the history, and the logits."""
 
 import dataclasses
 
@@ -116,7 +116,7 @@ def test_tune_clean_lowers_the_loss_on_labels_and_leaves_the_statistics(cell):
 
 @pytest.fixture
 def context(cell):
-    """What every control is made of; the other history is the cell's own."""
+    """The context of every control; the other history is the cell's own."""
     original = cell.model.get_weights()
     tuned = [array + numpy.float32(0.01) * (array.ndim > 1) for array in original]
     return controls.Context(

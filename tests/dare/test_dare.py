@@ -1,4 +1,4 @@
-"""Masked tuning against Adam written out, what must stay bit-identical, key neurons, and the variants."""
+"""Masked tuning against Adam in NumPy, weights that must stay bit-identical, key neurons, and the variants."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ ONES = numpy.ones((1, 8), "float32")
 
 
 def linear_net():
-    """Two 1x1 convolutions without bias: the gradient can be written down."""
+    """Two 1x1 convolutions without bias: the gradient has a closed form."""
     inputs = keras.Input((2, 2, 2))
     x = keras.layers.Conv2D(3, 1, use_bias=False, name="conv1")(inputs)
     x = keras.layers.Conv2D(2, 1, use_bias=False, name="conv2")(x)

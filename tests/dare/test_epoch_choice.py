@@ -1,4 +1,4 @@
-"""The epochs that can still be chosen while training runs, against the choice from all epochs; where their rows lie."""
+"""The epochs that can still be chosen while training runs, against the choice from all epochs; slots of rows."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""Feature-adversarial hardening and its rivals against NumPy, what must stay bit-identical, and what they learn."""
+"""Feature-adversarial hardening and its rivals against NumPy, and the weights that must stay bit-identical."""
 
 import keras
 import numpy
@@ -12,7 +12,7 @@ from models import compute, perturb
 from train import seeds
 from train.robust import perturbation
 
-KINDS = ("feature-adversarial", "fgsm-training", "soft-average", "trades-6")  # what the other strategies are made like
+KINDS = ("feature-adversarial", "fgsm-training", "soft-average", "trades-6")  # one strategy of each kind
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def mined(small_net, images):
 
 
 def hardened(net, x, targets, name, **settings):
-    """The weights that a strategy makes of the net, which gets its own back."""
+    """The weights of a net after hardening; the net itself is restored."""
     before = net.get_weights()
     settings = {"epsilon": 0.05, "learning_rate": 1e-3, "batch_size": 16, "stops": [5], "seed": 4} | settings
     list(strategies.harden(net, x, targets, STRATEGIES[name], **settings))

@@ -1,4 +1,4 @@
-"""Scoring one model: what is measured against plain loops, who is attacked, and flags of other models refused."""
+"""Scoring one model: measures against plain loops, the images that are attacked, and flags of other models."""
 
 import dataclasses
 import types
@@ -53,7 +53,7 @@ def sets(split):
 
 
 class Fixed:
-    """An attack that turns the images of some labels black from an epsilon on, and remembers whom it saw."""
+    """An attack that turns the images of some labels black from an epsilon on, and counts the images that it gets."""
 
     norm = "linf"
     loss = "margin"
@@ -228,7 +228,7 @@ def test_saved_flags_come_back(tested, tmp_path):
 
 
 def rewritten(path, change):
-    """The saved flags with `change` made to their arrays, as a file that is whole."""
+    """The flags of a valid file whose arrays were altered by `change`."""
     arrays, facts = files.load_artefact(path, saved.KIND)
     change(arrays)
     files.save_artefact(path, saved.KIND, arrays, facts)
@@ -236,7 +236,7 @@ def rewritten(path, change):
 
 
 def as_earlier(arrays):
-    """Correct or not in the place of labels."""
+    """As in a file of an earlier version: whether each image is correct, in place of its label."""
     for name in [name for name in arrays if name.startswith("label:")]:
         arrays[name.replace("label:", "flags:")] = arrays.pop(name) == arrays[name.replace("label:", "prediction:")]
 

@@ -1,4 +1,4 @@
-"""Mining against a loop written out image by image and epoch by epoch; ties, wrong models, files, streaming."""
+"""Mining against a plain loop over images and epochs; ties, other models, files, streaming."""
 
 import pathlib
 import shutil
@@ -17,7 +17,7 @@ from train.history import History, confidence
 
 
 def naive_choice(log_probability, prediction, epochs, y, final):
-    """The rule read aloud: image by image, epoch by ascending epoch."""
+    """The rule in plain loops: image by image, epoch by ascending epoch."""
     chosen = []
     for sample, label in enumerate(y):
         best, chosen_epoch = final[0][sample], 0
@@ -52,7 +52,7 @@ def test_the_first_epoch_wins_a_tie_and_a_tie_with_the_final_model_is_no_gain():
     numpy.testing.assert_array_equal(chosen, [5, 0])
 
 
-def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right():
+def test_a_sample_that_the_final_model_misclassifies_needs_a_correct_epoch():
     history = numpy.float32([[-0.1], [-0.5]])
     prediction = numpy.uint8([[1], [0]])
     final = numpy.float32([-2]), numpy.uint8([1])
@@ -61,8 +61,8 @@ def test_a_sample_that_the_final_model_gets_wrong_needs_an_epoch_that_is_right()
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-def test_saturated_epochs_are_told_apart_as_exact_arithmetic_does(classes):
-    """Confidences of a net that gives its input out as logits, whose label leads by 18 to 40."""
+def test_saturated_epochs_are_ordered_as_in_exact_arithmetic(classes):
+    """Confidences of a net whose logits are its input; the label's logit leads by 18 to 40."""
     generator = numpy.random.default_rng(classes)
     inputs = keras.Input((1, classes, 1))
     model = keras.Model(inputs, keras.layers.Rescaling(100.0)(keras.layers.Flatten()(inputs)))
@@ -93,7 +93,7 @@ def mined(cell):
 
 
 def naive_targets(model, history, x, y, layer):
-    """Load every checkpoint, run every image through it, choose, and look the activation up."""
+    """Load every checkpoint, run every image through it, choose the epoch, and take its activation."""
     probabilities, predictions, activations = [], [], []
     for epoch in [3, 4, 5, 6]:
         history.load_weights(model, epoch)

@@ -1,4 +1,4 @@
-"""Contributions between the weighted layers: what passes them on, what splits them, and what is refused by name."""
+"""Contributions between the weighted layers: layers that pass them back, split them, or are refused by name."""
 
 import functools
 
@@ -41,7 +41,7 @@ PASSING = [
 
 
 def walked(model, contribution):
-    """name -> contribution of what the layer made, where every weighted layer hands (class, input) numbers back."""
+    """name -> contribution of the layer's outputs, where every weighted layer passes back numbers (class, input)."""
     seen = {}
     table = graph.read(model)
 
@@ -54,7 +54,7 @@ def walked(model, contribution):
 
 
 def test_a_layer_that_passes_a_contribution_on_keeps_channels_apart():
-    """Another input channel changes the same output channel alone, and the walk hands it back there."""
+    """An input channel changes the same output channel only, and the walk passes its contribution back there."""
     random = numpy.random.default_rng(0)
     x = numpy.repeat(random.random((1, 8, 8, 3), "float32"), 4, axis=0)
     for channel in range(3):

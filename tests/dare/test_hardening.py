@@ -1,4 +1,4 @@
-"""Hardening as it is compared: effort and weight change counted, trajectories from one start, the model given back."""
+"""Hardening: effort and weight change, trajectories from one start, and the model's weights afterwards."""
 
 import numpy
 import pytest
@@ -49,7 +49,7 @@ def test_weight_change_equals_numpy(small_net):
 
 @pytest.fixture
 def counting(source):
-    """A Hardener whose accuracies are counts of the measurements made."""
+    """A Hardener whose accuracies count the measurements."""
     counted = iter(range(100))
     return hardener.Hardener(source, lambda: {"clean": float(next(counted))}, epsilon=0.02)
 

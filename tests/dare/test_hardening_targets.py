@@ -1,4 +1,4 @@
-"""What hardening learns, against plain forward passes."""
+"""The targets of hardening, against plain forward passes."""
 
 import numpy
 import pytest

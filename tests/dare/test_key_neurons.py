@@ -57,7 +57,7 @@ def test_a_convolution_and_the_logits_as_readers(small_net, rule):
 
 
 def branching(join):
-    """conv1 is read by conv2, by conv3 and, past an Add or Concatenate with what conv2 makes, by conv4."""
+    """conv1 is read by conv2, by conv3 and, behind an Add or Concatenate with conv2's output, by conv4."""
     layers = keras.layers
     inputs = keras.Input((6, 6, 2))
     x = layers.Conv2D(4, 3, padding="same", name="conv1")(inputs)

@@ -1,4 +1,4 @@
-"""Which connections the cut takes and how many, what can be chosen, and how classes become one mask."""
+"""The connections that are cut, the options, and the mask over all classes."""
 
 import functools
 

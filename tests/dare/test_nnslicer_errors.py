@@ -1,4 +1,4 @@
-"""What cannot be sliced, asked for or drawn together is named in one sentence with what is valid."""
+"""Invalid models, options and combinations: one sentence each, with the valid ones."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Saved slices: they come back, they are small, and damage is named."""
+"""Saved slices: read back unchanged, small, and damage is an error."""
 
 import json
 

@@ -93,7 +93,7 @@ def walk_branching(layer):
 
 
 def depthwise_net(seed):
-    """Depthwise layers of multiplier 2 and 1, between them the layers that move positions alone."""
+    """Depthwise layers of multiplier 2 and 1, between them layers that move positions only."""
     inputs = keras.Input((8, 8, 2))
     x = conv(3, 3, name="conv")(inputs)
     x = depthwise(3, padding="same", depth_multiplier=2, use_bias=False, name="double")(x)
@@ -152,7 +152,7 @@ class Loops:
         return back
 
     def dropped(self, local, product, d):
-        """The places of the connections of one neuron that are cut."""
+        """The indices of the connections of one neuron that are cut."""
         if self.theta is None:
             return sorted(range(len(local)), key=lambda k: (local[k], k))[: int((1 - self.per) * len(local) + 1e-9)]
         order, total = sorted(range(len(product)), key=lambda k: (abs(product[k]), k)), 0.0

@@ -18,7 +18,7 @@ EPOCHS = 6
 
 
 class Killed(Exception):
-    """Stands for kill -9: nobody catches it."""
+    """Stands for kill -9: no code catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def epochs(small_net, split):
 
 
 class Training:
-    """A history of given epochs, every one of them stored, beside what is mined: both are made by `advance`."""
+    """A history of which every epoch is stored, and a Miner beside it; `advance` adds an epoch to both."""
 
     def __init__(self, folder, model, split, epochs=EPOCHS, layer=None):
         self.model, self.split, self.history = model, split, History(folder / "history")
@@ -177,7 +177,7 @@ def test_killed_and_continued_leaves_the_same_bytes(tmp_path, small_net, split, 
 
 @pytest.mark.parametrize("number", [3, 4, 5])
 def test_an_epoch_done_again_with_other_bits_counts_alone(tmp_path, small_net, split, epochs, number):
-    """As on an accelerator, where the epoch after a kill is not the epoch before it."""
+    """As on an accelerator, which repeats a killed epoch with other bits."""
     other = random_epochs(small_net, split, 9)[0]
     training = Training(tmp_path, small_net, split)
     for epoch in epochs[: number - 1]:

@@ -13,7 +13,7 @@ from dare import dare, epoch_choice, retarget, transform
 
 
 def naive(cell, layer, epochs):
-    """sample -> the activation of its epoch, each looked up by itself."""
+    """sample -> the activation under its epoch, computed one by one."""
     probe = keras.Model(cell.model.input, cell.model.get_layer(layer).output)
     weights, activations = cell.model.get_weights(), {}
     for sample, epoch in epochs.items():
@@ -24,7 +24,7 @@ def naive(cell, layer, epochs):
 
 
 def check(cell, targets, layer, epochs):
-    """`made` holds the mined samples, each with the activation at `layer` under its epoch, grouped by epoch."""
+    """`targets` holds the mined samples, each with the activation at `layer` under its epoch, grouped by epoch."""
     assert (targets.layer, targets.model, targets.data) == (layer, cell.targets.model, cell.targets.data)
     assert sorted(targets.index.tolist()) == sorted(cell.targets.index.tolist())
     assert dict(zip(targets.index.tolist(), targets.epoch.tolist(), strict=True)) == epochs

@@ -1,4 +1,4 @@
-"""The choice of a learning rate, and variants: what they tune on, draw anew, and report."""
+"""The choice of a learning rate, and variants: the images they tune on, their random draws, and their facts."""
 
 import numpy
 import pytest
@@ -54,7 +54,7 @@ def test_half_of_the_images_judge():
 
 @pytest.fixture
 def cell_tuner(cell):
-    """A Tuner whose score is high for the rate 1e-4, and what it was asked to score and to tune."""
+    """A Tuner whose score is high for the rate 1e-4, and records of its calls to score and tune."""
     calls = []
 
     def score(weights, rows):

@@ -1,4 +1,4 @@
-"""What data files announce is compared with their size before it is believed: nests, sizes, members, numbers."""
+"""What data files announce is compared with their size before it is used: nesting, sizes, members, numbers."""
 
 import contextlib
 import gzip
@@ -18,7 +18,7 @@ from data import archive, cifar, damage, idx, mat5, sources, stl10, svhn
 
 @contextlib.contextmanager
 def modest():
-    """What happens inside takes no more memory, as Python and NumPy count it, than a small file is worth."""
+    """The code inside takes no more memory, as Python and NumPy count it, than a small file justifies."""
     tracemalloc.start()
     try:
         yield

@@ -80,7 +80,7 @@ def test_a_failed_artefact_leaves_the_old_one(tmp_path):
 
 @pytest.mark.parametrize("limit", [600, 3_000, 20_000, 100_000])
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, limit):
-    """In a process of its own, whose files may not grow beyond `limit` bytes: HDF5 ends a process that it fails in."""
+    """In a separate process, whose files may not grow beyond `limit` bytes: HDF5 crashes where it cannot write."""
     script = """
         import pathlib, resource, signal, sys
         import numpy

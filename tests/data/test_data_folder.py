@@ -1,4 +1,4 @@
-"""Image folders: both layouts, greyscale and colour, and every complaint names its file."""
+"""Image folders: both layouts, greyscale and colour, and every error names its file."""
 
 import numpy
 import PIL.Image

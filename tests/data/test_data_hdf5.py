@@ -1,4 +1,4 @@
-"""What the system says of a file (a lock, permissions, a disk) is not taken for damage, and nobody deletes for it."""
+"""Errors of the system (a lock, permissions, a disk) are not reported as damage, which would suggest to delete."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ HOLDER = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.L
 
 @contextlib.contextmanager
 def locked(path):
-    """Another process holds the file, as HDF5 does where it writes one, until the context ends."""
+    """Another process holds the lock on the file, as HDF5 does while writing, until the context ends."""
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
@@ -63,7 +63,7 @@ def test_weights_and_whole_models_that_are_locked_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EAGAIN, errno.ENOLCK, errno.ESTALE, errno.EMFILE])
-def test_what_the_system_says_is_said(tmp_path, monkeypatch, number):
+def test_errors_of_the_system_are_shown(tmp_path, monkeypatch, number):
     path = tmp_path / "a.h5"
     files.save_artefact(path, "numbers", {"x": numpy.arange(3.0)})
     history.save_weights(net(), tmp_path / "epoch-1.weights.h5")

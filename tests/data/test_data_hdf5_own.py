@@ -1,4 +1,4 @@
-"""HDF5 files are read that hold their own content, and no more than one of their size can."""
+"""HDF5 files must hold their own content, and no more than their size allows."""
 
 import os
 import signal
@@ -112,7 +112,7 @@ def test_files_of_any_name(name, tmp_path):
 
 
 def test_every_random_change_is_a_sentence_or_harmless(tmp_path):
-    """Changes of one file, some of which HDF5 crashes on; without the checksum, which would tell them all."""
+    """Changes of one file, some of which crash HDF5; without the checksum, which would detect them all."""
     path, chance = tmp_path / "a.h5", numpy.random.default_rng(0)
     streamed = ((40, 3), "f4", iter([(slice(0, 40), numpy.ones((40, 3)))]))
     files.save_artefact(path, "numbers", {"x": numpy.arange(50.0), "y": streamed}, {"a": [1, 2]})

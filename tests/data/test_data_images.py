@@ -1,4 +1,4 @@
-"""Which images of a folder are read and which are refused, by their content, and the names of folders."""
+"""The images of a folder that are read, those that are refused for their content, and names of folders."""
 
 import io
 import struct

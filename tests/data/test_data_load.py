@@ -16,7 +16,7 @@ from data import cifar, download, idx, sources
 
 @pytest.fixture(autouse=True)
 def cache(request, monkeypatch, tmp_path):
-    """An empty cache and no DARE_DATA, save in tests of real data; a download would fail the test."""
+    """An empty cache and no DARE_DATA, except in tests of real data; a download would fail the test."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     if "real" not in request.fixturenames:
         monkeypatch.delenv("DARE_DATA", raising=False)

@@ -1,4 +1,4 @@
-"""MATLAB 5 arrays: equal to SciPy's reading of the same file, and nothing worse than ValueError for damage."""
+"""MATLAB 5 arrays: equal to SciPy's reading of the same file, and only ValueError for damage."""
 
 import struct
 

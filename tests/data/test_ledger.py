@@ -1,4 +1,4 @@
-"""Ledgers: what is noted of the files of a folder, and when a file is not the one that was written."""
+"""Ledgers: the lines for the files of a folder, and files that differ from those written."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from data import files, ledger
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder whose ledger is kept."""
+    """A folder with an open ledger."""
     path = tmp_path / "stage"
     path.mkdir()
     with ledger.kept(path):

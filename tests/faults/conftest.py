@@ -1,4 +1,4 @@
-"""Every stage of every study at its smallest, one uninterrupted run of all of them, and what is compared of a run."""
+"""Every stage of every study at its smallest, one uninterrupted run of all, and the comparison of runs."""
 
 import collections
 import contextlib
@@ -53,7 +53,7 @@ def begin(script, folder):
 
 
 def finish(script, folder):
-    """Run a stage to its end; seconds that it took."""
+    """Run a stage to its end; returns the seconds that it took."""
     begun, process = time.monotonic(), begin(script, folder)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, (script, err)
@@ -66,7 +66,7 @@ def folders(script, folder):
 
 
 def content(path):
-    """A file's bytes as a digest, without what differs from run to run in those that record times."""
+    """The digest of a file, without the entries that differ from run to run, such as times."""
     if path.suffix == ".json":
         text = json.dumps(steady(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
     elif path.suffix == ".csv":
@@ -93,7 +93,7 @@ def files(script, folder):
 
 
 def here(script, folder, *options):
-    """A stage in this process, which takes seconds less: .code, .err. For commands that are refused at their start."""
+    """Run a stage in this process, which is faster: .code, .err. For commands that are refused at their start."""
     code, err = 0, io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -107,7 +107,7 @@ def here(script, folder, *options):
 
 
 def before(script, golden, folder):
-    """Copy a whole run to `folder`, without what a stage and those after it wrote."""
+    """Copy a whole run to `folder`, without the outputs of a stage and of later ones."""
     shutil.copytree(golden, folder)
     order = list(STAGES)
     for later in order[order.index(script) :]:

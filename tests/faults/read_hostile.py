@@ -50,7 +50,7 @@ READERS = {
 
 
 def read(reader, path):
-    """How reading a file ended."""
+    """The outcome of reading a file."""
     begun, message = time.monotonic(), ""
     signal.alarm(SECONDS)  # ends this process
     try:

@@ -38,7 +38,7 @@ def run(script, *options):
 
 
 def parser_of(script):
-    """The parser that a script hands to command.run."""
+    """The parser that a script passes to command.run."""
     parsers = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "run", lambda main, parser: parsers.append(parser))
@@ -48,7 +48,7 @@ def parser_of(script):
 
 
 def bad_lines(script):
-    """Command lines that a script must refuse, each with what the sentence has to name."""
+    """Command lines that a script must refuse, each with a word that the error must contain."""
     yield ["--nonsense"], "--nonsense"
     yield ["nonsense"], "nonsense"
     for action in parser_of(script)._actions:
@@ -73,7 +73,7 @@ def bad_lines(script):
 
 
 def refused(kind, value):
-    """Whether an option's type takes a value for what it cannot be."""
+    """Whether an option's type accepts an invalid value."""
     try:
         kind(value)
     except (argparse.ArgumentTypeError, ValueError, TypeError):
@@ -92,7 +92,7 @@ TALLY = {}
 
 @pytest.fixture(autouse=True)
 def impatient():
-    """A command that goes on for long is a failure, not a wait."""
+    """A command that runs for long fails the test."""
 
     def stop(number, frame):
         raise TimeoutError("still at work after 20 s: it was not refused")

@@ -147,7 +147,7 @@ MODULES = ("builtins", "os", "keras.utils", "keras.src.saving", "subprocess", "k
 
 
 def edited(value, chance, secret):
-    """JSON of a configuration with one of its values replaced by what it should not be."""
+    """JSON of a configuration with one of its values replaced by an invalid one."""
     places = []
 
     def visit(container):
@@ -191,7 +191,7 @@ def kerases(chance, secret, whole):
 
 
 def h5s(chance, secret, whole):
-    """A model or artefact of which something lies elsewhere, is huge, or changed."""
+    """A model or artefact with a part that is in another file, huge, or changed."""
     stream = io.BytesIO(whole)
     with h5py.File(stream, "r+") as file:
         names = []

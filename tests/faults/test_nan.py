@@ -1,4 +1,4 @@
-"""NaN in weights and in artefacts: refused in one sentence, before it is a number in a row."""
+"""NaN in weights and in artefacts: refused in one sentence, before it becomes a number in a row."""
 
 import h5py
 import numpy
@@ -39,7 +39,7 @@ def plant(file):
 
 
 def accept(stage):
-    """Let a stage's records tell of the files as they are now, as if it had written them so."""
+    """Write the digests of the present files into a stage's records, as if it had written these files."""
     for record in stage.rglob("epoch-*.record.h5"):
         weights = record.with_name(record.name.replace("record", "weights"))
         if weights.is_file():

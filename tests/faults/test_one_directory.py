@@ -27,7 +27,7 @@ def test_of_two_processes_one_works(script, whole, stages, tally, tmp_path):
 
 @pytest.mark.parametrize("script", STAGES)
 def test_a_read_only_folder_is_named(script, whole, stages, tally, tmp_path):
-    """Mounted so where this process may mount (the owner of all files writes to any folder), else by its modes."""
+    """Read-only by a mount where this process may mount (root can write to any folder), else by its modes."""
     folder = stages.before(script, whole.folder, tmp_path / "run")
     before = sorted(map(str, folder.rglob("*")))
     line = [sys.executable, str(stages.scripts / f"{script}.py"), *stages.options[script]]

@@ -38,7 +38,7 @@ def lose(path, chance, others):
 
 
 def add(path, chance, others):
-    """Under a name that a stage might take for its own: the next number, another letter."""
+    """A file with a name that a stage might mistake for its own: the next number, another letter."""
     last = [*re.finditer(r"\d+", path.name)]
     if last:
         number = last[-1]
@@ -51,7 +51,7 @@ def add(path, chance, others):
 
 
 def swap(path, chance, others):
-    """By another file of its kind: of this stage, or of one beside it."""
+    """Replace a file by another one of its kind, of this stage or a neighbouring one."""
     alike = [other for other in others if other.suffix == path.suffix and other.read_bytes() != path.read_bytes()]
     if not alike:
         return None

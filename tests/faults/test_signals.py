@@ -26,7 +26,7 @@ WORKERS = "guided_retraining/4_retrain"
 
 
 def hears(process):
-    """Wait until a process holds SIGINT back (bit 2 of its mask), as the first line of every script makes it."""
+    """Wait until a process blocks SIGINT (bit 2 of its mask), as the first line of every script does."""
     status = pathlib.Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         mask = next(line for line in status.read_text().splitlines() if line.startswith("SigBlk"))
@@ -36,7 +36,7 @@ def hears(process):
 
 
 def descendants(pid):
-    """The processes that a process has begun, and those that these have."""
+    """The children of a process, their children and so on."""
     pids = []
     for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):  # a process belongs to the thread that began it
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
@@ -45,7 +45,7 @@ def descendants(pid):
 
 
 def lives(pid):
-    """Whether a process is there and no zombie (which nobody may be left to collect)."""
+    """Whether a process exists and is no zombie (whose parent may be gone)."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The arguments of a stage, and stages that ran."""
+"""Arguments of a stage, and finished and killed stages."""
 
 import argparse
 import types

@@ -1,4 +1,4 @@
-"""How a script ends: status 2 and one sentence for what is expected to go wrong, a traceback for a fault of ours."""
+"""How a script ends: status 2 and one sentence for expected errors, a traceback for bugs."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from pipeline import command, run_directory
 
 
 def exhausted():
-    """What this backend raises where an accelerator has no memory left."""
+    """The error of this backend where an accelerator has no memory left."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 

@@ -1,4 +1,4 @@
-"""What made a stage and its row: every process that worked on it, every stage above it, and how far a stage is."""
+"""The provenance of a stage and its row: all its processes, all stages that it was made from, and its state."""
 
 import json
 

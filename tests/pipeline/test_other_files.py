@@ -1,4 +1,4 @@
-"""Files of a stage that were lost, added or changed behind its back, and records that are not what they must be."""
+"""Files of a stage that were lost, added or changed from outside, and invalid records."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""What is recorded of how a result was made: the command, the commit, nothing of one machine."""
+"""The provenance of a result: the command and the commit, without folders of one machine."""
 
 import os
 import subprocess

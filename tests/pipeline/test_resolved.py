@@ -1,4 +1,4 @@
-"""Catalogue entries as JSON values: what of them counts, and how a difference is named."""
+"""Catalogue entries as JSON values: the parts that count, and how a difference is named."""
 
 import dataclasses
 import functools

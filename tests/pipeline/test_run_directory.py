@@ -1,4 +1,4 @@
-"""Run directories: where they lie, when a stage is skipped, refused, continued or taken back, and what is recorded."""
+"""Run directories: their paths, their records, and when a stage is skipped, refused, continued or deleted."""
 
 import json
 import os

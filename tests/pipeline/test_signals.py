@@ -1,4 +1,4 @@
-"""How a signal ends a script: one line, its status, its children with it; a library's user keeps his own handler."""
+"""How a signal ends a script and its children: one line, its status; programs that import us keep their handlers."""
 
 import os
 import pathlib
@@ -36,7 +36,7 @@ CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time
 
 
 def heard():
-    """Let SIGINT be heard, which a shell makes what it begins in the background ignore."""
+    """Do not ignore SIGINT, as a shell lets processes in the background do."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -52,7 +52,7 @@ def begin(code, *arguments, **settings):
 
 
 def child_of(process):
-    """The process id that the child of PARENT says."""
+    """The process id that the child of PARENT prints."""
     word, number = process.stdout.readline().split()
     assert word == "child"
     return int(number)
@@ -94,7 +94,7 @@ def test_a_child_ends_with_a_parent_that_was_killed():
     wait_for_end(child)
 
 
-def test_a_child_that_is_ended_alone_is_told_by_its_status():
+def test_a_child_that_is_ended_alone_has_the_status_of_its_signal():
     process = begin(
         SCRIPT + "print('ready', flush=True); print(signals.run([sys.executable, '-c', sys.argv[1]]))", CHILD
     )

@@ -1,4 +1,4 @@
-"""What a sweep on a cluster submits and says, with a SLURM of shell scripts."""
+"""The jobs and messages of a sweep on a cluster, with a SLURM of shell scripts."""
 
 import os
 import re
