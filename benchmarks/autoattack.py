@@ -26,6 +26,7 @@ import numpy
 import data
 from adv import search
 from adv.autoattack import AutoAttack
+from adv.pgd import PGD
 from models import compute
 
 SIDE = pathlib.Path(__file__).with_name("autoattack_torch.py")
@@ -37,6 +38,8 @@ def main():
     parser.add_argument("--dataset", default="digits", help="of the catalogue of data")
     parser.add_argument("--images", type=int, default=200, help="test images, the first of the set")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of training first")
+    parser.add_argument("--training-images", type=int, help="the first of the set (default: all)")
+    parser.add_argument("--robust", action="store_true", help="train on PGD's images of the weights before each epoch")
     parser.add_argument("--norm", choices=["linf", "l2"], default="linf")
     parser.add_argument("--epsilon", type=float, default=16 / 255, help="in [0, 1] pixel scale")
     parser.add_argument("--batch-size", type=int, default=256)
@@ -46,7 +49,8 @@ def main():
     arguments = parser.parse_args()
 
     model, x, y = prepare(arguments)
-    print(f"{compute.BACKEND}, {arguments.dataset}, {len(x)} images, {arguments.norm} {arguments.epsilon:.4g}")
+    kind = "robust" if arguments.robust else "plain"
+    print(f"{compute.BACKEND}, {arguments.dataset}, {kind}, {len(x)} images, {arguments.norm} {arguments.epsilon:.4g}")
     mine = ours(model, x, y, arguments)
     show("ours", mine, mine)
     for name in arguments.other if arguments.torch_python else ():
@@ -57,7 +61,7 @@ def prepare(arguments):
     """A trained net of two convolutions, float32 test images and their int32 labels."""
     keras.utils.set_random_seed(arguments.seed)
     dataset, layers = data.load(arguments.dataset), keras.layers
-    x = data.to_unit(dataset.x_train)
+    x, y = data.to_unit(dataset.x_train[: arguments.training_images]), dataset.y_train[: arguments.training_images]
     net = [keras.Input(x.shape[1:])]
     for filters in (16, 32):
         net += [layers.Conv2D(filters, 3, padding="same", activation="relu"), layers.MaxPooling2D()]
@@ -65,7 +69,10 @@ def prepare(arguments):
     model = keras.Sequential(net)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
-    model.fit(x, dataset.y_train, batch_size=64, epochs=arguments.epochs, verbose=0)
+    ascent, sizes = PGD(steps=7, rel_stepsize=0.25, random_start=True), {"epsilon": arguments.epsilon, "batch_size": 256}
+    for epoch in range(arguments.epochs):
+        attacked = ascent.within(model, x, y.astype(numpy.int32), **sizes) if arguments.robust and epoch else x
+        model.fit(attacked, y, batch_size=64, verbose=0)
     labels = dataset.y_test[: arguments.images].astype(numpy.int32)
     return model, data.to_unit(dataset.x_test[: arguments.images]), labels
 

@@ -10,7 +10,7 @@ from studies.dare import claims, tables
 FEW = ("original", "dare", "adv-pgd", "weight-noise", "swa", "other-seed")  # one of each kind
 
 
-def table(rows, methods=None, what="method, clean accuracy, mean ER, white box; %"):
+def table(rows, methods=None, what="what each method scores, %"):
     """The summary Table of one cell's rows; None where nothing is to be shown. methods: names (None: all)."""
     ((study, dataset, model), own), *_ = tables.cells(rows).items()
     shown = [row for row in own if methods is None or row["method"] in methods]
@@ -82,9 +82,10 @@ def _white_box(rows, named):
         return ""
     found = claims.difference(named["dare"], named["original"], [ball])
     kept, before = (named[name]["measures"][ball]["value"] for name in ("dare", "original"))
+    attacked = f"{ball.removeprefix('white-box/')}, {named['dare']['measures'][ball]['n']} images"
     return (
-        f"Attacked itself ({ball.removeprefix('white-box/')}) DARE's model keeps {kept:.1f} % correct, the original "
-        f"{before:.1f} %: it is {_beside(found, 'more robust', 'less robust')}."
+        f"Attacked itself ({attacked}) DARE's model keeps {kept:.1f} % correct, the original {before:.1f} %: "
+        f"it is {_beside(found, 'more robust', 'less robust')}."
     )
 
 
