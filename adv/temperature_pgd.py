@@ -1,4 +1,4 @@
-"""Temperature-PGD: PGD whose loss sees the logits through a softmax of another temperature."""
+"""Temperature-PGD: PGD on a softmax of another temperature."""
 
 import dataclasses
 
@@ -8,11 +8,12 @@ from models import perturb
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TemperaturePGD(PGD):
-    """PGD on -log softmax(z / T)_y, through a surrogate of the same sign that does not underflow.
+    """PGD on -log softmax(z / T)_y, by a surrogate whose gradient has the same sign and does not underflow.
 
-    Tian et al., KDD 2021; steps, step size and start are those of pgd-20, so that only the loss differs
-    [D]. temperature: T, above 0 (1: PGD; towards 0: the margin's CW-Linf); perturb.surrogate_tempered is the
-    attack loss [D]. Raises ValueError for another temperature, and as PGD.
+    Tian et al., KDD 2021. Steps, step size and start are those of pgd-20, so that only the loss differs [D].
+    temperature: T, above 0 (1: PGD; towards 0: CW-Linf on the margin).
+    The attack loss is perturb.surrogate_tempered [D].
+    Raises ValueError for another temperature, and as PGD.
     """
 
     title = "Temperature-PGD"

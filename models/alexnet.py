@@ -1,7 +1,7 @@
 """AlexNet for 32x32 and 28x28 images, as DARE trains it (Krizhevsky et al. 2012; DARE, ASE 2022, released alexnet.py).
 
-The layer sizes are the released ones [P]. Two differences: the mean image is subtracted by the first layer,
-so that every caller sees pixels in [0, 1], and the output is logits, not softmax [D].
+Layer sizes are the released ones [P]. Two differences [D]: the first layer subtracts the mean image, so that callers
+pass pixels in [0, 1], and the output is logits, not softmax.
 """
 
 import keras

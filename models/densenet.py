@@ -6,7 +6,11 @@ from models.layers import convolution, logits, normalised, scaler, standardised
 
 
 def densenet121(input_shape, classes, *, preprocessing=None, width=1.0, growth=32):
-    """DenseNet-121: 6,956,298 parameters at (32, 32, 3) and ten classes. growth: channels that a layer adds."""
+    """DenseNet-121: 6,956,298 parameters at (32, 32, 3) and ten classes.
+
+    growth: channels that each layer adds, at width 1.
+    Other arguments as models.build.
+    """
     growth = scaler(width)(growth)
     inputs = keras.Input(input_shape, name="image")
     x = convolution(standardised(inputs, preprocessing), 2 * growth, name="conv1")

@@ -7,9 +7,10 @@ from models import compute
 
 
 def supervised_step(model, optimizer, loss, *, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *targets) -> (mean loss, outputs)``.
+    """Compile a training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
-    loss: ``loss(outputs, *targets)`` -> one value an example; the rest as in `train_step`.
+    loss: ``loss(outputs, *targets)`` -> a value for each example.
+    Other arguments as `train_step`.
     """
 
     def objective(call, x, *targets):
@@ -20,15 +21,16 @@ def supervised_step(model, optimizer, loss, *, training=True, restore=None, regu
 
 
 def train_step(model, optimizer, objective, *, follow=None, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *arrays) -> (mean value, extra)``.
+    """Compile a training update: ``step(x, *arrays) -> (mean value, extra[, followed])``.
 
-    objective: ``objective(call, x, *arrays) -> (values, extra)``, one value an example, with any number of passes
-    ``call(images)`` through the model; regularise: add the model's own regularisation.
-    follow: ``follow(x, gradient, *arrays)`` of x and d mean value / dx, from the same backward pass and the weights
-    before the update; its result is then the step's third.
-    training: False keeps dropout off and batch-norm statistics as they are.
-    restore: list of (variable, mask): after each step every entry outside the boolean mask is put back to the
-        value it has now, bit for bit.
+    objective: ``objective(call, x, *arrays) -> (values, extra)``, a value for each example, from any number of passes
+        ``call(images)`` through the model.
+    follow: ``follow(x, gradient, *arrays)``, called with d mean value / dx from the same backward pass, at the weights
+        before the update; its result is the third result of the step.
+    training: False turns dropout off and leaves batch-norm statistics unchanged.
+    restore: list of (variable, mask): after each step, entries outside the boolean mask are set back to the value that
+        they have now, bit for bit.
+    regularise: add the model's own regularisation.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -44,14 +46,14 @@ def train_step(model, optimizer, objective, *, follow=None, training=True, resto
 
 
 def gradients(model, objective, *, follow=None, training=True):
-    """Compile the gradients of `train_step`: ``run(x, *arrays) -> (list, mean value, extra[, followed])``.
+    """Compile the gradients of `train_step`: ``run(x, *arrays) -> (gradients, mean value, extra[, followed])``.
 
-    The list has d mean value / d w of each of model.trainable_variables.
+    gradients: list of d mean value / d w for each of model.trainable_variables.
     """
     return compute.backend.gradients(model, objective, follow, training)
 
 
 def apply(optimizer, variables):
-    """Compile an update along given gradients, one a variable: ``run(*gradients)``."""
+    """Compile an update by gradients, one for each variable: ``run(*gradients)``."""
     optimizer.build(variables)
     return compute.backend.apply(optimizer, variables)

@@ -2,9 +2,9 @@
 
 
 def logger(folder):
-    """A function for fit's `on_epoch` that logs the newest epoch of a History into `folder`.
+    """A function for fit's `on_epoch` that writes the newest epoch's metrics to `folder`.
 
-    Raises ValueError where the package tensorboard is not installed.
+    Raises ValueError if the package tensorboard is not installed.
     """
     try:
         from tensorboard.summary import Writer

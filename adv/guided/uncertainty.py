@@ -1,4 +1,4 @@
-"""How uncertain a model is of each input, from its probabilities (N, K): float64 (N,), higher is less sure."""
+"""Uncertainty of a model for each input, from its probabilities (N, K): float64 (N,), higher is more uncertain."""
 
 import numpy
 

@@ -1,4 +1,4 @@
-"""Compiled passes and updates on jax, where the state of a model is passed in and out."""
+"""Compiled passes and updates on jax, where a model's state is an argument and a result."""
 
 import jax
 import keras
@@ -6,8 +6,9 @@ import keras
 from models.compute.variables import assign
 
 ON_ACCELERATOR = jax.default_backend() != "cpu"
-ERRORS = (jax.errors.JaxRuntimeError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
-SHAPES_COMPILE = True  # every new shape of a batch is a compilation
+ERRORS = (jax.errors.JaxRuntimeError,)  # raised when a kernel or an accelerator fails, such as out of memory
+SHAPES_COMPILE = True  # each new shape of a batch is a compilation
+ARGMAX_DTYPE = "int32"
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
@@ -17,11 +18,11 @@ def accelerators():
 
 
 def deterministic():
-    """Nothing to do: the same computation gives the same bits every time."""
+    """Nothing to do: jax always gives the same bits."""
 
 
 class Call:
-    """A model's forward pass inside a compiled function: the state that it moves is kept in `frozen`."""
+    """A model's forward pass inside a compiled function; `frozen` holds the state that it updates."""
 
     def __init__(self, model, trainable, frozen, training):
         self.model, self.trainable, self.frozen, self.training = model, trainable, frozen, training
@@ -47,9 +48,9 @@ def compile(model, function, training, any_count):
 
     def run(*arrays):
         frozen = model.non_trainable_variables
-        result, moved = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+        result, updated = pure(_values(model.trainable_variables), _values(frozen), *arrays)
         if training:
-            assign(frozen, moved)
+            assign(frozen, updated)
         return result
 
     return run
@@ -57,14 +58,14 @@ def compile(model, function, training, any_count):
 
 def gradient(function, x, call):
     """As models.compute.gradient."""
-    moving = getattr(call, "training", False)
+    training = getattr(call, "training", False)
 
     def total(x):
         values, extra = function(x)
-        return keras.ops.sum(values), (values, extra, call.frozen if moving else None)
+        return keras.ops.sum(values), (values, extra, call.frozen if training else None)
 
     (_, (values, extra, frozen)), gradient = jax.value_and_grad(total, has_aux=True)(x)
-    if moving:
+    if training:
         call.frozen = frozen
     return (values, extra), gradient
 
@@ -78,15 +79,15 @@ def jacobian(function, x):
 
 
 def redrawn(call, number):
-    """As models.compute.redrawn: the state of a random layer is a pair of a seed and a count of draws."""
+    """As models.compute.redrawn: `number` is added to the state of every random layer, (seed, count of draws)."""
     pairs = zip(call.model.non_trainable_variables, call.frozen, strict=True)
-    moved = [
+    frozen = [
         value + jax.numpy.asarray(number).astype(value.dtype)
         if variable.path.endswith("seed_generator_state")
         else value
         for variable, value in pairs
     ]
-    return Call(call.model, call.trainable, moved, call.training)
+    return Call(call.model, call.trainable, frozen, call.training)
 
 
 def train_step(model, optimizer, objective, follow, training, regularise, keep):

@@ -1,6 +1,6 @@
 """Compiled passes and updates on TensorFlow.
 
-XLA is used on accelerators only: on a CPU it is several times slower than TensorFlow's own kernels.
+XLA compiles on accelerators only; on a CPU it is several times slower than TensorFlow's own kernels.
 """
 
 import functools
@@ -10,11 +10,12 @@ import tensorflow
 
 GPUS = tensorflow.config.list_physical_devices("GPU")
 ON_ACCELERATOR = bool(GPUS)
-ERRORS = (tensorflow.errors.OpError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
-SHAPES_COMPILE = ON_ACCELERATOR  # whether every new shape of a batch is a compilation
-# Whole float32: a boundary's distance and a tie of log-probabilities drown in TF32's ten bits.
+ERRORS = (tensorflow.errors.OpError,)  # raised when a kernel or an accelerator fails, such as out of memory
+SHAPES_COMPILE = ON_ACCELERATOR  # whether each new shape of a batch is a compilation
+ARGMAX_DTYPE = "int64"
+# Full float32: TF32's ten bits are too few for distances to a boundary and ties of log-probabilities.
 tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-for gpu in GPUS:  # several cells may share one
+for gpu in GPUS:  # several processes may share a GPU
     tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -25,7 +26,7 @@ def accelerators():
 
 
 def deterministic():
-    """Give the same bits every time, on this machine and with these versions; slower on a GPU."""
+    """Give the same bits every time on this machine with these versions; slower on a GPU."""
     tensorflow.config.experimental.enable_op_determinism()
 
 

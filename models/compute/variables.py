@@ -2,6 +2,6 @@
 
 
 def assign(variables, values):
-    """Give every variable its value, in order."""
+    """Assign values to variables, in order."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

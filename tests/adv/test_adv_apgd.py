@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from adv import apgd, apgd_step, pgd, search
-from adv.attack import direction
+from adv.base import direction
 from models import compute
 
 CE, T = apgd.APGD(steps=12), apgd.APGD(loss="dlr-targeted", steps=12)

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from adv import attacks, pgd, search
-from adv.attack import noise
+from adv.base import noise
 from models import compute
 
 

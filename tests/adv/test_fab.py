@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 
 from adv import attacks, boundary, search
-from adv.attack import other_classes
+from adv.base import other_classes
 from models import compute
 
 

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from adv import attacks, search, square_step
-from adv.attack import of_image
+from adv.base import of_image
 from models import compute
 from train.seeds import stream
 

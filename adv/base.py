@@ -1,12 +1,13 @@
-"""What an attack is: a frozen dataclass of hyper-parameters with two methods; epsilon stays outside it.
+"""The base classes of attacks, and what several attacks share; adv/attacks.py is the catalogue.
 
-Given correctly classified float32 images (N, H, W, C) in [0, 1] and integer labels (N,), an attack has
+An attack is a frozen dataclass of hyper-parameters with two methods; epsilon stays outside it. Both take correctly
+classified float32 images (N, H, W, C) in [0, 1] and integer labels (N,):
 
 - ``closest(model, images, labels, *, batch_size)`` -> (candidates, success): its smallest perturbations;
 - ``within(model, images, labels, *, epsilon, batch_size)`` -> images no farther than epsilon away in its norm.
 
-Whoever calls them (adv.search.minimal, adv.evaluate.robust_flags) predicts the returned images once more and counts
-those, never the attack's own success.
+Callers (adv.search.minimal, adv.evaluate.robust_flags) predict the returned images once more and count only that,
+never the attack's own success.
 """
 
 import dataclasses
@@ -25,8 +26,8 @@ from train.seeds import stream
 class Attack:
     """What every attack has: `title`, `citation`, the `norm` that its epsilon is measured in, `specification()`.
 
-    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image, in [0, 1] pixel scale, or "l0", the number
-    of values changed (adv.search.norm).
+    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image in [0, 1] pixel scale, or "l0" (number of
+        values changed); see adv.search.norm.
     """
 
     title: typing.ClassVar[str]
@@ -34,17 +35,17 @@ class Attack:
     norm: typing.ClassVar[str]
 
     def specification(self):
-        """Everything that decides the attack, as JSON values: for result rows and artefacts.
+        """Everything that decides the attack, as JSON values, for result rows and artefacts.
 
-        One of a cross-entropy without "climbed" had float32 arithmetic, before the log-odds were the attack loss.
+        "climbed" names the attack loss of "ce". Older rows without this key used float32 cross-entropy.
         """
-        climbed = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
-        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **climbed}
+        attack_loss = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
+        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **attack_loss}
 
     def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The closest adversarials that are no farther than epsilon; other images stay as they are.
+        """The closest adversarials within epsilon; all other images come back unchanged.
 
-        For attacks that minimise the perturbation; one of fixed size has its own.
+        For attacks that minimise the perturbation. Attacks of fixed epsilon override it.
         """
         candidates, success = self.closest(model, images, labels, batch_size=batch_size)
         success = success & (search.norm(candidates - images.astype(numpy.float64), self.norm) <= epsilon)
@@ -53,7 +54,7 @@ class Attack:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Searched(Attack):
-    """An attack of given size, whose closest adversarials are searched for by growing and halving epsilon.
+    """An attack of fixed epsilon; its closest adversarials are searched for by growing and bisecting epsilon.
 
     epsilon, growth, growths, bisections: as in search.bisection.
     """
@@ -64,7 +65,7 @@ class Searched(Attack):
     bisections: int = 20
 
     def bisection(self, trial, images):
-        """search.bisection with the settings of this attack."""
+        """search.bisection with this attack's settings."""
         return search.bisection(
             trial,
             images,
@@ -78,41 +79,45 @@ class Searched(Attack):
 def noise(images, *, seed, draw=0):
     """Uniform noise in [-1, 1) for random starts: float32 of the images' shape.
 
-    The noise of an image depends on `seed`, `draw` (0, 1, ...: which restart) and its own pixels alone: not on its
-    neighbours, the batch size, or which images an earlier restart has already fooled.
+    draw: number of the restart, from 0.
+    An image's noise depends only on `seed`, `draw` and its own pixels: not on its neighbours, the batch size, or which
+    images an earlier restart fooled.
     """
-    made = numpy.empty(images.shape, numpy.float32)
+    uniform = numpy.empty(images.shape, numpy.float32)
     for row, image in enumerate(images):
-        made[row] = 2 * of_image(image, seed, "random start", draw).random(image.shape, numpy.float32) - 1
-    return made
+        uniform[row] = 2 * of_image(image, seed, "random start", draw).random(image.shape, numpy.float32) - 1
+    return uniform
 
 
 def check_least(attack, **least):
-    """Raise ValueError where a hyper-parameter of an attack is below its least value (name -> least)."""
+    """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least)."""
     for name, value in least.items():
         if getattr(attack, name) < value:
             raise ValueError(f"{name} is {getattr(attack, name)}, expected at least {value}")
 
 
 def direction(images, *, seed, draw, norm):
-    """Noise of norm 1, float32 (N, H, W, C): uniform in "linf", in "l2" made normal and so without a direction.
+    """Random directions of norm 1, float32 (N, H, W, C): uniform values in "linf", normal values in "l2".
 
-    seed, draw: as of `noise`, on which all of it depends.
+    seed, draw: as for `noise`, from which they are computed.
     """
-    drawn = noise(images, seed=seed, draw=draw)
+    values = noise(images, seed=seed, draw=draw)
     if norm == "l2":
-        drawn = scipy.special.erfinv(numpy.maximum(drawn, numpy.float32(-1 + 1e-7)))
-    return drawn / search.norm(drawn, norm).astype(numpy.float32)[:, None, None, None]
+        values = scipy.special.erfinv(numpy.maximum(values, numpy.float32(-1 + 1e-7)))
+    return values / search.norm(values, norm).astype(numpy.float32)[:, None, None, None]
 
 
 def of_image(image, seed, purpose, *counters):
-    """train.seeds.stream of one image: the same wherever it stands, another for any other pixels."""
+    """The random stream (train.seeds.stream) of one image: it depends on its pixels, not on its place in the batch."""
     digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
     return stream(seed, purpose, *counters, int.from_bytes(digest[:8], "little"))
 
 
 def other_classes(model, images, labels, count, *, batch_size=256):
-    """The `count` most confident classes other than the label, or all, in that order: (N, T), the labels' dtype."""
+    """The `count` most confident classes other than the label (at most all of them), most confident first.
+
+    Returns (N, T) in the labels' dtype.
+    """
     logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
     logits[numpy.arange(len(labels)), labels] = -numpy.inf
     order = (-logits).argsort(axis=1, kind="stable")[:, :-1]
