@@ -80,8 +80,8 @@ def margin(logits, labels):
 def surrogate_tempered(logits, labels, temperature):
     """T logsumexp over i != y of z_i / T, minus z_y: the attack loss of Temperature-PGD at temperature T.
 
-    The gradient of the tempered cross-entropy -log softmax(z / T)_y is that of this loss times (1 - p_y) / T, a positive
-    number for each example. So both have the same sign, but this one does not vanish where p_y rounds to 1. At T = 1 it
+    The gradient of the tempered cross-entropy -log softmax(z / T)_y is that of this loss times (1 - p_y) / T, which is
+    positive. So both have the same sign, but this one does not vanish where p_y rounds to 1. At T = 1 it
     is `log_odds`; towards T = 0 it becomes `margin` (Tian et al., KDD 2021; the form is ours [D]).
     Raises ValueError for a temperature that is not above 0 and finite, and for fewer than two classes.
     """

@@ -1,9 +1,9 @@
 """A user's own folder of checkpoints, a file for each epoch, used like a History without records.
 
-Files are weights (``.weights.h5``, or ``.h5`` of Keras 2) or whole models (``.keras``, ``.h5``), which models.load reads
-as flat models without softmax. The epoch is the number in the file name: the number after "epoch", or the only whole
-number that differs between the names (``cifar10-7-0.93.keras`` is epoch 7). Numbers that start from 0 are increased by
-1, since epochs count from 1.
+Files are weights (``.weights.h5``, or ``.h5`` of Keras 2) or whole models (``.keras``, ``.h5``), which models.load
+reads as flat models without softmax. The epoch is the number in the file name: the number after "epoch", or the only
+whole number that differs between the names (``cifar10-7-0.93.keras`` is epoch 7). Numbers that start from 0 are
+increased by 1, since epochs count from 1.
 """
 
 import itertools

@@ -19,8 +19,8 @@ from train.robust.yopo import Yopo
 def kind(strategy):
     """What a strategy is but for its numbers: methods that differ in those, or in the controller, do the same."""
     if isinstance(strategy, Adversarial):
-        parts = strategy.loss, strategy.climbed, strategy.attack_mode, strategy.friendly is None, strategy.update_order
-        return Adversarial, *parts
+        losses = strategy.loss, strategy.attack_loss
+        return Adversarial, *losses, strategy.attack_mode, strategy.friendly is None, strategy.update_order
     return type(strategy), strategy.start, getattr(strategy, "persistent", None)
 
 

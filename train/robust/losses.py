@@ -13,8 +13,8 @@ def divergence(log_p, log_q):
 def trades(logits, adversarial_logits, labels, *, beta, again=None):
     """CE(p, y) + beta KL(p || p'), with gradients through both arguments of the divergence.
 
-    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits. again: the clean
-    images' logits of another pass, for the divergence.
+    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits.
+    again: clean logits of another pass, for the divergence (None: the same).
     """
     clean = keras.ops.log_softmax(logits if again is None else again)
     adversarial = keras.ops.log_softmax(adversarial_logits)
@@ -36,9 +36,9 @@ def mart(logits, adversarial_logits, labels, *, beta):
 
 
 def divergence_from(adversarial_logits, log_probabilities):
-    """KL(p || p') for fixed log p: the attack loss of TRADES, its direction whole where both are saturated.
+    """KL(p || p') for fixed log p, (N, K), (N, K) -> (N,): the attack loss of TRADES.
 
-    (N, K), (N, K) -> (N,).
+    The direction of its gradient is exact even if both distributions are saturated.
     """
     entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)
     return perturb.soft_cross_entropy(adversarial_logits, log_probabilities) - entropy

@@ -1,7 +1,7 @@
-"""What the batches of robust training start from and move by: random starts, step sizes, one compiled attack step.
+"""The attack of robust training: random starts, step sizes, and a compiled attack step.
 
-Images are float32 in [0, 1]; step sizes are shares of epsilon, so that a published setting (2/255 at 8/255 is .25)
-carries over to another radius [D].
+Images are float32 in [0, 1]. Step sizes are fractions of epsilon, so that published values (.25 for 2/255 at 8/255)
+apply to other radii [D].
 """
 
 import dataclasses
@@ -23,10 +23,12 @@ ATTACK_LOSSES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepSize:
-    """The size of a step where n are taken, as a share of epsilon.
+    """The step size as a fraction of epsilon, for n steps.
 
-    rule: "fixed", the share itself; "cover", at least 1 / n, so that n steps can cross the radius (DEAT); "spread",
-    share / n (Amata).
+    share: the fraction.
+    rule: "fixed": share; "cover": at least 1 / n, so that n steps can reach the radius (DEAT); "spread": share / n
+        (Amata).
+    Raises ValueError for another rule, and a share that is not above 0.
     """
 
     share: float
@@ -37,15 +39,20 @@ class StepSize:
             raise ValueError(f"step size {self.share} {self.rule!r}, expected above 0, and fixed, cover or spread")
 
     def of(self, steps):
-        """The share for `steps` steps (of none: for one)."""
+        """The step size as a fraction of epsilon for `steps` steps (0: as 1)."""
         steps = max(steps, 1)
         return {"fixed": self.share, "cover": max(self.share, 1 / steps), "spread": self.share / steps}[self.rule]
 
 
 def begin(images, epsilon, start, generator, *, clip=True):
-    """Where an attack begins, in the ball: the "zero" perturbation, a "uniform" point of it, or "gaussian" noise of
-    deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator: numpy.random.Generator;
-    clip: to [0, 1] too, which many originals do not do [P]: a pixel near 0 or 1 may then begin outside."""
+    """The start of an attack, inside the ball: (N, H, W, C).
+
+    images: float32 (N, H, W, C).
+    epsilon: a number or (N,).
+    start: "zero" (the images), "uniform" (a uniform point of the ball) or "gaussian" (noise of deviation .001).
+    generator: numpy.random.Generator.
+    clip: clip to [0, 1]; many originals do not [P].
+    """
     if start == "zero":
         return images
     if start == "uniform":
@@ -70,13 +77,15 @@ def _step(loss):
 
 
 def log_softmax(call, images):
-    """What the attack of TRADES measures from: constant while it runs, so computed once a batch."""
+    """Clean log-probabilities for the attack of TRADES: constant during the attack, so computed once a batch."""
     return keras.ops.log_softmax(call(images))
 
 
 def step_alongside(call, current, images, labels, epsilon, step_size, scale):
-    """A step up the KL divergence in training mode, where the clean images pass after the perturbed ones at every step
-    and move the statistics too, as in DEAT's TRADES [P]."""
+    """A step on the KL divergence in training mode, as in DEAT's TRADES [P].
+
+    At each step the clean images pass after the perturbed images and also update the moving statistics.
+    """
 
     def divergence(logits, _):
         clean = keras.ops.stop_gradient(keras.ops.cast(call(images), "float32"))
@@ -85,4 +94,4 @@ def step_alongside(call, current, images, labels, epsilon, step_size, scale):
     return _step(divergence)(call, current, images, labels, epsilon, step_size, scale)
 
 
-STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # one object each: compiled once a model
+STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # cached objects: compiled once a model
