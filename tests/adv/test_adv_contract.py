@@ -45,10 +45,12 @@ def everywhere(tmp_path):
         "correct": lambda m, x, y, n: evaluate.correct(m, x, y, batch_size=n),
         "classes": lambda m, x, y, n: evaluate.classes(m, x, y, batch_size=n),
         "robust": robust,
-        "robust, right known": lambda m, x, y, n: robust(m, x, y, n, right=known(x, y)),
+        "robust, flags known": lambda m, x, y, n: robust(m, x, y, n, correct=known(x, y)),
         "attacked": lambda m, x, y, n: evaluate.attacked_classes(m, x, y, FGSM, epsilon=0.1, before=y, batch_size=n),
         "distances": lambda m, x, y, n: evaluate.distances(m, x, y, FGSM, batch_size=n),
-        "distances, right known": lambda m, x, y, n: evaluate.distances(m, x, y, FGSM, right=known(x, y), batch_size=n),
+        "distances, flags known": lambda m, x, y, n: evaluate.distances(
+            m, x, y, FGSM, correct=known(x, y), batch_size=n
+        ),
         "withstood": lambda m, x, y, n: probes.withstood(m, x, y, [FGSM], epsilon=0.1, batch_size=n),
         "reachable": lambda m, x, y, n: reachable.reachable(m, x, y, epsilon=0.1, batch_size=n),
         "checks": lambda m, x, y, n: checks.check(m, x, y, epsilon=0.1, batch_size=n),
@@ -227,10 +229,10 @@ def test_logits_that_are_not_finite_have_an_error_of_their_own(net, images):
     x, y = images[0], numpy.arange(14) % 4
     for call in (
         lambda: evaluate.correct(model, x, y),
-        lambda: evaluate.robust_flags(model, x, y, FGSM, epsilon=0.1, right=numpy.ones(14, bool)),
+        lambda: evaluate.robust_flags(model, x, y, FGSM, epsilon=0.1, correct=numpy.ones(14, bool)),
         lambda: reachable.reachable(model, x, y, epsilon=0.1),
         lambda: retraining.measure(model, x, y),
-        lambda: evaluate.robust_flags(model, x, y, "apgd-ce", epsilon=0.1, right=numpy.ones(14, bool)),
+        lambda: evaluate.robust_flags(model, x, y, "apgd-ce", epsilon=0.1, correct=numpy.ones(14, bool)),
     ):
         with pytest.raises(models.NonFiniteLogits, match="NaN or infinite"):
             call()

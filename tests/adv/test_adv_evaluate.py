@@ -21,15 +21,15 @@ def test_known_flags_are_attacked_alone_and_the_others_stay_false(net, images):
     attack, clean = attacks.FGSM(), evaluate.correct(net, x, y)
     whole = evaluate.robust_flags(net, x, y, attack, epsilon=0.01)
     numpy.testing.assert_array_equal(
-        evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=clean, batch_size=3), whole
+        evaluate.robust_flags(net, x, y, attack, epsilon=0.01, correct=clean, batch_size=3), whole
     )
     some = clean & (numpy.arange(len(y)) % 2 == 0)
-    found = evaluate.robust_flags(net, (255 * x).round().astype("uint8"), y, attack, epsilon=0, right=some)
+    found = evaluate.robust_flags(net, (255 * x).round().astype("uint8"), y, attack, epsilon=0, correct=some)
     numpy.testing.assert_array_equal(found, some)
     assert found is not some
     for wrong in (clean[:3], clean.astype(int)):
-        with pytest.raises(ValueError, match="right is"):
-            evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=wrong)
+        with pytest.raises(ValueError, match="correct is"):
+            evaluate.robust_flags(net, x, y, attack, epsilon=0.01, correct=wrong)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "deepfool"])
@@ -45,7 +45,7 @@ def test_distances_are_the_norms_of_minimal_perturbations(name, net, images):
     numpy.testing.assert_allclose(found, naive, rtol=1e-3)
     clean = evaluate.correct(net, x, y)
     numpy.testing.assert_array_equal(found == 0, ~clean)
-    numpy.testing.assert_allclose(evaluate.distances(net, x, y, attack, right=clean), naive, rtol=1e-3)
+    numpy.testing.assert_allclose(evaluate.distances(net, x, y, attack, correct=clean), naive, rtol=1e-3)
 
 
 def test_a_failed_attack_has_no_distance(net, images):
@@ -58,7 +58,7 @@ def test_a_failed_attack_has_no_distance(net, images):
     clean = evaluate.correct(net, *images)
     found = evaluate.distances(net, *images, Failing())
     numpy.testing.assert_array_equal(numpy.isnan(found), clean)
-    assert not evaluate.distances(net, *images, Failing(), right=numpy.zeros(len(clean), bool)).any()
+    assert not evaluate.distances(net, *images, Failing(), correct=numpy.zeros(len(clean), bool)).any()
 
 
 def test_negative_epsilon_is_refused(net, images):

@@ -14,7 +14,7 @@ def test_class_wise_equals_a_loop():
     shares = []
     for label in range(5):
         own = flags[labels == label]
-        assert (found.right[label], found.total[label]) == (own.sum(), len(own))
+        assert (found.correct[label], found.total[label]) == (own.sum(), len(own))
         interval = scipy.stats.binomtest(int(own.sum()), len(own)).proportion_ci(method="wilson")
         numpy.testing.assert_allclose(found.interval[:, label], [interval.low, interval.high])
         shares.append(own.mean())
