@@ -8,9 +8,11 @@ Parts (DARE, ASE 2022 / TOSEM 2024; sizes and roles made explicit here [D]):
 """
 
 import dataclasses
+import pathlib
 
 import numpy
 
+import data
 from data import files
 from train.seeds import stream
 
@@ -44,7 +46,7 @@ class AdversarialSet:
     model: str
     data: str
 
-    def save(self, path):
+    def save(self, path: pathlib.Path | str) -> None:
         """Write everything to `path` (HDF5)."""
         arrays = {
             f"{name}_{field}": getattr(part, field)
@@ -55,7 +57,7 @@ class AdversarialSet:
         files.save_artefact(path, KIND, arrays, facts)
 
 
-def load(path, *, model=None, data=None):
+def load(path: pathlib.Path | str, *, model: str | None = None, data: str | None = None) -> AdversarialSet:
     """Read a saved set.
 
     model, data: expected digests (None: any).
@@ -78,7 +80,7 @@ def load(path, *, model=None, data=None):
     return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])
 
 
-def fitting(total, held_out):
+def fitting(total: int, held_out: int) -> dict[str, int]:
     """Sizes of the parts, part -> number of images: PUBLISHED, or smaller if there are fewer images.
 
     total, held_out: images in x_train and x_test.
@@ -91,7 +93,7 @@ def fitting(total, held_out):
     return {"train": train, "validation": room - train, "test": test, "heldout": heldout}
 
 
-def draw(split, counts, seed):
+def draw(split: data.Split, counts: dict[str, int], seed: int) -> dict[str, numpy.ndarray]:
     """Rows to attack in each part, name -> sorted indices: into x_test for "heldout", into x_train for the others.
 
     counts: part -> number of images.

@@ -20,6 +20,7 @@ apgd-ce and apgd-t, the first two attacks of AutoAttack. Differences between the
 import dataclasses
 import typing
 
+import keras
 import numpy
 
 from adv import apgd_step, search
@@ -65,10 +66,12 @@ class APGD(Searched):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return TITLES[self.loss]
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The nearest success of the bisection over epsilon; each trial is a whole attack [D]."""
 
         def trial(rows, epsilon):
@@ -76,7 +79,9 @@ class APGD(Searched):
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """The attack at a fixed epsilon: each run on the images that withstood the runs before it.
 
         Raises models.NonFiniteLogits if the loss becomes NaN or infinite.

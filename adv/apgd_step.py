@@ -2,6 +2,7 @@
 
 import functools
 import typing
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -15,7 +16,7 @@ LOSSES = {
 }
 
 
-def checkpoints(steps):
+def checkpoints(steps: int) -> list[int]:
     """The iterates w_j = ceil(p_j steps) at which the step size may be halved: ascending, without repeats.
 
     p_0 = 0, p_1 = .22 and p_(j+1) = p_j + max(p_j - p_(j-1) - .03, .06) up to 1 (section 3 of the paper).
@@ -26,7 +27,7 @@ def checkpoints(steps):
     return sorted({-(-fraction * steps // 100) for fraction in percent})
 
 
-def windows(steps):
+def windows(steps: int) -> numpy.ndarray:
     """For each iterate: the steps in the window that ends there, -1 if none ends there. int32 (steps,)."""
     due = checkpoints(steps)
     lengths = numpy.full(steps + 1, -1, numpy.int32)
@@ -60,7 +61,7 @@ class State(typing.NamedTuple):
     fooled: typing.Any
 
 
-def begin(start, epsilon):
+def begin(start: numpy.ndarray, epsilon: numpy.ndarray) -> State:
     """The first State, NumPy arrays; the step size starts at twice epsilon."""
     count = len(start)
     numbers = (numpy.full(count, value, numpy.float32) for value in (numpy.inf, -numpy.inf, numpy.inf))
@@ -71,7 +72,7 @@ def begin(start, epsilon):
 
 
 @functools.cache
-def step(loss, norm, rho, alpha, steps, passes=1):
+def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int = 1) -> Callable:
     """The step function for compute.repeat. Constants: images, labels, targets, epsilon; state: State.
 
     steps: length of the run.
@@ -122,7 +123,7 @@ def step(loss, norm, rho, alpha, steps, passes=1):
 
 
 @functools.cache
-def judge(loss):
+def judge(loss: str) -> Callable:
     """The last call of compute.repeat: the loss of the last iterate, and whether it is misclassified."""
 
     def look(call, images, labels, targets, epsilon, *state):

@@ -76,7 +76,7 @@ ATTACKS = {
 }
 
 
-def get(name):
+def get(name: str | Attack) -> Attack:
     """The attack called `name` in the catalogue; an attack object is returned as it is.
 
     Raises ValueError with the nearest and all valid names.

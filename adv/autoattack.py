@@ -9,6 +9,7 @@ Differences from the released code:
 
 import dataclasses
 
+import keras
 import numpy
 
 from adv import search
@@ -62,14 +63,16 @@ class AutoAttack(Attack):
         check_least(self, seed=0)
 
     @property
-    def attacks(self):
+    def attacks(self) -> dict[str, Attack]:
         """name -> attack, in the order in which they run."""
         return {
             name: kind(norm=self.norm, seed=self.seed, **settings)
             for name, (kind, settings) in VERSIONS[self.version].items()
         }
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """For each image the result of the first attack that fools the model, else that of the last attack."""
         attacked, rows = images.copy(), numpy.arange(len(images))
         for attack in self.attacks.values():

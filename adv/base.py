@@ -13,7 +13,9 @@ never the attack's own success.
 import dataclasses
 import hashlib
 import typing
+from collections.abc import Callable
 
+import keras
 import numpy
 import scipy.special
 
@@ -34,7 +36,7 @@ class Attack:
     citation: typing.ClassVar[str]
     norm: typing.ClassVar[str]
 
-    def specification(self):
+    def specification(self) -> dict:
         """Everything that decides the attack, as JSON values, for result rows and artefacts.
 
         "climbed" names the attack loss of "ce". Older rows without this key used float32 cross-entropy.
@@ -42,7 +44,9 @@ class Attack:
         attack_loss = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
         return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **attack_loss}
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """The closest adversarials within epsilon; all other images come back unchanged.
 
         For attacks that minimise the perturbation. Attacks of fixed epsilon override it.
@@ -64,7 +68,7 @@ class Searched(Attack):
     growths: int = 20
     bisections: int = 20
 
-    def bisection(self, trial, images):
+    def bisection(self, trial: Callable, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """search.bisection with this attack's settings."""
         return search.bisection(
             trial,
@@ -76,7 +80,7 @@ class Searched(Attack):
         )
 
 
-def noise(images, *, seed, draw=0):
+def noise(images: numpy.ndarray, *, seed: int, draw: int = 0) -> numpy.ndarray:
     """Uniform noise in [-1, 1) for random starts: float32 of the images' shape.
 
     draw: number of the restart, from 0.
@@ -89,14 +93,14 @@ def noise(images, *, seed, draw=0):
     return uniform
 
 
-def check_least(attack, **least):
+def check_least(attack: Attack, **least: float) -> None:
     """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least)."""
     for name, value in least.items():
         if getattr(attack, name) < value:
             raise ValueError(f"{name} is {getattr(attack, name)}, expected at least {value}")
 
 
-def direction(images, *, seed, draw, norm):
+def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> numpy.ndarray:
     """Random directions of norm 1, float32 (N, H, W, C): uniform values in "linf", normal values in "l2".
 
     seed, draw: as for `noise`, from which they are computed.
@@ -107,13 +111,15 @@ def direction(images, *, seed, draw, norm):
     return values / search.norm(values, norm).astype(numpy.float32)[:, None, None, None]
 
 
-def of_image(image, seed, purpose, *counters):
+def of_image(image: numpy.ndarray, seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
     """The random stream (train.seeds.stream) of one image: it depends on its pixels, not on its place in the batch."""
     digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
     return stream(seed, purpose, *counters, int.from_bytes(digest[:8], "little"))
 
 
-def other_classes(model, images, labels, count, *, batch_size=256):
+def other_classes(
+    model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, count: int, *, batch_size: int = 256
+) -> numpy.ndarray:
     """The `count` most confident classes other than the label (at most all of them), most confident first.
 
     Returns (N, T) in the labels' dtype.

@@ -11,13 +11,13 @@ step, and the last step is exact [D].
 
 import keras
 
-from models import perturb
+from models import compute, perturb
 
 ITERATIONS = 40
 ENOUGH = 1e-6  # residual at which the search ends, as a fraction of the gap
 
 
-def project(x, gradient, gap, norm):
+def project(x: compute.Tensor, gradient: compute.Tensor, gap: compute.Tensor, norm: str) -> compute.Tensor:
     """The smallest change that moves images onto a hyperplane without leaving [0, 1]: float32 (N, H, W, C).
 
     x: images (N, H, W, C) in [0, 1].
@@ -55,14 +55,14 @@ def project(x, gradient, gap, norm):
     return -ops.sign(falls) * ops.where(perturb.per_image(reachable, x), moved(lam), most)
 
 
-def length(change, norm):
+def length(change: compute.Tensor, norm: str) -> compute.Tensor:
     """The norm "linf" or "l2" of each change (N, H, W, C), inside a compiled graph: (N,)."""
     if norm == "linf":
         return keras.ops.max(keras.ops.abs(change), axis=(1, 2, 3))
     return keras.ops.sqrt(_total(keras.ops.square(change)))
 
 
-def dual(gradients, norm):
+def dual(gradients: compute.Tensor, norm: str) -> compute.Tensor:
     """The norm dual to "linf" or "l2" of gradients (..., H, W, C): (...,)."""
     if norm == "linf":
         return keras.ops.sum(keras.ops.abs(gradients), axis=(-3, -2, -1))

@@ -8,6 +8,7 @@ docs/checks.md has a paragraph on each of NAMES: raised if, why, what to do.
 
 import dataclasses
 
+import keras
 import numpy
 import scipy.stats
 
@@ -43,13 +44,24 @@ class Check:
     value: float | None = None
 
 
-def transferable(model, x, y, *, epsilon, batch_size=256):
+def transferable(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+) -> numpy.ndarray:
     """Images attacked on `model` within epsilon (Linf), for `check` of another model: float32 (N, H, W, C)."""
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
 
-def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=256):
+def check(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    epsilon: float,
+    transferred: numpy.ndarray | None = None,
+    attacked: tuple | None = None,
+    batch_size: int = 256,
+) -> list[Check]:
     """Every check of a model on its own images: list of Check, in the order of NAMES.
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1].
@@ -91,7 +103,7 @@ def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=2
     return [*results, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
 
 
-def answers(predicted, labels, classes):
+def answers(predicted: numpy.ndarray, labels: numpy.ndarray, classes: int) -> list[Check]:
     """The checks `chance` and `constant` of a model's predictions on unmodified images: list of two Check.
 
     predicted: predicted classes, integers (N,).
@@ -142,7 +154,7 @@ def _gradient(gradient):
     return Check("gradient", bool(usable.mean() >= USABLE), seen, f"on at least {100 * USABLE:.0f} %")
 
 
-def saturated(model, x, y, *, batch_size=256):
+def saturated(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
     """Where p_y rounds to 1 in float32, so that the float32 cross-entropy's gradient loses the label's part: bool (N,).
 
     This is where 1 - p_y <= 2^-25, computed from the log-odds so that it does not depend on a softmax kernel.

@@ -41,7 +41,9 @@ class CW(Attack):
     confidence: float = 0.0
     abort_early: bool = True
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The nearest adversarial (L2) of all steps; failed images come back unchanged."""
         best, distance = images, numpy.full(len(images), numpy.inf, numpy.float32)
         const = numpy.full(len(images), self.initial_const)

@@ -35,7 +35,9 @@ class DeepFool(Attack):
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}, expected at least 2: the label and another class")
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """(last iterates, whether they are misclassified); failed images come back unchanged."""
         others = other_classes(model, images, labels, self.candidates - 1, batch_size=batch_size)
         classes = numpy.hstack([labels[:, None], others]).astype(numpy.int32)

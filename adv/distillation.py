@@ -15,6 +15,7 @@ Differences from the paper:
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -24,6 +25,8 @@ import data
 import models
 from models import compute
 from train.fit import fit
+from train.history import History
+from train.params import Recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Distillation:
 
 
 @functools.cache
-def loss_at(temperature):
+def loss_at(temperature: float) -> Callable:
     """``loss(logits, targets)`` -> (N,): temperature times the cross-entropy of softmax(logits / temperature).
 
     targets: probabilities (N, K).
@@ -55,13 +58,23 @@ def loss_at(temperature):
     return loss
 
 
-def soft_targets(model, x, *, temperature, batch_size=256):
+def soft_targets(model: keras.Model, x: numpy.ndarray, *, temperature: float, batch_size: int = 256) -> numpy.ndarray:
     """softmax(logits / temperature) of each image: float32 (N, K)."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     return scipy.special.softmax(logits.astype("float64") / temperature, axis=1).astype("float32")
 
 
-def distil(teacher, student, split, *, recipe, folder, seed, settings, progress=None):
+def distil(
+    teacher: keras.Model,
+    student: keras.Model,
+    split: data.Split,
+    *,
+    recipe: Recipe,
+    folder: pathlib.Path | str,
+    seed: int,
+    settings: Distillation,
+    progress: Callable | None = None,
+) -> History:
     """Train two untrained models of one architecture in place; returns the student's History.
 
     recipe, seed: as in train.fit.

@@ -6,11 +6,13 @@ Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); ep
 
 import dataclasses
 
+import keras
 import numpy
 import scipy.stats
 
 import data
 from adv import attacks, search
+from adv.base import Attack
 from models import compute, contract
 
 
@@ -25,18 +27,27 @@ class Share:
     high: float
 
 
-def correct(model, x, y, *, batch_size=256):
+def correct(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
     """Where the model classifies unmodified images correctly: bool (N,). Errors as adv.search.minimal."""
     _, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
     return predicted == labels
 
 
-def classes(model, x, y, *, batch_size=256):
+def classes(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
     """The predicted classes of unmodified images: int32 (N,). Errors as adv.search.minimal."""
     return search.judge(model, x, y, batch_size=batch_size)[2]
 
 
-def robust_flags(model, x, y, attack, *, epsilon, correct=None, batch_size=256):
+def robust_flags(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    correct: numpy.ndarray | None = None,
+    batch_size: int = 256,
+) -> numpy.ndarray:
     """Where the model still classifies correctly under a white-box attack: bool (N,).
 
     x: images (N, H, W, C), uint8 or floats in [0, 1].
@@ -57,7 +68,16 @@ def robust_flags(model, x, y, attack, *, epsilon, correct=None, batch_size=256):
     )
 
 
-def attacked_classes(model, x, y, attack, *, epsilon, before, batch_size=256):
+def attacked_classes(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    before: numpy.ndarray,
+    batch_size: int = 256,
+) -> numpy.ndarray:
     """The predicted classes under a white-box attack: int32 (N,).
 
     before: integers (N,), predicted classes of the same images without attack or under a weaker attack. Only images
@@ -78,7 +98,15 @@ def attacked_classes(model, x, y, attack, *, epsilon, before, batch_size=256):
     return predicted
 
 
-def distances(model, x, y, attack, *, correct=None, batch_size=256):
+def distances(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    correct: numpy.ndarray | None = None,
+    batch_size: int = 256,
+) -> numpy.ndarray:
     """Size of the smallest adversarial perturbation that a white-box attack finds, in the attack's norm: float32 (N,).
 
     0 where the image is misclassified already, NaN where the attack fails.
@@ -114,7 +142,7 @@ def _checked(attack, epsilon):
     return attack
 
 
-def check_epsilon(epsilon, norm):
+def check_epsilon(epsilon: float, norm: str | None) -> None:
     """Raise ValueError for a radius that is negative, or in "linf" above 1."""
     if not epsilon >= 0:
         raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
@@ -122,7 +150,7 @@ def check_epsilon(epsilon, norm):
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
 
 
-def share(flags, *, confidence=0.95):
+def share(flags: numpy.ndarray, *, confidence: float = 0.95) -> Share:
     """The fraction of True flags with its Wilson interval (Wilson 1927), as Share.
 
     flags: bool (N,).
@@ -152,33 +180,33 @@ class ClassWise:
     total: numpy.ndarray
 
     @property
-    def share(self):
+    def share(self) -> numpy.ndarray:
         return self.correct / self.total
 
     @property
-    def interval(self):
+    def interval(self) -> numpy.ndarray:
         counts = zip(self.correct, self.total, strict=True)
         shares = [share(numpy.arange(total) < correct) for correct, total in counts]
         return numpy.array([[fraction.low for fraction in shares], [fraction.high for fraction in shares]])
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         return float(self.share.mean())
 
     @property
-    def worst(self):
+    def worst(self) -> int:
         return int(self.share.argmin())
 
     @property
-    def std(self):
+    def std(self) -> float:
         return float(self.share.std())
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         return float(numpy.ptp(self.share))
 
 
-def class_wise(flags, labels, *, classes):
+def class_wise(flags: numpy.ndarray, labels: numpy.ndarray, *, classes: int) -> ClassWise:
     """Flags counted by class: ClassWise.
 
     flags: bool (N,).
@@ -196,7 +224,7 @@ def class_wise(flags, labels, *, classes):
     return ClassWise(numpy.bincount(labels[flags], minlength=classes), total)
 
 
-def confusion(predictions, labels, *, classes):
+def confusion(predictions: numpy.ndarray, labels: numpy.ndarray, *, classes: int) -> numpy.ndarray:
     """Confusion matrix, int64 (K, K): rows are true classes, columns predicted classes. Errors as class_wise."""
     labels, predictions = _labels(labels, classes), _labels(predictions, classes)
     if predictions.shape != labels.shape:
@@ -215,7 +243,7 @@ def _labels(labels, classes):
     return labels.astype(numpy.int64)
 
 
-def push(x, adversarial, factor):
+def push(x: numpy.ndarray, adversarial: numpy.ndarray, factor: float) -> numpy.ndarray:
     """Scaled perturbations: x + factor * (adversarial - x), clipped to [0, 1], float32 (N, H, W, C). [D]
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1].

@@ -8,7 +8,9 @@ result.robust.value, result.flags["apgd-t"]            # 0.44, bool (N,): correc
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy
 
 import models
@@ -42,7 +44,7 @@ class Benchmark:
     version: str
     seed: int
 
-    def table(self):
+    def table(self) -> str:
         """The accuracy after each attack and the failed checks, as text."""
         lines = [f"AutoAttack {self.version}, {self.norm} {255 * self.epsilon:.4g}/255, {self.clean.total} images"]
         for name, flags in self.flags.items():
@@ -53,7 +55,7 @@ class Benchmark:
         lines += [f"check {check.name}: {check.seen}; expected {check.expected} (docs/checks.md)" for check in raised]
         return "\n".join(lines if raised else [*lines, f"checks: all {len(self.checks)} passed"])
 
-    def row(self):
+    def row(self) -> dict:
         """Everything except the flags as JSON values, accuracies in percent."""
         accuracies = {name: round(100 * float(flags.mean()), 2) for name, flags in self.flags.items()}
         ends = {which: dataclasses.asdict(getattr(self, which)) for which in ("clean", "robust")}
@@ -65,8 +67,18 @@ class Benchmark:
 
 
 def benchmark(
-    model, x, y, *, norm="linf", epsilon=8 / 255, version="standard", seed=0, batch_size=256, folder=None, progress=None
-):
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    norm: str = "linf",
+    epsilon: float = 8 / 255,
+    version: str = "standard",
+    seed: int = 0,
+    batch_size: int = 256,
+    folder: pathlib.Path | str | None = None,
+    progress: Callable | None = None,
+) -> Benchmark:
     """Run AutoAttack on a model: Benchmark.
 
     model: Keras model of images in [0, 1] that returns logits.

@@ -59,15 +59,19 @@ class FAB(Attack):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0, at most 1")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return "FAB-T" if self.targeted else "FAB"
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The nearest adversarial of all steps and runs; failed images come back unchanged."""
         best, nearest = self._attack(model, images, labels, None, batch_size)
         return best, numpy.isfinite(nearest)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """The first adversarials within epsilon, each run on the images without one; failed images come back unchanged.
 
         Raises models.NonFiniteLogits if the logits become NaN or infinite.

@@ -32,7 +32,9 @@ class FGSM(Attack):
         if self.loss not in pgd.LOSSES:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(pgd.LOSSES)}")
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """One gradient, then the smallest epsilon of the grid that fools the model (search.grid)."""
         block = 10
         signs = self._signs(model, images, labels, batch_size)
@@ -52,7 +54,9 @@ class FGSM(Attack):
         success = ~numpy.isnan(epsilon)
         return _step(images, signs, numpy.where(success, epsilon, 0)), success
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """One step of size epsilon."""
         attacked = _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
         return search.inside(attacked, images, epsilon, self.norm)

@@ -1,7 +1,11 @@
 """Adversarial fine-tuning, the baseline of DARE's tables: on one attack's images (TOSEM 33(3) 2024, section 4.3)."""
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
+
+from adv.adversarial_set import Part
 from models import perturb
 from train import fine_tune as tuning
 
@@ -15,7 +19,15 @@ class AdversarialFineTuning:
     batch_size: int = 32
 
 
-def finetune_adv(model, part, *, settings, seed, frozen_below=None, progress=None):
+def finetune_adv(
+    model: keras.Model,
+    part: Part,
+    *,
+    settings: AdversarialFineTuning,
+    seed: int,
+    frozen_below: str | None = None,
+    progress: Callable | None = None,
+) -> list[float]:
     """Fine-tune `model` in place; returns the mean loss of each step.
 
     part: adversarial_set.Part.

@@ -10,6 +10,7 @@ or, in foolbox's own way, on tensors, ``attack(foolbox_model(model), x, y, epsil
 """
 
 import functools
+import typing
 
 import eagerpy
 import foolbox
@@ -21,7 +22,7 @@ from models import compute, contract, perturb
 LABELS = compute.ARGMAX_DTYPE  # foolbox compares labels with an argmax of logits
 
 
-def foolbox_model(model):
+def foolbox_model(model: keras.Model) -> foolbox.Model:
     """The foolbox model of a Keras model: compiled forward pass, bounds [0, 1], on Keras's backend.
 
     model: Keras model of float32 images (N, H, W, C) in [0, 1] that returns logits (N, classes).
@@ -36,7 +37,15 @@ def foolbox_model(model):
     return wrapped
 
 
-def run(attack, model, images, labels, *, batch_size=256, **options):
+def run(
+    attack: foolbox.Attack,
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    *,
+    batch_size: int = 256,
+    **options: typing.Any,
+) -> numpy.ndarray:
     """Run an untargeted foolbox attack batch by batch; returns its images, float32 (N, H, W, C).
 
     attack: foolbox attack object.
@@ -64,7 +73,15 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
     other bounds, and a subclass or an object with a loss, a step or a projection of its own.
     """
 
-    def run(self, model, inputs, criterion, *, epsilon, **options):
+    def run(
+        self,
+        model: foolbox.Model,
+        inputs: compute.Tensor,
+        criterion: typing.Any,
+        *,
+        epsilon: float,
+        **options: typing.Any,
+    ) -> compute.Tensor:
         """The last iterate, as the parent class returns it. Options are the parent's, which has none."""
         criterion = foolbox.attacks.base.get_criterion(criterion)
         ours = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())

@@ -1,18 +1,33 @@
 """Generate the AdversarialSet of one attack on one model, saving finished blocks so that a killed call resumes."""
 
 import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy
 
+import data
 import models
 from adv import adversarial_set, evaluate, search
+from adv.base import Attack
 from data import files
 from models import compute
 
 BLOCK = compute.IMAGES_BETWEEN_SAVES  # a kill costs one block: on a CPU up to minutes of C&W
 
 
-def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250, progress=None):
+def generate(
+    model: keras.Model,
+    split: data.Split,
+    name: str,
+    attack: Attack,
+    *,
+    counts: dict[str, int],
+    seed: int,
+    folder: pathlib.Path | str,
+    batch_size: int = 250,
+    progress: Callable | None = None,
+) -> adversarial_set.AdversarialSet:
     """The closest adversarials of every part: AdversarialSet. A killed call resumes at its first missing block.
 
     split: data.Split.
@@ -57,7 +72,7 @@ def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250
     )
 
 
-def remove_blocks(folder):
+def remove_blocks(folder: pathlib.Path | str) -> None:
     """Delete the blocks, once the set is saved."""
     for path in pathlib.Path(folder).glob("block-*.h5"):
         files.remove(path)

@@ -56,11 +56,15 @@ class JSMA(Attack):
         if self.loss not in SALIENCY:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(SALIENCY)}")
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The first misclassified images on the way to the target class; failed images come back unchanged."""
         return self._run(model, images, labels, numpy.inf, batch_size)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """The adversarials that change at most epsilon elements; failed images come back unchanged."""
         return self._run(model, images, labels, epsilon, batch_size)[0]
 
@@ -89,7 +93,15 @@ class _GradientAttack(FGSM):
         return gradients / (size + numpy.float32(1e-8))
 
 
-def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
+def target_classes(
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    *,
+    seed: int = 0,
+    loss: str = "ce",
+    batch_size: int = 256,
+) -> numpy.ndarray:
     """The class to which the gradient attack takes each image, or a random class if it fails: int32 (N,).
 
     images: float32 (N, H, W, C) in [0, 1], correctly classified as labels (N,).
@@ -107,8 +119,18 @@ def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
 
 
 def saliency_map(
-    model, images, labels, targets, *, steps=2000, theta=0.1, repeats=7, budget=numpy.inf, loss="ce", batch_size=256
-):
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    targets: numpy.ndarray,
+    *,
+    steps: int = 2000,
+    theta: float = 0.1,
+    repeats: int = 7,
+    budget: float = numpy.inf,
+    loss: str = "ce",
+    batch_size: int = 256,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Change an element a step towards the target class until misclassified: (candidates, success bool (N,)).
 
     images: float32 (N, H, W, C) in [0, 1].

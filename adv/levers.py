@@ -5,11 +5,14 @@ higher mean. The model is left with the weights of the chosen value.
 """
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import numpy
 
 import models
 from adv import evaluate
+from adv.base import Attack
 from models import head
 
 
@@ -25,7 +28,16 @@ class Choice:
     tried: tuple
 
 
-def choose_tau(model, x, y, attack, *, epsilon, taus=(0.0, 0.25, 0.5, 0.75, 1.0, 1.5), progress=None):
+def choose_tau(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    taus: tuple = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
+    progress: Callable | None = None,
+) -> Choice:
     """Apply models.head.tau_normalise with the best of `taus`: Choice.
 
     x, y: held-out images and labels.
@@ -44,7 +56,17 @@ def choose_tau(model, x, y, attack, *, epsilon, taus=(0.0, 0.25, 0.5, 0.75, 1.0,
     return Choice(value, tuple(tried))
 
 
-def choose_bias(model, x, y, attack, *, epsilon, rate=2.0, rounds=8, progress=None):
+def choose_bias(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    rate: float = 2.0,
+    rounds: int = 8,
+    progress: Callable | None = None,
+) -> Choice:
     """Apply the best of several models.head.shift_bias: Choice.
 
     The first shift is 0. Each round adds rate * (mean - robust accuracy of the class), in logits, so its mean is 0.

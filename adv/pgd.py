@@ -1,7 +1,9 @@
 """PGD: gradient steps inside a ball, and a search for the smallest ball in which they succeed."""
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import numpy
 
 from adv import search
@@ -51,11 +53,13 @@ class PGD(Searched):
             )
 
     @property
-    def losses(self):
+    def losses(self) -> dict[str, Callable]:
         """Valid values of `loss`: name -> loss of (logits, labels), one value an image."""
         return LOSSES
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The nearest success of the bisection over epsilon."""
         norm_of_ones = self._norm_of_ones(images)
 
@@ -64,7 +68,9 @@ class PGD(Searched):
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """One trial at a fixed epsilon; in "l1" it is the sum of the absolute changes, not their mean."""
         attacked = self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
         return search.inside(attacked, images, epsilon, self.norm)

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import keras
+import numpy
+
 from adv import attacks, evaluate
 
 # pgd-restarts has a single random start: the number of restarts is chosen on the command line.
 PROBES = attacks.ATTACKS | {"pgd-restarts": attacks.PGD(steps=40, rel_stepsize=0.1, random_start=True)}
 
 
-def probes(names, *, steps=None, restarts=1):
+def probes(names: list[str], *, steps: int | None = None, restarts: int = 1) -> list[attacks.Attack]:
     """The attacks of some names of PROBES, a list; random attacks appear once for each seed 0 .. restarts - 1.
 
     steps: replaces each attack's number of steps (None: kept).
@@ -25,12 +28,20 @@ def probes(names, *, steps=None, restarts=1):
     return chosen
 
 
-def draws(attack):
+def draws(attack: attacks.Attack) -> bool:
     """Whether an attack draws random numbers, so that another seed gives another result."""
     return hasattr(attack, "seed") and getattr(attack, "random_start", True)
 
 
-def withstood(model, x, y, attempts, *, epsilon, batch_size=256):
+def withstood(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attempts: list[attacks.Attack],
+    *,
+    epsilon: float,
+    batch_size: int = 256,
+) -> numpy.ndarray:
     """Where the model is correct under all attacks `attempts`: bool (N,). Each runs on the images still correct.
 
     Arguments and errors as evaluate.robust_flags.

@@ -1,5 +1,7 @@
 """The classes that an image can be made to be predicted as: a targeted PGD towards each other class."""
 
+from collections.abc import Callable
+
 import keras
 import numpy
 
@@ -8,7 +10,18 @@ from adv.base import noise
 from models import compute, perturb
 
 
-def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batch_size=256, progress=None):
+def reachable(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    epsilon: float,
+    steps: int = 20,
+    rel_stepsize: float = 0.25,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> numpy.ndarray:
     """Whether an attack makes the model predict class k for image n: bool (N, K).
 
     Towards class t the attack loss is z_t - max over i != t of z_i; an image starts at a random point and stops when t

@@ -16,7 +16,10 @@ Differences from foolbox 2.3.0:
 
 import dataclasses
 import math
+import typing
+from collections.abc import Callable
 
+import keras
 import numpy
 
 from models import compute, contract
@@ -36,7 +39,15 @@ class Minimal:
     success: numpy.ndarray
 
 
-def minimal(model, x, y, attack, *, batch_size=256, progress=None):
+def minimal(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: typing.Any,
+    *,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> Minimal:
     """The closest adversarial of each image that the attack finds: Minimal.
 
     x: images (N, H, W, C), uint8 or floats in [0, 1].
@@ -66,7 +77,9 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
     return Minimal(result, success)
 
 
-def judge(model, x, y, *, batch_size=256):
+def judge(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Check a model, images and labels (models.contract): (float32 images, int32 labels, predicted classes).
 
     Every attack and every evaluation starts here. Predicted classes are int32 (N,). Raises ValueError as `minimal`.
@@ -77,12 +90,12 @@ def judge(model, x, y, *, batch_size=256):
     return images, labels, logits.argmax(axis=1).astype(numpy.int32)
 
 
-def classes(model, images, *, batch_size=256):
+def classes(model: keras.Model, images: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
     """The predicted class, the (first) largest logit, of each image: integers (N,)."""
     return compute.predict(compute.forward(model), images, batch_size=batch_size).argmax(axis=1)
 
 
-def grid(trial, count, *, epsilons=1000, fine=20, block=10):
+def grid(trial: Callable, count: int, *, epsilons: int = 1000, fine: int = 20, block: int = 10) -> numpy.ndarray:
     """The smallest epsilon of a grid at which the attack succeeds: float64 (count,), NaN where it always fails.
 
     foolbox 2.3.0, attacks/gradient.py, `_run` [P]: the first success over `epsilons` equal steps up to 1; if that is
@@ -116,7 +129,15 @@ def _first_success(trial, rows, epsilon, block):
     return first
 
 
-def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=20):
+def bisection(
+    trial: Callable,
+    images: numpy.ndarray,
+    *,
+    epsilon: float = 0.3,
+    growth: float = 1.5,
+    growths: int = 20,
+    bisections: int = 20,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The closest adversarials of an attack of fixed epsilon, by growing and bisecting it: (candidates, success).
 
     foolbox 2.3.0, attacks/iterative_projected_gradient.py, `_run_binary_search` [P]: up to `growths` trials, the first
@@ -157,7 +178,7 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
     return closest, numpy.isfinite(nearest)
 
 
-def inside(attacked, images, epsilon, name):
+def inside(attacked: numpy.ndarray, images: numpy.ndarray, epsilon: float, name: str) -> numpy.ndarray:
     """`attacked`, corrected for rounding so that it lies within epsilon of `images`: float32 (N, H, W, C).
 
     The perturbation of the stored float32 values, computed in float64, is then at most epsilon in the norm `name`:
@@ -183,7 +204,7 @@ def _rounded_inside(bound, side):
     return numpy.where(outside, numpy.nextafter(rounded, numpy.float32(side * numpy.inf)), rounded)
 
 
-def norm(perturbation, name):
+def norm(perturbation: numpy.ndarray, name: str) -> numpy.ndarray:
     """Size of each perturbation (N, H, W, C), float64 (N,): "l0" (values that differ), "l1" (sum), "l2" or "linf".
 
     Raises ValueError for another name.

@@ -13,6 +13,7 @@ attack loss and AutoAttack's schedule. Differences between the paper, AutoAttack
 
 import dataclasses
 
+import keras
 import numpy
 
 from adv import search, square_step
@@ -52,7 +53,9 @@ class Square(Searched):
         if not 0 < self.p <= 1:
             raise ValueError(f"p is {self.p}, expected a number above 0, at most 1")
 
-    def closest(self, model, images, labels, *, batch_size=256):
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The nearest success of the bisection over epsilon; each trial is a whole attack [D]."""
 
         def trial(rows, epsilon):
@@ -60,7 +63,9 @@ class Square(Searched):
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """The first misclassified points, else the points of least margin.
 
         Raises models.NonFiniteLogits if the margin of a start is NaN or infinite.

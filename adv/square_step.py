@@ -3,19 +3,20 @@
 import bisect
 import functools
 import math
+from collections.abc import Callable
 
 import keras
 import numpy
 
 from adv import boundary, search
 from adv.base import of_image
-from models import perturb
+from models import compute, perturb
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # p is halved after these queries
 COLUMNS = {"linf": 2, "l2": 5}  # random numbers a query beside the signs: a corner; in L2 two, and a turn
 
 
-def sides(queries, height, width, norm, p):
+def sides(queries: int, height: int, width: int, norm: str, p: float) -> numpy.ndarray:
     """The side of the window at each query, in pixels: int32 (queries,).
 
     It is sqrt(p H W) rounded, with p halved after each of HALVINGS; at least 1, in "l2" at least 3 and odd, and at most
@@ -29,7 +30,7 @@ def sides(queries, height, width, norm, p):
     return numpy.array(schedule, numpy.int32)
 
 
-def pattern(side):
+def pattern(side: int) -> numpy.ndarray:
     """The L2 window of a side: float32 (side, side) of L2 norm 1 (paper, equation 2).
 
     Two halves of opposite sign; in each, values fall from the centre as 1 + 1/4 + 1/9 + ...
@@ -48,7 +49,7 @@ def _half(height, width):
     return half / max(numpy.linalg.norm(half), 1e-12)
 
 
-def start(images, seed, norm):
+def start(images: numpy.ndarray, seed: int, norm: str) -> numpy.ndarray:
     """The first perturbations, of norm 1: float32 (N, H, W, C).
 
     "linf": vertical stripes, a random sign for each column and channel. "l2": a grid of five by five windows, each
@@ -77,14 +78,14 @@ def _grid(generator, height, width, channels):
 _START = {"linf": _stripes, "l2": _grid}
 
 
-def judge(call, images, labels):
+def judge(call: Callable, images: compute.Tensor, labels: compute.Tensor) -> tuple[compute.Tensor, compute.Tensor]:
     """(margin: z_y minus the largest other logit; misclassified) of images: (N,) each."""
     logits = call(images)
     return -perturb.margin(logits, labels), perturb.is_misclassified(logits, labels)
 
 
 @functools.cache
-def query(norm, p, queries, as_released):
+def query(norm: str, p: float, queries: int, as_released: bool) -> Callable:
     """A query as step for compute.repeat.
 
     Constants: images, labels, epsilon, random numbers of 16 bits (N, count, columns), number of the first query (N,).

@@ -6,9 +6,11 @@ a paragraph on each of NAMES. Its check for gradients inside the forward pass is
 
 import itertools
 
+import keras
 import numpy
 
 from adv import search
+from adv.autoattack import AutoAttack
 from adv.base import direction
 from adv.checks import Check
 from models import compute, contract, perturb
@@ -20,7 +22,9 @@ NEAR = 1e-5  # to [0, 1] and to a sum of 1
 LOWERED = 0.002  # of robust accuracy, by Square
 
 
-def before(model, x, y, *, attack, epsilon, batch_size=256):
+def before(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, attack: AutoAttack, epsilon: float, batch_size: int = 256
+) -> list[Check]:
     """The checks of a model before the attack: list of Check.
 
     model: may end in probabilities.
@@ -45,7 +49,7 @@ def before(model, x, y, *, attack, epsilon, batch_size=256):
     ]
 
 
-def after(flags):
+def after(flags: dict[str, numpy.ndarray]) -> list[Check]:
     """The check of Square after the attack: list of Check, empty if Square was not run.
 
     flags: name -> bool (N,) after each attack in order, "clean" first.

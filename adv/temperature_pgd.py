@@ -1,6 +1,7 @@
 """Temperature-PGD: PGD on a softmax of another temperature."""
 
 import dataclasses
+from collections.abc import Callable
 
 from adv.pgd import PGD
 from models import perturb
@@ -30,5 +31,5 @@ class TemperaturePGD(PGD):
         super().__post_init__()
 
     @property
-    def losses(self):
+    def losses(self) -> dict[str, Callable]:
         return {"tempered": perturb.tempered(self.temperature)}

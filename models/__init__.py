@@ -3,9 +3,14 @@
 import dataclasses
 import difflib
 import math
+import pathlib
 import re
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 
+import keras
+
+import data
 from models import settings, torch_weights
 from models.alexnet import alexnet
 from models.contract import NonFiniteLogits
@@ -95,7 +100,7 @@ MODELS = {
 }
 
 
-def parse(name):
+def parse(name: str) -> tuple[str, float]:
     """Split ``"<model>"`` or ``"<model>@<width>"`` into (model, width); "alexnet@0.25" has a quarter of the channels.
 
     Raises ValueError for a model that is not in the catalogue, and for a width that is not above 0 or not in its
@@ -120,7 +125,14 @@ def parse(name):
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def build(name, input_shape, classes, preprocessing=None, precision="float32", **options):
+def build(
+    name: str,
+    input_shape: tuple,
+    classes: int,
+    preprocessing: data.Statistics | None = None,
+    precision: str = "float32",
+    **options: typing.Any,
+) -> keras.Model:
     """Build a model of the catalogue.
 
     name: key of MODELS, or ``"<key>@<width>"`` to multiply the width of every hidden layer.
@@ -141,7 +153,14 @@ def build(name, input_shape, classes, preprocessing=None, precision="float32", *
         return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
 
 
-def load_torch(source, name, input_shape=(32, 32, 3), *, preprocessing=None, **options):
+def load_torch(
+    source: Mapping | pathlib.Path | str,
+    name: str,
+    input_shape: tuple = (32, 32, 3),
+    *,
+    preprocessing: data.Statistics | None = None,
+    **options: typing.Any,
+) -> keras.Model:
     """A model of the catalogue with weights published for PyTorch.
 
     source: mapping of names to arrays or tensors, or a file of one: .npz, or written by torch.save (needs torch). The

@@ -6,10 +6,13 @@ pass pixels in [0, 1], and the output is logits, not softmax.
 
 import keras
 
+import data
 from models.layers import scaler
 
 
-def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
+def alexnet(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """Build AlexNet: float32 images (N, H, W, C) in [0, 1] -> logits (N, classes).
 
     9,639,178 parameters at (32, 32, 3) and 8,064,586 at (28, 28, 1) with ten classes and width 1.

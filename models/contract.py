@@ -18,13 +18,17 @@ class NonFiniteLogits(ValueError):
     """Logits are NaN or infinite: the model has diverged; the call itself is valid."""
 
 
-def admit(model, x, y=None, *, batch_size=1, squashed=False):
+def admit(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray | None = None, *, batch_size: int = 1, squashed: bool = False
+) -> tuple[numpy.ndarray, numpy.ndarray | None]:
     """Check the arguments and convert them for attacks: (float32 images in [0, 1], int32 labels or None)."""
     check(model, x, y, batch_size=batch_size, squashed=squashed)
     return pixels.to_unit(x), None if y is None else numpy.asarray(y).astype(numpy.int32)
 
 
-def check(model, x, y=None, *, batch_size=1, squashed=False):
+def check(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray | None = None, *, batch_size: int = 1, squashed: bool = False
+) -> None:
     """Raise ValueError, with what was seen and expected, unless model, images and labels belong together.
 
     model: Keras model.
@@ -46,7 +50,7 @@ def check(model, x, y=None, *, batch_size=1, squashed=False):
     compute.check_batch_size(batch_size)
 
 
-def check_model(model, *, squashed=False):
+def check_model(model: keras.Model, *, squashed: bool = False) -> None:
     """Raise ValueError unless a model maps images to logits. squashed: accept probabilities."""
     if keras.config.floatx() != "float32":
         raise ValueError(
@@ -64,7 +68,7 @@ def check_model(model, *, squashed=False):
         raise ValueError(f"{_PROBABILITIES} ({reason}): {_MEND}")
 
 
-def check_logits(model, values):
+def check_logits(model: keras.Model, values: numpy.ndarray) -> None:
     """Raise NonFiniteLogits if a model's outputs (N, K) are not finite, ValueError if they are probabilities."""
     check_finite(values)
     reason = probabilities(model, values)
@@ -72,7 +76,7 @@ def check_logits(model, values):
         raise ValueError(f"{_PROBABILITIES} ({reason}): {_MEND}")
 
 
-def check_finite(values):
+def check_finite(values: numpy.ndarray) -> None:
     """Raise NonFiniteLogits if logits (N, K) are NaN or infinite."""
     finite = numpy.isfinite(values).all(axis=1)
     if not finite.all():
@@ -82,7 +86,7 @@ def check_finite(values):
         )
 
 
-def probabilities(model, values):
+def probabilities(model: keras.Model, values: numpy.ndarray) -> str | None:
     """The reason, in words, to take a model's finite outputs (N, K) for probabilities; None if there is none.
 
     The graph is examined first. If it does not show how the outputs are computed (a user's own layer), the outputs are:

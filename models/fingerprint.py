@@ -17,7 +17,7 @@ IGNORED = ("name", "trainable", "seed", "build_config", "batch_shape", "batch_in
 IGNORED_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
-def fingerprint(model):
+def fingerprint(model: keras.Model) -> str:
     """SHA-256 over architecture, constants and weights of a Keras model (subclassed models: class and weights)."""
     total = hashlib.sha256()
     if flat.function(model) is None:

@@ -8,8 +8,10 @@ it is called on.
 import copy
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import keras
+import numpy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +37,18 @@ class Call:
     outputs: tuple
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Result]:
         """The Results among the arguments, a list."""
         return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Result)]
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """The class name if the operation is Keras's own, else ""."""
         kind = type(self.operation)
         return kind.__name__ if kind.__module__.startswith("keras.") else ""
 
 
-def function(model):
+def function(model: object) -> keras.Function | None:
     """The Keras Function of a functional or a built Sequential model, None for any other."""
     if not isinstance(model, keras.Model) or not type(model).call.__module__.startswith("keras."):
         return None
@@ -54,7 +56,7 @@ def function(model):
     return functional if isinstance(functional, keras.Function) else None
 
 
-def check_open(model):
+def check_open(model: keras.Model) -> None:
     """Raise ValueError if a model has no graph, or a nested model hides layers."""
     graph = function(model)
     if graph is None:
@@ -67,7 +69,7 @@ def check_open(model):
         )
 
 
-def calls(model):
+def calls(model: keras.Model) -> tuple[list[Call], Result]:
     """The graph of a model with one input and one output: ([Call], Result of the output).
 
     The input comes first and each call follows its inputs; the order depends on the graph only.
@@ -86,7 +88,15 @@ def calls(model):
     return _in_order(listed, output)
 
 
-def build(listed, output, *, name, scale=None, changes=None, finish=None):
+def build(
+    listed: list[Call],
+    output: Result,
+    *,
+    name: str,
+    scale: float | None = None,
+    changes: dict | None = None,
+    finish: Callable | None = None,
+) -> keras.Model:
     """A functional model from a list of calls: float32 images (N, H, W, C) -> its output.
 
     Layers are copied with their weights and get unique names.
@@ -197,7 +207,7 @@ def _copy(operation, names, change):
     return copied
 
 
-def set_weights(model, values):
+def set_weights(model: keras.Model | keras.Layer, values: list[numpy.ndarray]) -> None:
     """``model.set_weights(values)`` for a flat model or a layer; also updates constants computed from weights."""
     model.set_weights(values)
     for layer in getattr(model, "layers", [model]):

@@ -1,6 +1,7 @@
 """The five small nets of guided retraining (Durán et al., PeerJ CS 9:e1454, 2023): convolutions, pools, dropouts."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
@@ -30,7 +31,7 @@ NETS = {
 }
 
 
-def builder(name):
+def builder(name: str) -> Callable:
     """The builder of the net `name`, for the catalogue."""
 
     def build(input_shape, classes, *, preprocessing=None, width=1.0):

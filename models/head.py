@@ -4,7 +4,7 @@ import keras
 import numpy
 
 
-def head(model):
+def head(model: keras.Model) -> keras.layers.Dense:
     """The Dense layer of the logits. Raises ValueError if the last layer with weights is another kind."""
     layer = next((layer for layer in reversed(model.layers) if layer.weights), None)
     if not isinstance(layer, keras.layers.Dense) or layer.kernel.shape[-1] != model.output_shape[-1]:
@@ -12,12 +12,12 @@ def head(model):
     return layer
 
 
-def class_norms(model):
+def class_norms(model: keras.Model) -> numpy.ndarray:
     """The L2 norm of each class's weight vector, without its bias: float64 (K,)."""
     return numpy.linalg.norm(numpy.asarray(head(model).kernel, "float64"), axis=0)
 
 
-def tau_normalise(model, tau):
+def tau_normalise(model: keras.Model, tau: float) -> None:
     """Multiply each class's weight vector by (mean norm / its norm)^tau.
 
     Kang et al., ICLR 2020, section 4.1; the mean norm preserves the size of the logits, and the bias is unchanged [D].
@@ -32,7 +32,7 @@ def tau_normalise(model, tau):
     layer.kernel.assign((numpy.asarray(layer.kernel) * factors).astype("float32"))
 
 
-def shift_bias(model, shift):
+def shift_bias(model: keras.Model, shift: numpy.ndarray) -> None:
     """Add `shift` (K,), in logits, to the bias. Raises ValueError for another shape, or without a bias."""
     layer = head(model)
     if layer.bias is None or numpy.shape(shift) != tuple(layer.bias.shape):

@@ -6,8 +6,12 @@ kernels    uniform within 1 / sqrt(fan in), unless a builder chooses otherwise; 
 """
 
 import math
+import typing
+from collections.abc import Callable
 
 import keras
+
+import data
 
 
 @keras.saving.register_keras_serializable("models")
@@ -18,7 +22,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     with a single value a channel, which PyTorch refuses, has variance 0. Import `models` before loading a saved net.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: typing.Any, training: bool | None = None, mask: typing.Any | None = None) -> typing.Any:
         if not (training and self.trainable) or self.renorm or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
@@ -38,7 +42,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None, bias=False):
+def convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int = 3,
+    stride: int = 1,
+    *,
+    name: str,
+    initializer: keras.initializers.Initializer | None = None,
+    bias: bool = False,
+) -> keras.KerasTensor:
     """Apply a square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
     padding = "same"
     if stride > 1 and kernel > 1:
@@ -60,7 +73,7 @@ def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None, bias=
     return layer(x)
 
 
-def normalised(x, *, name, activation="relu"):
+def normalised(x: keras.KerasTensor, *, name: str, activation: str | None = "relu") -> keras.KerasTensor:
     """Apply batch norm, then a ReLU ("relu"), nothing (None) or a leaky ReLU of .1 (any other value)."""
     x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
     if activation == "relu":
@@ -68,29 +81,29 @@ def normalised(x, *, name, activation="relu"):
     return x if activation is None else keras.layers.LeakyReLU(0.1, name=f"{name}_relu")(x)
 
 
-def logits(x, classes):
+def logits(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     """Apply the last layer: dense, always in float32, kernel and bias uniform within 1 / sqrt(fan in)."""
     bias = bounded(x.shape[-1])
     settings = {"kernel_initializer": uniform(), "bias_initializer": bias, "dtype": "float32", "name": "logits"}
     return keras.layers.Dense(classes, **settings)(x)
 
 
-def bounded(fan_in):
+def bounded(fan_in: int) -> keras.initializers.Initializer:
     """PyTorch's default for biases: uniform within 1 / sqrt(fan in of the layer's kernel)."""
     return keras.initializers.RandomUniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
 
-def uniform():
+def uniform() -> keras.initializers.Initializer:
     """PyTorch's default for kernels: uniform within 1 / sqrt(fan in)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def fan_out():
+def fan_out() -> keras.initializers.Initializer:
     """He's normal initialiser by fan out: standard deviation sqrt(2 / (kernel^2 filters))."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def standardised(inputs, preprocessing):
+def standardised(inputs: keras.KerasTensor, preprocessing: data.Statistics | None) -> keras.KerasTensor:
     """The first layer: channels standardised by data.Statistics; None leaves pixels unchanged."""
     if preprocessing is None:
         return inputs
@@ -98,6 +111,6 @@ def standardised(inputs, preprocessing):
     return keras.layers.Normalization(mean=mean, variance=std**2, name="standardise")(inputs)
 
 
-def scaler(width):
+def scaler(width: float) -> Callable:
     """A function from channels to channels at a width, at least 1."""
     return lambda channels: max(1, round(channels * width))

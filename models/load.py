@@ -17,7 +17,7 @@ PARTS = ("metadata.json", "config.json", "model.weights.h5")  # of a .keras file
 FOREIGN = re.compile(r"(?:Could not locate class|Unknown layer:?|Could not locate function) '?\"?([\w>.]+)")
 
 
-def load(path, scale=None):
+def load(path: pathlib.Path | str, scale: float | None = None) -> keras.Model:
     """Load a whole Keras classifier (``.keras`` or ``.h5``): a model of images in [0, 1] that returns float32 logits.
 
     A final softmax or sigmoid is removed and nested models are opened, by models.logits.to_logits. For a net with a

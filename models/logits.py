@@ -35,7 +35,7 @@ WITH_ACTIVATION = (
 LARGE = 16  # no net divides pixels in [0, 1] by this much
 
 
-def to_logits(model, scale=None):
+def to_logits(model: keras.Model, scale: float | None = None) -> keras.Model:
     """A flat model with the same predictions: float32 images (N, H, W, C) in [0, 1] -> float32 logits (N, K).
 
     A final softmax or sigmoid is removed, nested models are opened, and logits are cast to float32. If anything
@@ -65,7 +65,7 @@ def to_logits(model, scale=None):
     return flat.build(listed, logits, name=model.name, scale=scale, changes=changes, finish=_finish)
 
 
-def check_ends(listed, output, name):
+def check_ends(listed: list[flat.Call], output: flat.Result, name: str) -> None:
     """Raise ValueError unless the calls `listed` lead from images (N, H, W, C) to an output (N, K) with K >= 2."""
     entry, end = listed[0].outputs[0].shape, listed[output.call].outputs[output.output].shape
     if len(entry) != 4:
@@ -80,7 +80,7 @@ def check_ends(listed, output, name):
         )
 
 
-def check_pixels(listed, name):
+def check_pixels(listed: list[flat.Call], name: str) -> None:
     """Raise ValueError if the first operations of the calls `listed` imply that pixels up to 255 are expected."""
     kind, reached = listed[0].outputs[0].dtype, {0}
     reason = None if "float" in kind else f"takes {kind} pixels"
@@ -96,7 +96,7 @@ def check_pixels(listed, name):
         )
 
 
-def probabilities(listed, result):
+def probabilities(listed: list[flat.Call], result: flat.Result) -> str | None:
     """The reason, in words, to take a Result of the calls `listed` for probabilities; None if there is none."""
     call = listed[result.call]
     if squash(call):
@@ -109,7 +109,7 @@ def probabilities(listed, result):
     return None
 
 
-def ends_linear(listed, output):
+def ends_linear(listed: list[flat.Call], output: flat.Result) -> bool:
     """Whether the output comes from a Keras layer with weights and no activation, and so is no probability."""
     call = listed[_end(listed, output).call]
     layer = call.operation
@@ -117,7 +117,7 @@ def ends_linear(listed, output):
     return weighted and layer.activation is keras.activations.linear
 
 
-def squash(call):
+def squash(call: flat.Call) -> str | None:
     """ "softmax", "sigmoid" or "hard sigmoid" if a call ends in it, else None."""
     if call.kind in ("Softmax", "Sigmoid", "HardSigmoid"):
         return {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard sigmoid"}[call.kind]

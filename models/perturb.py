@@ -7,16 +7,18 @@ step sizes are in the same units, each a number or a value for each image.
 
 import functools
 import math
+from collections.abc import Callable
 
 import keras
 import numpy
 
 from models import compute
+from models.compute import Tensor
 
 LEAST = 1e-30  # of 1 - p_y in a gradient: negligible in sums over images, above the underflow of float32
 
 
-def log_odds(logits, labels):
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     """log((1 - p_y) / p_y) = logsumexp over i != y of z_i, minus z_y: the log-odds of a misclassification.
 
     This is the loss of gradient attacks. The cross-entropy is its softplus, so both have gradients of the same
@@ -29,7 +31,7 @@ def log_odds(logits, labels):
     return surrogate_tempered(logits, labels, 1.0)
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Softmax cross-entropy, softplus(log_odds), with a gradient of the exact direction at any scale of the logits.
 
     The gradient is (1 - p_y) times that of `log_odds`. 1 - p_y is computed without subtraction and is at least LEAST,
@@ -39,7 +41,7 @@ def cross_entropy(logits, labels):
     return _directed(keras.ops.softplus(odds), keras.ops.sigmoid(odds), odds)
 
 
-def float32_cross_entropy(logits, labels):
+def float32_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log_softmax(z)_y: the cross-entropy in foolbox's arithmetic, as used for DARE's adversarials [P].
 
     Its gradient loses the label's part where p_y rounds to 1 (see `log_odds`). For comparison with published numbers.
@@ -47,7 +49,7 @@ def float32_cross_entropy(logits, labels):
     return -_at(keras.ops.log_softmax(logits), labels)
 
 
-def soft_cross_entropy(logits, log_probabilities):
+def soft_cross_entropy(logits: Tensor, log_probabilities: Tensor) -> Tensor:
     """-sum over k of q_k log p_k for fixed log q (N, K): KL(q || p) up to the constant entropy of q.
 
     The gradient p - q is computed as (p_k - q_k) d(z_k - z_c) over all classes but the most likely class c of q, since
@@ -71,13 +73,13 @@ def _directed(value, factor, directed):
     return keras.ops.stop_gradient(value) + factor * (directed - keras.ops.stop_gradient(directed))
 
 
-def margin(logits, labels):
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """max over i != y of z_i, minus z_y: positive if misclassified (Carlini, Wagner 2017, f6 without its bound)."""
     best, runner_up = _largest(logits, 2)
     return keras.ops.where(is_misclassified(logits, labels), best, runner_up) - _at(logits, labels)
 
 
-def surrogate_tempered(logits, labels, temperature):
+def surrogate_tempered(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """T logsumexp over i != y of z_i / T, minus z_y: the attack loss of Temperature-PGD at temperature T.
 
     The gradient of the tempered cross-entropy -log softmax(z / T)_y is that of this loss times (1 - p_y) / T, which is
@@ -96,7 +98,7 @@ def surrogate_tempered(logits, labels, temperature):
 
 
 @functools.cache
-def tempered(temperature):
+def tempered(temperature: float) -> Callable:
     """`surrogate_tempered` at a temperature as a loss of (logits, labels): one cached object, so compiled only once."""
 
     def loss(logits, labels):
@@ -105,7 +107,7 @@ def tempered(temperature):
     return loss
 
 
-def dlr(logits, labels):
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     """Difference of logits ratio: (max over i != y of z_i, minus z_y) / (z_(1) - z_(3)), z_(j) the j-th largest.
 
     Croce and Hein 2020, equation 6; 1e-12 is added to the denominator as in their code [P]. With two classes there is
@@ -118,7 +120,7 @@ def dlr(logits, labels):
     return difference / (first - third + 1e-12)
 
 
-def targeted_dlr(logits, labels, targets):
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """The DLR towards a class t: (z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), with integer targets (N,).
 
     Croce and Hein 2020, equation 7; 1e-12 as in `dlr`. With fewer than four classes there is no fourth logit and the
@@ -131,12 +133,15 @@ def targeted_dlr(logits, labels, targets):
     return difference / (first - (third + fourth) / 2 + 1e-12)
 
 
-def is_misclassified(logits, labels):
+def is_misclassified(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether the predicted class, the (first) largest logit, differs from the label: bool (N,)."""
     return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
 
 
-def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", hold=None, noise=None):
+def ascent_step(
+    call: Callable, x: Tensor, x0: Tensor, targets: Tensor, *, epsilon: Tensor, step_size: Tensor, loss: Callable,
+    norm: str = "linf", hold: Callable | None = None, noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """A projected gradient step that increases the loss: (next iterates, logits at x, gradient at x).
 
     x, x0: current and original images.
@@ -157,7 +162,7 @@ def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", 
 
 
 @functools.cache
-def ascent(loss, stop=is_misclassified, norm="linf"):
+def ascent(loss: Callable, stop: Callable = is_misclassified, norm: str = "linf") -> Callable:
     """`ascent_step` as step for compute.repeat: ``step(call, index, x0, targets, epsilon, step_size, x, ended)``.
 
     stop: ``stop(logits, targets)`` -> bool (N,), ends an image.
@@ -177,7 +182,7 @@ def ascent(loss, stop=is_misclassified, norm="linf"):
 
 
 @functools.cache
-def judge(stop=is_misclassified):
+def judge(stop: Callable = is_misclassified) -> Callable:
     """The last call of compute.repeat after `ascent`: predict the last iterates of the images not ended."""
 
     def last(call, x0, targets, epsilon, step_size, x, ended):
@@ -186,7 +191,10 @@ def judge(stop=is_misclassified):
     return last
 
 
-def move(x, x0, gradient, epsilon, step_size, norm="linf", noise=None):
+def move(
+    x: Tensor, x0: Tensor, gradient: Tensor, epsilon: Tensor, step_size: Tensor, norm: str = "linf",
+    noise: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """x after a step of steepest ascent in a norm, plus noise, projected onto the ball around x0: (N, H, W, C).
 
     Direction: "linf" the sign of the gradient (Goodfellow et al. 2015, section 4), "l1" gradient / ||gradient||_1, "l2"
@@ -199,7 +207,7 @@ def move(x, x0, gradient, epsilon, step_size, norm="linf", noise=None):
     return project(moved if noise is None else moved + noise, x0, epsilon, norm)
 
 
-def project(x, x0, epsilon, norm="linf"):
+def project(x: Tensor, x0: Tensor, epsilon: Tensor, norm: str = "linf") -> Tensor:
     """x projected onto the ball around x0 and [0, 1]: clipped in "linf", the change scaled down in "l1" and "l2"."""
     change, epsilon = x - x0, per_image(epsilon, x0)
     if norm == "linf":
@@ -211,7 +219,10 @@ def project(x, x0, epsilon, norm="linf"):
     return keras.ops.clip(x0 + change, 0.0, 1.0)
 
 
-def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log_odds):
+def pgd(
+    call: Callable, images: Tensor, labels: Tensor, *, epsilon: Tensor, step_size: Tensor, steps: int,
+    start: Tensor | None = None, loss: Callable = log_odds,
+) -> Tensor:  # fmt: skip
     """The last iterate of projected gradient ascent in the Linf ball, after exactly `steps` steps.
 
     Madry et al. 2018, section 2.1.
@@ -224,7 +235,9 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
 
-def random_start(images, noise, epsilon, *, clip=True):
+def random_start(
+    images: numpy.ndarray, noise: numpy.ndarray, epsilon: float | numpy.ndarray, *, clip: bool = True
+) -> numpy.ndarray:
     """A random start: images + epsilon * noise, float32 NumPy array (N, H, W, C).
 
     noise: of norm at most 1.
@@ -236,7 +249,7 @@ def random_start(images, noise, epsilon, *, clip=True):
     return start.clip(0, 1) if clip else start
 
 
-def per_image(value, images):
+def per_image(value: Tensor, images: Tensor) -> Tensor:
     """Values (N,) reshaped to broadcast against images; a number is returned unchanged."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value

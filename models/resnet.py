@@ -9,23 +9,36 @@ import functools
 
 import keras
 
+import data
 from models.layers import convolution, logits, normalised, scaler, standardised
 
 FILTERS = (64, 128, 256, 512)
 
 
-def resnet18(input_shape, classes, *, preprocessing=None, width=1.0):
+def resnet18(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """ResNet-18, batch norm and ReLU after each convolution: 11,173,962 parameters at (32, 32, 3) and ten classes."""
     return _resnet("resnet18", input_shape, classes, basic, (2, 2, 2, 2), preprocessing, width)
 
 
-def resnet50(input_shape, classes, *, preprocessing=None, width=1.0):
+def resnet50(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """ResNet-50 of bottleneck blocks: 23,520,842 parameters at (32, 32, 3) and ten classes; 25,557,032 at (224, 224, 3)
     and a thousand."""
     return _resnet("resnet50", input_shape, classes, bottleneck, (3, 4, 6, 3), preprocessing, width)
 
 
-def preact_resnet18(input_shape, classes, *, preprocessing=None, width=1.0, project="input", last_norm=True):
+def preact_resnet18(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    project: str = "input",
+    last_norm: bool = True,
+) -> keras.Model:
     """PreAct-ResNet-18: batch norm and ReLU before each convolution, and once more before the pool.
 
     11,172,170 parameters at (32, 32, 3) and ten classes.
@@ -62,14 +75,14 @@ def _resnet(name, input_shape, classes, block, depths, preprocessing, width, *, 
     return keras.Model(inputs, logits(x, classes), name=name)
 
 
-def basic(x, filters, stride, *, name):
+def basic(x: keras.KerasTensor, filters: int, stride: int, *, name: str) -> keras.KerasTensor:
     """relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)), two 3x3 convolutions."""
     inner = normalised(convolution(x, filters, 3, stride, name=f"conv{name}a"), name=f"bn{name}a")
     inner = normalised(convolution(inner, filters, name=f"conv{name}b"), name=f"bn{name}b", activation=None)
     return _joined(inner, _shortcut(x, filters, stride, name), name)
 
 
-def bottleneck(x, filters, stride, *, name):
+def bottleneck(x: keras.KerasTensor, filters: int, stride: int, *, name: str) -> keras.KerasTensor:
     """As `basic`, with a 1x1, a 3x3 and a 1x1 convolution, the last with four times the filters."""
     inner = normalised(convolution(x, filters, 1, name=f"conv{name}a"), name=f"bn{name}a")
     inner = normalised(convolution(inner, filters, 3, stride, name=f"conv{name}b"), name=f"bn{name}b")
@@ -77,7 +90,7 @@ def bottleneck(x, filters, stride, *, name):
     return _joined(inner, _shortcut(x, 4 * filters, stride, name), name)
 
 
-def preactivated(x, filters, stride, *, name, project):
+def preactivated(x: keras.KerasTensor, filters: int, stride: int, *, name: str, project: str) -> keras.KerasTensor:
     """conv(relu(bn(conv(relu(bn(x)))))) + shortcut, two 3x3 convolutions and nothing after the sum."""
     active = normalised(x, name=f"bn{name}a")
     shortcut = x

@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import zipfile
+from collections.abc import Mapping
 
 import keras
 import numpy
@@ -26,7 +27,7 @@ UNUSED = re.compile(r"(.*\.)?num_batches_tracked|sub_block1\..*|layers\.\d+\..*"
 HOW = "pip install torch (its CPU build will do), or save the arrays elsewhere with numpy.savez(path, **arrays)"
 
 
-def read(source):
+def read(source: Mapping | pathlib.Path | str) -> dict[str, numpy.ndarray]:
     """Read name -> array from a mapping or a file. Source and errors as models.load_torch."""
     state = _read(pathlib.Path(source)) if isinstance(source, str | os.PathLike) else source
     for wrapper in NESTED:
@@ -38,7 +39,7 @@ def read(source):
     return {name: _array(value) for name, value in named.items() if not UNUSED.fullmatch(name)}
 
 
-def head(state):
+def head(state: dict[str, numpy.ndarray]) -> str:
     """The name of the last layer, whose weights are (classes, inputs)."""
     for name in HEADS:
         if numpy.ndim(state.get(f"{name}.weight")) == 2:
@@ -46,7 +47,7 @@ def head(state):
     raise ValueError(f"no last layer among {_listed(state)}; expected {' or '.join(HEADS)}.weight of (classes, inputs)")
 
 
-def assign(model, net, state):
+def assign(model: keras.Model, net: str, state: dict[str, numpy.ndarray]) -> None:
     """Set the weights of every layer of a model of NETS from `state`; each array must be used once."""
     left, downsampled = dict(state), any(".downsample." in name for name in state)
     for layer in model.layers:

@@ -1,12 +1,22 @@
 """Compiled updates of a model's weights: gradients of an objective, and one step along them."""
 
+from collections.abc import Callable
+
 import keras
 import numpy
 
 from models import compute
 
 
-def supervised_step(model, optimizer, loss, *, training=True, restore=None, regularise=True):
+def supervised_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Callable,
+    *,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+) -> Callable:
     """Compile a training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
     loss: ``loss(outputs, *targets)`` -> a value for each example.
@@ -20,7 +30,16 @@ def supervised_step(model, optimizer, loss, *, training=True, restore=None, regu
     return train_step(model, optimizer, objective, training=training, restore=restore, regularise=regularise)
 
 
-def train_step(model, optimizer, objective, *, follow=None, training=True, restore=None, regularise=True):
+def train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Callable,
+    *,
+    follow: Callable | None = None,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+) -> Callable:
     """Compile a training update: ``step(x, *arrays) -> (mean value, extra[, followed])``.
 
     objective: ``objective(call, x, *arrays) -> (values, extra)``, a value for each example, from any number of passes
@@ -45,7 +64,9 @@ def train_step(model, optimizer, objective, *, follow=None, training=True, resto
     return compute.backend.train_step(model, optimizer, objective, follow, training, regularise, keep)
 
 
-def gradients(model, objective, *, follow=None, training=True):
+def gradients(
+    model: keras.Model, objective: Callable, *, follow: Callable | None = None, training: bool = True
+) -> Callable:
     """Compile the gradients of `train_step`: ``run(x, *arrays) -> (gradients, mean value, extra[, followed])``.
 
     gradients: list of d mean value / d w for each of model.trainable_variables.
@@ -53,7 +74,7 @@ def gradients(model, objective, *, follow=None, training=True):
     return compute.backend.gradients(model, objective, follow, training)
 
 
-def apply(optimizer, variables):
+def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """Compile an update by gradients, one for each variable: ``run(*gradients)``."""
     optimizer.build(variables)
     return compute.backend.apply(optimizer, variables)

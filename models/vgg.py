@@ -11,6 +11,7 @@ The first layer standardises the channels, and the output is logits, not softmax
 
 import keras
 
+import data
 from models.layers import convolution, logits, normalised, scaler, standardised
 
 FILTERS = (64, 128, 256, 512, 512)
@@ -18,7 +19,9 @@ SQUARE = ((2, 2),) * 5
 NARROW = ((1, 2), (2, 1), (1, 2), (2, 1), (2, 2))
 
 
-def vgg16(input_shape, classes, *, preprocessing=None, width=1.0):
+def vgg16(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """VGG16: float32 images (N, H, W, C) in [0, 1] -> logits (N, classes).
 
     33,650,890 parameters at (32, 32, 3), 26,557,642 at (28, 28, 1), with ten classes and width 1.
@@ -31,14 +34,18 @@ def vgg16(input_shape, classes, *, preprocessing=None, width=1.0):
     return vgg(input_shape, classes, (2, 2, 3, 3), SQUARE, "vgg16", preprocessing, width, batch_norm=False)
 
 
-def vgg19(input_shape, classes, *, preprocessing=None, width=1.0):
+def vgg19(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """VGG19: 38,964,426 parameters at (32, 32, 3), 33,637,066 at (28, 28, 1). Arguments as vgg16."""
     if min(input_shape[:2]) >= 32:
         return vgg(input_shape, classes, (2, 2, 4, 4, 4), SQUARE, "vgg19", preprocessing, width, batch_norm=True)
     return vgg(input_shape, classes, (2, 2, 3, 3, 3), NARROW, "vgg19", preprocessing, width, batch_norm=False)
 
 
-def vgg16_bn(input_shape, classes, *, preprocessing=None, width=1.0):
+def vgg16_bn(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """VGG16 of convolutions with bias, batch norm and ReLU, and one dense layer.
 
     14,728,266 parameters at (32, 32, 3) and ten classes. Arguments as vgg16; images of at least 32 pixels a side.
@@ -56,7 +63,17 @@ def vgg16_bn(input_shape, classes, *, preprocessing=None, width=1.0):
     return keras.Model(inputs, logits(keras.layers.Flatten(name="flatten")(x), classes), name="vgg16_bn")
 
 
-def vgg(input_shape, classes, depths, pools, name, preprocessing=None, width=1.0, *, batch_norm):
+def vgg(
+    input_shape: tuple,
+    classes: int,
+    depths: tuple,
+    pools: tuple,
+    name: str,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    *,
+    batch_norm: bool,
+) -> keras.Model:
     """A VGG of any depth.
 
     depths: convolutions of each block.

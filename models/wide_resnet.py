@@ -7,10 +7,19 @@ wrn_32_10   as released by Madry et al. and used by FREE: leaky ReLU of .1, shor
 
 import keras
 
+import data
 from models.layers import convolution, fan_out, logits, normalised, scaler, standardised
 
 
-def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0, depth=34, stem=None):
+def wrn_34_10(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    depth: int = 34,
+    stem: int | None = None,
+) -> keras.Model:
     """WRN-34-10: 46,160,474 parameters at (32, 32, 3) and ten classes.
 
     width: factor on every layer; with `stem`, on all layers but the first convolution.
@@ -26,7 +35,14 @@ def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0, depth=34, 
     return _wide("wrn_34_10", input_shape, classes, blocks, preprocessing, width, **options)
 
 
-def wrn_32_10(input_shape, classes, *, preprocessing=None, width=1.0, stem=None):
+def wrn_32_10(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    stem: int | None = None,
+) -> keras.Model:
     """WRN-32-10: 45,901,914 parameters at (32, 32, 3) and ten classes. stem: as wrn_34_10."""
     options = {"activation": "leaky", "project": False, "stem": stem}
     return _wide("wrn_32_10", input_shape, classes, 5, preprocessing, width, **options)

@@ -3,7 +3,9 @@
 import numpy
 
 
-def augment(images, generator, *, flip, shift, fill):
+def augment(
+    images: numpy.ndarray, generator: numpy.random.Generator, *, flip: bool, shift: float, fill: str
+) -> numpy.ndarray:
     """Randomly flip images left to right and shift them: a new array of the same shape.
 
     images: (N, H, W, C), any dtype.

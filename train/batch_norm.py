@@ -7,7 +7,7 @@ import data
 from models import compute
 
 
-def reestimate(model, x, *, batch_size=256):
+def reestimate(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 256) -> None:
     """Set each BatchNormalization's moving mean and variance to those over all images, in place.
 
     Layers are set in order, each with the earlier layers already set, in inference mode: exact statistics instead of a

@@ -10,6 +10,9 @@ import itertools
 import math
 import pathlib
 import re
+from collections.abc import Callable
+
+import keras
 
 import models
 from data import hdf5
@@ -21,7 +24,7 @@ OTHER_PARTS = (".record.h5", ".optimizer.h5")
 MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
 
 
-def opened(path):
+def opened(path: pathlib.Path | str) -> "history.History | Checkpoints":
     """The History in a folder, or Checkpoints if it has no records. Errors as Checkpoints."""
     recorded = history.History(path)
     return recorded if recorded.epochs else Checkpoints(path)
@@ -36,13 +39,13 @@ class Checkpoints:
     between the others is missing.
     """
 
-    def __init__(self, path, scale=None):
+    def __init__(self, path: pathlib.Path | str, scale: float | None = None) -> None:
         self.path, self.scale = pathlib.Path(path), scale
         self.files = _by_epoch(self.path)
         self.epochs = self.stored = sorted(self.files)
         self.last = self.epochs[-1]
 
-    def load_weights(self, model, epoch):
+    def load_weights(self, model: keras.Model, epoch: int) -> None:
         """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
         if epoch not in self.files:
             raise ValueError(f"{self.path}: no checkpoint of epoch {epoch}; found {self.epochs[0]} to {self.last}")
@@ -61,7 +64,7 @@ class Checkpoints:
         flat.set_weights(model, values)
         history.check_finite(model, path)
 
-    def final_model(self, build=None):
+    def final_model(self, build: Callable | None = None) -> keras.Model:
         """The model of the final epoch, ending in logits.
 
         build: ``build()`` -> model of that architecture; only called if the checkpoint holds just weights, without an

@@ -1,6 +1,7 @@
 """The fine-tuning loop: any model, targets and per-example loss, with frozen layers or masked weights."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy
@@ -14,9 +15,23 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop
 
 
 def fine_tune(
-    model, x, targets, *, loss, learning_rate, batch_size, seed, steps=None, epochs=None, training=True, restore=None,
-    regularise=True, reset_optimizer=False, optimizer="adam", progress=None,
-):  # fmt: skip
+    model: keras.Model,
+    x: numpy.ndarray,
+    targets: numpy.ndarray | tuple,
+    *,
+    loss: Callable,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    steps: int | None = None,
+    epochs: int | None = None,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+    reset_optimizer: bool = False,
+    optimizer: str = "adam",
+    progress: Callable | None = None,
+) -> list[float]:
     """Fine-tune `model` in place; returns the mean loss of each step.
 
     x: images (N, ...), uint8 or float32 in [0, 1].
@@ -69,7 +84,7 @@ def fine_tune(
 
 
 @contextlib.contextmanager
-def frozen_below(model, layer):
+def frozen_below(model: keras.Model, layer: str | None) -> Iterator[None]:
     """Within the context, freeze all layers before the layer named `layer` (None: freeze nothing)."""
     names = [layer.name for layer in model.layers]
     if layer is not None and layer not in names:

@@ -6,6 +6,8 @@ CPU of the same machine.
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -14,15 +16,28 @@ import data
 from models import contract, perturb, updates
 from train.augment import augment
 from train.history import History, confidence
+from train.params import Recipe
 from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "second-half", "last")
 
 
 def fit(
-    model, split, *, recipe, history, seed, epochs=None, keep="all", loss=perturb.cross_entropy, targets=None,
-    origin=None, progress=None, observe=None, on_epoch=None,
-):  # fmt: skip
+    model: keras.Model,
+    split: data.Split,
+    *,
+    recipe: Recipe,
+    history: History | pathlib.Path | str,
+    seed: int,
+    epochs: int | None = None,
+    keep: str = "all",
+    loss: Callable = perturb.cross_entropy,
+    targets: numpy.ndarray | None = None,
+    origin: dict | None = None,
+    progress: Callable | None = None,
+    observe: Callable | None = None,
+    on_epoch: Callable | None = None,
+) -> History:
     """Train `model` on the training half and record each epoch: History. An existing history is resumed.
 
     split: data.Split.

@@ -28,11 +28,11 @@ DIGESTS = "sha256"
 class History:
     """The history in the folder `path`, which the first saved epoch creates. Epochs count from 1."""
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path | str) -> None:
         self.path = pathlib.Path(path)
 
     @property
-    def epochs(self):
+    def epochs(self) -> list[int]:
         """All recorded epochs: 1, 2, ... Raises ValueError if a record between them is missing."""
         epochs = self._numbers("record")
         lost = sorted({*range(1, len(epochs) + 1)} - {*epochs})
@@ -42,26 +42,26 @@ class History:
         return epochs
 
     @property
-    def stored(self):
+    def stored(self) -> list[int]:
         """The epochs whose weights are on disk, ascending (others may have been dropped)."""
         return self._numbers("weights")
 
     @property
-    def last(self):
+    def last(self) -> int:
         """The newest epoch; 0 before the first."""
         return max(self.epochs, default=0)
 
     @property
-    def log_probability(self):
+    def log_probability(self) -> numpy.ndarray:
         """log p_t(y|x) of the model of each recorded epoch t, in the order of `epochs`: float32 (epochs, samples)."""
         return self._records("log_probability")
 
     @property
-    def prediction(self):
+    def prediction(self) -> numpy.ndarray:
         """Predicted classes of each recorded epoch, in the order of `epochs`: unsigned (epochs, samples)."""
         return self._records("prediction")
 
-    def record(self, epoch):
+    def record(self, epoch: int) -> tuple[numpy.ndarray, numpy.ndarray, dict]:
         """One epoch's (log_probability, prediction, metrics)."""
         arrays, metrics = files.load_artefact(
             self.file(epoch, "record"), "epoch record", ["log_probability", "prediction"]
@@ -69,7 +69,16 @@ class History:
         metrics.pop(DIGESTS, None)
         return arrays["log_probability"], arrays["prediction"], metrics
 
-    def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
+    def save(
+        self,
+        model: keras.Model,
+        epoch: int,
+        log_probability: numpy.ndarray,
+        prediction: numpy.ndarray,
+        *,
+        metrics: dict | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
         """Add an epoch: weights, optimizer state (older states are deleted), and last the record, which completes it.
 
         log_probability, prediction: as returned by `confidence`.
@@ -90,7 +99,7 @@ class History:
         files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, {**(metrics or {}), DIGESTS: digests})
         self.drop_older_optimizers()
 
-    def load_weights(self, model, epoch):
+    def load_weights(self, model: keras.Model, epoch: int) -> None:
         """Load an epoch's weights into `model`.
 
         Raises FileNotFoundError, and ValueError if they are damaged or of another architecture.
@@ -108,14 +117,14 @@ class History:
             known = path.name in digests
         load_weights(model, path, known=known)
 
-    def load_optimizer(self, optimizer, epoch):
+    def load_optimizer(self, optimizer: keras.optimizers.Optimizer, epoch: int) -> None:
         """Load the optimizer state saved with an epoch into a built optimizer."""
         names = [f"{index:04d}" for index in range(len(optimizer.variables))]
         values, _ = files.load_artefact(self.file(epoch, "optimizer"), "optimizer state", names)
         for variable, name in zip(optimizer.variables, names, strict=True):
             variable.assign(values[name])
 
-    def architecture(self):
+    def architecture(self) -> keras.Model:
         """Build the model (with untrained weights) from architecture.json."""
         path = self.path / "architecture.json"
         if not path.is_file():
@@ -129,19 +138,19 @@ class History:
             raise ValueError(f"{path}: not a model's architecture but a {type(model).__name__}: train it again")
         return model
 
-    def final_model(self):
+    def final_model(self) -> keras.Model:
         """The model with the weights of the final epoch."""
         model = self.architecture()
         self.load_weights(model, self.last)
         return model
 
     @property
-    def origin(self):
+    def origin(self) -> dict:
         """Recipe, seed, epochs and data of the training, as passed to `claim`; {} if it was never called."""
         path = self.path / "origin.json"
         return files.read_sealed(path, sealed=False) if path.is_file() else {}
 
-    def claim(self, origin):
+    def claim(self, origin: dict) -> None:
         """Record the origin of this history, JSON values, before its first epoch.
 
         Raises ValueError if it was recorded with another origin.
@@ -158,17 +167,17 @@ class History:
                     "continue it as it was begun, or begin another folder"
                 )
 
-    def drop_weights(self, epoch):
+    def drop_weights(self, epoch: int) -> None:
         """Delete an epoch's weights; its record stays."""
         files.remove(self.file(epoch, "weights"))
 
-    def drop_older_optimizers(self):
+    def drop_older_optimizers(self) -> None:
         """Delete all optimizer states except the newest epoch's."""
         for epoch in self._numbers("optimizer"):
             if epoch != self.last:
                 files.remove(self.file(epoch, "optimizer"))
 
-    def file(self, epoch, part):
+    def file(self, epoch: int, part: str) -> pathlib.Path:
         """The path of an epoch's "weights", "record" or "optimizer"."""
         return self.path / f"epoch-{epoch:04d}.{part}.h5"
 
@@ -185,13 +194,13 @@ class History:
         return numpy.stack(rows)
 
 
-def save_weights(model, path):
+def save_weights(model: keras.Model, path: pathlib.Path | str) -> None:
     """Write a model's weights to a ``.weights.h5`` file, atomically. Raises OSError on a full disk."""
     with files.atomic_hdf5(path) as file:
         model.save_weights(file)
 
 
-def load_weights(model, path, *, known=False):
+def load_weights(model: keras.Model, path: pathlib.Path | str, *, known: bool = False) -> None:
     """Load a ``.weights.h5`` file into `model`.
 
     known: whether its digest has been checked already.
@@ -208,14 +217,16 @@ def load_weights(model, path, *, known=False):
     check_finite(model, path)
 
 
-def check_finite(model, path):
+def check_finite(model: keras.Model, path: pathlib.Path | str) -> None:
     """Raise ValueError if weights of a model are NaN or infinite. path: the file they were read from."""
     for variable in model.weights:
         if not numpy.isfinite(numpy.asarray(variable, "float32")).all():
             raise ValueError(f"{path}: {variable.path} holds NaN or infinite weights: damaged, or it diverged")
 
 
-def confidence(model, x, y, *, batch_size=256):
+def confidence(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """A model's confidence in each label: (log p(y|x) float32 (N,), predicted classes (N,), smallest unsigned dtype).
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1].

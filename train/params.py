@@ -27,7 +27,7 @@ class Recipe:
     shift: float
     fill: str
 
-    def learning_rate(self, epoch, epochs):
+    def learning_rate(self, epoch: int, epochs: int) -> float:
         """The learning rate of epoch `epoch` (from 1) in a run of `epochs` epochs."""
         passed = sum(epoch > round(fraction * epochs) for fraction in self.milestones)
         return self.learning_rates[passed]
@@ -45,12 +45,12 @@ RECIPES = {
 FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 
-def first_tuned(model):
+def first_tuned(model: str) -> str | None:
     """The first tuned layer of a model, None: all are tuned. A width (alexnet@0.25) is ignored."""
     return FIRST_TUNED.get(model.partition("@")[0])
 
 
-def recipe(model, input_shape=None):
+def recipe(model: str, input_shape: tuple | None = None) -> Recipe:
     """The published recipe of a model of the catalogue; for images under 32x32 the VGG nets use AlexNet's [P].
 
     model: name; a width (alexnet@0.25) is ignored.

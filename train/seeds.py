@@ -7,7 +7,7 @@ import keras
 import numpy
 
 
-def stream(seed, purpose, *counters):
+def stream(seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
     """The random generator of a purpose: equal for equal arguments, independent for different arguments.
 
     seed: a whole number.
@@ -20,13 +20,13 @@ def stream(seed, purpose, *counters):
     return numpy.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "little"))
 
 
-def seed_dropout(model, generator):
+def seed_dropout(model: keras.Model, generator: numpy.random.Generator) -> None:
     """Seed every random layer of `model` from a generator."""
     for layer in model.layers:
         if isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
             layer.seed_generator.state.assign(generator.integers(2**31, size=2, dtype="uint32"))
 
 
-def seed_weights(seed):
+def seed_weights(seed: int) -> None:
     """Seed the initial weights of the next model: Keras's global generator."""
     keras.utils.set_random_seed(seed)

@@ -1,7 +1,10 @@
 """Optional TensorBoard log of a training run: the metrics of every epoch as scalars."""
 
+import pathlib
+from collections.abc import Callable
 
-def logger(folder):
+
+def logger(folder: pathlib.Path | str) -> Callable:
     """A function for fit's `on_epoch` that writes the newest epoch's metrics to `folder`.
 
     Raises ValueError if the package tensorboard is not installed.

@@ -31,7 +31,7 @@ CONFIGURATIONS = {
 }
 
 
-def prefixes(total, *, step=None, count=None):
+def prefixes(total: int, *, step: int | None = None, count: int | None = None) -> list[int]:
     """Sizes of the prefixes of an order: a list that ends with `total`.
 
     step: inputs that each prefix adds (the last may add fewer).
@@ -46,7 +46,7 @@ def prefixes(total, *, step=None, count=None):
     return [min(end, total) for end in range(step, total + step, step)]
 
 
-def pool(ranked, adversarial, configuration):
+def pool(ranked: numpy.ndarray, adversarial: numpy.ndarray, configuration: Configuration) -> numpy.ndarray:
     """The ranked inputs in the pool of a configuration: indices.
 
     ranked: order of clean and adversarial inputs, indices (N,).

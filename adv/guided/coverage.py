@@ -3,7 +3,7 @@
 import numpy
 
 
-def neuron_coverage(activations, threshold=0.2):
+def neuron_coverage(activations: numpy.ndarray, threshold: float = 0.2) -> numpy.ndarray:
     """The fraction of neurons that each input activates: float64 (N,), in [0, 1].
 
     activations: (N, D).

@@ -5,7 +5,10 @@ within .05 in its own norm [P]. Profile "as-named" runs the attacks of these nam
 FGSM [D].
 """
 
+from collections.abc import Callable
+
 import foolbox
+import keras
 import numpy
 
 import data
@@ -28,7 +31,7 @@ PROFILES = {
 MINIMAL = ("cw",)  # attacks of "as-named" without an epsilon
 
 
-def choose(count, available, seed, part):
+def choose(count: int, available: int, seed: int, part: int) -> numpy.ndarray:
     """Rows of the inputs to attack: `count` of `available` without replacement, in the order drawn. [P; seeded D]
 
     part: 0 for the training part, 1 for the test part.
@@ -39,7 +42,17 @@ def choose(count, available, seed, part):
     return stream(seed, "transformed inputs", part).permutation(available)[: 3 * (count // 3)]
 
 
-def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=False, batch_size=256, progress=None):
+def attack(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    profile: str = "as-run",
+    epsilon: float = EPSILON,
+    duplicate_fgsm: bool = False,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Attack images, a third with each attack: (float32 images (N, H, W, C), names of the attacks (N,)).
 
     model: Keras model that returns logits.
@@ -73,7 +86,7 @@ def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=Fal
     return attacked, names
 
 
-def duplicated(values):
+def duplicated(values: numpy.ndarray) -> numpy.ndarray:
     """Labels or rows of inputs whose first third repeats the last third."""
     values = numpy.array(values)
     third = len(values) // 3

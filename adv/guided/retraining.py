@@ -1,6 +1,7 @@
 """Training of the original model and of retrained models, and their measures."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -35,7 +36,16 @@ RECIPES = {
 }
 
 
-def fit(model, weights, x, y, *, recipe, seed, progress=None):
+def fit(
+    model: keras.Model,
+    weights: list[numpy.ndarray],
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    recipe: Recipe,
+    seed: int,
+    progress: Callable | None = None,
+) -> list[float]:
     """Train `model` in place from given weights; returns the mean loss of each step.
 
     weights: list of arrays, as from model.get_weights().
@@ -60,7 +70,7 @@ def fit(model, weights, x, y, *, recipe, seed, progress=None):
     )
 
 
-def measure(model, x, y, *, batch_size=512):
+def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 512) -> dict[str, float]:
     """accuracy, loss (cross-entropy), and macro-averaged precision and recall over the classes in `y`: dict of floats.
 
     A class that is never predicted has precision 0. Errors as adv.search.minimal.
@@ -82,7 +92,9 @@ def measure(model, x, y, *, batch_size=512):
     }
 
 
-def traces(model, x, *, batch_size=512):
+def traces(
+    model: keras.Model, x: numpy.ndarray, *, batch_size: int = 512
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """One pass: (activations of the last hidden dense layer, predicted classes, probabilities float64).
 
     Errors as adv.search.minimal.
@@ -97,7 +109,7 @@ def traces(model, x, *, batch_size=512):
     return activations, logits.argmax(axis=1), scipy.special.softmax(logits, axis=1)
 
 
-def last_hidden(model):
+def last_hidden(model: keras.Model) -> keras.layers.Dense:
     """The last dense layer before the logits. Raises ValueError if there is none."""
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     if len(dense) < 2:

@@ -14,7 +14,14 @@ BLOCK = 4096  # rows of one matrix product
 PAIRS = 2**24  # pairs of row and reference compared at a time
 
 
-def lsa(train_activations, train_classes, activations, classes, *, variance_threshold=1e-5):
+def lsa(
+    train_activations: numpy.ndarray,
+    train_classes: numpy.ndarray,
+    activations: numpy.ndarray,
+    classes: numpy.ndarray,
+    *,
+    variance_threshold: float = 1e-5,
+) -> numpy.ndarray:
     """Likelihood-based surprise: -log density of each row among the references of its class: float64 (N,).
 
     Kim, Feldt, Yoo 2019, section 3.2: one Gaussian kernel density estimate a class, with Scott's bandwidth
@@ -120,7 +127,9 @@ def _cholesky(covariance, label, unit):
     )
 
 
-def dsa(train_activations, train_classes, activations, classes):
+def dsa(
+    train_activations: numpy.ndarray, train_classes: numpy.ndarray, activations: numpy.ndarray, classes: numpy.ndarray
+) -> numpy.ndarray:
     """Distance-based surprise: dist_a / dist_b of each row: float64 (N,).
 
     Kim, Feldt, Yoo 2019, section 3.3: dist_a is the distance to the nearest reference a of the row's class, dist_b that

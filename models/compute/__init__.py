@@ -9,13 +9,12 @@ training updates.
 import functools
 import itertools
 import typing
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy
 
-from models.compute.variables import assign  # noqa: F401 (as of this package)
-
-Tensor = typing.Any  # a tensor of Keras's backend; a NumPy array where a compiled function is called
+from models.compute.variables import Tensor, assign  # noqa: F401 (assign is a part of this package)
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
@@ -44,7 +43,7 @@ def origin() -> dict:
     return {"backend": BACKEND}
 
 
-def compiled(model, function, *, training=False, any_count=False):
+def compiled(model: keras.Model, function: Callable, *, training: bool = False, any_count: bool = False) -> Callable:
     """Compile ``function(call, *arrays)``, where ``call(x)`` is the model's output in inference mode.
 
     Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once for each
@@ -60,12 +59,12 @@ def compiled(model, function, *, training=False, any_count=False):
     return cache[function, training]
 
 
-def forward(model):
+def forward(model: keras.Model) -> Callable:
     """The compiled forward pass: ``run(x) -> model(x)`` in inference mode."""
     return compiled(model, _forward)
 
 
-def input_gradient(model, loss):
+def input_gradient(model: keras.Model, loss: Callable) -> Callable:
     """The compiled gradient of the input: ``run(x, y, ...)`` -> d sum(loss(logits, y, ...)) / dx, the shape of x."""
     cache = model.__dict__.setdefault("__input_gradients", {})
     if loss not in cache:
@@ -81,7 +80,7 @@ def _input_gradient(loss, call, x, *targets):
     return gradient(lambda image: (loss(call(image), *targets), None), x)[1]
 
 
-def gradient(function, x, call=None):
+def gradient(function: Callable, x: Tensor, call: Callable | None = None) -> tuple[tuple, Tensor]:
     """Inside a compiled function: ``((values, extra), d sum(values) / dx)`` of ``function(x) -> (values, extra)``.
 
     call: the compiled function's, if `function` uses it in training mode, so that its moving statistics are updated.
@@ -89,7 +88,7 @@ def gradient(function, x, call=None):
     return backend.gradient(function, x, call)
 
 
-def jacobian(function, x):
+def jacobian(function: Callable, x: Tensor) -> tuple[tuple, Tensor]:
     """Inside a compiled function: differentiate each column of ``function(x) -> (values (N, K), extra)`` by x.
 
     Returns ``((values, extra), d sum over images of values[:, k] / dx)``, the latter (N, K, *x.shape[1:]).
@@ -97,7 +96,7 @@ def jacobian(function, x):
     return backend.jacobian(function, x)
 
 
-def redrawn(call, number):
+def redrawn(call: Callable, number: Tensor) -> Callable:
     """Inside a compiled function: the `call` with other random numbers, equal for an equal `number`.
 
     On TensorFlow each call draws new numbers, so this returns `call` itself. On jax a model's random layers draw the
@@ -106,7 +105,19 @@ def redrawn(call, number):
     return backend.redrawn(call, number)
 
 
-def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=None, draw=None, batch_size=256):
+def repeat(
+    model: keras.Model,
+    step: Callable,
+    state: Sequence,
+    n: int,
+    *,
+    constants: Sequence = (),
+    until: int | None = None,
+    leave: Iterable[int] | None = None,
+    last: Callable | None = None,
+    draw: Callable | None = None,
+    batch_size: int = 256,
+) -> tuple[numpy.ndarray, ...]:
     """Take `n` steps with each image, fewer if it ends before: the final state, a tuple of NumPy arrays.
 
     step: ``step(call, index, *constants, *state) -> state``, compiled here; index counts from 0.
@@ -191,7 +202,9 @@ def _loop(step, fixed, until):
     return loop
 
 
-def predict(run, *arrays, batch_size=256, prepare=None):
+def predict(
+    run: Callable, *arrays: numpy.ndarray, batch_size: int = 256, prepare: Callable | None = None
+) -> numpy.ndarray | tuple[numpy.ndarray, ...]:
     """Apply a compiled `run` to arrays batch by batch: NumPy arrays (a tuple if `run` returns a tuple).
 
     arrays: indexed by row, possibly lazy (HDF5).
@@ -219,7 +232,7 @@ def predict(run, *arrays, batch_size=256, prepare=None):
     return columns[0] if single else columns
 
 
-def check_batch_size(size):
+def check_batch_size(size: int) -> None:
     """Raise ValueError unless a batch size is a whole number of at least 1."""
     if not isinstance(size, int | numpy.integer) or size < 1:
         raise ValueError(f"batch_size is {size}, expected a whole number of at least 1")

@@ -4,9 +4,12 @@ XLA compiles on accelerators only; on a CPU it is several times slower than Tens
 """
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow
+
+from models.compute.variables import Tensor
 
 GPUS = tensorflow.config.list_physical_devices("GPU")
 ON_ACCELERATOR = bool(GPUS)
@@ -19,23 +22,23 @@ for gpu in GPUS:  # several processes may share a GPU
     tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
-def accelerators():
+def accelerators() -> list[str]:
     """The names of the accelerators in use."""
     details = tensorflow.config.experimental.get_device_details
     return [details(gpu).get("device_name", gpu.name) for gpu in GPUS]
 
 
-def deterministic():
+def deterministic() -> None:
     """Give the same bits every time on this machine with these versions; slower on a GPU."""
     tensorflow.config.experimental.enable_op_determinism()
 
 
-def compile(model, function, training, any_count):
+def compile(model: keras.Model, function: Callable, training: bool, any_count: bool) -> Callable:
     """As models.compute.compiled."""
     return _graph(functools.partial(function, functools.partial(model, training=training)), any_count)
 
 
-def gradient(function, x, call):
+def gradient(function: Callable, x: Tensor, call: Callable) -> tuple[tuple, Tensor]:
     """As models.compute.gradient."""
     with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -43,7 +46,7 @@ def gradient(function, x, call):
     return (values, extra), tape.gradient(values, x, unconnected_gradients="zero")  # as jax does
 
 
-def jacobian(function, x):
+def jacobian(function: Callable, x: Tensor) -> tuple[tuple, Tensor]:
     """As models.compute.jacobian: one forward pass, and a backward pass a column."""
     with tensorflow.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -53,12 +56,20 @@ def jacobian(function, x):
     return (values, extra), tensorflow.stack(gradients, 1)
 
 
-def redrawn(call, number):
+def redrawn(call: Callable, number: Tensor) -> Callable:
     """As models.compute.redrawn."""
     return call
 
 
-def train_step(model, optimizer, objective, follow, training, regularise, keep):
+def train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Callable,
+    follow: Callable | None,
+    training: bool,
+    regularise: bool,
+    keep: list,
+) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     variables = model.trainable_variables
     differentiate = _differentiate(model, objective, follow, training, regularise)
@@ -73,12 +84,12 @@ def train_step(model, optimizer, objective, follow, training, regularise, keep):
     return _graph(step)
 
 
-def gradients(model, objective, follow, training):
+def gradients(model: keras.Model, objective: Callable, follow: Callable | None, training: bool) -> Callable:
     """As models.updates.gradients."""
     return _graph(_differentiate(model, objective, follow, training, False))
 
 
-def apply(optimizer, variables):
+def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """As models.updates.apply."""
     return _graph(lambda *gradients: optimizer.apply(gradients, variables))
 

@@ -5,8 +5,10 @@ A strategy returns, for a model and an optimizer, a function that trains on a ba
 
 import dataclasses
 import typing
+from collections.abc import Callable
 
 import keras
+import numpy
 
 from models import compute, perturb, updates
 from train.robust import losses, perturbation
@@ -31,7 +33,15 @@ class Outcome(typing.NamedTuple):
     carried: typing.Any = None
 
 
-def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
+def cross_entropy(
+    call: Callable,
+    current: compute.Tensor,
+    images: compute.Tensor,
+    labels: compute.Tensor,
+    scale: compute.Tensor,
+    weight: compute.Tensor = 1.0,
+    beta: compute.Tensor = 0.0,
+) -> tuple[compute.Tensor, compute.Tensor]:
     """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are correct (n,)).
 
     weight, beta (here and below): factors of the loss and of its second term, a number or (n,).
@@ -41,7 +51,7 @@ def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
     return weight * perturb.cross_entropy(logits, labels), correct
 
 
-def paired(loss, order):
+def paired(loss: Callable, order: tuple[str, ...]) -> Callable:
     """Objective of TRADES and MART from a loss of clean and adversarial logits.
 
     order: of the forward passes, "clean" or "adversarial"; each has its own batch statistics in training mode, as in
@@ -118,15 +128,15 @@ class Adversarial:
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
 
     @property
-    def update_order(self):
+    def update_order(self) -> tuple[str, ...]:
         """The forward passes of the update in order, "clean" or "adversarial"."""
         return tuple(self.order) or ORDERS[self.loss][0]
 
-    def passes(self, steps):
+    def passes(self, steps: int) -> float:
         """Forward and backward passes per image with this number of attack steps, at most."""
         return self.attack_passes(steps) + len(self.update_order)
 
-    def attack_passes(self, steps):
+    def attack_passes(self, steps: int) -> float:
         """Forward and backward passes per image of the attack; a forward pass alone counts half.
 
         An attack on the KL divergence needs a clean forward pass: once before it, in training mode at each step.
@@ -134,7 +144,15 @@ class Adversarial:
         clean = 0 if self.attack_loss != "kl" else steps if self.attack_mode == "train" else min(steps, 1)
         return steps + 0.5 * clean
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
         """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model.
 
         epsilon: Linf radius in [0, 1] pixel scale.

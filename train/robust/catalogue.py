@@ -10,7 +10,7 @@ from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
-from train.robust.setup import DEAT
+from train.robust.setup import DEAT, Setup
 from train.robust.yopo import Yopo
 
 
@@ -34,12 +34,12 @@ class Method:
     select: str = "probe_robust"
 
     @property
-    def passes(self):
+    def passes(self) -> float:
         """Forward and backward passes per image in an epoch, at most."""
         steps = self.controller().most
         return self.strategy.passes(steps) if isinstance(self.strategy, Adversarial) else steps
 
-    def epochs(self, setup):
+    def epochs(self, setup: Setup) -> int:
         """Number of epochs under a set-up.
 
         Its own, times `delayed_share` for DEAT-d's controller, divided by the replays for persistent perturbations
@@ -51,7 +51,7 @@ class Method:
         replays = fresh.steps if getattr(self.strategy, "persistent", False) else 1
         return math.ceil(setup.epochs / replays)
 
-    def tailored(self, setup):
+    def tailored(self, setup: Setup) -> tuple:
         """(strategy, new controller) with the values of a set-up.
 
         These are the controller's gamma if it is None, and for replayed batches DEAT's step size, largest number of

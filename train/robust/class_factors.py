@@ -24,7 +24,7 @@ class ClassFactors:
             if any(not 0 <= factor < float("inf") for factor in getattr(self, kind)):
                 raise ValueError(f"{kind} is {getattr(self, kind)}, expected finite factors of at least 0")
 
-    def of(self, kind, labels):
+    def of(self, kind: str, labels: numpy.ndarray) -> numpy.ndarray | float:
         """The factors for labels (N,): float32 (N,), or 1.0 if the kind has none.
 
         Raises ValueError for a label without a factor.
@@ -37,7 +37,7 @@ class ClassFactors:
         return numpy.array(factors, "float32")[labels]
 
 
-def from_accuracy(kind, accuracy, *, strength=2.0):
+def from_accuracy(kind: str, accuracy: numpy.ndarray, *, strength: float = 2.0) -> ClassFactors:
     """ClassFactors of one kind with mean 1, from the robust accuracy of each class.
 
     kind: "weight", exp(strength (mean - accuracy)), larger for less robust classes; "epsilon" or "beta", the inverse,

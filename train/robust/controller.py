@@ -15,18 +15,26 @@ class Fixed:
 
     steps: int
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         return self.steps
 
     @property
-    def most(self):
+    def most(self) -> int:
         """The largest number of steps it can return."""
         return getattr(self, "maximum", self.steps)
 
-    def state(self):
+    def state(self) -> dict:
         return dict(vars(self))
 
-    def restore(self, state):
+    def restore(self, state: dict) -> None:
         vars(self).update(state)
 
 
@@ -38,7 +46,15 @@ class Delayed(Fixed):
     maximum: int
     steps: int = 1
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         self.steps = min((epoch + 1) // self.delay + 1, self.maximum)
         return self.steps
 
@@ -51,7 +67,15 @@ class AccuracyThreshold(Fixed):
     maximum: int
     steps: int = 1
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         if accuracy > self.threshold:
             self.steps = min(self.steps + 1, self.maximum)
         return self.steps
@@ -74,10 +98,18 @@ class Linear(Fixed):
         self.steps = self.first
 
     @property
-    def most(self):
+    def most(self) -> int:
         return self.last
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         """progress: fraction of the way to the last epoch; over: fraction of the run (or of the budget, both)."""
         if self.down:
             self.steps = self.first + int((self.last - self.first) * over + 1e-9)
@@ -100,7 +132,9 @@ class MagnitudeGuided:
     Raises ValueError for arguments out of range.
     """
 
-    def __init__(self, gamma, maximum, start=1, *, rule="2022", step_share=None):
+    def __init__(
+        self, gamma: float | None, maximum: int, start: int = 1, *, rule: str = "2022", step_share: float | None = None
+    ) -> None:
         if rule not in ("2021", "2022") or (rule == "2021") != (step_share is not None):
             raise ValueError(f"rule is {rule!r} with step_share={step_share}, expected '2022', or '2021' with a share")
         if not ((gamma is None or gamma > 0) and 0 <= start <= maximum):
@@ -111,11 +145,19 @@ class MagnitudeGuided:
         self.steps, self.threshold = start, None
 
     @property
-    def most(self):
+    def most(self) -> int:
         """The largest number of steps it can return."""
         return self.maximum
 
-    def update(self, epoch, gradient_magnitude, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         """Returns the steps for the next epoch. gradient_magnitude: of the epoch that ended, counted from 0."""
         if self.gamma is None:
             raise ValueError("the controller has gamma None, expected a number above 0: take it from Method.tailored")
@@ -128,10 +170,10 @@ class MagnitudeGuided:
             self.steps += 1
         return self.steps
 
-    def state(self):
+    def state(self) -> dict:
         return dict(vars(self))
 
-    def restore(self, state):
+    def restore(self, state: dict) -> None:
         vars(self).update(state)
 
     def _grows(self, magnitude):

@@ -5,24 +5,40 @@ which the history's newest record has. The unit of cost, a BP-epoch, is a forwar
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy
 
 import data
 from train.augment import augment
 from train.history import History, confidence
+from train.robust.catalogue import Method
 from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, best, course, fallen
+from train.robust.setup import Setup
 from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "selected")
 
 
 def fit(
-    model, split, *, method, setup, history, seed, epochs=None, budget=None, keep="selected", probe=None,
-    progress=None, on_epoch=None,
-):  # fmt: skip
+    model: keras.Model,
+    split: data.Split,
+    *,
+    method: Method,
+    setup: Setup,
+    history: History | pathlib.Path | str,
+    seed: int,
+    epochs: int | None = None,
+    budget: float | None = None,
+    keep: str = "selected",
+    probe: Probe | None = None,
+    progress: Callable | None = None,
+    on_epoch: Callable | None = None,
+) -> History:
     """Train `model` robustly and record each epoch: History. An existing history is resumed.
 
     split: data.Split; x_validation is held out, for the guard and the selection of an epoch.

@@ -1,6 +1,7 @@
 """The early stop of friendly adversarial training, FAT (Zhang et al., ICML 2020, algorithm 1), inside any attack."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -23,11 +24,11 @@ class Friendly:
     rises: tuple = ()
     omega: float = 0.001
 
-    def patience(self, progress):
+    def patience(self, progress: float) -> int:
         """tau after a fraction `progress` of the run."""
         return self.tau + sum(progress >= fraction - 1e-9 for fraction in self.rises)
 
-    def attack(self, model, attack_loss):
+    def attack(self, model: keras.Model, attack_loss: str) -> Callable:
         """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress)``.
 
         It returns (adversarials, passes per image). attack_loss: a name of perturbation.ATTACK_LOSSES; epsilon,

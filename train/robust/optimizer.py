@@ -12,7 +12,9 @@ class CoupledSGD(keras.optimizers.Optimizer):
     like the learning rate, so that both can be set before each step of a compiled update.
     """
 
-    def __init__(self, learning_rate, *, momentum=0.9, weight_decay=0.0, name="coupled_sgd"):
+    def __init__(
+        self, learning_rate: float, *, momentum: float = 0.9, weight_decay: float = 0.0, name: str = "coupled_sgd"
+    ) -> None:
         super().__init__(learning_rate, name=name)
         self.coupled_decay = weight_decay
         self._momentum = keras.Variable(momentum, trainable=False, name="momentum")

@@ -5,11 +5,12 @@ apply to other radii [D].
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
 
-from models import perturb
+from models import compute, perturb
 from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
@@ -38,13 +39,20 @@ class StepSize:
         if self.rule not in ("fixed", "cover", "spread") or not self.share > 0:
             raise ValueError(f"step size {self.share} {self.rule!r}, expected above 0, and fixed, cover or spread")
 
-    def of(self, steps):
+    def of(self, steps: int) -> float:
         """The step size as a fraction of epsilon for `steps` steps (0: as 1)."""
         steps = max(steps, 1)
         return {"fixed": self.share, "cover": max(self.share, 1 / steps), "spread": self.share / steps}[self.rule]
 
 
-def begin(images, epsilon, start, generator, *, clip=True):
+def begin(
+    images: numpy.ndarray,
+    epsilon: float | numpy.ndarray,
+    start: str,
+    generator: numpy.random.Generator,
+    *,
+    clip: bool = True,
+) -> numpy.ndarray:
     """The start of an attack, inside the ball: (N, H, W, C).
 
     images: float32 (N, H, W, C).
@@ -62,7 +70,7 @@ def begin(images, epsilon, start, generator, *, clip=True):
     return perturb.random_start(images, noise, 1, clip=clip)
 
 
-def magnitude(gradient, scale):
+def magnitude(gradient: compute.Tensor, scale: compute.Tensor) -> compute.Tensor:
     """||gradient||_1 times the channels' deviations: (N, H, W, C) and (C,) -> a number (DEAT, equation 9)."""
     return keras.ops.sum(keras.ops.abs(gradient) * scale)
 
@@ -76,12 +84,20 @@ def _step(loss):
     return step
 
 
-def log_softmax(call, images):
+def log_softmax(call: Callable, images: compute.Tensor) -> compute.Tensor:
     """Clean log-probabilities for the attack of TRADES: constant during the attack, so computed once a batch."""
     return keras.ops.log_softmax(call(images))
 
 
-def step_alongside(call, current, images, labels, epsilon, step_size, scale):
+def step_alongside(
+    call: Callable,
+    current: compute.Tensor,
+    images: compute.Tensor,
+    labels: compute.Tensor,
+    epsilon: compute.Tensor,
+    step_size: compute.Tensor,
+    scale: compute.Tensor,
+) -> tuple[compute.Tensor, compute.Tensor]:
     """A step on the KL divergence in training mode, as in DEAT's TRADES [P].
 
     At each step the clean images pass after the perturbed images and also update the moving statistics.

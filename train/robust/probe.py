@@ -6,6 +6,7 @@ import keras
 import numpy
 
 from models import compute, perturb
+from train.history import History
 from train.robust import perturbation
 from train.seeds import stream
 
@@ -27,7 +28,9 @@ class Probe:
     share: float = 0.25
     batch_size: int = 256
 
-    def measure(self, model, x, y, *, epsilon, scale, seed):
+    def measure(
+        self, model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, epsilon: float, scale: numpy.ndarray, seed: int
+    ) -> dict[str, float]:
         """Measures of a model in inference mode, a dictionary:
 
         probe_clean, probe_robust: fraction correct, without and under PGD.
@@ -72,12 +75,12 @@ class Probe:
         }
 
 
-def course(history):
+def course(history: History) -> dict[int, dict]:
     """The metrics of all recorded epochs: epoch -> dictionary, in order."""
     return {epoch: history.record(epoch)[2] for epoch in history.epochs}
 
 
-def best(course, by="probe_robust"):
+def best(course: dict[int, dict], by: str = "probe_robust") -> int:
     """The epoch with the highest probe measure `by`; of equals that with the higher clean accuracy, then the earliest.
 
     course: as returned by `course`.
@@ -85,12 +88,12 @@ def best(course, by="probe_robust"):
     return max(course, key=lambda epoch: (course[epoch][by], course[epoch]["probe_clean"], -epoch))
 
 
-def selected(history, by="probe_robust"):
+def selected(history: History, by: str = "probe_robust") -> int:
     """The `best` recorded epoch of a history."""
     return best(course(history), by)
 
 
-def fallen(robust, losses, guard, images):
+def fallen(robust: list[float], losses: list[float], guard: float, images: int) -> bool:
     """Whether robust accuracy has collapsed in the newest epoch.
 
     It has if the newest accuracy is more than `guard` below the best (0.2 in Fast's code). Or, for low accuracies [D]:

@@ -1,8 +1,10 @@
 """FREE and DEAT: replay each batch, and update weights and images from the same backward pass."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
+import numpy
 
 from models import perturb, updates
 from train.robust import adversarial, perturbation
@@ -29,7 +31,15 @@ class Replay:
         if self.start not in perturbation.STARTS:
             raise ValueError(f"start is {self.start!r}, expected one of {', '.join(perturbation.STARTS)}")
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, each a forward and backward pass."""
         follow = _follow_unboxed if self.persistent else _follow
         train_step = updates.train_step(model, optimizer, _objective, follow=follow, regularise=False)

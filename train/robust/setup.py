@@ -45,7 +45,7 @@ class Setup:
     delayed_share: float = 1.0
     standardised: bool = True
 
-    def rate(self, progress, epoch=0.0):
+    def rate(self, progress: float, epoch: float = 0.0) -> float:
         """The learning rate after a fraction `progress` of the run; epoch: the same in (fractional) epochs."""
         if self.fixed:
             progress = epoch / self.epochs
@@ -56,7 +56,7 @@ class Setup:
         passed = sum(progress >= milestone - 1e-9 for milestone in self.milestones)
         return self.learning_rate * (self.factors[passed - 1] if passed else 1.0)
 
-    def momentum_of(self, rate):
+    def momentum_of(self, rate: float) -> float:
         """The momentum at a learning rate: lowest at its peak, highest at 0."""
         if self.momentum_at_peak is None:
             return self.momentum
@@ -106,7 +106,7 @@ BY_MODEL = {  # changes of DEAT's set-up for nets other than PreAct-ResNet-18
 }
 
 
-def of(name, model):
+def of(name: str, model: str) -> Setup:
     """The set-up `name` for a model of the catalogue of any width. Raises ValueError for an unknown name."""
     if name not in SETUPS:
         raise ValueError(f"no set-up {name!r}: expected one of {', '.join(SETUPS)}")

@@ -1,6 +1,7 @@
 """YOPO-m-n: m full passes for each batch, and for each pass n steps of the images through the first layer only."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -27,7 +28,15 @@ class Yopo:
     clip_start: bool = False
     step: perturbation.StepSize
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
         """As adversarial.Adversarial.batch; `steps` are the rounds m, at least 1."""
         if measure:
             raise ValueError("YOPO measures no gradient magnitude: give it another controller")
@@ -61,7 +70,7 @@ class Yopo:
         return run
 
 
-def split(model):
+def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """(f0, the model with a tap), both with the model's own weights.
 
     f0 ends with the first layer that has a kernel. The tap, the first input of the second model, is added to the output
