@@ -38,8 +38,8 @@ def test_linf_is_the_naive_loop(released, net, robust):
     x, labels = robust
     queries = 60
     attack = attacks.Square(queries=queries, as_released=released)
-    made, compared = attack.within(net, x, labels, epsilon=EPSILON), 0
-    for image, label, found in zip(x, labels, made, strict=True):
+    attacked, compared = attack.within(net, x, labels, epsilon=EPSILON), 0
+    for image, label, point in zip(x, labels, attacked, strict=True):
         signs = of_image(image, 0, "square start").choice(numpy.float32([-1, 1]), (1, 8, 2))
         best, tied = numpy.clip(image + numpy.float32(EPSILON) * signs, 0, 1), False
         least = margins(net, best[None], label[None])[0]
@@ -61,7 +61,7 @@ def test_linf_is_the_naive_loop(released, net, robust):
             if value < least:
                 best, least = moved, value
         if not tied:
-            numpy.testing.assert_allclose(found, best, atol=2e-6)
+            numpy.testing.assert_allclose(point, best, atol=2e-6)
             compared += 1
     assert compared > len(x) / 2
 
@@ -166,9 +166,13 @@ def test_the_margin_never_rises_and_images_keep_to_the_ball(norm, net, robust):
     epsilon = {"linf": EPSILON, "l2": 0.3}[norm]
     before = numpy.inf
     for queries in (1, 10, 60, 300):
-        made = attacks.Square(norm=norm, queries=queries).within(net, x, labels, epsilon=epsilon)
-        assert search.norm(made - x.astype(float), norm).max() <= epsilon and 0 <= made.min() and made.max() <= 1
-        margin = margins(net, made, labels)
+        attacked = attacks.Square(norm=norm, queries=queries).within(net, x, labels, epsilon=epsilon)
+        assert (
+            search.norm(attacked - x.astype(float), norm).max() <= epsilon
+            and 0 <= attacked.min()
+            and attacked.max() <= 1
+        )
+        margin = margins(net, attacked, labels)
         assert (margin <= before + 1e-5).all()
         before = margin
     assert 2 < (margin > 0).sum() < 23
@@ -205,12 +209,12 @@ def test_starts_are_stripes_and_windows_of_norm_1():
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6, 29])
 def test_a_pattern_is_two_halves_of_opposite_sign(side):
-    made = square_step.pattern(side)
-    numpy.testing.assert_allclose(numpy.linalg.norm(made), 1, rtol=1e-5)
-    assert (made[: side // 2] > 0).all() and (made[side // 2 :] < 0).all()
+    window = square_step.pattern(side)
+    numpy.testing.assert_allclose(numpy.linalg.norm(window), 1, rtol=1e-5)
+    assert (window[: side // 2] > 0).all() and (window[side // 2 :] < 0).all()
 
 
 def test_hyper_parameters_out_of_range():
-    for wrong in ({"norm": "l1"}, {"queries": 0}, {"p": 0}, {"seed": -1}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            attacks.Square(**wrong)
+    for refused in ({"norm": "l1"}, {"queries": 0}, {"p": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match=next(iter(refused))):
+            attacks.Square(**refused)

@@ -74,9 +74,9 @@ def subclassed(nets):
 
 
 def inputs_and_outputs(nets):
-    one, other = nets.start(), nets.start()
-    x = nets.body(L.Add()([one, other]))
-    return keras.Model([one, other], x)
+    first, other = nets.start(), nets.start()
+    x = nets.body(L.Add()([first, other]))
+    return keras.Model([first, other], x)
 
 
 REFUSED = {
