@@ -1,10 +1,11 @@
 """Fixed adversarial images of one attack on one model, in parts that are disjoint by source image.
 
-Parts (DARE, ASE 2022 / TOSEM 2024; sizes and roles made explicit here [D]):
-    train        from x_train: the adversarial-training baselines train on it
-    validation   from x_train: learning rates are chosen on it; nothing is reported on it
-    test         from x_train: only for scoring Empirical Robustness
-    heldout      from x_test: the same score on images that no model was trained on
+The parts are those of DARE (ASE 2022 / TOSEM 2024), with sizes and roles made explicit here [D].
+
+- train, from x_train: the adversarial-training baselines train on it.
+- validation, from x_train: learning rates are chosen on it; nothing is reported on it.
+- test, from x_train: only for scoring Empirical Robustness.
+- heldout, from x_test: the same score on images that no model was trained on.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from train.seeds import stream
 
 KIND = "adversarial set"
 PARTS = ("train", "validation", "test", "heldout")
-PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # [P]; heldout [D]
+PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # published, but for heldout [D]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,17 +3,17 @@
     minimal = adv.search.minimal(model, x, y, adv.attacks.get("pgd"))
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
-fgsm, pgd, bim, cw, jsma        foolbox 2.3.0's attacks as DARE called them [P]; for a cross-entropy they ascend its
-                                log-odds, which never saturate (perturb.log_odds [D])
-fgsm-float32, ...               the same with foolbox's float32 cross-entropy, which differs where p_y rounds to 1 [P]
-deepfool, deepfool-linf         foolbox 3.3.4's DeepFool
-bim-linf                        the BIM of its paper
-pgd-7, -20, -100, cw-linf-20    the attacks in the tables of robust training
-t-pgd-5                         Temperature-PGD at 1/T = 5
-pgd-strong                      a PGD for white-box accuracy [D]
-apgd-ce, apgd-t, fab-t, square  the four attacks of AutoAttack (adv/autoattack.py runs them in turn)
-apgd-dlr, fab                   further attacks of AutoAttack's version "plus"
-NAME-l2                         the same attack in the L2 norm
+- fgsm, pgd, bim, cw, jsma: the attacks of foolbox 2.3.0 as DARE called them [P]. Instead of a cross-entropy they ascend
+  its log-odds, which never saturate (perturb.log_odds) [D].
+- fgsm-float32 and so on: the same with foolbox's float32 cross-entropy, which differs where p_y rounds to 1 [P].
+- deepfool, deepfool-linf: the DeepFool of foolbox 3.3.4.
+- bim-linf: the BIM of its paper.
+- pgd-7, pgd-20, pgd-100, cw-linf-20: the attacks in the tables of robust training.
+- t-pgd-5: Temperature-PGD at 1/T = 5.
+- pgd-strong: a PGD for white-box accuracy [D].
+- apgd-ce, apgd-t, fab-t, square: the four attacks of AutoAttack (adv/autoattack.py runs them in turn).
+- apgd-dlr, fab: further attacks of AutoAttack's version "plus".
+- NAME-l2: the same attack in the L2 norm.
 
 To add an attack, subclass `Attack` in a file of its own and add a line to `ATTACKS`.
 """

@@ -4,6 +4,7 @@ Croce and Hein, ICML 2020 (arXiv 2003.01690), section 5, and the released code's
 Differences from the released code:
 1. [D] Seeds are explicit (released code: the clock).
 2. [D] With fewer than ten classes each targeted attack has one run a class (released code: always nine runs).
+
 `adv.evaluation.benchmark` runs the attacks one by one, with checks, and saves the flags.
 """
 

@@ -9,11 +9,11 @@ from adv.pgd import PGD
 class BIM(PGD):
     """Basic iterative method in L1 or Linf (Kurakin et al. 2017, section 2.1), with PGD's search over epsilon.
 
-    norm "l1" is foolbox 2.3.0's L1BasicIterativeAttack, which DARE ran as BIM [P]: 10 steps of a sixth of epsilon
+    norm: "l1" is foolbox 2.3.0's L1BasicIterativeAttack, which DARE ran as BIM [P]: 10 steps of a sixth of epsilon
     along gradient / ||gradient||_1. The search grows and bisects epsilon from .3, the *mean* absolute change of a
     value, and keeps the adversarial nearest in L2 (foolbox's default distance). `within` takes epsilon as the sum, like
     foolbox 3's L1BasicIterativeAttack: a mean of .3 on 28x28x1 is an L1 norm of 235.
-    norm "linf" is Kurakin's method with the same numbers (foolbox 2.3.0's LinfinityBasicIterativeAttack) [D].
+    Norm "linf" is Kurakin's method with the same numbers (foolbox 2.3.0's LinfinityBasicIterativeAttack) [D].
     """
 
     title = "BIM"

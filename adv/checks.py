@@ -3,7 +3,7 @@
 A gradient attack can fail although the model is not robust: its outputs are probabilities, its gradients vanish or are
 NaN, its predictions depend on the rest of the batch or on chance. The checks are those of Athalye, Carlini, Wagner
 (ICML 2018, section 3.1) and Carlini et al. (arXiv 1902.06705, section 5), with thresholds of our own [D].
-docs/checks.md has a paragraph on each of NAMES: raised if, why, what to do.
+For each of NAMES docs/checks.md has a paragraph: raised if, why, what to do.
 """
 
 import dataclasses

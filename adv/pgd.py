@@ -26,9 +26,9 @@ class PGD(Searched):
     random_start: start at a random point of the ball (adv.base.noise; in "l2" at a uniform distance).
     restarts: random starts, each on the images that are still correct.
     seed: of the random starts.
-    loss: the attack loss, a name of LOSSES: "ce" is the log-odds of the cross-entropy, whose direction does not depend
-        on rounding of p_y [D]; "ce-float32" is foolbox's arithmetic, to the bit [P]; "margin" gives the CW-Linf of the
-        tables of robust training (Carlini, Wagner 2017, f6 without its bound).
+    loss: the attack loss, a name of LOSSES. Loss "ce" is the log-odds of the cross-entropy, whose direction does not
+        depend on rounding of p_y [D]. Loss "ce-float32" is foolbox's arithmetic, to the bit [P]. Loss "margin" gives
+        the CW-Linf of the tables of robust training (Carlini, Wagner 2017, f6 without its bound).
     Raises ValueError for an unknown norm or loss, and for several restarts without random start.
     """
 

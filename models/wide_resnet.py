@@ -1,8 +1,8 @@
 """Wide residual networks (Zagoruyko, Komodakis, BMVC 2016), as studies of adversarial training use them.
 
-wrn_34_10   as released with TRADES: ReLU, projections by 1x1 convolutions of the activated input [P]
-wrn_32_10   as released by Madry et al. and used by FREE: leaky ReLU of .1, shortcuts without parameters (a 2x2 mean
-            and channels of zeros); the first block's shortcut takes the activated input [P]
+- [P] wrn_34_10 is the net released with TRADES: ReLU, projections by 1x1 convolutions of the activated input.
+- [P] wrn_32_10 is the net released by Madry et al. and used by FREE: leaky ReLU of .1, shortcuts without parameters (a
+  2x2 mean and channels of zeros); the first block's shortcut takes the activated input.
 """
 
 import keras

@@ -40,8 +40,8 @@ RECIPES = {
     "vgg19": VGG,
 }
 
-# First layer that is tuned when a whole classifier is fine-tuned (dare-sl and the baselines) [P]; earlier layers are
-# frozen. Models that are not listed are tuned completely.
+# Models that are not listed are tuned completely. Where a whole classifier is fine-tuned (dare-sl and the baselines), the
+# layers before these are frozen [P].
 FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 

@@ -10,6 +10,7 @@ import pytest
 from models import compute, perturb
 from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
+from train.robust.fit import _recorded
 from train.robust.optimizer import CoupledSGD
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
@@ -122,6 +123,12 @@ def test_a_controller_that_a_strategy_cannot_serve_is_refused(tiny, batch):
     for name in ("free-8", "yopo-5-3"):
         with pytest.raises(ValueError, match="expected at least 1"):
             tiny.prepared(METHODS[name].strategy, tiny.build())(*batch, 0, numpy.random.default_rng(0))
+
+
+def test_a_history_knows_the_attack_loss_by_its_first_name():
+    recorded = _recorded(METHODS["trades"].strategy)
+    assert recorded["climbed"] == "kl" and "attack_loss" not in recorded
+    assert [*recorded][:5] == ["loss", "beta", "order", "climbed", "start"]
 
 
 def test_a_nets_own_weight_decay_is_left_out(tiny, batch):

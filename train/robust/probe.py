@@ -96,9 +96,9 @@ def selected(history: History, by: str = "probe_robust") -> int:
 def fallen(robust: list[float], losses: list[float], guard: float, images: int) -> bool:
     """Whether robust accuracy has collapsed in the newest epoch.
 
-    It has if the newest accuracy is more than `guard` below the best (0.2 in Fast's code). Or, for low accuracies [D]:
-    the best epoch has at least FEW correct images, the last two accuracies are below half of the best, and the loss is
-    above the best epoch's (it is not when a net stops predicting a single class).
+    It has if the newest accuracy is more than `guard` below the best (0.2 in Fast's code). Where accuracies are low, it
+    also has if the best epoch has at least FEW correct images, the last two accuracies are below half of the best, and
+    the loss is above the best epoch's (it is not when a net predicts a single class) [D].
     robust, losses: robust accuracies and losses of all epochs (epochs,).
     guard: a fraction; 1 turns the check off.
     images: number of probed images.
