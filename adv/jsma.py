@@ -3,11 +3,11 @@
 This is foolbox 2.3.0's SaliencyMapAttack in its fast variant, for many images at once and with the same result as for
 one image at a time. Three of its properties decide that result:
 
-- [P] The saliency is the gradient of the target class's *cross-entropy* (the paper: of its output). With betas of -1 the
-  element with the largest signed gradient is taken, so elements are darkened; an element is brightened only if every
-  gradient is negative and no element has left the search yet.
-- [P] An element is one channel of one pixel (the paper changes two pixels at a time). It leaves the search when it reaches
-  0 or 1 or was changed seven times. Taking an element that is 0 already uses up a step and changes nothing.
+- [P] The saliency is the gradient of the target class's *cross-entropy* (the paper: of its output). With betas of -1
+  the element with the largest signed gradient is taken, so elements are darkened; an element is brightened only if
+  every gradient is negative and no element has left the search yet.
+- [P] An element is one channel of one pixel (the paper changes two pixels at a time). It leaves the search when it
+  reaches 0 or 1 or was changed seven times. Taking an element that is 0 already uses up a step and changes nothing.
 - [P] The attack aims at one class but ends at the first image whose predicted class is any but the label.
 
 Differences from foolbox 2.3.0:

@@ -40,8 +40,8 @@ RECIPES = {
     "vgg19": VGG,
 }
 
-# Models that are not listed are tuned completely. Where a whole classifier is fine-tuned (dare-sl and the baselines), the
-# layers before these are frozen [P].
+# Models that are not listed are tuned completely. Where a whole classifier is fine-tuned (dare-sl and the baselines),
+# the layers before these are frozen [P].
 FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 
