@@ -34,7 +34,7 @@ def scene(dense):
 
 
 def judge(weights, loss, label, target):
-    """x -> (loss, its gradient, whether misclassified), in float64 and by hand."""
+    """x -> (loss, its gradient, whether misclassified), by hand in float64."""
     first, bias, second, offset = (part.astype("float32").astype(float) for part in weights)
 
     def judged(x):
@@ -113,7 +113,7 @@ def one_run(judged, image, start, epsilon, attack):
 
 
 def whole(dense, image, label, epsilon, attack):
-    """All the runs on one image: (result, fooled, sizes of step of every run)."""
+    """All runs on an image: (result, fooled, step sizes of every run)."""
     model, weights = dense
     targets = [t for t in (-numpy.asarray(model(image[None]))[0]).argsort() if t != label][: attack.targets]
     runs = attack.restarts * (len(targets) if attack.loss == "dlr-targeted" else 1)

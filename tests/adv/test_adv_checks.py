@@ -1,4 +1,4 @@
-"""Every check is raised by a model that deserves it, and none by a sound one."""
+"""Each check fails for a model with that fault, and none for a sound model."""
 
 import math
 import pathlib
@@ -15,7 +15,7 @@ EPSILON = 0.1
 
 @pytest.fixture(scope="module")
 def labelled(net):
-    """Sixteen images that the sound net classifies correctly, all but one."""
+    """Sixteen images; the sound net misclassifies one."""
     x = numpy.random.default_rng(4).random((16, 8, 8, 2), dtype=numpy.float32)
     y = numpy.asarray(net(x)).argmax(1)
     y[5] = (y[5] + 1) % 4
@@ -62,7 +62,7 @@ def test_outputs_that_are_not_finite(net, labelled):
 
 @pytest.mark.parametrize("scale", [300, 1e5])
 def test_saturated_logits_are_attacked_all_the_same(net, labelled, scale):
-    """As those of defensive distillation: in float32 the softmax is 1, and a cross-entropy's gradient would be 0."""
+    """As after defensive distillation: in float32 the softmax is 1 and the gradient of a cross-entropy would be 0."""
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
     saturated = after(net, keras.layers.Rescaling(scale))
     assert raised(saturated, labelled, transferred=transferred) == {"saturated"}
@@ -85,7 +85,7 @@ def test_rounded_images_have_no_gradient(net, labelled):
 
 
 def test_a_gradient_that_is_nan_is_no_gradient(net, labelled):
-    """Of a branch that is never taken, and of a root at zero: one of the two on either backend."""
+    """NaN gradients of a branch that is not taken and of a root at 0: each backend has one of the two."""
 
     def roots(x):
         return keras.ops.where(x > 2, keras.ops.sqrt(x - 3), x) + keras.ops.sqrt(keras.ops.relu(x - 2))
@@ -103,7 +103,7 @@ def test_a_net_that_looks_at_the_whole_batch(net, labelled):
 
 @keras.saving.register_keras_serializable("tests")
 class AlwaysNoisy(keras.layers.Layer):
-    """Noise at inference too: a defence by chance."""
+    """Noise at inference too: a random defence."""
 
     def __init__(self):
         super().__init__()
@@ -127,7 +127,7 @@ def answers(predicted, labels, classes):
 
 @pytest.mark.parametrize(("total", "classes"), [(32, 10), (32, 2), (1000, 10), (5, 43), (1, 2)])
 def test_chance_is_what_guessing_exceeds_once_in_twenty(total, classes):
-    """Naive reference: the largest count that still has a chance of 5 % of being reached, by the binomial formula."""
+    """Naive reference by the binomial formula: the largest count that chance reaches in 5 % of the cases."""
     chances = [math.comb(total, k) * (1 / classes) ** k * (1 - 1 / classes) ** (total - k) for k in range(total + 1)]
     labels = numpy.arange(total) % classes
     for correct in range(total + 1):

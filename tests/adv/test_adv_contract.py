@@ -1,4 +1,4 @@
-"""The one check of model, images and labels, at every public function that takes them."""
+"""The check of model, images and labels in every public function that takes them."""
 
 import dataclasses
 import types
@@ -123,7 +123,7 @@ def test_batch_size(door, size, net, images, tmp_path):
 
 @pytest.fixture(scope="module")
 def plain():
-    """A plain net, compiled once for all that leave its weights alone."""
+    """A plain net, compiled once for all tests that do not change its weights."""
     return net_of()
 
 
@@ -189,7 +189,7 @@ def test_a_net_of_any_size_is_attacked():
 
 @keras.saving.register_keras_serializable("tests")
 class Hidden(keras.layers.Layer):
-    """Probabilities that the graph does not show."""
+    """Probabilities that cannot be read off the graph."""
 
     def __init__(self, function):
         super().__init__()
@@ -212,7 +212,7 @@ def test_probabilities_of_a_layer_of_one_s_own(function):
 @pytest.mark.parametrize("last", [keras.layers.Dense(4), Hidden(lambda x: x)], ids=["shown", "hidden"])
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.5])
 def test_small_logits_are_logits(last, value):
-    """An untrained net's are small, and often between 0 and 1; a constant answer may even sum to one."""
+    """Logits of an untrained net are small, often between 0 and 1; constant ones may even sum to 1."""
     model = net_of()
     x = numpy.random.default_rng(0).random((40, 8, 8, 2), "float32")
     model = keras.Model(model.inputs, last(model.outputs[0]))

@@ -83,7 +83,7 @@ def test_compiled_pgd_takes_no_option_that_foolbox_does_not(net, images):
 
 
 class OwnLoss:
-    """Climbs the second class, whatever the label is."""
+    """Ascends the logit of the second class, whatever the label."""
 
     def get_loss_fn(self, model, labels):
         return lambda inputs: model(inputs)[:, 1].sum()

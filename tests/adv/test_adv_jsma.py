@@ -11,7 +11,7 @@ from models import compute, perturb
 
 
 def naive(predict, gradient_of, image, label, target, *, steps=2000, theta=0.1, repeats=7):
-    """foolbox 2.3.0's loop for one image, flat: (image or None, steps taken). slope: of the target's loss."""
+    """foolbox 2.3.0's loop for one image, flat: (image or None, steps taken). gradient_of: of the target's loss."""
     current, mask, counts = image.copy(), numpy.ones_like(image), numpy.zeros_like(image)
     for step in range(steps):
         if predict(current) != label:
@@ -44,7 +44,7 @@ def naive_target(logits, gradient_of, image, label):
 
 
 def eager(model):
-    """Logits, prediction and slope of one flat image, without the code under test."""
+    """Logits, prediction and gradient of a flat image, without the code under test."""
     gradient, forward = compute.input_gradient(model, perturb.cross_entropy), compute.forward(model)
     shape = (1, *model.input_shape[1:])
 
@@ -59,7 +59,7 @@ def eager(model):
 
 @functools.cache
 def dense(seed, classes=4):
-    """A two-layer net of 6x6x1 images with its (logits, predict, slope) in NumPy, gradient by hand."""
+    """A two-layer net of 6x6x1 images with its (logits, predict, gradient_of) in NumPy, gradient by hand."""
     generator = numpy.random.default_rng(seed)
     sizes = ((36, 16), (16, classes))
     kernels = [generator.normal(0, (2 / rows) ** 0.5, (rows, columns)).astype("float32") for rows, columns in sizes]
@@ -168,7 +168,7 @@ def test_a_step_that_changes_nothing_is_counted(linear):
 
 
 def test_only_an_image_that_nothing_darker_helps_is_brightened():
-    """All slopes negative: the least negative element rises; at 1 it leaves, and then no step is left."""
+    """All gradients negative: the least negative element rises; at 1 it leaves, and then no step is left."""
     inputs = keras.Input((2, 2, 1))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     kernel = numpy.float32([[0, 4], [0, 3], [0, 1], [0, 2]])

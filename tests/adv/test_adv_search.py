@@ -1,4 +1,4 @@
-"""The two searches, and the attacks that they carry, against one image at a time in NumPy."""
+"""The two searches and their attacks against one image at a time in NumPy."""
 
 import dataclasses
 
@@ -133,7 +133,7 @@ def test_fgsm_equals_the_naive_loop(net, images):
 
 
 def naive_trial(model, image, label, attack, size):
-    """One trial of PGD or BIM on one image: (iterate, is it wrong). size: epsilon, in "l1" the mean change [P]."""
+    """A trial of PGD or BIM on an image: (iterate, misclassified). size: epsilon, in "l1" the mean change [P]."""
     predict, gradient_of = eager(model)
     size, step = numpy.float32(size), numpy.float32(attack.rel_stepsize * float(size))
     for draw in range(attack.restarts):

@@ -15,7 +15,7 @@ COUNTS = {"train": 5, "validation": 3, "test": 4, "heldout": 2}
 
 @pytest.fixture
 def split(net, images):
-    """48 training and 10 test images of 8x8x2, labelled by the net except for every fifth, which is wrong."""
+    """48 training and 10 test images of 8x8x2, labelled by the net; every fifth is misclassified."""
     generator = numpy.random.default_rng(8)
     x = generator.integers(0, 256, (58, 8, 8, 2), dtype="uint8")
     y = search.classes(net, data.to_unit(x)).astype("int64")
@@ -46,7 +46,7 @@ def test_the_default_parts_are_the_published_or_what_there_is_room_for(total, he
 
 @dataclasses.dataclass
 class Stub:
-    """An attack that takes the image of the opposite brightness for a candidate, and gives up on bright images."""
+    """An attack whose candidate is the inverted image, and which fails on bright images."""
 
     seen: list = dataclasses.field(default_factory=list)
 
@@ -92,7 +92,7 @@ def test_the_draw_depends_on_the_seed_alone(split):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_larger_part_holds_a_smaller_one_whatever_the_others_are(split, part):
-    """So that a dear attack can have fewer images than the others, and meets none that these train on."""
+    """So a slow attack can use fewer images, none of which the others train on."""
     small = adversarial_set.draw(split, {"train": 2, "validation": 0, "test": 3, "heldout": 4} | {part: 3}, seed=0)
     large = adversarial_set.draw(split, {"train": 11, "validation": 9, "test": 20, "heldout": 10}, seed=0)
     assert set(small[part]) < set(large[part])
@@ -181,7 +181,7 @@ def test_blocks_of_another_size_are_made_anew(net, split, tmp_path, monkeypatch)
 
 
 def skipped(net, split):
-    """How many blocks of two hold misclassified images alone, which no attack sees."""
+    """How many blocks of two have only misclassified images, which no attack receives."""
     rows = adversarial_set.draw(split, COUNTS, seed=0)
     count = 0
     for part, index in rows.items():

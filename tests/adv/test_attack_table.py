@@ -1,4 +1,4 @@
-"""What every attack of the catalogue keeps to, as one table: one line an attack, one test a promise."""
+"""What every attack of the catalogue guarantees: a line for each attack, a test for each guarantee."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ EPSILON = {"linf": 0.1, "l2": 1.0, "l1": 6.0, "l0": 12}  # most images of `net` 
 
 
 def constant():
-    """A model that calls every image class 0, whatever an attack does: the mean of an image is below 2."""
+    """A model that predicts class 0 for every image, attacked or not: the mean of an image is below 2."""
     inputs = keras.Input((8, 8, 1))
     mean = keras.layers.GlobalAveragePooling2D()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(mean))
@@ -62,13 +62,13 @@ def small(name, settings=SMALL):
 
 @pytest.fixture(scope="module")
 def correct(net, images):
-    """The images with the labels that the net gives them: int32, as an attack gets them."""
+    """The images with the predicted classes as labels: int32, as attacks receive them."""
     return images[0], search.classes(net, images[0]).astype(numpy.int32)
 
 
 @pytest.fixture(scope="module")
 def attacked(net, correct):
-    """name -> the images that its `within` makes, computed once."""
+    """name -> the result of its `within`, computed once."""
 
     @functools.cache
     def run(name):

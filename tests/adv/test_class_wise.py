@@ -1,4 +1,4 @@
-"""Flags divided by class, confusion and the classes named under attack, against loops written out."""
+"""Flags by class, confusion, and predicted classes under attack, against plain loops."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""AutoAttack and its one call: the worst case of its attacks, kept flags, and checks that each net deserves."""
+"""AutoAttack and its benchmark: the worst case of its attacks, saved flags, and failing checks."""
 
 import keras
 import numpy
@@ -22,7 +22,7 @@ def short(monkeypatch):
 
 @pytest.fixture(scope="module")
 def labelled(net):
-    """Forty images that the net classifies correctly, all but one."""
+    """Forty images; the net misclassifies one."""
     x = numpy.random.default_rng(12).random((40, 8, 8, 2), dtype=numpy.float32)
     y = search.classes(net, x)
     y[5] = (y[5] + 1) % 4
@@ -172,7 +172,7 @@ def test_the_averaged_gradient_of_a_sure_net_is_its_gradient(net, labelled):
 
 
 def test_averaging_sees_through_noise(net, labelled):
-    """Of noisy gradients twenty lead further than each."""
+    """The mean of twenty noisy gradients leads further than a single gradient."""
     noisy = before(net, Noise(0.3))
     x, labels = labelled[0], search.classes(net, labelled[0]).astype("int32")
     left = [

@@ -1,4 +1,4 @@
-"""Every metric of guided retraining against its definition written out, and what they do at the edges."""
+"""Every metric of guided retraining against a plain implementation, and edge cases."""
 
 import warnings
 
@@ -57,7 +57,7 @@ def test_dsa_equals_its_definition(traces):
 
 
 def test_lsa_drops_a_column_by_the_variance_of_the_population(traces):
-    """As the authors' code, by numpy.var: a column that the sample's variance would keep."""
+    """As in the authors' code, by numpy.var: a column that the sample variance would keep."""
     train, train_classes, rows, classes = traces
     sizes = numpy.bincount(train_classes)
     pair = numpy.array([-1.0, 1.0])
@@ -115,7 +115,7 @@ def test_dsa_of_single_inputs_and_references_far_out(traces, far):
 
 @pytest.mark.parametrize("shift", [0.0, 1e3, 1e5])
 def test_dsa_is_exact_where_single_precision_is_not(shift):
-    """Near ties far from the origin: the float32 products alone would take another neighbour."""
+    """Near ties far from the origin, where float32 products would choose another neighbour."""
     generator = numpy.random.default_rng(1)
     train = shift + numpy.repeat(generator.normal(size=(60, 8)), 5, axis=0) + 1e-5 * generator.normal(size=(300, 8))
     classes = numpy.arange(300) % 4

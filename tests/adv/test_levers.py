@@ -1,4 +1,4 @@
-"""Reachable classes against a linear net's closed form, and the levers of the last layer on a net that favours one."""
+"""Reachable classes against a linear net's closed form, and changes of the last layer on a net that favours a class."""
 
 import keras
 import numpy

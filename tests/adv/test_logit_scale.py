@@ -1,4 +1,4 @@
-"""Logits times a constant are the same classifier: no attack may find it more robust where its softmax saturates."""
+"""Scaled logits are the same classifier: attacks must not fail because its softmax saturates."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Several attacks as one: who is restarted, and who is right under all of them."""
+"""Several attacks in turn: which are restarted, and which images are correct under all."""
 
 import numpy
 import pytest

@@ -36,7 +36,7 @@ def images(count=5):
 
 
 def shaken(model):
-    """The model with weights that are no defaults: batch norm's and biases too."""
+    """The model with random weights, also of batch norm and biases."""
     generator = numpy.random.default_rng(2)
     for variable in model.variables:
         if "normalization" not in variable.path and "seed" not in variable.path:

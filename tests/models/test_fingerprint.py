@@ -1,4 +1,4 @@
-"""One identity for one function: the same however a model came about, another for another architecture or constant."""
+"""The fingerprint depends on architecture, constants and weights, and not on how a model was created."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Model files that announce, ask for or hold what no classifier does: one sentence that names the file."""
+"""Hostile model files are refused in a sentence that names the file."""
 
 import io
 import json
@@ -123,7 +123,7 @@ def test_a_keras_file_of_many_parts(saved):
 
 
 def linked(kind, group):
-    """Let the first weights of an open HDF5 file lie elsewhere."""
+    """Move the first weights of an open HDF5 file to another file."""
     name = group.visititems(lambda name, item: name if isinstance(item, h5py.Dataset) else None)
     del group[name]
     if kind == "link":

@@ -1,4 +1,4 @@
-"""Classifiers as people save them, read as one flat model of logits."""
+"""Classifiers as people save them, loaded as flat models of logits."""
 
 import json
 
@@ -52,7 +52,7 @@ def twice(nets):
 
 
 def adapted(nets):
-    """Normalization that looked at images: it computes with constants that follow its weights."""
+    """An adapted Normalization layer: it computes with constants that follow from its weights."""
     layer = L.Normalization()
     layer.adapt(numpy.random.default_rng(1).random((20, *nets.shape), "float32"))
     return keras.Sequential([nets.start(), layer, nested(nets)])

@@ -1,4 +1,4 @@
-"""What is no classifier of images, or puts out probabilities, is refused in one sentence."""
+"""Models that do not classify images, or return probabilities, are refused in a sentence."""
 
 import keras
 import pytest

@@ -1,4 +1,4 @@
-"""Weights that are given back, whatever happens while they are changed."""
+"""keeping_weights restores the weights, also after an error."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""Factors of single classes: what they come to, and that weight, radius and beta of each image follow its class."""
+"""Factors of single classes: their values, and the weight, radius and beta of each image."""
 
 import dataclasses
 

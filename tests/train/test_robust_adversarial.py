@@ -1,4 +1,4 @@
-"""Adversarial training against loops written out: its attack, its order of passes, its patience (FAT)."""
+"""Adversarial training against plain loops: its attack, its order of passes, its early stop (FAT)."""
 
 import dataclasses
 

@@ -18,7 +18,7 @@ from train.robust.yopo import Yopo
 
 
 def kind(strategy):
-    """What a strategy is but for its numbers: methods that differ in those, or in the controller, do the same."""
+    """A strategy without its numbers: methods that differ only in those or in the controller run the same code."""
     if isinstance(strategy, Adversarial):
         losses = strategy.loss, strategy.attack_loss
         return Adversarial, *losses, strategy.attack_mode, strategy.friendly is None, strategy.update_order

@@ -1,4 +1,4 @@
-"""Streams of random numbers: the same for the same purpose, and never shared by two."""
+"""Streams of random numbers: equal for equal purposes, and never shared."""
 
 import itertools
 import pathlib
@@ -40,7 +40,7 @@ def _numpy(value):
 
 
 def test_numbers_are_those_of_this_very_definition():
-    """What has been published was drawn so: a change of `stream` changes every result."""
+    """Published results depend on these values: a change of `stream` changes every result."""
     numpy.testing.assert_array_equal(seeds.stream(0, "test images").permutation(10), [5, 1, 8, 0, 7, 2, 6, 9, 3, 4])
 
 
