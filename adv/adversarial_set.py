@@ -1,27 +1,30 @@
 """Fixed adversarial images of one attack on one model, in parts that are disjoint by source image.
 
-Parts (DARE, methods of ASE 2022 / TOSEM 2024; sizes and roles made explicit here [D]):
-    train        of x_train: what the adversarial-training baselines train on
-    validation   of x_train: chooses learning rates, and nothing is reported on it
-    test         of x_train: Empirical Robustness is scored on it, and nothing else uses it
-    heldout      of x_test: the same score on images that no model was trained on
+The parts are those of DARE (ASE 2022 / TOSEM 2024), with sizes and roles made explicit here [D].
+
+- train, from x_train: the adversarial-training baselines train on it.
+- validation, from x_train: learning rates are chosen on it; nothing is reported on it.
+- test, from x_train: only for scoring Empirical Robustness.
+- heldout, from x_test: the same score on images that no model was trained on.
 """
 
 import dataclasses
+import pathlib
 
 import numpy
 
+import data
 from data import files
 from train.seeds import stream
 
 KIND = "adversarial set"
 PARTS = ("train", "validation", "test", "heldout")
-PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # [P], but for the last [D]
+PUBLISHED = {"train": 4000, "validation": 1000, "test": 5000, "heldout": 1000}  # published, but for heldout [D]
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """images (K, H, W, C) float32 in [0, 1]; labels (K,) int64, the true classes; index (K,) rows of the source."""
+    """images: float32 (K, H, W, C) in [0, 1]; labels: int64 (K,), true classes; index: (K,), rows of the source."""
 
     images: numpy.ndarray = dataclasses.field(repr=False)
     labels: numpy.ndarray = dataclasses.field(repr=False)
@@ -30,9 +33,12 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialSet:
-    """The parts, how many images were drawn for each (failed ones are dropped), and what they were made with.
+    """The adversarial images of one attack on one model.
 
-    attack: the catalogue name and its hyper-parameters; model, data: SHA-256 of the model attacked and of the data.
+    parts: name -> Part.
+    drawn: name -> images attacked; those on which the attack failed are dropped from the part.
+    attack: the catalogue name and the hyper-parameters.
+    model, data: SHA-256 of the attacked model and of the data.
     """
 
     parts: dict
@@ -41,7 +47,7 @@ class AdversarialSet:
     model: str
     data: str
 
-    def save(self, path):
+    def save(self, path: pathlib.Path | str) -> None:
         """Write everything to `path` (HDF5)."""
         arrays = {
             f"{name}_{field}": getattr(part, field)
@@ -52,10 +58,11 @@ class AdversarialSet:
         files.save_artefact(path, KIND, arrays, facts)
 
 
-def load(path, *, model=None, data=None):
-    """Read a saved set. Raises FileNotFoundError, or ValueError where it is damaged or of another model or data.
+def load(path: pathlib.Path | str, *, model: str | None = None, data: str | None = None) -> AdversarialSet:
+    """Read a saved set.
 
-    model, data: the digests expected (None: any).
+    model, data: expected digests (None: any).
+    Raises FileNotFoundError, and ValueError if the file is damaged or belongs to another model or data.
     """
     names = [f"{part}_{field}" for part in PARTS for field in ("images", "labels", "index")]
     arrays, facts = files.load_artefact(path, KIND, names, ("attack", "drawn", "model", "data"))
@@ -74,11 +81,11 @@ def load(path, *, model=None, data=None):
     return AdversarialSet(parts, facts["drawn"], facts["attack"], facts["model"], facts["data"])
 
 
-def fitting(total, held_out):
-    """PUBLISHED, or as many as there are: part -> number of images.
+def fitting(total: int, held_out: int) -> dict[str, int]:
+    """Sizes of the parts, part -> number of images: PUBLISHED, or smaller if there are fewer images.
 
-    total, held_out: images in x_train and x_test. Train and validation share half of x_train: of a smaller half each
-    gets its published share.
+    total, held_out: images in x_train and x_test.
+    Train and validation share one half of x_train; if it is too small they divide it in the published ratio.
     """
     middle, shared = total // 2, PUBLISHED["train"] + PUBLISHED["validation"]
     room = min(total - middle, shared)
@@ -87,13 +94,14 @@ def fitting(total, held_out):
     return {"train": train, "validation": room - train, "test": test, "heldout": heldout}
 
 
-def draw(split, counts, seed):
-    """Rows to attack in each part: name -> sorted indices, of x_test for "heldout", of x_train for the others.
+def draw(split: data.Split, counts: dict[str, int], seed: int) -> dict[str, numpy.ndarray]:
+    """Rows to attack in each part, name -> sorted indices: into x_test for "heldout", into x_train for the others.
 
-    counts: part -> number of images. The draw depends on `split` and `seed` alone, so that every attack gets the
-    same images, and a smaller part is inside a larger one: of one permutation of x_train, "test" is the beginning,
-    "validation" begins in the middle, and "train" is the end. A dear attack may so have fewer images than the others
-    without meeting what these train on. Raises ValueError where parts would overlap.
+    counts: part -> number of images.
+    The draw depends only on `split` and `seed`, so every attack gets the same images, and a smaller part lies inside a
+    larger one: of one permutation of x_train, "test" is the beginning, "validation" starts in the middle and "train" is
+    the end. A slow attack may so use fewer images and still never be scored on images that another one trained on.
+    Raises ValueError if parts would overlap.
     """
     total, middle = len(split.x_train), len(split.x_train) // 2
     if counts["test"] > middle or counts["validation"] + counts["train"] > total - middle:

@@ -1,29 +1,30 @@
-"""APGD: gradient steps whose size halves by itself where the loss stops rising, on cross-entropy or a ratio of logits.
+"""APGD: gradient steps whose step size is halved when the attack loss stops rising (cross-entropy or DLR loss).
 
-Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1 with its conditions 1 and 2, and the losses of equations 6
-and 7: apgd-ce and apgd-t, the first two attacks of AutoAttack. Where the paper, its released code and this differ:
-1. [P] The conditions of checkpoint w are judged at iterate w, as in the released code; the paper's listing is one
-   step later, at iterate w + 1, which its condition 1 does not look at.
+Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1 with conditions 1 and 2, and the losses of equations 6 and 7:
+apgd-ce and apgd-t, the first two attacks of AutoAttack. Differences between the paper, its released code and this:
+1. [P] The conditions of checkpoint w are judged at iterate w, as in the released code (the paper's listing: at iterate
+   w + 1, which its condition 1 does not use).
 2. [P] The random start lies on the surface of the ball (cube or sphere), as in the released code.
-3. [D] Comparisons that the released code makes otherwise than the paper are the paper's: rises strictly below rho times
-   the window, the first rise measured from the start, the loss after a return to the best point measured from there,
-   condition 2 at the first checkpoint too, checkpoints rounded up from the exact fractions.
-4. [D] An image stops at its first misclassified iterate (released code: it goes on, and the last one counts), and is
-   computed no further than the next of a few fixed steps. Up to there nothing differs, so no flag does.
-5. [D] An image that withstands every run comes back as the point of highest loss (released code: as it was).
-6. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.noise): the same in every
-   batch, and so is all the rest, up to the rounding of the model's kernels.
-7. [D] The cross-entropy is ascended as its log-odds (perturb.log_odds), a rising function of it: the same comparisons
-   and directions in exact arithmetic, and no underflow in float32.
+3. [D] Where the released code compares differently from the paper, this follows the paper: fewer rises than rho times
+   the window; the first rise is measured from the start; after a return to the best point the loss is measured from
+   there; condition 2 holds at the first checkpoint too; checkpoints are rounded up from the exact fractions.
+4. [D] An image stops at its first misclassified iterate (released code: it continues, and its last misclassified
+   iterate counts). Up to there the iterates are the same, so the flags are too.
+5. [D] An image that withstands every run comes back as its point of highest loss (released code: unchanged).
+6. [D] An image's noise is drawn from the seed, the run and its own pixels (adv.base.noise). Its result is therefore
+   the same in every batch, up to rounding inside the model.
+7. [D] The attack loss of "ce" is the log-odds (perturb.log_odds), a rising function of the cross-entropy: the same
+   comparisons and directions in exact arithmetic, without underflow in float32.
 """
 
 import dataclasses
 import typing
 
+import keras
 import numpy
 
 from adv import apgd_step, search
-from adv.attack import Searched, check_least, direction, other_classes
+from adv.base import Searched, check_least, direction, other_classes
 from models import compute, contract, perturb
 
 TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
@@ -31,17 +32,21 @@ TITLES = {"ce": "APGD-CE", "dlr": "APGD-DLR", "dlr-targeted": "APGD-T"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class APGD(Searched):
-    """Auto-PGD: momentum steps from a random start, a step size an image, with no size of step to choose.
+    """Auto-PGD: momentum steps from a random start; the step size adapts for each image.
 
-    loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` most confident other classes, in that order);
-    norm: "linf" or "l2"; steps: gradient steps a run; restarts: runs (each target has as many); rho: fraction of rising
-    steps below which the step is halved; alpha: weight of the new step against the last one; seed: of the
-    random starts; epsilon, growth, growths, bisections: the search over epsilon for the closest (as PGD's).
+    loss: "ce", "dlr", or "dlr-targeted" (a run for each of the `targets` most confident other classes, in that order).
+    norm: "linf" or "l2".
+    steps: gradient steps a run.
+    restarts: runs (of each target).
+    rho: the step size is halved if fewer than this fraction of the steps raised the loss.
+    alpha: weight of the new step against the previous step.
+    seed: of the random starts.
+    epsilon, growth, growths, bisections: the search of `closest` over epsilon (as PGD's).
     Raises ValueError for a hyper-parameter out of its range.
     """
 
     citation = "Croce, Hein, ICML 2020"
-    passes: typing.ClassVar[int] = 1  # forward and backward passes whose gradients a step averages
+    passes: typing.ClassVar[int] = 1  # forward and backward passes averaged in each step
     loss: str = "ce"
     norm: str = "linf"
     steps: int = 100
@@ -61,24 +66,28 @@ class APGD(Searched):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return TITLES[self.loss]
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """The nearest of all the successful trials of the bisection over epsilon, a whole attack each [D]."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The nearest success of the bisection over epsilon; each trial is a whole attack [D]."""
 
         def trial(rows, epsilon):
             return self._attack(model, images[rows], labels[rows], epsilon, batch_size)
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The attack at a fixed epsilon: every run on the images that withstood the runs before it.
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """The attack at a fixed epsilon: each run on the images that withstood the runs before it.
 
-        Raises models.NonFiniteLogits where the loss becomes NaN or infinite.
+        Raises models.NonFiniteLogits if the loss becomes NaN or infinite.
         """
-        made = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
-        return search.inside(made, images, epsilon, self.norm)
+        attacked = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(attacked, images, epsilon, self.norm)
 
     def _attack(self, model, images, labels, epsilon, batch_size):
         """All runs: (images, fooled (N,))."""
@@ -91,19 +100,19 @@ class APGD(Searched):
             if not len(rows):
                 break
             constants = images[rows], labels[rows], targets[rows, run // self.restarts], epsilon[rows]
-            found, value, fooled[rows] = self._run(model, constants, run, batch_size)
+            points, value, fooled[rows] = self._run(model, constants, run, batch_size)
             better = fooled[rows] | (value > highest[rows])
-            result[rows[better]], highest[rows[better]] = found[better], value[better]
+            result[rows[better]], highest[rows[better]] = points[better], value[better]
         return result, fooled
 
     def _targets(self, model, images, labels, batch_size):
-        """Classes to aim at, (N, T), most confident first; of a loss without targets the labels, (N, 1), unread."""
+        """Target classes (N, T), most confident first; for an untargeted loss the labels (N, 1), which it ignores."""
         if self.loss != "dlr-targeted":
             return labels[:, None]
         return other_classes(model, images, labels, self.targets, batch_size=batch_size)
 
     def _run(self, model, constants, run, batch_size):
-        """One run: (first misclassified iterates or else the best points, their highest loss, fooled)."""
+        """One run: (first misclassified iterates, else the best points; highest loss; fooled)."""
         images, _, _, epsilon = constants
         start = perturb.random_start(images, direction(images, seed=self.seed, draw=run, norm=self.norm), epsilon)
         state = compute.repeat(
@@ -129,10 +138,10 @@ class APGD(Searched):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AveragedAPGD(APGD):
-    """APGD for models that draw random numbers: each step follows the mean gradient of `passes` passes.
+    """APGD for randomised models: each step follows the mean gradient of `passes` passes.
 
-    The version "rand" of AutoAttack (Athalye et al., ICML 2018, expectation over transformation). The loss that is
-    compared and the predicted class are those of one pass, as in the released code.
+    Version "rand" of AutoAttack (expectation over transformation: Athalye et al., ICML 2018). The compared loss and the
+    predicted class are those of a single pass, as in the released code.
     """
 
     passes: int = 20

@@ -2,6 +2,7 @@
 
 import functools
 import typing
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -15,17 +16,19 @@ LOSSES = {
 }
 
 
-def checkpoints(steps):
-    """The iterates w_j at which the step size is judged: ceil(p_j steps), with p_0 = 0, p_1 = .22 and
-    p_(j+1) = p_j + max(p_j - p_(j-1) - .03, .06) up to 1 (section 3 of the paper); each once, ascending."""
+def checkpoints(steps: int) -> list[int]:
+    """The iterates w_j = ceil(p_j steps) at which the step size may be halved: ascending, without repeats.
+
+    p_0 = 0, p_1 = .22 and p_(j+1) = p_j + max(p_j - p_(j-1) - .03, .06) up to 1 (section 3 of the paper).
+    """
     percent = [0, 22]
     while (after := percent[-1] + max(percent[-1] - percent[-2] - 3, 6)) <= 100:
         percent.append(after)
-    return sorted({-(-share * steps // 100) for share in percent})
+    return sorted({-(-fraction * steps // 100) for fraction in percent})
 
 
-def windows(steps):
-    """At each iterate 0 .. steps - 1: how many steps the window that ends there has, -1 where none ends. int32."""
+def windows(steps: int) -> numpy.ndarray:
+    """For each iterate: the steps in the window that ends there, -1 if none ends there. int32 (steps,)."""
     due = checkpoints(steps)
     lengths = numpy.full(steps + 1, -1, numpy.int32)
     lengths[due] = numpy.diff(due, prepend=0)
@@ -33,9 +36,17 @@ def windows(steps):
 
 
 class State(typing.NamedTuple):
-    """Where a run stands, one row an image. Images (N, H, W, C): current and previous iterate, best point and the
-    gradient there. (N,): size of the step; value, the loss where the current step starts; highest loss, now and at
-    the last checkpoint; rises since then; steady, the step was not halved then; fooled, at the current iterate."""
+    """State of a run, one row an image.
+
+    current, previous: iterates (N, H, W, C).
+    best, gradient: the point of highest loss and the gradient there (N, H, W, C).
+    size: step size (N,).
+    value: loss where the current step starts (N,).
+    highest, checked: highest loss now and at the last checkpoint (N,).
+    rises: steps since the last checkpoint that raised the loss, int32 (N,).
+    steady: whether the step size was kept at the last checkpoint, bool (N,).
+    fooled: whether the current iterate is misclassified, bool (N,).
+    """
 
     current: typing.Any
     previous: typing.Any
@@ -50,8 +61,8 @@ class State(typing.NamedTuple):
     fooled: typing.Any
 
 
-def begin(start, epsilon):
-    """The state before any gradient, as NumPy arrays: steps of twice epsilon."""
+def begin(start: numpy.ndarray, epsilon: numpy.ndarray) -> State:
+    """The first State, NumPy arrays; the step size starts at twice epsilon."""
     count = len(start)
     numbers = (numpy.full(count, value, numpy.float32) for value in (numpy.inf, -numpy.inf, numpy.inf))
     return State(
@@ -61,9 +72,10 @@ def begin(start, epsilon):
 
 
 @functools.cache
-def step(loss, norm, rho, alpha, steps, passes=1):
-    """A step of compute.repeat, of `steps`: constants images, labels, targets and epsilon; the state a State.
+def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int = 1) -> Callable:
+    """The step function for compute.repeat. Constants: images, labels, targets, epsilon; state: State.
 
+    steps: length of the run.
     passes: forward and backward passes whose gradients are averaged.
     """
     lengths = windows(steps)
@@ -74,10 +86,12 @@ def step(loss, norm, rho, alpha, steps, passes=1):
         (value, fooled), gradient = compute.gradient(judge, state.current)
         if passes > 1:
             gradient = _averaged(loss, call, index, passes, labels, targets, state.current, gradient)
+        # The best point so far, and the gradient there.
         better, best, highest = _keep_best(state, value)
         best_gradient = ops.where(_wide(better), gradient, state.gradient)
         rises = state.rises + ops.cast(value > state.value, "int32")
 
+        # At a checkpoint: halve the step size if the loss rises too rarely, and return to the best point.
         window = ops.take(lengths, index)
         due = window >= 0
         few = ops.cast(rises, "float32") < rho * ops.cast(window, "float32")
@@ -86,6 +100,7 @@ def step(loss, norm, rho, alpha, steps, passes=1):
         origin = ops.where(_wide(halve), best, state.current)
         gradient = ops.where(_wide(halve), best_gradient, gradient)
 
+        # The step, with momentum.
         target = perturb.move(origin, images, gradient, epsilon, size, norm)
         weight = ops.where(index == 0, 1.0, alpha)
         moved = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
@@ -108,8 +123,8 @@ def step(loss, norm, rho, alpha, steps, passes=1):
 
 
 @functools.cache
-def judge(loss):
-    """What compute.repeat does last: the loss of the last iterate, and whether it fools."""
+def judge(loss: str) -> Callable:
+    """The last call of compute.repeat: the loss of the last iterate, and whether it is misclassified."""
 
     def look(call, images, labels, targets, epsilon, *state):
         state = State(*state)
@@ -121,11 +136,11 @@ def judge(loss):
 
 
 def _averaged(loss, call, index, passes, labels, targets, images, first):
-    """The mean of the gradient `first` and those of all other passes, each with random numbers of its own."""
+    """The mean of the gradient `first` and those of the other passes, each with its own random numbers."""
 
     def add(number, total):
-        drawn = compute.redrawn(call, index * passes + number)
-        return total + compute.gradient(functools.partial(_value, loss, drawn, labels, targets), images)[1]
+        redrawn = compute.redrawn(call, index * passes + number)
+        return total + compute.gradient(functools.partial(_value, loss, redrawn, labels, targets), images)[1]
 
     return keras.ops.fori_loop(1, passes, add, first) / passes
 
@@ -136,7 +151,7 @@ def _value(loss, call, labels, targets, images):
 
 
 def _keep_best(state, value):
-    """(where the current iterate is the best so far, best points, highest loss); NaN once a loss was not finite."""
+    """(whether the current iterate is the best so far, best points, highest loss); NaN once a loss was not finite."""
     better = value > state.highest
     highest = keras.ops.where(better, value, state.highest)
     highest = keras.ops.where(keras.ops.isfinite(value), highest, float("nan"))

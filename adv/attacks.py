@@ -1,22 +1,27 @@
-"""The catalogue of attacks, `ATTACKS`, with the papers' hyper-parameters as defaults; each attack is a file beside it.
+"""ATTACKS: the catalogue of attacks by name, with the papers' hyper-parameters (adv/base.py has the base classes).
 
     minimal = adv.search.minimal(model, x, y, adv.attacks.get("pgd"))
     flags = adv.evaluate.robust_flags(model, x, y, adv.attacks.PGD(steps=10, rel_stepsize=0.25), epsilon=8 / 255)
 
-fgsm, pgd, bim, cw and jsma are the attacks of foolbox 2.3.0 as DARE called them [P], but that they ascend the
-cross-entropy without its rounding (perturb.log_odds [D]); with -float32 behind the name they have foolbox's arithmetic,
-which differs on images whose p_y rounds to 1 [P]. deepfool is foolbox 3.3.4's,
-bim-linf the BIM of its paper, pgd-7, pgd-20, pgd-100 and cw-linf-20 those of the tables of robust training, t-pgd-5
-Temperature-PGD at 1/T = 5, pgd-strong a PGD for white-box accuracy [D]. apgd-ce, apgd-t, fab-t and square are the four
-attacks of AutoAttack (adv/autoattack.py runs them one after the other), apgd-dlr and fab those of its longer version;
--l2 behind a name is the same in the L2 norm. A new attack is a subclass of `Attack` (adv/attack.py) in a file of its
-own and a line of `ATTACKS`.
+- fgsm, pgd, bim, cw, jsma: the attacks of foolbox 2.3.0 as DARE called them [P]. Instead of a cross-entropy they ascend
+  its log-odds, which never saturate (perturb.log_odds) [D].
+- fgsm-float32 and so on: the same with foolbox's float32 cross-entropy, which differs where p_y rounds to 1 [P].
+- deepfool, deepfool-linf: the DeepFool of foolbox 3.3.4.
+- bim-linf: the BIM of its paper.
+- pgd-7, pgd-20, pgd-100, cw-linf-20: the attacks in the tables of robust training.
+- t-pgd-5: Temperature-PGD at 1/T = 5.
+- pgd-strong: a PGD for white-box accuracy [D].
+- apgd-ce, apgd-t, fab-t, square: the four attacks of AutoAttack (adv/autoattack.py runs them in turn).
+- apgd-dlr, fab: further attacks of AutoAttack's version "plus".
+- NAME-l2: the same attack in the L2 norm.
+
+To add an attack, subclass `Attack` in a file of its own and add a line to `ATTACKS`.
 """
 
 import difflib
 
 from adv.apgd import APGD
-from adv.attack import Attack
+from adv.base import Attack
 from adv.bim import BIM
 from adv.cw import CW
 from adv.deepfool import DeepFool
@@ -71,9 +76,11 @@ ATTACKS = {
 }
 
 
-def get(name):
-    """The attack `name` of the catalogue; an attack itself comes back. Raises ValueError with the valid names and the
-    nearest."""
+def get(name: str | Attack) -> Attack:
+    """The attack called `name` in the catalogue; an attack object is returned as it is.
+
+    Raises ValueError with the nearest and all valid names.
+    """
     if not isinstance(name, str):
         return name
     if name not in ATTACKS:

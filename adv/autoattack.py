@@ -1,19 +1,21 @@
-"""AutoAttack: four attacks without a parameter to tune, each on the images that withstood those before it.
+"""AutoAttack: four attacks without parameters to tune, each run on the images that withstood the attacks before it.
 
 Croce and Hein, ICML 2020 (arXiv 2003.01690), section 5, and the released code's versions "standard", "plus" and "rand".
-Where the released code and this differ:
+Differences from the released code:
 1. [D] Seeds are explicit (released code: the clock).
-2. [D] With fewer than ten classes each targeted attack aims at all others (released code: nine runs all the same).
-`adv.evaluation.benchmark` runs it with its checks, attack by attack, and keeps the flags.
+2. [D] With fewer than ten classes each targeted attack has one run a class (released code: always nine runs).
+
+`adv.evaluation.benchmark` runs the attacks one by one, with checks, and saves the flags.
 """
 
 import dataclasses
 
+import keras
 import numpy
 
 from adv import search
 from adv.apgd import APGD, AveragedAPGD
-from adv.attack import Attack, check_least
+from adv.base import Attack, check_least
 from adv.fab import FAB
 from adv.square import Square
 
@@ -41,10 +43,12 @@ VERSIONS = {  # name -> (class, hyper-parameters) in the order in which they run
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoAttack(Attack):
-    """The attacks of one version at a fixed epsilon; it has no `closest` of its own.
+    """The attacks of one version at a fixed epsilon; it has no `closest`.
 
-    norm: "linf" or "l2"; version: "standard", "plus" (more runs of more attacks) or "rand" (for models that draw random
-    numbers); seed: of every attack. Raises ValueError for another norm or version.
+    norm: "linf" or "l2".
+    version: "standard", "plus" (more attacks and restarts) or "rand" (for randomised models).
+    seed: of every attack.
+    Raises ValueError for another norm or version.
     """
 
     title = "AutoAttack"
@@ -60,19 +64,21 @@ class AutoAttack(Attack):
         check_least(self, seed=0)
 
     @property
-    def attacks(self):
+    def attacks(self) -> dict[str, Attack]:
         """name -> attack, in the order in which they run."""
         return {
             name: kind(norm=self.norm, seed=self.seed, **settings)
             for name, (kind, settings) in VERSIONS[self.version].items()
         }
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """What the first attack that fools the model made of each image, else what the last attack left of it."""
-        made, rows = images.copy(), numpy.arange(len(images))
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """For each image the result of the first attack that fools the model, else that of the last attack."""
+        attacked, rows = images.copy(), numpy.arange(len(images))
         for attack in self.attacks.values():
             if not len(rows):
                 break
-            made[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
-            rows = rows[search.classes(model, made[rows], batch_size=batch_size) == labels[rows]]
-        return made
+            attacked[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
+            rows = rows[search.classes(model, attacked[rows], batch_size=batch_size) == labels[rows]]
+        return attacked

@@ -7,13 +7,13 @@ from adv.pgd import PGD
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BIM(PGD):
-    """Basic iterative method in L1 or Linf (Kurakin et al. 2017, section 2.1), searched as PGD is.
+    """Basic iterative method in L1 or Linf (Kurakin et al. 2017, section 2.1), with PGD's search over epsilon.
 
-    norm "l1" is foolbox 2.3.0's L1BasicIterativeAttack, which DARE ran as BIM [P]: 10 steps of a sixth of epsilon
-    along the gradient over its L1 norm, epsilon .3 as the *mean* absolute change of a value, growth and bisection
-    over it, and of all the adversarials the nearest in L2 (foolbox's default distance). `within` takes epsilon as
-    the sum, like foolbox 3's L1BasicIterativeAttack: a mean of .3 on 28x28x1 is an L1 norm of 235.
-    norm "linf" is Kurakin's method with the same numbers (foolbox 2.3.0's LinfinityBasicIterativeAttack) [D].
+    norm: "l1" is foolbox 2.3.0's L1BasicIterativeAttack, which DARE ran as BIM [P]: 10 steps of a sixth of epsilon
+    along gradient / ||gradient||_1. The search grows and bisects epsilon from .3, the *mean* absolute change of a
+    value, and keeps the adversarial nearest in L2 (foolbox's default distance). `within` takes epsilon as the sum, like
+    foolbox 3's L1BasicIterativeAttack: a mean of .3 on 28x28x1 is an L1 norm of 235.
+    Norm "linf" is Kurakin's method with the same numbers (foolbox 2.3.0's LinfinityBasicIterativeAttack) [D].
     """
 
     title = "BIM"

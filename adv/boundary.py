@@ -1,28 +1,30 @@
-"""The nearest point of a plane inside the box of pixels: the projection that FAB repeats.
+"""The projection of FAB: the nearest point of a hyperplane inside the pixel box [0, 1].
 
 Croce and Hein, ICML 2020 (arXiv 1907.02044), section 2.2. For gradient w, gap c = <w, x> - b and s = sign c (0: +),
 pixel i may move by room_i: x_i where s w_i > 0, else 1 - x_i. The shortest change is d_i = -sign(s w_i) min(lam v_i,
 room_i) with v_i = 1 in Linf and |w_i| in L2, of the smallest lam with sum |w_i| min(lam v_i, room_i) = |c|.
 
-The paper sorts the breakpoints room_i / v_i. Here lam is Newton's root of that sum, which is concave and piecewise
-linear: every iterate is at most the root, what is missing times the derivative falls at least fourfold a step, and the
-last step is exact [D].
+The paper sorts the breakpoints room_i / v_i. Here lam is found by Newton's method on that sum, which is concave and
+piecewise linear: iterates never exceed the root, the product of residual and derivative falls at least fourfold a
+step, and the last step is exact [D].
 """
 
 import keras
 
-from models import perturb
+from models import compute, perturb
 
 ITERATIONS = 40
-ENOUGH = 1e-6  # what may be missing, as a fraction of the gap
+ENOUGH = 1e-6  # residual at which the search ends, as a fraction of the gap
 
 
-def project(x, gradient, gap, norm):
-    """The smallest change of images x that brings them onto a plane inside [0, 1]: (N, H, W, C), float32.
+def project(x: compute.Tensor, gradient: compute.Tensor, gap: compute.Tensor, norm: str) -> compute.Tensor:
+    """The smallest change that moves images onto a hyperplane without leaving [0, 1]: float32 (N, H, W, C).
 
-    x: images (N, H, W, C) in [0, 1]; gradient: w of the plane <w, .> = b, the same shape; gap: <w, x> - b, (N,);
-    norm: "linf" or "l2", in which the change is smallest. Where no point of the box is on the plane every pixel moves
-    as far as its room; where w is 0 nothing does.
+    x: images (N, H, W, C) in [0, 1].
+    gradient: w of the hyperplane <w, .> = b, the shape of x.
+    gap: <w, x> - b, (N,).
+    norm: "linf" or "l2", the norm of the change.
+    If the hyperplane does not meet the box, every pixel moves as far as it can. Pixels with w = 0 never move.
     """
     ops = keras.ops
     largest = ops.max(ops.abs(gradient), axis=(1, 2, 3))
@@ -53,14 +55,14 @@ def project(x, gradient, gap, norm):
     return -ops.sign(falls) * ops.where(perturb.per_image(reachable, x), moved(lam), most)
 
 
-def length(change, norm):
+def length(change: compute.Tensor, norm: str) -> compute.Tensor:
     """The norm "linf" or "l2" of each change (N, H, W, C), inside a compiled graph: (N,)."""
     if norm == "linf":
         return keras.ops.max(keras.ops.abs(change), axis=(1, 2, 3))
     return keras.ops.sqrt(_total(keras.ops.square(change)))
 
 
-def dual(gradients, norm):
+def dual(gradients: compute.Tensor, norm: str) -> compute.Tensor:
     """The norm dual to "linf" or "l2" of gradients (..., H, W, C): (...,)."""
     if norm == "linf":
         return keras.ops.sum(keras.ops.abs(gradients), axis=(-3, -2, -1))

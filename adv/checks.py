@@ -1,13 +1,14 @@
-"""Checks that tell when robustness was not measured but hidden, run beside every test on a few dozen images.
+"""Checks for hidden instead of real robustness, run beside every test on a few dozen images.
 
-An attack that follows the gradient can fail for reasons other than a robust model: outputs that are probabilities,
-gradients that vanish or are not numbers, predictions that depend on the rest of the batch or on chance. The checks are
-those of Athalye, Carlini, Wagner (ICML 2018, section 3.1) and Carlini et al. (arXiv 1902.06705, section 5), with
-thresholds of our own [D]. docs/checks.md has a paragraph on each of NAMES: raised if, why, what to do.
+A gradient attack can fail although the model is not robust: its outputs are probabilities, its gradients vanish or are
+NaN, its predictions depend on the rest of the batch or on chance. The checks are those of Athalye, Carlini, Wagner
+(ICML 2018, section 3.1) and Carlini et al. (arXiv 1902.06705, section 5), with thresholds of our own [D].
+For each of NAMES docs/checks.md has a paragraph: raised if, why, what to do.
 """
 
 import dataclasses
 
+import keras
 import numpy
 import scipy.stats
 
@@ -18,19 +19,22 @@ NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", 
 NAMES += ("chance", "constant")  # of the answers themselves: `answers`
 IMAGES = 32
 LARGE = 0.5  # grey is this far from every image
-USABLE = 0.9  # share of images whose gradient can be followed
-SATURATED = 0.1  # share of images on which the gradient of a float32 cross-entropy may point elsewhere
-SLACK = 1  # images by which a weaker attack may do better by chance
-CHANCE = 0.05  # how often guessing may look like knowing
-NEARLY_ALL = 0.9  # share of images with one predicted class from which on an answer is constant
+USABLE = 0.9  # fraction of images whose gradient must be usable
+SATURATED = 0.1  # fraction of images on which the gradient of a float32 cross-entropy may be off
+SLACK = 1  # images by which a weaker attack may be better by chance
+CHANCE = 0.05  # probability that guessing passes as knowing
+NEARLY_ALL = 0.9  # fraction of images with one predicted class from which predictions count as constant
 STEPS = pgd.PGD(steps=10, rel_stepsize=0.25)
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it was passed, and what was seen and expected, in words.
+    """The outcome of one check.
 
-    value: what was seen as a number in percent, where it is one to print beside robust accuracies.
+    name: of NAMES.
+    passed: whether it was passed.
+    seen, expected: in words.
+    value: in percent, of checks that are printed beside robust accuracies; else None.
     """
 
     name: str
@@ -40,69 +44,84 @@ class Check:
     value: float | None = None
 
 
-def transferable(model, x, y, *, epsilon, batch_size=256):
-    """The images `x` attacked on `model` within epsilon (Linf), for `check` of another: float32 (N, H, W, C)."""
+def transferable(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+) -> numpy.ndarray:
+    """Images attacked on `model` within epsilon (Linf), for `check` of another model: float32 (N, H, W, C)."""
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
 
-def check(model, x, y, *, epsilon, transferred=None, attacked=None, batch_size=256):
+def check(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    epsilon: float,
+    transferred: numpy.ndarray | None = None,
+    attacked: tuple | None = None,
+    batch_size: int = 256,
+) -> list[Check]:
     """Every check of a model on its own images: list of Check, in the order of NAMES.
 
-    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); epsilon: the largest Linf perturbation
-    that the model is said to be tested with; transferred: images within epsilon of `x` that were made on another
-    model (`transferable`), without which there is no check of transfer; attacked: the (images, labels) of the robust
-    accuracies that the checks stand beside, for the share that is saturated (None: x, y). Unlike everything else it
-    accepts outputs that are no logits. Raises ValueError for no images, and for a model, images or labels that do not
-    belong together.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
+    epsilon: the largest Linf radius that the model is tested with.
+    transferred: images within epsilon of `x`, made on another model by `transferable` (None: no check of transfer).
+    attacked: (images, labels) of the reported robust accuracies, for the saturated fraction (None: x, y).
+    Unlike all other functions this accepts outputs that are not logits.
+    Raises ValueError for no images, and for a model, images or labels that do not belong together.
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     run = compute.forward(model)
     logits = compute.predict(run, images, batch_size=batch_size)
     clean = logits.argmax(axis=1) == labels
 
-    def right(attacked):
+    def count_correct(attacked):
         return int((search.classes(model, attacked, batch_size=batch_size) == labels).sum())
 
-    def moved_by(attack, epsilon):
-        moved, rows = images.copy(), numpy.flatnonzero(clean)
+    def attack_clean(attack, epsilon):
+        attacked, rows = images.copy(), numpy.flatnonzero(clean)
         if len(rows):
-            moved[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
-        return moved
+            attacked[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
+        return attacked
 
-    slope = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
-    one, many = right(moved_by(fgsm.FGSM(), epsilon)), right(moved_by(STEPS, epsilon))
-    made = [
+    gradient = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
+    one_step, many_steps = (count_correct(attack_clean(attack, epsilon)) for attack in (fgsm.FGSM(), STEPS))
+    results = [
         _logits(model, logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
-        _gradient(slope),
+        _gradient(gradient),
         _saturated(saturated(model, *(attacked or (x, y)), batch_size=batch_size)),
-        _no_epsilon(clean, search.classes(model, moved_by(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
-        _at_most("iterative", many, one, f"right under PGD at {epsilon:.3g}", "under FGSM"),
-        _large_epsilon(right(moved_by(STEPS, LARGE)), logits.shape),
+        _no_epsilon(clean, search.classes(model, attack_clean(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
+        _at_most("iterative", many_steps, one_step, f"correct under PGD at {epsilon:.3g}", "under FGSM"),
+        _large_epsilon(count_correct(attack_clean(STEPS, LARGE)), logits.shape),
     ]
     if transferred is not None:
-        what = f"right under PGD at {epsilon:.3g}"
-        made.append(_at_most("transfer", many, right(transferred), what, "under the same attack on another model"))
-    return [*made, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
+        what, other = f"correct under PGD at {epsilon:.3g}", "under the same attack on another model"
+        results.append(_at_most("transfer", many_steps, count_correct(transferred), what, other))
+    return [*results, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
 
 
-def answers(said, labels, classes):
+def answers(predicted: numpy.ndarray, labels: numpy.ndarray, classes: int) -> list[Check]:
     """The checks `chance` and `constant` of a model's predictions on unmodified images: list of two Check.
 
-    said: predicted classes, integers (N,); labels: true ones (N,); classes: their number. A net that knows nothing
-    cannot lose it under attack, and everything measured of it, or made of it, says nothing. Raises ValueError for none.
+    predicted: predicted classes, integers (N,).
+    labels: true classes, integers (N,).
+    classes: number of classes.
+    A net at chance level cannot lose accuracy under attack, so nothing measured on it or derived from it has a meaning.
+    Raises ValueError for no predictions, or another number of labels.
     """
-    said, labels = numpy.asarray(said), numpy.asarray(labels)
-    if not len(said) or said.shape != labels.shape:
+    predicted, labels = numpy.asarray(predicted), numpy.asarray(labels)
+    if not len(predicted) or predicted.shape != labels.shape:
         raise ValueError(
-            f"predictions of shape {said.shape} and labels of shape {labels.shape}, expected as many, (N,)"
+            f"predictions of shape {predicted.shape} and labels of shape {labels.shape}, expected as many, (N,)"
         )
-    count, total = int((said == labels).sum()), len(labels)
+    count, total = int((predicted == labels).sum()), len(labels)
     most = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
     seen = f"{count} of {total} images classified correctly"
     chance = Check("chance", count > most, seen, f"more than {most}, which guessing reaches once in {1 / CHANCE:.0f}")
-    often, expected = (int(numpy.bincount(one).max()) for one in (said, labels))
+    often, expected = (int(numpy.bincount(column).max()) for column in (predicted, labels))
     constant = often >= NEARLY_ALL * total > expected
     seen = f"one predicted class for {often} of {total} images"
     return [chance, Check("constant", not constant, seen, f"for fewer than {100 * NEARLY_ALL:.0f} %")]
@@ -128,18 +147,19 @@ def _batch(logits, again):
     return Check("batch", passed, seen, f"at most {0.01 * spread:.2g}, a hundredth of their standard deviation")
 
 
-def _gradient(slope):
-    flat = slope.reshape(len(slope), -1)
+def _gradient(gradient):
+    flat = gradient.reshape(len(gradient), -1)
     usable = numpy.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
     seen = f"a finite gradient other than 0 on {int(usable.sum())} of {len(flat)} images"
     return Check("gradient", bool(usable.mean() >= USABLE), seen, f"on at least {100 * USABLE:.0f} %")
 
 
-def saturated(model, x, y, *, batch_size=256):
-    """Where p_y rounds to 1 in float32, so that a float32 cross-entropy's gradient loses the label's part: bool (N,).
+def saturated(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
+    """Where p_y rounds to 1 in float32, so that the float32 cross-entropy's gradient loses the label's part: bool (N,).
 
-    That is where 1 - p_y is at most 2^-25, judged by the log-odds, whatever a kernel of softmax rounds to.
-    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
+    This is where 1 - p_y <= 2^-25, computed from the log-odds so that it does not depend on a softmax kernel.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     odds = compute.predict(compute.compiled(model, _log_odds), images, labels, batch_size=batch_size)
@@ -165,7 +185,7 @@ def _no_epsilon(clean, attacked):
 def _large_epsilon(count, shape):
     images, classes = shape
     most = images // classes + SLACK
-    seen = f"{count} of {images} images right under PGD at {LARGE:g}"
+    seen = f"{count} of {images} images correct under PGD at {LARGE:g}"
     return Check("large-epsilon", count <= most, seen, f"at most {most}, which is chance")
 
 

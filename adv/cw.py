@@ -1,4 +1,4 @@
-"""C&W: the Carlini-Wagner attack in L2, Adam in a space where every point is an image."""
+"""C&W: the Carlini-Wagner attack in L2, by Adam on a variable whose every value is an image in [0, 1]."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import typing
 import keras
 import numpy
 
-from adv.attack import Attack
+from adv.base import Attack
 from models import compute, perturb
 
 BETAS = (0.9, 0.999)  # Adam's, as in foolbox
@@ -18,14 +18,17 @@ BETAS = (0.9, 0.999)  # Adam's, as in foolbox
 class CW(Attack):
     """Minimise |x' - x|^2 + c max(0, z_y - max over i != y of z_i + confidence), x' = (tanh(w) + 1) / 2, by Adam on w.
 
-    Carlini and Wagner 2017, section V and equation 6 of VI, with DARE's numbers [P]; every step is that of foolbox
-    3.3.4's L2CarliniWagnerAttack. binary_search_steps: searches over c, which begins at initial_const, grows tenfold
-    until it succeeds and is halved after; steps: Adam steps a search, at most; stepsize: Adam's learning rate, in
-    w; confidence: how far beyond the boundary, in logits; abort_early: end a search that a tenth of its steps
-    has not improved by 1e-4 of its loss.
+    Carlini and Wagner 2017, section V and equation 6 of VI, with DARE's numbers [P]; each step is that of foolbox
+    3.3.4's L2CarliniWagnerAttack.
+    binary_search_steps: searches over c, which grows tenfold until the attack succeeds and is bisected afterwards.
+    steps: Adam steps a search, at most.
+    stepsize: Adam's learning rate, in w.
+    initial_const: the first c.
+    confidence: distance beyond the boundary, in logits.
+    abort_early: end a search when the loss fell by less than a factor 1e-4 within a tenth of its steps.
 
-    Difference from foolbox 3.3.4: [P] a search ends by the loss of the image itself, as in foolbox 2.3.0, and not by
-    the sum over its batch; so the images do not depend on each other and later steps are computed for the rest alone.
+    Difference from foolbox 3.3.4: [P] a search ends by the image's own loss, as in foolbox 2.3.0, not by the sum over
+    its batch. So images do not depend on each other, and later steps are computed only for those still searching.
     """
 
     title = "C&W"
@@ -38,12 +41,14 @@ class CW(Attack):
     confidence: float = 0.0
     abort_early: bool = True
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """Of all the adversarials on the way the nearest in L2; failed images come back unchanged."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The nearest adversarial (L2) of all steps; failed images come back unchanged."""
         best, distance = images, numpy.full(len(images), numpy.inf, numpy.float32)
         const = numpy.full(len(images), self.initial_const)
         low, high = numpy.zeros(len(images)), numpy.full(len(images), numpy.inf)
-        # 0.999999: foolbox's way around the infinite images of black and white.
+        # 0.999999, as in foolbox: black and white pixels would be infinite in w.
         space = numpy.arctanh((images - numpy.float32(0.5)) / numpy.float32(0.5) * numpy.float32(0.999999))
         step = _step(self.steps, self.stepsize, self.confidence, self.abort_early)
         checks = range(0, self.steps, _interval(self.steps))
@@ -65,9 +70,15 @@ class CW(Attack):
 
 
 class State(typing.NamedTuple):
-    """Where a search stands, one row an image: the change of w and Adam's two moments (N, H, W, C); the nearest
-    adversarial so far and its L2 distance, infinite where there is none; whether any point of this search was
-    adversarial; the loss at the last check, infinite where there is none to beat; whether a check has ended it."""
+    """State of a search, one row an image.
+
+    change: of w (N, H, W, C).
+    mean, square: Adam's two moments (N, H, W, C).
+    best, distance: the nearest adversarial so far (N, H, W, C) and its L2 distance (N,), infinite if there is none.
+    success: whether this search met an adversarial, bool (N,).
+    previous: loss at the last check, infinite before the first (N,).
+    ended: whether a check ended the search, bool (N,).
+    """
 
     change: typing.Any
     mean: typing.Any
@@ -92,8 +103,10 @@ def _interval(steps):
 
 @functools.cache
 def _step(steps, stepsize, confidence, abort_early):
-    """One Adam step of compute.repeat, of `steps`: constants images, their w, labels and c; the state a State. An image
-    that does not beat its loss at the last check is recorded no more."""
+    """One Adam step for compute.repeat. Constants: images, their w, labels, c; state: State.
+
+    Once a check has ended an image's search, its later iterates are not recorded.
+    """
     taken = numpy.arange(1, 1 + steps, dtype=numpy.float64)
     # Adam's step size over the bias of its first moment, and the inverse bias of its second.
     rates = numpy.float32([stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)])

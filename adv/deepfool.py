@@ -1,4 +1,4 @@
-"""DeepFool: the nearest of the linearised boundaries, again and again."""
+"""DeepFool: repeated steps to the nearest linearised class boundary."""
 
 import dataclasses
 import functools
@@ -7,17 +7,18 @@ import keras
 import numpy
 
 from adv import boundary, search
-from adv.attack import Attack, other_classes
+from adv.base import Attack, other_classes
 from models import compute, perturb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeepFool(Attack):
-    """DeepFool in L2 or Linf (Moosavi-Dezfooli et al. 2016, algorithm 2), as foolbox 3.3.4's L2DeepFoolAttack and
-    LinfDeepFoolAttack do it, over the most confident classes.
+    """DeepFool in L2 or Linf (Moosavi-Dezfooli et al. 2016, algorithm 2), as in foolbox 3.3.4.
 
-    norm: "l2" or "linf"; steps: at most; overshoot: how far beyond the boundary, as a fraction; candidates: classes
-    considered, the label among them. A step is one compiled call: a forward pass, and a backward pass a class.
+    norm: "l2" or "linf".
+    steps: at most; each is one compiled call of a forward pass, and a backward pass a class.
+    overshoot: distance beyond the boundary, as a fraction of the perturbation.
+    candidates: most confident classes considered, the label among them.
     Raises ValueError for another norm and for fewer than two candidates.
     """
 
@@ -34,8 +35,10 @@ class DeepFool(Attack):
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}, expected at least 2: the label and another class")
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """Where the steps end, and whether that is misclassified; failed images come back unchanged."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """(last iterates, whether they are misclassified); failed images come back unchanged."""
         others = other_classes(model, images, labels, self.candidates - 1, batch_size=batch_size)
         classes = numpy.hstack([labels[:, None], others]).astype(numpy.int32)
         state = images, numpy.zeros_like(images), numpy.zeros(len(images), bool)
@@ -49,15 +52,18 @@ class DeepFool(Attack):
 
 @functools.cache
 def _step(norm, overshoot, count):
-    """One step of compute.repeat. classes (N, count): the label first; state: the images, their whole perturbation
-    before the overshoot, and which of them were misclassified and stay."""
+    """One step for compute.repeat.
+
+    Constants: images; classes (N, count), the label first. State: the current images, their perturbation without
+    overshoot, and whether they are misclassified, which ends them.
+    """
     ops = keras.ops
 
     def step(call, index, images, classes, current, moved, misclassified):
         def leads(x):
             logits = call(x)
-            found = ops.take_along_axis(logits, classes, 1)
-            return found[:, 1:] - found[:, :1], perturb.is_misclassified(logits, classes[:, 0])
+            considered = ops.take_along_axis(logits, classes, 1)
+            return considered[:, 1:] - considered[:, :1], perturb.is_misclassified(logits, classes[:, 0])
 
         (gaps, misclassified), gradients = compute.jacobian(leads, current)
         sizes = boundary.dual(gradients, norm) + 1e-8

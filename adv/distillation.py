@@ -1,20 +1,21 @@
-"""Defensive distillation, the papers' baseline that has met no attack (Papernot, McDaniel, Wu, Jha, Swami, S&P 2016).
+"""Defensive distillation, a baseline that trains on no attack (Papernot, McDaniel, Wu, Jha, Swami, S&P 2016).
 
-Section IV: a teacher is trained at temperature T, on the cross-entropy of softmax(logits / T); a student, the same net
-from fresh weights, at the same T on the teacher's outputs softmax(logits / T); the student is used at T = 1, that is,
-with its logits as they are. Trained to the end these are about T times as large, so that the softmax saturates and the
-gradients of attacks vanish (Carlini, Wagner, S&P 2017): adv/checks.py tells where that has happened.
+Section IV: a teacher is trained on the cross-entropy of softmax(logits / T). A student, the same architecture with
+fresh weights, is trained at the same T on the teacher's outputs softmax(logits / T). The student is used at T = 1. Its
+logits are then about T times as large as usual, so the softmax saturates and the gradients of attacks vanish (Carlini,
+Wagner, S&P 2017); the check "saturated" of adv/checks.py reports it.
 
 Differences from the paper:
-1. [I] The teacher's outputs are taken once, of the images as they are; their augmented copies keep them as targets.
-2. [D] Both are trained by the recipe of the source model that they stand beside, and so that its learning rates fit,
-   the loss is multiplied by T: the gradient of softmax(logits / T) is 1 / T as large, and few epochs at the recipe's
-   rates would leave both nets at chance. (Hinton et al. 2015 multiply by T^2.)
+1. [I] The teacher's outputs are computed once, on unaugmented images, and are the targets of their augmented copies.
+2. [D] Both nets are trained by the recipe of the source model. The loss is multiplied by T, because the gradient of
+   softmax(logits / T) is 1 / T as large and the recipe's learning rates would leave both nets at chance. (Hinton et al.
+   2015 multiply by T^2.)
 """
 
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -24,11 +25,17 @@ import data
 import models
 from models import compute
 from train.fit import fit
+from train.history import History
+from train.params import Recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """temperature: T, 10 as in DARE's evaluation [P]; epochs: of each of the two trainings (None: the recipe's)."""
+    """Hyper-parameters.
+
+    temperature: T, 10 as in DARE's evaluation [P].
+    epochs: of each of the two trainings (None: the recipe's).
+    """
 
     temperature: float = 10.0
     epochs: int | None = None
@@ -39,7 +46,7 @@ class Distillation:
 
 
 @functools.cache
-def loss_at(temperature):
+def loss_at(temperature: float) -> Callable:
     """``loss(logits, targets)`` -> (N,): temperature times the cross-entropy of softmax(logits / temperature).
 
     targets: probabilities (N, K).
@@ -51,21 +58,33 @@ def loss_at(temperature):
     return loss
 
 
-def soft_targets(model, x, *, temperature, batch_size=256):
-    """softmax(logits / temperature) of every image: float32 (N, K)."""
+def soft_targets(model: keras.Model, x: numpy.ndarray, *, temperature: float, batch_size: int = 256) -> numpy.ndarray:
+    """softmax(logits / temperature) of each image: float32 (N, K)."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     return scipy.special.softmax(logits.astype("float64") / temperature, axis=1).astype("float32")
 
 
-def distil(teacher, student, split, *, recipe, folder, seed, settings, progress=None):
-    """Train two untrained models of one architecture in place, the teacher on the labels of `split.x_train`.
+def distil(
+    teacher: keras.Model,
+    student: keras.Model,
+    split: data.Split,
+    *,
+    recipe: Recipe,
+    folder: pathlib.Path | str,
+    seed: int,
+    settings: Distillation,
+    progress: Callable | None = None,
+) -> History:
+    """Train two untrained models of one architecture in place; returns the student's History.
 
-    recipe, seed: as train.fit; folder: of the two histories teacher/ and student/, of which the newest epoch's weights
-    are kept, so that a killed call continues; progress: called as progress(done, total, note).
-    Returns the student's History. Errors as train.fit.
+    recipe, seed: as in train.fit.
+    folder: of the histories teacher/ and student/; they store the newest weights, so a killed call resumes.
+    settings: Distillation.
+    progress: called as progress(done, total, note).
+    Errors as train.fit.
     """
     folder, epochs = pathlib.Path(folder), settings.epochs or recipe.epochs
-    labels = numpy.eye(teacher.output_shape[-1], dtype="float32")[split.y_train]
+    one_hot = numpy.eye(teacher.output_shape[-1], dtype="float32")[split.y_train]
 
     def train(model, name, targets, origin, half):
         def watch(done, total, note):
@@ -86,6 +105,6 @@ def distil(teacher, student, split, *, recipe, folder, seed, settings, progress=
             progress=watch,
         )
 
-    train(teacher, "teacher", labels, {}, 0)
+    train(teacher, "teacher", one_hot, {}, 0)
     soft = soft_targets(teacher, split.x_train, temperature=settings.temperature)
     return train(student, "student", soft, {"teacher": models.fingerprint(teacher)}, 1)

@@ -1,22 +1,24 @@
-"""How many images a model still classifies correctly: flags of single images, and intervals.
+"""Robust accuracy: a flag for each image, and intervals.
 
-Flags are bool (N,), True where the image is classified as its label; everything reported is made from them.
+Flags are bool (N,), True where the predicted class is the label; every reported number is computed from them.
 Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); epsilon is in [0, 1] pixel scale.
 """
 
 import dataclasses
 
+import keras
 import numpy
 import scipy.stats
 
 import data
 from adv import attacks, search
+from adv.base import Attack
 from models import compute, contract
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share of flags that are True: `value`, and the ends `low` and `high` of its interval, all in [0, 1]."""
+    """The fraction `value` = count / total of flags that are True, and its interval `low` to `high`, all in [0, 1]."""
 
     count: int
     total: int
@@ -25,93 +27,122 @@ class Share:
     high: float
 
 
-def correct(model, x, y, *, batch_size=256):
-    """Where the model classifies the images as they are correctly: bool (N,). Errors as adv.search.minimal."""
-    _, labels, said = search.judge(model, x, y, batch_size=batch_size)
-    return said == labels
+def correct(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
+    """Where the model classifies unmodified images correctly: bool (N,). Errors as adv.search.minimal."""
+    _, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
+    return predicted == labels
 
 
-def classes(model, x, y, *, batch_size=256):
-    """The classes that the model names of the images as they are: int32 (N,). Errors as adv.search.minimal."""
+def classes(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
+    """The predicted classes of unmodified images: int32 (N,). Errors as adv.search.minimal."""
     return search.judge(model, x, y, batch_size=batch_size)[2]
 
 
-def robust_flags(model, x, y, attack, *, epsilon, right=None, batch_size=256):
-    """Where the model still classifies correctly when the attack is run on *this* model (white box): bool (N,).
+def robust_flags(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    correct: numpy.ndarray | None = None,
+    batch_size: int = 256,
+) -> numpy.ndarray:
+    """Where the model still classifies correctly under a white-box attack: bool (N,).
 
-    attack: an entry of adv.attacks.ATTACKS or its name, or any object with `within` (one step for FGSM, one run of its
-    own steps for PGD, the smallest perturbation if it is small enough for DeepFool); epsilon: the largest
-    perturbation, in the attack's norm; right: bool (N,) of an earlier pass over the same images, without attack or
-    with a weaker one: only these are attacked, the others are False (None: the images are judged first). Images
-    misclassified from the start are False; epsilon 0 gives `correct`.
-    Raises ValueError for an epsilon that is negative, or in Linf above 1, flags of other images, and as
+    x: images (N, H, W, C), uint8 or floats in [0, 1].
+    y: integer labels (N,).
+    attack: an entry of adv.attacks.ATTACKS or its name, or any object with `within`.
+    epsilon: radius in the attack's norm, in [0, 1] pixel scale; 0 gives the flags of clean images.
+    correct: bool (N,), flags of the same images without attack or under a weaker attack; only True images are attacked
+        (None: computed here, without attack).
+    Images that were misclassified before are False.
+    Raises ValueError for an epsilon that is negative, or above 1 in Linf, for `correct` of another shape, and as
     adv.search.minimal.
     """
     attack = _checked(attack, epsilon)
-    images, labels, flags = _judged(model, x, y, right, batch_size)
+    images, labels, flags = _judged(model, x, y, correct, batch_size)
     before = numpy.where(flags, labels, -1)
     return (
         attacked_classes(model, images, labels, attack, epsilon=epsilon, before=before, batch_size=batch_size) == labels
     )
 
 
-def attacked_classes(model, x, y, attack, *, epsilon, before, batch_size=256):
-    """The classes that the model names when the attack is run on it: int32 (N,).
+def attacked_classes(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    before: numpy.ndarray,
+    batch_size: int = 256,
+) -> numpy.ndarray:
+    """The predicted classes under a white-box attack: int32 (N,).
 
-    before: integers (N,), the classes named in an earlier pass over the same images, without attack or with a weaker
-    one: only images that were right then are attacked, the others keep their class. The rest as robust_flags, whose
-    flags are where this equals y.
+    before: integers (N,), predicted classes of the same images without attack or under a weaker attack. Only images
+        that were correct then are attacked; the others keep that class.
+    Everything else as robust_flags, whose flags are where this equals y.
     """
     attack = _checked(attack, epsilon)
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
-    said = numpy.array(before, numpy.int32)
-    if len(said) != len(images):
-        raise ValueError(f"{len(images)} images, {len(said)} classes before: expected as many")
-    rows = numpy.flatnonzero(said == labels)
+    predicted = numpy.array(before, numpy.int32)
+    if len(predicted) != len(images):
+        raise ValueError(f"{len(images)} images, {len(predicted)} classes before: expected as many")
+    rows = numpy.flatnonzero(predicted == labels)
     if epsilon > 0 and len(rows):
         attacked = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
         logits = compute.predict(compute.forward(model), attacked, batch_size=batch_size)
         contract.check_finite(logits)
-        said[rows] = logits.argmax(axis=1)
-    return said
+        predicted[rows] = logits.argmax(axis=1)
+    return predicted
 
 
-def distances(model, x, y, attack, *, right=None, batch_size=256):
-    """Size of the smallest perturbation of each image that the attack finds on *this* model, in the attack's norm.
+def distances(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    correct: numpy.ndarray | None = None,
+    batch_size: int = 256,
+) -> numpy.ndarray:
+    """Size of the smallest adversarial perturbation that a white-box attack finds, in the attack's norm: float32 (N,).
 
-    Returns float32 (N,): 0 where the model is wrong already, NaN where the attack fails. Arguments and errors as
-    robust_flags; attack: a name, or any object with `closest` and `norm`.
+    0 where the image is misclassified already, NaN where the attack fails.
+    attack: a name, or any object with `closest` and `norm`.
+    Other arguments and errors as robust_flags.
     """
     attack = attacks.get(attack)
-    images, labels, flags = _judged(model, x, y, right, batch_size)
+    images, labels, flags = _judged(model, x, y, correct, batch_size)
     size, rows = numpy.zeros(len(images), numpy.float32), numpy.flatnonzero(flags)
     if len(rows):
-        found = search.minimal(model, images[rows], labels[rows], attack, batch_size=batch_size)
-        moved = search.norm(found.images - images[rows], attack.norm)
-        size[rows] = numpy.where(found.success, moved, numpy.nan)
+        adversarials = search.minimal(model, images[rows], labels[rows], attack, batch_size=batch_size)
+        distance = search.norm(adversarials.images - images[rows], attack.norm)
+        size[rows] = numpy.where(adversarials.success, distance, numpy.nan)
     return size
 
 
-def _judged(model, x, y, right, batch_size):
-    """(images, labels, which are right), of flags that are known where `right` is given."""
-    if right is None:
-        images, labels, said = search.judge(model, x, y, batch_size=batch_size)
-        return images, labels, said == labels
+def _judged(model, x, y, correct, batch_size):
+    """(images, labels, which are correct); the last is computed only if `correct` is None."""
+    if correct is None:
+        images, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
+        return images, labels, predicted == labels
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
-    right = numpy.array(right)
-    if right.dtype != bool or right.shape != (len(x),):
-        raise ValueError(f"right is {right.dtype} of shape {right.shape}, expected bool ({len(x)},), one an image")
-    return images, labels, right
+    flags = numpy.array(correct)
+    if flags.dtype != bool or flags.shape != (len(x),):
+        raise ValueError(f"correct is {flags.dtype} of shape {flags.shape}, expected bool ({len(x)},), one an image")
+    return images, labels, flags
 
 
 def _checked(attack, epsilon):
-    """The attack, or that of a name, with a size that makes sense of it."""
+    """The attack of a name, after a check that epsilon is valid in its norm."""
     attack = attacks.get(attack)
     check_epsilon(epsilon, getattr(attack, "norm", None))
     return attack
 
 
-def check_epsilon(epsilon, norm):
+def check_epsilon(epsilon: float, norm: str | None) -> None:
     """Raise ValueError for a radius that is negative, or in "linf" above 1."""
     if not epsilon >= 0:
         raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
@@ -119,10 +150,12 @@ def check_epsilon(epsilon, norm):
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
 
 
-def share(flags, *, confidence=0.95):
-    """The share of True flags with its Wilson interval (Wilson 1927), as Share. Raises ValueError for no flags.
+def share(flags: numpy.ndarray, *, confidence: float = 0.95) -> Share:
+    """The fraction of True flags with its Wilson interval (Wilson 1927), as Share.
 
-    The tables of result rows take theirs from reporting/statistics.py, which needs no model.
+    flags: bool (N,).
+    confidence: of the interval.
+    Raises ValueError for no flags. (Tables use reporting/statistics.py, which imports no model.)
     """
     flags = numpy.asarray(flags)
     if flags.dtype != bool or flags.ndim != 1 or not len(flags):
@@ -134,44 +167,51 @@ def share(flags, *, confidence=0.95):
 
 @dataclasses.dataclass(frozen=True)
 class ClassWise:
-    """How many images of each class there are and how many of them are right: integers (K,).
+    """Accuracy of each class.
 
-    share: right / total, float64 (K,); interval: the ends of Wilson's, (2, K); mean over classes; worst: the class
-    with the smallest share, the first of equals; std, spread: standard deviation and largest minus smallest share.
+    correct, total: correctly classified images and all images of each class, integers (K,).
+    share: correct / total, float64 (K,).
+    interval: lower and upper ends of its Wilson interval, (2, K).
+    mean, std, spread: mean, standard deviation and largest minus smallest share.
+    worst: the class with the smallest share (the first of equals).
     """
 
-    right: numpy.ndarray
+    correct: numpy.ndarray
     total: numpy.ndarray
 
     @property
-    def share(self):
-        return self.right / self.total
+    def share(self) -> numpy.ndarray:
+        return self.correct / self.total
 
     @property
-    def interval(self):
-        found = [share(numpy.arange(total) < right) for right, total in zip(self.right, self.total, strict=True)]
-        return numpy.array([[one.low for one in found], [one.high for one in found]])
+    def interval(self) -> numpy.ndarray:
+        counts = zip(self.correct, self.total, strict=True)
+        shares = [share(numpy.arange(total) < correct) for correct, total in counts]
+        return numpy.array([[fraction.low for fraction in shares], [fraction.high for fraction in shares]])
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         return float(self.share.mean())
 
     @property
-    def worst(self):
+    def worst(self) -> int:
         return int(self.share.argmin())
 
     @property
-    def std(self):
+    def std(self) -> float:
         return float(self.share.std())
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         return float(numpy.ptp(self.share))
 
 
-def class_wise(flags, labels, *, classes):
-    """Flags, bool (N,), of images with integer labels (N,) divided by class: ClassWise. classes: their number K.
+def class_wise(flags: numpy.ndarray, labels: numpy.ndarray, *, classes: int) -> ClassWise:
+    """Flags counted by class: ClassWise.
 
+    flags: bool (N,).
+    labels: integers (N,).
+    classes: their number K.
     Raises ValueError for fewer than two classes, labels outside them, and a class without images.
     """
     flags, labels = numpy.asarray(flags), _labels(labels, classes)
@@ -184,8 +224,8 @@ def class_wise(flags, labels, *, classes):
     return ClassWise(numpy.bincount(labels[flags], minlength=classes), total)
 
 
-def confusion(predictions, labels, *, classes):
-    """How many images of each class (rows) are taken for each (columns): int64 (K, K). Errors as class_wise."""
+def confusion(predictions: numpy.ndarray, labels: numpy.ndarray, *, classes: int) -> numpy.ndarray:
+    """Confusion matrix, int64 (K, K): rows are true classes, columns predicted classes. Errors as class_wise."""
     labels, predictions = _labels(labels, classes), _labels(predictions, classes)
     if predictions.shape != labels.shape:
         raise ValueError(f"{len(predictions)} predictions and {len(labels)} labels: expected as many")
@@ -203,10 +243,12 @@ def _labels(labels, classes):
     return labels.astype(numpy.int64)
 
 
-def push(x, adversarial, factor):
-    """Images `factor` times as far from x as the adversarials are: x + factor * (adversarial - x), in [0, 1].
+def push(x: numpy.ndarray, adversarial: numpy.ndarray, factor: float) -> numpy.ndarray:
+    """Scaled perturbations: x + factor * (adversarial - x), clipped to [0, 1], float32 (N, H, W, C). [D]
 
-    x: uint8 or float32 images (N, H, W, C); adversarial: the same shape, float32. Returns float32. [D]
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    adversarial: adversarials of the same shape.
+    factor: of the perturbation.
     """
     images, adversarial = data.to_unit(x), data.to_unit(adversarial)
     if images.shape != adversarial.shape:

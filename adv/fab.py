@@ -1,12 +1,12 @@
-"""FAB: steps onto the linearised boundary, each drawn back towards the image, so that the distance falls.
+"""FAB: steps onto the linearised boundary, each biased back towards the image, so that the distance falls.
 
 Croce and Hein, ICML 2020 (arXiv 1907.02044), algorithm 1, as AutoAttack runs it; adv/boundary.py is the projection.
-Where the paper, its released code and this differ:
+Differences between the paper, its released code and this:
 1. [P] No final search between the image and the nearest adversarial, as in AutoAttack.
-2. [D] An adversarial counts if its predicted class is any but the label, towards whichever class the steps go.
-3. [D] Without targets the classes considered are the `targets` most confident, all of ten classes (paper: all).
-4. [D] At a given epsilon an image leaves at its first adversarial inside it (released code: it takes all steps).
-5. [D] The noise of an image is drawn from the seed, the run and its own pixels (adv.attack.direction).
+2. [D] An adversarial counts if its predicted class is any but the label, whatever the target class of the run.
+3. [D] The untargeted attack considers the `targets` most confident classes: with ten classes all (paper: all).
+4. [D] At a fixed epsilon an image stops at its first adversarial within it (released code: it takes all steps).
+5. [D] An image's noise is drawn from the seed, the run and its own pixels (adv.base.direction).
 """
 
 import dataclasses
@@ -16,21 +16,26 @@ import keras
 import numpy
 
 from adv import boundary, search
-from adv.attack import Attack, check_least, direction, other_classes
+from adv.base import Attack, check_least, direction, other_classes
 from models import compute, contract, perturb
 
-FARTHEST = {"linf": 0.3, "l2": 1.0}  # radius of a random start where no adversarial is known, as in the released code
-ROUNDING = 1 + 1e-6  # float32 distances that are epsilon
+FARTHEST = {"linf": 0.3, "l2": 1.0}  # radius of random starts before an adversarial is known, as in the released code
+ROUNDING = 1 + 1e-6  # tolerance of float32 distances against epsilon
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FAB(Attack):
-    """Fast adaptive boundary attack: the smallest perturbation, with no size of step to choose.
+    """Fast adaptive boundary attack: the smallest perturbation, without a step size to choose.
 
-    norm: "linf" or "l2"; targeted: a run for each of the `targets` most confident other classes, in that order, else
-    each step goes to the nearest of them; steps: gradient steps a run; restarts: runs of each target, the first from
-    the image itself; overshoot: steps beyond the plane; most: largest weight of the image's own projection; back: how
-    far from the image an adversarial is continued, as a fraction of its distance; seed: of the random starts.
+    norm: "linf" or "l2".
+    targeted: a run for each of the `targets` most confident other classes, in that order; else each step goes towards
+        the nearest of them.
+    steps: gradient steps a run.
+    restarts: runs (of each target), the first from the image itself.
+    overshoot: factor on each step, to cross the hyperplane.
+    most: largest weight of the image's own projection.
+    back: factor on the perturbation of an adversarial before the next step.
+    seed: of the random starts.
     Raises ValueError for a hyper-parameter out of its range.
     """
 
@@ -54,25 +59,29 @@ class FAB(Attack):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0, at most 1")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return "FAB-T" if self.targeted else "FAB"
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """The nearest adversarial of all steps of all runs; images without any come back unchanged."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The nearest adversarial of all steps and runs; failed images come back unchanged."""
         best, nearest = self._attack(model, images, labels, None, batch_size)
         return best, numpy.isfinite(nearest)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The first adversarials no farther than epsilon, every run on the images without one; others unchanged.
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """The first adversarials within epsilon, each run on the images without one; failed images come back unchanged.
 
-        Raises models.NonFiniteLogits where the logits become NaN or infinite.
+        Raises models.NonFiniteLogits if the logits become NaN or infinite.
         """
         best, nearest = self._attack(model, images, labels, float(epsilon), batch_size)
         success = nearest <= epsilon * ROUNDING
         return search.inside(numpy.where(success[:, None, None, None], best, images), images, epsilon, self.norm)
 
     def _attack(self, model, images, labels, epsilon, batch_size):
-        """All runs: (nearest adversarials or the images, distances float32 (N,), inf without one)."""
+        """All runs: (nearest adversarials, else the images; distances float32 (N,), inf without an adversarial)."""
         classes = other_classes(model, images, labels, self.targets, batch_size=batch_size)
         groups = numpy.split(classes, classes.shape[1], axis=1) if self.targeted else [classes]
         stop = -1.0 if epsilon is None else epsilon * ROUNDING
@@ -108,8 +117,11 @@ class FAB(Attack):
 
 @functools.cache
 def _step(norm, overshoot, most, back, count):
-    """One step of compute.repeat. classes (N, count): those to go to; stop (N,): the distance that ends an image;
-    state: the iterate, the nearest adversarial, its distance and whether that is within stop."""
+    """One step for compute.repeat.
+
+    Constants: images, labels, target classes (N, count), stop: the distance that ends an image (N,).
+    State: the iterate, the nearest adversarial, its distance, and whether that is at most `stop`.
+    """
     ops = keras.ops
 
     def step(call, index, images, labels, classes, stop, current, best, nearest, ended):
@@ -120,29 +132,30 @@ def _step(norm, overshoot, most, back, count):
 
         (leads, _), gradients = compute.jacobian(leads, current)
         lead, gradient = _nearest(leads, gradients, norm)
-        # The plane on which the linearised class draws level with the label, from the iterate and from the image.
+        # Project the iterate and the image onto the plane where the linearised logits of class and label are equal.
         offset = ops.sum(gradient * (images - current), axis=(1, 2, 3))
         from_current = boundary.project(current, gradient, lead, norm)
         from_image = boundary.project(images, gradient, lead + offset, norm)
-        here, there = (ops.maximum(boundary.length(each, norm), 1e-8) for each in (from_current, from_image))
+        here, there = (ops.maximum(boundary.length(change, norm), 1e-8) for change in (from_current, from_image))
         weight = perturb.per_image(ops.minimum(here / (here + there), most), images)
         moved = (1 - weight) * (current + overshoot * from_current) + weight * (images + overshoot * from_image)
         moved = ops.clip(moved, 0.0, 1.0)
 
+        # Record a nearer adversarial, and move back towards the image after each adversarial.
         misclassified = perturb.is_misclassified(call(moved), labels)
         distance = boundary.length(moved - images, norm)
         better = misclassified & (distance < nearest)
         best = ops.where(perturb.per_image(better, images), moved, best)
         nearest = ops.where(better, distance, nearest)
-        drawn_back = ops.where(perturb.per_image(misclassified, images), images + back * (moved - images), moved)
+        pulled_back = ops.where(perturb.per_image(misclassified, images), images + back * (moved - images), moved)
         held = perturb.per_image(ended, images)
-        return ops.where(held, current, drawn_back), best, nearest, ended | (nearest <= stop)
+        return ops.where(held, current, pulled_back), best, nearest, ended | (nearest <= stop)
 
     return step
 
 
 def _nearest(leads, gradients, norm):
-    """Of leads (N, T) and gradients (N, T, H, W, C) those of the class whose linearised boundary is nearest."""
+    """Lead (N,) and gradient (N, H, W, C) of the class whose linearised boundary is nearest, of T classes."""
     ops = keras.ops
     if leads.shape[1] == 1:
         return leads[:, 0], gradients[:, 0]

@@ -1,4 +1,4 @@
-"""FGSM: one step along the sign of the gradient, and the smallest such step that fools."""
+"""FGSM: one step along the sign of the gradient, and a search for the smallest adversarial step."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import keras
 import numpy
 
 from adv import pgd, search
-from adv.attack import Attack
+from adv.base import Attack
 from models import compute, perturb
 
 
@@ -14,9 +14,11 @@ from models import compute, perturb
 class FGSM(Attack):
     """Fast gradient sign method: x + epsilon * sign(gradient of the cross-entropy), clipped to [0, 1].
 
-    Goodfellow et al. 2015, section 4; the search over epsilon is foolbox 2.3.0's GradientSignAttack.
-    epsilons: size of the grid over (0, 1]; fine: size of the grid below a success among the first 20; loss: whose
-    gradient it is, a name of pgd.LOSSES. Raises ValueError for another.
+    Goodfellow et al. 2015, section 4; the search over epsilon is that of foolbox 2.3.0's GradientSignAttack.
+    epsilons: points of the grid over (0, 1].
+    fine: points of the finer grid, used below a success among the first 20.
+    loss: the attack loss, a name of pgd.LOSSES.
+    Raises ValueError for another loss.
     """
 
     title = "FGSM"
@@ -30,8 +32,10 @@ class FGSM(Attack):
         if self.loss not in pgd.LOSSES:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(pgd.LOSSES)}")
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """The gradient once, then the smallest epsilon of the grid that is misclassified (search.grid)."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """One gradient, then the smallest epsilon of the grid that fools the model (search.grid)."""
         block = 10
         signs = self._signs(model, images, labels, batch_size)
         ladder = compute.compiled(model, _ladder)
@@ -50,10 +54,12 @@ class FGSM(Attack):
         success = ~numpy.isnan(epsilon)
         return _step(images, signs, numpy.where(success, epsilon, 0)), success
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
         """One step of size epsilon."""
-        made = _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
-        return search.inside(made, images, epsilon, self.norm)
+        attacked = _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
+        return search.inside(attacked, images, epsilon, self.norm)
 
     def _signs(self, model, images, labels, batch_size):
         return numpy.sign(self._gradient(model, images, labels, batch_size))
@@ -68,7 +74,7 @@ def _step(images, signs, epsilon):
 
 
 def _ladder(call, images, signs, labels, epsilon):
-    """Which of k sizes of step, epsilon (N, k), are misclassified: bool (N, k)."""
+    """Which of the step sizes epsilon (N, k) fool the model: bool (N, k)."""
     images, signs = keras.ops.expand_dims(images, 1), keras.ops.expand_dims(signs, 1)
     steps = keras.ops.clip(images + epsilon[:, :, None, None, None] * signs, 0.0, 1.0)
     logits = call(keras.ops.reshape(steps, (-1, *images.shape[2:])))

@@ -1,24 +1,39 @@
-"""The baselines of DARE's tables: fine-tune the original on one attack's adversarial images (TOSEM 33(3) 2024, 4.3)."""
+"""Adversarial fine-tuning, the baseline of DARE's tables: on one attack's images (TOSEM 33(3) 2024, section 4.3)."""
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
+
+from adv.adversarial_set import Part
 from models import perturb
 from train import fine_tune as tuning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialFineTuning:
-    """Adam on cross-entropy of the adversarial images with their true labels [P]."""
+    """Hyper-parameters of Adam on the cross-entropy of adversarial images with their true labels [P]."""
 
     learning_rate: float = 1e-4
     epochs: int = 20
     batch_size: int = 32
 
 
-def finetune_adv(model, part, *, settings, seed, frozen_below=None, progress=None):
-    """Tune `model` in place on an adversarial_set.Part; layers before `frozen_below` stay (train.params.FIRST_TUNED).
+def finetune_adv(
+    model: keras.Model,
+    part: Part,
+    *,
+    settings: AdversarialFineTuning,
+    seed: int,
+    frozen_below: str | None = None,
+    progress: Callable | None = None,
+) -> list[float]:
+    """Fine-tune `model` in place; returns the mean loss of each step.
 
-    Returns the mean loss of each step.
+    part: adversarial_set.Part.
+    settings: AdversarialFineTuning.
+    frozen_below: first layer that is tuned (train.params.FIRST_TUNED); None: all layers are.
+    progress: as in train.fine_tune.
     """
     with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(

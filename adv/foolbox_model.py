@@ -1,15 +1,16 @@
-"""The only file that imports foolbox (3.3.4, its last release): a Keras model in its terms, and its attacks in ours.
+"""Run foolbox attacks (3.3.4, its last release) on a Keras model, batch by batch.
 
-foolbox has three traps, and this file is the way around them: labels must be int64 on TensorFlow, images must be
-tensors and not NumPy arrays, and the model must give logits (DeepFool and Carlini-Wagner fail silently on a softmax).
-Use any of its attacks on a Keras model with
+foolbox has three traps, which this file avoids: labels must have the dtype of the backend's argmax, images must be
+tensors and not NumPy arrays, and the model must return logits (DeepFool and C&W fail silently on a softmax).
+Use any foolbox attack on a Keras model with
 
     images = adv.foolbox_model.run(foolbox.attacks.L2FMNAttack(), model, x, y)
 
-or, in foolbox's own way, with tensors, ``attack(foolbox_model(model), x, y, epsilons=[2 / 255, 8 / 255])``.
+or, in foolbox's own way, on tensors, ``attack(foolbox_model(model), x, y, epsilons=[2 / 255, 8 / 255])``.
 """
 
 import functools
+import typing
 
 import eagerpy
 import foolbox
@@ -18,30 +19,41 @@ import numpy
 
 from models import compute, contract, perturb
 
-LABELS = {"tensorflow": "int64", "jax": "int32"}[compute.BACKEND]
+LABELS = compute.ARGMAX_DTYPE  # foolbox compares labels with an argmax of logits
 
 
-def foolbox_model(model):
-    """The model as foolbox sees it: compiled forward pass, bounds [0, 1], on the backend that Keras runs.
+def foolbox_model(model: keras.Model) -> foolbox.Model:
+    """The foolbox model of a Keras model: compiled forward pass, bounds [0, 1], on Keras's backend.
 
-    model: a Keras model of float32 images (N, H, W, C) in [0, 1] that returns logits (N, classes); ValueError for any
-    other.
+    model: Keras model of float32 images (N, H, W, C) in [0, 1] that returns logits (N, classes).
+    Raises ValueError for any other model.
     """
     contract.check_model(model)
-    forward = compute.forward(model)
-    device = "/GPU:0" if compute.ON_ACCELERATOR else "/CPU:0"
-    wrap = {"tensorflow": functools.partial(foolbox.TensorFlowModel, device=device), "jax": foolbox.JAXModel}
-    wrapped = wrap[compute.BACKEND](forward, bounds=(0, 1))
+    wrap = compute.of_backend(
+        tensorflow=functools.partial(foolbox.TensorFlowModel, device=compute.DEVICE), jax=foolbox.JAXModel
+    )
+    wrapped = wrap(compute.forward(model), bounds=(0, 1))
     wrapped.keras_model = model
     return wrapped
 
 
-def run(attack, model, images, labels, *, batch_size=256, **options):
-    """Run any foolbox attack, untargeted, batch by batch: what its `run` returns, float32 (N, H, W, C).
+def run(
+    attack: foolbox.Attack,
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    *,
+    batch_size: int = 256,
+    **options: typing.Any,
+) -> numpy.ndarray:
+    """Run an untargeted foolbox attack batch by batch; returns its images, float32 (N, H, W, C).
 
-    attack: a foolbox attack object; model: a Keras model that returns logits; images: (N, H, W, C), uint8 or floats in
-    [0, 1]; labels: integers (N,); options: passed to the attack's ``run`` (``epsilon=8/255`` for one of fixed size).
-    Whether an image is adversarial is the caller's to check: foolbox returns the failed ones too.
+    attack: foolbox attack object.
+    model: Keras model that returns logits.
+    images: (N, H, W, C), uint8 or floats in [0, 1].
+    labels: integers (N,).
+    options: for the attack's ``run``, such as ``epsilon=8/255`` for an attack of fixed epsilon.
+    foolbox returns failed images too, so check which ones are adversarial.
     Raises ValueError for a model, images or labels that do not belong together.
     """
     images, labels = contract.admit(model, images, labels, batch_size=batch_size)
@@ -61,7 +73,15 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
     other bounds, and a subclass or an object with a loss, a step or a projection of its own.
     """
 
-    def run(self, model, inputs, criterion, *, epsilon, **options):
+    def run(
+        self,
+        model: foolbox.Model,
+        inputs: compute.Tensor,
+        criterion: typing.Any,
+        *,
+        epsilon: float,
+        **options: typing.Any,
+    ) -> compute.Tensor:
         """The last iterate, as the parent class returns it. Options are the parent's, which has none."""
         criterion = foolbox.attacks.base.get_criterion(criterion)
         ours = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())

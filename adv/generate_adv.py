@@ -1,23 +1,42 @@
-"""Attack the original model once: from a split and an attack to an AdversarialSet, block by block on the disk."""
+"""Generate the AdversarialSet of one attack on one model, saving finished blocks so that a killed call resumes."""
 
 import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy
 
+import data
 import models
 from adv import adversarial_set, evaluate, search
+from adv.base import Attack
 from data import files
 from models import compute
 
-BLOCK = 250 if compute.ON_ACCELERATOR else 50  # images; a kill costs one block, on a CPU up to minutes of C&W
+BLOCK = compute.IMAGES_BETWEEN_SAVES  # a kill costs one block: on a CPU up to minutes of C&W
 
 
-def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250, progress=None):
-    """Craft the minimal adversarials of every part; a killed call continues at its first missing block.
+def generate(
+    model: keras.Model,
+    split: data.Split,
+    name: str,
+    attack: Attack,
+    *,
+    counts: dict[str, int],
+    seed: int,
+    folder: pathlib.Path | str,
+    batch_size: int = 250,
+    progress: Callable | None = None,
+) -> adversarial_set.AdversarialSet:
+    """The closest adversarials of every part: AdversarialSet. A killed call resumes at its first missing block.
 
-    name, attack: the catalogue's key and entry; counts: part -> images to attack; folder: where finished blocks
-    are kept until the set is whole. An image that the model already gets wrong stays unchanged; one on which the
-    attack fails is dropped [P]. Returns the AdversarialSet.
+    split: data.Split.
+    name, attack: key and entry of the catalogue.
+    counts: part -> images to attack.
+    seed: of the choice of images.
+    folder: where finished blocks are stored until the set is complete.
+    progress: called as progress(done, total, part).
+    An image that is misclassified already stays unchanged; images on which the attack fails are dropped [P].
     """
     rows = adversarial_set.draw(split, counts, seed)
     blocks = [
@@ -30,9 +49,9 @@ def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250
         x, y = (split.x_test, split.y_test) if part == "heldout" else (split.x_train, split.y_train)
         path = pathlib.Path(folder) / f"block-{part}-{start:05d}.h5"
         block = files.load_artefact(path, "crafted block", ["images", "success"])[0] if path.is_file() else None
-        if block is None or len(block["success"]) != len(index):  # a machine with an accelerator has longer blocks
-            found = search.minimal(model, x[index], y[index], attack, batch_size=batch_size)
-            block = {"images": found.images, "success": found.success}
+        if block is None or len(block["success"]) != len(index):  # blocks are longer on an accelerator
+            adversarials = search.minimal(model, x[index], y[index], attack, batch_size=batch_size)
+            block = {"images": adversarials.images, "success": adversarials.success}
             files.save_artefact(path, "crafted block", block)
         success = block["success"]
         crafted[part].append((block["images"][success], y[index][success], index[success]))
@@ -44,16 +63,16 @@ def generate(model, split, name, attack, *, counts, seed, folder, batch_size=250
     parts = {}
     for part, pieces in crafted.items():
         images, labels, index = (numpy.concatenate(column) for column in zip(nothing, *pieces, strict=True))
-        # Judged once more as a whole, as it will be scored: another batch size may round a borderline image back.
-        wrong = ~evaluate.correct(model, images, labels) if len(labels) else numpy.zeros(0, bool)
-        parts[part] = adversarial_set.Part(images[wrong], labels[wrong], index[wrong])
+        # Predicted once more as a whole, as in scoring: at another batch size, rounding may undo a borderline success.
+        fooled = ~evaluate.correct(model, images, labels) if len(labels) else numpy.zeros(0, bool)
+        parts[part] = adversarial_set.Part(images[fooled], labels[fooled], index[fooled])
     specification = {"name": name, **attack.specification()}
     return adversarial_set.AdversarialSet(
         parts, dict(counts), specification, models.fingerprint(model), split.fingerprint
     )
 
 
-def remove_blocks(folder):
-    """Delete the finished blocks, once the set is saved."""
+def remove_blocks(folder: pathlib.Path | str) -> None:
+    """Delete the blocks, once the set is saved."""
     for path in pathlib.Path(folder).glob("block-*.h5"):
         files.remove(path)

@@ -1,20 +1,20 @@
-"""JSMA: change the one element that lowers the loss of a target class most, again and again, until the model errs.
+"""JSMA: repeatedly change the element that lowers the loss of a target class most, until the model misclassifies.
 
-foolbox 2.3.0's SaliencyMapAttack in its fast variant, for many images at once and with the answer that it gives one at
-a time. Three of its habits decide that answer [P]:
+This is foolbox 2.3.0's SaliencyMapAttack in its fast variant, for many images at once and with the same result as for
+one image at a time. Three of its properties decide that result:
 
-- its saliency is the gradient of the *cross-entropy* of the target class (the paper: of the target's output), and with
-  betas of -1 the element taken is the one of the largest signed gradient. So elements are made darker: one is
-  brightened only where every gradient is negative and no element has left the search yet;
-- an element is one channel of one pixel (the paper changes two pixels at a time); it leaves the search once it
-  reaches 0 or 1 or was changed seven times. An element that is 0 already costs a step of the 2,000 and changes nothing;
-- the attack aims at one class but ends at the first image that is not classified as its label, whatever the class.
+- [P] The saliency is the gradient of the target class's *cross-entropy* (the paper: of its output). With betas of -1
+  the element with the largest signed gradient is taken, so elements are darkened; an element is brightened only if
+  every gradient is negative and no element has left the search yet.
+- [P] An element is one channel of one pixel (the paper changes two pixels at a time). It leaves the search when it
+  reaches 0 or 1 or was changed seven times. Taking an element that is 0 already uses up a step and changes nothing.
+- [P] The attack aims at one class but ends at the first image whose predicted class is any but the label.
 
 Differences from foolbox 2.3.0:
 1. [D] Steps that change nothing are counted without computing the gradient again, and an image that no further step
-   can change is given up at once: the same images, sooner.
-2. [D] The random target of an image on which the gradient attack fails is drawn from the seed and the image's bytes
-   (foolbox: one global generator), so that it does not depend on the other images.
+   can change ends at once. The images are the same.
+2. [D] If the gradient attack fails, the random target class is drawn from the seed and the image's bytes (foolbox: one
+   global generator), so that it does not depend on the other images.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ import keras
 import numpy
 
 from adv import pgd
-from adv.attack import Attack
+from adv.base import Attack
 from adv.fgsm import FGSM
 from models import compute, perturb
 from train.seeds import stream
@@ -35,10 +35,12 @@ from train.seeds import stream
 class JSMA(Attack):
     """Jacobian-based saliency map attack of Papernot et al. 2016, algorithm 3, as DARE called foolbox 2.3.0's [P].
 
-    Its norm is L0, what the paper minimises: epsilon is the number of elements that may change, 0 to H * W * C.
-    steps: changes of one element, at most (the outcome of the last is not judged, as in foolbox [P]); theta: size of
-    a change; repeats: changes of the same element, at most; seed: of the targets drawn where the gradient attack fails;
-    loss: "ce", or "ce-float32" for foolbox's arithmetic [P], of the gradient attack and the saliency.
+    Its norm is L0, which the paper minimises: epsilon is the number of elements that may change, 0 to H * W * C.
+    steps: changes of an element, at most (the image after the last is not predicted, as in foolbox [P]).
+    theta: size of a change.
+    repeats: changes of the same element, at most.
+    seed: of the random target classes.
+    loss: of the gradient attack and the saliency, "ce", or "ce-float32" for foolbox's arithmetic [P].
     """
 
     title = "JSMA"
@@ -54,12 +56,16 @@ class JSMA(Attack):
         if self.loss not in SALIENCY:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(SALIENCY)}")
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """Towards the class that the gradient attack reaches, until misclassified; failed images come back as are."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The first misclassified images on the way to the target class; failed images come back unchanged."""
         return self._run(model, images, labels, numpy.inf, batch_size)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The adversarials that change at most epsilon elements; other images stay as they are."""
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """The adversarials that change at most epsilon elements; failed images come back unchanged."""
         return self._run(model, images, labels, epsilon, batch_size)[0]
 
     def _run(self, model, images, labels, budget, batch_size):
@@ -79,7 +85,7 @@ class JSMA(Attack):
 
 
 class _GradientAttack(FGSM):
-    """foolbox 2.3.0's GradientAttack [P]: the gradient itself, scaled to a root mean square of 1, and FGSM's search."""
+    """foolbox 2.3.0's GradientAttack [P]: the gradient scaled to a root mean square of 1, with FGSM's search."""
 
     def _signs(self, model, images, labels, batch_size):
         gradients = self._gradient(model, images, labels, batch_size)
@@ -87,10 +93,20 @@ class _GradientAttack(FGSM):
         return gradients / (size + numpy.float32(1e-8))
 
 
-def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
-    """The class that the gradient attack brings each image to, or a random other one where it fails: int32 (N,).
+def target_classes(
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    *,
+    seed: int = 0,
+    loss: str = "ce",
+    batch_size: int = 256,
+) -> numpy.ndarray:
+    """The class to which the gradient attack takes each image, or a random class if it fails: int32 (N,).
 
     images: float32 (N, H, W, C) in [0, 1], correctly classified as labels (N,).
+    seed: of the random classes.
+    loss: a name of pgd.LOSSES.
     """
     candidates, success = _GradientAttack(loss=loss).closest(model, images, labels, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), candidates, batch_size=batch_size)
@@ -103,13 +119,25 @@ def target_classes(model, images, labels, *, seed=0, loss="ce", batch_size=256):
 
 
 def saliency_map(
-    model, images, labels, targets, *, steps=2000, theta=0.1, repeats=7, budget=numpy.inf, loss="ce", batch_size=256
-):
-    """Change one element a step towards `targets` until the model errs: (candidates, success bool (N,)).
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    targets: numpy.ndarray,
+    *,
+    steps: int = 2000,
+    theta: float = 0.1,
+    repeats: int = 7,
+    budget: float = numpy.inf,
+    loss: str = "ce",
+    batch_size: int = 256,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Change an element a step towards the target class until misclassified: (candidates, success bool (N,)).
 
-    images: float32 (N, H, W, C) in [0, 1]; labels, targets: integers (N,); budget: how many elements of an image may
-    change; the rest as JSMA. An image that succeeds or fails makes room in the batch for the next one. Failed images
-    come back unchanged.
+    images: float32 (N, H, W, C) in [0, 1].
+    labels, targets: integers (N,).
+    budget: elements of an image that may change, at most.
+    steps, theta, repeats, loss: as JSMA.
+    Finished images leave the batch and waiting images take their places. Failed images come back unchanged.
     """
     choose = compute.compiled(model, SALIENCY[loss])
     current = images.reshape(len(images), -1).copy()
@@ -119,6 +147,7 @@ def saliency_map(
     success = numpy.zeros(len(images), bool)
     waiting = numpy.arange(len(images))
     while len(waiting):
+        # Predict a full batch of unfinished images, and choose an element of each.
         rows = waiting[:batch_size]
         misclassified, element, direction, idle = compute.predict(
             choose,
@@ -131,9 +160,9 @@ def saliency_map(
         success[rows] = misclassified
         allowed[rows] &= ~idle
         taken[rows] += 1 + idle.sum(axis=1)
+        # Change it. foolbox adds in float64 and stores float32: in float32 alone, 0.1 - 0.1 would end an element early.
         going = ~misclassified & (direction != 0) & (taken[rows] < steps)
         rows, element, direction = rows[going], element[going], direction[going].astype(numpy.float64)
-        # foolbox adds in float64 and stores float32; 0.1 - 0.1 in float32 alone would end an element too early.
         moved = (current[rows, element] - direction * theta).astype(numpy.float32)
         current[rows, element] = numpy.clip(moved, 0, 1)
         changes[rows, element] += 1
@@ -146,17 +175,18 @@ def saliency_map(
 
 
 def _choose(loss, call, images, labels, targets, allowed):
-    """Judge images and find their next step: (misclassified, element, sign of its gradient, idle), each (N,) but idle.
+    """Predict images and choose their next step: (misclassified, element, sign of its gradient, idle).
 
-    allowed: which elements are still in the search, bool (N, H * W * C); idle, of that shape: the elements already
-    at 0 that foolbox would try, in vain, before the chosen one. A sign of 0: no step changes the image any more.
+    allowed: elements still in the search, bool (N, H * W * C).
+    idle, of that shape: elements at 0 that foolbox would try before the chosen element, without effect. The other
+    results are (N,); a sign of 0 means that no step changes the image any more.
     """
 
-    def judged(x):
+    def attack_loss(x):
         logits = call(x)
         return loss(logits, targets), perturb.is_misclassified(logits, labels)
 
-    (_, misclassified), gradient = compute.gradient(judged, images)
+    (_, misclassified), gradient = compute.gradient(attack_loss, images)
     gradient = keras.ops.reshape(gradient, (-1, allowed.shape[1]))
     dark = keras.ops.logical_and(keras.ops.reshape(images, (-1, allowed.shape[1])) <= 0, gradient > 0)
     dark = keras.ops.logical_and(dark, allowed)
@@ -169,5 +199,5 @@ def _choose(loss, call, images, labels, targets, allowed):
     return misclassified, element, keras.ops.sign(best[:, 0]), idle
 
 
-# By name of the loss; one object each: compiled once a model.
+# One object for each loss, so that it is compiled once a model.
 SALIENCY = {name: functools.partial(_choose, pgd.LOSSES[name]) for name in ("ce", "ce-float32")}

@@ -1,54 +1,85 @@
-"""Levers for the class that is robust least, pulled after training: changes of the last layer, ours [D].
+"""Changes of the last layer after training that help the least robust class; ours [D].
 
-Each is chosen on held-out images that the attack is run on anew: of all tried the one with the most robust worst class,
-and of equals the higher mean. The model ends with the weights of the choice.
+Each is chosen by a white-box attack on held-out images: the value with the highest worst-class accuracy, of equals the
+higher mean. The model is left with the weights of the chosen value.
 """
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import numpy
 
+import models
 from adv import evaluate
+from adv.base import Attack
 from models import head
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """value: what was chosen (tau, or the shift of each class); tried: (value, worst class's share, mean) of all."""
+    """The chosen value, and all that were tried.
+
+    value: tau, or the shift of each class.
+    tried: (value, worst class's robust accuracy, mean over classes) of each.
+    """
 
     value: object
     tried: tuple
 
 
-def choose_tau(model, x, y, attack, *, epsilon, taus=(0.0, 0.25, 0.5, 0.75, 1.0, 1.5), progress=None):
-    """models.head.tau_normalise at the best of `taus`. x, y: held-out images and labels. Returns Choice."""
-    original = model.get_weights()
+def choose_tau(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    taus: tuple = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
+    progress: Callable | None = None,
+) -> Choice:
+    """Apply models.head.tau_normalise with the best of `taus`: Choice.
+
+    x, y: held-out images and labels.
+    attack, epsilon: as evaluate.robust_flags.
+    progress: called as progress(done, total).
+    """
     tried = []
     for tau in taus:
-        head.tau_normalise(model, tau)
-        found = _class_wise(model, x, y, attack, epsilon)
-        tried.append((tau, float(found.share.min()), found.mean))
-        model.set_weights(original)
+        with models.keeping_weights(model):
+            head.tau_normalise(model, tau)
+            accuracy = _class_wise(model, x, y, attack, epsilon)
+        tried.append((tau, float(accuracy.share.min()), accuracy.mean))
         _report(progress, len(tried), len(taus))
     value = _best(tried)
     head.tau_normalise(model, value)
     return Choice(value, tuple(tried))
 
 
-def choose_bias(model, x, y, attack, *, epsilon, rate=2.0, rounds=8, progress=None):
-    """models.head.shift_bias, grown in rounds: rate times (mean - share) of each class's robust accuracy, in logits.
+def choose_bias(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: Attack | str,
+    *,
+    epsilon: float,
+    rate: float = 2.0,
+    rounds: int = 8,
+    progress: Callable | None = None,
+) -> Choice:
+    """Apply the best of several models.head.shift_bias: Choice.
 
-    The shift has mean 0; the first round is none. Returns Choice.
+    The first shift is 0. Each round adds rate * (mean - robust accuracy of the class), in logits, so its mean is 0.
+    Other arguments as choose_tau.
     """
-    original = model.get_weights()
     classes = model.output_shape[-1]
     shift, tried = numpy.zeros(classes), []
     for _ in range(rounds):
-        head.shift_bias(model, shift)
-        found = _class_wise(model, x, y, attack, epsilon)
-        tried.append((tuple(round(float(one), 6) for one in shift), float(found.share.min()), found.mean))
-        model.set_weights(original)
-        shift = shift + rate * (found.mean - found.share)
+        with models.keeping_weights(model):
+            head.shift_bias(model, shift)
+            accuracy = _class_wise(model, x, y, attack, epsilon)
+        tried.append((tuple(round(float(logit), 6) for logit in shift), float(accuracy.share.min()), accuracy.mean))
+        shift = shift + rate * (accuracy.mean - accuracy.share)
         _report(progress, len(tried), rounds)
     value = _best(tried)
     head.shift_bias(model, value)
@@ -56,7 +87,7 @@ def choose_bias(model, x, y, attack, *, epsilon, rate=2.0, rounds=8, progress=No
 
 
 def _best(tried):
-    return max(tried, key=lambda one: one[1:])[0]
+    return max(tried, key=lambda choice: choice[1:])[0]
 
 
 def _class_wise(model, x, y, attack, epsilon):

@@ -1,30 +1,35 @@
-"""PGD: gradient steps inside a ball, and the smallest ball in which they fool."""
+"""PGD: gradient steps inside a ball, and a search for the smallest ball in which they succeed."""
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import numpy
 
 from adv import search
-from adv.attack import Searched, direction, noise, of_image
+from adv.base import Searched, direction, noise, of_image
 from models import compute, perturb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PGD(Searched):
-    """Projected gradient descent in a ball, from the image itself, ended at the first misclassified iterate.
+    """Projected gradient descent in a ball; an image stops at its first misclassified iterate.
 
-    Madry et al. 2018, section 2.1; defaults and the search over epsilon (search.bisection) are foolbox 2.3.0's
+    Madry et al. 2018, section 2.1. Defaults and the search over epsilon (search.bisection) are foolbox 2.3.0's
     ProjectedGradientDescent as DARE called it [P]: binary search 20, epsilon .3, step size .01, 40 steps, no random
-    start. norm: "linf", "l2" with steps of the gradient over its L2 norm, or "l1" with foolbox's steps of the gradient
-    over its L1 norm (adv/bim.py); steps: gradient steps a trial; rel_stepsize: step size as a share of epsilon;
-    epsilon: where the search begins, as the change of one value (in "l1" their mean, so that it says the same of every
-    image size, in "l2" the norm); growth, growths, bisections: the rest of the search; random_start: begin at a point
-    of the ball drawn with `seed` (adv.attack.noise; in "l2" in any direction, at a uniform distance); restarts: random
-    starts, each later one only for images that are still correct; loss: the attack loss, a name of LOSSES.
-    "ce" is the cross-entropy, ascended as its log-odds so that no rounding of p_y turns the direction [D]; "ce-float32"
-    is foolbox's arithmetic, to the bit [P]; "margin" makes it the CW-Linf of the tables of robust training (Carlini,
-    Wagner 2017, f6 without its bound).
-    Raises ValueError for an unknown norm or loss and for several restarts without random start.
+    start.
+    norm: "linf", "l2" (steps along gradient / ||gradient||_2) or "l1" (gradient / ||gradient||_1, adv/bim.py).
+    steps: gradient steps a trial.
+    rel_stepsize: step size as a fraction of epsilon.
+    epsilon: where the search begins: the change of a value in "linf", their mean in "l1", the norm in "l2".
+    growth, growths, bisections: of the search.
+    random_start: start at a random point of the ball (adv.base.noise; in "l2" at a uniform distance).
+    restarts: random starts, each on the images that are still correct.
+    seed: of the random starts.
+    loss: the attack loss, a name of LOSSES. Loss "ce" is the log-odds of the cross-entropy, whose direction does not
+        depend on rounding of p_y [D]. Loss "ce-float32" is foolbox's arithmetic, to the bit [P]. Loss "margin" gives
+        the CW-Linf of the tables of robust training (Carlini, Wagner 2017, f6 without its bound).
+    Raises ValueError for an unknown norm or loss, and for several restarts without random start.
     """
 
     title = "PGD"
@@ -48,30 +53,34 @@ class PGD(Searched):
             )
 
     @property
-    def losses(self):
-        """name -> loss of logits and labels, one value an image, that `loss` may be."""
+    def losses(self) -> dict[str, Callable]:
+        """Valid values of `loss`: name -> loss of (logits, labels), one value an image."""
         return LOSSES
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """The nearest of all the successful trials of the bisection over epsilon."""
-        whole = self._whole(images)
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The nearest success of the bisection over epsilon."""
+        norm_of_ones = self._norm_of_ones(images)
 
         def trial(rows, epsilon):
-            return self._trial(model, images[rows], labels[rows], whole * epsilon, batch_size)
+            return self._trial(model, images[rows], labels[rows], norm_of_ones * epsilon, batch_size)
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """One trial at a fixed epsilon, in the norm: in "l1" the sum of the absolute changes, not their mean."""
-        made = self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
-        return search.inside(made, images, epsilon, self.norm)
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """One trial at a fixed epsilon; in "l1" it is the sum of the absolute changes, not their mean."""
+        attacked = self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(attacked, images, epsilon, self.norm)
 
-    def _whole(self, images):
-        """The norm of an image of ones: what a change of one value each amounts to."""
+    def _norm_of_ones(self, images):
+        """The norm of an image of ones: from the mean change of a value to epsilon."""
         return images[0].size if self.norm == "l1" else 1
 
     def _trial(self, model, images, labels, epsilon, batch_size):
-        """Every restart, each on the images not fooled before: (iterates, fooled); epsilon float64 (N,)."""
+        """All restarts, each on the images not fooled yet: (iterates, fooled). epsilon: float64 (N,)."""
         result, fooled = images.copy(), numpy.zeros(len(images), bool)
         for draw in range(self.restarts):
             rows = numpy.flatnonzero(~fooled)
@@ -84,12 +93,12 @@ class PGD(Searched):
     def _restart(self, model, images, labels, epsilon, draw, batch_size):
         start = images
         if self.random_start and self.norm == "l2":
-            far = [of_image(image, self.seed, "length of a random start", draw).random() for image in images]
-            drawn = direction(images, seed=self.seed, draw=draw, norm="l2")
-            start = perturb.random_start(images, drawn, (far * epsilon).astype(numpy.float32))
+            lengths = [of_image(image, self.seed, "length of a random start", draw).random() for image in images]
+            directions = direction(images, seed=self.seed, draw=draw, norm="l2")
+            start = perturb.random_start(images, directions, (lengths * epsilon).astype(numpy.float32))
         elif self.random_start:
-            reach = (epsilon / self._whole(images)).astype(numpy.float32)
-            start = perturb.random_start(images, noise(images, seed=self.seed, draw=draw), reach)
+            radius = (epsilon / self._norm_of_ones(images)).astype(numpy.float32)
+            start = perturb.random_start(images, noise(images, seed=self.seed, draw=draw), radius)
         sizes = (size.astype(numpy.float32) for size in (epsilon, self.rel_stepsize * epsilon))
         state = start, numpy.zeros(len(images), bool)
         return compute.repeat(

@@ -1,40 +1,52 @@
-"""Several attacks in the Linf ball as one: who they are, and which images withstand them all."""
+"""Several Linf attacks in turn: their list, and the images that withstand all of them."""
 
 import dataclasses
 
+import keras
+import numpy
+
 from adv import attacks, evaluate
 
-# pgd-restarts: one random start, so that as many of it can be asked for as one has time for.
+# pgd-restarts has a single random start: the number of restarts is chosen on the command line.
 PROBES = attacks.ATTACKS | {"pgd-restarts": attacks.PGD(steps=40, rel_stepsize=0.1, random_start=True)}
 
 
-def probes(names, *, steps=None, restarts=1):
-    """The attacks that names of PROBES stand for, a list: those that draw random numbers once a seed 0 .. restarts - 1.
+def probes(names: list[str], *, steps: int | None = None, restarts: int = 1) -> list[attacks.Attack]:
+    """The attacks of some names of PROBES, a list; random attacks appear once for each seed 0 .. restarts - 1.
 
-    steps: instead of each attack's own number (None: its own). Raises ValueError for an attack in another norm.
+    steps: replaces each attack's number of steps (None: kept).
+    Raises ValueError for an attack in another norm than "linf".
     """
-    found = []
+    chosen = []
     for name in names:
         attack = PROBES[name]
         if attack.norm != "linf":
             raise ValueError(f"attack {name} measures {attack.norm}, but the balls are linf: name another attack")
         if steps and hasattr(attack, "steps"):
             attack = dataclasses.replace(attack, steps=steps)
-        found += [dataclasses.replace(attack, seed=seed) for seed in range(restarts)] if draws(attack) else [attack]
-    return found
+        chosen += [dataclasses.replace(attack, seed=seed) for seed in range(restarts)] if draws(attack) else [attack]
+    return chosen
 
 
-def draws(attack):
-    """Whether an attack draws random numbers, so that another seed is another attempt."""
+def draws(attack: attacks.Attack) -> bool:
+    """Whether an attack draws random numbers, so that another seed gives another result."""
     return hasattr(attack, "seed") and getattr(attack, "random_start", True)
 
 
-def withstood(model, x, y, attempts, *, epsilon, batch_size=256):
-    """Where the model is right under every attack of `attempts`: bool (N,); each is run on what those before it left.
+def withstood(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attempts: list[attacks.Attack],
+    *,
+    epsilon: float,
+    batch_size: int = 256,
+) -> numpy.ndarray:
+    """Where the model is correct under all attacks `attempts`: bool (N,). Each runs on the images still correct.
 
     Arguments and errors as evaluate.robust_flags.
     """
     flags = evaluate.correct(model, x, y, batch_size=batch_size)
     for attack in attempts:
-        flags = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon, right=flags, batch_size=batch_size)
+        flags = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon, correct=flags, batch_size=batch_size)
     return flags

@@ -1,21 +1,39 @@
-"""Into which classes an image can be attacked: one targeted PGD towards every class that is not its own."""
+"""The classes that an image can be made to be predicted as: a targeted PGD towards each other class."""
+
+from collections.abc import Callable
 
 import keras
 import numpy
 
 from adv import search
-from adv.attack import noise
+from adv.base import noise
 from models import compute, perturb
 
 
-def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batch_size=256, progress=None):
-    """Whether an attack within epsilon (Linf) makes the model predict each class of each image: bool (N, K).
+def reachable(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    epsilon: float,
+    steps: int = 20,
+    rel_stepsize: float = 0.25,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> numpy.ndarray:
+    """Whether an attack makes the model predict class k for image n: bool (N, K).
 
-    Towards class t the steps ascend z_t - max over i != t of z_i from a random start and end where t is the largest
-    logit; the robust confusion matrix of Tian et al. (KDD 2021) asks this of every pair of classes, the attack is ours
-    [D]. x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,); column y is whether the image is
-    correct as it is; steps, rel_stepsize: of PGD, the latter a fraction of epsilon; progress: called as progress(done,
-    K). Raises ValueError for an epsilon that is not above 0 and at most 1, and as adv.search.minimal.
+    Towards class t the attack loss is z_t - max over i != t of z_i; an image starts at a random point and stops when t
+    is predicted. This fills the robust confusion matrix of Tian et al. (KDD 2021); the attack is ours [D]. The entry of
+    an image's own label is whether it is correct without attack.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
+    epsilon: Linf radius, above 0 and at most 1.
+    steps, rel_stepsize: of PGD, the latter as a fraction of epsilon.
+    seed: of the random starts.
+    progress: called as progress(done, K).
+    Raises ValueError for an epsilon out of range, and as adv.search.minimal.
     """
     if not 0 < epsilon <= 1:
         raise ValueError(f"epsilon is {epsilon}, expected a number above 0 and at most 1, as in 8/255")
@@ -44,7 +62,7 @@ def reachable(model, x, y, *, epsilon, steps=20, rel_stepsize=0.25, seed=0, batc
 
 
 def _lead(logits, targets):
-    """By how much the targets are ahead of every other class."""
+    """The target logit minus the largest other logit."""
     return -perturb.margin(logits, targets)
 
 

@@ -48,7 +48,7 @@ def ball(name: str, epsilon: float) -> str:
 def margin_based(specification: Mapping) -> bool:
     """Whether an attack follows differences of logits: APGD-T, C&W in Linf, or AutoAttack, which contains APGD-T.
 
-    specification: of adv.attack.Attack, as catalogue entries and result rows have it.
+    specification: of adv.base.Attack, as catalogue entries and result rows have it.
     """
     return specification.get("loss") in MARGINS or specification["attack"] == "autoattack"
 
@@ -109,7 +109,7 @@ def score(
     # Sizes of the smallest perturbations.
     for name, attack in minimal.items():
         measure = f"minimal/{name}"
-        distance[measure] = evaluate.distances(model, x, y, attack, right=clean == y, batch_size=batch_size)
+        distance[measure] = evaluate.distances(model, x, y, attack, correct=clean == y, batch_size=batch_size)
         index[measure] = rows
         report(measure)
 

@@ -1,23 +1,25 @@
-"""Smallest perturbations that change a model's answer: one entry, `minimal`, and two searches over epsilon.
+"""Smallest adversarial perturbations: the entry point `minimal`, and two searches over epsilon.
 
-DARE's adversarials are the closest ones that foolbox 2.3.0 finds, which tries a size of perturbation after another
-and keeps the nearest adversarial image it ever saw. Both of its searches are here for many images at once, with
-the answer that one image at a time would give:
+DARE's adversarials are the closest that foolbox 2.3.0 finds: it tries many epsilons and keeps the nearest adversarial.
+Both of its searches are here for many images at once, with the same result as for one image at a time:
 
-- `grid`, of its GradientSignAttack: the first success on a grid, then on a finer one below it;
-- `bisection`, of its iterative attacks (`_run_binary_search`): grow until it succeeds, then halve.
+- `grid`, of its GradientSignAttack: the first success on a grid, then on a finer grid below it;
+- `bisection`, of its iterative attacks (`_run_binary_search`): grow epsilon until success, then bisect.
 
-Images are float32 (N, H, W, C) in [0, 1] and epsilon is in the same units (8/255, say). An attack (adv.attacks) is
+Images are float32 (N, H, W, C) in [0, 1] and epsilon is in the same units (such as 8/255). An attack (adv.attacks) is
 an object with ``closest(model, images, labels, *, batch_size) -> (candidates, success)``.
 
 Differences from foolbox 2.3.0:
-1. [D] An adversarial counts only if the stored float32 array, predicted once more, is misclassified.
+1. [D] An adversarial counts only if the stored float32 array is misclassified when it is predicted once more.
 2. [D] The distance that decides which adversarial is nearest is summed in float64 (foolbox: float32).
 """
 
 import dataclasses
 import math
+import typing
+from collections.abc import Callable
 
+import keras
 import numpy
 
 from models import compute, contract
@@ -25,22 +27,34 @@ from models import compute, contract
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Minimal:
-    """What `minimal` found: `images` float32 (N, H, W, C) in [0, 1] and `success` bool (N,).
+    """The result of `minimal`.
 
-    An image that the model misclassified from the start comes back unchanged with success True; one on which
-    the attack failed comes back unchanged with success False.
+    images: float32 (N, H, W, C) in [0, 1].
+    success: bool (N,).
+    An image that was misclassified already is unchanged with success True; an image on which the attack failed is
+    unchanged with success False.
     """
 
     images: numpy.ndarray
     success: numpy.ndarray
 
 
-def minimal(model, x, y, attack, *, batch_size=256, progress=None):
-    """Attack every image of `x` with as small a perturbation as the attack finds; returns Minimal.
+def minimal(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    attack: typing.Any,
+    *,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> Minimal:
+    """The closest adversarial of each image that the attack finds: Minimal.
 
-    x: images, uint8 or floats in [0, 1], (N, H, W, C); y: integer labels (N,); attack: an entry of
-    adv.attacks.ATTACKS, its name, or any object with `closest`; batch_size: images attacked together; progress:
-    ``progress(done, total)`` is called after every batch.
+    x: images (N, H, W, C), uint8 or floats in [0, 1].
+    y: integer labels (N,).
+    attack: an entry of adv.attacks.ATTACKS, its name, or any object with `closest`.
+    batch_size: images attacked together.
+    progress: called as progress(done, total) after every batch.
     Raises ValueError for no images, labels outside the classes, and outputs that are probabilities, and
     models.NonFiniteLogits for outputs that are not finite.
     """
@@ -54,20 +68,21 @@ def minimal(model, x, y, attack, *, batch_size=256, progress=None):
     targets = numpy.flatnonzero(correct)
     for start in range(0, len(targets), batch_size):
         rows = targets[start : start + batch_size]
-        candidates, found = attack.closest(model, images[rows], labels[rows], batch_size=batch_size)
-        found = found & (classes(model, candidates, batch_size=batch_size) != labels[rows])
-        result[rows[found]] = candidates[found]
-        success[rows] = found
+        candidates, fooled = attack.closest(model, images[rows], labels[rows], batch_size=batch_size)
+        fooled = fooled & (classes(model, candidates, batch_size=batch_size) != labels[rows])
+        result[rows[fooled]] = candidates[fooled]
+        success[rows] = fooled
         if progress is not None:
             progress(start + len(rows), len(targets))
     return Minimal(result, success)
 
 
-def judge(model, x, y, *, batch_size=256):
-    """Check a model, its images and their labels (models.contract), and predict them: (images float32, labels int32,
-    predicted classes, int32 (N,)).
+def judge(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Check a model, images and labels (models.contract): (float32 images, int32 labels, predicted classes).
 
-    Raises ValueError as `minimal` does: every attack and every evaluation starts here.
+    Every attack and every evaluation starts here. Predicted classes are int32 (N,). Raises ValueError as `minimal`.
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
@@ -75,53 +90,62 @@ def judge(model, x, y, *, batch_size=256):
     return images, labels, logits.argmax(axis=1).astype(numpy.int32)
 
 
-def classes(model, images, *, batch_size=256):
-    """The class with the (first) largest logit of each image: (N,) integers."""
+def classes(model: keras.Model, images: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
+    """The predicted class, the (first) largest logit, of each image: integers (N,)."""
     return compute.predict(compute.forward(model), images, batch_size=batch_size).argmax(axis=1)
 
 
-def grid(trial, count, *, epsilons=1000, fine=20, block=10):
-    """The smallest epsilon that succeeds on a grid: float64 (count,), NaN where none does.
+def grid(trial: Callable, count: int, *, epsilons: int = 1000, fine: int = 20, block: int = 10) -> numpy.ndarray:
+    """The smallest epsilon of a grid at which the attack succeeds: float64 (count,), NaN where it always fails.
 
-    foolbox 2.3.0, attacks/gradient.py, `_run` [P]: the first success over `epsilons` equal steps up to 1; where
-    that is among the first 20, the first success over `fine` equal steps up to it.
-    trial: ``trial(rows, epsilon)`` tells the success, bool (n, k), of epsilon (n, k) on the images `rows` (n,).
-    block: k, how many epsilons are tried at once; images that have succeeded are tried no more.
+    foolbox 2.3.0, attacks/gradient.py, `_run` [P]: the first success over `epsilons` equal steps up to 1; if that is
+    among the first 20, the first success over `fine` equal steps up to it.
+    trial: ``trial(rows, epsilon)`` -> success, bool (n, k), at epsilon (n, k) on the images `rows` (n,).
+    count: number of images.
+    block: k, epsilons tried at once; images that have succeeded are not tried again.
     """
     coarse = numpy.linspace(0, 1, epsilons + 1)[1:]
     first = _first_success(trial, numpy.arange(count), numpy.broadcast_to(coarse, (count, epsilons)), block)
-    found = numpy.where(first < epsilons, coarse[numpy.minimum(first, epsilons - 1)], numpy.nan)
+    smallest = numpy.where(first < epsilons, coarse[numpy.minimum(first, epsilons - 1)], numpy.nan)
     again = numpy.flatnonzero(first < 20)
-    finer = numpy.linspace(0, found[again], fine + 1, axis=-1)[:, 1:]
+    finer = numpy.linspace(0, smallest[again], fine + 1, axis=-1)[:, 1:]
     first = _first_success(trial, again, finer, block)
     hit = first < fine
-    found[again[hit]] = finer[hit, first[hit]]
-    return found
+    smallest[again[hit]] = finer[hit, first[hit]]
+    return smallest
 
 
 def _first_success(trial, rows, epsilon, block):
-    """Index of the first success in each row of epsilon (n, K), tried from left to right; K where there is none."""
+    """Index of the first success in each row of epsilon (n, K), tried from left to right; K if there is none."""
     first = numpy.full(len(rows), epsilon.shape[1])
-    open_ = numpy.arange(len(rows))
+    waiting = numpy.arange(len(rows))
     for start in range(0, epsilon.shape[1], block):
-        if not len(open_):
+        if not len(waiting):
             break
-        success = trial(rows[open_], epsilon[open_, start : start + block])
+        success = trial(rows[waiting], epsilon[waiting, start : start + block])
         hit = success.any(axis=1)
-        first[open_[hit]] = start + success[hit].argmax(axis=1)
-        open_ = open_[~hit]
+        first[waiting[hit]] = start + success[hit].argmax(axis=1)
+        waiting = waiting[~hit]
     return first
 
 
-def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=20):
-    """The closest adversarials of an attack of given size, by growing and halving epsilon: (candidates, success).
+def bisection(
+    trial: Callable,
+    images: numpy.ndarray,
+    *,
+    epsilon: float = 0.3,
+    growth: float = 1.5,
+    growths: int = 20,
+    bisections: int = 20,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The closest adversarials of an attack of fixed epsilon, by growing and bisecting it: (candidates, success).
 
-    foolbox 2.3.0, attacks/iterative_projected_gradient.py, `_run_binary_search` [P]: `growths` trials, the first
-    at `epsilon` and each later one `growth` times larger, until one succeeds; then `bisections` trials halfway
-    between the largest failure (0 at first) and the smallest success. Of all the successful trials the image
-    nearest to the original (L2) is kept, the earlier one of equals.
-    trial: ``trial(rows, epsilon)`` -> (candidates (n, H, W, C), success bool (n,)) for images `rows` (n,) at their
-    own epsilon, float64 (n,). Failed images come back unchanged.
+    foolbox 2.3.0, attacks/iterative_projected_gradient.py, `_run_binary_search` [P]: up to `growths` trials, the first
+    at `epsilon` and each `growth` times larger, until a success; then `bisections` trials halfway between the largest
+    failure (at first 0) and the smallest success. The nearest success in L2 is returned, of equals the earliest.
+    trial: ``trial(rows, epsilon)`` -> (candidates (n, H, W, C), success bool (n,)) for the images `rows` (n,), each at
+        its own epsilon, float64 (n,).
+    Failed images come back unchanged.
     """
     closest = images.copy()
     nearest = numpy.full(len(images), numpy.inf)
@@ -134,6 +158,7 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
         nearest[rows[better]] = distance[better]
         return success
 
+    # Grow epsilon for the images without a success.
     good = numpy.full(len(images), numpy.nan)
     survivors = numpy.arange(len(images))
     for _ in range(growths):
@@ -143,6 +168,7 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
         good[survivors[success]] = epsilon
         survivors = survivors[~success]
         epsilon *= growth
+    # Bisect it for the others.
     rows = numpy.flatnonzero(~numpy.isnan(good))
     bad, good = numpy.zeros(len(rows)), good[rows]
     for _ in range(bisections if len(rows) else 0):
@@ -152,33 +178,33 @@ def bisection(trial, images, *, epsilon=0.3, growth=1.5, growths=20, bisections=
     return closest, numpy.isfinite(nearest)
 
 
-def inside(made, images, epsilon, name):
-    """The images `made`, moved by rounding's width into the ball of epsilon around `images`: float32 (N, H, W, C).
+def inside(attacked: numpy.ndarray, images: numpy.ndarray, epsilon: float, name: str) -> numpy.ndarray:
+    """`attacked`, corrected for rounding so that it lies within epsilon of `images`: float32 (N, H, W, C).
 
-    The perturbation of the stored float32 values, taken in float64, is then no larger than epsilon in the norm `name`:
-    "linf" clips each value, "l1" and "l2" shrink the perturbation. Values stay in [0, 1] where they were.
+    The perturbation of the stored float32 values, computed in float64, is then at most epsilon in the norm `name`:
+    "linf" clips each value, "l1" and "l2" shrink the perturbation. Values in [0, 1] stay in [0, 1].
     """
     exact = images.astype(numpy.float64)
     if name == "linf":
         low, high = (_rounded_inside(exact + side * epsilon, -side) for side in (-1, 1))
-        return numpy.clip(made, low, high)
-    change, shrink = made - exact, 1.0
-    while (outside := norm(made - exact, name) > epsilon).any():
+        return numpy.clip(attacked, low, high)
+    change, shrink = attacked - exact, 1.0
+    while (outside := norm(attacked - exact, name) > epsilon).any():
         shrink *= 1 - 2e-7
         factor = shrink * epsilon / norm(change[outside], name)
-        made = made.copy()
-        made[outside] = (exact[outside] + factor[:, None, None, None] * change[outside]).astype(numpy.float32)
-    return made
+        attacked = attacked.copy()
+        attacked[outside] = (exact[outside] + factor[:, None, None, None] * change[outside]).astype(numpy.float32)
+    return attacked
 
 
 def _rounded_inside(bound, side):
-    """float64 bounds as the nearest float32 on the side of the images: upwards for 1, downwards for -1."""
+    """float64 bounds rounded to float32 towards the images: upwards for side 1, downwards for -1."""
     rounded = bound.astype(numpy.float32)
     outside = side * (rounded - bound) < 0
     return numpy.where(outside, numpy.nextafter(rounded, numpy.float32(side * numpy.inf)), rounded)
 
 
-def norm(perturbation, name):
+def norm(perturbation: numpy.ndarray, name: str) -> numpy.ndarray:
     """Size of each perturbation (N, H, W, C), float64 (N,): "l0" (values that differ), "l1" (sum), "l2" or "linf".
 
     Raises ValueError for another name.

@@ -1,36 +1,40 @@
-"""Square: random search with square patches, which follows no gradient (adv/square_step.py is one query of it).
+"""Square: random search with square windows, without gradients (adv/square_step.py has a single query).
 
-Andriushchenko, Croce, Flammarion, Hein, ECCV 2020 (arXiv 1912.00049), algorithms 1 to 3, with the margin as the loss
-and the schedule of AutoAttack. Where the paper, AutoAttack's released code and this differ:
-1. [P] Sides fall at fixed queries, whatever their number, as in AutoAttack (the attack's own code: rescaled).
-2. [P] In L2 the budget of a window is that of all channels together, as in the released code (paper: of each).
-3. [D] Every image has its own windows and signs, drawn from the seed and its pixels, and a window may touch the last
-   row and column (released code: one window and sign vector for a whole batch, its corner below H - side; paper: an
-   image at a time). `as_released` is that, the batch being all images.
-4. [D] An image ends where its predicted class is another (released code: where the margin is at most 0).
-5. [D] A side is at most that of the image, and the grid of the L2 start no wider (the released code knows squares).
+Andriushchenko, Croce, Flammarion, Hein, ECCV 2020 (arXiv 1912.00049), algorithms 1 to 3, with the margin as
+attack loss and AutoAttack's schedule. Differences between the paper, AutoAttack's released code and this:
+1. [P] Windows shrink at fixed queries, as in AutoAttack (the attack's own code: rescaled to the number of queries).
+2. [P] In L2 a window's budget is that of all channels together, as in the released code (paper: of each channel).
+3. [D] Each image has its own windows and signs, drawn from the seed and its pixels, and a window may touch the last row
+   and column (released code: one window and sign vector for a whole batch, its corner below H - side; paper: one image
+   at a time). `as_released` follows the released code, with all images as one batch.
+4. [D] An image stops when it is misclassified (released code: when the margin is at most 0).
+5. [D] Windows and the grid of the L2 start fit into images that are not square (released code: square images only).
 """
 
 import dataclasses
 
+import keras
 import numpy
 
 from adv import search, square_step
-from adv.attack import Searched, check_least, of_image
+from adv.base import Searched, check_least, of_image
 from models import compute, contract, perturb
 from train.seeds import stream
 
-BLOCK = 500  # queries whose draws are kept at a time
-LEAVE = 20  # queries after which ended images leave the batch
+BLOCK = 500  # queries whose random numbers are in memory at a time
+LEAVE = 20  # queries after which finished images leave the batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Square(Searched):
-    """Square attack: a patch of random place and sign at a query, kept where the margin falls.
+    """Square attack: each query changes a window of random place and sign, and is accepted if the margin falls.
 
-    norm: "linf" or "l2"; queries: forward passes after the start; p: fraction of the pixels in the first windows;
-    as_released: windows and signs as AutoAttack's code draws them; seed: of all draws; epsilon, growth, growths,
-    bisections: the search over epsilon for the closest (as PGD's).
+    norm: "linf" or "l2".
+    queries: forward passes after the start.
+    p: fraction of the pixels in the first windows.
+    as_released: draw windows and signs as AutoAttack's code does.
+    seed: of all draws.
+    epsilon, growth, growths, bisections: the search of `closest` over epsilon (as PGD's).
     Raises ValueError for a hyper-parameter out of its range.
     """
 
@@ -49,21 +53,25 @@ class Square(Searched):
         if not 0 < self.p <= 1:
             raise ValueError(f"p is {self.p}, expected a number above 0, at most 1")
 
-    def closest(self, model, images, labels, *, batch_size=256):
-        """The nearest of all the successful trials of the bisection over epsilon, a whole attack each [D]."""
+    def closest(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The nearest success of the bisection over epsilon; each trial is a whole attack [D]."""
 
         def trial(rows, epsilon):
             return self._attack(model, images[rows], labels[rows], epsilon, batch_size)
 
         return self.bisection(trial, images)
 
-    def within(self, model, images, labels, *, epsilon, batch_size=256):
-        """The points of least margin, the first misclassified; each image leaves there.
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """The first misclassified points, else the points of least margin.
 
-        Raises models.NonFiniteLogits where the margin of a start is NaN or infinite.
+        Raises models.NonFiniteLogits if the margin of a start is NaN or infinite.
         """
-        made = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
-        return search.inside(made, images, epsilon, self.norm)
+        attacked = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
+        return search.inside(attacked, images, epsilon, self.norm)
 
     def _attack(self, model, images, labels, epsilon, batch_size):
         """All queries: (points of least margin, fooled (N,))."""
@@ -98,5 +106,5 @@ class Square(Searched):
         if self.as_released:
             shared = stream(self.seed, "square", first).integers(0, 1 << 16, shape, numpy.uint16)
             return numpy.broadcast_to(shared, (len(images), *shape))
-        drawn = (of_image(image, self.seed, "square", first) for image in images)
-        return numpy.stack([one.integers(0, 1 << 16, shape, numpy.uint16) for one in drawn])
+        generators = (of_image(image, self.seed, "square", first) for image in images)
+        return numpy.stack([generator.integers(0, 1 << 16, shape, numpy.uint16) for generator in generators])

@@ -1,15 +1,17 @@
-"""Checks beside AutoAttack: signs that its robust accuracy says too much of a model.
+"""Checks beside AutoAttack: signs that its robust accuracy is too high.
 
-Those that the released code of AutoAttack prints (Croce and Hein, ICML 2020), with its thresholds; docs/checks.md has a
-paragraph on each of NAMES. Its check for gradients inside the forward pass is left out: compiled graphs hide none.
+They are the warnings of AutoAttack's released code (Croce and Hein, ICML 2020), with its thresholds; docs/checks.md has
+a paragraph on each of NAMES. Its check for gradients inside the forward pass is left out: a compiled graph has none.
 """
 
 import itertools
 
+import keras
 import numpy
 
 from adv import search
-from adv.attack import direction
+from adv.autoattack import AutoAttack
+from adv.base import direction
 from adv.checks import Check
 from models import compute, contract, perturb
 
@@ -20,12 +22,17 @@ NEAR = 1e-5  # to [0, 1] and to a sum of 1
 LOWERED = 0.002  # of robust accuracy, by Square
 
 
-def before(model, x, y, *, attack, epsilon, batch_size=256):
-    """The checks of a model before it is attacked: list of Check.
+def before(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, attack: AutoAttack, epsilon: float, batch_size: int = 256
+) -> list[Check]:
+    """The checks of a model before the attack: list of Check.
 
-    model: it may end in probabilities; x: the first images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels
-    (N,); attack: the AutoAttack (norm, seed, attacks) to be run; epsilon: its radius. Raises ValueError for a model,
-    images or labels that do not belong together.
+    model: may end in probabilities.
+    x: the first images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
+    attack: AutoAttack.
+    epsilon: its radius.
+    Raises ValueError for a model, images or labels that do not belong together.
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
     run = compute.compiled(model, _redrawn)
@@ -33,19 +40,20 @@ def before(model, x, y, *, attack, epsilon, batch_size=256):
         compute.predict(run, images, numpy.full(len(images), number, numpy.int32), batch_size=batch_size)
         for number in range(PASSES)
     ]
-    found = [] if attack.version == "rand" else [_randomised(passes, labels)]
+    randomised = [] if attack.version == "rand" else [_randomised(passes, labels)]
     return [
-        *found,
+        *randomised,
         _probabilities(model, passes[0]),
         _zero_gradient(model, images, labels, attack, epsilon, batch_size),
         _few_classes(passes[0].shape[1], attack.attacks),
     ]
 
 
-def after(flags):
-    """The check of Square, [] where it was not run: flags, name -> bool (N,) after each attack in order, "clean" first.
+def after(flags: dict[str, numpy.ndarray]) -> list[Check]:
+    """The check of Square after the attack: list of Check, empty if Square was not run.
 
-    Raises KeyError where "clean" is missing.
+    flags: name -> bool (N,) after each attack in order, "clean" first.
+    Raises KeyError if "clean" is missing.
     """
     if "square" not in flags:
         return []
@@ -76,14 +84,14 @@ def _randomised(passes, labels):
 
 def _probabilities(model, outputs):
     inside = outputs.max() < 1 + NEAR and outputs.min() > -NEAR
-    found = contract.probabilities(model, outputs)
-    if not found and inside and (abs(outputs.sum(axis=1, dtype=numpy.float64) - 1) < NEAR).all():
-        found = "rows of numbers in [0, 1] that sum to 1"
-    return Check("probabilities", not found, f"probabilities ({found})" if found else "no probabilities", "logits")
+    reason = contract.probabilities(model, outputs)
+    if not reason and inside and (abs(outputs.sum(axis=1, dtype=numpy.float64) - 1) < NEAR).all():
+        reason = "rows of numbers in [0, 1] that sum to 1"
+    return Check("probabilities", not reason, f"probabilities ({reason})" if reason else "no probabilities", "logits")
 
 
 def _zero_gradient(model, images, labels, attack, epsilon, batch_size):
-    """At the start of APGD on the difference of logits ratio."""
+    """Whether the gradient of the DLR loss vanishes at the start of APGD."""
     noise = direction(images, seed=attack.seed, draw=0, norm=attack.norm)
     begin = perturb.random_start(images, noise, epsilon)
     gradient = compute.predict(compute.input_gradient(model, perturb.dlr), begin, labels, batch_size=batch_size)
@@ -92,7 +100,7 @@ def _zero_gradient(model, images, labels, attack, epsilon, batch_size):
 
 
 def _few_classes(classes, attacks):
-    """Where a loss has no third or fourth logit, or a targeted attack fewer classes than targets."""
+    """Whether a loss lacks its third or fourth logit, or a targeted attack has fewer classes than targets."""
     needs = {
         name: {"dlr": 3, "dlr-targeted": 4}.get(getattr(attack, "loss", None), 2) for name, attack in attacks.items()
     }

@@ -1,6 +1,7 @@
-"""Temperature-PGD: PGD whose loss sees the logits through a softmax of another temperature."""
+"""Temperature-PGD: PGD on a softmax of another temperature."""
 
 import dataclasses
+from collections.abc import Callable
 
 from adv.pgd import PGD
 from models import perturb
@@ -8,11 +9,12 @@ from models import perturb
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TemperaturePGD(PGD):
-    """PGD on -log softmax(z / T)_y, through a surrogate of the same sign that does not underflow.
+    """PGD on -log softmax(z / T)_y, by a surrogate whose gradient has the same sign and does not underflow.
 
-    Tian et al., KDD 2021; steps, step size and start are those of pgd-20, so that only the loss differs
-    [D]. temperature: T, above 0 (1: PGD; towards 0: the margin's CW-Linf); perturb.surrogate_tempered is the
-    attack loss [D]. Raises ValueError for another temperature, and as PGD.
+    Tian et al., KDD 2021. Steps, step size and start are those of pgd-20, so that only the loss differs [D].
+    temperature: T, above 0 (1: PGD; towards 0: CW-Linf on the margin).
+    The attack loss is perturb.surrogate_tempered [D].
+    Raises ValueError for another temperature, and as PGD.
     """
 
     title = "Temperature-PGD"
@@ -29,5 +31,5 @@ class TemperaturePGD(PGD):
         super().__post_init__()
 
     @property
-    def losses(self):
+    def losses(self) -> dict[str, Callable]:
         return {"tempered": perturb.tempered(self.temperature)}

@@ -1,17 +1,17 @@
-"""APGD's robust accuracy and speed, beside two public implementations on the same weights and images.
+"""APGD's robust accuracy and speed, compared with two public implementations on the same weights and images.
 
     python benchmarks/apgd.py --dataset fashion_mnist --images 1000 --epsilon 0.02
 
 One process: a seeded AlexNet is trained for a few epochs; images of the test set that it classifies correctly are
-attacked, 100 steps a run. Beside ours run, where they are installed (none is needed by the project):
+attacked, 100 steps a run. Two others run if they are installed (the project needs neither):
 
 - adversarial-robustness-toolbox: its AutoProjectedGradientDescent (cross-entropy, one start) on the same Keras model,
-  TensorFlow backend only. It judges the last iterate alone, and has no targeted DLR;
+  TensorFlow backend only. It predicts only the last iterate, and has no targeted DLR;
 - torchattacks: its APGD and APGDT, the authors' released code, on a PyTorch copy of the network.
 
-Robust accuracies are of all images drawn, in percent, judged again by the Keras model. Times are of the
-wall and of all cores together; ratios are of the latter, which other work on the machine disturbs less. What must be
-compiled or traced is so before the clock starts.
+Robust accuracies are of all images, in percent, by the predictions of the Keras model. Times are wall times and
+processor times of all cores; ratios are of the latter, which other work on the machine disturbs less. Compilation is
+not timed.
 """
 
 import argparse
@@ -56,10 +56,10 @@ def main():
             for count in (3, 5) if compute.BACKEND == "tensorflow" else (3, arguments.batch_size):
                 job(images[:count], labels[:count])
             begin, begin_cpu = time.perf_counter(), time.process_time()
-            made = job(images, labels)
+            attacked = job(images, labels)
             wall, times[name] = time.perf_counter() - begin, time.process_time() - begin_cpu
-            robust = (search.classes(model, made) == labels).sum() / len(x)
-            size = search.norm(made - images, "linf").max()
+            robust = (search.classes(model, attacked) == labels).sum() / len(x)
+            size = search.norm(attacked - images, "linf").max()
             print(
                 f"{attack.title:8} {name:14} robust {100 * robust:5.1f} %  {wall:7.1f} s, on all cores together "
                 f"{times[name]:7.1f} s = {times[name] / times['ours']:5.2f} x ours; largest perturbation {size:.4f}"
@@ -83,7 +83,7 @@ def _settings(arguments):
 
 
 def art_jobs(model, attack, arguments):
-    """ART's attack of the same settings, as name -> function of images and labels; none where it cannot run."""
+    """name -> function of images and labels: ART's attack with the same settings; {} if it cannot run."""
     if attack.loss != "ce" or compute.BACKEND != "tensorflow" or not importlib.util.find_spec("art"):
         return {}
     import tensorflow
@@ -119,7 +119,7 @@ def art_jobs(model, attack, arguments):
 
 
 def torch_jobs(model, attack, arguments):
-    """torchattacks' copy of the authors' code, as name -> function of images and labels; none where it is absent."""
+    """name -> function of images and labels: torchattacks' copy of the authors' code; {} if it is not installed."""
     if not importlib.util.find_spec("torch") or not importlib.util.find_spec("torchattacks"):
         return {}
     import torch

@@ -1,14 +1,12 @@
-"""How long our attacks take beside foolbox's and ART's of the same name, on the same weights and images.
+"""Time of our attacks compared with foolbox's and ART's, on the same weights and images.
 
     python benchmarks/attacks.py --images 16 --model alexnet@0.25
 
-One process: a seeded AlexNet, trained for a few epochs on the bundled digits; test images that it classifies
-correctly; every job once to compile or trace, then in turn, the fastest of --repeats
-counting. foolbox gets a compiled
-forward pass, and in the searches over epsilon our search around it. ART (adversarial-robustness-toolbox) runs where it
-is installed and Keras runs on TensorFlow; the project does not need it. Times depend on the machine and on what else
-it does, so compare the ratios within one run: times as long as ours, aims in brackets.
-"result" is what the attack achieves: the share still right at a fixed epsilon, or the median perturbation.
+One process: a seeded AlexNet is trained for a few epochs on the bundled digits; the attacked images are correct. Each
+job runs once to compile, then in turn with the others; the fastest of --repeats counts. foolbox gets a compiled forward
+pass, and our search over epsilon where ours searches. ART (adversarial-robustness-toolbox) runs if it is installed and
+Keras runs on TensorFlow; the project does not need it. Times depend on the machine and its other work: compare ratios
+("/ ours") within a run. "result" is the fraction still correct at a fixed epsilon, or the median perturbation.
 """
 
 import argparse
@@ -62,14 +60,14 @@ def main():
             report(name, norm, *timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG), model, images, labels)
     for name, (aim, jobs) in pairs(model, images, labels, epsilon).items():
         if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
-            seconds, made = timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG)
+            seconds, attacked = timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG)
             (ours, fast), (other, slow) = seconds.items()
-            same = numpy.mean([(one == two).all() for one, two in zip(*made.values(), strict=True)])
+            same = numpy.mean([(image == twin).all() for image, twin in zip(*attacked.values(), strict=True)])
             print(f"{name}: {other} {slow:.2f} s, {ours} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}")
 
 
 def prepare(arguments):
-    """A trained model, and float32 images that it classifies correctly, with their labels."""
+    """(trained model, correctly classified float32 images, their labels)."""
     keras.utils.set_random_seed(arguments.seed)
     digits = data.load("digits")
     x = data.to_unit(digits.x_train)
@@ -77,26 +75,26 @@ def prepare(arguments):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
     model.fit(x, digits.y_train, batch_size=32, epochs=arguments.epochs, verbose=0)
-    right = numpy.flatnonzero(search.classes(model, x) == digits.y_train)[: arguments.images]
-    return model, x[right], digits.y_train[right].astype(numpy.int32)
+    rows = numpy.flatnonzero(search.classes(model, x) == digits.y_train)[: arguments.images]
+    return model, x[rows], digits.y_train[rows].astype(numpy.int32)
 
 
-def report(name, norm, seconds, made, model, images, labels):
+def report(name, norm, seconds, attacked, model, images, labels):
     ours = seconds["ours"]
     times = [f"{ours:.2f}"]
     for other in ("foolbox", "art"):
         times += [f"{seconds[other]:.2f}", f"{seconds[other] / ours:.2f}"] if other in seconds else ["-", "-"]
-    results = [result(made[each], norm, model, images, labels) if each in made else "-" for each in
+    results = [result(attacked[whose], norm, model, images, labels) if whose in attacked else "-" for whose in
                ("ours", "foolbox", "art")]  # fmt: skip
     print(ROW.format(name, *times, *results), flush=True)
 
 
-def result(made, norm, model, images, labels):
-    right = search.classes(model, made) == labels
+def result(attacked, norm, model, images, labels):
+    correct = search.classes(model, attacked) == labels
     if norm is None:
-        return f"{right.mean():.1%}"
-    size = search.norm(made - images, norm)[~right]
-    return f"{numpy.median(size):.4f} {1 - right.mean():.0%}" if len(size) else "none"
+        return f"{correct.mean():.1%}"
+    size = search.norm(attacked - images, norm)[~correct]
+    return f"{numpy.median(size):.4f} {1 - correct.mean():.0%}" if len(size) else "none"
 
 
 def rows(model, images, labels, epsilon, arguments):
@@ -145,19 +143,19 @@ def rows(model, images, labels, epsilon, arguments):
 
 
 def searched(model, images, labels, attack, other, whole):
-    """search.bisection around an attack of foolbox, as ours: every trial takes all the steps."""
+    """search.bisection around a foolbox attack; each trial takes all steps."""
 
     def trial(rows, epsilon):
         sizes = keras.ops.convert_to_tensor((whole * epsilon).astype(numpy.float32)[:, None, None, None])
-        made = foolbox_model.run(other, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
-        return made, search.classes(model, made) != labels[rows]
+        attacked = foolbox_model.run(other, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
+        return attacked, search.classes(model, attacked) != labels[rows]
 
     settings = {name: getattr(attack, name) for name in ("epsilon", "growth", "growths", "bisections")}
     return search.bisection(trial, images, **settings)[0]
 
 
 class L1(foolbox.attacks.L1BasicIterativeAttack):
-    """foolbox's, admitting one epsilon an image."""
+    """foolbox's attack with an epsilon for each image."""
 
     def normalize(self, gradients, *, x, bounds):
         return super().normalize(gradients, x=x, bounds=bounds).raw
@@ -167,22 +165,22 @@ class L1(foolbox.attacks.L1BasicIterativeAttack):
 
 
 def gradient_sign(model, images, labels, attack):
-    """search.grid around foolbox's FGSM, one epsilon at a time."""
+    """search.grid around foolbox's FGSM, a single epsilon at a time."""
     fgsm = foolbox.attacks.FGSM(random_start=False)
 
-    def made(rows, epsilon):
+    def step(rows, epsilon):
         sizes = keras.ops.convert_to_tensor(epsilon.astype(numpy.float32)[:, None, None, None])
         return foolbox_model.run(fgsm, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
 
     def trial(rows, epsilon):
-        return (search.classes(model, made(rows, epsilon[:, 0])) != labels[rows])[:, None]
+        return (search.classes(model, step(rows, epsilon[:, 0])) != labels[rows])[:, None]
 
-    found = search.grid(trial, len(images), epsilons=attack.epsilons, fine=attack.fine, block=1)
-    return made(numpy.arange(len(images)), numpy.nan_to_num(found))
+    smallest = search.grid(trial, len(images), epsilons=attack.epsilons, fine=attack.fine, block=1)
+    return step(numpy.arange(len(images)), numpy.nan_to_num(smallest))
 
 
 def art_attacks(model, images, labels, cw):
-    """``art(name, epsilon=None)`` -> {"art": job}, or {} where ART has no such attack or cannot run."""
+    """``art(name, epsilon=None)`` -> {"art": job}, or {} if ART has no such attack or cannot run."""
     if importlib.util.find_spec("art") is None or compute.BACKEND != "tensorflow":
         print("ART: not installed" if compute.BACKEND == "tensorflow" else "ART: needs KERAS_BACKEND=tensorflow")
         return lambda name, epsilon=None: {}
@@ -207,19 +205,20 @@ def art_attacks(model, images, labels, cw):
 
 
 def pairs(model, images, labels, epsilon):
-    """Ours twice: name -> (aim, ours and the other way to the same images)."""
+    """Two ways to the same images: name -> (aim, jobs: ours and the simple way)."""
     size = {"batch_size": len(images)}
     strong = attacks.get("pgd-strong")
     few = slice(0, 3)
 
     def every_restart():
-        """All the restarts on all the images, the first success of each kept."""
-        made, fooled = images.copy(), numpy.zeros(len(images), bool)
+        """All restarts on all images; the first success of each image counts."""
+        attacked, fooled = images.copy(), numpy.zeros(len(images), bool)
         for draw in range(strong.restarts):
-            found, wrong = strong._restart(model, images, labels, numpy.full(len(images), epsilon), draw, len(images))
+            sizes = numpy.full(len(images), epsilon)
+            iterates, misclassified = strong._restart(model, images, labels, sizes, draw, len(images))
             new = ~fooled
-            made[new], fooled = found[new], fooled | wrong
-        return made
+            attacked[new], fooled = iterates[new], fooled | misclassified
+        return attacked
 
     return {
         "pgd-strong, 5 restarts": (1.5, {
@@ -234,32 +233,33 @@ def pairs(model, images, labels, epsilon):
 
 
 def saliency(model, images, labels):
-    """foolbox 2.3.0's SaliencyMapAttack, one image and one uncompiled gradient a step."""
-    attack, made = jsma.JSMA(steps=200), images.copy()
+    """foolbox 2.3.0's SaliencyMapAttack: an image at a time, an uncompiled gradient a step."""
+    attack, attacked = jsma.JSMA(steps=200), images.copy()
     targets = jsma.target_classes(model, images, labels, seed=attack.seed)
 
-    def loss_and_logits(x, target):
+    def logits_and_gradient(x, target):
         def loss(x):
             logits = model(x, training=False)
             return perturb.cross_entropy(logits, target), logits
 
-        (_, logits), slope = compute.gradient(loss, keras.ops.convert_to_tensor(x))
-        return numpy.asarray(logits)[0], numpy.asarray(slope).ravel()
+        (_, logits), gradient = compute.gradient(loss, keras.ops.convert_to_tensor(x))
+        return numpy.asarray(logits)[0], numpy.asarray(gradient).ravel()
 
     for row, image in enumerate(images):
         current, allowed, counts = image.ravel().copy(), numpy.ones(image.size), numpy.zeros(image.size)
         for _ in range(attack.steps):
-            logits, slope = loss_and_logits(current.reshape(1, *image.shape), targets[row : row + 1])
+            logits, gradient = logits_and_gradient(current.reshape(1, *image.shape), targets[row : row + 1])
             if logits.argmax() != labels[row]:
-                made[row] = current.reshape(image.shape)
+                attacked[row] = current.reshape(image.shape)
                 break
-            element = (slope * allowed).argmax()
-            current[element] = float(current[element]) - float(numpy.sign((slope * allowed)[element])) * attack.theta
+            element = (gradient * allowed).argmax()
+            sign = float(numpy.sign((gradient * allowed)[element]))
+            current[element] = float(current[element]) - sign * attack.theta
             counts[element] += 1
             if not 0 < current[element] < 1 or counts[element] >= attack.repeats:
                 allowed[element] = 0
             current = numpy.clip(current, 0, 1)
-    return made
+    return attacked
 
 
 if __name__ == "__main__":

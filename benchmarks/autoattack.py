@@ -1,16 +1,16 @@
-"""AutoAttack beside two public implementations on PyTorch: the same weights and images.
+"""AutoAttack compared with two public implementations on PyTorch, on the same weights and images.
 
     python benchmarks/autoattack.py --torch-python <python of an environment with torch, torchattacks and ART>
 
 A seeded convolutional net is trained for a few epochs and copied to PyTorch, which runs in a process of its own
-(benchmarks/autoattack_torch.py), so that neither library has to share an environment with the other:
+(benchmarks/autoattack_torch.py), so that the libraries need not share an environment:
 
 - torchattacks: its APGD, APGDT, FAB and Square, the authors' released code, each on the survivors of those before;
 - adversarial-robustness-toolbox (ART): its AutoAttack, whose four attacks are APGD on two losses, DeepFool and Square.
 
-Robust accuracies are of all images, in percent, judged again by the Keras model from the stored float32 images, and
-only where these are in the ball. Times are of all cores together (processor time), which other work on the machine
-disturbs less; ours is traced before the clock starts.
+Robust accuracies are of all images, in percent. An attack counts if the Keras model misclassifies the stored float32
+image and it is in the ball. Times are processor times of all cores, which other work on the machine disturbs less;
+compilation is not timed.
 """
 
 import argparse
@@ -78,47 +78,47 @@ def prepare(arguments):
 
 
 def ours(model, x, y, arguments):
-    """name -> (robust accuracy after it in percent, processor seconds), attack by attack."""
+    """name of each attack -> (robust accuracy after it in percent, processor seconds)."""
     sizes = {"epsilon": arguments.epsilon, "batch_size": arguments.batch_size}
-    robust, found = search.classes(model, x) == y, {}
+    robust, results = search.classes(model, x) == y, {}
     for name, attack in AutoAttack(norm=arguments.norm, seed=arguments.seed).attacks.items():
         rows = numpy.flatnonzero(robust)
         for count in (2, 3):  # batches of two sizes are traced as any size
             attack.within(model, x[rows[:count]], y[rows[:count]], **sizes)
         begun = time.process_time()
-        made = attack.within(model, x[rows], y[rows], **sizes)
+        attacked = attack.within(model, x[rows], y[rows], **sizes)
         seconds = time.process_time() - begun
-        robust[rows] = search.classes(model, made) == y[rows]
-        found[name] = 100 * robust.mean(), seconds
-    return found
+        robust[rows] = search.classes(model, attacked) == y[rows]
+        results[name] = 100 * robust.mean(), seconds
+    return results
 
 
 def theirs(name, model, x, y, arguments):
     """The same of another implementation, run by the other interpreter."""
     with tempfile.TemporaryDirectory() as folder:
-        given, made = pathlib.Path(folder) / "given.npz", pathlib.Path(folder) / "made.npz"
+        inputs, outputs = pathlib.Path(folder) / "inputs.npz", pathlib.Path(folder) / "outputs.npz"
         weights = {f"w{place}": weight for place, weight in enumerate(model.get_weights())}
         rows = numpy.flatnonzero(search.classes(model, x) == y)
         probe = compute.predict(compute.forward(model), x[:4])
-        numpy.savez(given, x=x[rows], y=y[rows].astype(numpy.int64), probe_x=x[:4], probe=probe, **weights)
+        numpy.savez(inputs, x=x[rows], y=y[rows].astype(numpy.int64), probe_x=x[:4], probe=probe, **weights)
         asked = {"which": name, "norm": arguments.norm, "epsilon": arguments.epsilon, "seed": arguments.seed}
-        asked |= {"batch_size": arguments.batch_size, "given": str(given), "made": str(made)}
+        asked |= {"batch_size": arguments.batch_size, "inputs": str(inputs), "outputs": str(outputs)}
         subprocess.run([arguments.torch_python, str(SIDE), json.dumps(asked)], check=True)
-        results = numpy.load(made)
-        robust, found = numpy.ones(len(rows), bool), {}
-        for attack in results["names"]:
-            images = results[f"{attack}-images"]
+        arrays = numpy.load(outputs)
+        robust, results = numpy.ones(len(rows), bool), {}
+        for attack in arrays["names"]:
+            images = arrays[f"{attack}-images"]
             inside = search.norm(images - x[rows].astype(float), arguments.norm) <= arguments.epsilon * (1 + 1e-5)
             robust &= ~((search.classes(model, images) != y[rows]) & inside)
-            found[str(attack)] = 100 * robust.sum() / len(x), float(results[f"{attack}-seconds"])
-    return found
+            results[str(attack)] = 100 * robust.sum() / len(x), float(arrays[f"{attack}-seconds"])
+    return results
 
 
-def show(name, found, mine):
+def show(name, results, mine):
     """Print the accuracies, the times, and the ratio of the whole to ours."""
-    for attack, (robust, seconds) in found.items():
+    for attack, (robust, seconds) in results.items():
         print(f"{name:13} {attack:9} robust {robust:6.2f} %  {seconds:8.1f} s")
-    whole, own = (sum(seconds for _, seconds in each.values()) for each in (found, mine))
+    whole, own = (sum(seconds for _, seconds in table.values()) for table in (results, mine))
     print(f"{name:13} whole     robust {robust:6.2f} %  {whole:8.1f} s = {whole / own:.2f} x ours", flush=True)
 
 

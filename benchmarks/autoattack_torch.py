@@ -16,7 +16,7 @@ class Net(torch.nn.Module):
         super().__init__()
         ordered = [torch.tensor(weights[f"w{place}"]) for place in range(8)]
         ordered[0], ordered[2] = (ordered[place].permute(3, 2, 0, 1).contiguous() for place in (0, 2))
-        self.weights = torch.nn.ParameterList([torch.nn.Parameter(one, requires_grad=False) for one in ordered])
+        self.weights = torch.nn.ParameterList([torch.nn.Parameter(weight, requires_grad=False) for weight in ordered])
 
     def forward(self, x):
         w = self.weights
@@ -28,16 +28,18 @@ class Net(torch.nn.Module):
 
 def main():
     asked = json.loads(sys.argv[1])
-    given = numpy.load(asked["given"])
-    net = Net(given).eval()
+    inputs = numpy.load(asked["inputs"])
+    net = Net(inputs).eval()
     with torch.no_grad():
-        difference = net(channels_first(given["probe_x"])).numpy() - given["probe"]
+        difference = net(channels_first(inputs["probe_x"])).numpy() - inputs["probe"]
     if numpy.abs(difference).max() > 1e-3:
         raise ValueError(f"the PyTorch copy's logits differ by {numpy.abs(difference).max()}, expected at most 1e-3")
     torch.set_flush_denormal(True)  # as TensorFlow does
-    torch.set_num_threads(1)  # what threads of so small a net wait for each other would count as processor time
-    made = {"torchattacks": torchattacks_jobs, "art": art_jobs}[asked["which"]](net, given["x"], given["y"], asked)
-    numpy.savez(asked["made"], names=numpy.array([name[:-7] for name in made if name.endswith("-images")]), **made)
+    torch.set_num_threads(1)  # waiting threads of a small net would count as processor time
+    jobs = {"torchattacks": torchattacks_jobs, "art": art_jobs}[asked["which"]]
+    results = jobs(net, inputs["x"], inputs["y"], asked)
+    names = [name.removesuffix("-images") for name in results if name.endswith("-images")]
+    numpy.savez(asked["outputs"], names=numpy.array(names), **results)
 
 
 def torchattacks_jobs(net, x, y, asked):
@@ -52,16 +54,16 @@ def torchattacks_jobs(net, x, y, asked):
         "fab-t": torchattacks.FAB(net, steps=100, multi_targeted=True, n_classes=classes, **same),
         "square": torchattacks.Square(net, n_queries=5000, **same),
     }
-    rows, found = numpy.arange(len(x)), {}
+    rows, results = numpy.arange(len(x)), {}
     for name, attack in attacks.items():
         images, begun = x.copy(), time.process_time()
         for start in range(0, len(rows), asked["batch_size"]):
             part = rows[start : start + asked["batch_size"]]
             images[part] = attack(channels_first(x[part]), torch.tensor(y[part])).detach().numpy().transpose(0, 2, 3, 1)
-        found[f"{name}-images"], found[f"{name}-seconds"] = images, time.process_time() - begun
+        results[f"{name}-images"], results[f"{name}-seconds"] = images, time.process_time() - begun
         with torch.no_grad():
             rows = rows[net(channels_first(images[rows])).argmax(1).numpy() == y[rows]]
-    return found
+    return results
 
 
 def art_jobs(net, x, y, asked):

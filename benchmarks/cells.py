@@ -1,9 +1,9 @@
-"""What a cell costs beyond its commands: run by reproduce.py, and as a job through submitit, beside the plain commands.
+"""Overhead of a cell over its plain commands: run by reproduce.py, and as a job through submitit.
 
-    python benchmarks/cells.py                 # a job is a process of this machine; --slurm: of the SLURM that is here
+    python benchmarks/cells.py                 # jobs are local processes; --slurm: SLURM jobs
 
-One cell of the quick preset of robust training, made smaller, so that what is around its commands shows. The aim is
-3 s and the imports (reproduce.py's own, and submitit's in the job).
+The cell is that of the quick preset of robust training, made smaller. The aim is 3 s plus the imports (reproduce.py's
+own, and submitit's in the job).
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main():
                 begun = time.perf_counter()
                 run(commands, folder)
                 seconds[name].append(time.perf_counter() - begun)
-    middle = {name: statistics.median(one) for name, one in seconds.items()}
+    middle = {name: statistics.median(rounds) for name, rounds in seconds.items()}
     print(f"{len(commands)} plain commands: {middle['plain']:.1f} s (median of {arguments.rounds} rounds)")
     for name, module in (("reproduce", "studies.presets"), ("job", "submitit")):
         imports = statistics.median(imported(module) for _ in range(arguments.rounds))
@@ -52,8 +52,8 @@ def printed():
 
 
 def plain(commands, folder):
-    for one in commands:
-        subprocess.run(one, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    for command in commands:
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def reproduce(commands, folder):
@@ -70,13 +70,13 @@ def job(commands, folder, how):
 
 
 def imported(module):
-    """Seconds that a new process takes to import a module, beyond starting."""
-    found = []
+    """Seconds that a new process takes to import a module, without its start."""
+    seconds = []
     for line in ("pass", f"import {module}"):
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-c", line], check=True, cwd=ROOT)
-        found.append(time.perf_counter() - begun)
-    return found[1] - found[0]
+        seconds.append(time.perf_counter() - begun)
+    return seconds[1] - seconds[0]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the class-wise study adds: a step of Temperature-PGD beside one of PGD, and the division by class.
+"""Cost of the class-wise study: a step of Temperature-PGD compared with PGD's, and the division by class.
 
     python benchmarks/class_wise.py --model small_cnn@0.5 --dataset digits
 
-One process, the same weights and images; every job once to compile, then in turn, the fastest of --repeats counting.
-Times depend on the machine and on what else it does, so compare the ratios of one run; aims in brackets. Every attack
-takes all of its steps, since within so small a ball none of them fools.
+One process, the same weights and images. Each job runs once to compile, then in turn with the others; the fastest of
+--repeats counts. Times depend on the machine and its other work: compare ratios within a run; aims are in brackets. The
+ball is so small that no attack succeeds, so all take all of their steps.
 """
 
 import argparse
@@ -51,13 +51,13 @@ def main():
     jobs = {**{name: attack(name) for name in names}, "evaluation": evaluation, "divided": divided}
     seconds, _ = timing.fastest(jobs, arguments.repeats)
     print(f"{models.compute.BACKEND}, {arguments.model} on {arguments.dataset}, {len(x)} images, {STEPS} steps")
-    for one, other, aim in (
+    for job, reference, aim in (
         *((name, "pgd-20", "<= 1.05") for name in names[2:]),
         ("cw-linf-20", "pgd-20", "for comparison"),
         ("divided", "evaluation", "<= 1.01"),
     ):
-        ratio = f"{seconds[one]:.3f} s / {seconds[other]:.3f} s = {seconds[one] / seconds[other]:.3f}"
-        print(f"{one} / {other}: {ratio} ({aim})")
+        ratio = f"{seconds[job]:.3f} s / {seconds[reference]:.3f} s = {seconds[job] / seconds[reference]:.3f}"
+        print(f"{job} / {reference}: {ratio} ({aim})")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def make_history(folder, model, x, epochs):
 
 
 def predicted(model, x):
-    """Labels on which the model is right, so that about as many samples are mined as of a trained one."""
+    """The predicted classes, as labels: then about as many samples are mined as from a trained model."""
     return confidence(model, x, numpy.zeros(len(x), int))[1].astype("int64")
 
 
@@ -143,8 +143,8 @@ if __name__ == "__main__":
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peak", help="only print the memory that mining the history in this folder adds")
-    given = parser.parse_args()
-    if given.peak:
-        print(peak(given.peak, given.images, given.width))
+    options = parser.parse_args()
+    if options.peak:
+        print(peak(options.peak, options.images, options.width))
     else:
-        main(given)
+        main(options)

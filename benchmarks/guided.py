@@ -1,11 +1,11 @@
-"""How fast the metrics of guided retraining are, beside libraries and beside the passes that nothing can avoid.
+"""Speed of the metrics of guided retraining, compared with libraries and with the forward passes they need.
 
     python benchmarks/guided.py                # CIFAR-10's size: 47,999 inputs, 41,999 references, 64 columns
     python benchmarks/guided.py --scale 0.1
 
-Random activations with classes, or a net's own for the last line; one process, so compare the ratios of one run; aims
-in brackets. What is slow is run on --subset inputs and scaled up by their number, in which it is linear; the same
-inputs are compared with what ours gives for them. dnn-tip (pip install dnn-tip) is compared where it is installed.
+Activations are random, for the last line a net's own. Compare ratios within a run; aims are in brackets. Slow methods
+run on --subset inputs, are extrapolated linearly, and their scores are compared with ours. dnn-tip (pip install
+dnn-tip) is compared if it is installed.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from models import compute
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of CIFAR-10's inputs and references")
-    parser.add_argument("--subset", type=int, default=200, help="inputs of what is slow")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of CIFAR-10's inputs and references")
+    parser.add_argument("--subset", type=int, default=200, help="inputs for slow methods")
     parser.add_argument("--images", type=int, default=4000, help="of the net's own activations")
     arguments = parser.parse_args()
     generator = numpy.random.default_rng(0)
@@ -36,7 +36,7 @@ def main():
     rows[: references // 2] = train[: references // 2]
     classes[: references // 2] = train_classes[: references // 2]
     few = numpy.linspace(0, inputs - 1, arguments.subset).astype(int)
-    print(f"{inputs} inputs, {references} references, 64 columns; what is slow on {len(few)} inputs")
+    print(f"{inputs} inputs, {references} references, 64 columns; slow methods on {len(few)} inputs")
     whole = dsa(train, train_classes, rows, classes, few)
     lsa(train, train_classes, rows, classes, few)
     if importlib.util.find_spec("dnn_tip"):
@@ -48,12 +48,12 @@ def main():
 
 def timed(function, *values, **settings):
     begun = time.perf_counter()
-    found = function(*values, **settings)
-    return found, time.perf_counter() - begun
+    result = function(*values, **settings)
+    return result, time.perf_counter() - begun
 
 
 def dsa(train, train_classes, rows, classes, few):
-    """Ours on everything, and by differences in float64 on a few: (scores, seconds)."""
+    """Ours on all inputs, and naively in float64 on a few: (our scores, our seconds)."""
     scores, seconds = timed(surprise.dsa, train, train_classes, rows, classes)
     exact, naive = timed(naive_dsa, train.astype(float), train_classes, rows[few].astype(float), classes[few])
     naive *= len(rows) / len(few)
@@ -64,14 +64,14 @@ def dsa(train, train_classes, rows, classes, few):
 
 
 def naive_dsa(train, train_classes, rows, classes):
-    found = []
+    scores = []
     for row, label in zip(rows, classes, strict=True):
         inside = train[train_classes == label]
         near = numpy.sqrt(((inside - row) ** 2).sum(axis=1))
         nearest = inside[near.argmin()]
         far = numpy.sqrt(((train[train_classes != label] - nearest) ** 2).sum(axis=1)).min()
-        found.append(near.min() / far)
-    return numpy.array(found)
+        scores.append(near.min() / far)
+    return numpy.array(scores)
 
 
 def lsa(train, train_classes, rows, classes, few):
@@ -93,16 +93,16 @@ def tip(train, train_classes, rows, classes, few, whole):
     from dnn_tip.surprise import DSA
 
     theirs = DSA([train], train_classes)
-    found, seconds = timed(theirs, [rows[few]], classes[few])
+    expected, seconds = timed(theirs, [rows[few]], classes[few])
     seconds *= len(rows) / len(few)
     scores, ours = whole
-    error = numpy.nanmax(numpy.abs(scores[few] - found))
+    error = numpy.nanmax(numpy.abs(scores[few] - expected))
     print(f"DSA, dnn-tip extrapolated: {seconds:.0f} s: ours {seconds / ours:.0f} times as fast (>= 20), "
           f"largest difference {error:.1e}")  # fmt: skip
 
 
 def metrics(count):
-    """All six metrics on a net's activations, over two forward passes and the matrix products of the surprises."""
+    """Time of all six metrics on a net's activations, relative to two forward passes and LSA's and DSA's products."""
     dataset = data.load("digits")
     x = numpy.concatenate([data.to_unit(dataset.x_train)] * (1 + count // len(dataset.x_train)))[:count]
     model = models.build("mnist_cnn", x.shape[1:], 10)
@@ -125,10 +125,10 @@ def metrics(count):
 
     with numpy.errstate(over="ignore"):
         _, floor = timed(products)
-    given = ordering.Context(*reference, activations, classes, p)
+    context = ordering.Context(*reference, activations, classes, p)
     shown = {}
     for name in ("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random"):
-        _, shown[name] = timed(ordering.METRICS[name].score, given)
+        _, shown[name] = timed(ordering.METRICS[name].score, context)
     total = sum(shown.values())
     listed = ", ".join(f"{name} {seconds:.2f}" for name, seconds in shown.items())
     share = f"{total / (passes + floor):.2f} of them (<= 1; one pass {once:.2f} s)"

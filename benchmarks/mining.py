@@ -1,11 +1,11 @@
-"""What mining while training costs against mining the stored second half of the history: disk and time, in one run.
+"""Disk and time of mining while training, compared with mining the stored second half of the history.
 
     python benchmarks/mining.py --dataset digits --model alexnet@0.5 --epochs 20
 
-One training keeps both, so every ratio is of the same epochs on the same machine, and the targets must agree bit for
-bit. The disk that mining while training needs grows with the images (three activations each at most) and not with the
-epochs; checkpoints grow with the parameters and the epochs. Aim: at most a tenth more training time. The published size
-is 200 epochs, of which 100 checkpoints are kept: the disk of that is printed beside the measured one.
+A single training stores both, so ratios are of the same epochs on the same machine, and the targets must agree bit for
+bit. The disk for mining while training grows with the images (at most three activations each), not with the epochs;
+that for checkpoints grows with parameters and epochs. Aim: at most a tenth more training time. The disk for the
+published size, 100 stored checkpoints of 200 epochs, is printed too.
 """
 
 import argparse
@@ -35,9 +35,9 @@ def build(arguments):
 
 
 def train(model, split, recipe, folder, epochs):
-    """Train, keeping the second half of the checkpoints and what is mined beside them.
+    """Train with mining, storing the second half of the checkpoints.
 
-    Returns (history, seconds of the whole, seconds of each mined epoch's observation).
+    Returns (history, seconds in all, seconds of mining in each mined epoch).
     """
     history, seconds = History(folder / "history"), []
     miner = online.Miner(folder / "mined", model, history, split.x_validation, split.y_validation, epochs=epochs)
@@ -54,7 +54,7 @@ def train(model, split, recipe, folder, epochs):
 
 
 def fastest(repeats, **jobs):
-    """name -> (seconds of the fastest of `repeats` timings, result); the jobs take turns, after one untimed round."""
+    """name -> (seconds of the fastest of `repeats` runs, result); jobs take turns, after an untimed round."""
     best = {}
     for repeat in range(repeats + 1):
         for name, job in jobs.items():
@@ -82,11 +82,11 @@ def main(arguments):
             return get_ats.mine_history(model, history, *held_out, path=folder / f"{name}.h5", **options)
 
         mined = fastest(arguments.repeats, stored=lambda: mine("stored"), kept=lambda: mine("kept", store=store))
-        (stored, targets), (kept, _) = mined["stored"], mined["kept"]
+        (from_checkpoints, targets), (from_store, _) = mined["stored"], mined["kept"]
         if (folder / "stored.h5").read_bytes() != (folder / "kept.h5").read_bytes():
             raise ArithmeticError("mining while training gave other targets than the checkpoints")
         weights = [history.file(epoch, "weights") for epoch in history.stored]
-        one = size(weights[-1:])
+        checkpoint = size(weights[-1:])
         checkpoints, rows = size(weights), size((folder / "mined").iterdir())
         targets_size = size([folder / "stored.h5"])
     count = len(split.y_validation)
@@ -95,15 +95,20 @@ def main(arguments):
         f"{count} images of {arguments.dataset}, {arguments.model} ({model.count_params():,} parameters), "
         f"{arguments.epochs} epochs, {len(targets.index)} selected from {len(numpy.unique(targets.epoch))}: same bits"
     )
-    print(f"disk, mined + last weights / second half  {(rows + one) / checkpoints:.3f}")
-    print(f"  of 200 epochs (100 checkpoints)         {(rows + one) / (101 * one):.3f}")
+    print(f"disk, mined + last weights / second half  {(rows + checkpoint) / checkpoints:.3f}")
+    print(f"  of 200 epochs (100 checkpoints)         {(rows + checkpoint) / (101 * checkpoint):.3f}")
     print(f"disk of what is mined, rows an image      {rows / (store.row_size * count):.2f}   (at most 3)")
     print(f"observing / training without it           {sum(observing) / (training - sum(observing)):.3f}  (aim 0.1)")
-    print(f"mining + observing / mining checkpoints   {(kept + sum(observing)) / stored:.2f}")
-    print(f"mining what was kept / mining checkpoints {kept / stored:.2f}")
+    print(f"mining + observing / mining checkpoints   {(from_store + sum(observing)) / from_checkpoints:.2f}")
+    print(f"mining what was kept / mining checkpoints {from_store / from_checkpoints:.2f}")
     facts = {"training_s": training, "first_observation_s": first, "later_observations_s": sum(others)}
-    facts |= {"mining_checkpoints_s": stored, "mining_kept_s": kept}
-    sizes = {"checkpoints_mb": checkpoints, "mined_mb": rows, "one_checkpoint_mb": one, "targets_mb": targets_size}
+    facts |= {"mining_checkpoints_s": from_checkpoints, "mining_kept_s": from_store}
+    sizes = {
+        "checkpoints_mb": checkpoints,
+        "mined_mb": rows,
+        "one_checkpoint_mb": checkpoint,
+        "targets_mb": targets_size,
+    }
     facts = {name: round(value, 3) for name, value in facts.items()}
     print(json.dumps(facts | {name: round(value / 1e6, 2) for name, value in sizes.items()}))
 

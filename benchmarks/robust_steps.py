@@ -1,16 +1,15 @@
-"""What a step of robust training costs beside the forward and backward passes that it cannot avoid.
+"""Cost of a step of robust training, relative to the forward and backward passes that it needs.
 
     python benchmarks/robust_steps.py --model preact_resnet18@0.125 --dataset cifar10
 
-One process, one batch of real images, weights trained for a few steps; every job once to compile, then in turn, the
-fastest of --repeats counting. Times depend on the machine and on what else it does, so compare the ratios of one run;
-aims in brackets.
+One process, a batch of real images, weights trained for a few steps. Each job runs once to compile, then in turn with
+the others; the fastest of --repeats counts. Times depend on the machine and its other work: compare ratios within a
+run; aims are in brackets.
 
-    PGD-10      10 attack steps and an update, over 10 passes for the input gradient, in the same batch-norm mode, and
-                one update alone
-    TRADES      the clean softmax computed once a batch, over computed anew at every attack step
-    FREE-8      8 replays, over 8 updates alone
-    FAT         K 10, tau 3, over PGD-10 in eval mode: its time beside its passes
+    PGD-10      10 attack steps and an update / 10 input gradients in the same batch-norm mode and an update
+    TRADES      clean softmax computed once a batch / computed at each attack step
+    FREE-8      8 replays / 8 updates
+    FAT         K 10, tau 3 / PGD-10 in eval mode: its time, beside the ratio of passes
 """
 
 import argparse
@@ -44,18 +43,19 @@ def main():
     model, images, labels, batches = prepare(arguments)
     seconds, passes = timing.fastest(jobs(model, images, labels, batches), arguments.repeats, clock=clock)
     print(f"{compute.BACKEND}, {arguments.model} on {arguments.dataset}, batches of {len(images)}")
-    for name, (one, other, aim) in {
+    for name, (job, reference, aim) in {
         "PGD-10, train mode / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
         "PGD-10, eval mode / 10 input gradients and an update": ("pgd-10-eval", "floor-eval", "<= 1.15"),
         "TRADES, clean softmax once / at every step": ("trades", "trades-anew", "<= 0.82"),
         "FREE-8 / 8 updates": ("free-8", "updates", "no more than the gradient of the images"),
         "FAT / PGD-10 in eval mode": ("fat", "pgd-10-eval", f"passes {passes['fat'] / passes['pgd-10-eval']:.2f}"),
     }.items():
-        print(f"{name}: {seconds[one]:.3f} s / {seconds[other]:.3f} s = {seconds[one] / seconds[other]:.2f} ({aim})")
+        ratio = f"{seconds[job]:.3f} s / {seconds[reference]:.3f} s = {seconds[job] / seconds[reference]:.2f}"
+        print(f"{name}: {ratio} ({aim})")
 
 
 def prepare(arguments):
-    """A briefly trained model, a batch, and what makes a strategy's function of a batch."""
+    """(briefly trained model, images, labels, ``batches(name)`` -> a strategy's function of a batch)."""
     keras.utils.set_random_seed(0)
     dataset = data.load(arguments.dataset)
     model = models.build(arguments.model, dataset.x_train.shape[1:], len(dataset.classes))
@@ -74,7 +74,7 @@ def prepare(arguments):
 
 
 def jobs(model, images, labels, batches):
-    """name -> a function that runs the job once and returns the passes an image, after all its work is done."""
+    """name -> function that runs the job and returns its passes per image."""
     scale = numpy.ones(images.shape[-1], "float32")
     gradients = {training: compute.compiled(model, input_gradient, training=training) for training in (True, False)}
     update = updates.train_step(model, CoupledSGD(0.01), adversarial.cross_entropy)
@@ -125,12 +125,12 @@ def jobs(model, images, labels, batches):
 
 
 def input_gradient(call, images, labels):
-    """The pass that every attack step needs: d sum of cross-entropies / d images."""
+    """The pass that each attack step needs: d sum of cross-entropies / d images."""
     return compute.gradient(lambda x: (perturb.cross_entropy(call(x), labels), ()), images, call)[1]
 
 
 def trades_step(call, current, images, epsilon, step_size):
-    """A step of the attack of TRADES that computes the softmax of the clean images itself."""
+    """A step of TRADES' attack that computes the softmax of the clean images itself."""
     log_p = keras.ops.log_softmax(call(images))
     (_, _), gradient = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)
     return perturb.move(current, images, gradient, epsilon, step_size)

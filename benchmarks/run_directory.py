@@ -1,10 +1,10 @@
-"""What the run directory's promises cost: comparing inputs beside the stages that read them, and skipping what is done.
+"""Cost of the run directory: comparing the inputs of a stage, and skipping finished stages.
 
     python benchmarks/run_directory.py
 
-A small cell (digits, alexnet at a tenth of its width) is run stage by stage in this process; of each stage the share of
-its processor time that went into comparing what it reads. Then every stage of nine copies of the cell is called again.
-Aims: under 2 % of each stage; all skipped in under 2 s, imports not counted.
+A small cell (digits, alexnet at a tenth of its width) is run stage by stage in this process, measuring the fraction of
+processor time spent comparing inputs. Then every stage of nine copies of the cell is called again. Aims: under 2 % of
+each stage; all skipped in under 2 s, without imports.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ COPIES = 8
 
 
 class Meter:
-    """Processor seconds spent in functions, nested calls counted once."""
+    """Processor seconds spent in functions; nested calls count once."""
 
     def __init__(self):
         self.seconds, self.inside = 0.0, False
@@ -53,7 +53,7 @@ class Meter:
 
 
 def run(name):
-    """Run one stage in this process; processor seconds."""
+    """Run a stage in this process; returns processor seconds."""
     script = stages.script(SCRIPTS / f"{name}.py")
     arguments = script.options().parse_args([*CELL, *COMMANDS[name]])
     keras.utils.set_random_seed(0)

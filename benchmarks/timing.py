@@ -1,23 +1,24 @@
-"""The one timer of the benchmarks: jobs that take turns, so that what else the machine does disturbs them alike."""
+"""The timer of the benchmarks: jobs take turns, so that other work on the machine disturbs all of them alike."""
 
 import time
 
 
 def fastest(jobs, repeats=1, *, clock=time.perf_counter, long=float("inf")):
-    """(name -> seconds of the fastest run, name -> what that run made).
+    """(name -> seconds of the fastest run, name -> its result).
 
-    jobs: name -> function without arguments, ours first; repeats: timed rounds, after one that compiles, traces and
-    does not count; clock: time.process_time counts all cores of this process, which a busy machine disturbs less;
-    long: seconds from which a first run counts, and is not repeated, but for ours, whose first run is mostly tracing.
+    jobs: name -> function without arguments, ours first.
+    repeats: timed rounds, after an untimed round that compiles.
+    clock: time.process_time counts all cores of this process, which a busy machine disturbs less.
+    long: a first run longer than this many seconds counts and is not repeated (except ours, which is mostly tracing).
     """
-    seconds, made, ours = {}, {}, next(iter(jobs))
+    seconds, results, ours = {}, {}, next(iter(jobs))
     for turn in range(repeats + 1):
         for name, job in jobs.items():
             if name != ours and seconds.get(name, 0.0) > long:
                 continue
             begun = clock()
-            found = job()
+            result = job()
             spent = clock() - begun
             if (turn or (spent > long and name != ours)) and spent < seconds.get(name, float("inf")):
-                seconds[name], made[name] = spent, found
-    return {name: seconds[name] for name in jobs}, made
+                seconds[name], results[name] = spent, result
+    return {name: seconds[name] for name in jobs}, results

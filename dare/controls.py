@@ -12,6 +12,7 @@ import keras
 import numpy
 
 import data
+import models
 from dare import get_ats
 from models import compute, perturb
 from train import batch_norm
@@ -94,14 +95,13 @@ def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: i
     model: for its architecture; it keeps its weights.
     Raises ArithmeticError where no scale agrees.
     """
-    own_weights = model.get_weights()
 
     def change(weights):
         model.set_weights(weights)
         logits = compute.predict(compute.forward(model), x, prepare=data.to_unit)
         return float(numpy.linalg.norm(logits - reference, axis=1).mean())
 
-    try:
+    with models.keeping_weights(model):
         model.set_weights(original)
         reference = compute.predict(compute.forward(model), x, prepare=data.to_unit)
         target = change(tuned)
@@ -116,8 +116,6 @@ def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: i
         raise ArithmeticError(
             f"noise changes the logits by {reached:.3g}, not by the {target:.3g} of tuning, at any scale"
         )
-    finally:
-        model.set_weights(own_weights)
 
 
 def negated(original: list, tuned: list) -> list:

@@ -83,8 +83,8 @@ def mine_history(
     layer = layer or transform.regression_layer(model)
     epochs = second_half(history) if epochs is None else sorted(epochs)
     mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store, batch_size=batch_size)
-    final_weights, identity = model.get_weights(), models.fingerprint(model)
-    try:
+    identity = models.fingerprint(model)
+    with models.keeping_weights(model):
         # The final model M and the store must belong to this history.
         history.load_weights(model, history.last)
         mining_checks.check_final(model, identity, history, x, y, batch_size)
@@ -112,8 +112,6 @@ def mine_history(
         arrays = {"index": index, "epoch": chosen[index], "gain": gain[index].astype("float32")}
         source = checkpoint_source(model, regression, history, x) if store is None else store.source
         return collect(arrays, facts, regression.output_shape[1:], source, path=path, progress=progress)
-    finally:
-        model.set_weights(final_weights)
 
 
 def collect(

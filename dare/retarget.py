@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy
 
+import models
 from dare import dare, epoch_choice, get_ats, transform
 from dare.targets import Targets
 from dare.variants import Variant
@@ -94,9 +95,6 @@ def _collect(model, history, targets, x, epochs, layer, path, progress):
         "epoch": epochs,
         "gain": numpy.where(epochs == targets.epoch[order], gain, numpy.float32(numpy.nan)),
     }
-    weights = model.get_weights()
-    try:
+    with models.keeping_weights(model):
         source = get_ats.checkpoint_source(model, regression, history, x)
         return get_ats.collect(arrays, facts, regression.output_shape[1:], source, path=path, progress=progress)
-    finally:
-        model.set_weights(weights)

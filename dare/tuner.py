@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy
 
+import models
 from dare import dare, get_ats, key_neurons, learning_rate, nnslicer, retarget
 from dare.variants import Variant
 from data import files
@@ -90,8 +91,8 @@ class Tuner:
 
     def tuned(self, variant: Variant, targets: get_ats.Targets, rate: float, repeat: int) -> list:
         """The weights of a variant, tuned from the original ones at one learning rate."""
-        self.model.set_weights(self.original)
-        try:
+        with models.keeping_weights(self.model, self.original):
+            self.model.set_weights(self.original)
             with self.progress(f"{variant.title} at {rate:g}") as progress:
                 dare.improve(
                     self.model,
@@ -106,8 +107,6 @@ class Tuner:
                     progress=progress,
                 )
             return self.model.get_weights()
-        finally:
-            self.model.set_weights(self.original)
 
     def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates) -> tuple[float, dict]:
         """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""

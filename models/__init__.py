@@ -3,9 +3,14 @@
 import dataclasses
 import difflib
 import math
+import pathlib
 import re
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 
+import keras
+
+import data
 from models import settings, torch_weights
 from models.alexnet import alexnet
 from models.contract import NonFiniteLogits
@@ -18,6 +23,7 @@ from models.logits import to_logits
 from models.resnet import preact_resnet18, resnet18, resnet50
 from models.small_cnn import small_cnn
 from models.vgg import vgg16, vgg16_bn, vgg19
+from models.weights import keeping_weights
 from models.wide_resnet import wrn_32_10, wrn_34_10
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "NonFiniteLogits",
     "build",
     "fingerprint",
+    "keeping_weights",
     "load",
     "load_torch",
     "parse",
@@ -35,7 +42,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One catalogue entry: the builder, what it is called in print, and where it comes from."""
+    """An entry of the catalogue: printed title, builder, and the source of the architecture."""
 
     title: str
     builder: Callable
@@ -93,11 +100,11 @@ MODELS = {
 }
 
 
-def parse(name):
-    """``"<model>"`` or ``"<model>@<width>"`` as (model, width): "alexnet@0.25" has a quarter of the channels and units.
+def parse(name: str) -> tuple[str, float]:
+    """Split ``"<model>"`` or ``"<model>@<width>"`` into (model, width); "alexnet@0.25" has a quarter of the channels.
 
-    Raises ValueError for a model that is not in the catalogue, and for a width that is not a number above 0, or not
-    written the shortest way, so that one net has one name: 0.25, not .250 or 0_25.
+    Raises ValueError for a model that is not in the catalogue, and for a width that is not above 0 or not in its
+    shortest form (0.25, not .250 or 0_25), so that each net has a single name.
     """
     stem, separator, text = name.partition("@")
     if stem not in MODELS:
@@ -109,23 +116,33 @@ def parse(name):
     width = float(text) if re.fullmatch(r"[0-9]{0,9}\.?[0-9]{1,15}(e[+-]?[0-9]{1,2})?", text) else math.nan
     if not width > 0:
         raise ValueError(f"model {name!r} has width {text!r}, expected a number above 0 as in {stem}@0.25")
-    one_name = stem if width == 1 else f"{stem}@{width:.15g}"
-    if name != one_name:
-        raise ValueError(f"model {name!r} has width {text!r}, expected it as {one_name}")
+    shortest = stem if width == 1 else f"{stem}@{width:.15g}"
+    if name != shortest:
+        raise ValueError(f"model {name!r} has width {text!r}, expected it as {shortest}")
     return stem, width
 
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def build(name, input_shape, classes, preprocessing=None, precision="float32", **options):
-    """Build the model `name` of the catalogue, or ``"<name>@<width>"`` with every hidden layer so many times as wide.
+def build(
+    name: str,
+    input_shape: tuple,
+    classes: int,
+    preprocessing: data.Statistics | None = None,
+    precision: str = "float32",
+    **options: typing.Any,
+) -> keras.Model:
+    """Build a model of the catalogue.
 
-    input_shape: (H, W, C); classes: number of classes; preprocessing: data.Statistics of the training images,
-    or None for pixels as they are; precision: "float32", or "bfloat16" for layers that compute in it, with float32
-    weights (and logits, where the builder takes its last layer from models.layers); options: the builder's own.
-    Keras's settings of channels_first or another floatx have no effect.
-    Raises ValueError for an unknown name or precision, or an image that is too small.
+    name: key of MODELS, or ``"<key>@<width>"`` to multiply the width of every hidden layer.
+    input_shape: (H, W, C).
+    classes: number of classes.
+    preprocessing: data.Statistics of the training images, or None to leave pixels unchanged.
+    precision: "float32", or "bfloat16" to compute layers in bfloat16 with float32 weights and logits.
+    options: the builder's own.
+    Keras's settings channels_first and floatx have no effect.
+    Raises ValueError for an unknown name or precision, and for images that are too small.
     """
     stem, width = parse(name)
     if width != 1:
@@ -136,17 +153,25 @@ def build(name, input_shape, classes, preprocessing=None, precision="float32", *
         return MODELS[stem].builder(tuple(input_shape), classes, preprocessing=preprocessing, **options)
 
 
-def load_torch(source, name, input_shape=(32, 32, 3), *, preprocessing=None, **options):
-    """The net `name` of the catalogue ("resnet18", "wrn_34_10@1.5", ...) with weights published for PyTorch.
+def load_torch(
+    source: Mapping | pathlib.Path | str,
+    name: str,
+    input_shape: tuple = (32, 32, 3),
+    *,
+    preprocessing: data.Statistics | None = None,
+    **options: typing.Any,
+) -> keras.Model:
+    """A model of the catalogue with weights published for PyTorch.
 
-    source: a mapping of names to arrays or tensors, or a file of one: .npz, or what torch.save wrote, for which torch
-    has to be installed. DataParallel's "module." is taken off, and a checkpoint's weights are found under "state_dict",
-    "model_state_dict", "net" or "model". input_shape: (H, W, C). preprocessing: data.Statistics of the published means
-    and deviations of the channels, where the net was trained behind them; options: the builder's own, such as
-    project="activated", last_norm=False, depth=28 or stem=16. The number of classes is that of the weights.
-
-    Raises ValueError for a net whose names are not known (models.torch_weights), and where weights are missing, left
-    over, of another shape or not finite; FileNotFoundError; ModuleNotFoundError where torch would be needed.
+    source: mapping of names to arrays or tensors, or a file of one: .npz, or written by torch.save (needs torch). The
+        prefix "module." of DataParallel is removed; the weights of a checkpoint are read from "state_dict",
+        "model_state_dict", "net" or "model". They decide the number of classes.
+    name: as in `build`, such as "resnet18" or "wrn_34_10@1.5".
+    input_shape: (H, W, C).
+    preprocessing: data.Statistics of the published channel means and deviations, if the net was trained with them.
+    options: the builder's own, such as project="activated", last_norm=False, depth=28 or stem=16.
+    Raises ValueError for a net whose names are not known (models.torch_weights), and for weights that are missing, left
+    over, of another shape or not finite; FileNotFoundError; ModuleNotFoundError if torch is needed.
     """
     net, _ = parse(name)
     if net not in torch_weights.NETS:

@@ -1,15 +1,18 @@
 """AlexNet for 32x32 and 28x28 images, as DARE trains it (Krizhevsky et al. 2012; DARE, ASE 2022, released alexnet.py).
 
-The layer sizes are the released ones [P]. Two differences: the mean image is subtracted by the first layer,
-so that every caller sees pixels in [0, 1], and the output is logits, not softmax [D].
+Layer sizes are the released ones [P]. Two differences [D]: the first layer subtracts the mean image, so that callers
+pass pixels in [0, 1], and the output is logits, not softmax.
 """
 
 import keras
 
+import data
 from models.layers import scaler
 
 
-def alexnet(input_shape, classes, *, preprocessing=None, width=1.0):
+def alexnet(
+    input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
+) -> keras.Model:
     """Build AlexNet: float32 images (N, H, W, C) in [0, 1] -> logits (N, classes).
 
     9,639,178 parameters at (32, 32, 3) and 8,064,586 at (28, 28, 1) with ten classes and width 1.

@@ -1,6 +1,6 @@
-"""The one check of a model, its images and their labels, at every public function that takes them.
+"""The check of a model, images and labels that every public function with these arguments makes.
 
-A model is functional or a built Sequential, from one input of images (N, H, W, C) in [0, 1] to one output of float32
+A model is functional or a built Sequential, with one input of images (N, H, W, C) in [0, 1] and one output of float32
 logits (N, K). Images are uint8, or floats in [0, 1]; labels are integers from 0 to K - 1.
 """
 
@@ -10,32 +10,39 @@ import numpy
 from data import pixels
 from models import compute, flat, logits
 
-FILLED = 0.01  # outputs that lie in [0, 1] and come as near to both of its ends are no logits
-ENOUGH = 64  # numbers that it takes to say so
+FILLED = 0.01  # outputs in [0, 1] that come this close to both ends are probabilities
+ENOUGH = 64  # outputs needed for that conclusion
 
 
 class NonFiniteLogits(ValueError):
-    """Logits that are NaN or infinite: of a model that has diverged, not of a call that is wrong."""
+    """Logits are NaN or infinite: the model has diverged; the call itself is valid."""
 
 
-def admit(model, x, y=None, *, batch_size=1, squashed=False):
-    """What `check` lets pass, as the attacks compute with it: (float32 images in [0, 1], int32 labels or None)."""
+def admit(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray | None = None, *, batch_size: int = 1, squashed: bool = False
+) -> tuple[numpy.ndarray, numpy.ndarray | None]:
+    """Check the arguments and convert them for attacks: (float32 images in [0, 1], int32 labels or None)."""
     check(model, x, y, batch_size=batch_size, squashed=squashed)
     return pixels.to_unit(x), None if y is None else numpy.asarray(y).astype(numpy.int32)
 
 
-def check(model, x, y=None, *, batch_size=1, squashed=False):
-    """Raise ValueError, saying what was seen and what is expected, unless model, images and labels belong together.
+def check(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray | None = None, *, batch_size: int = 1, squashed: bool = False
+) -> None:
+    """Raise ValueError, with what was seen and expected, unless model, images and labels belong together.
 
-    model: a Keras model; x: images (N, H, W, C) of its size, N at least 1, uint8 or floats in [0, 1]; y: integer labels
-    (N,) of its classes, or None; batch_size: at least 1; squashed: admit outputs that are probabilities.
-    Nothing is predicted (`check_logits` looks at what is), and lazy images (HDF5) are not read.
+    model: Keras model.
+    x: images (N, H, W, C) of the model's size, N at least 1, uint8 or floats in [0, 1].
+    y: integer labels (N,) of the model's classes, or None.
+    batch_size: at least 1.
+    squashed: accept outputs that are probabilities.
+    Nothing is predicted (`check_logits` checks predictions), and lazy images (HDF5) are not read.
     """
     check_model(model, squashed=squashed)
-    shape, taken = numpy.shape(x), model.inputs[0].shape[1:]
-    fits = len(shape) == 4 and all(size in (None, found) for size, found in zip(taken, shape[1:], strict=True))
+    shape, wanted = numpy.shape(x), model.inputs[0].shape[1:]
+    fits = len(shape) == 4 and all(size in (None, actual) for size, actual in zip(wanted, shape[1:], strict=True))
     if not fits or not shape[0]:
-        expected = ", ".join("any" if size is None else str(size) for size in taken)
+        expected = ", ".join("any" if size is None else str(size) for size in wanted)
         raise ValueError(f"images have shape {shape}, expected (N, {expected}) with N at least 1")
     pixels.check(x if hasattr(x, "dtype") else numpy.asarray(x))
     if y is not None:
@@ -43,8 +50,8 @@ def check(model, x, y=None, *, batch_size=1, squashed=False):
     compute.check_batch_size(batch_size)
 
 
-def check_model(model, *, squashed=False):
-    """Raise ValueError where a model is not one of images to logits. squashed: admit probabilities."""
+def check_model(model: keras.Model, *, squashed: bool = False) -> None:
+    """Raise ValueError unless a model maps images to logits. squashed: accept probabilities."""
     if keras.config.floatx() != "float32":
         raise ValueError(
             f"Keras computes in {keras.config.floatx()} (floatx, in keras.json or set), expected float32: call "
@@ -56,22 +63,21 @@ def check_model(model, *, squashed=False):
     dtype = model.outputs[0].dtype
     if dtype != "float32":
         raise ValueError(f"{model.name} puts out {dtype}, expected float32: models.to_logits(model) casts its logits")
-    found = None if squashed else logits.probabilities(listed, output)
-    if found:
-        raise ValueError(f"{_PROBABILITIES} ({found}): {_MEND}")
+    reason = None if squashed else logits.probabilities(listed, output)
+    if reason:
+        raise ValueError(f"{_PROBABILITIES} ({reason}): {_MEND}")
 
 
-def check_logits(model, values):
-    """Raise NonFiniteLogits where a model's outputs (N, K) are not finite, ValueError where they are probabilities that
-    its graph does not show."""
+def check_logits(model: keras.Model, values: numpy.ndarray) -> None:
+    """Raise NonFiniteLogits if a model's outputs (N, K) are not finite, ValueError if they are probabilities."""
     check_finite(values)
-    found = probabilities(model, values)
-    if found:
-        raise ValueError(f"{_PROBABILITIES} ({found}): {_MEND}")
+    reason = probabilities(model, values)
+    if reason:
+        raise ValueError(f"{_PROBABILITIES} ({reason}): {_MEND}")
 
 
-def check_finite(values):
-    """Raise NonFiniteLogits where logits (N, K) are NaN or infinite."""
+def check_finite(values: numpy.ndarray) -> None:
+    """Raise NonFiniteLogits if logits (N, K) are NaN or infinite."""
     finite = numpy.isfinite(values).all(axis=1)
     if not finite.all():
         raise NonFiniteLogits(
@@ -80,17 +86,17 @@ def check_finite(values):
         )
 
 
-def probabilities(model, values):
-    """What says that a model's finite outputs (N, K) are probabilities, in words; None where nothing does.
+def probabilities(model: keras.Model, values: numpy.ndarray) -> str | None:
+    """The reason, in words, to take a model's finite outputs (N, K) for probabilities; None if there is none.
 
-    That is its graph first. Where the graph does not show what makes the outputs (a layer of the user's own), it is the
-    outputs: of a softmax no number is below 0 and every row sums to one; of a sigmoid no number leaves [0, 1], but some
-    come within FILLED of either end, as small logits do not.
+    The graph is examined first. If it does not show how the outputs are computed (a user's own layer), the outputs are:
+    those of a softmax are at least 0 and every row sums to 1; those of a sigmoid lie in [0, 1] and come within FILLED
+    of both ends, unlike small logits.
     """
     listed, output = flat.calls(model)
-    found = logits.probabilities(listed, output)
-    if found or logits.ends_linear(listed, output):
-        return found
+    reason = logits.probabilities(listed, output)
+    if reason or logits.ends_linear(listed, output):
+        return reason
     if (values >= 0).all() and numpy.allclose(values.sum(axis=1, dtype=numpy.float64), 1, atol=1e-3):
         return "rows of numbers of at least 0 that sum to 1"
     if values.size >= ENOUGH and 0 <= values.min() <= FILLED and 1 - FILLED <= values.max() <= 1:

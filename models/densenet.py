@@ -2,11 +2,23 @@
 
 import keras
 
+import data
 from models.layers import convolution, logits, normalised, scaler, standardised
 
 
-def densenet121(input_shape, classes, *, preprocessing=None, width=1.0, growth=32):
-    """DenseNet-121: 6,956,298 parameters at (32, 32, 3) and ten classes. growth: channels that a layer adds."""
+def densenet121(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    growth: int = 32,
+) -> keras.Model:
+    """DenseNet-121: 6,956,298 parameters at (32, 32, 3) and ten classes.
+
+    growth: channels that each layer adds, at width 1.
+    Other arguments as models.build.
+    """
     growth = scaler(width)(growth)
     inputs = keras.Input(input_shape, name="image")
     x = convolution(standardised(inputs, preprocessing), 2 * growth, name="conv1")

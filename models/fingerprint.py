@@ -1,8 +1,8 @@
-"""The identity of a model that artefacts carry: SHA-256 over what decides its answers.
+"""The identity of a model in artefacts: SHA-256 over everything that decides its predictions.
 
-That is its graph, the class and configuration of every layer and op, constants among them, and each layer's weights.
-How the model came about is left out: names, initializers, regularizers, seeds, and whether models lie inside it. So a
-model that was saved and read, or built anew and given the weights, has the same one, on every backend.
+This is its graph: class and configuration of every layer and op, constants included, and each layer's weights. What
+does not affect predictions is left out: names, initializers, regularizers, seeds, and nesting of models. A model that
+was saved and loaded, or rebuilt with the same weights, therefore has the same fingerprint, on every backend.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ IGNORED = ("name", "trainable", "seed", "build_config", "batch_shape", "batch_in
 IGNORED_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
-def fingerprint(model):
-    """SHA-256 over architecture, constants and weights of a Keras model; of a subclassed one, class and weights."""
+def fingerprint(model: keras.Model) -> str:
+    """SHA-256 over architecture, constants and weights of a Keras model (subclassed models: class and weights)."""
     total = hashlib.sha256()
     if flat.function(model) is None:
         _describe(total, type(model).__name__)
@@ -27,17 +27,17 @@ def fingerprint(model):
     listed, output = flat.calls(model)
     first = {}
     for number, call in enumerate(listed):
-        one, arguments = call.operation, [call.args, _given(call.kwargs)]
-        seen = first.setdefault(id(one), number)
+        operation, arguments = call.operation, [call.args, _without_none(call.kwargs)]
+        seen = first.setdefault(id(operation), number)
         if not number:
             _describe(total, ["input", call.outputs[0].shape[1:], call.outputs[0].dtype])
         elif seen != number:
             _describe(total, ["again", seen, *arguments])
-        elif flat.function(one) is not None:  # a model that stays closed
-            _describe(total, ["model", fingerprint(one), *arguments])
+        elif flat.function(operation) is not None:  # a nested model that stays closed
+            _describe(total, ["model", fingerprint(operation), *arguments])
         else:
-            _describe(total, [type(one).__name__, _deciding(one.get_config()), *arguments])
-            _add_weights(total, one)
+            _describe(total, [type(operation).__name__, _deciding(operation.get_config()), *arguments])
+            _add_weights(total, operation)
     _describe(total, output)
     return total.hexdigest()
 
@@ -46,33 +46,33 @@ def _describe(total, value):
     total.update(json.dumps(value, sort_keys=True, default=_plain).encode() + b"\n")
 
 
-def _add_weights(total, one):
-    for weight in getattr(one, "weights", ()):
+def _add_weights(total, layer):
+    for weight in getattr(layer, "weights", ()):
         value = numpy.ascontiguousarray(weight.value)
         _describe(total, [value.dtype.name, value.shape])
         total.update(value.data if value.size else b"")
 
 
 def _deciding(config):
-    """A configuration without what decides no answer."""
+    """A configuration without what does not affect predictions."""
     if isinstance(config, list | tuple):
-        return [_deciding(one) for one in config]
+        return [_deciding(item) for item in config]
     if not isinstance(config, dict):
         return config
     return {
         key: value["config"].get("name") if key == "dtype" and isinstance(value, dict) else _deciding(value)
-        for key, value in _given(config).items()
+        for key, value in _without_none(config).items()
         if key not in IGNORED and not key.endswith(IGNORED_ENDINGS)
     }
 
 
-def _given(options):
-    """Options but for those that are None, which a file may leave out."""
+def _without_none(options):
+    """The options that are not None: saved files may leave these out."""
     return {key: value for key, value in options.items() if value is not None}
 
 
 def _plain(value):
-    """What JSON lacks, in its terms: Results, arrays, tensors, slices."""
+    """JSON values for Results, arrays, tensors and slices."""
     if isinstance(value, flat.Result):
         return {"call": value.call, "output": value.output}
     if isinstance(value, slice):

@@ -1,20 +1,22 @@
-"""A functional model as one flat list of calls, with the models inside it opened, and a model built from such a list.
+"""A functional model as a flat list of calls, with nested models opened, and a model built from such a list.
 
-Layers are reached by name, and their weights one by one, only where no model hides them: slicing, mining and tuning
-read flat models. A model inside another stays closed where opening it would change what it computes: a call of its own,
-several inputs under names, another rank or dtype than what it is called on.
+Slicing, mining and tuning need flat models, in which every layer can be reached by name. A nested model stays closed if
+opening it would change what it computes: it has its own `call`, named inputs, or inputs of another rank or dtype than
+it is called on.
 """
 
 import copy
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import keras
+import numpy
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a call gives: the number of the call, and which of its outputs."""
+    """A tensor of the graph: the number of the call that returns it, and the place among its outputs."""
 
     call: int
     output: int = 0
@@ -22,8 +24,12 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
-    """One call of a Keras layer or op: `operation`, its arguments, in which a Result stands for each tensor, and the
-    symbolic tensors `outputs` that it made."""
+    """A call of a Keras layer or op.
+
+    operation: the layer or op.
+    args, kwargs: its arguments, with a Result in place of each tensor.
+    outputs: its symbolic output tensors.
+    """
 
     operation: keras.Operation
     args: tuple
@@ -31,31 +37,31 @@ class Call:
     outputs: tuple
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Result]:
         """The Results among the arguments, a list."""
-        return [one for one in keras.tree.flatten((self.args, self.kwargs)) if isinstance(one, Result)]
+        return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Result)]
 
     @property
-    def kind(self):
-        """The class name of one of Keras's own layers and ops, "" for any other."""
+    def kind(self) -> str:
+        """The class name if the operation is Keras's own, else ""."""
         kind = type(self.operation)
         return kind.__name__ if kind.__module__.startswith("keras.") else ""
 
 
-def function(model):
-    """The Keras Function that a model runs: of a functional or a built Sequential model, None of any other."""
+def function(model: object) -> keras.Function | None:
+    """The Keras Function of a functional or a built Sequential model, None for any other."""
     if not isinstance(model, keras.Model) or not type(model).call.__module__.startswith("keras."):
         return None
-    found = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
-    return found if isinstance(found, keras.Function) else None
+    functional = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
+    return functional if isinstance(functional, keras.Function) else None
 
 
-def check_open(model):
-    """Raise ValueError where a model inside a model hides its layers, or the model has no graph at all."""
+def check_open(model: keras.Model) -> None:
+    """Raise ValueError if a model has no graph, or a nested model hides layers."""
     graph = function(model)
     if graph is None:
         raise ValueError(_no_graph(model))
-    inner = next((one for one in graph.operations if function(one) is not None), None)
+    inner = next((operation for operation in graph.operations if function(operation) is not None), None)
     if inner is not None:
         raise ValueError(
             f"{model.name} holds the model {inner.name!r}, which hides its layers: models.to_logits(model), or "
@@ -63,11 +69,11 @@ def check_open(model):
         )
 
 
-def calls(model):
-    """A model of one input and one output as ([Call], Result of the output): the input first, each call after those
-    that it needs, in an order that the graph alone decides.
+def calls(model: keras.Model) -> tuple[list[Call], Result]:
+    """The graph of a model with one input and one output: ([Call], Result of the output).
 
-    Raises ValueError where the model is no such graph.
+    The input comes first and each call follows its inputs; the order depends on the graph only.
+    Raises ValueError for any other model.
     """
     graph = function(model)
     if graph is None:
@@ -77,17 +83,27 @@ def calls(model):
             f"{model.name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected one of each"
         )
     entry = graph.inputs[0]
-    found = [Call(entry._keras_history.operation, (), {}, (entry,))]
-    output = _open(graph, [Result(0)], found)[0]
-    return _in_order(found, output)
+    listed = [Call(entry._keras_history.operation, (), {}, (entry,))]
+    output = _open(graph, [Result(0)], listed)[0]
+    return _in_order(listed, output)
 
 
-def build(listed, output, *, name, scale=None, changes=None, finish=None):
-    """A functional model of copies: float32 images (N, H, W, C) -> the output of a list of calls.
+def build(
+    listed: list[Call],
+    output: Result,
+    *,
+    name: str,
+    scale: float | None = None,
+    changes: dict | None = None,
+    finish: Callable | None = None,
+) -> keras.Model:
+    """A functional model from a list of calls: float32 images (N, H, W, C) -> its output.
 
-    Layers get the weights of those listed, and names that differ. scale: what the images are multiplied by first;
-    changes: number of a call -> what differs in the configuration of its layer; finish: ``finish(output, name)`` adds
-    layers, whose names it has from ``name(wanted)``.
+    Layers are copied with their weights and get unique names.
+    listed, output: as `calls` returns them.
+    scale: factor on the images before the first call.
+    changes: number of a call -> changed entries of its layer's configuration.
+    finish: ``finish(output, name)`` -> output with further layers, named ``name(wanted)``.
     """
     names, copies, values = set(), {}, []
     for number, call in enumerate(listed):
@@ -101,18 +117,19 @@ def build(listed, output, *, name, scale=None, changes=None, finish=None):
                 values[0] = [scaled(inputs)]
             continue
         fresh = id(operation) not in copies or change
-        made = _copy(operation, names, change) if fresh else copies[id(operation)]
-        copies.setdefault(id(operation), made)
+        copied = _copy(operation, names, change) if fresh else copies[id(operation)]
+        copies.setdefault(id(operation), copied)
         args, kwargs = keras.tree.map_structure(
-            lambda one: values[one.call][one.output] if isinstance(one, Result) else one, (call.args, call.kwargs)
+            lambda value: values[value.call][value.output] if isinstance(value, Result) else value,
+            (call.args, call.kwargs),
         )
-        values.append(keras.tree.flatten(made(*args, **kwargs)))
+        values.append(keras.tree.flatten(copied(*args, **kwargs)))
         if fresh and isinstance(operation, keras.layers.Layer):
-            set_weights(made, operation.get_weights())
-    made = values[output.call][output.output]
+            set_weights(copied, operation.get_weights())
+    outputs = values[output.call][output.output]
     if finish is not None:
-        made = finish(made, functools.partial(_unique, names=names))
-    return keras.Model(inputs, made, name=name)
+        outputs = finish(outputs, functools.partial(_unique, names=names))
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _no_graph(model):
@@ -126,8 +143,8 @@ def _no_graph(model):
     )
 
 
-def _open(graph, inputs, found):
-    """Add the calls of a Function, given Results for its inputs, to `found`; the Results of its outputs."""
+def _open(graph, inputs, listed):
+    """Append the calls of a Function to `listed`; returns the Results of its outputs. inputs: Results."""
     known = dict(zip(map(id, graph.inputs), inputs, strict=True))
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
@@ -135,63 +152,63 @@ def _open(graph, inputs, found):
                 continue
             inner = _inner(node)
             if inner is not None:
-                results = _open(inner, [known[id(tensor)] for tensor in node.input_tensors], found)
+                results = _open(inner, [known[id(tensor)] for tensor in node.input_tensors], listed)
             else:
                 args, kwargs = node.arguments.convert(
-                    lambda one: known[id(one)] if isinstance(one, keras.KerasTensor) else one
+                    lambda value: known[id(value)] if isinstance(value, keras.KerasTensor) else value
                 )
-                found.append(Call(node.operation, args, kwargs, tuple(node.outputs)))
-                results = [Result(len(found) - 1, place) for place in range(len(node.outputs))]
+                listed.append(Call(node.operation, args, kwargs, tuple(node.outputs)))
+                results = [Result(len(listed) - 1, place) for place in range(len(node.outputs))]
             known.update(zip(map(id, node.outputs), results, strict=True))
     return [known[id(tensor)] for tensor in graph.outputs]
 
 
 def _inner(node):
-    """The Function of a model that a node calls, None where the node calls something else or it has to stay closed."""
+    """The Function of the nested model that a node calls; None if it calls no model, or one that must stay closed."""
     graph = function(node.operation)
     options = [name for name, value in node.arguments.kwargs.items() if value is not None and name != "training"]
     if graph is None or len(node.arguments.args) != 1 or options:
         return None
-    given = node.input_tensors
-    alike = len(given) == len(graph.inputs) and not isinstance(node.arguments.args[0], dict)
+    tensors = node.input_tensors
+    alike = len(tensors) == len(graph.inputs) and not isinstance(node.arguments.args[0], dict)
     same = alike and all(
-        len(one.shape) == len(other.shape) and one.dtype == other.dtype
-        for one, other in zip(given, graph.inputs, strict=True)
+        len(tensor.shape) == len(expected.shape) and tensor.dtype == expected.dtype
+        for tensor, expected in zip(tensors, graph.inputs, strict=True)
     )
     return graph if same else None
 
 
-def _in_order(found, output):
-    """The calls that the output needs, numbered anew: depth first from the output, inputs before what reads them."""
+def _in_order(listed, output):
+    """The calls that the output needs, renumbered: depth first from the output, inputs before their readers."""
     order, waiting = {}, [output.call]
     while waiting:
-        missing = [one.call for one in found[waiting[-1]].inputs if one.call not in order]
+        missing = [result.call for result in listed[waiting[-1]].inputs if result.call not in order]
         if missing:
             waiting.append(missing[0])
         else:
             order.setdefault(waiting.pop(), len(order))
 
-    def numbered(one):
-        return Result(order[one.call], one.output) if isinstance(one, Result) else one
+    def renumbered(value):
+        return Result(order[value.call], value.output) if isinstance(value, Result) else value
 
-    listed = []
+    ordered = []
     for number in order:
-        args, kwargs = keras.tree.map_structure(numbered, (found[number].args, found[number].kwargs))
-        listed.append(dataclasses.replace(found[number], args=args, kwargs=kwargs))
-    return listed, numbered(output)
+        args, kwargs = keras.tree.map_structure(renumbered, (listed[number].args, listed[number].kwargs))
+        ordered.append(dataclasses.replace(listed[number], args=args, kwargs=kwargs))
+    return ordered, renumbered(output)
 
 
 def _copy(operation, names, change):
     name = _unique(operation.name, names)
     if isinstance(operation, keras.layers.Layer):
         return type(operation).from_config({**operation.get_config(), "name": name, **change})
-    made = copy.copy(operation)  # an op has no state but the calls that it was part of
-    made.name, made._inbound_nodes, made._outbound_nodes = name, [], []
-    return made
+    copied = copy.copy(operation)  # the only state of an op is the calls that it was part of
+    copied.name, copied._inbound_nodes, copied._outbound_nodes = name, [], []
+    return copied
 
 
-def set_weights(model, values):
-    """``model.set_weights(values)`` of a flat model or a layer, with the constants that follow from weights."""
+def set_weights(model: keras.Model | keras.Layer, values: list[numpy.ndarray]) -> None:
+    """``model.set_weights(values)`` for a flat model or a layer; also updates constants computed from weights."""
     model.set_weights(values)
     for layer in getattr(model, "layers", [model]):
         if isinstance(layer, keras.layers.Normalization):
@@ -199,9 +216,9 @@ def set_weights(model, values):
 
 
 def _unique(name, names):
-    found, number = name, 0
-    while found in names:
+    unique, number = name, 0
+    while unique in names:
         number += 1
-        found = f"{name}_{number}"
-    names.add(found)
-    return found
+        unique = f"{name}_{number}"
+    names.add(unique)
+    return unique

@@ -1,24 +1,28 @@
-"""Layers with PyTorch's conventions, which move robust accuracy: padding, batch norm, initialisers.
+"""Layers with PyTorch's conventions, which affect robust accuracy: padding, batch norm, initialisers.
 
 stride 2   one pixel of zeros on every side and a "valid" convolution (Keras's "same" pads right and below only)
-batch norm epsilon 1e-5, moving average of weight .1 (Keras: 1e-3 and .01); the moving variance is of the unbiased one
-kernels    uniform in 1 / sqrt(fan in) unless a builder says otherwise; so are biases
+batch norm epsilon 1e-5, moving average of weight .1 (Keras: 1e-3 and .01); the moving variance is unbiased
+kernels    uniform within 1 / sqrt(fan in), unless a builder chooses otherwise; biases too
 """
 
 import math
+import typing
+from collections.abc import Callable
 
 import keras
+
+import data
 
 
 @keras.saving.register_keras_serializable("models")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch norm with PyTorch's moving variance: of n values a channel, n / (n - 1) times that of the batch.
+    """Keras's batch norm with PyTorch's moving variance: n / (n - 1) times the batch's, for n values a channel.
 
-    The batch is normalised by its own variance, as by Keras's layer, under whose name weights are saved. A batch of one
-    value a channel, which PyTorch refuses, counts as of variance 0. To read a saved net elsewhere, `import models`.
+    The batch itself is normalised by its own variance, as in Keras; the class name in files is Keras's too. A batch
+    with a single value a channel, which PyTorch refuses, has variance 0. Import `models` before loading a saved net.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: typing.Any, training: bool | None = None, mask: typing.Any | None = None) -> typing.Any:
         if not (training and self.trainable) or self.renorm or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
@@ -29,23 +33,34 @@ class BatchNormalization(keras.layers.BatchNormalization):
         unbiased = variance * count / keras.ops.maximum(count - 1, 1)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             moving.assign(keras.ops.cast(moving, x.dtype) * self.momentum + value * (1.0 - self.momentum))
-        gamma, beta = (None if one is None else keras.ops.cast(one, x.dtype) for one in (self.gamma, self.beta))
+        gamma, beta = (
+            None if weight is None else keras.ops.cast(weight, x.dtype) for weight in (self.gamma, self.beta)
+        )
         outputs = keras.ops.batch_normalization(
             x, mean, variance, self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
         )
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None, bias=False):
-    """A square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
+def convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int = 3,
+    stride: int = 1,
+    *,
+    name: str,
+    initializer: keras.initializers.Initializer | None = None,
+    bias: bool = False,
+) -> keras.KerasTensor:
+    """Apply a square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
     padding = "same"
     if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
         padding = "valid"
     elif stride > 1:
-        # The same numbers: TensorFlow's oneDNN kernels crash in the gradient of a strided 1x1 convolution (AVX2 CPUs).
+        # Equivalent, because oneDNN crashes in the gradient of a strided 1x1 convolution (TensorFlow, AVX2 CPUs).
         x, stride = keras.layers.MaxPooling2D(1, stride, name=f"{name}_every")(x), 1
-    made = keras.layers.Conv2D(
+    layer = keras.layers.Conv2D(
         filters,
         kernel,
         strides=stride,
@@ -55,47 +70,47 @@ def convolution(x, filters, kernel=3, stride=1, *, name, initializer=None, bias=
         kernel_initializer=initializer or uniform(),
         name=name,
     )
-    return made(x)
+    return layer(x)
 
 
-def normalised(x, *, name, activation="relu"):
-    """Batch norm, and after it a ReLU, a leaky ReLU of .1, or nothing (None)."""
+def normalised(x: keras.KerasTensor, *, name: str, activation: str | None = "relu") -> keras.KerasTensor:
+    """Apply batch norm, then a ReLU ("relu"), nothing (None) or a leaky ReLU of .1 (any other value)."""
     x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
     if activation == "relu":
         return keras.layers.ReLU(name=f"{name}_relu")(x)
     return x if activation is None else keras.layers.LeakyReLU(0.1, name=f"{name}_relu")(x)
 
 
-def logits(x, classes):
-    """The last layer: dense, in float32 whatever the precision, kernel and bias uniform in 1 / sqrt(fan in)."""
+def logits(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Apply the last layer: dense, always in float32, kernel and bias uniform within 1 / sqrt(fan in)."""
     bias = bounded(x.shape[-1])
     settings = {"kernel_initializer": uniform(), "bias_initializer": bias, "dtype": "float32", "name": "logits"}
     return keras.layers.Dense(classes, **settings)(x)
 
 
-def bounded(fan_in):
-    """PyTorch's default for biases: as `uniform`, by the fan in of their layer's kernel."""
+def bounded(fan_in: int) -> keras.initializers.Initializer:
+    """PyTorch's default for biases: uniform within 1 / sqrt(fan in of the layer's kernel)."""
     return keras.initializers.RandomUniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
 
-def uniform():
-    """PyTorch's default for kernels: uniform with bound 1 / sqrt(fan in)."""
+def uniform() -> keras.initializers.Initializer:
+    """PyTorch's default for kernels: uniform within 1 / sqrt(fan in)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def fan_out():
-    """He's normal initialiser over the outputs: deviation sqrt(2 / (kernel^2 filters))."""
+def fan_out() -> keras.initializers.Initializer:
+    """He's normal initialiser by fan out: standard deviation sqrt(2 / (kernel^2 filters))."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def standardised(inputs, preprocessing):
-    """The first layer: channels standardised by data.Statistics, or pixels as they are where it is None."""
+def standardised(inputs: keras.KerasTensor, preprocessing: data.Statistics | None) -> keras.KerasTensor:
+    """The first layer: channels standardised by data.Statistics; None leaves pixels unchanged."""
     if preprocessing is None:
         return inputs
     mean, std = preprocessing.channel_mean, preprocessing.channel_std
     return keras.layers.Normalization(mean=mean, variance=std**2, name="standardise")(inputs)
 
 
-def scaler(width):
-    """Channels at a width: at least one."""
+def scaler(width: float) -> Callable:
+    """A function from channels to channels at a width, at least 1."""
     return lambda channels: max(1, round(channels * width))

@@ -1,9 +1,9 @@
-"""From what a classifier puts out to logits: the softmax or sigmoid at its end found in the graph and taken off.
+"""Turn a classifier's outputs into logits by removing the softmax or sigmoid at its end.
 
-Attacks, mining and the metrics of guided retraining take differences of logits, or a softmax of them; of outputs that
-are probabilities already both are almost flat, and a robust accuracy is too high without a word. The logits are what
-the last softmax or sigmoid is of: the same classes are predicted, and the softmax of the logits gives the outputs of a
-softmax back. Under sigmoids, one binary question a class, it does not; attacks follow the logits all the same.
+Attacks, mining and the metrics of guided retraining use differences or a softmax of logits. If outputs are already
+probabilities, both are almost constant and robust accuracy is silently too high. The logits are the input of the last
+softmax or sigmoid. The predicted classes stay the same. The softmax of the logits equals the original output after a
+softmax, but not after a sigmoid for each class; attacks use the logits in both cases.
 """
 
 import math
@@ -13,37 +13,37 @@ import numpy
 
 from models import flat
 
-# Layers and ops whose output has the numbers of their input, at inference.
+# Layers and ops whose output has the same values as their input, at inference.
 SAME_NUMBERS = {
     "ActivityRegularization", "AlphaDropout", "Cast", "Dropout", "ExpandDims", "Flatten", "GaussianDropout",
     "GaussianNoise", "Identity", "Permute", "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "Squeeze", "StopGradient", "Transpose",
 }  # fmt: skip
-# What they make of probabilities is no logit either: votes, means, products.
+# Of probabilities these do not give logits either: votes, means, products.
 MIXTURES = SAME_NUMBERS | {
     "Add", "Average", "AveragePooling2D", "Clip", "Concatenate", "GetItem", "GlobalAveragePooling2D",
     "GlobalMaxPooling2D", "Max", "MaxPooling2D", "Maximum", "Mean", "Min", "Minimum", "Multiply", "Prod", "Stack",
     "Sum", "Take",
 }  # fmt: skip
-# What images may pass before a net computes with them.
+# Operations on images before a net computes with their values.
 MOVING = SAME_NUMBERS | {"CenterCrop", "Cropping2D", "Flip", "GetItem", "Resizing", "ZeroPadding2D"}
 SQUASHING = {"softmax": "softmax", "softmax_v2": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid"}
 WITH_ACTIVATION = (
     keras.layers.Activation, keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D,
     keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
 )  # fmt: skip
-LARGE = 16  # nothing divides pixels in [0, 1] by as much
+LARGE = 16  # no net divides pixels in [0, 1] by this much
 
 
-def to_logits(model, scale=None):
-    """The model as one flat functional model: float32 images (N, H, W, C) in [0, 1] -> float32 logits (N, K).
+def to_logits(model: keras.Model, scale: float | None = None) -> keras.Model:
+    """A flat model with the same predictions: float32 images (N, H, W, C) in [0, 1] -> float32 logits (N, K).
 
-    A softmax or sigmoid at its end is taken off, models inside it are opened, and logits of another dtype are cast;
-    layers are copied for that, with their weights, and shared where none of it is needed. scale: the largest pixel
-    that the model was trained on, as in scale=255, by which the images are multiplied first; None: 1, but a model that
-    seems to expect larger ones is refused.
-    Raises ValueError for a model that is subclassed, not built, or of several inputs or outputs, for fewer than two
-    classes, for probabilities that no last softmax makes (a mean of two), and for a scale that is not above 0.
+    A final softmax or sigmoid is removed, nested models are opened, and logits are cast to float32. If anything
+    changes, layers are copied with their weights; otherwise they are shared.
+    scale: the largest pixel that the model was trained on, such as 255, by which images are multiplied first; None: 1,
+        but a model that seems to expect larger pixels is refused.
+    Raises ValueError for a model that is subclassed, not built, or has several inputs or outputs; for fewer than two
+    classes; for probabilities without a final softmax (such as a mean of two); and for a scale that is not above 0.
     """
     if scale is not None and not 0 < scale < math.inf:
         raise ValueError(f"scale is {scale}, expected the largest pixel that the model was trained on, as in scale=255")
@@ -52,73 +52,73 @@ def to_logits(model, scale=None):
     if scale is None:
         check_pixels(listed, model.name)
     logits, changes = _unsquashed(listed, output)
-    found = None if changes else probabilities(listed, logits)
-    if found:
+    reason = None if changes else probabilities(listed, logits)
+    if reason:
         raise ValueError(
-            f"{model.name} puts out probabilities, {found}, which are no logits without a softmax at the very end "
+            f"{model.name} puts out probabilities, {reason}, which are no logits without a softmax at the very end "
             "either: end it in a Dense layer without activation"
         )
     graph = flat.function(model)
-    as_it_is = logits == output and not changes and scale is None and len(graph.operations) == len(listed)
-    if as_it_is and {graph.inputs[0].dtype, graph.outputs[0].dtype} == {"float32"} and not graph.inputs[0].shape[0]:
+    unchanged = logits == output and not changes and scale is None and len(graph.operations) == len(listed)
+    if unchanged and {graph.inputs[0].dtype, graph.outputs[0].dtype} == {"float32"} and not graph.inputs[0].shape[0]:
         return keras.Model(graph.inputs[0], graph.outputs[0], name=model.name)
     return flat.build(listed, logits, name=model.name, scale=scale, changes=changes, finish=_finish)
 
 
-def check_ends(listed, output, name):
-    """Raise ValueError unless the calls `listed` lead from images (N, H, W, C) to an output (N, K) of K >= 2."""
-    taken, made = listed[0].outputs[0].shape, listed[output.call].outputs[output.output].shape
-    if len(taken) != 4:
+def check_ends(listed: list[flat.Call], output: flat.Result, name: str) -> None:
+    """Raise ValueError unless the calls `listed` lead from images (N, H, W, C) to an output (N, K) with K >= 2."""
+    entry, end = listed[0].outputs[0].shape, listed[output.call].outputs[output.output].shape
+    if len(entry) != 4:
         raise ValueError(
-            f"{name} takes {_shape(taken)}, expected images (N, H, W, C): begin it with keras.Input((H, W, C)) and a "
+            f"{name} takes {_shape(entry)}, expected images (N, H, W, C): begin it with keras.Input((H, W, C)) and a "
             "Flatten or Reshape layer"
         )
-    if len(made) != 2 or (made[1] or 0) < 2:
+    if len(end) != 2 or (end[1] or 0) < 2:
         raise ValueError(
-            f"{name} puts out {_shape(made)}, expected logits (N, K) of at least two classes: end it in one Dense "
+            f"{name} puts out {_shape(end)}, expected logits (N, K) of at least two classes: end it in one Dense "
             "layer with a unit a class, two of them where there are two classes"
         )
 
 
-def check_pixels(listed, name):
-    """Raise ValueError where the first thing that the calls `listed` do says that pixels are expected up to 255."""
+def check_pixels(listed: list[flat.Call], name: str) -> None:
+    """Raise ValueError if the first operations of the calls `listed` imply that pixels up to 255 are expected."""
     kind, reached = listed[0].outputs[0].dtype, {0}
-    found = None if "float" in kind else f"takes {kind} pixels"
+    reason = None if "float" in kind else f"takes {kind} pixels"
     for number, call in enumerate(listed[1:], start=1):
-        if found is None and any(one.call in reached for one in call.inputs):
-            found = _large(call)
+        if reason is None and any(result.call in reached for result in call.inputs):
+            reason = _large(call)
             if call.kind in MOVING or call.kind.startswith("Random"):
                 reached.add(number)
-    if found:
+    if reason:
         raise ValueError(
-            f"{name} {found}, as if trained on pixels up to 255, but images here are in [0, 1]: models.load(path, "
+            f"{name} {reason}, as if trained on pixels up to 255, but images here are in [0, 1]: models.load(path, "
             "scale=255), or models.to_logits so, multiplies them first (scale=1: take the model as it is)"
         )
 
 
-def probabilities(listed, result):
-    """What says that a Result of the calls `listed` is made of probabilities alone, in words, or None."""
+def probabilities(listed: list[flat.Call], result: flat.Result) -> str | None:
+    """The reason, in words, to take a Result of the calls `listed` for probabilities; None if there is none."""
     call = listed[result.call]
     if squash(call):
         return f"the {squash(call)} of {call.operation.name!r}"
     factor = _factor(call)
     if (call.kind in MIXTURES and factor is None) or (factor is not None and factor <= 1):
-        found = [probabilities(listed, one) for one in call.inputs]
-        if found and all(found):
-            return found[0] if _same(call) else f"{call.operation.name!r} of {found[0]}"
+        reasons = [probabilities(listed, result) for result in call.inputs]
+        if reasons and all(reasons):
+            return reasons[0] if _same(call) else f"{call.operation.name!r} of {reasons[0]}"
     return None
 
 
-def ends_linear(listed, output):
-    """Whether the output is what one of Keras's layers of weights makes, without an activation: no probability."""
+def ends_linear(listed: list[flat.Call], output: flat.Result) -> bool:
+    """Whether the output comes from a Keras layer with weights and no activation, and so is no probability."""
     call = listed[_end(listed, output).call]
     layer = call.operation
     weighted = isinstance(layer, WITH_ACTIVATION) and call.kind not in ("", "Activation")
     return weighted and layer.activation is keras.activations.linear
 
 
-def squash(call):
-    """ "softmax", "sigmoid" or "hard sigmoid" where a call ends in it, None otherwise."""
+def squash(call: flat.Call) -> str | None:
+    """ "softmax", "sigmoid" or "hard sigmoid" if a call ends in it, else None."""
     if call.kind in ("Softmax", "Sigmoid", "HardSigmoid"):
         return {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard sigmoid"}[call.kind]
     if not isinstance(call.operation, WITH_ACTIVATION):
@@ -131,8 +131,7 @@ def squash(call):
 
 
 def _unsquashed(listed, output):
-    """(Result of the logits, changes of layers as flat.build takes them) where the output is their softmax or sigmoid;
-    (output, {}) otherwise."""
+    """(Result of the logits, `changes` for flat.build) if the output is their softmax or sigmoid, else (output, {})."""
     end = _end(listed, output)
     call = listed[end.call]
     kind = squash(call)
@@ -144,14 +143,14 @@ def _unsquashed(listed, output):
 
 
 def _end(listed, output):
-    """The Result that the output passes on, number by number."""
+    """The Result whose values the output repeats."""
     while _same(listed[output.call]):
         output = listed[output.call].inputs[0]
     return output
 
 
 def _same(call):
-    """Whether a call passes one vector an image on, number by number: no more than its shape or dtype changes."""
+    """Whether a call leaves the values of a vector an image unchanged, except for shape or dtype."""
     if len(call.inputs) != 1 or len(call.outputs) != 1 or len(_wide(call.outputs[0])) > 1:
         return False
     linear = call.kind == "Activation" and call.operation.activation is keras.activations.linear
@@ -159,24 +158,24 @@ def _same(call):
 
 
 def _over_all_classes(call):
-    """Whether a softmax is over the one axis that has more than one number."""
+    """Whether a softmax is over the only axis with more than one value."""
     axis, rank = getattr(call.operation, "axis", -1), len(call.outputs[0].shape)
     axes = [axis] if isinstance(axis, int) else list(axis or ())
-    return [one % rank for one in axes if call.outputs[0].shape[one] != 1] == _wide(call.outputs[0])
+    return [axis % rank for axis in axes if call.outputs[0].shape[axis] != 1] == _wide(call.outputs[0])
 
 
 def _wide(tensor):
-    """The axes, but for the batch's, that have more than one number."""
+    """The axes, without the batch's, that have more than one value."""
     return [axis for axis, size in enumerate(tensor.shape) if axis and size != 1]
 
 
 def _factor(call):
-    """The largest constant that a call multiplies a number of its only tensor by; None where it is no such call."""
+    """The largest constant by which a call multiplies its only tensor; None if it is no such call."""
     if call.kind == "Rescaling":
         return float(numpy.abs(call.operation.scale).max())
     if call.kind not in ("TrueDivide", "Divide", "Multiply") or len(call.inputs) != 1:
         return None
-    constants = [one for one in (*call.args, *call.kwargs.values()) if not isinstance(one, flat.Result)]
+    constants = [value for value in (*call.args, *call.kwargs.values()) if not isinstance(value, flat.Result)]
     if len(constants) != 1 or (call.kind != "Multiply" and not isinstance(call.args[0], flat.Result)):
         return None
     constant = numpy.abs(keras.ops.convert_to_numpy(constants[0]))
@@ -184,7 +183,7 @@ def _factor(call):
 
 
 def _large(call):
-    """What a call does to pixels that pixels in [0, 1] have no use for, in words; None where it does no such thing."""
+    """What a call does, in words, that makes sense only for pixels up to 255; None if it does no such thing."""
     operation, factor = call.operation, _factor(call)
     if factor is not None and 0 < factor <= 1 / LARGE:
         return f"divides its images by {1 / factor:g} in {operation.name!r}"
@@ -198,7 +197,7 @@ def _large(call):
 
 
 def _finish(outputs, name):
-    """Logits (N, K) in float32 of what the last softmax was of."""
+    """The input of the last softmax as float32 logits (N, K)."""
     if len(outputs.shape) > 2:
         outputs = keras.layers.Flatten(dtype="float32", name=name("logits_flat"))(outputs)
     if outputs.dtype != "float32":

@@ -1,57 +1,59 @@
-"""Gradient-step perturbations of images, written in keras.ops for use inside a compiled graph.
+"""Attack losses and gradient steps on images, in keras.ops, for use inside a compiled graph.
 
-Every function takes `call`, the model's forward pass (images -> logits), and is pure: attacks compile it with
-models.compute.compiled, robust training compiles its steps from them. Images are float32 in [0, 1]; epsilon
-and step sizes are in the same units and either one number or one value an image.
+Functions are pure; `call` is the model's forward pass (images -> logits). Attacks compile them with
+models.compute.compiled, robust training uses them inside its compiled steps. Images are float32 in [0, 1]; epsilon and
+step sizes are in the same units, each a number or a value for each image.
 """
 
 import functools
 import math
+from collections.abc import Callable
 
 import keras
 import numpy
 
 from models import compute
+from models.compute import Tensor
 
-LEAST = 1e-30  # of 1 - p_y in a gradient: below any sum of weights' gradients, above what float32 rounds to 0
+LEAST = 1e-30  # of 1 - p_y in a gradient: negligible in sums over images, above the underflow of float32
 
 
-def log_odds(logits, labels):
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     """log((1 - p_y) / p_y) = logsumexp over i != y of z_i, minus z_y: the log-odds of a misclassification.
 
-    The loss of gradient attacks. The cross-entropy is its softplus, so both rise and fall together and their gradients
-    have one direction; but in float32 p_y rounds to 1, and then the cross-entropy's gradient p_y - 1 loses the label's
-    part while the other classes' survive: it points elsewhere. This one keeps its direction and its size at any scale
-    of the logits. Where images depend on each other, as behind batch norm in training mode, the weights 1 - p_y of the
-    images count, and `cross_entropy` is the loss. logits (N, K) with K of at least 2, integer labels (N,) -> (N,);
-    so are the losses below.
+    This is the loss of gradient attacks. The cross-entropy is its softplus, so both have gradients of the same
+    direction. But in float32 p_y can round to 1; the cross-entropy's gradient then loses the label's part p_y - 1 and
+    keeps those of the other classes, so its direction is wrong. The gradient of the log-odds keeps direction and size
+    at any scale of the logits. If images depend on each other, as through batch norm in training mode, the weights
+    1 - p_y of the images matter, and `cross_entropy` is the loss to use.
+    Here and in the losses below: logits (N, K) with K at least 2, integer labels (N,) -> (N,).
     """
     return surrogate_tempered(logits, labels, 1.0)
 
 
-def cross_entropy(logits, labels):
-    """Softmax cross-entropy, softplus(log_odds), whose gradient has the direction of the exact one at any scale.
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Softmax cross-entropy, softplus(log_odds), with a gradient of the exact direction at any scale of the logits.
 
-    The gradient is (1 - p_y) times that of `log_odds`, where 1 - p_y, never subtracted from 1, is at least LEAST: so a
-    saturated example neither loses the label's part of its gradient nor, by underflow, all of it.
+    The gradient is (1 - p_y) times that of `log_odds`. 1 - p_y is computed without subtraction and is at least LEAST,
+    so that a saturated example loses neither the label's part of its gradient nor, by underflow, all of it.
     """
     odds = log_odds(logits, labels)
     return _directed(keras.ops.softplus(odds), keras.ops.sigmoid(odds), odds)
 
 
-def float32_cross_entropy(logits, labels):
-    """-log_softmax(z)_y, the cross-entropy as foolbox computes it, and as DARE's adversarials were made [P].
+def float32_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log_softmax(z)_y: the cross-entropy in foolbox's arithmetic, as used for DARE's adversarials [P].
 
-    Its gradient loses the label's part where p_y rounds to 1 (`log_odds`): for comparison with published arithmetic.
+    Its gradient loses the label's part where p_y rounds to 1 (see `log_odds`). For comparison with published numbers.
     """
     return -_at(keras.ops.log_softmax(logits), labels)
 
 
-def soft_cross_entropy(logits, log_probabilities):
-    """-sum over k of q_k log p_k for fixed log q (N, K): the loss of attacks on KL(q || p), its entropy being constant.
+def soft_cross_entropy(logits: Tensor, log_probabilities: Tensor) -> Tensor:
+    """-sum over k of q_k log p_k for fixed log q (N, K): KL(q || p) up to the constant entropy of q.
 
-    The gradient p - q is computed without the likeliest class c of q, as (p_k - q_k) d(z_k - z_c) over the others: of
-    two saturated distributions p_c - q_c rounds to 0. It has at least the size LEAST, as in `cross_entropy`.
+    The gradient p - q is computed as (p_k - q_k) d(z_k - z_c) over all classes but the most likely class c of q, since
+    p_c - q_c rounds to 0 if both are saturated. Its size is at least LEAST, as in `cross_entropy`.
     """
     ops = keras.ops
     logits = _at_least_float32(logits)
@@ -65,25 +67,25 @@ def soft_cross_entropy(logits, log_probabilities):
     return _directed(value, ops.squeeze(ops.exp(largest), -1), directed)
 
 
-def _directed(value, share, directed):
-    """`value` (N,), with the gradient max(share, LEAST) d(directed) in place of its own."""
-    share = keras.ops.stop_gradient(keras.ops.maximum(share, LEAST))
-    return keras.ops.stop_gradient(value) + share * (directed - keras.ops.stop_gradient(directed))
+def _directed(value, factor, directed):
+    """`value` (N,) with its gradient replaced by max(factor, LEAST) d(directed)."""
+    factor = keras.ops.stop_gradient(keras.ops.maximum(factor, LEAST))
+    return keras.ops.stop_gradient(value) + factor * (directed - keras.ops.stop_gradient(directed))
 
 
-def margin(logits, labels):
-    """max over i != y of z_i, minus z_y: above 0 where misclassified (Carlini, Wagner 2017, f6 without its bound)."""
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """max over i != y of z_i, minus z_y: positive if misclassified (Carlini, Wagner 2017, f6 without its bound)."""
     best, runner_up = _largest(logits, 2)
     return keras.ops.where(is_misclassified(logits, labels), best, runner_up) - _at(logits, labels)
 
 
-def surrogate_tempered(logits, labels, temperature):
-    """T logsumexp over i != y of z_i / T, minus z_y, at a temperature T above 0: the loss of Temperature-PGD.
+def surrogate_tempered(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """T logsumexp over i != y of z_i / T, minus z_y: the attack loss of Temperature-PGD at temperature T.
 
-    The gradient of the tempered cross-entropy -log softmax(z / T)_y is this one's times (1 - p_y) / T, which is
-    positive and one number an example, so that both have the same sign everywhere; but p_y rounds to 1, and the
-    cross-entropy's gradient to 0, where this one stays whole. At T = 1 it is cross-entropy's, as T falls to 0 it
-    becomes `margin` (Tian et al., KDD 2021; the form is ours [D]). Raises ValueError for another T.
+    The gradient of the tempered cross-entropy -log softmax(z / T)_y is that of this loss times (1 - p_y) / T, which is
+    positive. So both have the same sign, but this one does not vanish where p_y rounds to 1. At T = 1 it
+    is `log_odds`; towards T = 0 it becomes `margin` (Tian et al., KDD 2021; the form is ours [D]).
+    Raises ValueError for a temperature that is not above 0 and finite, and for fewer than two classes.
     """
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature is {temperature}, expected a finite number above 0")
@@ -96,9 +98,8 @@ def surrogate_tempered(logits, labels, temperature):
 
 
 @functools.cache
-def tempered(temperature):
-    """`surrogate_tempered` of one temperature, as a loss of logits and labels; one object a temperature, so that what
-    is compiled of it is compiled once."""
+def tempered(temperature: float) -> Callable:
+    """`surrogate_tempered` at a temperature as a loss of (logits, labels): one cached object, so compiled only once."""
 
     def loss(logits, labels):
         return surrogate_tempered(logits, labels, temperature)
@@ -106,11 +107,11 @@ def tempered(temperature):
     return loss
 
 
-def dlr(logits, labels):
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     """Difference of logits ratio: (max over i != y of z_i, minus z_y) / (z_(1) - z_(3)), z_(j) the j-th largest.
 
-    Croce and Hein 2020, equation 6; 1e-12 is added below as in their code [P]. With two classes there is no third
-    and the loss is the margin [D].
+    Croce and Hein 2020, equation 6; 1e-12 is added to the denominator as in their code [P]. With two classes there is
+    no third logit and the loss is the margin [D].
     """
     difference = margin(logits, labels)
     if logits.shape[-1] < 3:
@@ -119,11 +120,11 @@ def dlr(logits, labels):
     return difference / (first - third + 1e-12)
 
 
-def targeted_dlr(logits, labels, targets):
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """The DLR towards a class t: (z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), with integer targets (N,).
 
-    Croce and Hein 2020, equation 7; 1e-12 as in `dlr`. With fewer than four classes there is no fourth and the loss
-    is z_t - z_y [D].
+    Croce and Hein 2020, equation 7; 1e-12 as in `dlr`. With fewer than four classes there is no fourth logit and the
+    loss is z_t - z_y [D].
     """
     difference = _at(logits, targets) - _at(logits, labels)
     if logits.shape[-1] < 4:
@@ -132,16 +133,21 @@ def targeted_dlr(logits, labels, targets):
     return difference / (first - (third + fourth) / 2 + 1e-12)
 
 
-def is_misclassified(logits, labels):
-    """Boolean (N,): the label is not the (first) largest logit."""
+def is_misclassified(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the predicted class, the (first) largest logit, differs from the label: bool (N,)."""
     return keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(logits, -1), "int32"), keras.ops.cast(labels, "int32"))
 
 
-def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", hold=None, noise=None):
-    """One gradient step up the loss, back into the ball: (next iterates, logits at x, gradient at x).
+def ascent_step(
+    call: Callable, x: Tensor, x0: Tensor, targets: Tensor, *, epsilon: Tensor, step_size: Tensor, loss: Callable,
+    norm: str = "linf", hold: Callable | None = None, noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """A projected gradient step that increases the loss: (next iterates, logits at x, gradient at x).
 
-    x, x0: current and original images; targets: what ``loss(logits, targets)`` -> (N,) is of, one row an image; the
-    rest as in `move`; hold: ``hold(logits)`` -> bool (N,), the images that stay where they are.
+    x, x0: current and original images.
+    targets: second argument of ``loss(logits, targets)`` -> (N,), a row for each image.
+    hold: ``hold(logits)`` -> bool (N,), images that do not move.
+    Other arguments as `move`.
     """
 
     def attack_loss(x):
@@ -156,11 +162,12 @@ def ascent_step(call, x, x0, targets, *, epsilon, step_size, loss, norm="linf", 
 
 
 @functools.cache
-def ascent(loss, stop=is_misclassified, norm="linf"):
-    """A step of compute.repeat up the loss, each image until ``stop(logits, targets)`` -> bool (N,) ends it there.
+def ascent(loss: Callable, stop: Callable = is_misclassified, norm: str = "linf") -> Callable:
+    """`ascent_step` as step for compute.repeat: ``step(call, index, x0, targets, epsilon, step_size, x, ended)``.
 
-    ``step(call, index, x0, targets, epsilon, step_size, x, ended) -> (next x, ended)``; one object for the same
-    arguments, so that it is compiled once. `judge` goes with it.
+    stop: ``stop(logits, targets)`` -> bool (N,), ends an image.
+    Constants: x0, targets, epsilon, step_size; state: x, ended. Cached, so that equal arguments compile only once. Pass
+    `judge` as `last`.
     """
 
     def step(call, index, x0, targets, epsilon, step_size, x, ended):
@@ -175,8 +182,8 @@ def ascent(loss, stop=is_misclassified, norm="linf"):
 
 
 @functools.cache
-def judge(stop=is_misclassified):
-    """What compute.repeat does last to the images that no step of `ascent` has ended: judge where they are."""
+def judge(stop: Callable = is_misclassified) -> Callable:
+    """The last call of compute.repeat after `ascent`: predict the last iterates of the images not ended."""
 
     def last(call, x0, targets, epsilon, step_size, x, ended):
         return x, stop(call(x), targets)
@@ -184,18 +191,24 @@ def judge(stop=is_misclassified):
     return last
 
 
-def move(x, x0, gradient, epsilon, step_size, norm="linf", noise=None):
-    """The images x one step of `step_size` along the steepest ascent in the norm, plus noise, projected: (N, H, W, C).
+def move(
+    x: Tensor, x0: Tensor, gradient: Tensor, epsilon: Tensor, step_size: Tensor, norm: str = "linf",
+    noise: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """x after a step of steepest ascent in a norm, plus noise, projected onto the ball around x0: (N, H, W, C).
 
-    Steepest, by `norm`: "linf" the sign of the gradient (Goodfellow et al. 2015, section 4), "l1" the gradient over its
-    L1 norm and "l2" over its L2 norm; where the gradient is 0 only the noise moves an image.
+    Direction: "linf" the sign of the gradient (Goodfellow et al. 2015, section 4), "l1" gradient / ||gradient||_1, "l2"
+    gradient / ||gradient||_2; none where the gradient is 0.
+    x, x0, gradient: (N, H, W, C).
+    epsilon, step_size: numbers or (N,).
+    noise: (N, H, W, C) or None.
     """
     moved = x + _STRIDES[norm](gradient, per_image(step_size, x))
     return project(moved if noise is None else moved + noise, x0, epsilon, norm)
 
 
-def project(x, x0, epsilon, norm="linf"):
-    """x back in the ball around x0 and in [0, 1]: the nearest point in "linf", the change shrunk in "l1" and "l2"."""
+def project(x: Tensor, x0: Tensor, epsilon: Tensor, norm: str = "linf") -> Tensor:
+    """x projected onto the ball around x0 and [0, 1]: clipped in "linf", the change scaled down in "l1" and "l2"."""
     change, epsilon = x - x0, per_image(epsilon, x0)
     if norm == "linf":
         change = keras.ops.clip(change, -epsilon, epsilon)
@@ -206,10 +219,14 @@ def project(x, x0, epsilon, norm="linf"):
     return keras.ops.clip(x0 + change, 0.0, 1.0)
 
 
-def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log_odds):
-    """Projected gradient ascent in the Linf ball (Madry et al. 2018, section 2.1): exactly `steps` steps.
+def pgd(
+    call: Callable, images: Tensor, labels: Tensor, *, epsilon: Tensor, step_size: Tensor, steps: int,
+    start: Tensor | None = None, loss: Callable = log_odds,
+) -> Tensor:  # fmt: skip
+    """The last iterate of projected gradient ascent in the Linf ball, after exactly `steps` steps.
 
-    start: where to begin (images in the ball), the images themselves by default. Returns the last iterate.
+    Madry et al. 2018, section 2.1.
+    start: first iterate, inside the ball (None: the images).
     """
 
     def step(_, x):
@@ -218,24 +235,28 @@ def pgd(call, images, labels, *, epsilon, step_size, steps, start=None, loss=log
     return keras.ops.fori_loop(0, steps, step, images if start is None else start)
 
 
-def random_start(images, noise, epsilon, *, clip=True):
-    """Where an attack with a random start begins: images + epsilon * noise, float32 NumPy arrays (N, H, W, C).
+def random_start(
+    images: numpy.ndarray, noise: numpy.ndarray, epsilon: float | numpy.ndarray, *, clip: bool = True
+) -> numpy.ndarray:
+    """A random start: images + epsilon * noise, float32 NumPy array (N, H, W, C).
 
-    noise: of norm 1 at most; epsilon: a number or values (N,); clip: to [0, 1] too.
+    noise: of norm at most 1.
+    epsilon: a number or (N,).
+    clip: clip to [0, 1].
     """
     epsilon = numpy.reshape(epsilon, (-1, 1, 1, 1)) if numpy.ndim(epsilon) else epsilon
     start = numpy.float32(images + epsilon * noise)
     return start.clip(0, 1) if clip else start
 
 
-def per_image(value, images):
-    """A number as it is, values (N,) in a shape that broadcasts against the images."""
+def per_image(value: Tensor, images: Tensor) -> Tensor:
+    """Values (N,) reshaped to broadcast against images; a number is returned unchanged."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value
 
 
 def _at_least_float32(logits):
-    """Half-precision logits in float32: their rounding is coarser than the difference of two classes."""
+    """Half-precision logits as float32: their rounding can exceed the difference of two logits."""
     half = keras.backend.standardize_dtype(logits.dtype) in ("float16", "bfloat16")
     return keras.ops.cast(logits, "float32") if half else logits
 
@@ -245,7 +266,7 @@ def _at(logits, classes):
 
 
 def _largest(logits, count):
-    """The `count` largest logits of each example, in descending order: a list of (N,)."""
+    """The `count` largest logits of each example in descending order: list of (N,)."""
     values = keras.ops.top_k(logits, count)[0]
     return [values[:, place] for place in range(count)]
 

@@ -1,6 +1,6 @@
-"""Weights that were published for PyTorch, in the nets of the catalogue: by name, each turned to Keras's order.
+"""Load weights published for PyTorch into models of the catalogue, by name and transposed to Keras's order.
 
-The names are those of the copies that studies of adversarial training share:
+The names are those of the implementations that studies of adversarial training share:
 
 preact_resnet18    conv1, layer1.0.bn1, .conv1, .bn2, .conv2, .shortcut.0, bn, linear (YOPO: linear.fc)
 resnet18, resnet50 conv1, bn1, layer1.0.conv1, .bn1, ..., .shortcut.0 and .1, linear; or .downsample.0 and .1, fc
@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import zipfile
+from collections.abc import Mapping
 
 import keras
 import numpy
@@ -20,42 +21,42 @@ from data import archive, damage
 
 NETS = ("preact_resnet18", "resnet18", "resnet50", "wrn_34_10")
 HEADS = ("linear", "fc", "linear.fc")
-NESTED = ("state_dict", "model_state_dict", "net", "model")  # under which checkpoints keep their weights
-# Counted and never used; made and never passed through, by TRADES; the same weights under a second name, by YOPO.
+NESTED = ("state_dict", "model_state_dict", "net", "model")  # keys under which checkpoints store weights
+# A counter; a block that TRADES creates but never uses; the same weights under a second name in YOPO.
 UNUSED = re.compile(r"(.*\.)?num_batches_tracked|sub_block1\..*|layers\.\d+\..*")
 HOW = "pip install torch (its CPU build will do), or save the arrays elsewhere with numpy.savez(path, **arrays)"
 
 
-def read(source):
-    """name -> array of a mapping or a file: models.load_torch says which, and what is raised."""
+def read(source: Mapping | pathlib.Path | str) -> dict[str, numpy.ndarray]:
+    """Read name -> array from a mapping or a file. Source and errors as models.load_torch."""
     state = _read(pathlib.Path(source)) if isinstance(source, str | os.PathLike) else source
     for wrapper in NESTED:
         if isinstance(state, collections.abc.Mapping) and isinstance(state.get(wrapper), collections.abc.Mapping):
             state = state[wrapper]
-    if not isinstance(state, collections.abc.Mapping) or not all(isinstance(one, str) for one in state):
+    if not isinstance(state, collections.abc.Mapping) or not all(isinstance(name, str) for name in state):
         raise ValueError(f"weights of type {type(state).__name__}, expected a mapping of names to arrays")
-    named = {one.removeprefix("module."): value for one, value in state.items()}
-    return {one: _array(value) for one, value in named.items() if not UNUSED.fullmatch(one)}
+    named = {name.removeprefix("module."): value for name, value in state.items()}
+    return {name: _array(value) for name, value in named.items() if not UNUSED.fullmatch(name)}
 
 
-def head(state):
+def head(state: dict[str, numpy.ndarray]) -> str:
     """The name of the last layer, whose weights are (classes, inputs)."""
-    for one in HEADS:
-        if numpy.ndim(state.get(f"{one}.weight")) == 2:
-            return one
+    for name in HEADS:
+        if numpy.ndim(state.get(f"{name}.weight")) == 2:
+            return name
     raise ValueError(f"no last layer among {_listed(state)}; expected {' or '.join(HEADS)}.weight of (classes, inputs)")
 
 
-def assign(model, net, state):
-    """Give every layer of a model of NETS its weights of `state`; every one is used once."""
-    left, downsampled = dict(state), any(".downsample." in one for one in state)
+def assign(model: keras.Model, net: str, state: dict[str, numpy.ndarray]) -> None:
+    """Set the weights of every layer of a model of NETS from `state`; each array must be used once."""
+    left, downsampled = dict(state), any(".downsample." in name for name in state)
     for layer in model.layers:
         if layer.weights:
             module = head(state) if layer.name == "logits" else _module(layer.name, net, downsampled)
-            layer.set_weights(_taken(layer, module, left))
+            layer.set_weights(_take(layer, module, left))
     if left:
-        said = f"{len(left)} weights that {model.name} has no place for ({_listed(left)})"
-        raise ValueError(f"{said}, expected none left over: name another net, or its options")
+        extra = f"{len(left)} weights that {model.name} has no place for ({_listed(left)})"
+        raise ValueError(f"{extra}, expected none left over: name another net, or its options")
 
 
 def _read(path):
@@ -80,7 +81,7 @@ def _array(value):
 
 
 def _module(layer, net, downsampled):
-    """The PyTorch module that one of our layers is: "conv2_1a" is "layer1.0.conv1"."""
+    """The PyTorch module of a layer: "layer1.0.conv1" for "conv2_1a"."""
     wide = net == "wrn_34_10"
     whole = {"bn_last": "bn1" if wide else "bn", "conv1": "conv1", "bn1": "bn1"}
     if layer in whole:
@@ -95,8 +96,8 @@ def _module(layer, net, downsampled):
     return f"{block}.{kind}{'abc'.index(place) + 1}"
 
 
-def _taken(layer, module, left):
-    """A layer's weights in Keras's order, taken out of `left`."""
+def _take(layer, module, left):
+    """Remove a layer's weights from `left` and return them in Keras's order."""
     norm = isinstance(layer, keras.layers.BatchNormalization)
     parts = ("weight", "bias", "running_mean", "running_var") if norm else ("weight", "bias")[: len(layer.weights)]
     values = []
@@ -107,12 +108,11 @@ def _taken(layer, module, left):
                 f"no {name} for layer {layer.name} among {_listed(left)}: name another net, or its options"
             )
         value = left.pop(name)
-        turned = (
-            value.transpose(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
-        )  # from (outputs, inputs, ...)
+        # From (outputs, inputs, ...).
+        turned = value.transpose(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
         if turned.shape != tuple(variable.shape):
-            said = f"{name} has shape {value.shape}, so {turned.shape} here; layer {layer.name} expects"
-            raise ValueError(f"{said} {tuple(variable.shape)}: name another net, or its options")
+            actual = f"{name} has shape {value.shape}, so {turned.shape} here; layer {layer.name} expects"
+            raise ValueError(f"{actual} {tuple(variable.shape)}: name another net, or its options")
         if turned.dtype.kind not in "fiu" or not numpy.isfinite(turned).all():
             raise ValueError(f"{name} holds weights that are no finite numbers: damaged, or its training diverged")
         values.append(turned)
@@ -120,6 +120,6 @@ def _taken(layer, module, left):
 
 
 def _listed(names, most=4):
-    """The first few names, and how many more there are."""
+    """The first few names and the number of further names."""
     shown = ", ".join(list(names)[:most]) or "none"
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,15 +1,26 @@
 """Compiled updates of a model's weights: gradients of an objective, and one step along them."""
 
+from collections.abc import Callable
+
 import keras
 import numpy
 
 from models import compute
 
 
-def supervised_step(model, optimizer, loss, *, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *targets) -> (mean loss, outputs)``.
+def supervised_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Callable,
+    *,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+) -> Callable:
+    """Compile a training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
-    loss: ``loss(outputs, *targets)`` -> one value an example; the rest as in `train_step`.
+    loss: ``loss(outputs, *targets)`` -> a value for each example.
+    Other arguments as `train_step`.
     """
 
     def objective(call, x, *targets):
@@ -19,16 +30,26 @@ def supervised_step(model, optimizer, loss, *, training=True, restore=None, regu
     return train_step(model, optimizer, objective, training=training, restore=restore, regularise=regularise)
 
 
-def train_step(model, optimizer, objective, *, follow=None, training=True, restore=None, regularise=True):
-    """Compile one training update: ``step(x, *arrays) -> (mean value, extra)``.
+def train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Callable,
+    *,
+    follow: Callable | None = None,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+) -> Callable:
+    """Compile a training update: ``step(x, *arrays) -> (mean value, extra[, followed])``.
 
-    objective: ``objective(call, x, *arrays) -> (values, extra)``, one value an example, with any number of passes
-    ``call(images)`` through the model; regularise: add the model's own regularisation.
-    follow: ``follow(x, gradient, *arrays)`` of x and d mean value / dx, from the same backward pass and the weights
-    before the update; its result is then the step's third.
-    training: False keeps dropout off and batch-norm statistics as they are.
-    restore: list of (variable, mask): after each step every entry outside the boolean mask is put back to the
-        value it has now, bit for bit.
+    objective: ``objective(call, x, *arrays) -> (values, extra)``, a value for each example, from any number of passes
+        ``call(images)`` through the model.
+    follow: ``follow(x, gradient, *arrays)``, called with d mean value / dx from the same backward pass, at the weights
+        before the update; its result is the third result of the step.
+    training: False turns dropout off and leaves batch-norm statistics unchanged.
+    restore: list of (variable, mask): after each step, entries outside the boolean mask are set back to the value that
+        they have now, bit for bit.
+    regularise: add the model's own regularisation.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -43,15 +64,17 @@ def train_step(model, optimizer, objective, *, follow=None, training=True, resto
     return compute.backend.train_step(model, optimizer, objective, follow, training, regularise, keep)
 
 
-def gradients(model, objective, *, follow=None, training=True):
-    """Compile the gradients of `train_step`: ``run(x, *arrays) -> (list, mean value, extra[, followed])``.
+def gradients(
+    model: keras.Model, objective: Callable, *, follow: Callable | None = None, training: bool = True
+) -> Callable:
+    """Compile the gradients of `train_step`: ``run(x, *arrays) -> (gradients, mean value, extra[, followed])``.
 
-    The list has d mean value / d w of each of model.trainable_variables.
+    gradients: list of d mean value / d w for each of model.trainable_variables.
     """
     return compute.backend.gradients(model, objective, follow, training)
 
 
-def apply(optimizer, variables):
-    """Compile an update along given gradients, one a variable: ``run(*gradients)``."""
+def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
+    """Compile an update by gradients, one for each variable: ``run(*gradients)``."""
     optimizer.build(variables)
     return compute.backend.apply(optimizer, variables)

@@ -1,21 +1,32 @@
 """Wide residual networks (Zagoruyko, Komodakis, BMVC 2016), as studies of adversarial training use them.
 
-wrn_34_10   as released with TRADES: ReLU, projections by 1x1 convolutions of the activated input [P]
-wrn_32_10   as released by Madry et al. and used by FREE: leaky ReLU of .1, shortcuts without parameters (a 2x2 mean
-            and channels of zeros), of which the very first takes the activated input [P]
+- [P] wrn_34_10 is the net released with TRADES: ReLU, projections by 1x1 convolutions of the activated input.
+- [P] wrn_32_10 is the net released by Madry et al. and used by FREE: leaky ReLU of .1, shortcuts without parameters (a
+  2x2 mean and channels of zeros); the first block's shortcut takes the activated input.
 """
 
 import keras
 
+import data
 from models.layers import convolution, fan_out, logits, normalised, scaler, standardised
 
 
-def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0, depth=34, stem=None):
+def wrn_34_10(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    depth: int = 34,
+    stem: int | None = None,
+) -> keras.Model:
     """WRN-34-10: 46,160,474 parameters at (32, 32, 3) and ten classes.
 
-    width: of every layer, or with `stem`, the filters of the first convolution, of all others: WRN-34-15 and -20 are
-    width 1.5 and 2 with a stem of 16 (103,819,674 and 184,531,674 parameters). depth: 6 n + 4, of which WRN-28-10 has
-    n = 4 (36,479,194 parameters). Raises ValueError for another depth.
+    width: factor on every layer; with `stem`, on all layers but the first convolution.
+    depth: 6 n + 4; WRN-28-10 has n = 4 (36,479,194 parameters).
+    stem: filters of the first convolution (None: 16 * width). WRN-34-15 and -20 have width 1.5 and 2 and a stem of 16
+        (103,819,674 and 184,531,674 parameters).
+    Raises ValueError for another depth.
     """
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f"depth is {depth}, expected 6 n + 4 with n of at least 1, such as 28 or 34")
@@ -24,8 +35,15 @@ def wrn_34_10(input_shape, classes, *, preprocessing=None, width=1.0, depth=34, 
     return _wide("wrn_34_10", input_shape, classes, blocks, preprocessing, width, **options)
 
 
-def wrn_32_10(input_shape, classes, *, preprocessing=None, width=1.0, stem=None):
-    """WRN-32-10: 45,901,914 parameters at (32, 32, 3) and ten classes. stem: as of wrn_34_10."""
+def wrn_32_10(
+    input_shape: tuple,
+    classes: int,
+    *,
+    preprocessing: data.Statistics | None = None,
+    width: float = 1.0,
+    stem: int | None = None,
+) -> keras.Model:
+    """WRN-32-10: 45,901,914 parameters at (32, 32, 3) and ten classes. stem: as wrn_34_10."""
     options = {"activation": "leaky", "project": False, "stem": stem}
     return _wide("wrn_32_10", input_shape, classes, 5, preprocessing, width, **options)
 
@@ -62,8 +80,10 @@ def _block(x, filters, stride, name, activation, project, *, first):
 
 
 def _padded(x, filters, stride, name):
-    """The input, averaged over stride x stride (at the edge of an odd size over what is there [D]), with channels of
-    zeros on both sides."""
+    """The input averaged over stride x stride, with channels of zeros on both sides.
+
+    At the edge of an odd size the mean is over the pixels that exist [D].
+    """
     if stride > 1:
         x = keras.layers.AveragePooling2D(stride, stride, padding="same", name=f"mean{name}")(x)
     before = (filters - x.shape[-1]) // 2

@@ -24,7 +24,7 @@ SAID |= {"climbed", "temperature", "seed", *SEARCH}
 
 
 def words(specification):
-    """A sentence, without its full stop, on a specification (adv.attack.specification, or that of a worst case)."""
+    """A sentence, without its full stop, on a specification (adv.base.Attack.specification, or of a worst case)."""
     if "runs" in specification:
         runs = [f"{run['attack']} ({words(run)})" for run in specification["runs"].values()]
         return f"worst case of {'; '.join(runs)}"

@@ -3,11 +3,18 @@
 import numpy
 
 
-def augment(images, generator, *, flip, shift, fill):
-    """Flip half of the images left to right and shift each by up to `shift` of its height and width.
+def augment(
+    images: numpy.ndarray, generator: numpy.random.Generator, *, flip: bool, shift: float, fill: str
+) -> numpy.ndarray:
+    """Randomly flip images left to right and shift them: a new array of the same shape.
 
-    images: (N, H, W, C), any dtype, not changed; generator: numpy.random.Generator. Shifts are whole pixels,
-    where Keras 2's ImageDataGenerator interpolated [D]. fill: "constant" (zeros) or "nearest".
+    images: (N, H, W, C), any dtype.
+    generator: numpy.random.Generator.
+    flip: flip each image with probability 1/2.
+    shift: largest shift, as a fraction of height and width; in whole pixels (Keras 2's ImageDataGenerator: interpolated
+        [D]).
+    fill: uncovered pixels, "constant" (zeros) or "nearest".
+    Raises ValueError for another fill.
     """
     count, height, width, _ = images.shape
     rows = _shifted(generator, count, height, shift)

@@ -1,4 +1,4 @@
-"""Batch-norm statistics measured anew, as weight averaging needs them (Izmailov et al. 2018, section 3.2)."""
+"""Recompute batch-norm statistics, as weight averaging requires (Izmailov et al. 2018, section 3.2)."""
 
 import keras
 import numpy
@@ -7,11 +7,12 @@ import data
 from models import compute
 
 
-def reestimate(model, x, *, batch_size=256):
-    """Set every BatchNormalization's moving mean and variance to the population's over the images `x`, in place.
+def reestimate(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 256) -> None:
+    """Set each BatchNormalization's moving mean and variance to those over all images, in place.
 
-    Layer after layer from the input on, each with the earlier ones already set, in inference mode: the exact
-    statistics rather than a moving average [D]. x: uint8 or float32 images in [0, 1].
+    Layers are set in order, each with the earlier layers already set, in inference mode: exact statistics instead of a
+    moving average [D].
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
     """
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):

@@ -1,15 +1,18 @@
-"""A user's own folder of checkpoints, one file an epoch: read like a history whose epochs recorded nothing.
+"""A user's own folder of checkpoints, a file for each epoch, used like a History without records.
 
-Files are weights (``.weights.h5``, or ``.h5`` as Keras 2 wrote them) or whole models (``.keras``, ``.h5``), which are
-read by models.load: flat, and without their softmax. The epoch is the number in the name: the one that follows
-"epoch", or the only whole number that differs between the names, so that ``cifar10-7-0.93.keras`` is epoch 7. Numbers
-that start from 0 count from 1 here, like every epoch.
+Files are weights (``.weights.h5``, or ``.h5`` of Keras 2) or whole models (``.keras``, ``.h5``), which models.load
+reads as flat models without softmax. The epoch is the number in the file name: the number after "epoch", or the only
+whole number that differs between the names (``cifar10-7-0.93.keras`` is epoch 7). Numbers that start from 0 are
+increased by 1, since epochs count from 1.
 """
 
 import itertools
 import math
 import pathlib
 import re
+from collections.abc import Callable
+
+import keras
 
 import models
 from data import hdf5
@@ -21,27 +24,28 @@ OTHER_PARTS = (".record.h5", ".optimizer.h5")
 MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
 
 
-def opened(path):
-    """The History in a folder, or the Checkpoints where nothing was recorded beside them. Errors as Checkpoints."""
-    found = history.History(path)
-    return found if found.epochs else Checkpoints(path)
+def opened(path: pathlib.Path | str) -> "history.History | Checkpoints":
+    """The History in a folder, or Checkpoints if it has no records. Errors as Checkpoints."""
+    recorded = history.History(path)
+    return recorded if recorded.epochs else Checkpoints(path)
 
 
 class Checkpoints:
-    """The folder `path`, with what mining asks of a History: `path`, `epochs`, `stored`, `last`, `load_weights`.
+    """A folder of checkpoints with the part of History that mining uses: path, epochs, stored, last, load_weights.
 
-    scale: the largest pixel that whole models were trained on, as models.load takes it.
-    Raises FileNotFoundError for a folder without checkpoints, and ValueError where the names do not tell one epoch
-    each, or an epoch is missing between the others.
+    path: the folder.
+    scale: as models.load, for whole models.
+    Raises FileNotFoundError for a folder without checkpoints, and ValueError if a name has no unique epoch or an epoch
+    between the others is missing.
     """
 
-    def __init__(self, path, scale=None):
+    def __init__(self, path: pathlib.Path | str, scale: float | None = None) -> None:
         self.path, self.scale = pathlib.Path(path), scale
         self.files = _by_epoch(self.path)
         self.epochs = self.stored = sorted(self.files)
         self.last = self.epochs[-1]
 
-    def load_weights(self, model, epoch):
+    def load_weights(self, model: keras.Model, epoch: int) -> None:
         """Load one epoch's weights into `model`. Raises ValueError if absent, cut, or of another architecture."""
         if epoch not in self.files:
             raise ValueError(f"{self.path}: no checkpoint of epoch {epoch}; found {self.epochs[0]} to {self.last}")
@@ -50,21 +54,22 @@ class Checkpoints:
             history.load_weights(model, path)
             return
         values = models.load(path, self.scale).get_weights()
-        found, expected = [value.shape for value in values], [tuple(variable.shape) for variable in model.weights]
-        if found != expected:
-            differing = [pair for pair in zip(found, expected, strict=False) if pair[0] != pair[1]]
-            what = f"its weights are {len(found)} arrays, not {len(expected)}"
+        shapes, expected = [value.shape for value in values], [tuple(variable.shape) for variable in model.weights]
+        if shapes != expected:
+            differing = [pair for pair in zip(shapes, expected, strict=False) if pair[0] != pair[1]]
+            what = f"its weights are {len(shapes)} arrays, not {len(expected)}"
             if differing:
                 what = "an array is {}, not {}".format(*differing[0])
             raise ValueError(f"{path}: cannot be loaded into {model.name} ({what}): another architecture")
         flat.set_weights(model, values)
         history.check_finite(model, path)
 
-    def final_model(self, build=None):
-        """The final epoch's model, ending in logits.
+    def final_model(self, build: Callable | None = None) -> keras.Model:
+        """The model of the final epoch, ending in logits.
 
-        build: makes the architecture of weights that have none: called only where there is neither a whole model nor
-        an architecture.json (as a History keeps it) beside the weights. Raises ValueError where nobody makes it.
+        build: ``build()`` -> model of that architecture; only called if the checkpoint holds just weights, without an
+            architecture.json (of a History) beside it.
+        Raises ValueError if it is needed and None.
         """
         path = self.files[self.last]
         if _is_whole_model(path):
@@ -92,17 +97,18 @@ def _is_whole_model(path):
 
 def _by_epoch(folder):
     """Epoch -> path of every checkpoint in the folder."""
-    found = {}
+    by_ending = {}
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
         ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
         if ending and not path.name.startswith(".") and not path.name.endswith(OTHER_PARTS) and path.is_file():
-            found.setdefault(ending, []).append(path)
-    if not found:
+            by_ending.setdefault(ending, []).append(path)
+    if not by_ending:
         raise FileNotFoundError(f"{folder}: no checkpoints; expected files ending in {', '.join(ENDINGS)}")
-    if len(found) > 1:
-        kinds = " and ".join(f"{len(paths)} {ending}" for ending, paths in found.items())
+    if len(by_ending) > 1:
+        kinds = " and ".join(f"{len(paths)} {ending}" for ending, paths in by_ending.items())
         raise ValueError(f"{folder}: holds {kinds} files; expected one kind: move the others elsewhere")
-    (ending, paths), *_ = found.items()
+    (ending, paths), *_ = by_ending.items()
+    # Epochs count from 1; each has a single file, and none is missing between them.
     numbers = _numbers(folder, [path.name.removesuffix(ending) for path in paths])
     first = min(numbers)
     by_epoch = {}
@@ -124,15 +130,15 @@ def _by_epoch(folder):
 
 def _numbers(folder, stems):
     """The epoch in each name (without its ending)."""
-    said = [re.findall(r"epoch[^0-9a-z]*(\d+)(?!\d*\.\d)", stem, re.IGNORECASE) for stem in stems]
-    if all(len(found) == 1 for found in said):
-        return [int(found[0]) for found in said]
+    after_epoch = [re.findall(r"epoch[^0-9a-z]*(\d+)(?!\d*\.\d)", stem, re.IGNORECASE) for stem in stems]
+    if all(len(numbers) == 1 for numbers in after_epoch):
+        return [int(numbers[0]) for numbers in after_epoch]
     columns = [re.findall(r"\d+(?:\.\d+)?", stem) for stem in stems]
-    lacking = next((stem for stem, found in zip(stems, columns, strict=True) if not found), None)
+    lacking = next((stem for stem, numbers in zip(stems, columns, strict=True) if not numbers), None)
     if lacking is not None:
         raise ValueError(f"{folder}: no number in the name {lacking!r}: {MEND}")
     counting = []
-    if len({len(found) for found in columns}) == 1:
+    if len({len(numbers) for numbers in columns}) == 1:
         for column in zip(*columns, strict=True):
             if all("." not in number for number in column) and (len({*column}) > 1 or len(stems) == 1):
                 counting.append([int(number) for number in column])

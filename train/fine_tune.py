@@ -1,6 +1,7 @@
-"""The one fine-tuning loop: any model, any targets, any per-example loss, with layers frozen or entries masked."""
+"""The fine-tuning loop: any model, targets and per-example loss, with frozen layers or masked weights."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy
@@ -14,18 +15,35 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop
 
 
 def fine_tune(
-    model, x, targets, *, loss, learning_rate, batch_size, seed, steps=None, epochs=None, training=True, restore=None,
-    regularise=True, reset_optimizer=False, optimizer="adam", progress=None,
-):  # fmt: skip
-    """Tune `model` in place on ``loss(outputs, targets)`` (one value an example) with Adam, or "rmsprop".
+    model: keras.Model,
+    x: numpy.ndarray,
+    targets: numpy.ndarray | tuple,
+    *,
+    loss: Callable,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    steps: int | None = None,
+    epochs: int | None = None,
+    training: bool = True,
+    restore: list | None = None,
+    regularise: bool = True,
+    reset_optimizer: bool = False,
+    optimizer: str = "adam",
+    progress: Callable | None = None,
+) -> list[float]:
+    """Fine-tune `model` in place; returns the mean loss of each step.
 
-    x: images (N, ...), uint8 or float32 in [0, 1]; targets: (N, ...), or a tuple of such for a loss of several; all
-    indexable by row and possibly lazy (an array that is not NumPy's is asked for ascending rows, each once).
-    Give either `steps`, each one batch drawn with replacement, or `epochs`, each a permutation of all rows.
-    training: False keeps dropout off and batch-norm statistics as they are; restore: (variable, mask) pairs as
-    in updates.supervised_step; reset_optimizer: forget Adam's moments before every step.
-
-    Returns the mean loss of each step. Raises ArithmeticError when a loss is not finite.
+    x: images (N, ...), uint8 or float32 in [0, 1].
+    targets: (N, ...), or a tuple of such arrays. x and targets may be lazy: only ascending rows are read, each once.
+    loss: ``loss(outputs, *targets)`` -> a value for each example.
+    steps: batches, each drawn with replacement; or instead epochs: permutations of all rows.
+    training: False turns dropout off and leaves batch-norm statistics unchanged.
+    restore, regularise: as in updates.train_step.
+    reset_optimizer: reset the optimizer's state before every step.
+    optimizer: name in OPTIMIZERS.
+    progress: called as progress(done, total, note).
+    Raises ValueError for arguments out of range, and ArithmeticError if a loss or a weight is not finite.
     """
     if (steps is None) == (epochs is None):
         raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
@@ -38,8 +56,8 @@ def fine_tune(
         raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
     targets = targets if isinstance(targets, tuple) else (targets,)
     if any(len(x) != len(target) for target in targets) or not len(x):
-        found = " and ".join(str(len(target)) for target in targets)
-        raise ValueError(f"{len(x)} images but {found} targets; expected one target an image, and at least one")
+        counts = " and ".join(str(len(target)) for target in targets)
+        raise ValueError(f"{len(x)} images but {counts} targets; expected one target an image, and at least one")
     step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise, optimizer)()
     compute.assign(optimizer.variables, fresh)
     optimizer.learning_rate = learning_rate
@@ -66,26 +84,27 @@ def fine_tune(
 
 
 @contextlib.contextmanager
-def frozen_below(model, layer):
-    """Freeze every layer before `layer` (a name; None freezes nothing) while the context lasts."""
-    names = [one.name for one in model.layers]
+def frozen_below(model: keras.Model, layer: str | None) -> Iterator[None]:
+    """Within the context, freeze all layers before the layer named `layer` (None: freeze nothing)."""
+    names = [layer.name for layer in model.layers]
     if layer is not None and layer not in names:
         raise ValueError(f"{model.name} has no layer {layer!r}; its layers: {', '.join(names)}")
-    before = [one.trainable for one in model.layers]
+    before = [layer.trainable for layer in model.layers]
     try:
-        for one in model.layers[: names.index(layer) if layer else 0]:
-            one.trainable = False
+        for frozen in model.layers[: names.index(layer) if layer else 0]:
+            frozen.trainable = False
         yield
     finally:
-        for one, trainable in zip(model.layers, before, strict=True):
-            one.trainable = trainable
+        for restored, trainable in zip(model.layers, before, strict=True):
+            restored.trainable = trainable
 
 
 def _compiled(model, loss, training, restore, regularise, name):
-    """A function that gives (step, optimizer, the optimizer's first state): compiled anew only where anything that
-    enters the compiled graph differs from the model's last fine-tuning, so that a grid of rates compiles once.
+    """A function that returns (step, optimizer, the optimizer's first state).
 
-    A function, since Keras writes an optimizer that it finds among a model's attributes into its weights files.
+    It is compiled again only if something in the compiled graph differs from the model's last fine-tuning, so that a
+    grid of learning rates compiles once. The cache holds a function because Keras writes an optimizer among a model's
+    attributes into weights files.
     """
     key = (
         name,
@@ -95,7 +114,7 @@ def _compiled(model, loss, training, restore, regularise, name):
         tuple(variable.path for variable in model.trainable_variables),
         tuple((target.path, files.fingerprint(mask, *_values([target]))) for target, mask in restore),
     )
-    last, made = model.__dict__.get("__fine_tuning", (None, None))
+    last, compiled = model.__dict__.get("__fine_tuning", (None, None))
     if last != key:
         optimizer = OPTIMIZERS[name]()
         step = updates.supervised_step(
@@ -103,11 +122,11 @@ def _compiled(model, loss, training, restore, regularise, name):
         )
         fresh = _values(optimizer.variables)
 
-        def made():
+        def compiled():
             return step, optimizer, fresh
 
-        model.__dict__["__fine_tuning"] = key, made
-    return made
+        model.__dict__["__fine_tuning"] = key, compiled
+    return compiled
 
 
 def _values(variables):
@@ -127,7 +146,7 @@ def _permutations(count, batch_size, epochs, seed):
 
 
 def _take(array, rows):
-    """Rows in any order, with repeats, also of an HDF5 dataset (which wants them sorted and once)."""
+    """Rows in any order, with repeats, also of an HDF5 dataset (which reads ascending rows, each once)."""
     if isinstance(array, numpy.ndarray):
         return array[rows]
     unique, inverse = numpy.unique(rows, return_inverse=True)

@@ -1,11 +1,13 @@
-"""Standard training, every epoch kept: the published recipe of DARE's source models, resumable to the bit.
+"""Standard training by the published recipe of DARE's source models, recording every epoch.
 
-An epoch is a pure function of (weights, optimizer state, seed, epoch number): data order, augmentation and
-dropout are seeded from the last two. Continuing from a saved epoch therefore ends where an uninterrupted run
-ends, bit for bit on one machine's CPU.
+An epoch is a pure function of (weights, optimizer state, seed, epoch number): seed and epoch number decide data order,
+augmentation and dropout. A resumed run therefore ends with the same weights as an uninterrupted run, bit for bit on the
+CPU of the same machine.
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -14,27 +16,44 @@ import data
 from models import contract, perturb, updates
 from train.augment import augment
 from train.history import History, confidence
+from train.params import Recipe
 from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "second-half", "last")
 
 
 def fit(
-    model, split, *, recipe, history, seed, epochs=None, keep="all", loss=perturb.cross_entropy, targets=None,
-    origin=None, progress=None, observe=None, on_epoch=None,
-):  # fmt: skip
-    """Train `model` on the training half and record each epoch; continue `history` where it ends.
+    model: keras.Model,
+    split: data.Split,
+    *,
+    recipe: Recipe,
+    history: History | pathlib.Path | str,
+    seed: int,
+    epochs: int | None = None,
+    keep: str = "all",
+    loss: Callable = perturb.cross_entropy,
+    targets: numpy.ndarray | None = None,
+    origin: dict | None = None,
+    progress: Callable | None = None,
+    observe: Callable | None = None,
+    on_epoch: Callable | None = None,
+) -> History:
+    """Train `model` on the training half and record each epoch: History. An existing history is resumed.
 
-    split: data.Split; recipe: train.params.Recipe; history: a History or its path; epochs: the whole run's
-    length (the recipe's by default); keep: "all" weights, the "second-half" (mining reads no others) or the "last";
-    loss: ``loss(logits, targets)`` -> one value an example; targets: (N, ...), one a row of x_train (None: its
-    labels); origin: what else the history comes from, a dictionary of JSON values that must agree to continue it;
-    progress: called as progress(done, total, note) after each batch; observe: called as observe(model, epoch,
-    log_probability, prediction) before an epoch is recorded, and again for the same epoch where training was killed
-    between the two; on_epoch: called with the history after each epoch.
-    Returns the History. Raises ValueError where the history was begun with another recipe, seed, length or data, or
-    model, images and labels do not belong together (models.contract), and ArithmeticError when the loss is no longer
-    finite: earlier epochs stay.
+    split: data.Split.
+    recipe: train.params.Recipe.
+    history: a History or its path.
+    epochs: length of the whole run (None: the recipe's).
+    keep: which epochs' weights stay: "all", "second-half" (mining reads only these) or "last".
+    loss: ``loss(logits, targets)`` -> a value for each example.
+    targets: (N, ...), a row for each image of x_train (None: its labels).
+    origin: further facts about the run, JSON values that must be the same when it is resumed.
+    progress: called as progress(done, total, note) after each batch.
+    observe: called as observe(model, epoch, log_probability, prediction) before an epoch is recorded; once more for the
+        same epoch if training was killed in between.
+    on_epoch: called with the history after each epoch.
+    Raises ValueError if the history was started with another recipe, seed, length or data, or if model, images and
+    labels do not belong together (models.contract); ArithmeticError if the loss is not finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
@@ -49,7 +68,7 @@ def fit(
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
     step = updates.supervised_step(model, optimizer, loss)
-    if history.last:
+    if history.last:  # resume
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
@@ -87,7 +106,7 @@ def fit(
 
 
 def _drop_weights(history, keep, epochs):
-    """Delete the weights that `keep` does not name; the newest epoch's stay in any case, to continue from."""
+    """Delete the weights that `keep` does not cover; the newest epoch's always stay, to resume from."""
     first = {"all": 0, "second-half": epochs / 2, "last": epochs}[keep]
     for older in history.stored:
         if older < min(history.last, first):

@@ -1,4 +1,4 @@
-"""A model's training history: every epoch's weights, and how sure each epoch was of each held-out image.
+"""A model's training history: every epoch's weights and its confidence in each held-out image.
 
 A folder of
     architecture.json               the model, once
@@ -26,14 +26,14 @@ DIGESTS = "sha256"
 
 
 class History:
-    """The folder `path`; made when the first epoch is saved. Epochs count from 1; the final one is the largest."""
+    """The history in the folder `path`, which the first saved epoch creates. Epochs count from 1."""
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path | str) -> None:
         self.path = pathlib.Path(path)
 
     @property
-    def epochs(self):
-        """All recorded epochs: 1, 2, ... Raises ValueError where the record of one between them is lost."""
+    def epochs(self) -> list[int]:
+        """All recorded epochs: 1, 2, ... Raises ValueError if a record between them is missing."""
         epochs = self._numbers("record")
         lost = sorted({*range(1, len(epochs) + 1)} - {*epochs})
         if lost:
@@ -42,26 +42,26 @@ class History:
         return epochs
 
     @property
-    def stored(self):
-        """The epochs whose weights are on disk, ascending (retention may have dropped some)."""
+    def stored(self) -> list[int]:
+        """The epochs whose weights are on disk, ascending (others may have been dropped)."""
         return self._numbers("weights")
 
     @property
-    def last(self):
-        """The final epoch E so far; 0 before the first."""
+    def last(self) -> int:
+        """The newest epoch; 0 before the first."""
         return max(self.epochs, default=0)
 
     @property
-    def log_probability(self):
-        """float32 (epochs, samples): log p_t(y|x) of each recorded epoch's model t, in the order of `epochs`."""
+    def log_probability(self) -> numpy.ndarray:
+        """log p_t(y|x) of the model of each recorded epoch t, in the order of `epochs`: float32 (epochs, samples)."""
         return self._records("log_probability")
 
     @property
-    def prediction(self):
-        """unsigned (epochs, samples): the class each recorded epoch predicted, in the order of `epochs`."""
+    def prediction(self) -> numpy.ndarray:
+        """Predicted classes of each recorded epoch, in the order of `epochs`: unsigned (epochs, samples)."""
         return self._records("prediction")
 
-    def record(self, epoch):
+    def record(self, epoch: int) -> tuple[numpy.ndarray, numpy.ndarray, dict]:
         """One epoch's (log_probability, prediction, metrics)."""
         arrays, metrics = files.load_artefact(
             self.file(epoch, "record"), "epoch record", ["log_probability", "prediction"]
@@ -69,10 +69,20 @@ class History:
         metrics.pop(DIGESTS, None)
         return arrays["log_probability"], arrays["prediction"], metrics
 
-    def save(self, model, epoch, log_probability, prediction, *, metrics=None, optimizer=None):
-        """Add an epoch: weights, then optimizer state (the older one goes), then the record that makes it exist.
+    def save(
+        self,
+        model: keras.Model,
+        epoch: int,
+        log_probability: numpy.ndarray,
+        prediction: numpy.ndarray,
+        *,
+        metrics: dict | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
+        """Add an epoch: weights, optimizer state (older states are deleted), and last the record, which completes it.
 
-        log_probability, prediction: as `confidence` gives them.
+        log_probability, prediction: as returned by `confidence`.
+        metrics: JSON values.
         """
         architecture = self.path / "architecture.json"
         if not architecture.is_file():
@@ -89,8 +99,11 @@ class History:
         files.save_artefact(self.file(epoch, "record"), "epoch record", arrays, {**(metrics or {}), DIGESTS: digests})
         self.drop_older_optimizers()
 
-    def load_weights(self, model, epoch):
-        """Load one epoch's weights into `model`. Raises ValueError if absent, damaged, or of another architecture."""
+    def load_weights(self, model: keras.Model, epoch: int) -> None:
+        """Load an epoch's weights into `model`.
+
+        Raises FileNotFoundError, and ValueError if they are damaged or of another architecture.
+        """
         path = self.file(epoch, "weights")
         if not path.is_file():
             stored = ", ".join(map(str, self.stored)) or "none"
@@ -104,41 +117,44 @@ class History:
             known = path.name in digests
         load_weights(model, path, known=known)
 
-    def load_optimizer(self, optimizer, epoch):
-        """Load the optimizer state saved with `epoch` into a built optimizer."""
+    def load_optimizer(self, optimizer: keras.optimizers.Optimizer, epoch: int) -> None:
+        """Load the optimizer state saved with an epoch into a built optimizer."""
         names = [f"{index:04d}" for index in range(len(optimizer.variables))]
         values, _ = files.load_artefact(self.file(epoch, "optimizer"), "optimizer state", names)
         for variable, name in zip(optimizer.variables, names, strict=True):
             variable.assign(values[name])
 
-    def architecture(self):
+    def architecture(self) -> keras.Model:
         """Build the model (with untrained weights) from architecture.json."""
         path = self.path / "architecture.json"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a training history, which training writes")
         try:
             model = keras.models.model_from_json(path.read_text(encoding="utf-8"))
-        except Exception as error:  # whatever Keras meets in a damaged file
-            said = f"{path}: not a model's architecture ({damage.reason(error)}): train it again"
-            raise damage.environment(error, path) or ValueError(said) from error
+        except Exception as error:  # damaged files raise all kinds of errors
+            message = f"{path}: not a model's architecture ({damage.reason(error)}): train it again"
+            raise damage.environment(error, path) or ValueError(message) from error
         if not isinstance(model, keras.Model):
             raise ValueError(f"{path}: not a model's architecture but a {type(model).__name__}: train it again")
         return model
 
-    def final_model(self):
+    def final_model(self) -> keras.Model:
         """The model with the weights of the final epoch."""
         model = self.architecture()
         self.load_weights(model, self.last)
         return model
 
     @property
-    def origin(self):
-        """What this history comes from: recipe, seed, epochs and data of its training; {} where nobody said."""
+    def origin(self) -> dict:
+        """Recipe, seed, epochs and data of the training, as passed to `claim`; {} if it was never called."""
         path = self.path / "origin.json"
         return files.read_sealed(path, sealed=False) if path.is_file() else {}
 
-    def claim(self, origin):
-        """Say what this history comes from (a JSON value) before its first epoch; ValueError if it comes from other."""
+    def claim(self, origin: dict) -> None:
+        """Record the origin of this history, JSON values, before its first epoch.
+
+        Raises ValueError if it was recorded with another origin.
+        """
         path, before = self.path / "origin.json", self.origin
         origin = json.loads(json.dumps(origin))
         if not path.is_file():
@@ -151,18 +167,18 @@ class History:
                     "continue it as it was begun, or begin another folder"
                 )
 
-    def drop_weights(self, epoch):
-        """Delete one epoch's weights; its record stays."""
+    def drop_weights(self, epoch: int) -> None:
+        """Delete an epoch's weights; its record stays."""
         files.remove(self.file(epoch, "weights"))
 
-    def drop_older_optimizers(self):
-        """Delete every optimizer state but the newest epoch's."""
+    def drop_older_optimizers(self) -> None:
+        """Delete all optimizer states except the newest epoch's."""
         for epoch in self._numbers("optimizer"):
             if epoch != self.last:
                 files.remove(self.file(epoch, "optimizer"))
 
-    def file(self, epoch, part):
-        """The path of one epoch's "weights", "record" or "optimizer"."""
+    def file(self, epoch: int, part: str) -> pathlib.Path:
+        """The path of an epoch's "weights", "record" or "optimizer"."""
         return self.path / f"epoch-{epoch:04d}.{part}.h5"
 
     def _numbers(self, part):
@@ -178,21 +194,22 @@ class History:
         return numpy.stack(rows)
 
 
-def save_weights(model, path):
-    """Write a model's weights as ``.weights.h5``, atomically. Raises OSError on a full disk."""
+def save_weights(model: keras.Model, path: pathlib.Path | str) -> None:
+    """Write a model's weights to a ``.weights.h5`` file, atomically. Raises OSError on a full disk."""
     with files.atomic_hdf5(path) as file:
         model.save_weights(file)
 
 
-def load_weights(model, path, *, known=False):
-    """Load a ``.weights.h5`` file into `model`; ValueError where it is cut, of another architecture or not finite.
+def load_weights(model: keras.Model, path: pathlib.Path | str, *, known: bool = False) -> None:
+    """Load a ``.weights.h5`` file into `model`.
 
-    known: whether its digest was compared already.
+    known: whether its digest has been checked already.
+    Raises ValueError if it is damaged, of another architecture or not finite.
     """
     try:
         with hdf5.reading(path, known=known or ledger.check(path)) as file:
             model.load_weights(file)
-    except Exception as error:  # whatever Keras and HDF5 meet in a damaged file
+    except Exception as error:  # damaged files raise all kinds of errors
         mend = f"{path}: cannot be loaded into {model.name} ({damage.reason(error)})"
         raise damage.environment(error, path) or ValueError(mend) from error
     if not h5py.is_hdf5(path):
@@ -200,19 +217,23 @@ def load_weights(model, path, *, known=False):
     check_finite(model, path)
 
 
-def check_finite(model, path):
-    """Raise ValueError where a model has weights that are NaN or infinite; path: where they were read."""
+def check_finite(model: keras.Model, path: pathlib.Path | str) -> None:
+    """Raise ValueError if weights of a model are NaN or infinite. path: the file they were read from."""
     for variable in model.weights:
         if not numpy.isfinite(numpy.asarray(variable, "float32")).all():
             raise ValueError(f"{path}: {variable.path} holds NaN or infinite weights: damaged, or it diverged")
 
 
-def confidence(model, x, y, *, batch_size=256):
-    """How sure a model is of each image: (log p(y|x) float32, predicted class, of the smallest type that holds all).
+def confidence(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """A model's confidence in each label: (log p(y|x) float32 (N,), predicted classes (N,), smallest unsigned dtype).
 
-    x: uint8 or float32 images; y: true labels. log p is computed as minus softplus of the log-odds of the other
-    classes: log_softmax rounds to 0 where the label's logit leads by more than 17 and then ties, this only beyond 87.
-    At one batch size, since another may round otherwise.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
+    batch_size: compare only values of the same batch size, since others may round differently.
+    log p is computed as -softplus(log_odds): it rounds to 0, and so ties, only if the label's logit leads by more than
+    87 (log_softmax: by 17).
     """
     contract.check(model, x, y, batch_size=batch_size)
     run = compute.compiled(model, _confidence)

@@ -1,7 +1,7 @@
 """The published training recipes of DARE's source models (ASE 2022 / TOSEM 2024; released train.py and params.py).
 
-Milestones are shares of the run, so that a shorter run passes through the same phases [D]: the paper's 200
-epochs put AlexNet's at 80 and 160. Keras 2's per-iteration ``decay=5e-4`` is dropped [D].
+Milestones are fractions of the run, so that a shorter run has the same phases [D]: in the paper's 200 epochs AlexNet's
+are 80 and 160. Keras 2's per-iteration ``decay=5e-4`` is left out [D].
 """
 
 import dataclasses
@@ -11,9 +11,11 @@ import dataclasses
 class Recipe:
     """SGD with Nesterov momentum, a stepwise learning rate, and shift-and-flip augmentation.
 
-    learning_rates: one more than `milestones`, which are shares of the run at which the rate changes.
-    flip: mirror half of the images left to right; shift: largest shift as a share of each side;
-    fill: "constant" (zeros) or "nearest" (the border pixel) for what a shift uncovers.
+    milestones: fractions of the run at which the learning rate changes.
+    learning_rates: one more than milestones.
+    flip: mirror half of the images left to right.
+    shift: largest shift as a fraction of each side.
+    fill: uncovered pixels: "constant" (zeros) or "nearest" (the border pixel).
     """
 
     learning_rates: tuple
@@ -25,9 +27,9 @@ class Recipe:
     shift: float
     fill: str
 
-    def learning_rate(self, epoch, epochs):
-        """The rate of epoch `epoch` (counted from 1) in a run of `epochs` epochs."""
-        passed = sum(epoch > round(share * epochs) for share in self.milestones)
+    def learning_rate(self, epoch: int, epochs: int) -> float:
+        """The learning rate of epoch `epoch` (from 1) in a run of `epochs` epochs."""
+        passed = sum(epoch > round(fraction * epochs) for fraction in self.milestones)
         return self.learning_rates[passed]
 
 
@@ -38,21 +40,22 @@ RECIPES = {
     "vgg19": VGG,
 }
 
-# The layers before these are frozen where a whole classifier is fine-tuned: dare-sl and the baselines [P]. A model
-# that is not here is tuned whole.
+# Models that are not listed are tuned completely. Where a whole classifier is fine-tuned (dare-sl and the baselines),
+# the layers before these are frozen [P].
 FIRST_TUNED = {"alexnet": "conv2", "vgg16": "conv3_3", "vgg19": "conv3_3"}
 
 
-def first_tuned(model):
-    """The first layer that is tuned where a whole classifier is; None: all are. A width (alexnet@0.25) is ignored."""
+def first_tuned(model: str) -> str | None:
+    """The first tuned layer of a model, None: all are tuned. A width (alexnet@0.25) is ignored."""
     return FIRST_TUNED.get(model.partition("@")[0])
 
 
-def recipe(model, input_shape=None):
-    """The published recipe of a model of the catalogue; the VGG nets for images under 32x32 train as AlexNet does [P].
+def recipe(model: str, input_shape: tuple | None = None) -> Recipe:
+    """The published recipe of a model of the catalogue; for images under 32x32 the VGG nets use AlexNet's [P].
 
-    input_shape: (H, W, C), or None for the model's own recipe; a width (alexnet@0.25) is ignored. Raises ValueError
-    for a model without one.
+    model: name; a width (alexnet@0.25) is ignored.
+    input_shape: (H, W, C), or None for the model's own recipe.
+    Raises ValueError for a model without a recipe.
     """
     model = model.partition("@")[0]
     if model not in RECIPES:

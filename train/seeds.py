@@ -1,4 +1,4 @@
-"""All randomness from seeds: one stream a purpose, initial weights and dropout, whatever ran before."""
+"""All randomness from seeds: independent streams by purpose, initial weights and dropout."""
 
 import hashlib
 import json
@@ -7,24 +7,26 @@ import keras
 import numpy
 
 
-def stream(seed, purpose, *counters):
-    """The numpy.random.Generator of one purpose: the same for the same arguments, independent for any others.
+def stream(seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
+    """The random generator of a purpose: equal for equal arguments, independent for different arguments.
 
-    seed: a whole number; purpose: what is drawn, in words; counters: whole numbers, as of an epoch or a restart. They
-    are hashed together, since numpy seeds [5, 0] and [5] alike, and so do two purposes that share a number. The
-    splits of `data` are drawn from their seed alone.
+    seed: a whole number.
+    purpose: what is drawn, in words.
+    counters: whole numbers, such as an epoch or a restart.
+    All are hashed together, since numpy gives [5, 0] and [5] the same stream. (The splits of `data` use their seed
+    directly.)
     """
     text = json.dumps([purpose, *map(int, (seed, *counters))])
     return numpy.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "little"))
 
 
-def seed_dropout(model, generator):
-    """Set the state of every random layer of `model` from a numpy.random.Generator."""
+def seed_dropout(model: keras.Model, generator: numpy.random.Generator) -> None:
+    """Seed every random layer of `model` from a generator."""
     for layer in model.layers:
         if isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
             layer.seed_generator.state.assign(generator.integers(2**31, size=2, dtype="uint32"))
 
 
-def seed_weights(seed):
-    """Seed what draws the initial weights of the next model: Keras's global generator."""
+def seed_weights(seed: int) -> None:
+    """Seed the initial weights of the next model: Keras's global generator."""
     keras.utils.set_random_seed(seed)

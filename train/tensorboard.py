@@ -1,10 +1,13 @@
 """Optional TensorBoard log of a training run: the metrics of every epoch as scalars."""
 
+import pathlib
+from collections.abc import Callable
 
-def logger(folder):
-    """A function for fit's `on_epoch` that logs the newest epoch of a History into `folder`.
 
-    Raises ValueError where the package tensorboard is not installed.
+def logger(folder: pathlib.Path | str) -> Callable:
+    """A function for fit's `on_epoch` that writes the newest epoch's metrics to `folder`.
+
+    Raises ValueError if the package tensorboard is not installed.
     """
     try:
         from tensorboard.summary import Writer

@@ -1,4 +1,4 @@
-"""CONFIGURATIONS of guided retraining: what a model starts from, what the pool holds, and its prefixes."""
+"""CONFIGURATIONS of guided retraining: initial weights, pool of inputs, and the prefixes that are trained on."""
 
 import dataclasses
 import math
@@ -8,8 +8,12 @@ import numpy
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """title; original: starts from the original model's weights, else from new ones; clean: the clean training inputs
-    are in the pool beside the adversarial ones; steps: data set -> inputs of one published step."""
+    """One configuration.
+
+    original: start from the original model's weights (else from new weights).
+    clean: the pool holds the clean training inputs beside the adversarial inputs.
+    steps: data set -> inputs of a published step.
+    """
 
     title: str
     original: bool
@@ -27,13 +31,14 @@ CONFIGURATIONS = {
 }
 
 
-def prefixes(total, *, step=None, count=None):
-    """How many inputs each prefix of an order holds: a list that ends with `total`.
+def prefixes(total: int, *, step: int | None = None, count: int | None = None) -> list[int]:
+    """Sizes of the prefixes of an order: a list that ends with `total`.
 
-    step: inputs that each adds (the last one fewer); or instead count: how many prefixes, as equal as they can be.
-    Raises ValueError unless exactly one of the two is given, of at least 1.
+    step: inputs that each prefix adds (the last may add fewer).
+    count: number of prefixes instead, of sizes as equal as possible.
+    Raises ValueError unless exactly one of `step` and `count` is passed and all are at least 1.
     """
-    if (step is None) == (count is None) or min(one for one in (step, count, total) if one is not None) < 1:
+    if (step is None) == (count is None) or min(size for size in (step, count, total) if size is not None) < 1:
         raise ValueError(
             f"total {total}, step {step}, count {count}: expected a total and one of the others, at least 1"
         )
@@ -41,10 +46,11 @@ def prefixes(total, *, step=None, count=None):
     return [min(end, total) for end in range(step, total + step, step)]
 
 
-def pool(ranked, adversarial, configuration):
-    """The order of the inputs that a configuration takes: indices into all of them.
+def pool(ranked: numpy.ndarray, adversarial: numpy.ndarray, configuration: Configuration) -> numpy.ndarray:
+    """The ranked inputs in the pool of a configuration: indices.
 
-    ranked: an order (N,) of clean and adversarial inputs; adversarial: bool (N,), which are adversarial.
+    ranked: order of clean and adversarial inputs, indices (N,).
+    adversarial: bool (N,), which inputs are adversarial.
     """
     ranked = numpy.asarray(ranked)
     return ranked if configuration.clean else ranked[numpy.asarray(adversarial)[ranked]]

@@ -3,11 +3,13 @@
 import numpy
 
 
-def neuron_coverage(activations, threshold=0.2):
-    """The share of neurons that each input activates: float64 (N,), in [0, 1].
+def neuron_coverage(activations: numpy.ndarray, threshold: float = 0.2) -> numpy.ndarray:
+    """The fraction of neurons that each input activates: float64 (N,), in [0, 1].
 
-    A neuron is active where it lies strictly above the threshold after the activations of the input are scaled to
-    [0, 1] by their own minimum and maximum; an input whose activations are all alike activates none [D].
+    activations: (N, D).
+    threshold: a neuron is active if strictly above it, after the activations of the input are scaled to [0, 1] by their
+        minimum and maximum. If they are all equal, none is active [D].
+    Raises ValueError for another shape, and for values that are not finite.
     """
     activations = numpy.asarray(activations)
     if activations.ndim != 2 or not activations.size:

@@ -1,11 +1,14 @@
-"""The adversarial inputs of guided retraining: a third of them by each of three attacks, whether they fool or not.
+"""The attacked inputs of guided retraining: a third each by three attacks, successful or not.
 
-The study's profile "as-run" is what its code did: foolbox's L2BasicIterative under the name of CW, L1BasicIterative
-under that of BIM, and FGSM, each within .05 in its own norm [P]. "as-named" runs what the names say: Carlini-Wagner's
-L2, Linf-BIM and FGSM [D].
+Profile "as-run" is what the study's code did: L2BasicIterative called CW, L1BasicIterative called BIM, and FGSM, each
+within .05 in its own norm [P]. Profile "as-named" runs the attacks of these names: Carlini-Wagner's L2, Linf-BIM and
+FGSM [D].
 """
 
+from collections.abc import Callable
+
 import foolbox
+import keras
 import numpy
 
 import data
@@ -25,49 +28,66 @@ PROFILES = {
         "fgsm": foolbox.attacks.LinfFastGradientAttack(),
     },
 }
-MINIMAL = ("cw",)  # of "as-named": it has no epsilon
+MINIMAL = ("cw",)  # attacks of "as-named" without an epsilon
 
 
-def choose(count, available, seed, part):
+def choose(count: int, available: int, seed: int, part: int) -> numpy.ndarray:
     """Rows of the inputs to attack: `count` of `available` without replacement, in the order drawn. [P; seeded D]
 
-    part: 0 of the training part, 1 of the test part.
+    part: 0 for the training part, 1 for the test part.
+    Raises ValueError for fewer than 3 inputs, and for more than available.
     """
     if not 3 <= count <= available:
         raise ValueError(f"{count} adversarial inputs of {available}, expected at least 3 and no more than there are")
     return stream(seed, "transformed inputs", part).permutation(available)[: 3 * (count // 3)]
 
 
-def attack(model, x, y, *, profile="as-run", epsilon=EPSILON, duplicate_fgsm=False, batch_size=256, progress=None):
-    """The adversarial inputs of images x (N, H, W, C), in thirds: (float32 images, names of the attacks (N,)).
+def attack(
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    profile: str = "as-run",
+    epsilon: float = EPSILON,
+    duplicate_fgsm: bool = False,
+    batch_size: int = 256,
+    progress: Callable | None = None,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Attack images, a third with each attack: (float32 images (N, H, W, C), names of the attacks (N,)).
 
-    y: integer labels (N,); model: Keras, logits; profile: of PROFILES; epsilon: in each attack's norm, [0, 1] pixel
-    scale; duplicate_fgsm: the first third is FGSM's images of the last third, as the study's run on CIFAR-10 overwrote
-    it [P], so that their labels must be repeated too (`duplicated`). Raises ValueError for another profile.
+    model: Keras model that returns logits.
+    x: images (N, H, W, C).
+    y: integer labels (N,).
+    profile: of PROFILES.
+    epsilon: in each attack's norm, in [0, 1] pixel scale.
+    duplicate_fgsm: replace the first third by FGSM's images of the last third, as the study's run on CIFAR-10 did [P];
+        their labels must then be repeated too (`duplicated`).
+    progress: called as progress(done, 3, name).
+    Raises ValueError for another profile.
     """
     if profile not in PROFILES:
         raise ValueError(f"no profile {profile!r}, expected one of {', '.join(PROFILES)}")
     images, labels = data.to_unit(x), numpy.asarray(y)
     third = len(images) // 3
     names = numpy.repeat(list(PROFILES[profile]), [third, third, len(images) - 2 * third])
-    made = images.copy()
-    for place, (name, one) in enumerate(PROFILES[profile].items()):
+    attacked = images.copy()
+    for place, (name, member) in enumerate(PROFILES[profile].items()):
         rows = numpy.flatnonzero(names == name)
         if not len(rows):  # fewer images than attacks
             continue
         options = {} if profile == "as-named" and name in MINIMAL else {"epsilon": epsilon}
-        found = foolbox_model.run(one, model, images[rows], labels[rows], batch_size=batch_size, **options)
-        made[rows] = numpy.clip(numpy.where(numpy.isfinite(found), found, images[rows]), 0, 1)
+        output = foolbox_model.run(member, model, images[rows], labels[rows], batch_size=batch_size, **options)
+        attacked[rows] = numpy.clip(numpy.where(numpy.isfinite(output), output, images[rows]), 0, 1)
         if progress is not None:
             progress(place + 1, 3, name)
     if duplicate_fgsm:
-        made[:third] = made[-third:]
+        attacked[:third] = attacked[-third:]
         names[:third] = "fgsm"
-    return made, names
+    return attacked, names
 
 
-def duplicated(values):
-    """Labels, or rows, of inputs whose first third repeats the last."""
+def duplicated(values: numpy.ndarray) -> numpy.ndarray:
+    """Labels or rows of inputs whose first third repeats the last third."""
     values = numpy.array(values)
     third = len(values) // 3
     values[:third] = values[-third:]

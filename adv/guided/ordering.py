@@ -76,7 +76,7 @@ METRICS = {
 TIES = "of equal scores the input that stands first in the pool"
 
 
-def order(scores):
+def order(scores: numpy.ndarray) -> numpy.ndarray:
     """Indices from the highest score to the lowest: int64 (N,); ties as in TIES. Raises ValueError for NaN."""
     scores = numpy.asarray(scores, numpy.float64)
     if scores.ndim != 1 or numpy.isnan(scores).any():
@@ -84,13 +84,13 @@ def order(scores):
     return numpy.argsort(-scores, kind="stable")
 
 
-def ties(scores):
+def ties(scores: numpy.ndarray) -> int:
     """How many scores equal another score: inputs whose place is decided by TIES."""
     _, counts = numpy.unique(scores, return_counts=True)
     return int(counts[counts > 1].sum())
 
 
-def apfd(ranked, failed):
+def apfd(ranked: numpy.ndarray, failed: numpy.ndarray) -> float:
     """Average percentage of faults detected: 1 - sum of the places of failures / (k n) + 1 / (2 n).
 
     Rothermel et al., ICSM 1999, with each failing input as a fault; places count from 1, k inputs of n fail.

@@ -1,6 +1,7 @@
-"""The original model, one retrained on a prefix of an order, and what either is measured by."""
+"""Training of the original model and of retrained models, and their measures."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -14,7 +15,10 @@ from train import fine_tune as tuning
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a net of the study is trained, the first time and every other [P]. learning_rate: Keras's default."""
+    """Hyper-parameters of every training in the study, the first and the retrainings [P].
+
+    learning_rate: Keras's default.
+    """
 
     epochs: int
     batch_size: int = 64
@@ -32,11 +36,24 @@ RECIPES = {
 }
 
 
-def fit(model, weights, x, y, *, recipe, seed, progress=None):
-    """Train `model` in place from `weights` (a list of arrays) on images (N, H, W, C) and labels (N,) by a Recipe.
+def fit(
+    model: keras.Model,
+    weights: list[numpy.ndarray],
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    recipe: Recipe,
+    seed: int,
+    progress: Callable | None = None,
+) -> list[float]:
+    """Train `model` in place from given weights; returns the mean loss of each step.
 
-    Everything else starts anew: optimizer, dropout and the order of the images follow from the seed. Returns the mean
-    loss of each step.
+    weights: list of arrays, as from model.get_weights().
+    x: images (N, H, W, C).
+    y: integer labels (N,).
+    recipe: Recipe.
+    seed: of dropout and the order of the images; the optimizer starts without state.
+    progress: as in train.fine_tune.
     """
     model.set_weights(weights)
     return tuning.fine_tune(
@@ -53,42 +70,48 @@ def fit(model, weights, x, y, *, recipe, seed, progress=None):
     )
 
 
-def measure(model, x, y, *, batch_size=512):
-    """accuracy, loss (cross-entropy), and precision and recall, means over the classes of `y`, of a model on images.
+def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 512) -> dict[str, float]:
+    """accuracy, loss (cross-entropy), and macro-averaged precision and recall over the classes in `y`: dict of floats.
 
-    A class that is never named has precision 0. Returns a dictionary of floats. Errors as adv.search.minimal.
+    A class that is never predicted has precision 0. Errors as adv.search.minimal.
     """
     contract.check(model, x, y, batch_size=batch_size)
     labels = numpy.asarray(y)
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     contract.check_logits(model, logits)
-    said = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
     precision, recall, _, _ = sklearn.metrics.precision_recall_fscore_support(
-        labels, said, labels=numpy.unique(labels), average="macro", zero_division=0
+        labels, predicted, labels=numpy.unique(labels), average="macro", zero_division=0
     )
     return {
-        "accuracy": float((said == labels).mean()),
+        "accuracy": float((predicted == labels).mean()),
         "loss": float(losses.mean()),
         "precision": float(precision),
         "recall": float(recall),
     }
 
 
-def traces(model, x, *, batch_size=512):
-    """What the metrics look at, from one pass: (activations of the last hidden dense layer, predicted classes,
-    probabilities float64). Errors as adv.search.minimal."""
+def traces(
+    model: keras.Model, x: numpy.ndarray, *, batch_size: int = 512
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """One pass: (activations of the last hidden dense layer, predicted classes, probabilities float64).
+
+    Errors as adv.search.minimal.
+    """
     contract.check(model, x, batch_size=batch_size)
-    both = keras.Model(model.inputs, [last_hidden(model).output, model.outputs[0]])
-    activations, logits = compute.predict(compute.forward(both), x, batch_size=batch_size, prepare=data.to_unit)
+    with_activations = keras.Model(model.inputs, [last_hidden(model).output, model.outputs[0]])
+    activations, logits = compute.predict(
+        compute.forward(with_activations), x, batch_size=batch_size, prepare=data.to_unit
+    )
     contract.check_logits(model, logits)
     logits = logits.astype(numpy.float64)
     return activations, logits.argmax(axis=1), scipy.special.softmax(logits, axis=1)
 
 
-def last_hidden(model):
-    """The last dense layer before the logits. Raises ValueError where there is none."""
+def last_hidden(model: keras.Model) -> keras.layers.Dense:
+    """The last dense layer before the logits. Raises ValueError if there is none."""
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     if len(dense) < 2:
-        raise ValueError(f"{model.name} has no hidden dense layer, whose activations the metrics look at")
+        raise ValueError(f"{model.name} has no hidden dense layer, but the metrics need its activations")
     return dense[-2]

@@ -1,8 +1,8 @@
-"""Surprise adequacy of inputs: how unlike the training inputs their activations are (Kim, Feldt, Yoo, ICSE 2019).
+"""Surprise adequacy: how much the activations of inputs differ from those of training inputs (Kim et al., ICSE 2019).
 
-Activations are (N, D) of one layer, classes the *predicted* ones, integers (N,); the reference is the clean training
-set. Both are exact, at any finite size: activations are divided by powers of two, which changes no digit; matrix
-products find the candidates, and what is returned is computed in float64.
+Activations are (N, D) of one layer; classes are *predicted* classes, integers (N,); the reference is the clean training
+set. Both scores are exact for finite values of any size: activations are divided by powers of two, which is exact,
+matrix products find candidates, and the result is computed in float64.
 """
 
 import warnings
@@ -11,19 +11,28 @@ import numpy
 import scipy.linalg
 
 BLOCK = 4096  # rows of one matrix product
-PAIRS = 2**24  # of rows and references compared at a time
+PAIRS = 2**24  # pairs of row and reference compared at a time
 
 
-def lsa(train_activations, train_classes, activations, classes, *, variance_threshold=1e-5):
-    """Likelihood-based surprise: -log density of each row among the reference rows of its class: float64 (N,).
+def lsa(
+    train_activations: numpy.ndarray,
+    train_classes: numpy.ndarray,
+    activations: numpy.ndarray,
+    classes: numpy.ndarray,
+    *,
+    variance_threshold: float = 1e-5,
+) -> numpy.ndarray:
+    """Likelihood-based surprise: -log density of each row among the references of its class: float64 (N,).
 
-    Kim, Feldt, Yoo 2019, section 3.2: a Gaussian kernel density estimate a class with Scott's bandwidth
-    n^(-1 / (d + 4)) and the full covariance, as scipy.stats.gaussian_kde. Columns whose variance, the population's as
-    in the authors' code, is below variance_threshold in any class are left out of all [P]. A class whose covariance
-    cannot be factored gets a ridge, one of a single reference the covariance of all, and a row of a class without any
-    is infinitely surprising; each is said in a warning [D]; so is that no column is left, when those that vary over all
-    classes are taken [D]. Raises ValueError for shapes that do not match, values that are not finite, and where no
-    column varies at all.
+    Kim, Feldt, Yoo 2019, section 3.2: one Gaussian kernel density estimate a class, with Scott's bandwidth
+    n^(-1 / (d + 4)) and the full covariance, as in scipy.stats.gaussian_kde.
+    train_activations, train_classes: the references.
+    activations, classes: the inputs to score.
+    variance_threshold: columns whose (population) variance is below it in any class are left out [P].
+    With a warning [D]: a singular covariance gets a ridge; a class with a single reference takes the covariance of all
+    classes; a row whose class has no reference scores infinity; if no column is left, the columns that vary over all
+    classes together are used.
+    Raises ValueError for shapes that do not match, values that are not finite, and if no column varies at all.
     """
     train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
     labels = numpy.unique(train_classes)
@@ -35,14 +44,19 @@ def lsa(train_activations, train_classes, activations, classes, *, variance_thre
         with numpy.errstate(over="ignore"):
             return part.var(axis=0) * unit**2 >= variance_threshold
 
-    kept = numpy.all([varies(train[train_classes == label]) for label in several], axis=0) if several else varies(train)
-    if not kept.any():
-        kept = varies(train)
-        if not kept.any():
+    # Columns that vary in every class.
+    parts = [train[train_classes == label] for label in several] or [train]
+    columns = numpy.all([varies(part) for part in parts], axis=0)
+    if not columns.any():
+        columns = varies(train)
+        if not columns.any():
             raise ValueError(f"no column of the {train.shape[1]} varies by {variance_threshold:g}: take another layer")
-        said = f"no column varies by {variance_threshold:g} in every class: the {kept.sum()} that do in all are taken"
-        warnings.warn(said, stacklevel=2)
-    train, rows, unit = train[:, kept], rows[:, kept], unit[kept]
+        warning = (
+            f"no column varies by {variance_threshold:g} in every class: {columns.sum()} that vary overall are used"
+        )
+        warnings.warn(warning, stacklevel=2)
+    train, rows, unit = train[:, columns], rows[:, columns], unit[columns]
+    # The density of each class at its rows.
     scores = numpy.full(len(rows), numpy.inf)
     for label in numpy.unique(classes):
         reference, own = train[train_classes == label], classes == label
@@ -56,8 +70,10 @@ def lsa(train_activations, train_classes, activations, classes, *, variance_thre
 
 
 def _log_density(reference, rows, everything, label, unit):
-    """log of the kernel density estimate of `reference` (n, d) at `rows` (m, d), both in units (d,) of the columns;
-    minus infinity where a row lies further out than float64 can say."""
+    """log of the kernel density estimate of `reference` (n, d) at `rows` (m, d), both in units (d,) of the columns.
+
+    Minus infinity where the density underflows float64.
+    """
     count, width = reference.shape
     spread = reference if count > 1 else everything
     if count == 1:
@@ -70,23 +86,25 @@ def _log_density(reference, rows, everything, label, unit):
         for part in (rows, reference)
     )
     half = (centres**2).sum(axis=1) / 2
-    found = numpy.empty(len(rows))
+    log_sums = numpy.empty(len(rows))
     for start in range(0, len(rows), BLOCK):
         block = white[start : start + BLOCK]
         with numpy.errstate(over="ignore", invalid="ignore"):
             exponent = block @ centres.T - half - (block**2).sum(axis=1, keepdims=True) / 2
         top = exponent.max(axis=1)
-        beyond = ~numpy.isfinite(top)  # not a number, or below what float64 can say
+        beyond = ~numpy.isfinite(top)  # NaN, or below the range of float64
         exponent[beyond], top[beyond] = -numpy.inf, 0.0
         with numpy.errstate(divide="ignore"):
-            found[start : start + BLOCK] = top + numpy.log(numpy.exp(exponent - top[:, None]).sum(axis=1))
+            log_sums[start : start + BLOCK] = top + numpy.log(numpy.exp(exponent - top[:, None]).sum(axis=1))
     volume = numpy.log(numpy.diag(factor)).sum() + width / 2 * numpy.log(2 * numpy.pi)
-    return found - volume - numpy.log(count)
+    return log_sums - volume - numpy.log(count)
 
 
 def _cholesky(covariance, label, unit):
-    """The lower Cholesky factor, with the smallest ridge of powers of ten that makes one: of the mean variance of the
-    columns as they were, before each was divided by its unit (d,)."""
+    """The lower Cholesky factor, with the smallest power of ten as ridge that makes one possible.
+
+    The ridge is relative to the mean variance of the columns before each was divided by its unit (d,).
+    """
     with numpy.errstate(over="ignore"):
         scale = (numpy.diag(covariance) * (unit / unit[:, None]) ** 2).mean(axis=1)
         scale = numpy.where(scale > 0, scale, unit**-2.0)
@@ -94,14 +112,14 @@ def _cholesky(covariance, label, unit):
         try:
             added = numpy.diag(ridge * scale) if ridge else 0.0
             factor = scipy.linalg.cholesky(covariance + added, lower=True)
-        except (scipy.linalg.LinAlgError, ValueError):  # the second of values that are not finite
+        except (scipy.linalg.LinAlgError, ValueError):  # ValueError: values that are not finite
             continue
-        if (numpy.diag(factor) > 1e-6 * numpy.sqrt(numpy.diag(covariance))).all():  # no column is the sum of others
+        if (numpy.diag(factor) > 1e-6 * numpy.sqrt(numpy.diag(covariance))).all():  # no column depends on others
             if ridge:
-                said = (
+                warning = (
                     f"the covariance of class {label} is singular: a ridge of {ridge:g} of its mean variance is added"
                 )
-                warnings.warn(said, stacklevel=4)
+                warnings.warn(warning, stacklevel=4)
             return factor
     raise ValueError(
         f"the covariance of class {label} cannot be factored, even with a ridge, since its columns differ too much in "
@@ -109,13 +127,15 @@ def _cholesky(covariance, label, unit):
     )
 
 
-def dsa(train_activations, train_classes, activations, classes):
+def dsa(
+    train_activations: numpy.ndarray, train_classes: numpy.ndarray, activations: numpy.ndarray, classes: numpy.ndarray
+) -> numpy.ndarray:
     """Distance-based surprise: dist_a / dist_b of each row: float64 (N,).
 
     Kim, Feldt, Yoo 2019, section 3.3: dist_a is the distance to the nearest reference a of the row's class, dist_b that
-    from a to the nearest reference of another class. A reference row itself scores exactly 0; 0 / 0 is 0; a row of a
-    class without reference is infinitely surprising (a warning says so). Raises ValueError as lsa, and for references
-    of fewer than two classes.
+    from a to the nearest reference of another class. A reference itself scores exactly 0; 0 / 0 is 0; a row whose class
+    has no reference scores infinity, with a warning.
+    Arguments as lsa. Raises ValueError as lsa, and for references of fewer than two classes.
     """
     train, train_classes, rows, classes = _checked(train_activations, train_classes, activations, classes)
     labels = numpy.unique(train_classes)
@@ -142,65 +162,65 @@ def dsa(train_activations, train_classes, activations, classes):
 
 
 def _nearest(rows, reference):
-    """The (first) nearest reference of each row, and its distance: (indices, float64).
+    """The (first) nearest reference of each row: (indices, distances float64).
 
-    float32 products find every reference that can be the nearest, given their rounding; those are compared in float64.
+    float32 products select every reference that can be nearest within rounding; these are compared in float64.
     """
     middle = reference.mean(axis=0)
     unit = _unit(abs(reference - middle).max())
     small, single = (_scaled(part - middle, unit).clip(-1e30, 1e30).astype(numpy.float32) for part in (reference, rows))
-    single[abs(single).max(axis=1) > 1e15] = numpy.nan  # so far out that every reference can be the nearest
+    single[abs(single).max(axis=1) > 1e15] = numpy.nan  # too far out for float32: all references are compared
     half, length = (small**2).sum(axis=1) / 2, numpy.sqrt((small**2).sum(axis=1))
-    if length.max() < 10 * numpy.median(length):  # no reference so far out that its rounding should be its own
+    if length.max() < 10 * numpy.median(length):  # no far outlier: one bound on rounding for all
         length = length.max()
     width = rows.shape[1]
     tiny, rounding = numpy.finfo(numpy.float32).tiny, numpy.finfo(numpy.float32).eps
-    found, distance = numpy.empty(len(rows), int), numpy.empty(len(rows))
+    index, distance = numpy.empty(len(rows), int), numpy.empty(len(rows))
     block = max(1, min(BLOCK, PAIRS // max(1, len(reference))))
     for start in range(0, len(rows), block):
         part = single[start : start + block]
-        score = half - part @ small.T  # half of the squared distance, but for what is the row's own
+        score = half - part @ small.T  # half of the squared distance, up to a constant of the row
         slack = (numpy.sqrt((part**2).sum(axis=1))[:, None] + length) ** 2
         slack *= (width + 8) * rounding / 2
         slack += (width + 8) * tiny
-        sure = (score + slack).min(axis=1)
+        bound = (score + slack).min(axis=1)
         score -= slack
-        row, column = numpy.nonzero(~(score > sure[:, None]))
+        row, column = numpy.nonzero(~(score > bound[:, None]))
         exact = _distances(rows[start : start + block], reference, row, column)
         order = numpy.lexsort((column, exact, row))
         first = order[numpy.searchsorted(row[order], numpy.arange(len(part)))]
-        found[start : start + block], distance[start : start + block] = column[first], exact[first]
-    return found, distance
+        index[start : start + block], distance[start : start + block] = column[first], exact[first]
+    return index, distance
 
 
 def _distances(rows, reference, row, column):
-    """|rows[row] - reference[column]| of each pair, whatever its size."""
-    found = numpy.empty(len(row))
+    """|rows[row] - reference[column]| of each pair, without overflow."""
+    distances = numpy.empty(len(row))
     step = max(1, PAIRS // rows.shape[1])
     for start in range(0, len(row), step):
         pairs = slice(start, start + step)
         apart = rows[row[pairs]] - reference[column[pairs]]
         unit = _unit(abs(apart).max(axis=1))
         with numpy.errstate(over="ignore"):
-            found[pairs] = numpy.sqrt(((apart / unit[:, None]) ** 2).sum(axis=1)) * unit
-    return found
+            distances[pairs] = numpy.sqrt(((apart / unit[:, None]) ** 2).sum(axis=1)) * unit
+    return distances
 
 
 def _unit(size):
-    """The power of two just below a size or sizes; 1 for 0."""
+    """The largest power of two not above each size; 1 for 0."""
     size = numpy.asarray(size)
     return numpy.where(size > 0, numpy.ldexp(1.0, (numpy.frexp(size)[1] - 1).clip(-1021, 1022)), 1.0)
 
 
 def _scaled(values, unit):
-    """values / unit, at most as large as a float64 can be."""
+    """values / unit, clipped to the range of float64."""
     with numpy.errstate(over="ignore"):
         return numpy.nan_to_num(values / unit)
 
 
 def _checked(train, train_classes, rows, classes):
-    """All four as float64 (N, D) and integers (N,)."""
-    made = []
+    """Both activations and classes, checked: float64 (N, D), integers (N,), twice."""
+    checked = []
     for what, values, labels in (("reference", train, train_classes), ("input", rows, classes)):
         values, labels = numpy.asarray(values), numpy.asarray(labels)
         if values.ndim != 2 or labels.shape != values.shape[:1] or labels.dtype.kind not in "iu" or not values.size:
@@ -213,7 +233,8 @@ def _checked(train, train_classes, rows, classes):
             raise ValueError(
                 f"{what} activations are NaN or infinite in {(~numpy.isfinite(values)).any(axis=1).sum()} rows"
             )
-        made += [values, labels]
-    if made[0].shape[1] != made[2].shape[1]:
-        raise ValueError(f"{made[2].shape[1]} columns, expected {made[0].shape[1]}, those of the reference")
-    return made
+        checked += [values, labels]
+    width, expected = checked[2].shape[1], checked[0].shape[1]
+    if width != expected:
+        raise ValueError(f"{width} columns, expected {expected}, those of the reference")
+    return checked

@@ -1,5 +1,6 @@
 """One trained model, hardened by several strategies from the same weights, and measured at several points."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -38,11 +39,9 @@ class Hardener:
 
     def standing(self, weights: list | None = None) -> dict:
         """Measure a weight set without tuning it (None: the original weights)."""
-        try:
+        with models.keeping_weights(self.model, self.original):
             self.model.set_weights(self.original if weights is None else weights)
             return self._point(0, 0.0)
-        finally:
-            self.model.set_weights(self.original)
 
     def trajectory(
         self,
@@ -79,15 +78,12 @@ class Hardener:
             seed=seed,
         )
         trajectory, seconds, begun = [], 0.0, time.monotonic()
-        try:
+        # The trajectory ends where a loss is not finite.
+        with models.keeping_weights(self.model, self.original), contextlib.suppress(ArithmeticError):
             for updates, _ in tuning:
                 seconds += time.monotonic() - begun
                 trajectory.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
                 begun = time.monotonic()
-        except ArithmeticError:  # the trajectory ends here
-            pass
-        finally:
-            self.model.set_weights(self.original)
         return trajectory, seconds
 
     def _point(self, updates, bp_epochs):

@@ -11,6 +11,7 @@ import keras
 import numpy
 
 import data
+import models
 from dare import get_ats, transform
 from models import compute
 
@@ -80,9 +81,6 @@ def _average_softmax(source):
 
 def _under(source, epoch, x):
     """The softmax (N, K) under one epoch's weights; the model keeps its own."""
-    weights = source.model.get_weights()
-    try:
+    with models.keeping_weights(source.model):
         source.history.load_weights(source.model, int(epoch))
         return compute.predict(compute.compiled(source.model, _softmax), x, prepare=data.to_unit)
-    finally:
-        source.model.set_weights(weights)

@@ -1,18 +1,20 @@
-"""Compiled passes through a model, and the loop of every attack. Only this package knows the backend that Keras runs.
+"""Compiled passes through a model, and the loop of every attack. Only this package knows Keras's backend.
 
-Everything numeric is written once in keras.ops against a `call`, the model's inference-mode forward pass as a
-traceable function; `compiled` turns such a function into one compiled graph (forward and backward together, which is
-what makes an attack fast), `repeat` applies a compiled step again and again. Weights are read at every run, so loading
-another epoch's weights needs no new trace. models/updates.py compiles training updates.
+Numeric code is written once, in keras.ops, as functions of a `call`: the model's forward pass in inference mode.
+`compiled` compiles such a function into a single graph of forward and backward pass, which makes attacks fast; `repeat`
+repeats a compiled step. Weights are read at every run, so new weights need no new trace. models/updates.py compiles
+training updates.
 """
 
 import functools
 import itertools
+import typing
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy
 
-from models.compute.variables import assign  # noqa: F401 (as of this package)
+from models.compute.variables import Tensor, assign  # noqa: F401 (assign is a part of this package)
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
@@ -24,19 +26,32 @@ else:
 
 ON_ACCELERATOR = backend.ON_ACCELERATOR
 SHAPES_COMPILE = backend.SHAPES_COMPILE
-SMALLEST = 16  # rows of a batch in a loop, its first ones repeated, where every new shape is a compilation
+SMALLEST = 16  # batches of `repeat` are padded to this where each new shape is a compilation
+DEVICE = "/GPU:0" if ON_ACCELERATOR else "/CPU:0"
+ARGMAX_DTYPE = backend.ARGMAX_DTYPE
+IMAGES_BETWEEN_SAVES = 250 if ON_ACCELERATOR else 50  # of a slow attack whose results are saved part by part
 deterministic, accelerators, ERRORS = backend.deterministic, backend.accelerators, backend.ERRORS
 
 
-def compiled(model, function, *, training=False, any_count=False):
+def of_backend(**values: typing.Any) -> typing.Any:
+    """The value for Keras's backend, of tensorflow=... and jax=...: for packages with a class for each backend."""
+    return values[BACKEND]
+
+
+def origin() -> dict:
+    """What decides the rounding of results: a part of the identity of saved results that a later call resumes."""
+    return {"backend": BACKEND}
+
+
+def compiled(model: keras.Model, function: Callable, *, training: bool = False, any_count: bool = False) -> Callable:
     """Compile ``function(call, *arrays)``, where ``call(x)`` is the model's output in inference mode.
 
     Returns ``run(*arrays)``; arrays are NumPy or backend tensors, results are backend tensors. Compiled once for each
-    (model, function), so pass module-level functions or keep the object you pass. Batch-norm statistics are read, never
-    written. What is compiled is kept in an attribute of the model whose name begins with two underscores, which Keras
-    does not save. training=True runs the model in training mode instead, where each call normalises by its batch and
-    moves the statistics (a `gradient` inside has to be given the `call`). any_count=True: all arrays but scalars have
-    one row an image, and TensorFlow traces one graph for any number of images.
+    (model, function): pass module-level functions, or the same object each time. The cache is an attribute of the model
+    whose name begins with two underscores, which Keras does not save.
+    training: run the model in training mode, where each call normalises by its batch and updates the moving statistics
+        (pass `call` to a `gradient` inside). In inference mode the statistics are only read.
+    any_count: all arrays but scalars have a row for each image; TensorFlow traces a single graph for any number.
     """
     cache = model.__dict__.setdefault("__compiled_functions", {})
     if (function, training) not in cache:
@@ -44,12 +59,12 @@ def compiled(model, function, *, training=False, any_count=False):
     return cache[function, training]
 
 
-def forward(model):
+def forward(model: keras.Model) -> Callable:
     """The compiled forward pass: ``run(x) -> model(x)`` in inference mode."""
     return compiled(model, _forward)
 
 
-def input_gradient(model, loss):
+def input_gradient(model: keras.Model, loss: Callable) -> Callable:
     """The compiled gradient of the input: ``run(x, y, ...)`` -> d sum(loss(logits, y, ...)) / dx, the shape of x."""
     cache = model.__dict__.setdefault("__input_gradients", {})
     if loss not in cache:
@@ -65,16 +80,15 @@ def _input_gradient(loss, call, x, *targets):
     return gradient(lambda image: (loss(call(image), *targets), None), x)[1]
 
 
-def gradient(function, x, call=None):
-    """Inside a compiled function: differentiate ``function(x) -> (values, extra)`` by x.
+def gradient(function: Callable, x: Tensor, call: Callable | None = None) -> tuple[tuple, Tensor]:
+    """Inside a compiled function: ``((values, extra), d sum(values) / dx)`` of ``function(x) -> (values, extra)``.
 
-    call: the compiled function's, where `function` may use it in training mode: its moving statistics pass through.
-    Returns ``((values, extra), d sum(values) / dx)``.
+    call: the compiled function's, if `function` uses it in training mode, so that its moving statistics are updated.
     """
     return backend.gradient(function, x, call)
 
 
-def jacobian(function, x):
+def jacobian(function: Callable, x: Tensor) -> tuple[tuple, Tensor]:
     """Inside a compiled function: differentiate each column of ``function(x) -> (values (N, K), extra)`` by x.
 
     Returns ``((values, extra), d sum over images of values[:, k] / dx)``, the latter (N, K, *x.shape[1:]).
@@ -82,43 +96,59 @@ def jacobian(function, x):
     return backend.jacobian(function, x)
 
 
-def redrawn(call, number):
-    """Inside a compiled function: the `call` with other random numbers, the same ones for the same number.
+def redrawn(call: Callable, number: Tensor) -> Callable:
+    """Inside a compiled function: the `call` with other random numbers, equal for an equal `number`.
 
-    On TensorFlow every call draws new ones, and this is the call itself; on jax a model's random layers draw the same
-    ones at every call in inference mode.
+    On TensorFlow each call draws new numbers, so this returns `call` itself. On jax a model's random layers draw the
+    same numbers at every call in inference mode.
     """
     return backend.redrawn(call, number)
 
 
-def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=None, draw=None, batch_size=256):
-    """Take `n` steps with every image, or as many as it needs: the final state, a tuple of NumPy arrays.
+def repeat(
+    model: keras.Model,
+    step: Callable,
+    state: Sequence,
+    n: int,
+    *,
+    constants: Sequence = (),
+    until: int | None = None,
+    leave: Iterable[int] | None = None,
+    last: Callable | None = None,
+    draw: Callable | None = None,
+    batch_size: int = 256,
+) -> tuple[numpy.ndarray, ...]:
+    """Take `n` steps with each image, fewer if it ends before: the final state, a tuple of NumPy arrays.
 
-    step: ``step(call, index, *constants, *state) -> state``, compiled, index from 0; state, constants: arrays with one
-    row an image; until: place in the state of a flag, bool (N,), that ends an image, which the step has to hold then
-    (None: all take n steps); leave: ascending numbers of steps after which ended images leave the batch, n the last
-    (default: each; on an accelerator 1, 2, 4, ...); last: ``last(call, *constants, *state) -> state``, compiled, of the
-    images that no step has ended; draw: ``draw(count)`` -> an array for the images of each step, its first constant.
-    On a CPU every step is one compiled call (some of TensorFlow's compiled loops, and not others of the same code, take
-    1.4 times as long as their steps in a row), on an accelerator the steps up to the next leave are one.
+    step: ``step(call, index, *constants, *state) -> state``, compiled here; index counts from 0.
+    state, constants: arrays with a row for each image.
+    until: place in the state of a flag, bool (N,), that ends an image; the step must not change ended images (None:
+        no image ends early).
+    leave: ascending numbers of steps after which ended images leave the batch (default: after each step; on an
+        accelerator after 1, 2, 4, ...).
+    last: ``last(call, *constants, *state) -> state``, compiled here, called at the end on the images not ended.
+    draw: ``draw(count)`` -> random array for the images of a step, passed as its first constant.
+    On a CPU each step is a compiled call: some compiled loops of TensorFlow are 1.4 times slower than their steps. On
+    an accelerator the steps between two departures are a single call.
     """
     state, constants = [numpy.array(part) for part in state], [numpy.asarray(part) for part in constants]
     rows = numpy.arange(len(state[0]))
 
-    def update(run, *drawn):
+    def update(run, *random):
         at = numpy.arange(len(rows))
         if SHAPES_COMPILE:
             at = numpy.resize(at, max(len(rows), min(batch_size, SMALLEST)))
-        arrays = [part[at] for part in drawn] + [part[rows[at]] for part in (*constants, *state)]
+        arrays = [part[at] for part in random] + [part[rows[at]] for part in (*constants, *state)]
         for part, new in zip(state, predict(run, *arrays, batch_size=batch_size), strict=True):
             part[rows[at]] = new
         return rows if until is None else rows[~state[until][rows]]
 
-    given, any_count = len(constants) + (draw is not None), leave != ()  # else one batch size: a graph of it is fastest
+    fixed = len(constants) + (draw is not None)  # arrays before the state
+    any_count = leave != ()  # images leave: a graph for any number; else a graph of the single batch size is faster
     for first, end in itertools.pairwise(_leaves(n, leave, each=draw is not None)):
         if len(rows):
             rows = update(
-                _steps(model, step, given, until, first, end, any_count), *([draw(len(rows))] if draw else [])
+                _steps(model, step, fixed, until, first, end, any_count), *([draw(len(rows))] if draw else [])
             )
     if last is not None and len(rows):
         update(compiled(model, last, any_count=True))
@@ -126,36 +156,39 @@ def repeat(model, step, state, n, *, constants=(), until=None, leave=None, last=
 
 
 def _leaves(n, leave, each):
-    """0 and the numbers of steps after which ended images leave, up to n."""
+    """The numbers of steps after which ended images leave, from 0 to n."""
     if leave is None:
         leave = range(1, n) if each or not ON_ACCELERATOR else (2**power for power in range(n.bit_length()))
     return sorted({0, n, *(end for end in leave if end < n)})
 
 
-def _steps(model, step, given, until, first, end, any_count):
-    """``run(*constants, *state) -> state``: the steps first .. end - 1, fewer where all are ended; given: constants."""
+def _steps(model, step, fixed, until, first, end, any_count):
+    """``run(*constants, *state) -> state``: steps first .. end - 1, fewer if all images end.
+
+    fixed: number of constants.
+    """
     if ON_ACCELERATOR:
-        loop = compiled(model, _loop(step, given, until))
+        loop = compiled(model, _loop(step, fixed, until))
         return functools.partial(loop, numpy.int32(first), numpy.int32(end))
     step = compiled(model, step, any_count=any_count)
 
     def run(*arrays):
         arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
         for index in range(first, end):
-            arrays[given:] = step(numpy.int32(index), *arrays)
-            if until is not None and index + 1 < end and numpy.asarray(arrays[given + until]).all():
+            arrays[fixed:] = step(numpy.int32(index), *arrays)
+            if until is not None and index + 1 < end and numpy.asarray(arrays[fixed + until]).all():
                 break
-        return tuple(arrays[given:])
+        return tuple(arrays[fixed:])
 
     return run
 
 
 @functools.cache
-def _loop(step, given, until):
-    """The same in one compiled call: ``loop(call, first, end, *constants, *state) -> state``."""
+def _loop(step, fixed, until):
+    """The steps as a single compiled function: ``loop(call, first, end, *constants, *state) -> state``."""
 
     def loop(call, first, end, *arrays):
-        constants, state = arrays[:given], arrays[given:]
+        constants, state = arrays[:fixed], arrays[fixed:]
 
         def go_on(index, *state):
             going = index < end
@@ -169,12 +202,15 @@ def _loop(step, given, until):
     return loop
 
 
-def predict(run, *arrays, batch_size=256, prepare=None):
-    """Apply a compiled `run` to the arrays batch by batch; returns NumPy (a tuple where `run` returns one).
+def predict(
+    run: Callable, *arrays: numpy.ndarray, batch_size: int = 256, prepare: Callable | None = None
+) -> numpy.ndarray | tuple[numpy.ndarray, ...]:
+    """Apply a compiled `run` to arrays batch by batch: NumPy arrays (a tuple if `run` returns a tuple).
 
-    Arrays are indexed by row and may be lazy (HDF5). prepare: applied to each batch of the first array
-    (data.to_unit, say). Where every new shape is a compilation a short batch is padded to a power of two. Raises
-    ValueError for arrays without rows and a batch_size below 1.
+    arrays: indexed by row, possibly lazy (HDF5).
+    prepare: applied to each batch of the first array, such as data.to_unit.
+    Where each new shape is a compilation, short batches are padded to a power of two.
+    Raises ValueError for arrays without rows and for a batch_size below 1.
     """
     check_batch_size(batch_size)
     count = len(arrays[0])
@@ -196,7 +232,7 @@ def predict(run, *arrays, batch_size=256, prepare=None):
     return columns[0] if single else columns
 
 
-def check_batch_size(size):
+def check_batch_size(size: int) -> None:
     """Raise ValueError unless a batch size is a whole number of at least 1."""
     if not isinstance(size, int | numpy.integer) or size < 1:
         raise ValueError(f"batch_size is {size}, expected a whole number of at least 1")

@@ -1,29 +1,32 @@
-"""Compiled passes and updates on jax, where the state of a model is passed in and out."""
+"""Compiled passes and updates on jax, where a model's state is an argument and a result."""
+
+from collections.abc import Callable
 
 import jax
 import keras
 
-from models.compute.variables import assign
+from models.compute.variables import Tensor, assign
 
 ON_ACCELERATOR = jax.default_backend() != "cpu"
-ERRORS = (jax.errors.JaxRuntimeError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
-SHAPES_COMPILE = True  # every new shape of a batch is a compilation
+ERRORS = (jax.errors.JaxRuntimeError,)  # raised when a kernel or an accelerator fails, such as out of memory
+SHAPES_COMPILE = True  # each new shape of a batch is a compilation
+ARGMAX_DTYPE = "int32"
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
-def accelerators():
+def accelerators() -> list[str]:
     """The names of the accelerators in use."""
     return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
 
 
-def deterministic():
-    """Nothing to do: the same computation gives the same bits every time."""
+def deterministic() -> None:
+    """Nothing to do: jax always gives the same bits."""
 
 
 class Call:
-    """A model's forward pass inside a compiled function: the state that it moves is kept in `frozen`."""
+    """A model's forward pass inside a compiled function; `frozen` holds the state that it updates."""
 
-    def __init__(self, model, trainable, frozen, training):
+    def __init__(self, model: keras.Model, trainable: list, frozen: list, training: bool) -> None:
         self.model, self.trainable, self.frozen, self.training = model, trainable, frozen, training
         self.losses = ()
 
@@ -36,7 +39,7 @@ class Call:
         return outputs
 
 
-def compile(model, function, training, any_count):
+def compile(model: keras.Model, function: Callable, training: bool, any_count: bool) -> Callable:
     """As models.compute.compiled."""
 
     @jax.jit
@@ -47,29 +50,29 @@ def compile(model, function, training, any_count):
 
     def run(*arrays):
         frozen = model.non_trainable_variables
-        result, moved = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+        result, updated = pure(_values(model.trainable_variables), _values(frozen), *arrays)
         if training:
-            assign(frozen, moved)
+            assign(frozen, updated)
         return result
 
     return run
 
 
-def gradient(function, x, call):
+def gradient(function: Callable, x: Tensor, call: Callable) -> tuple[tuple, Tensor]:
     """As models.compute.gradient."""
-    moving = getattr(call, "training", False)
+    training = getattr(call, "training", False)
 
     def total(x):
         values, extra = function(x)
-        return keras.ops.sum(values), (values, extra, call.frozen if moving else None)
+        return keras.ops.sum(values), (values, extra, call.frozen if training else None)
 
     (_, (values, extra, frozen)), gradient = jax.value_and_grad(total, has_aux=True)(x)
-    if moving:
+    if training:
         call.frozen = frozen
     return (values, extra), gradient
 
 
-def jacobian(function, x):
+def jacobian(function: Callable, x: Tensor) -> tuple[tuple, Tensor]:
     """As models.compute.jacobian: one forward pass, and one backward pass over all columns."""
     values, pull, extra = jax.vjp(function, x, has_aux=True)
     columns = jax.numpy.eye(values.shape[1], dtype=values.dtype)[:, None].repeat(len(values), 1)
@@ -77,19 +80,27 @@ def jacobian(function, x):
     return (values, extra), jax.numpy.swapaxes(gradients, 0, 1)
 
 
-def redrawn(call, number):
-    """As models.compute.redrawn: the state of a random layer is a pair of a seed and a count of draws."""
+def redrawn(call: Callable, number: Tensor) -> Callable:
+    """As models.compute.redrawn: `number` is added to the state of every random layer, (seed, count of draws)."""
     pairs = zip(call.model.non_trainable_variables, call.frozen, strict=True)
-    moved = [
+    frozen = [
         value + jax.numpy.asarray(number).astype(value.dtype)
         if variable.path.endswith("seed_generator_state")
         else value
         for variable, value in pairs
     ]
-    return Call(call.model, call.trainable, moved, call.training)
+    return Call(call.model, call.trainable, frozen, call.training)
 
 
-def train_step(model, optimizer, objective, follow, training, regularise, keep):
+def train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Callable,
+    follow: Callable | None,
+    training: bool,
+    regularise: bool,
+    keep: list,
+) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     differentiate = _differentiate(model, objective, follow, training, regularise)
 
@@ -112,7 +123,7 @@ def train_step(model, optimizer, objective, follow, training, regularise, keep):
     return step
 
 
-def gradients(model, objective, follow, training):
+def gradients(model: keras.Model, objective: Callable, follow: Callable | None, training: bool) -> Callable:
     """As models.updates.gradients."""
     pure = jax.jit(_differentiate(model, objective, follow, training, False))
 
@@ -125,7 +136,7 @@ def gradients(model, objective, follow, training):
     return run
 
 
-def apply(optimizer, variables):
+def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """As models.updates.apply."""
     pure = jax.jit(optimizer.stateless_apply)
 

@@ -1,40 +1,44 @@
 """Compiled passes and updates on TensorFlow.
 
-XLA is used on accelerators only: on a CPU it is several times slower than TensorFlow's own kernels.
+XLA compiles on accelerators only; on a CPU it is several times slower than TensorFlow's own kernels.
 """
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow
 
+from models.compute.variables import Tensor
+
 GPUS = tensorflow.config.list_physical_devices("GPU")
 ON_ACCELERATOR = bool(GPUS)
-ERRORS = (tensorflow.errors.OpError,)  # what is raised where a kernel or an accelerator fails: no memory left, say
-SHAPES_COMPILE = ON_ACCELERATOR  # whether every new shape of a batch is a compilation
-# Whole float32: a boundary's distance and a tie of log-probabilities drown in TF32's ten bits.
+ERRORS = (tensorflow.errors.OpError,)  # raised when a kernel or an accelerator fails, such as out of memory
+SHAPES_COMPILE = ON_ACCELERATOR  # whether each new shape of a batch is a compilation
+ARGMAX_DTYPE = "int64"
+# Full float32: TF32's ten bits are too few for distances to a boundary and ties of log-probabilities.
 tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-for gpu in GPUS:  # several cells may share one
+for gpu in GPUS:  # several processes may share a GPU
     tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
-def accelerators():
+def accelerators() -> list[str]:
     """The names of the accelerators in use."""
     details = tensorflow.config.experimental.get_device_details
     return [details(gpu).get("device_name", gpu.name) for gpu in GPUS]
 
 
-def deterministic():
-    """Give the same bits every time, on this machine and with these versions; slower on a GPU."""
+def deterministic() -> None:
+    """Give the same bits every time on this machine with these versions; slower on a GPU."""
     tensorflow.config.experimental.enable_op_determinism()
 
 
-def compile(model, function, training, any_count):
+def compile(model: keras.Model, function: Callable, training: bool, any_count: bool) -> Callable:
     """As models.compute.compiled."""
     return _graph(functools.partial(function, functools.partial(model, training=training)), any_count)
 
 
-def gradient(function, x, call):
+def gradient(function: Callable, x: Tensor, call: Callable) -> tuple[tuple, Tensor]:
     """As models.compute.gradient."""
     with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -42,7 +46,7 @@ def gradient(function, x, call):
     return (values, extra), tape.gradient(values, x, unconnected_gradients="zero")  # as jax does
 
 
-def jacobian(function, x):
+def jacobian(function: Callable, x: Tensor) -> tuple[tuple, Tensor]:
     """As models.compute.jacobian: one forward pass, and a backward pass a column."""
     with tensorflow.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(x)
@@ -52,12 +56,20 @@ def jacobian(function, x):
     return (values, extra), tensorflow.stack(gradients, 1)
 
 
-def redrawn(call, number):
+def redrawn(call: Callable, number: Tensor) -> Callable:
     """As models.compute.redrawn."""
     return call
 
 
-def train_step(model, optimizer, objective, follow, training, regularise, keep):
+def train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Callable,
+    follow: Callable | None,
+    training: bool,
+    regularise: bool,
+    keep: list,
+) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     variables = model.trainable_variables
     differentiate = _differentiate(model, objective, follow, training, regularise)
@@ -72,12 +84,12 @@ def train_step(model, optimizer, objective, follow, training, regularise, keep):
     return _graph(step)
 
 
-def gradients(model, objective, follow, training):
+def gradients(model: keras.Model, objective: Callable, follow: Callable | None, training: bool) -> Callable:
     """As models.updates.gradients."""
     return _graph(_differentiate(model, objective, follow, training, False))
 
 
-def apply(optimizer, variables):
+def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """As models.updates.apply."""
     return _graph(lambda *gradients: optimizer.apply(gradients, variables))
 

@@ -88,19 +88,18 @@ class Variation:
         return self.retargeted[1]
 
     def scores(self, weights):
-        """measure -> [number right, number of images] of a weight set; None, or a net without finite logits: 0."""
+        """measure -> [number correct, number of images] of a weight set; None, or a net without finite logits: 0."""
         split, model = self.cell.split, self.cell.model
         parts = {name: one.parts["test"] for name, one in self.sets.items()}
         probes = {"clean": (split.x_test, split.y_test)}
         probes |= {f"er/{name}": (part.images, part.labels) for name, part in parts.items()}
-        model.set_weights(self.cell.original if weights is None else weights)
         try:
-            right = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
+            with models.keeping_weights(model, self.cell.original):
+                model.set_weights(self.cell.original if weights is None else weights)
+                correct = {name: int(evaluate.correct(model, x, y).sum()) for name, (x, y) in probes.items()}
         except models.NonFiniteLogits:
             weights = None
-        finally:
-            model.set_weights(self.cell.original)
-        return {name: [0 if weights is None else right[name], len(y)] for name, (_, y) in probes.items()}
+        return {name: [0 if weights is None else correct[name], len(y)] for name, (_, y) in probes.items()}
 
 
 def save_row(arguments, variation, stage, factor, level, variant, units):

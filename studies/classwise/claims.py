@@ -34,7 +34,7 @@ def disparity(rows):
     ]
     if not found:
         return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
-    gaps = [statistics.largest_gap(one.right, one.total) for _, one in found]
+    gaps = [statistics.largest_gap(one.correct, one.total) for _, one in found]
     mean = Interval(*(100 * numpy.mean([getattr(gap, part) for gap in gaps]) for part in ("value", "low", "high")))
     effect = Effect(what="largest minus smallest accuracy of a class", interval=mean, needed=GAP)
     (low, lowest), (high, highest) = (pick((100 * one.spread, method) for method, one in found) for pick in (min, max))
@@ -115,7 +115,7 @@ def stronger(rows):
             names = [class_rows.measure_of(row, name) for name in (weak, strong)]
             if None not in names:
                 before, after = (class_rows.divided(row["measures"][name]) for name in names)
-                gains = numpy.maximum(before.right - after.right, 0)
+                gains = numpy.maximum(before.correct - after.correct, 0)
                 half = numpy.argsort(before.share, kind="stable")[: len(gains) // 2]
                 gained.setdefault(f"{weak} to {strong}", []).append((gains[half].sum(), gains.sum()))
     gained = {name: numpy.array(found) for name, found in gained.items()}

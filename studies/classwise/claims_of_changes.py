@@ -109,5 +109,7 @@ def levers(rows):
 def _worst_class(divided, level):
     """The accuracy of the worst class with the interval of the smallest of all, as Interval."""
     level = 1 - (1 - level) / len(divided.total)
-    found = [statistics.wilson(*counts, confidence=level) for counts in zip(divided.right, divided.total, strict=True)]
+    found = [
+        statistics.wilson(*counts, confidence=level) for counts in zip(divided.correct, divided.total, strict=True)
+    ]
     return Interval(*(min(getattr(one, part) for one in found) for part in ("value", "low", "high")))

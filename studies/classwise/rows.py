@@ -33,7 +33,7 @@ def measures(flags, split, *, only=("clean", "white-box/")):
     for name, values in flags.correct.items():
         if name.startswith(only):
             divided = evaluate.class_wise(values, _labels(name, flags), classes=len(split.classes))
-            counts = {"right": divided.right.tolist(), "total": divided.total.tolist()}
+            counts = {"right": divided.correct.tolist(), "total": divided.total.tolist()}
             found[name] = of_measures.share([values]) | counts
     return found
 

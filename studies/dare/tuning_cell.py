@@ -5,6 +5,7 @@ import functools
 
 import numpy
 
+import models
 from adv import evaluate
 from dare import controls, dare, tuner
 from data import files
@@ -104,9 +105,9 @@ class Cell:
         if copied is not None:
             files.link(copied, path)
             return
-        self.model.set_weights(weights)
-        histories.save_weights(self.model, path)
-        self.model.set_weights(self.original)
+        with models.keeping_weights(self.model, self.original):
+            self.model.set_weights(weights)
+            histories.save_weights(self.model, path)
 
     def some(self, images, count):
         """`count` images drawn at random: the first ones may all be of one class."""

@@ -27,7 +27,7 @@ def net():
 
 @pytest.fixture(scope="session")
 def images(net):
-    """Fourteen float32 images (N, 8, 8, 2) and int64 labels; three of the labels are wrong."""
+    """Fourteen float32 images (N, 8, 8, 2) and int64 labels; three images are misclassified."""
     x = numpy.random.default_rng(1).random((14, 8, 8, 2), dtype=numpy.float32)
     y = compute.predict(compute.forward(net), x).argmax(1)
     y[[2, 7, 13]] = (y[[2, 7, 13]] + 1) % 4

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from adv import apgd, apgd_step, pgd, search
-from adv.attack import direction
+from adv.base import direction
 from models import compute
 
 CE, T = apgd.APGD(steps=12), apgd.APGD(loss="dlr-targeted", steps=12)
@@ -34,7 +34,7 @@ def scene(dense):
 
 
 def judge(weights, loss, label, target):
-    """x -> (loss, its gradient, whether misclassified), in float64 and by hand."""
+    """x -> (loss, its gradient, whether misclassified), by hand in float64."""
     first, bias, second, offset = (part.astype("float32").astype(float) for part in weights)
 
     def judged(x):
@@ -44,7 +44,7 @@ def judge(weights, loss, label, target):
         unit = numpy.eye(5)
         if loss == "ce":
             p = numpy.exp(z - z.max()) / numpy.exp(z - z.max()).sum()
-            value, slope = -numpy.log(p[label]), p - unit[label]
+            value, gradient = -numpy.log(p[label]), p - unit[label]
         else:
             if loss == "dlr":
                 other = order[0] if order[0] != label else order[1]
@@ -54,8 +54,8 @@ def judge(weights, loss, label, target):
                 scale = z[order[0]] - (z[order[2]] + z[order[3]]) / 2
                 scale_slope = unit[order[0]] - (unit[order[2]] + unit[order[3]]) / 2
             value = (z[other] - z[label]) / scale
-            slope = (unit[other] - unit[label]) / scale - value / scale * scale_slope
-        back = (second @ slope * (1 - hidden**2)) @ first.T
+            gradient = (unit[other] - unit[label]) / scale - value / scale * scale_slope
+        back = (second @ gradient * (1 - hidden**2)) @ first.T
         return value, back.reshape(x.shape), order[0] != label
 
     return judged
@@ -88,8 +88,8 @@ def one_run(judged, image, start, epsilon, attack):
     best = best_value = best_gradient = value_at_origin = value_at_check = None
     sizes = []
     for k in range(attack.steps + 1):
-        value, gradient, wrong = judged(x)
-        if wrong:
+        value, gradient, misclassified = judged(x)
+        if misclassified:
             return x, value, True, sizes
         if k > 0:
             rises.append(value > value_at_origin)
@@ -113,7 +113,7 @@ def one_run(judged, image, start, epsilon, attack):
 
 
 def whole(dense, image, label, epsilon, attack):
-    """All the runs on one image: (result, fooled, sizes of step of every run)."""
+    """All runs on an image: (result, fooled, step sizes of every run)."""
     model, weights = dense
     targets = [t for t in (-numpy.asarray(model(image[None]))[0]).argsort() if t != label][: attack.targets]
     runs = attack.restarts * (len(targets) if attack.loss == "dlr-targeted" else 1)
@@ -122,12 +122,12 @@ def whole(dense, image, label, epsilon, attack):
         noise = direction(image[None], seed=attack.seed, draw=run, norm=attack.norm)[0]
         start = numpy.clip(image + epsilon * noise, 0, 1)
         judged = judge(weights, attack.loss, label, targets[run // attack.restarts])
-        found, value, fooled, tried = one_run(judged, image.astype(float), start, epsilon, attack)
+        point, value, fooled, tried = one_run(judged, image.astype(float), start, epsilon, attack)
         sizes += tried
         if fooled:
-            return found, True, sizes
+            return point, True, sizes
         if value > highest:
-            result, highest = found, value
+            result, highest = point, value
     return result, False, sizes
 
 
@@ -141,15 +141,15 @@ def same(images, others):
 def test_equals_algorithm_1_written_out_for_one_image(loss, norm, dense, scene):
     attack = apgd.APGD(loss=loss, norm=norm, steps=12, restarts=2, targets=3, seed=3)
     epsilon = 0.06 if norm == "linf" else 0.3
-    found, fooled = attack._attack(dense[0], *scene, numpy.full(16, epsilon), 256)
+    points, fooled = attack._attack(dense[0], *scene, numpy.full(16, epsilon), 256)
     expected = [whole(dense, image, label, epsilon, attack) for image, label in zip(*scene, strict=True)]
     numpy.testing.assert_array_equal(fooled, [part[1] for part in expected])
     assert 0 < fooled.sum() < 16
-    for one, (other, *_), label in zip(found, expected, scene[1], strict=True):
+    for actual, (other, *_), label in zip(points, expected, scene[1], strict=True):
         judges = [judge(dense[1], loss, label, target) for target in range(5) if target != label]
-        highest = [max(judged(point)[0] for judged in judges) for point in (one, other)]
+        highest = [max(judged(point)[0] for judged in judges) for point in (actual, other)]
         assert highest[0] == pytest.approx(highest[1], abs=1e-5)
-    assert same(found, [part[0] for part in expected]).sum() >= 14
+    assert same(points, [part[0] for part in expected]).sum() >= 14
     assert any(min(sizes, default=2) < 1 for *_, sizes in expected)  # steps were halved, twice or more
 
 
@@ -170,10 +170,10 @@ def test_perturbations_stay_in_the_ball_and_in_range(loss, norm, net, images):
     labels = search.classes(net, x).astype(numpy.int32)
     attack = apgd.APGD(loss=loss, norm=norm, steps=12)
     for epsilon in (0.02, 0.3):
-        made = attack.within(net, x, labels, epsilon=epsilon)
-        assert made.dtype == numpy.float32 and made.shape == x.shape
-        assert made.min() >= 0 and made.max() <= 1
-        size = search.norm(made - x, norm)
+        attacked = attack.within(net, x, labels, epsilon=epsilon)
+        assert attacked.dtype == numpy.float32 and attacked.shape == x.shape
+        assert attacked.min() >= 0 and attacked.max() <= 1
+        size = search.norm(attacked - x, norm)
         assert size.max() <= epsilon + 1e-6 and size.min() > 0
 
 
@@ -191,27 +191,27 @@ def test_linear_model_is_fooled_from_its_margin_on(loss, norm, linear):
     labels = (score > 0).astype(numpy.int32)
     margin = numpy.abs(score) / (numpy.abs(weights).sum() if norm == "linf" else numpy.linalg.norm(weights))
     attack = apgd.APGD(loss=loss, norm=norm, steps=12, bisections=8)
-    for factor, wrong in ((0.999, False), (1.001, True)):
-        made, _ = attack._attack(model, x, labels, factor * margin, 256)
-        assert ((search.classes(model, made) != labels) == wrong).all()
-    found, success = attack.closest(model, x, labels)
+    for factor, misclassified in ((0.999, False), (1.001, True)):
+        attacked, _ = attack._attack(model, x, labels, factor * margin, 256)
+        assert ((search.classes(model, attacked) != labels) == misclassified).all()
+    closest, success = attack.closest(model, x, labels)
     assert success.all()
-    size = search.norm(found - x, norm)
+    size = search.norm(closest - x, norm)
     assert (size >= margin * (1 - 1e-4)).all() and (size <= margin + 2 * 0.3 / 2**8).all()
 
 
 @pytest.mark.parametrize("attack", [CE, T], ids=["ce", "t"])
 def test_the_same_in_batches_of_any_size_and_in_any_company(attack, dense, scene):
     x, labels = scene
-    one, fooled = attack._attack(dense[0], x, labels, numpy.full(16, 0.05), 256)
+    points, fooled = attack._attack(dense[0], x, labels, numpy.full(16, 0.05), 256)
     again, _ = attack._attack(dense[0], x, labels, numpy.full(16, 0.05), 256)
-    numpy.testing.assert_array_equal(one, again)
+    numpy.testing.assert_array_equal(points, again)
     for rows in (numpy.arange(16), numpy.array([9, 2, 11, 1])):
         part, fooled_too = attack._attack(dense[0], x[rows], labels[rows], numpy.full(len(rows), 0.05), 8)
         numpy.testing.assert_array_equal(fooled_too, fooled[rows])
-        assert (~same(part, one[rows])).sum() <= 1
+        assert (~same(part, points[rows])).sum() <= 1
     other = dataclasses.replace(attack, seed=1).within(dense[0], x, labels, epsilon=0.05)
-    assert (other != one).any()
+    assert (other != points).any()
 
 
 def test_a_loop_in_one_call_equals_its_steps(monkeypatch, dense, scene):
@@ -241,9 +241,9 @@ def test_an_image_fooled_by_one_target_is_left_out_of_the_next(monkeypatch, dens
     monkeypatch.setattr(apgd.APGD, "_run", lambda self, model, constants, *rest: record(self, model, constants, *rest))
 
     def record(self, model, constants, *rest):
-        found = run(self, model, constants, *rest)
-        seen.append((len(constants[0]), int(found[2].sum()), constants[1], constants[2]))
-        return found
+        outcome = run(self, model, constants, *rest)
+        seen.append((len(constants[0]), int(outcome[2].sum()), constants[1], constants[2]))
+        return outcome
 
     _, fooled = T._attack(dense[0], *scene, numpy.full(16, 0.05), 256)
     assert len(seen) == 4 and seen[0][0] == 16  # five classes: four targets

@@ -1,4 +1,4 @@
-"""Every check is raised by a model that deserves it, and none by a sound one."""
+"""Each check fails for a model with that fault, and none for a sound model."""
 
 import math
 import pathlib
@@ -15,7 +15,7 @@ EPSILON = 0.1
 
 @pytest.fixture(scope="module")
 def labelled(net):
-    """Sixteen images that the sound net classifies correctly, all but one."""
+    """Sixteen images; the sound net misclassifies one."""
     x = numpy.random.default_rng(4).random((16, 8, 8, 2), dtype=numpy.float32)
     y = numpy.asarray(net(x)).argmax(1)
     y[5] = (y[5] + 1) % 4
@@ -24,7 +24,7 @@ def labelled(net):
 
 def raised(model, images, **options):
     """The names of the checks that the model does not pass."""
-    return {one.name for one in checks.check(model, *images, epsilon=EPSILON, **options) if not one.passed}
+    return {check.name for check in checks.check(model, *images, epsilon=EPSILON, **options) if not check.passed}
 
 
 def after(net, function):
@@ -40,10 +40,10 @@ def before(net, function):
 
 def test_a_sound_net_raises_nothing(net, labelled):
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
-    found = checks.check(net, *labelled, epsilon=EPSILON, transferred=transferred)
-    assert tuple(one.name for one in found) == checks.NAMES
-    assert all(one.passed for one in found), found
-    assert all(one.seen and one.expected for one in found)
+    results = checks.check(net, *labelled, epsilon=EPSILON, transferred=transferred)
+    assert tuple(check.name for check in results) == checks.NAMES
+    assert all(check.passed for check in results), results
+    assert all(check.seen and check.expected for check in results)
 
 
 def test_uint8_images_are_the_same(net, labelled):
@@ -62,7 +62,7 @@ def test_outputs_that_are_not_finite(net, labelled):
 
 @pytest.mark.parametrize("scale", [300, 1e5])
 def test_saturated_logits_are_attacked_all_the_same(net, labelled, scale):
-    """As those of defensive distillation: in float32 the softmax is 1, and a cross-entropy's gradient would be 0."""
+    """As after defensive distillation: in float32 the softmax is 1 and the gradient of a cross-entropy would be 0."""
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
     saturated = after(net, keras.layers.Rescaling(scale))
     assert raised(saturated, labelled, transferred=transferred) == {"saturated"}
@@ -73,8 +73,8 @@ def test_the_share_of_saturated_images_is_of_those_that_are_attacked(net, labell
     model = after(net, keras.layers.Rescaling(150))
     probabilities = scipy.special.softmax(numpy.asarray(model(x), float), axis=1)
     expected = probabilities[numpy.arange(16), y].astype("float32") == 1
-    found = checks.check(model, x[:4], y[:4], epsilon=EPSILON, attacked=labelled)
-    share = next(one for one in found if one.name == "saturated")
+    results = checks.check(model, x[:4], y[:4], epsilon=EPSILON, attacked=labelled)
+    share = next(check for check in results if check.name == "saturated")
     assert share.value == round(100 * expected.mean(), 1) and 0 < share.value < 100
     assert f"{expected.sum()} of 16 images" in share.seen
 
@@ -85,7 +85,7 @@ def test_rounded_images_have_no_gradient(net, labelled):
 
 
 def test_a_gradient_that_is_nan_is_no_gradient(net, labelled):
-    """Of a branch that is never taken, and of a root at zero: one of the two on either backend."""
+    """NaN gradients of a branch that is not taken and of a root at 0: each backend has one of the two."""
 
     def roots(x):
         return keras.ops.where(x > 2, keras.ops.sqrt(x - 3), x) + keras.ops.sqrt(keras.ops.relu(x - 2))
@@ -103,7 +103,7 @@ def test_a_net_that_looks_at_the_whole_batch(net, labelled):
 
 @keras.saving.register_keras_serializable("tests")
 class AlwaysNoisy(keras.layers.Layer):
-    """Noise at inference too: a defence by chance."""
+    """Noise at inference too: a random defence."""
 
     def __init__(self):
         super().__init__()
@@ -114,29 +114,29 @@ class AlwaysNoisy(keras.layers.Layer):
 
 
 def test_a_net_of_chance(net, labelled):
-    found = raised(before(net, AlwaysNoisy()), labelled)
-    assert "batch" in found
+    names = raised(before(net, AlwaysNoisy()), labelled)
+    assert "batch" in names
     # A function that jax compiled draws the same noise at every call with the same shapes.
-    assert ("no-epsilon" in found) == (keras.backend.backend() == "tensorflow")
+    assert ("no-epsilon" in names) == (keras.backend.backend() == "tensorflow")
 
 
-def answers(said, labels, classes):
+def answers(predicted, labels, classes):
     """name -> whether it was passed."""
-    return {one.name: one.passed for one in checks.answers(numpy.array(said), numpy.array(labels), classes)}
+    return {check.name: check.passed for check in checks.answers(numpy.array(predicted), numpy.array(labels), classes)}
 
 
 @pytest.mark.parametrize(("total", "classes"), [(32, 10), (32, 2), (1000, 10), (5, 43), (1, 2)])
 def test_chance_is_what_guessing_exceeds_once_in_twenty(total, classes):
-    """Naive reference: the largest count that still has a chance of 5 % of being reached, by the binomial formula."""
+    """Naive reference by the binomial formula: the largest count that chance reaches in 5 % of the cases."""
     chances = [math.comb(total, k) * (1 / classes) ** k * (1 - 1 / classes) ** (total - k) for k in range(total + 1)]
     labels = numpy.arange(total) % classes
     for correct in range(total + 1):
-        said = numpy.where(numpy.arange(total) < correct, labels, (labels + 1) % classes)
-        assert answers(said, labels, classes)["chance"] == (math.fsum(chances[correct:]) <= 0.05)
+        predicted = numpy.where(numpy.arange(total) < correct, labels, (labels + 1) % classes)
+        assert answers(predicted, labels, classes)["chance"] == (math.fsum(chances[correct:]) <= 0.05)
 
 
 @pytest.mark.parametrize(
-    ("said", "labels", "passed"),
+    ("predicted", "labels", "passed"),
     [
         ([3] * 10, list(range(10)), False),
         ([3] * 9 + [1], list(range(10)), False),
@@ -145,8 +145,8 @@ def test_chance_is_what_guessing_exceeds_once_in_twenty(total, classes):
         ([3] * 10, [3] * 9 + [1], True),
     ],
 )
-def test_a_constant_answer(said, labels, passed):
-    assert answers(said, labels, 10)["constant"] is passed
+def test_a_constant_answer(predicted, labels, passed):
+    assert answers(predicted, labels, 10)["constant"] is passed
 
 
 def test_a_net_that_answers_one_class_is_at_chance_and_constant(net, labelled):
@@ -155,9 +155,9 @@ def test_a_net_that_answers_one_class_is_at_chance_and_constant(net, labelled):
 
 
 def test_no_predictions_and_other_labels_are_named():
-    for said, labels in (([], []), ([1, 2], [1])):
+    for predicted, labels in (([], []), ([1, 2], [1])):
         with pytest.raises(ValueError, match="expected as many"):
-            checks.answers(said, labels, 3)
+            checks.answers(predicted, labels, 3)
 
 
 def test_every_check_has_a_paragraph_in_the_documents():

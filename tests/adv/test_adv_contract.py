@@ -1,4 +1,4 @@
-"""The one check of model, images and labels, at every public function that takes them."""
+"""The check of model, images and labels in every public function that takes them."""
 
 import dataclasses
 import types
@@ -45,10 +45,12 @@ def everywhere(tmp_path):
         "correct": lambda m, x, y, n: evaluate.correct(m, x, y, batch_size=n),
         "classes": lambda m, x, y, n: evaluate.classes(m, x, y, batch_size=n),
         "robust": robust,
-        "robust, right known": lambda m, x, y, n: robust(m, x, y, n, right=known(x, y)),
+        "robust, flags known": lambda m, x, y, n: robust(m, x, y, n, correct=known(x, y)),
         "attacked": lambda m, x, y, n: evaluate.attacked_classes(m, x, y, FGSM, epsilon=0.1, before=y, batch_size=n),
         "distances": lambda m, x, y, n: evaluate.distances(m, x, y, FGSM, batch_size=n),
-        "distances, right known": lambda m, x, y, n: evaluate.distances(m, x, y, FGSM, right=known(x, y), batch_size=n),
+        "distances, flags known": lambda m, x, y, n: evaluate.distances(
+            m, x, y, FGSM, correct=known(x, y), batch_size=n
+        ),
         "withstood": lambda m, x, y, n: probes.withstood(m, x, y, [FGSM], epsilon=0.1, batch_size=n),
         "reachable": lambda m, x, y, n: reachable.reachable(m, x, y, epsilon=0.1, batch_size=n),
         "checks": lambda m, x, y, n: checks.check(m, x, y, epsilon=0.1, batch_size=n),
@@ -121,7 +123,7 @@ def test_batch_size(door, size, net, images, tmp_path):
 
 @pytest.fixture(scope="module")
 def plain():
-    """A plain net, compiled once for all that leave its weights alone."""
+    """A plain net, compiled once for all tests that do not change its weights."""
     return net_of()
 
 
@@ -135,25 +137,25 @@ def probabilities():
 def test_models(door, images, probabilities, tmp_path):
     call = everywhere(tmp_path)[door]
     x, y = images[0], numpy.arange(14) % 4
-    for made in probabilities:
+    for refused in probabilities:
         if door in ADMITS_PROBABILITIES:
-            assert "logits" in {one.name for one in call(made, x, y, 5) if not one.passed}
+            assert "logits" in {check.name for check in call(refused, x, y, 5) if not check.passed}
         else:
             with pytest.raises(ValueError, match="outputs are probabilities .*models.to_logits or models.load"):
-                call(made, x, y, 5)
+                call(refused, x, y, 5)
 
     class Subclassed(keras.Model):
         def call(self, x):
             return x
 
-    for made, sentence in (
+    for refused, sentence in (
         (Subclassed(), "is a subclassed model"),
         (keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)]), "Sequential model that is not built"),
         (net_of(keras.layers.Dense(1)), r"puts out \(N, 1\), expected logits"),
         (net_of(keras.layers.Dense(4, dtype="bfloat16")), "puts out bfloat16, expected float32"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            call(made, x, numpy.zeros(14, int), 5)
+            call(refused, x, numpy.zeros(14, int), 5)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -162,32 +164,32 @@ def test_a_plain_sequential_and_any_floats_pass(door, images, plain, tmp_path):
     model = net_of() if door in ("mining", "training") else plain
     if door == "mining":
         for epoch in (1, 2, 3):
-            found = confidence(model, x, y)
-            History(tmp_path / "mine").save(model, epoch, found[0] - (0.1 if epoch == 3 else 0), found[1])
+            record = confidence(model, x, y)
+            History(tmp_path / "mine").save(model, epoch, record[0] - (0.1 if epoch == 3 else 0), record[1])
         with pytest.raises(ValueError, match="recorded other confidences"):
             everywhere(tmp_path)[door](model, x, y, 5)
         return
     call = everywhere(tmp_path)[door]
-    one = call(model, x, y, 5)
+    result = call(model, x, y, 5)
     if door != "training":
         other = call(model, x.astype("float64"), y, 5)
-        if isinstance(one, numpy.ndarray):
-            numpy.testing.assert_array_equal(one, other)
+        if isinstance(result, numpy.ndarray):
+            numpy.testing.assert_array_equal(result, other)
 
 
 def test_a_net_of_any_size_is_attacked():
     inputs = keras.Input((None, None, 2))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(4)(x))
-    found = evaluate.robust_flags(model, numpy.zeros((3, 9, 7, 2), "uint8"), numpy.arange(3), FGSM, epsilon=0.1)
-    assert found.shape == (3,)
+    flags = evaluate.robust_flags(model, numpy.zeros((3, 9, 7, 2), "uint8"), numpy.arange(3), FGSM, epsilon=0.1)
+    assert flags.shape == (3,)
     with pytest.raises(ValueError, match=r"images have shape \(3, 9, 7, 1\), expected \(N, any, any, 2\)"):
         evaluate.correct(model, numpy.zeros((3, 9, 7, 1), "uint8"), numpy.arange(3))
 
 
 @keras.saving.register_keras_serializable("tests")
 class Hidden(keras.layers.Layer):
-    """Probabilities that the graph does not show."""
+    """Probabilities that cannot be read off the graph."""
 
     def __init__(self, function):
         super().__init__()
@@ -210,7 +212,7 @@ def test_probabilities_of_a_layer_of_one_s_own(function):
 @pytest.mark.parametrize("last", [keras.layers.Dense(4), Hidden(lambda x: x)], ids=["shown", "hidden"])
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.5])
 def test_small_logits_are_logits(last, value):
-    """An untrained net's are small, and often between 0 and 1; a constant answer may even sum to one."""
+    """Logits of an untrained net are small, often between 0 and 1; constant ones may even sum to 1."""
     model = net_of()
     x = numpy.random.default_rng(0).random((40, 8, 8, 2), "float32")
     model = keras.Model(model.inputs, last(model.outputs[0]))
@@ -227,10 +229,10 @@ def test_logits_that_are_not_finite_have_an_error_of_their_own(net, images):
     x, y = images[0], numpy.arange(14) % 4
     for call in (
         lambda: evaluate.correct(model, x, y),
-        lambda: evaluate.robust_flags(model, x, y, FGSM, epsilon=0.1, right=numpy.ones(14, bool)),
+        lambda: evaluate.robust_flags(model, x, y, FGSM, epsilon=0.1, correct=numpy.ones(14, bool)),
         lambda: reachable.reachable(model, x, y, epsilon=0.1),
         lambda: retraining.measure(model, x, y),
-        lambda: evaluate.robust_flags(model, x, y, "apgd-ce", epsilon=0.1, right=numpy.ones(14, bool)),
+        lambda: evaluate.robust_flags(model, x, y, "apgd-ce", epsilon=0.1, correct=numpy.ones(14, bool)),
     ):
         with pytest.raises(models.NonFiniteLogits, match="NaN or infinite"):
             call()
@@ -238,13 +240,13 @@ def test_logits_that_are_not_finite_have_an_error_of_their_own(net, images):
 
 def test_attacks_have_names(net, images):
     x, y = images
-    for one, other in (
+    for result, other in (
         (evaluate.robust_flags(net, x, y, "pgd-7", epsilon=0.03),
          evaluate.robust_flags(net, x, y, attacks.get("pgd-7"), epsilon=0.03)),
         (evaluate.distances(net, x, y, "fgsm"), evaluate.distances(net, x, y, FGSM)),
         (search.minimal(net, x, y, "fgsm").images, search.minimal(net, x, y, FGSM).images),
     ):  # fmt: skip
-        numpy.testing.assert_array_equal(one, other)
+        numpy.testing.assert_array_equal(result, other)
     for call in (
         lambda: evaluate.robust_flags(net, x, y, "pgd7", epsilon=0.03),
         lambda: evaluate.attacked_classes(net, x, y, "pgd7", epsilon=0.03, before=y),
@@ -272,9 +274,9 @@ def test_other_norms_have_other_sizes(net, images):
 
 def test_the_classes_of_images_of_one_class_are_reached(net, images):
     x, y = images[0][:3], numpy.ones(3, int)
-    found = reachable.reachable(net, x, y, epsilon=0.3, steps=3)
-    numpy.testing.assert_array_equal(found[:, 1], evaluate.correct(net, x, y))
-    assert found.shape == (3, 4) and found[:, [0, 2, 3]].any()
+    reached = reachable.reachable(net, x, y, epsilon=0.3, steps=3)
+    numpy.testing.assert_array_equal(reached[:, 1], evaluate.correct(net, x, y))
+    assert reached.shape == (3, 4) and reached[:, [0, 2, 3]].any()
 
 
 def test_every_door_predicts_no_more_than_it_did(net, images, monkeypatch):

@@ -53,10 +53,10 @@ def distilled(tmp_path_factory, pair, split):
 
 def distil(pair, split, folder, settings=HOT, **options):
     teacher, student = pair()
-    kept = distillation.distil(
+    recorded = distillation.distil(
         teacher, student, split, recipe=RECIPE, folder=folder, seed=3, settings=settings, **options
     )
-    return teacher, student, kept
+    return teacher, student, recorded
 
 
 @pytest.mark.parametrize("temperature", [1.0, 10.0])
@@ -64,36 +64,38 @@ def test_the_loss_is_its_formula(temperature):
     generator = numpy.random.default_rng(0)
     logits, targets = generator.normal(0, 30, (6, 4)).astype("float32"), generator.dirichlet(numpy.ones(4), 6)
     powers = numpy.exp(logits.astype(float) / temperature)
-    naive = [-temperature * (row * numpy.log(one / one.sum())).sum() for row, one in zip(targets, powers, strict=True)]
-    found = distillation.loss_at(temperature)(keras.ops.convert_to_tensor(logits), targets.astype("float32"))
-    numpy.testing.assert_allclose(found, naive, rtol=1e-4)
+    naive = [
+        -temperature * (row * numpy.log(power / power.sum())).sum() for row, power in zip(targets, powers, strict=True)
+    ]
+    losses = distillation.loss_at(temperature)(keras.ops.convert_to_tensor(logits), targets.astype("float32"))
+    numpy.testing.assert_allclose(losses, naive, rtol=1e-4)
 
 
 def test_soft_targets_are_the_softmax_at_the_temperature(tiny, split):
     x = split.x_train
     powers = numpy.exp(numpy.asarray(tiny(x.astype("float32") / 255), float) / 2.5)
-    found = distillation.soft_targets(tiny, x, temperature=2.5, batch_size=7)
-    assert found.dtype == numpy.float32
-    numpy.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), atol=1e-6)
+    soft = distillation.soft_targets(tiny, x, temperature=2.5, batch_size=7)
+    assert soft.dtype == numpy.float32
+    numpy.testing.assert_allclose(soft, powers / powers.sum(1, keepdims=True), atol=1e-6)
 
 
 def test_at_temperature_one_the_teacher_is_a_source_model(tmp_path, pair, split):
     plain, _ = pair()
     fit(plain, split, recipe=RECIPE, history=tmp_path / "plain", seed=3, epochs=2)
     teacher, _, _ = distil(pair, split, tmp_path / "both", distillation.Distillation(temperature=1.0, epochs=2))
-    for one, other in zip(teacher.get_weights(), plain.get_weights(), strict=True):
-        numpy.testing.assert_allclose(one, other, atol=1e-4)
+    for weight, other in zip(teacher.get_weights(), plain.get_weights(), strict=True):
+        numpy.testing.assert_allclose(weight, other, atol=1e-4)
 
 
 def test_the_student_learns_the_teacher_s_outputs(tmp_path, pair, split, distilled):
-    teacher, student, kept, folder = distilled
+    teacher, student, recorded, folder = distilled
     _, alone = pair()
     soft = distillation.soft_targets(teacher, split.x_train, temperature=4.0)
     loss = distillation.loss_at(4.0)
     fit(alone, split, recipe=RECIPE, history=tmp_path, seed=3, epochs=2, loss=loss, targets=soft)
     assert models.fingerprint(alone) == models.fingerprint(student)
     assert models.fingerprint(student) != models.fingerprint(teacher)
-    assert kept.epochs == [1, 2] and kept.stored == [2], "only the newest weights stay"
+    assert recorded.epochs == [1, 2] and recorded.stored == [2], "only the newest weights stay"
     assert history.History(folder / "teacher").stored == [2]
 
 

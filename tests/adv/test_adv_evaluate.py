@@ -21,15 +21,15 @@ def test_known_flags_are_attacked_alone_and_the_others_stay_false(net, images):
     attack, clean = attacks.FGSM(), evaluate.correct(net, x, y)
     whole = evaluate.robust_flags(net, x, y, attack, epsilon=0.01)
     numpy.testing.assert_array_equal(
-        evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=clean, batch_size=3), whole
+        evaluate.robust_flags(net, x, y, attack, epsilon=0.01, correct=clean, batch_size=3), whole
     )
     some = clean & (numpy.arange(len(y)) % 2 == 0)
-    found = evaluate.robust_flags(net, (255 * x).round().astype("uint8"), y, attack, epsilon=0, right=some)
-    numpy.testing.assert_array_equal(found, some)
-    assert found is not some
-    for wrong in (clean[:3], clean.astype(int)):
-        with pytest.raises(ValueError, match="right is"):
-            evaluate.robust_flags(net, x, y, attack, epsilon=0.01, right=wrong)
+    flags = evaluate.robust_flags(net, (255 * x).round().astype("uint8"), y, attack, epsilon=0, correct=some)
+    numpy.testing.assert_array_equal(flags, some)
+    assert flags is not some
+    for refused in (clean[:3], clean.astype(int)):
+        with pytest.raises(ValueError, match="correct is"):
+            evaluate.robust_flags(net, x, y, attack, epsilon=0.01, correct=refused)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "deepfool"])
@@ -37,15 +37,15 @@ def test_distances_are_the_norms_of_minimal_perturbations(name, net, images):
     x, y = images
     attack = attacks.get(name)
     minimal = search.minimal(net, x, y, attack)
-    naive = [numpy.linalg.norm((one - other).ravel(), {"linf": numpy.inf, "l2": 2}[attack.norm])
-             for one, other in zip(minimal.images, x, strict=True)]  # fmt: skip
+    naive = [numpy.linalg.norm((image - other).ravel(), {"linf": numpy.inf, "l2": 2}[attack.norm])
+             for image, other in zip(minimal.images, x, strict=True)]  # fmt: skip
     assert minimal.success.all()
-    found = evaluate.distances(net, x, y, attack)
-    assert found.dtype == numpy.float32
-    numpy.testing.assert_allclose(found, naive, rtol=1e-3)
+    distances = evaluate.distances(net, x, y, attack)
+    assert distances.dtype == numpy.float32
+    numpy.testing.assert_allclose(distances, naive, rtol=1e-3)
     clean = evaluate.correct(net, x, y)
-    numpy.testing.assert_array_equal(found == 0, ~clean)
-    numpy.testing.assert_allclose(evaluate.distances(net, x, y, attack, right=clean), naive, rtol=1e-3)
+    numpy.testing.assert_array_equal(distances == 0, ~clean)
+    numpy.testing.assert_allclose(evaluate.distances(net, x, y, attack, correct=clean), naive, rtol=1e-3)
 
 
 def test_a_failed_attack_has_no_distance(net, images):
@@ -56,9 +56,9 @@ def test_a_failed_attack_has_no_distance(net, images):
             return images, numpy.zeros(len(images), bool)
 
     clean = evaluate.correct(net, *images)
-    found = evaluate.distances(net, *images, Failing())
-    numpy.testing.assert_array_equal(numpy.isnan(found), clean)
-    assert not evaluate.distances(net, *images, Failing(), right=numpy.zeros(len(clean), bool)).any()
+    distances = evaluate.distances(net, *images, Failing())
+    numpy.testing.assert_array_equal(numpy.isnan(distances), clean)
+    assert not evaluate.distances(net, *images, Failing(), correct=numpy.zeros(len(clean), bool)).any()
 
 
 def test_negative_epsilon_is_refused(net, images):
@@ -76,9 +76,9 @@ def test_share_has_the_wilson_interval(count):
 
 
 def test_share_of_anything_but_flags_is_refused():
-    for wrong in (numpy.zeros(0, bool), numpy.zeros(3), numpy.zeros((2, 2), bool)):
+    for refused in (numpy.zeros(0, bool), numpy.zeros(3), numpy.zeros((2, 2), bool)):
         with pytest.raises(ValueError, match="expected bool"):
-            evaluate.share(wrong)
+            evaluate.share(refused)
 
 
 def test_push_moves_along_the_perturbation_and_clips():

@@ -46,8 +46,8 @@ def test_compiled_pgd_is_a_foolbox_attack(net, images):
         for attack in (foolbox_model.CompiledLinfPGD(**settings), foolbox.attacks.LinfPGD(**settings))
     ]
     for ours, theirs in zip(*results, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            numpy.testing.assert_allclose(numpy.asarray(one, float), numpy.asarray(other, float), atol=1e-6)
+        for array, other in zip(ours, theirs, strict=True):
+            numpy.testing.assert_allclose(numpy.asarray(array, float), numpy.asarray(other, float), atol=1e-6)
     targets = foolbox.criteria.TargetedMisclassification(keras.ops.convert_to_tensor((images[1] + 1) % 4, LABELS))
     targeted = foolbox_model.CompiledLinfPGD(**settings)(model, x, targets, epsilons=EPSILON)[0]
     assert numpy.abs(numpy.asarray(targeted) - images[0]).max() <= EPSILON + 1e-6
@@ -83,7 +83,7 @@ def test_compiled_pgd_takes_no_option_that_foolbox_does_not(net, images):
 
 
 class OwnLoss:
-    """Climbs the second class, whatever the label is."""
+    """Ascends the logit of the second class, whatever the label."""
 
     def get_loss_fn(self, model, labels):
         return lambda inputs: model(inputs)[:, 1].sum()
@@ -123,11 +123,11 @@ def test_a_subclass_of_compiled_pgd_runs_its_own_methods(own, net, images):
 
 def test_bytes_are_images_too(net, images):
     x = (255 * images[0]).round().astype("uint8")
-    found, expected = (
-        foolbox_model.run(foolbox.attacks.FGSM(random_start=False), net, one, images[1], epsilon=0.05)
-        for one in (x, x / numpy.float32(255))
+    attacked, expected = (
+        foolbox_model.run(foolbox.attacks.FGSM(random_start=False), net, pixels, images[1], epsilon=0.05)
+        for pixels in (x, x / numpy.float32(255))
     )
-    numpy.testing.assert_array_equal(found, expected)
+    numpy.testing.assert_array_equal(attacked, expected)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_cw_in_one_call_equals_cw_in_steps(net, images, monkeypatch):
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
     attack = attacks.CW(stepsize=0.05, steps=12, initial_const=2, binary_search_steps=2)
-    made = []
+    results = []
     for one_call in (False, True):
         monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
-        made.append(attack.closest(net, x, labels))
-    (steps, success), (whole, success_too) = made
+        results.append(attack.closest(net, x, labels))
+    (steps, success), (whole, success_too) = results
     # Adam divides a gradient by its own size: rounding, which differs between the two graphs, grows with every step.
     assert numpy.isclose(steps, whole, rtol=1e-2, atol=1e-3).mean() > 0.95
     numpy.testing.assert_array_equal(success, success_too)

@@ -10,13 +10,13 @@ from adv import evaluate, jsma, search
 from models import compute, perturb
 
 
-def naive(predict, slope, image, label, target, *, steps=2000, theta=0.1, repeats=7):
-    """foolbox 2.3.0's loop for one image, flat: (image or None, steps taken). slope: of the target's loss."""
+def naive(predict, gradient_of, image, label, target, *, steps=2000, theta=0.1, repeats=7):
+    """foolbox 2.3.0's loop for one image, flat: (image or None, steps taken). gradient_of: of the target's loss."""
     current, mask, counts = image.copy(), numpy.ones_like(image), numpy.zeros_like(image)
     for step in range(steps):
         if predict(current) != label:
             return current, step
-        alphas = slope(current, target) * mask
+        alphas = gradient_of(current, target) * mask
         element = numpy.argmin(-alphas)
         current[element] = float(current[element]) - float(numpy.sign(alphas[element])) * theta
         counts[element] += 1
@@ -26,9 +26,9 @@ def naive(predict, slope, image, label, target, *, steps=2000, theta=0.1, repeat
     return None, steps
 
 
-def naive_target(logits, slope, image, label):
+def naive_target(logits, gradient_of, image, label):
     """The class at foolbox 2.3.0's GradientAttack, or None: the first success of 1,000, or of 20 below an early one."""
-    direction = slope(image, label)
+    direction = gradient_of(image, label)
     direction = direction / (numpy.sqrt(numpy.mean(numpy.square(direction))) + numpy.float32(1e-8))
     sizes, target = numpy.linspace(0, 1, 1001)[1:], None
     for _ in range(2):
@@ -44,22 +44,22 @@ def naive_target(logits, slope, image, label):
 
 
 def eager(model):
-    """Logits, prediction and slope of one flat image, without the code under test."""
+    """Logits, prediction and gradient of a flat image, without the code under test."""
     gradient, forward = compute.input_gradient(model, perturb.cross_entropy), compute.forward(model)
     shape = (1, *model.input_shape[1:])
 
     def logits(image):
         return numpy.asarray(forward(image.reshape(shape)))[0]
 
-    def slope(image, label):
+    def gradient_of(image, label):
         return numpy.asarray(gradient(image.reshape(shape), numpy.asarray([label], numpy.int32))).ravel()
 
-    return logits, lambda image: logits(image).argmax(), slope
+    return logits, lambda image: logits(image).argmax(), gradient_of
 
 
 @functools.cache
 def dense(seed, classes=4):
-    """A two-layer net of 6x6x1 images with its (logits, predict, slope) in NumPy, gradient by hand."""
+    """A two-layer net of 6x6x1 images with its (logits, predict, gradient_of) in NumPy, gradient by hand."""
     generator = numpy.random.default_rng(seed)
     sizes = ((36, 16), (16, classes))
     kernels = [generator.normal(0, (2 / rows) ** 0.5, (rows, columns)).astype("float32") for rows, columns in sizes]
@@ -72,13 +72,13 @@ def dense(seed, classes=4):
     def logits(image):
         return numpy.maximum(image @ kernels[0] + biases[0], 0) @ kernels[1] + biases[1]
 
-    def slope(image, label):
+    def gradient_of(image, label):
         exponentials = numpy.exp(logits(image) - logits(image).max())
         error = exponentials / exponentials.sum() - numpy.eye(classes, dtype="float32")[label]
         active = image @ kernels[0] + biases[0] > 0
         return kernels[0] @ ((kernels[1] @ error) * active)
 
-    return model, (logits, lambda image: logits(image).argmax(), slope)
+    return model, (logits, lambda image: logits(image).argmax(), gradient_of)
 
 
 def dim(count, shape, seed):
@@ -90,13 +90,13 @@ def dim(count, shape, seed):
 @pytest.mark.parametrize("limits", [{}, {"steps": 9}, {"theta": 0.15, "repeats": 1}])
 @pytest.mark.parametrize("seed", range(2))
 def test_dense_nets_equal_the_naive_loop_in_numpy(seed, limits):
-    model, (_, predict, slope) = dense(seed)
+    model, (_, predict, gradient_of) = dense(seed)
     x = dim(12, (6, 6, 1), seed)
     labels = search.classes(model, x).astype(numpy.int32)
     targets = ((labels + 1 + numpy.arange(12) % 3) % 4).astype(numpy.int32)
     candidates, success = jsma.saliency_map(model, x, labels, targets, batch_size=5, **limits)
     for row in range(12):
-        expected, _ = naive(predict, slope, x[row].ravel(), labels[row], targets[row], **limits)
+        expected, _ = naive(predict, gradient_of, x[row].ravel(), labels[row], targets[row], **limits)
         assert success[row] == (expected is not None)
         numpy.testing.assert_array_equal(candidates[row].ravel(), x[row].ravel() if expected is None else expected)
     assert success.any() if not limits else not success.all()
@@ -104,7 +104,7 @@ def test_dense_nets_equal_the_naive_loop_in_numpy(seed, limits):
 
 @pytest.mark.parametrize("kind", ["dense", "convolutional"])
 def test_the_whole_attack_equals_the_naive_loop(kind, net):
-    model, (logits, predict, slope) = dense(1) if kind == "dense" else (net, eager(net))
+    model, (logits, predict, gradient_of) = dense(1) if kind == "dense" else (net, eager(net))
     x = dim(10, model.input_shape[1:], 7)
     y = search.classes(model, x)
     y[5] = (y[5] + 1) % 4
@@ -112,11 +112,11 @@ def test_the_whole_attack_equals_the_naive_loop(kind, net):
     result = search.minimal(model, x, y, jsma.JSMA(steps=300), batch_size=5)
     assert result.images.dtype == numpy.float32 and result.images.min() >= 0 and result.images.max() <= 1
     rows = zip(x.reshape(10, -1), y, targets, result.images, result.success, strict=True)
-    for image, label, drawn, found, success in rows:
-        target = naive_target(logits, slope, image, label) if predict(image) == label else label
-        expected, _ = naive(predict, slope, image, label, drawn if target is None else target, steps=300)
+    for image, label, random_target, candidate, success in rows:
+        target = naive_target(logits, gradient_of, image, label) if predict(image) == label else label
+        expected, _ = naive(predict, gradient_of, image, label, random_target if target is None else target, steps=300)
         assert success == (expected is not None)
-        numpy.testing.assert_array_equal(found.ravel(), image if expected is None else expected)
+        numpy.testing.assert_array_equal(candidate.ravel(), image if expected is None else expected)
     assert result.success.sum() > 4
 
 
@@ -168,7 +168,7 @@ def test_a_step_that_changes_nothing_is_counted(linear):
 
 
 def test_only_an_image_that_nothing_darker_helps_is_brightened():
-    """All slopes negative: the least negative element rises; at 1 it leaves, and then no step is left."""
+    """All gradients negative: the least negative element rises; at 1 it leaves, and then no step is left."""
     inputs = keras.Input((2, 2, 1))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     kernel = numpy.float32([[0, 4], [0, 3], [0, 1], [0, 2]])
@@ -176,8 +176,8 @@ def test_only_an_image_that_nothing_darker_helps_is_brightened():
     for bias, expected in ((-7.65, [0.75, 0.75, 0.95, 0.75]), (-9, None)):
         model.layers[-1].set_weights([kernel, numpy.float32([0, bias])])
         candidates, success = jsma.saliency_map(model, x, labels, labels + 1)
-        _, predict, slope = eager(model)
-        naively, _ = naive(predict, slope, x.ravel(), 0, 1, steps=50)
+        _, predict, gradient_of = eager(model)
+        naively, _ = naive(predict, gradient_of, x.ravel(), 0, 1, steps=50)
         assert success.tolist() == [expected is not None] == [naively is not None]
         numpy.testing.assert_allclose(candidates.ravel(), x.ravel() if expected is None else expected, atol=1e-6)
 

@@ -11,7 +11,7 @@ def test_norms_equal_those_of_numpy():
     change = numpy.random.default_rng(0).normal(size=(5, 3, 4, 2)).astype(numpy.float32)
     change[:, 0] = 0
     for name, order in (("l0", 0), ("l1", 1), ("l2", 2), ("linf", numpy.inf)):
-        expected = [numpy.linalg.norm(one.astype(float).ravel(), order) for one in change]
+        expected = [numpy.linalg.norm(perturbation.astype(float).ravel(), order) for perturbation in change]
         numpy.testing.assert_allclose(search.norm(change, name), expected, rtol=1e-12)
 
 
@@ -41,10 +41,12 @@ def test_linear_model_in_closed_form(linear):
     # DeepFool adds 1e-4 to the distance and overshoots by 5 %
     numpy.testing.assert_allclose(size("deepfool-linf"), 1.05 * (exact + 1e-4), rtol=1e-3)
     numpy.testing.assert_allclose(size("deepfool"), 1.05 * (margin / l2 + 1e-4), rtol=1e-3)
-    found = search.minimal(model, x, y, attacks.CW(steps=100, initial_const=0.1)).images - x
-    found = search.norm(found, "l2")
-    assert (found > margin / l2 - 1e-6).all()
-    numpy.testing.assert_allclose(found, margin / l2, rtol=0.02, atol=0.005)  # a first step of Adam is larger than some
+    change = search.minimal(model, x, y, attacks.CW(steps=100, initial_const=0.1)).images - x
+    change = search.norm(change, "l2")
+    assert (change > margin / l2 - 1e-6).all()
+    numpy.testing.assert_allclose(
+        change, margin / l2, rtol=0.02, atol=0.005
+    )  # a first step of Adam is larger than some
 
 
 def test_uint8_images_and_batches_give_the_same(net, images):

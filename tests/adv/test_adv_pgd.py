@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from adv import attacks, pgd, search
-from adv.attack import noise
+from adv.base import noise
 from models import compute
 
 
@@ -43,8 +43,8 @@ def test_temperature_1_is_pgd_and_a_low_one_the_margin(net, images):
     x, labels = images[0], search.classes(net, images[0]).astype(numpy.int32)
     for temperature, other in ((1.0, "pgd-20"), (1e-4, "cw-linf-20")):
         attack = attacks.TemperaturePGD(temperature=temperature)
-        one, two = (each.within(net, x, labels, epsilon=0.02) for each in (attack, attacks.get(other)))
-        assert (abs(one - two) < 1e-6).mean() > 0.98  # but for gradients whose sign is a matter of rounding
+        first, two = (each.within(net, x, labels, epsilon=0.02) for each in (attack, attacks.get(other)))
+        assert (abs(first - two) < 1e-6).mean() > 0.98  # but for gradients whose sign is a matter of rounding
 
 
 def test_a_gradient_of_zero_moves_nothing(linear):
@@ -53,8 +53,8 @@ def test_a_gradient_of_zero_moves_nothing(linear):
     flat.set_weights([numpy.zeros((64, 2)), numpy.float32([0, 1])])
     x = numpy.random.default_rng(0).random((3, 8, 8, 1), dtype=numpy.float32)
     for norm in ("linf", "l1"):
-        made = attacks.PGD(norm=norm, steps=3).within(flat, x, numpy.ones(3, numpy.int32), epsilon=0.1)
-        numpy.testing.assert_array_equal(made, x)
+        attacked = attacks.PGD(norm=norm, steps=3).within(flat, x, numpy.ones(3, numpy.int32), epsilon=0.1)
+        numpy.testing.assert_array_equal(attacked, x)
 
 
 def test_noise_depends_on_the_seed_the_draw_and_the_image_alone(images):

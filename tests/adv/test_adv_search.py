@@ -1,4 +1,4 @@
-"""The two searches, and the attacks that they carry, against one image at a time in NumPy."""
+"""The two searches and their attacks against one image at a time in NumPy."""
 
 import dataclasses
 
@@ -7,24 +7,24 @@ import numpy
 import pytest
 
 from adv import attacks, search
-from adv.attack import noise
+from adv.base import noise
 from models import compute
 
 
 def sequential_grid(adversarial, epsilons=1000):
     """foolbox 2.3.0's loop over epsilon for one image; None where nothing is adversarial."""
     sizes = numpy.linspace(0, 1, epsilons + 1)[1:]
-    found = None
+    smallest = None
     for attempt in range(2):
         for index, size in enumerate(sizes):
             if adversarial(size):
-                found = size
+                smallest = size
                 if attempt == 0 and index >= 20:
-                    return found
+                    return smallest
                 break
-        if found is not None:
-            sizes = numpy.linspace(0, found, 21)[1:]
-    return found
+        if smallest is not None:
+            sizes = numpy.linspace(0, smallest, 21)[1:]
+    return smallest
 
 
 def sequential_bisection(attempt, image, epsilon=0.3, bisections=20):
@@ -66,10 +66,10 @@ def eager(model):
     def predict(image):
         return numpy.asarray(forward(image[None]))[0].argmax()
 
-    def slope(image, label):
+    def gradient_of(image, label):
         return numpy.asarray(gradient(image[None], numpy.asarray([label], numpy.int32)))[0]
 
-    return predict, slope
+    return predict, gradient_of
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,8 +86,8 @@ def test_grid_equals_one_image_at_a_time(seed):
         asked.extend(rows)
         return numpy.array([[adversarial(r, e) for e in line] for r, line in zip(rows, epsilon, strict=True)])
 
-    found = search.grid(trial, 40)
-    numpy.testing.assert_array_equal(found, [numpy.nan if value is None else value for value in expected])
+    smallest = search.grid(trial, 40)
+    numpy.testing.assert_array_equal(smallest, [numpy.nan if value is None else value for value in expected])
     assert asked.count(0) < 100  # found early, tried no more
 
 
@@ -116,25 +116,25 @@ def test_bisection_equals_one_image_at_a_time(seed):
 
 def test_fgsm_equals_the_naive_loop(net, images):
     x, y = (part[:9] for part in images)
-    predict, slope = eager(net)
+    predict, gradient_of = eager(net)
     result = search.minimal(net, x, y, attacks.FGSM(), batch_size=6)
-    for image, label, found, success in zip(x, y, result.images, result.success, strict=True):
+    for image, label, candidate, success in zip(x, y, result.images, result.success, strict=True):
         if predict(image) != label:
-            assert success and (found == image).all()
+            assert success and (candidate == image).all()
             continue
-        direction = numpy.sign(slope(image, label))
+        direction = numpy.sign(gradient_of(image, label))
 
         def moved(size, image=image, direction=direction):
             return numpy.clip(image + numpy.float32(size) * direction, 0, 1)
 
         size = sequential_grid(lambda size, label=label, moved=moved: predict(moved(size)) != label)
         assert success == (size is not None)
-        numpy.testing.assert_array_equal(found, image if size is None else moved(size))
+        numpy.testing.assert_array_equal(candidate, image if size is None else moved(size))
 
 
 def naive_trial(model, image, label, attack, size):
-    """One trial of PGD or BIM on one image: (iterate, is it wrong). size: epsilon, in "l1" the mean change [P]."""
-    predict, slope = eager(model)
+    """A trial of PGD or BIM on an image: (iterate, misclassified). size: epsilon, in "l1" the mean change [P]."""
+    predict, gradient_of = eager(model)
     size, step = numpy.float32(size), numpy.float32(attack.rel_stepsize * float(size))
     for draw in range(attack.restarts):
         current = image
@@ -143,7 +143,7 @@ def naive_trial(model, image, label, attack, size):
         for _ in range(attack.steps):
             if attack.random_start and predict(current) != label:  # a random start is judged, the image is right
                 break
-            gradient = slope(current, label)
+            gradient = gradient_of(current, label)
             if attack.norm == "linf":
                 change = numpy.clip(current + step * numpy.sign(gradient) - image, -size, size)
             else:
@@ -170,9 +170,9 @@ def test_stepping_equals_the_naive_loop(name, net, images):
     x, y = images
     attack = dataclasses.replace(STEPPING[name], bisections=8)
     result = search.minimal(net, x, y, attack, batch_size=6)
-    for image, label, found, success in zip(x[:6], y[:6], result.images, result.success, strict=False):
+    for image, label, candidate, success in zip(x[:6], y[:6], result.images, result.success, strict=False):
         if search.classes(net, image[None])[0] != label:
-            assert success and (found == image).all()
+            assert success and (candidate == image).all()
             continue
 
         def attempt(size, image=image, label=label):
@@ -180,4 +180,4 @@ def test_stepping_equals_the_naive_loop(name, net, images):
 
         expected = sequential_bisection(attempt, image, bisections=8)
         assert success == (expected is not None)
-        numpy.testing.assert_allclose(found, image if expected is None else expected, atol=1e-6)
+        numpy.testing.assert_allclose(candidate, image if expected is None else expected, atol=1e-6)

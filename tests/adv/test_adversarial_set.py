@@ -15,7 +15,7 @@ COUNTS = {"train": 5, "validation": 3, "test": 4, "heldout": 2}
 
 @pytest.fixture
 def split(net, images):
-    """48 training and 10 test images of 8x8x2, labelled by the net except for every fifth, which is wrong."""
+    """48 training and 10 test images of 8x8x2, labelled by the net; every fifth is misclassified."""
     generator = numpy.random.default_rng(8)
     x = generator.integers(0, 256, (58, 8, 8, 2), dtype="uint8")
     y = search.classes(net, data.to_unit(x)).astype("int64")
@@ -27,7 +27,7 @@ def split(net, images):
 
 
 @pytest.mark.parametrize(
-    ("total", "held_out", "found"),
+    ("total", "held_out", "expected"),
     [
         (25_000, 10_000, (4000, 1000, 5000, 1000)),
         (10_000, 1000, (4000, 1000, 5000, 1000)),
@@ -36,17 +36,17 @@ def split(net, images):
         (1, 1, (0, 1, 0, 1)),
     ],
 )
-def test_the_default_parts_are_the_published_or_what_there_is_room_for(total, held_out, found):
+def test_the_default_parts_are_the_published_or_what_there_is_room_for(total, held_out, expected):
     counts = adversarial_set.fitting(total, held_out)
-    assert counts == dict(zip(PARTS, found, strict=True))
+    assert counts == dict(zip(PARTS, expected, strict=True))
     images = numpy.zeros((total, 1)), numpy.zeros((held_out, 1))
     rows = adversarial_set.draw(types.SimpleNamespace(x_train=images[0], x_test=images[1]), counts, 0)
-    assert len({*rows["train"], *rows["validation"], *rows["test"]}) == sum(found[:3])
+    assert len({*rows["train"], *rows["validation"], *rows["test"]}) == sum(expected[:3])
 
 
 @dataclasses.dataclass
 class Stub:
-    """An attack that takes the image of the opposite brightness for a candidate, and gives up on bright images."""
+    """An attack whose candidate is the inverted image, and which fails on bright images."""
 
     seen: list = dataclasses.field(default_factory=list)
 
@@ -66,13 +66,13 @@ def craft(net, split, folder, attack=None, counts=COUNTS, **settings):
     return generate_adv.generate(net, split, "stub", attack or Stub(), counts=counts, seed=0, folder=folder, **settings)
 
 
-def same(one, other):
+def same(first, other):
     for part in PARTS:
         for field in ("images", "labels", "index"):
-            a, b = getattr(one.parts[part], field), getattr(other.parts[part], field)
+            a, b = getattr(first.parts[part], field), getattr(other.parts[part], field)
             assert a.dtype == b.dtype
             numpy.testing.assert_array_equal(a, b)
-    assert (one.drawn, one.attack, one.model, one.data) == (other.drawn, other.attack, other.model, other.data)
+    assert (first.drawn, first.attack, first.model, first.data) == (other.drawn, other.attack, other.model, other.data)
 
 
 def test_parts_are_disjoint_sorted_and_of_the_asked_size(split):
@@ -92,7 +92,7 @@ def test_the_draw_depends_on_the_seed_alone(split):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_larger_part_holds_a_smaller_one_whatever_the_others_are(split, part):
-    """So that a dear attack can have fewer images than the others, and meets none that these train on."""
+    """So a slow attack can use fewer images, none of which the others train on."""
     small = adversarial_set.draw(split, {"train": 2, "validation": 0, "test": 3, "heldout": 4} | {part: 3}, seed=0)
     large = adversarial_set.draw(split, {"train": 11, "validation": 9, "test": 20, "heldout": 10}, seed=0)
     assert set(small[part]) < set(large[part])
@@ -118,10 +118,10 @@ def test_more_images_than_there_are_is_an_error(split, counts, words):
 
 
 def test_misclassified_images_stay_and_failed_ones_go(net, split, tmp_path):
-    made = craft(net, split, tmp_path, counts={"train": 16, "validation": 8, "test": 24, "heldout": 10})
-    rows = adversarial_set.draw(split, made.drawn, seed=0)
+    crafted = craft(net, split, tmp_path, counts={"train": 16, "validation": 8, "test": 24, "heldout": 10})
+    rows = adversarial_set.draw(split, crafted.drawn, seed=0)
     kinds = set()
-    for name, part in made.parts.items():
+    for name, part in crafted.parts.items():
         x, y = (split.x_test, split.y_test) if name == "heldout" else (split.x_train, split.y_train)
         images, labels, index = [], [], []
         for row in rows[name]:
@@ -146,10 +146,10 @@ def test_misclassified_images_stay_and_failed_ones_go(net, split, tmp_path):
 
 
 def test_every_attack_gets_the_same_images(net, split, tmp_path):
-    one, other = Stub(), Stub()
-    craft(net, split, tmp_path / "one", one)
+    first, other = Stub(), Stub()
+    craft(net, split, tmp_path / "one", first)
     craft(net, split, tmp_path / "other", other)
-    for a, b in zip(one.seen, other.seen, strict=True):
+    for a, b in zip(first.seen, other.seen, strict=True):
         numpy.testing.assert_array_equal(a, b)
 
 
@@ -181,21 +181,21 @@ def test_blocks_of_another_size_are_made_anew(net, split, tmp_path, monkeypatch)
 
 
 def skipped(net, split):
-    """How many blocks of two hold misclassified images alone, which no attack sees."""
+    """How many blocks of two have only misclassified images, which no attack receives."""
     rows = adversarial_set.draw(split, COUNTS, seed=0)
     count = 0
     for part, index in rows.items():
         x, y = (split.x_test, split.y_test) if part == "heldout" else (split.x_train, split.y_train)
-        wrong = search.classes(net, data.to_unit(x[index])) != y[index]
-        count += sum(wrong[start : start + 2].all() for start in range(0, len(index), 2))
+        fooled = search.classes(net, data.to_unit(x[index])) != y[index]
+        count += sum(fooled[start : start + 2].all() for start in range(0, len(index), 2))
     return count
 
 
 def test_an_empty_part_is_an_empty_part(net, split, tmp_path):
-    made = craft(net, split, tmp_path, counts=COUNTS | {"validation": 0, "heldout": 0})
-    made.save(tmp_path / "set.h5")
+    crafted = craft(net, split, tmp_path, counts=COUNTS | {"validation": 0, "heldout": 0})
+    crafted.save(tmp_path / "set.h5")
     loaded = adversarial_set.load(tmp_path / "set.h5")
-    same(loaded, made)
+    same(loaded, crafted)
     assert loaded.parts["validation"].images.shape == (0, 8, 8, 2) and len(loaded.parts["heldout"].index) == 0
 
 
@@ -233,8 +233,8 @@ def test_a_set_of_another_model_or_data_is_refused(tmp_path, what):
     ],
 )
 def test_parts_that_do_not_fit_are_refused(tmp_path, change, words):
-    made = small()
-    broken = made.parts | {"test": dataclasses.replace(made.parts["test"], **change)}
-    dataclasses.replace(made, parts=broken).save(tmp_path / "set.h5")
+    crafted = small()
+    broken = crafted.parts | {"test": dataclasses.replace(crafted.parts["test"], **change)}
+    dataclasses.replace(crafted, parts=broken).save(tmp_path / "set.h5")
     with pytest.raises(ValueError, match=f"set.h5: part test .*{words}"):
         adversarial_set.load(tmp_path / "set.h5")

@@ -1,4 +1,4 @@
-"""What every attack of the catalogue keeps to, as one table: one line an attack, one test a promise."""
+"""What every attack of the catalogue guarantees: a line for each attack, a test for each guarantee."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ EPSILON = {"linf": 0.1, "l2": 1.0, "l1": 6.0, "l0": 12}  # most images of `net` 
 
 
 def constant():
-    """A model that calls every image class 0, whatever an attack does: the mean of an image is below 2."""
+    """A model that predicts class 0 for every image, attacked or not: the mean of an image is below 2."""
     inputs = keras.Input((8, 8, 1))
     mean = keras.layers.GlobalAveragePooling2D()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(mean))
@@ -61,25 +61,25 @@ def small(name, settings=SMALL):
 
 
 @pytest.fixture(scope="module")
-def right(net, images):
-    """The images with the labels that the net gives them: int32, as an attack gets them."""
+def correct(net, images):
+    """The images with the predicted classes as labels: int32, as attacks receive them."""
     return images[0], search.classes(net, images[0]).astype(numpy.int32)
 
 
 @pytest.fixture(scope="module")
-def attacked(net, right):
-    """name -> the images that its `within` makes, computed once."""
+def attacked(net, correct):
+    """name -> the result of its `within`, computed once."""
 
     @functools.cache
     def run(name):
-        return small(name).within(net, *right, epsilon=EPSILON[attacks.get(name).norm], batch_size=5)
+        return small(name).within(net, *correct, epsilon=EPSILON[attacks.get(name).norm], batch_size=5)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def found(net, images):
-    """name -> what search.minimal found and the progress that it told, computed once."""
+def minimal(net, images):
+    """name -> result of search.minimal and its calls of progress, computed once."""
 
     @functools.cache
     def run(name):
@@ -105,32 +105,32 @@ def test_it_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_within_stays_in_range_and_in_the_ball(name, net, right, attacked):
-    (x, labels), made, norm = right, attacked(name), attacks.get(name).norm
-    assert made.dtype == numpy.float32 and made.shape == x.shape
-    assert made.min() >= 0 and made.max() <= 1
-    size = search.norm(made - x.astype(float), norm)
+def test_within_stays_in_range_and_in_the_ball(name, net, correct, attacked):
+    (x, labels), points, norm = correct, attacked(name), attacks.get(name).norm
+    assert points.dtype == numpy.float32 and points.shape == x.shape
+    assert points.min() >= 0 and points.max() <= 1
+    size = search.norm(points - x.astype(float), norm)
     assert 0 < size.max() <= EPSILON[norm]
-    assert (search.classes(net, made) != labels).sum() >= 3
+    assert (search.classes(net, points) != labels).sum() >= 3
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_epsilon_0_gives_the_image_back(name, net, right):
-    numpy.testing.assert_array_equal(small(name).within(net, *right, epsilon=0, batch_size=5), right[0])
+def test_epsilon_0_gives_the_image_back(name, net, correct):
+    numpy.testing.assert_array_equal(small(name).within(net, *correct, epsilon=0, batch_size=5), correct[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_labels_of_64_bits_give_the_same(name, net, right, attacked):
-    (x, labels), epsilon = right, EPSILON[attacks.get(name).norm]
+def test_labels_of_64_bits_give_the_same(name, net, correct, attacked):
+    (x, labels), epsilon = correct, EPSILON[attacks.get(name).norm]
     assert labels.dtype == numpy.int32
-    made = small(name).within(net, x, labels.astype(numpy.int64), epsilon=epsilon, batch_size=5)
-    numpy.testing.assert_array_equal(made, attacked(name))
+    points = small(name).within(net, x, labels.astype(numpy.int64), epsilon=epsilon, batch_size=5)
+    numpy.testing.assert_array_equal(points, attacked(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_minimal_says_what_the_stored_images_are(name, net, images, found):
+def test_minimal_says_what_the_stored_images_are(name, net, images, minimal):
     x, y = images
-    result, done = found(name)
+    result, done = minimal(name)
     assert result.images.dtype == numpy.float32 and result.images.shape == x.shape
     assert result.images.min() >= 0 and result.images.max() <= 1
     numpy.testing.assert_array_equal(search.classes(net, result.images) != y, result.success)
@@ -140,30 +140,30 @@ def test_minimal_says_what_the_stored_images_are(name, net, images, found):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_images_that_are_wrong_already_stay(name, images, found):
-    result, _ = found(name)
+def test_images_that_are_wrong_already_stay(name, images, minimal):
+    result, _ = minimal(name)
     assert result.success[[2, 7, 13]].all()
     numpy.testing.assert_array_equal(result.images[[2, 7, 13]], images[0][[2, 7, 13]])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_images_do_not_depend_on_their_batch_or_their_order(name, net, images, found):
+def test_images_do_not_depend_on_their_batch_or_their_order(name, net, images, minimal):
     x, y = (part[::-1] for part in images)
     whole = search.minimal(net, x, y, small(name), batch_size=14)
-    numpy.testing.assert_allclose(whole.images[::-1], found(name)[0].images, atol=2e-6)
-    numpy.testing.assert_array_equal(whole.success[::-1], found(name)[0].success)
+    numpy.testing.assert_allclose(whole.images[::-1], minimal(name)[0].images, atol=2e-6)
+    numpy.testing.assert_array_equal(whole.success[::-1], minimal(name)[0].success)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_second_run_gives_the_same_bits(name, net, images, found):
+def test_a_second_run_gives_the_same_bits(name, net, images, minimal):
     before = [part[:5].copy() for part in images]
     again = search.minimal(net, *before, small(name), batch_size=5)
     once_more = search.minimal(net, *before, small(name), batch_size=5)
     numpy.testing.assert_array_equal(again.images, once_more.images)
     # In batches of another size a processor's kernels may round otherwise.
-    numpy.testing.assert_allclose(again.images, found(name)[0].images[: len(again.images)], atol=1e-5)
-    for part, kept in zip(before, images, strict=True):  # nothing is written where it was read
-        numpy.testing.assert_array_equal(part, kept[:5])
+    numpy.testing.assert_allclose(again.images, minimal(name)[0].images[: len(again.images)], atol=1e-5)
+    for part, original in zip(before, images, strict=True):  # nothing is written where it was read
+        numpy.testing.assert_array_equal(part, original[:5])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -189,7 +189,7 @@ def test_an_image_that_cannot_be_fooled_stays(name):
     numpy.testing.assert_array_equal(result.images, x)
 
 
-@pytest.mark.parametrize("name", [one for one in NAMES if attacks.get(one.values[0]).norm != "l0"])
+@pytest.mark.parametrize("name", [parameter for parameter in NAMES if attacks.get(parameter.values[0]).norm != "l0"])
 def test_a_linear_model_is_robust_up_to_its_margin(name, linear):
     """The distance of a linear boundary: margin over the dual norm of w; along the gradient, as L1 steps go, more."""
     model, weights, bias = linear

@@ -1,4 +1,4 @@
-"""Flags divided by class, confusion and the classes named under attack, against loops written out."""
+"""Flags by class, confusion, and predicted classes under attack, against plain loops."""
 
 import numpy
 import pytest
@@ -10,26 +10,28 @@ from adv import attacks, evaluate, search
 def test_class_wise_equals_a_loop():
     generator = numpy.random.default_rng(0)
     labels, flags = generator.integers(0, 5, 200), generator.random(200) < 0.6
-    found = evaluate.class_wise(flags, labels, classes=5)
+    accuracy = evaluate.class_wise(flags, labels, classes=5)
     shares = []
     for label in range(5):
         own = flags[labels == label]
-        assert (found.right[label], found.total[label]) == (own.sum(), len(own))
+        assert (accuracy.correct[label], accuracy.total[label]) == (own.sum(), len(own))
         interval = scipy.stats.binomtest(int(own.sum()), len(own)).proportion_ci(method="wilson")
-        numpy.testing.assert_allclose(found.interval[:, label], [interval.low, interval.high])
+        numpy.testing.assert_allclose(accuracy.interval[:, label], [interval.low, interval.high])
         shares.append(own.mean())
-    numpy.testing.assert_allclose(found.share, shares)
-    assert found.worst == numpy.argmin(shares) and found.mean == pytest.approx(numpy.mean(shares))
-    assert found.std == pytest.approx(numpy.std(shares)) and found.spread == pytest.approx(max(shares) - min(shares))
+    numpy.testing.assert_allclose(accuracy.share, shares)
+    assert accuracy.worst == numpy.argmin(shares) and accuracy.mean == pytest.approx(numpy.mean(shares))
+    assert accuracy.std == pytest.approx(numpy.std(shares)) and accuracy.spread == pytest.approx(
+        max(shares) - min(shares)
+    )
 
 
 def test_confusion_equals_a_loop():
     generator = numpy.random.default_rng(1)
-    labels, said = generator.integers(0, 4, 60), generator.integers(0, 4, 60)
+    labels, predicted = generator.integers(0, 4, 60), generator.integers(0, 4, 60)
     expected = numpy.zeros((4, 4), int)
-    for label, class_ in zip(labels, said, strict=True):
+    for label, class_ in zip(labels, predicted, strict=True):
         expected[label, class_] += 1
-    numpy.testing.assert_array_equal(evaluate.confusion(said, labels, classes=4), expected)
+    numpy.testing.assert_array_equal(evaluate.confusion(predicted, labels, classes=4), expected)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +60,11 @@ def test_the_classes_named_under_attack(net, images):
     clean = evaluate.classes(net, x, y)
     numpy.testing.assert_array_equal(clean == y, evaluate.correct(net, x, y))
     attack = attacks.get("pgd-20")
-    said = evaluate.attacked_classes(net, x, y, attack, epsilon=0.05, before=clean)
-    numpy.testing.assert_array_equal(said == y, evaluate.robust_flags(net, x, y, attack, epsilon=0.05))
-    numpy.testing.assert_array_equal(said[clean != y], clean[clean != y])
+    predicted = evaluate.attacked_classes(net, x, y, attack, epsilon=0.05, before=clean)
+    numpy.testing.assert_array_equal(predicted == y, evaluate.robust_flags(net, x, y, attack, epsilon=0.05))
+    numpy.testing.assert_array_equal(predicted[clean != y], clean[clean != y])
     rows = numpy.flatnonzero(clean == y)
     attacked = attack.within(net, x[rows], y[rows].astype("int32"), epsilon=0.05)
-    numpy.testing.assert_array_equal(said[rows], search.classes(net, attacked))
+    numpy.testing.assert_array_equal(predicted[rows], search.classes(net, attacked))
     with pytest.raises(ValueError, match="3 classes before"):
         evaluate.attacked_classes(net, x, y, attack, epsilon=0.05, before=clean[:3])

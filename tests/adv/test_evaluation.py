@@ -1,4 +1,4 @@
-"""AutoAttack and its one call: the worst case of its attacks, kept flags, and checks that each net deserves."""
+"""AutoAttack and its benchmark: the worst case of its attacks, saved flags, and failing checks."""
 
 import keras
 import numpy
@@ -22,7 +22,7 @@ def short(monkeypatch):
 
 @pytest.fixture(scope="module")
 def labelled(net):
-    """Forty images that the net classifies correctly, all but one."""
+    """Forty images; the net misclassifies one."""
     x = numpy.random.default_rng(12).random((40, 8, 8, 2), dtype=numpy.float32)
     y = search.classes(net, x)
     y[5] = (y[5] + 1) % 4
@@ -66,8 +66,8 @@ def test_the_whole_is_the_worst_case_of_its_attacks(norm, net, labelled):
 
 def test_what_it_makes_is_in_the_ball(net, labelled):
     x, labels = labelled[0], search.classes(net, labelled[0]).astype("int32")
-    made = autoattack.AutoAttack().within(net, x, labels, epsilon=0.03)
-    assert search.norm(made - x.astype(float), "linf").max() <= 0.03 and 0 <= made.min() and made.max() <= 1
+    attacked = autoattack.AutoAttack().within(net, x, labels, epsilon=0.03)
+    assert search.norm(attacked - x.astype(float), "linf").max() <= 0.03 and 0 <= attacked.min() and attacked.max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,18 @@ def test_what_it_makes_is_in_the_ball(net, labelled):
     ],
 )
 def test_the_versions_are_the_papers(version, names):
-    found = autoattack.AutoAttack(version=version, norm="l2", seed=7).attacks
-    assert list(found) == names
-    assert {attack.norm for attack in found.values()} == {"l2"} and {one.seed for one in found.values()} == {7}
-    runs = [attack.passes if version == "rand" else getattr(attack, "restarts", 1) for attack in found.values()]
+    members = autoattack.AutoAttack(version=version, norm="l2", seed=7).attacks
+    assert list(members) == names
+    assert {attack.norm for attack in members.values()} == {"l2"} and {member.seed for member in members.values()} == {
+        7
+    }
+    runs = [attack.passes if version == "rand" else getattr(attack, "restarts", 1) for attack in members.values()]
     assert runs == {"standard": [1, 1, 1, 1], "plus": [5, 5, 5, 1, 1, 1], "rand": [20, 20]}[version]
 
 
 def test_flags_are_kept_and_read_back(net, labelled, tmp_path):
     done = []
-    how = {"epsilon": 0.03, "folder": tmp_path, "progress": lambda *told: done.append(told)}
+    how = {"epsilon": 0.03, "folder": tmp_path, "progress": lambda *state: done.append(state)}
     first = evaluation.benchmark(net, *labelled, **how)
     assert done[0] == (39, 39, "apgd-ce") and [name for *_, name in done] == ["apgd-ce", "apgd-t", "fab-t", "square"]
     (tmp_path / "square.h5").unlink()
@@ -114,7 +116,7 @@ def test_images_beyond_one_part_are_attacked_too(net, labelled, monkeypatch):
 
 def raised(model, images, version="standard"):
     attack = autoattack.AutoAttack(version=version)
-    return {one.name for one in suspicions.before(model, *images, attack=attack, epsilon=0.03) if not one.passed}
+    return {check.name for check in suspicions.before(model, *images, attack=attack, epsilon=0.03) if not check.passed}
 
 
 def test_a_sound_net_raises_only_its_few_classes(net, labelled):
@@ -141,16 +143,16 @@ def test_a_net_that_ends_in_softmax_is_flagged_and_refused(net, labelled):
 def test_three_classes_are_too_few_for_the_targeted_ratio(net, labelled):
     three = keras.Model(net.inputs, keras.layers.Lambda(lambda z: z[:, :3], output_shape=(3,))(net.outputs[0]))
     x, y = labelled
-    found = suspicions.before(three, x, y % 3, attack=autoattack.AutoAttack(), epsilon=0.03)
-    (check,) = (one for one in found if one.name == "few-classes")
+    results = suspicions.before(three, x, y % 3, attack=autoattack.AutoAttack(), epsilon=0.03)
+    (check,) = (result for result in results if result.name == "few-classes")
     assert not check.passed and check.expected == "at least 10 for apgd-t, at least 10 for fab-t"
 
 
 def test_square_must_not_lower_what_gradients_left():
     flags = {"clean": [1, 1, 1, 1], "apgd-ce": [1, 1, 1, 0], "square": [1, 1, 1, 0]}
-    (same,) = suspicions.after({name: numpy.array(one, bool) for name, one in flags.items()})
+    (same,) = suspicions.after({name: numpy.array(correct, bool) for name, correct in flags.items()})
     flags["square"] = [1, 0, 1, 0]
-    (lower,) = suspicions.after({name: numpy.array(one, bool) for name, one in flags.items()})
+    (lower,) = suspicions.after({name: numpy.array(correct, bool) for name, correct in flags.items()})
     assert same.passed and not lower.passed and lower.seen.startswith("25.0 points")
     assert suspicions.after({"clean": numpy.ones(3, bool)}) == []
 
@@ -162,13 +164,15 @@ def test_every_check_has_its_name(net, labelled):
 
 def test_the_averaged_gradient_of_a_sure_net_is_its_gradient(net, labelled):
     x, labels = labelled[0], search.classes(net, labelled[0]).astype("int32")
-    one, many = (kind(steps=5).within(net, x, labels, epsilon=0.02) for kind in (attacks.APGD, autoattack.AveragedAPGD))
+    single, many = (
+        kind(steps=5).within(net, x, labels, epsilon=0.02) for kind in (attacks.APGD, autoattack.AveragedAPGD)
+    )
     # The mean of twenty equal float32 gradients has the sign of each, but where rounding makes it 0.
-    numpy.testing.assert_array_equal(search.classes(net, one) == labels, search.classes(net, many) == labels)
+    numpy.testing.assert_array_equal(search.classes(net, single) == labels, search.classes(net, many) == labels)
 
 
 def test_averaging_sees_through_noise(net, labelled):
-    """Of noisy gradients twenty lead further than each."""
+    """The mean of twenty noisy gradients leads further than a single gradient."""
     noisy = before(net, Noise(0.3))
     x, labels = labelled[0], search.classes(net, labelled[0]).astype("int32")
     left = [
@@ -179,9 +183,9 @@ def test_averaging_sees_through_noise(net, labelled):
 
 
 def test_what_is_out_of_range():
-    for wrong in ({"norm": "l1"}, {"version": "fast"}, {"seed": -1}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            autoattack.AutoAttack(**wrong)
+    for refused in ({"norm": "l1"}, {"version": "fast"}, {"seed": -1}):
+        with pytest.raises(ValueError, match=next(iter(refused))):
+            autoattack.AutoAttack(**refused)
 
 
 def test_an_epsilon_in_255ths_is_refused(net, labelled):

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 
 from adv import attacks, boundary, search
-from adv.attack import other_classes
+from adv.base import other_classes
 from models import compute
 
 
@@ -38,9 +38,9 @@ def test_the_projection_in_linf_is_that_of_a_linear_program():
         limits = numpy.hstack([limits, -numpy.ones((12, 1))])  # |d_i| <= t
         bounds = [*zip(-x[row], 1 - x[row], strict=True), (0, None)]
         plane = numpy.append(gradient[row], 0)[None]
-        found = scipy.optimize.linprog([0] * 6 + [1], limits, numpy.zeros(12), plane, [-gap[row]], bounds)
-        assert found.success
-        numpy.testing.assert_allclose(numpy.abs(change[row]).max(), found.fun, atol=2e-5)
+        solution = scipy.optimize.linprog([0] * 6 + [1], limits, numpy.zeros(12), plane, [-gap[row]], bounds)
+        assert solution.success
+        numpy.testing.assert_allclose(numpy.abs(change[row]).max(), solution.fun, atol=2e-5)
         numpy.testing.assert_allclose(gradient[row] @ change[row], -gap[row], atol=2e-5)
 
 
@@ -50,9 +50,9 @@ def test_the_projection_in_l2_is_the_nearest_point():
     for row in numpy.flatnonzero(reach(x, gradient, gap) > numpy.abs(gap) + 1e-2):
         plane = {"type": "eq", "fun": lambda d, row=row: gradient[row] @ d + gap[row]}
         bounds = list(zip(-x[row], 1 - x[row], strict=True))
-        found = scipy.optimize.minimize(lambda d: d @ d, numpy.zeros(6), bounds=bounds, constraints=plane, tol=1e-12)
-        assert found.success
-        numpy.testing.assert_allclose(change[row], found.x, atol=2e-4)
+        solution = scipy.optimize.minimize(lambda d: d @ d, numpy.zeros(6), bounds=bounds, constraints=plane, tol=1e-12)
+        assert solution.success
+        numpy.testing.assert_allclose(change[row], solution.x, atol=2e-4)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -74,9 +74,9 @@ def test_its_distance_is_exact_on_a_linear_net(norm, targeted, linear):
     x = (0.4 + 0.2 * numpy.random.default_rng(9).random((12, 8, 8, 1))).astype(numpy.float32)
     score = (x.astype(float) * weights).sum(axis=(1, 2, 3)) + bias
     dual = numpy.abs(weights).sum() if norm == "linf" else numpy.linalg.norm(weights)
-    made, success = attacks.FAB(norm=norm, targeted=targeted).closest(model, x, (score > 0).astype("int32"))
+    closest, success = attacks.FAB(norm=norm, targeted=targeted).closest(model, x, (score > 0).astype("int32"))
     assert success.all()
-    ratio = search.norm(made - x.astype(float), norm) / (numpy.abs(score) / dual)
+    ratio = search.norm(closest - x.astype(float), norm) / (numpy.abs(score) / dual)
     assert ratio.min() > 1 - 1e-3 and ratio.max() < 1.01
 
 
@@ -92,21 +92,21 @@ def test_restarts_find_no_less_and_begin_elsewhere(net, images):
 
 def test_its_distances_serve_every_epsilon(net, images):
     x, labels = images[0], search.classes(net, images[0]).astype("int32")
-    made, _ = attacks.FAB(steps=10).closest(net, x, labels)
-    size = search.norm(made - x, "linf")
+    closest, _ = attacks.FAB(steps=10).closest(net, x, labels)
+    size = search.norm(closest - x, "linf")
     epsilon = float(numpy.median(size))
     within = attacks.FAB(steps=10).within(net, x, labels, epsilon=epsilon)
     numpy.testing.assert_array_equal(search.classes(net, within) != labels, size <= epsilon)
 
 
 def test_hyper_parameters_out_of_range():
-    for wrong in ({"norm": "l1"}, {"steps": 0}, {"restarts": 0}, {"most": 0}, {"back": 2}, {"overshoot": 0.5}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            attacks.FAB(**wrong)
+    for refused in ({"norm": "l1"}, {"steps": 0}, {"restarts": 0}, {"most": 0}, {"back": 2}, {"overshoot": 0.5}):
+        with pytest.raises(ValueError, match=next(iter(refused))):
+            attacks.FAB(**refused)
 
 
 def test_the_other_classes_come_most_confident_first(net, images):
     logits = compute.predict(compute.forward(net), images[0])
-    found = other_classes(net, images[0], images[1], 2)
-    for row, label, classes in zip(logits, images[1], found, strict=True):
+    others = other_classes(net, images[0], images[1], 2)
+    for row, label, classes in zip(logits, images[1], others, strict=True):
         assert classes.tolist() == [k for k in (-row).argsort() if k != label][:2]

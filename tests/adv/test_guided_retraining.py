@@ -29,9 +29,9 @@ def test_prefixes_are_nested_and_end_with_all():
     assert configuration.prefixes(10, step=4) == [4, 8, 10] and configuration.prefixes(8, step=4) == [4, 8]
     assert configuration.prefixes(10, count=3) == [4, 8, 10] and configuration.prefixes(5, step=9) == [5]
     assert len(configuration.prefixes(35_287, step=configuration.WHOLE["gtsrb"])) == 21
-    for wrong in ({}, {"step": 1, "count": 1}, {"step": 0}):
+    for refused in ({}, {"step": 1, "count": 1}, {"step": 0}):
         with pytest.raises(ValueError, match="expected a total and one of the others"):
-            configuration.prefixes(10, **wrong)
+            configuration.prefixes(10, **refused)
 
 
 def test_c3_has_adversarial_inputs_alone_in_the_same_order():
@@ -39,33 +39,33 @@ def test_c3_has_adversarial_inputs_alone_in_the_same_order():
     assert configuration.pool(ranked, adversarial, configuration.CONFIGURATIONS["c3"]).tolist() == [4, 3, 2]
     for name in ("c1", "c2"):
         assert configuration.pool(ranked, adversarial, configuration.CONFIGURATIONS[name]).tolist() == ranked.tolist()
-    assert [one.original for one in configuration.CONFIGURATIONS.values()] == [False, True, True]
+    assert [setting.original for setting in configuration.CONFIGURATIONS.values()] == [False, True, True]
 
 
 def test_a_third_of_the_inputs_by_each_attack_as_foolbox_makes_them(net, images):
     x, y = images
-    made, names = inputs.attack(net, x, y)
-    assert names.tolist() == ["cw"] * 10 + ["bim"] * 10 + ["fgsm"] * 11 and made.dtype == numpy.float32
-    assert made.min() >= 0 and made.max() <= 1
-    change = (made - x).reshape(31, -1)
+    attacked, names = inputs.attack(net, x, y)
+    assert names.tolist() == ["cw"] * 10 + ["bim"] * 10 + ["fgsm"] * 11 and attacked.dtype == numpy.float32
+    assert attacked.min() >= 0 and attacked.max() <= 1
+    change = (attacked - x).reshape(31, -1)
     assert (
         numpy.linalg.norm(change[:10], axis=1).max() <= 0.05 + 1e-6 < 2 * numpy.linalg.norm(change[:10], axis=1).max()
     )
     assert 0 < abs(change[10:20]).sum(axis=1).max() <= 0.05 + 1e-5
     assert abs(change[20:]).max() == pytest.approx(0.05, abs=1e-6)
-    slope = compute.input_gradient(net, lambda z, t: -keras.ops.take_along_axis(
+    gradient = compute.input_gradient(net, lambda z, t: -keras.ops.take_along_axis(
         keras.ops.log_softmax(z), keras.ops.expand_dims(t, 1), 1)[:, 0])(x[20:], y[20:].astype("int32"))  # fmt: skip
-    expected = (x[20:] + numpy.float32(0.05) * numpy.sign(numpy.asarray(slope))).clip(0, 1)
-    assert (abs(made[20:] - expected) < 1e-6).mean() > 0.99
+    expected = (x[20:] + numpy.float32(0.05) * numpy.sign(numpy.asarray(gradient))).clip(0, 1)
+    assert (abs(attacked[20:] - expected) < 1e-6).mean() > 0.99
 
 
 def test_as_named_runs_what_the_names_say(net, images):
     x, y = images
-    made, names = inputs.attack(net, x, y, profile="as-named")
-    change = made - x
+    attacked, names = inputs.attack(net, x, y, profile="as-named")
+    change = attacked - x
     assert abs(change[names == "bim"]).max() == pytest.approx(0.05, abs=1e-6)
-    said = compute.predict(compute.forward(net), made).argmax(axis=1)
-    assert (said[names == "cw"] != y[names == "cw"]).all(), "Carlini-Wagner has no radius: it succeeds"
+    predicted = compute.predict(compute.forward(net), attacked).argmax(axis=1)
+    assert (predicted[names == "cw"] != y[names == "cw"]).all(), "Carlini-Wagner has no radius: it succeeds"
     assert isinstance(inputs.PROFILES["as-run"]["cw"], foolbox.attacks.L2BasicIterativeAttack)
     with pytest.raises(ValueError, match="no profile 'named'"):
         inputs.attack(net, x, y, profile="named")
@@ -74,8 +74,8 @@ def test_as_named_runs_what_the_names_say(net, images):
 def test_the_duplicate_of_the_published_run(net, images):
     x, y = images
     plain, _ = inputs.attack(net, x, y)
-    made, names = inputs.attack(net, x, y, duplicate_fgsm=True)
-    numpy.testing.assert_array_equal(made[:10], plain[-10:])
+    attacked, names = inputs.attack(net, x, y, duplicate_fgsm=True)
+    numpy.testing.assert_array_equal(attacked[:10], plain[-10:])
     assert names[:10].tolist() == ["fgsm"] * 10
     numpy.testing.assert_array_equal(inputs.duplicated(y)[:10], y[-10:])
     numpy.testing.assert_array_equal(inputs.duplicated(y)[10:], y[10:])
@@ -95,7 +95,7 @@ def test_a_retraining_depends_on_its_arguments_alone(optimizer, net, images):
     begin = net.get_weights()
     first = retraining.fit(net, begin, *images, recipe=recipe, seed=1)
     once = net.get_weights()
-    retraining.fit(net, [2 * one for one in begin], *images, recipe=recipe, seed=5)
+    retraining.fit(net, [2 * weight for weight in begin], *images, recipe=recipe, seed=5)
     assert retraining.fit(net, begin, *images, recipe=recipe, seed=1) == first and len(first) == 8
     assert all(map(numpy.array_equal, once, net.get_weights()))
 
@@ -115,24 +115,24 @@ def test_rmsprop_is_keras_own(images):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     theirs.compile("rmsprop", loss, jit_compile=False)
     theirs.fit(x, y, batch_size=31, epochs=2, verbose=0)
-    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        numpy.testing.assert_allclose(one, other, atol=1e-5)
+    for weight, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        numpy.testing.assert_allclose(weight, other, atol=1e-5)
 
 
 def test_measures_against_a_loop(net, images):
     x, y = images
-    found = retraining.measure(net, x, y)
+    measures = retraining.measure(net, x, y)
     logits = numpy.asarray(net(x), float)
-    said = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     p = numpy.exp(logits) / numpy.exp(logits).sum(axis=1, keepdims=True)
     precision, recall = [], []
     for label in range(3):
-        precision.append((y[said == label] == label).mean() if (said == label).any() else 0.0)
-        recall.append((said[y == label] == label).mean())
-    assert found["accuracy"] == pytest.approx((said == y).mean())
-    assert found["loss"] == pytest.approx(-numpy.log(p[numpy.arange(31), y]).mean(), rel=1e-4)
-    assert found["precision"] == pytest.approx(numpy.mean(precision))
-    assert found["recall"] == pytest.approx(numpy.mean(recall))
+        precision.append((y[predicted == label] == label).mean() if (predicted == label).any() else 0.0)
+        recall.append((predicted[y == label] == label).mean())
+    assert measures["accuracy"] == pytest.approx((predicted == y).mean())
+    assert measures["loss"] == pytest.approx(-numpy.log(p[numpy.arange(31), y]).mean(), rel=1e-4)
+    assert measures["precision"] == pytest.approx(numpy.mean(precision))
+    assert measures["recall"] == pytest.approx(numpy.mean(recall))
 
 
 def test_traces_are_the_last_hidden_layer_the_classes_and_the_softmax(net, images):

@@ -1,4 +1,4 @@
-"""Reachable classes against a linear net's closed form, and the levers of the last layer on a net that favours one."""
+"""Reachable classes against a linear net's closed form, and changes of the last layer on a net that favours a class."""
 
 import keras
 import numpy
@@ -33,14 +33,14 @@ def test_a_class_is_reachable_where_it_can_be_made_the_largest(net, images):
     x, y = images
     logits = numpy.asarray(net(x), float)
     for epsilon in (0.01, 0.05):
-        found = reachable.reachable(net, x, y, epsilon=epsilon)
+        reached = reachable.reachable(net, x, y, epsilon=epsilon)
         moved = logits[:, None] + 6 * epsilon * numpy.where(numpy.eye(3, dtype=bool), 1, -1)  # (n, target, class)
-        gap = numpy.array([[z[t] - numpy.delete(z, t).max() for t, z in enumerate(one)] for one in moved])
+        gap = numpy.array([[z[t] - numpy.delete(z, t).max() for t, z in enumerate(row)] for row in moved])
         clear = abs(gap) > 0.02
         other = numpy.arange(3) != y[:, None]
-        numpy.testing.assert_array_equal(found[clear & other], (gap > 0)[clear & other])
-        assert 0.1 < found[other].mean() < 0.9 and clear.mean() > 0.8
-        numpy.testing.assert_array_equal(found[~other], logits.argmax(axis=1) == y)
+        numpy.testing.assert_array_equal(reached[clear & other], (gap > 0)[clear & other])
+        assert 0.1 < reached[other].mean() < 0.9 and clear.mean() > 0.8
+        numpy.testing.assert_array_equal(reached[~other], logits.argmax(axis=1) == y)
 
 
 def test_an_epsilon_of_0_reaches_nothing(net, images):
@@ -56,7 +56,7 @@ def test_the_bias_of_the_weakest_class_rises(net, images):
     after = evaluate.class_wise(evaluate.robust_flags(net, x, y, ATTACK, epsilon=0.01), y, classes=3)
     assert after.share.min() > before.share.min() and choice.value[0] > 0
     assert choice.tried[0] == ((0.0, 0.0, 0.0), before.share.min(), before.mean) and len(choice.tried) == 6
-    assert (after.share.min(), after.mean) == max(one[1:] for one in choice.tried)
+    assert (after.share.min(), after.mean) == max(trial[1:] for trial in choice.tried)
 
 
 def test_tau_is_chosen_where_the_worst_class_is_best(net, images):
@@ -64,5 +64,5 @@ def test_tau_is_chosen_where_the_worst_class_is_best(net, images):
     kernel[:, 0] *= 0.8
     net.set_weights([kernel, 0 * bias])
     choice = levers.choose_tau(net, *images, ATTACK, epsilon=0.01)
-    assert choice.value > 0 and choice.value == max(choice.tried, key=lambda one: one[1:])[0]
+    assert choice.value > 0 and choice.value == max(choice.tried, key=lambda trial: trial[1:])[0]
     assert net.get_weights()[0][:3, 0].mean() > kernel[:3, 0].mean()  # and the model has it

@@ -36,7 +36,7 @@ def images(count=5):
 
 
 def shaken(model):
-    """The model with weights that are no defaults: batch norm's and biases too."""
+    """The model with random weights, also of batch norm and biases."""
     generator = numpy.random.default_rng(2)
     for variable in model.variables:
         if "normalization" not in variable.path and "seed" not in variable.path:
@@ -55,5 +55,7 @@ def of(model, x):
 def nets():
     """What makes classifiers: nets.start, .body, .functional (of nets.shape to nets.classes); .shaken gives one weights
     of its own, .images makes what it reads, .of says what it puts out."""
-    made = start, body, functional, images, shaken, of
-    return types.SimpleNamespace(shape=SHAPE, classes=CLASSES, **{one.__name__: one for one in made})
+    functions = start, body, functional, images, shaken, of
+    return types.SimpleNamespace(
+        shape=SHAPE, classes=CLASSES, **{function.__name__: function for function in functions}
+    )

@@ -1,4 +1,4 @@
-"""The loop of all attacks: who goes on, who leaves the batch, and that it is the same in one call and in steps."""
+"""The loop of all attacks: which images continue, which leave, and equal results in a single call and in steps."""
 
 import keras
 import numpy

@@ -1,4 +1,4 @@
-"""One identity for one function: the same however a model came about, another for another architecture or constant."""
+"""The fingerprint depends on architecture, constants and weights, and not on how a model was created."""
 
 import os
 import pathlib
@@ -68,8 +68,8 @@ def test_one_weight_and_the_order_of_branches_change_it():
 
     def branches(swap):
         inputs = keras.Input(SHAPE)
-        one, other = L.Conv2D(2, 3)(inputs), L.Conv2D(2, 3, activation="relu")(inputs)
-        x = L.Subtract()([other, one] if swap else [one, other])
+        linear, other = L.Conv2D(2, 3)(inputs), L.Conv2D(2, 3, activation="relu")(inputs)
+        x = L.Subtract()([other, linear] if swap else [linear, other])
         return seeded(keras.Model(inputs, L.Dense(2)(L.Flatten()(x))), 0)
 
     assert models.fingerprint(branches(False)) == models.fingerprint(branches(False))

@@ -1,4 +1,4 @@
-"""Model files that announce, ask for or hold what no classifier does: one sentence that names the file."""
+"""Hostile model files are refused in a sentence that names the file."""
 
 import io
 import json
@@ -64,10 +64,10 @@ def configure(path, text):
 def refused(path, *words):
     with pytest.raises(ValueError) as caught:
         models.load(path)
-    said = str(caught.value)
-    assert str(path) in said and "\n" not in said and len(said) < 900, said
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message and len(message) < 900, message
     for word in words:
-        assert word in said, said
+        assert word in message, message
 
 
 CONFIGURATIONS = {
@@ -123,7 +123,7 @@ def test_a_keras_file_of_many_parts(saved):
 
 
 def linked(kind, group):
-    """Let the first weights of an open HDF5 file lie elsewhere."""
+    """Move the first weights of an open HDF5 file to another file."""
     name = group.visititems(lambda name, item: name if isinstance(item, h5py.Dataset) else None)
     del group[name]
     if kind == "link":
@@ -181,15 +181,15 @@ def test_arrays_of_an_npz(header, tmp_path):
 
 
 def test_what_an_npz_unpacks_to(tmp_path):
-    made = io.BytesIO()
-    numpy.savez_compressed(made, x=numpy.zeros(2 * damage.SLACK, "u1"))
-    (tmp_path / "a.npz").write_bytes(made.getvalue())
+    buffer = io.BytesIO()
+    numpy.savez_compressed(buffer, x=numpy.zeros(2 * damage.SLACK, "u1"))
+    (tmp_path / "a.npz").write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match=r"a\.npz: announces"):
         models.load_torch(tmp_path / "a.npz", "resnet18")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "sentence"),
     [
         ("alexnet@0_1", "expected a number above 0"), ("alexnet@ 0.1", "expected a number"), ("alexnet@+1", "a number"),
         ("alexnet@1e999", "a number"), ("alexnet@0", "above 0"), ("alexnet@-1", "above 0"), ("alexnet@", "above 0"),
@@ -198,8 +198,8 @@ def test_what_an_npz_unpacks_to(tmp_path):
         ("alexnet@1.0", "as alexnet$"), ("alexnet@5e-1", "as alexnet@0.5"), ("alexnet@00.5", "as alexnet@0.5"),
     ],
 )  # fmt: skip
-def test_one_net_has_one_name(name, said):
-    with pytest.raises(ValueError, match=said):
+def test_one_net_has_one_name(name, sentence):
+    with pytest.raises(ValueError, match=sentence):
         models.parse(name)
 
 

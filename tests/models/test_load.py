@@ -1,4 +1,4 @@
-"""Classifiers as people save them, read as one flat model of logits."""
+"""Classifiers as people save them, loaded as flat models of logits."""
 
 import json
 
@@ -52,7 +52,7 @@ def twice(nets):
 
 
 def adapted(nets):
-    """Normalization that looked at images: it computes with constants that follow its weights."""
+    """An adapted Normalization layer: it computes with constants that follow from its weights."""
     layer = L.Normalization()
     layer.adapt(numpy.random.default_rng(1).random((20, *nets.shape), "float32"))
     return keras.Sequential([nets.start(), layer, nested(nets)])
@@ -129,9 +129,9 @@ def test_a_softmax_wherever_it_stands_is_taken_off(nets, tmp_path, form, ending)
 
 def test_a_model_that_ends_in_logits_comes_back_as_it_is(nets):
     for model in (nets.functional(), sequential(nets)):
-        found = models.to_logits(model)
-        assert [*found.layers] == [*flat.function(model).layers]
-        assert flat.function(found) is found
+        opened = models.to_logits(model)
+        assert [*opened.layers] == [*flat.function(model).layers]
+        assert flat.function(opened) is opened
 
 
 def test_an_opened_model_keeps_what_is_frozen_and_names_that_meet(nets):
@@ -145,11 +145,11 @@ def test_the_original_is_left_alone(nets):
     model = nets.shaken(nested(nets))
     x = nets.images()
     before, weights = nets.of(model, x), model.get_weights()
-    found = models.to_logits(model)
-    found.set_weights([0 * weight for weight in found.get_weights()])
+    opened = models.to_logits(model)
+    opened.set_weights([0 * weight for weight in opened.get_weights()])
     numpy.testing.assert_array_equal(nets.of(model, x), before)
-    for one, other in zip(model.get_weights(), weights, strict=True):
-        numpy.testing.assert_array_equal(one, other)
+    for copied, other in zip(model.get_weights(), weights, strict=True):
+        numpy.testing.assert_array_equal(copied, other)
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_a_base_of_keras_is_opened(nets):
     model = keras.Sequential(
         [keras.Input((32, 32, 3)), L.Rescaling(2.0, offset=-1.0), base, L.GlobalAveragePooling2D(), L.Dense(5)]
     )
-    found = models.to_logits(model)
+    opened = models.to_logits(model)
     x = numpy.random.default_rng(0).random((3, 32, 32, 3), "float32")
-    numpy.testing.assert_allclose(nets.of(found, x), nets.of(model, x), atol=1e-5)
-    assert transform.regression_layer(found) == "out_relu"
-    assert json.loads(found.to_json())["config"]["name"] == model.name
+    numpy.testing.assert_allclose(nets.of(opened, x), nets.of(model, x), atol=1e-5)
+    assert transform.regression_layer(opened) == "out_relu"
+    assert json.loads(opened.to_json())["config"]["name"] == model.name
 
 
 def test_hidden_layers_are_named_by_who_needs_them(nets):
@@ -189,6 +189,6 @@ def test_hidden_layers_are_named_by_who_needs_them(nets):
     for reads in (transform.transform, lambda model: nnslicer.slice_model(model, nets.images(), numpy.zeros(5, int))):
         with pytest.raises(ValueError, match="holds the model 'inner', which hides its layers: models.to_logits"):
             reads(model)
-    found = models.to_logits(model)
-    assert transform.regression_layer(found) == found.layers[2].name
-    nnslicer.slice_model(found, nets.images(8), numpy.arange(8) % nets.classes)
+    opened = models.to_logits(model)
+    assert transform.regression_layer(opened) == opened.layers[2].name
+    nnslicer.slice_model(opened, nets.images(8), numpy.arange(8) % nets.classes)

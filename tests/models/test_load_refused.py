@@ -1,4 +1,4 @@
-"""What is no classifier of images, or puts out probabilities, is refused in one sentence."""
+"""Models that do not classify images, or return probabilities, are refused in a sentence."""
 
 import keras
 import pytest
@@ -74,9 +74,9 @@ def subclassed(nets):
 
 
 def inputs_and_outputs(nets):
-    one, other = nets.start(), nets.start()
-    x = nets.body(L.Add()([one, other]))
-    return keras.Model([one, other], x)
+    first, other = nets.start(), nets.start()
+    x = nets.body(L.Add()([first, other]))
+    return keras.Model([first, other], x)
 
 
 REFUSED = {

@@ -35,9 +35,9 @@ def test_the_vgg_preprocessing_standardises_the_channels():
     x = numpy.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype="uint8")
     model = models.build("vgg16", (32, 32, 3), 10, preprocessing=data.statistics(x), width=0.02)
     inner = keras.Model(model.input, model.get_layer("standardise").output)
-    found = compute.predict(compute.forward(inner), data.to_unit(x)).astype("float64")
-    numpy.testing.assert_allclose(found.mean((0, 1, 2)), 0, atol=1e-4)
-    numpy.testing.assert_allclose(found.std((0, 1, 2)), 1, atol=1e-4)
+    scaled = compute.predict(compute.forward(inner), data.to_unit(x)).astype("float64")
+    numpy.testing.assert_allclose(scaled.mean((0, 1, 2)), 0, atol=1e-4)
+    numpy.testing.assert_allclose(scaled.std((0, 1, 2)), 1, atol=1e-4)
 
 
 def test_the_preprocessing_layer_subtracts_the_mean_image_and_adds_no_parameters():
@@ -126,9 +126,11 @@ def test_the_input_gradient_is_that_of_finite_differences():
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     x = numpy.random.default_rng(0).random((2, 3, 3, 1), "float32")
     weight = numpy.asarray(model.layers[-1].kernel)
-    found = numpy.asarray(compute.input_gradient(model, lambda logits, y: logits[:, 0] * y)(x, numpy.float32([1, 2])))
+    gradient = numpy.asarray(
+        compute.input_gradient(model, lambda logits, y: logits[:, 0] * y)(x, numpy.float32([1, 2]))
+    )
     expected = numpy.stack([weight[:, 0], 2 * weight[:, 0]]).reshape(2, 3, 3, 1)
-    numpy.testing.assert_allclose(found, expected, rtol=1e-6)
+    numpy.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
 def test_forward_passes_leave_batch_norm_statistics_alone(small_net, images):

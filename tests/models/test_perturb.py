@@ -1,4 +1,4 @@
-"""pgd against a loop written out in NumPy, and its step that holds what is misclassified."""
+"""pgd and its step, which does not move misclassified images, against plain NumPy loops; the losses in float64."""
 
 import functools
 
@@ -45,16 +45,16 @@ def reference(small_net, x, y, gradient, epsilon, until):
 def test_pgd_equals_the_loop_written_out(small_net, images):
     x, y, gradient = pieces(small_net, images)
     epsilon = numpy.linspace(0.01, 0.2, 16, dtype="float32")
-    found = numpy.asarray(compute.compiled(small_net, attack)(x, y, epsilon))
-    numpy.testing.assert_allclose(found, reference(small_net, x, y, gradient, epsilon, False), atol=1e-6)
+    attacked = numpy.asarray(compute.compiled(small_net, attack)(x, y, epsilon))
+    numpy.testing.assert_allclose(attacked, reference(small_net, x, y, gradient, epsilon, False), atol=1e-6)
 
 
 def test_stopping_holds_each_image_at_its_first_wrong_iterate(small_net, images):
     x, y, gradient = pieces(small_net, images)
     epsilon = numpy.linspace(0.001, 0.3, 16, dtype="float32")
-    found, misclassified = (numpy.asarray(part) for part in compute.compiled(small_net, attack_until)(x, y, epsilon))
+    attacked, misclassified = (numpy.asarray(part) for part in compute.compiled(small_net, attack_until)(x, y, epsilon))
     expected = reference(small_net, x, y, gradient, epsilon, True)
-    numpy.testing.assert_allclose(found, expected, atol=1e-6)
+    numpy.testing.assert_allclose(attacked, expected, atol=1e-6)
     predicted = compute.predict(compute.forward(small_net), expected).argmax(1)
     numpy.testing.assert_array_equal(misclassified, predicted != y)
     assert 0 < misclassified.sum() < 16
@@ -71,8 +71,8 @@ def test_a_jacobian_is_one_gradient_a_column(small_net, images):
     numpy.testing.assert_allclose(extra, 2 * values, rtol=1e-6)
     assert gradients.shape == (4, 3, 12, 12, 2)
     for column in range(3):
-        one = compute.input_gradient(small_net, lambda logits, column=column: logits[:, column])
-        numpy.testing.assert_allclose(gradients[:, column], numpy.asarray(one(x)), rtol=1e-4, atol=1e-6)
+        column_gradient = compute.input_gradient(small_net, lambda logits, column=column: logits[:, column])
+        numpy.testing.assert_allclose(gradients[:, column], numpy.asarray(column_gradient(x)), rtol=1e-4, atol=1e-6)
 
 
 def test_cross_entropy_is_keras_own():
@@ -103,8 +103,8 @@ def test_margin_losses_equal_their_definitions(classes):
         (perturb.dlr, dlr, ()),
         (perturb.targeted_dlr, targeted, (targets,)),
     ):
-        found = loss(keras.ops.convert_to_tensor(logits), labels, *extra)
-        numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-4, atol=1e-6)
+        values = loss(keras.ops.convert_to_tensor(logits), labels, *extra)
+        numpy.testing.assert_allclose(numpy.asarray(values), expected, rtol=1e-4, atol=1e-6)
     misclassified = numpy.asarray(perturb.is_misclassified(keras.ops.convert_to_tensor(logits), labels))
     numpy.testing.assert_array_equal(misclassified, numpy.array(margin) > 0)
 
@@ -113,8 +113,8 @@ def test_dlr_does_not_change_with_shift_or_scale():
     logits = numpy.random.default_rng(1).normal(size=(20, 6)).astype("float32")
     labels, targets = numpy.arange(20) % 6, numpy.arange(1, 21) % 6
     for loss, extra in ((perturb.dlr, ()), (perturb.targeted_dlr, (targets,))):
-        one, other = (numpy.asarray(loss(z, labels, *extra)) for z in (logits, 50 * logits - 7))
-        numpy.testing.assert_allclose(one, other, rtol=1e-3)
+        values, other = (numpy.asarray(loss(z, labels, *extra)) for z in (logits, 50 * logits - 7))
+        numpy.testing.assert_allclose(values, other, rtol=1e-3)
 
 
 def test_margin_of_a_tie_is_zero_with_the_first_class_right():
@@ -140,8 +140,8 @@ def test_the_tempered_surrogate_and_its_sign(temperature):
     others = logits.copy()
     others[rows, labels] = -numpy.inf
     expected = temperature * scipy.special.logsumexp(others / temperature, axis=1) - logits[rows, labels]
-    found = perturb.surrogate_tempered(logits.astype("float32"), labels, temperature)
-    numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=1e-5, atol=1e-4)
+    values = perturb.surrogate_tempered(logits.astype("float32"), labels, temperature)
+    numpy.testing.assert_allclose(numpy.asarray(values), expected, rtol=1e-5, atol=1e-4)
     exact = scipy.special.softmax(logits / temperature, axis=1)
     exact[rows, labels] = -(exact * (numpy.arange(10) != labels[:, None])).sum(axis=1)
     gradient = gradients_of(perturb.tempered(temperature), logits.astype("float32"), labels)
@@ -209,12 +209,12 @@ def test_cross_entropy_and_log_odds_equal_float64(kind):
         odds, gradient = exact_odds(logits, labels)
         numpy.testing.assert_allclose(numpy.asarray(perturb.log_odds(logits, labels)), odds, rtol=1e-5, atol=1e-5)
         numpy.testing.assert_allclose(gradients_of(perturb.log_odds, logits, labels), gradient, rtol=1e-5, atol=1e-6)
-        found, expected = numpy.asarray(perturb.cross_entropy(logits, labels)), numpy.logaddexp(0, odds)
-        numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)  # exp of a gap of 80 has 1e-5 of it
+        values, expected = numpy.asarray(perturb.cross_entropy(logits, labels)), numpy.logaddexp(0, odds)
+        numpy.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-37)  # exp of a gap of 80 has 1e-5 of it
         share = numpy.maximum(scipy.special.expit(odds), perturb.LEAST)[:, None]
-        found = gradients_of(perturb.cross_entropy, logits, labels)
-        numpy.testing.assert_allclose(found, share * gradient, rtol=1e-3, atol=1e-37)
-        assert (numpy.sign(found[numpy.arange(50), labels]) == -1).all()
+        values = gradients_of(perturb.cross_entropy, logits, labels)
+        numpy.testing.assert_allclose(values, share * gradient, rtol=1e-3, atol=1e-37)
+        assert (numpy.sign(values[numpy.arange(50), labels]) == -1).all()
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
@@ -225,8 +225,8 @@ def test_soft_cross_entropy_equals_float64(kind):
     log_p, log_q = (scipy.special.log_softmax(part.astype(float), axis=1) for part in (logits, near))
     top = log_q.argmax(axis=1)
     log_q32 = log_q.astype("float32")
-    found = perturb.soft_cross_entropy(logits, log_q32)
-    numpy.testing.assert_allclose(numpy.asarray(found), -(numpy.exp(log_q) * log_p).sum(axis=1), rtol=1e-4, atol=1e-5)
+    values = perturb.soft_cross_entropy(logits, log_q32)
+    numpy.testing.assert_allclose(numpy.asarray(values), -(numpy.exp(log_q) * log_p).sum(axis=1), rtol=1e-4, atol=1e-5)
     is_top = numpy.arange(logits.shape[1]) == top[:, None]
     largest = numpy.where(is_top, -numpy.inf, numpy.maximum(log_p, log_q)).max(axis=1, keepdims=True)
     expected = numpy.where(is_top, 0, numpy.exp(log_p - largest) - numpy.exp(log_q - largest))
@@ -241,6 +241,6 @@ def test_half_precision_logits_are_taken_in_float32():
     logits, labels = numpy.float32([[9, 1, 0], [0, 40, 1]]), numpy.int32([0, 1])
     half = keras.ops.cast(logits, "bfloat16")
     for loss in (perturb.log_odds, perturb.cross_entropy):
-        found = loss(half, labels)
-        assert keras.backend.standardize_dtype(found.dtype) == "float32"
-        numpy.testing.assert_allclose(numpy.asarray(found), numpy.asarray(loss(logits, labels)), rtol=1e-6)
+        values = loss(half, labels)
+        assert keras.backend.standardize_dtype(values.dtype) == "float32"
+        numpy.testing.assert_allclose(numpy.asarray(values), numpy.asarray(loss(logits, labels)), rtol=1e-6)

@@ -44,7 +44,7 @@ def test_a_wide_net_has_the_parameters_of_its_depth_width_and_stem(depth, width,
     stages, blocks = [round(width * filters) for filters in (160, 320, 640)], (depth - 4) // 6
     channels = first = stem or round(width * 16)
     count = 9 * 3 * first
-    for filters in (one for one in stages for _ in range(blocks)):
+    for filters in (stage for stage in stages for _ in range(blocks)):
         count += 2 * channels + 9 * channels * filters + 2 * filters + 9 * filters**2
         count += channels * filters if channels != filters else 0
         channels = filters
@@ -66,9 +66,9 @@ def test_moving_statistics_are_pytorchs():
     for shape in ((3, 2, 2, 4), (2, 1, 1, 4), (5, 4, 3, 4)):
         x = 3 + 2 * generator.normal(size=shape).astype("float32")
         values = x.astype("float64").reshape(-1, 4)
-        found = keras.ops.convert_to_numpy(layer(x, training=True))
+        outputs = keras.ops.convert_to_numpy(layer(x, training=True))
         numpy.testing.assert_allclose(
-            found.reshape(-1, 4), (values - values.mean(0)) / numpy.sqrt(values.var(0) + 1e-5), rtol=1e-4, atol=1e-5
+            outputs.reshape(-1, 4), (values - values.mean(0)) / numpy.sqrt(values.var(0) + 1e-5), rtol=1e-4, atol=1e-5
         )
         mean = 0.9 * mean + 0.1 * values.mean(0)
         variance = 0.9 * variance + 0.1 * values.var(0, ddof=1)
@@ -77,7 +77,7 @@ def test_moving_statistics_are_pytorchs():
     layer(numpy.ones((1, 1, 1, 4), "float32"), training=True)
     numpy.testing.assert_allclose(keras.ops.convert_to_numpy(layer.moving_variance), 0.9 * variance, rtol=1e-5)
     layer.trainable = False
-    before = [numpy.array(one) for one in layer.get_weights()]
+    before = [numpy.array(weight) for weight in layer.get_weights()]
     layer(10 * generator.normal(size=(3, 2, 2, 4)), training=True)
     assert all(map(numpy.array_equal, before, layer.get_weights()))
 
@@ -100,9 +100,9 @@ def test_a_saved_net_is_read_again_with_its_own_batch_norm(ending, tmp_path):
     read = keras.models.load_model(tmp_path / f"net{ending}", compile=False)
     again = keras.models.model_from_json(model.to_json())
     again.set_weights(read.get_weights())
-    for one in (read, again):
-        assert type(one.get_layer("bn_last")) is layers.BatchNormalization
-        numpy.testing.assert_array_equal(*(keras.ops.convert_to_numpy(net(x)) for net in (one, model)))
+    for loaded in (read, again):
+        assert type(loaded.get_layer("bn_last")) is layers.BatchNormalization
+        numpy.testing.assert_array_equal(*(keras.ops.convert_to_numpy(net(x)) for net in (loaded, model)))
 
 
 def test_weights_saved_of_keras_own_batch_norm_are_read(tmp_path, monkeypatch):
@@ -175,9 +175,9 @@ def test_a_shortcut_without_parameters_averages_and_pads():
     inputs = keras.Input((4, 4, 2))
     model = keras.Model(inputs, wide_resnet._padded(inputs, 5, 2, "x"))
     x = numpy.random.default_rng(2).random((1, 4, 4, 2), "float32")
-    found = keras.ops.convert_to_numpy(model(x))[0]
+    outputs = keras.ops.convert_to_numpy(model(x))[0]
     expected = numpy.pad(x[0].reshape(2, 2, 2, 2, 2).mean((1, 3)), ((0, 0), (0, 0), (1, 2)))
-    numpy.testing.assert_allclose(found, expected, rtol=1e-6)
+    numpy.testing.assert_allclose(outputs, expected, rtol=1e-6)
 
 
 def test_the_first_shortcut_of_wrn_32_10_takes_the_activated_input():

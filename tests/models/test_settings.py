@@ -42,11 +42,11 @@ def test_nets_are_built_as_ever(restored, name, value):
         "policy": keras.config.set_dtype_policy,
     }[name]
     change(value)
-    found = models.build("resnet18@0.1", (32, 32, 3), 10)
-    assert found.count_params() == expected.count_params()
-    assert found.inputs[0].dtype == found.outputs[0].dtype == "float32"
-    found.set_weights(expected.get_weights())
-    assert models.fingerprint(found) == models.fingerprint(expected)
+    built = models.build("resnet18@0.1", (32, 32, 3), 10)
+    assert built.count_params() == expected.count_params()
+    assert built.inputs[0].dtype == built.outputs[0].dtype == "float32"
+    built.set_weights(expected.get_weights())
+    assert models.fingerprint(built) == models.fingerprint(expected)
     now = {
         "image_data_format": keras.config.image_data_format,
         "floatx": keras.config.floatx,
@@ -55,9 +55,9 @@ def test_nets_are_built_as_ever(restored, name, value):
     assert now() == value  # the user's own setting stays
     if name == "floatx":
         with pytest.raises(ValueError, match=f"Keras computes in {value}.*keras.config.set_floatx"):
-            contract.check_model(found)
+            contract.check_model(built)
     else:
-        contract.check_model(found)
+        contract.check_model(built)
 
 
 def test_a_file_is_read_as_ever(restored, tmp_path):
@@ -66,8 +66,8 @@ def test_a_file_is_read_as_ever(restored, tmp_path):
     model.save(tmp_path / "model.keras")
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float64")
-    found = models.load(tmp_path / "model.keras")
-    assert models.fingerprint(found) == models.fingerprint(model)
+    loaded = models.load(tmp_path / "model.keras")
+    assert models.fingerprint(loaded) == models.fingerprint(model)
 
 
 def test_a_command_pins_them(tmp_path):

@@ -140,8 +140,8 @@ def test_a_loaded_net_gives_what_the_network_gives(case, x):
     state, expected = passed(network, x)
     model = models.load_torch(state, name, x.shape[1:], **options)
     assert model.output_shape == (None, 7) and numpy.abs(expected).max() > 0.5
-    found = compute.predict(compute.forward(model), x)
-    numpy.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
+    outputs = compute.predict(compute.forward(model), x)
+    numpy.testing.assert_allclose(outputs, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
 
 
 @pytest.mark.parametrize("wrapped", ["module.", "state_dict", "net", "tensors"])
@@ -149,14 +149,14 @@ def test_weights_are_found_in_what_wraps_them(wrapped, x):
     name, _, network = CASES["preact"]
     state, expected = passed(network, x)
     if wrapped == "module.":
-        state = {f"module.{one}": value for one, value in state.items()}
+        state = {f"module.{name}": value for name, value in state.items()}
     elif wrapped == "tensors":
-        state = {one: Tensor(value) for one, value in state.items()}
+        state = {name: Tensor(value) for name, value in state.items()}
     else:
         state = {"epoch": 3, wrapped: state}
     model = models.load_torch(state, name, x.shape[1:])
-    found = compute.predict(compute.forward(model), x)
-    numpy.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
+    outputs = compute.predict(compute.forward(model), x)
+    numpy.testing.assert_allclose(outputs, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
 
 
 class Tensor(types.SimpleNamespace):
@@ -181,12 +181,12 @@ def test_weights_are_read_from_a_file_of_arrays_behind_published_means(x, tmp_pa
     numpy.savez(tmp_path / "weights.npz", **state)
     preprocessing = types.SimpleNamespace(channel_mean=mean, channel_std=std)
     model = models.load_torch(tmp_path / "weights.npz", name, x.shape[1:], preprocessing=preprocessing)
-    found = compute.predict(compute.forward(model), x)
-    numpy.testing.assert_allclose(found, expected, rtol=5e-5, atol=5e-5 * numpy.abs(expected).max())
+    outputs = compute.predict(compute.forward(model), x)
+    numpy.testing.assert_allclose(outputs, expected, rtol=5e-5, atol=5e-5 * numpy.abs(expected).max())
 
 
 def without(state, *names):
-    return {one: value for one, value in state.items() if one not in names}
+    return {name: value for name, value in state.items() if name not in names}
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,6 @@ def test_what_torch_loads_is_taken(x, tmp_path, monkeypatch):
     fake = types.SimpleNamespace(load=lambda path, **settings: (asked.update(settings), {"state_dict": state})[1])
     monkeypatch.setitem(sys.modules, "torch", fake)
     model = models.load_torch(tmp_path / "net.pt", name, x.shape[1:])
-    found = keras.ops.convert_to_numpy(model(x))
-    numpy.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
+    outputs = keras.ops.convert_to_numpy(model(x))
+    numpy.testing.assert_allclose(outputs, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
     assert asked["weights_only"] is True

@@ -49,7 +49,7 @@ def test_seeds_are_added_up(row):
     one, other = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70), seeds=[1], weight_norms=[[4.0, 3, 2, 1]])
     pooled = class_rows.pool([one, other])
     worst = class_rows.divided(pooled["measures"]["white-box/worst@0.1"])
-    assert worst.right.tolist() == [30, 80, 120, 150] and worst.total.tolist() == [200] * 4
+    assert worst.correct.tolist() == [30, 80, 120, 150] and worst.total.tolist() == [200] * 4
     assert pooled["confusion"]["clean"][0][0] == 200 and len(pooled["weight_norms"]) == 2 and pooled["seeds"] == [0, 1]
 
 

@@ -60,7 +60,7 @@ def seen(monkeypatch):
         for name in ("train_step", "gradients"):
             original = getattr(updates, name)
 
-            def made(*arguments, _original=original, **settings):
+            def compiled(*arguments, _original=original, **settings):
                 step = _original(*arguments, **settings)
 
                 def run(*arrays):
@@ -69,7 +69,7 @@ def seen(monkeypatch):
 
                 return run
 
-            monkeypatch.setattr(updates, name, made)
+            monkeypatch.setattr(updates, name, compiled)
         return images
 
     return seen

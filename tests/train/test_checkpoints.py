@@ -30,13 +30,13 @@ def touch(folder, *names):
 )
 @pytest.mark.parametrize("ending", checkpoints.ENDINGS)
 def test_the_number_in_the_name_is_the_epoch(tmp_path, names, epochs, ending):
-    found = touch(tmp_path, *(name + ending for name in names))
-    assert found.epochs == list(epochs) and found.last == max(epochs)
+    files = touch(tmp_path, *(name + ending for name in names))
+    assert files.epochs == list(epochs) and files.last == max(epochs)
 
 
 def test_a_natural_order_is_not_the_alphabet_s(tmp_path):
-    found = touch(tmp_path, *(f"model{number}.keras" for number in range(1, 12)))
-    assert [found.files[epoch].name for epoch in (1, 2, 11)] == ["model1.keras", "model2.keras", "model11.keras"]
+    files = touch(tmp_path, *(f"model{number}.keras" for number in range(1, 12)))
+    assert [files.files[epoch].name for epoch in (1, 2, 11)] == ["model1.keras", "model2.keras", "model11.keras"]
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def save(model, path, kind):
 def test_every_format_is_read(tmp_path, small_net, kind):
     small_net.compile("adam", "mse")
     prints = save(small_net, tmp_path, kind)
-    found = checkpoints.Checkpoints(tmp_path)
+    folder = checkpoints.Checkpoints(tmp_path)
     model = keras.models.clone_model(small_net)
     for epoch in (2, 1):
-        found.load_weights(model, epoch)
+        folder.load_weights(model, epoch)
         assert models.fingerprint(model) == prints[epoch]
     if kind in (".keras", ".h5"):
-        assert models.fingerprint(found.final_model()) == prints[2]
+        assert models.fingerprint(folder.final_model()) == prints[2]
     else:
-        assert models.fingerprint(found.final_model(lambda: keras.models.clone_model(small_net))) == prints[2]
+        assert models.fingerprint(folder.final_model(lambda: keras.models.clone_model(small_net))) == prints[2]
         with pytest.raises(ValueError, match="weights without an architecture"):
-            found.final_model()
+            folder.final_model()
         (tmp_path / "architecture.json").write_text(small_net.to_json())
-        assert models.fingerprint(found.final_model()) == prints[2]
+        assert models.fingerprint(folder.final_model()) == prints[2]
 
 
 def test_a_softmax_is_taken_off(tmp_path, small_net, images):
@@ -120,11 +120,11 @@ def test_whole_models_are_read_as_models_load_reads_them(tmp_path, small_net, im
     outer.save(tmp_path / "epoch-1.keras")
     with pytest.raises(ValueError, match="epoch-1.keras: .* divides its images by 255 .*scale=255"):
         checkpoints.Checkpoints(tmp_path).final_model()
-    found = checkpoints.Checkpoints(tmp_path, scale=255)
-    model, x = found.final_model(), data.to_unit(images[0])
+    folder = checkpoints.Checkpoints(tmp_path, scale=255)
+    model, x = folder.final_model(), data.to_unit(images[0])
     numpy.testing.assert_allclose(model(x), small_net(x), atol=1e-5)
     model.set_weights([0 * weight for weight in model.get_weights()])
-    found.load_weights(model, 1)
+    folder.load_weights(model, 1)
     numpy.testing.assert_allclose(model(x), small_net(x), atol=1e-5)
 
 
@@ -169,12 +169,12 @@ def test_a_subclassed_model_is_refused_in_one_sentence(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_cut_files_are_named(tmp_path, small_net, kind, keep):
     save(small_net, tmp_path, kind)
-    found = checkpoints.Checkpoints(tmp_path)
-    path = found.files[1]
+    folder = checkpoints.Checkpoints(tmp_path)
+    path = folder.files[1]
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
     with pytest.raises(ValueError, match=path.name) as caught:
-        found.load_weights(small_net, 1)
+        folder.load_weights(small_net, 1)
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Factors of single classes: what they come to, and that weight, radius and beta of each image follow its class."""
+"""Factors of single classes: their values, and the weight, radius and beta of each image."""
 
 import dataclasses
 
@@ -43,22 +43,22 @@ def test_a_weight_of_one_class_is_an_update_on_its_images_alone(batch):
     change, _ = trained("standard", robust.ClassFactors(weight=(0.0, 3.0, 0.0)), batch, 0)
     own = labels == 1
     alone, _ = trained("standard", robust.ClassFactors(), (images[own], labels[own]), 0)
-    for one, other in zip(change, alone, strict=True):
-        numpy.testing.assert_allclose(one, other, atol=1e-7)
+    for moved, other in zip(change, alone, strict=True):
+        numpy.testing.assert_allclose(moved, other, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", ["pgd-7", "trades", "fat-5"])
 def test_perturbations_are_as_large_as_their_class_says(method, batch, monkeypatch):
     images, labels = batch
-    original, given = updates.train_step, []
+    original, passed = updates.train_step, []
 
-    def made(*arguments, **settings):
+    def compiled(*arguments, **settings):
         step = original(*arguments, **settings)
-        return lambda *arrays: (given.append(numpy.asarray(arrays[0])), step(*arrays))[1]
+        return lambda *arrays: (passed.append(numpy.asarray(arrays[0])), step(*arrays))[1]
 
-    monkeypatch.setattr(updates, "train_step", made)
+    monkeypatch.setattr(updates, "train_step", compiled)
     trained(method, robust.ClassFactors(epsilon=(0.0, 0.5, 1.5)), batch, 5)
-    reached = abs(given[0] - images).max(axis=(1, 2, 3))
+    reached = abs(passed[0] - images).max(axis=(1, 2, 3))
     for label, factor in enumerate((0.0, 0.5, 1.5)):
         assert (reached[labels == label] <= factor * EPSILON + 1e-6).all()
     if method != "fat-5":  # which stops as soon as an image is wrong
@@ -69,7 +69,7 @@ def test_beta_of_each_image_follows_its_class(batch):
     images, labels = batch
     model = build()
     clean, start = images, begin(images, EPSILON, "gaussian", numpy.random.default_rng(0))
-    logits, adversarial = (numpy.asarray(compute.forward(model)(one)) for one in (clean, start))
+    logits, adversarial = (numpy.asarray(compute.forward(model)(images)) for images in (clean, start))
     beta = numpy.float32([0, 6, 12])[labels]
     expected = numpy.mean(numpy.asarray(perturb.cross_entropy(logits, labels))) + numpy.mean(
         beta
@@ -82,8 +82,8 @@ def test_beta_of_each_image_follows_its_class(batch):
 def test_factors_of_1_change_nothing(batch):
     plain = trained("trades", robust.ClassFactors(), batch)
     ones = robust.ClassFactors(weight=(1,) * 3, epsilon=(1,) * 3, beta=(1,) * 3)
-    for one, other in zip(plain[0], trained("trades", ones, batch)[0], strict=True):
-        numpy.testing.assert_allclose(one, other, atol=1e-6)
+    for weight, other in zip(plain[0], trained("trades", ones, batch)[0], strict=True):
+        numpy.testing.assert_allclose(weight, other, atol=1e-6)
 
 
 def test_factors_from_accuracy():

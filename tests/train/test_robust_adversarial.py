@@ -1,4 +1,4 @@
-"""Adversarial training against loops written out: its attack, its order of passes, its patience (FAT)."""
+"""Adversarial training against plain loops: its attack, its order of passes, its early stop (FAT)."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def test_the_attack_in_eval_mode_equals_the_loop_written_out(tiny, name, batch, 
     images, labels = batch
     model = tiny.build()
     strategy = dataclasses.replace(METHODS[name].strategy, attack_mode="eval")
-    given = seen(0)
+    passed = seen(0)
     run = tiny.prepared(strategy, model)
     targets, loss = labels, perturb.cross_entropy
     if name == "trades":
@@ -41,27 +41,27 @@ def test_the_attack_in_eval_mode_equals_the_loop_written_out(tiny, name, batch, 
     size = tiny.epsilon * strategy.step.share
     expected = naive_pgd(model, images, targets, start, steps=4, size=size, epsilon=tiny.epsilon, loss=loss)
     run(images, labels, 4, numpy.random.default_rng(7))
-    different = abs(given[0] - expected) > 1e-6  # a gradient of zero has no sign worth comparing
+    different = abs(passed[0] - expected) > 1e-6  # a gradient of zero has no sign worth comparing
     assert different.mean() < 0.01
 
 
 def test_a_start_is_clipped_to_the_box_where_the_set_up_says_so(tiny, batch, seen):
     images, labels = batch
-    given = seen(0)
+    passed = seen(0)
     for setup in ("fast", "standard"):
         strategy, _ = METHODS["m+deat"].tailored(SETUPS[setup])
         tiny.prepared(strategy, tiny.build())(images, labels, 1, numpy.random.default_rng(5))
     noise = tiny.epsilon * (2 * numpy.random.default_rng(5).random(images.shape, "float32") - 1)
-    assert given[0].min() < 0 and given[0].max() > 1
-    numpy.testing.assert_allclose(given[0], images + noise, atol=1e-6)
-    numpy.testing.assert_allclose(given[1], (images + noise).clip(0, 1), atol=1e-6)
+    assert passed[0].min() < 0 and passed[0].max() > 1
+    numpy.testing.assert_allclose(passed[0], images + noise, atol=1e-6)
+    numpy.testing.assert_allclose(passed[1], (images + noise).clip(0, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["trades", "mart", "f+trades", "f+mart", "trades-deat"])
 def test_images_pass_through_the_net_in_the_order_of_the_authors_code(tiny, name, batch, seen):
     """Batch norm's moving mean after an update of one attack step, passed through in float64."""
     images, labels = batch
-    model, given = tiny.build(), seen(0)
+    model, updated = tiny.build(), seen(0)
     strategy = METHODS[name].strategy
     convolution = keras.Model(model.input, model.get_layer("conv1").output)
     kernel = [numpy.array(part) for part in convolution.get_weights()]
@@ -69,11 +69,11 @@ def test_images_pass_through_the_net_in_the_order_of_the_authors_code(tiny, name
     convolution.set_weights(kernel)
     start = begin(images, tiny.epsilon, strategy.start, numpy.random.default_rng(2), clip=strategy.clip_start)
     passed = [start, images] if name == "trades-deat" else []  # at every step, the perturbed images and the clean ones
-    passed += [images if one == "clean" else given[0] for one in strategy.update_order]
+    passed += [images if images_seen == "clean" else updated[0] for images_seen in strategy.update_order]
     moving = numpy.zeros(6)
-    for one in passed:
-        moving = 0.9 * moving + 0.1 * numpy.asarray(convolution(one), "float64").mean((0, 1, 2))
-    assert abs(given[0] - images).max() > 0.01
+    for images_seen in passed:
+        moving = 0.9 * moving + 0.1 * numpy.asarray(convolution(images_seen), "float64").mean((0, 1, 2))
+    assert abs(updated[0] - images).max() > 0.01
     numpy.testing.assert_allclose(numpy.array(model.get_layer("bn1").moving_mean), moving, atol=2e-6)
 
 
@@ -95,27 +95,31 @@ def test_pgd_in_train_mode_moves_the_statistics_at_every_step(tiny, batch):
 
 
 def test_fat_with_all_its_patience_and_no_noise_is_pgd(tiny, batch, seen):
-    given = seen(0)
+    passed = seen(0)
     plain = dataclasses.replace(METHODS["fat"].strategy, friendly=None)
     patient = dataclasses.replace(plain, friendly=Friendly(tau=6, omega=0.0))
-    outcomes = [tiny.prepared(one, tiny.build())(*batch, 6, numpy.random.default_rng(5)) for one in (plain, patient)]
-    numpy.testing.assert_allclose(given[0], given[1], atol=1e-6)
+    outcomes = [
+        tiny.prepared(strategy, tiny.build())(*batch, 6, numpy.random.default_rng(5)) for strategy in (plain, patient)
+    ]
+    numpy.testing.assert_allclose(passed[0], passed[1], atol=1e-6)
     assert outcomes[0].passes == outcomes[1].passes == 7
 
 
 def test_fat_keeps_an_image_where_its_patience_ends(tiny, batch, seen):
     images, labels = batch
     model = tiny.build()
-    given = seen(0)
+    passed = seen(0)
     strategy = dataclasses.replace(METHODS["fat"].strategy, friendly=Friendly(tau=0, omega=0.0), start="zero")
     outcome = tiny.prepared(strategy, model)(images, labels, 10, numpy.random.default_rng(0))
     later = dataclasses.replace(strategy, friendly=Friendly(tau=0, rises=(0.5,), omega=0.0))
     assert tiny.prepared(later, tiny.build())(images, labels, 10, numpy.random.default_rng(0)).passes == outcome.passes
     grown = tiny.prepared(later, tiny.build())(images, labels, 10, numpy.random.default_rng(0), progress=0.5)
     assert grown.passes > outcome.passes
-    wrong = numpy.argmax(compute.forward(tiny.build())(images), -1) != labels
-    assert wrong.any()
-    numpy.testing.assert_array_equal(given[0][wrong], images[wrong])  # wrong from the start: not moved at all
+    misclassified = numpy.argmax(compute.forward(tiny.build())(images), -1) != labels
+    assert misclassified.any()
+    numpy.testing.assert_array_equal(
+        passed[0][misclassified], images[misclassified]
+    )  # wrong from the start: not moved at all
     assert 1 < outcome.passes < 11
 
 

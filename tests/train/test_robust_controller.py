@@ -81,8 +81,8 @@ def test_a_set_up_fills_in_what_a_controller_leaves_open_whatever_makes_it():
     method = dataclasses.replace(METHODS["m+deat"], controller=lambda: MagnitudeGuided(None, 8))
     assert method.tailored(SETUPS["imagenet"])[1].state() == METHODS["m+deat"].tailored(SETUPS["imagenet"])[1].state()
     own = dataclasses.replace(METHODS["m+deat"], controller=lambda: MagnitudeGuided(2.0, 3))
-    made = own.tailored(SETUPS["imagenet"])[1]
-    assert (made.gamma, made.maximum, own.passes) == (2.0, 3, 3)
+    controller = own.tailored(SETUPS["imagenet"])[1]
+    assert (controller.gamma, controller.maximum, own.passes) == (2.0, 3, 3)
     own = dataclasses.replace(METHODS["pgd-7"], controller=lambda: Fixed(steps=2))
     assert own.tailored(SETUPS["fast"])[1].steps == 2 and own.epochs(SETUPS["fast"]) == 10
     with pytest.raises(ValueError, match="gamma None, expected a number"):
@@ -91,13 +91,15 @@ def test_a_set_up_fills_in_what_a_controller_leaves_open_whatever_makes_it():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_controller_goes_on_from_its_state(name):
-    made = [METHODS[name].tailored(SETUPS["standard"])[1] for _ in range(2)]
+    controllers = [METHODS[name].tailored(SETUPS["standard"])[1] for _ in range(2)]
 
     def update(controller, epoch):
         return controller.update(epoch, 1.0 + epoch % 3, accuracy=epoch / 10, progress=epoch / 8, over=epoch / 9)
 
     for epoch in range(4):
-        update(made[0], epoch)
-    made[1].restore(json.loads(json.dumps(made[0].state())))
-    assert made[0].steps == made[1].steps
-    assert [update(made[0], epoch) for epoch in range(4, 9)] == [update(made[1], epoch) for epoch in range(4, 9)]
+        update(controllers[0], epoch)
+    controllers[1].restore(json.loads(json.dumps(controllers[0].state())))
+    assert controllers[0].steps == controllers[1].steps
+    assert [update(controllers[0], epoch) for epoch in range(4, 9)] == [
+        update(controllers[1], epoch) for epoch in range(4, 9)
+    ]

@@ -18,7 +18,7 @@ PROBE = robust.Probe(images=12, steps=2)
 FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8, replay_clip=False)
 # each kind of strategy, a controller with a state, and a momentum that cycles with the rate
 RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
-RESUMED = [RESUMED[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in RESUMED[1:])]
+RESUMED = [RESUMED[0], *(pytest.param(*values, marks=pytest.mark.slow) for values in RESUMED[1:])]
 
 
 class Killed(Exception):
@@ -90,33 +90,36 @@ def test_the_selected_and_the_last_weights_are_kept(split, tmp_path):
 def test_the_probe_on_held_out_images(split):
     model = build()
     x, y = split.x_validation[:12].astype("float32") / 255, split.y_validation[:12]
-    found = PROBE.measure(model, x, y, epsilon=0.1, scale=numpy.ones(1, "float32"), seed=0)
+    measures = PROBE.measure(model, x, y, epsilon=0.1, scale=numpy.ones(1, "float32"), seed=0)
     logits = numpy.asarray(model(x), "float64")
     log_p = logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
-    assert found["probe_clean"] == pytest.approx((logits.argmax(axis=1) == y).mean())
-    assert found["probe_clean_loss"] == pytest.approx(-log_p[numpy.arange(12), y].mean(), rel=1e-4)
-    assert found["probe_robust"] <= found["probe_clean"] and found["probe_robust_loss"] > found["probe_clean_loss"]
+    assert measures["probe_clean"] == pytest.approx((logits.argmax(axis=1) == y).mean())
+    assert measures["probe_clean_loss"] == pytest.approx(-log_p[numpy.arange(12), y].mean(), rel=1e-4)
+    assert (
+        measures["probe_robust"] <= measures["probe_clean"]
+        and measures["probe_robust_loss"] > measures["probe_clean_loss"]
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scripted(robust.Probe):
-    """Robust accuracies as told, one an epoch."""
+    """Given robust accuracies, one for each epoch."""
 
-    told: tuple = ()
+    accuracies: tuple = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "untold", iter(self.told))
+        object.__setattr__(self, "remaining", iter(self.accuracies))
 
     def measure(self, *arguments, **settings):
-        robustness = next(self.untold)
+        robustness = next(self.remaining)
         losses = {"probe_clean_loss": 0.1, "probe_robust_loss": 3 - robustness}
         return {"probe_clean": 0.9, "probe_robust": robustness, "probe_magnitude": 1.0, "probe_lipschitz": 1.0} | losses
 
 
 def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(split, tmp_path):
-    told = (0.3, 0.45, 0.26, 0.2, 0.5)
+    accuracies = (0.3, 0.45, 0.26, 0.2, 0.5)
     model = build()
-    history = fit(split, tmp_path, "fgsm-rs", model, guard=0.2, epochs=5, probe=Scripted(told=told))
+    history = fit(split, tmp_path, "fgsm-rs", model, guard=0.2, epochs=5, probe=Scripted(accuracies=accuracies))
     assert [history.record(epoch)[2]["stopped"] for epoch in history.epochs] == [False, False, False, True]
     assert robust.selected(history) == 2 and history.stored == [2, 4]
     restored = model.get_weights()
@@ -137,7 +140,7 @@ def test_catastrophic_overfitting_ends_training_and_the_selected_epoch_stays(spl
     ],
 )
 def test_robustness_is_lost_by_a_fall_or_by_two_epochs_below_half(robust_accuracies, lost):
-    losses = [3 - one for one in robust_accuracies]
+    losses = [3 - accuracy for accuracy in robust_accuracies]
     assert probe.fallen(robust_accuracies, losses, 0.2, 512) is lost
     assert probe.fallen(robust_accuracies, losses, 1.0, 512) is False
     assert probe.fallen([0.19, 0.0, 0.0], [2.0, 2.1, 2.2], 0.2, 128) is False  # 24 images
@@ -149,7 +152,7 @@ def test_a_net_that_leaves_a_constant_answer_has_not_lost_its_robustness():
 
 
 def test_the_guard_remembers_the_epochs_of_a_killed_training(split, tmp_path):
-    settings = {"guard": 0.2, "probe": Scripted(told=(0.1, 0.5, 0.29, 0.9))}
+    settings = {"guard": 0.2, "probe": Scripted(accuracies=(0.1, 0.5, 0.29, 0.9))}
     with pytest.raises(Killed):
         fit(split, tmp_path, "fgsm-rs", **settings, progress=killed_in(3))
     history = fit(split, tmp_path, "fgsm-rs", **settings)
@@ -181,13 +184,13 @@ def test_a_batch_is_trained_at_the_rate_and_momentum_of_its_place_in_the_run(spl
 
 
 def test_the_magnitude_of_an_epoch_is_of_all_batches_or_of_the_last(split, tmp_path):
-    found = {}
+    digests = {}
     for guided_by in ("all", "last"):
         strategy = dataclasses.replace(robust.METHODS["m+pgd-2021"].strategy, guided_by=guided_by)
         method = dataclasses.replace(robust.METHODS["m+pgd-2021"], strategy=strategy, guard=1.0)
         history = fit(split, tmp_path / guided_by, "m+pgd-2021", method=method, epochs=2)
-        found[guided_by] = history.record(2)[2]["magnitude"]
-    assert 0 < found["last"] < 0.7 * found["all"]
+        digests[guided_by] = history.record(2)[2]["magnitude"]
+    assert 0 < digests["last"] < 0.7 * digests["all"]
 
 
 def test_each_record_is_read_once_however_many_epochs_follow(split, tmp_path, monkeypatch):

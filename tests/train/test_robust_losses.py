@@ -20,13 +20,13 @@ def naive_trades(z, a, y, beta):
 
 def naive_mart(z, a, y, beta):
     p, q = softmax(z), softmax(a)
-    found = []
+    values = []
     for i, k in enumerate(y):
         runner_up = max(q[i, j] for j in range(z.shape[1]) if j != k)
         boosted = -numpy.log(q[i, k]) - numpy.log(1.0001 - runner_up + 1e-12)
         divergence = sum(a * (numpy.log(a) - numpy.log(b + 1e-12)) for a, b in zip(p[i], q[i], strict=True) if a > 0)
-        found.append(boosted + beta * divergence * (1.0000001 - p[i, k]))
-    return found
+        values.append(boosted + beta * divergence * (1.0000001 - p[i, k]))
+    return values
 
 
 @pytest.fixture
@@ -39,29 +39,29 @@ def logits():
 @pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
 def test_losses_equal_their_definitions(logits, name, naive, beta):
     clean, adversarial, labels = logits
-    found = getattr(losses, name)(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=beta)
-    numpy.testing.assert_allclose(numpy.asarray(found), naive(clean, adversarial, labels, beta), rtol=2e-4, atol=2e-5)
+    values = getattr(losses, name)(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=beta)
+    numpy.testing.assert_allclose(numpy.asarray(values), naive(clean, adversarial, labels, beta), rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("spread", [5.0, 12.0, 300.0])
 def test_the_second_logarithm_of_marts_divergence_ends_at_the_constant_of_its_code(logits, spread):
     clean, adversarial, labels = spread / 3 * logits[0], spread / 3 * logits[1], logits[2]
-    found = losses.mart(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=5.0)
+    values = losses.mart(*(keras.ops.cast(z, "float32") for z in (clean, adversarial)), labels, beta=5.0)
     with numpy.errstate(divide="ignore"):
         expected = numpy.array(naive_mart(clean, adversarial, labels, 5.0))
     whole = numpy.isfinite(expected)  # the reference's boosted cross-entropy of a probability that underflows is not
-    assert numpy.isfinite(numpy.asarray(found)).all() and whole.sum() > 5
-    numpy.testing.assert_allclose(numpy.asarray(found)[whole], expected[whole], rtol=2e-4, atol=2e-4)
+    assert numpy.isfinite(numpy.asarray(values)).all() and whole.sum() > 5
+    numpy.testing.assert_allclose(numpy.asarray(values)[whole], expected[whole], rtol=2e-4, atol=2e-4)
 
 
 def test_trades_takes_its_divergence_from_another_pass_where_one_is_given(logits):
     clean, adversarial, labels = logits
     again = clean + numpy.random.default_rng(1).normal(size=clean.shape)
     arrays = [keras.ops.cast(z, "float32") for z in (clean, adversarial, again)]
-    found = losses.trades(*arrays[:2], labels, beta=6.0, again=arrays[2])
+    values = losses.trades(*arrays[:2], labels, beta=6.0, again=arrays[2])
     base = numpy.array(naive_trades(clean, adversarial, labels, 0.0))
     expected = base + naive_trades(again, adversarial, labels, 6.0) - naive_trades(again, adversarial, labels, 0.0)
-    numpy.testing.assert_allclose(numpy.asarray(found), expected, rtol=2e-4, atol=2e-5)
+    numpy.testing.assert_allclose(numpy.asarray(values), expected, rtol=2e-4, atol=2e-5)
 
 
 def test_the_divergence_runs_from_clean_to_adversarial(logits):
@@ -78,14 +78,14 @@ def test_gradients_flow_through_both_arguments_of_the_divergence(logits, which):
     pair, labels = [numpy.float32(part) for part in logits[:2]], logits[2].astype("int32")
     identity = keras.Sequential([keras.Input((5,)), keras.layers.Identity()])
 
-    def slope(call, x, other):
+    def gradient(call, x, other):
         def loss(x):
             both = (x, other) if which == 0 else (other, x)
             return losses.trades(*both, labels, beta=6.0), ()
 
         return compute.gradient(loss, x)[1]
 
-    found = numpy.asarray(compute.compiled(identity, slope)(pair[which], pair[1 - which]))
+    actual = numpy.asarray(compute.compiled(identity, gradient)(pair[which], pair[1 - which]))
     expected, step = numpy.zeros((20, 5)), 1e-5
     for column in range(5):
         values = []
@@ -94,7 +94,7 @@ def test_gradients_flow_through_both_arguments_of_the_divergence(logits, which):
             moved[which][:, column] += sign * step
             values.append(numpy.array(naive_trades(*moved, labels, 6.0)))
         expected[:, column] = (values[0] - values[1]) / (2 * step)
-    numpy.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+    numpy.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
@@ -103,10 +103,10 @@ def test_sgd_decays_inside_the_momentum_and_scales_it_by_todays_rate(momentum):
     variable = keras.Variable(weights)
     sgd = optimizer.CoupledSGD(0.1, momentum=momentum, weight_decay=0.01)
     expected = weights.astype("float64")
-    for rate, slope in [(0.1, [0.5, -1.0]), (0.1, [0.1, 0.3]), (0.01, [-0.2, 0.4]), (0.01, [0.0, 0.0])]:
+    for rate, gradient in [(0.1, [0.5, -1.0]), (0.1, [0.1, 0.3]), (0.01, [-0.2, 0.4]), (0.01, [0.0, 0.0])]:
         sgd.learning_rate = rate
-        sgd.apply([keras.ops.convert_to_tensor(numpy.float32(slope))], [variable])
-        velocity = momentum * velocity + numpy.array(slope) + 0.01 * expected
+        sgd.apply([keras.ops.convert_to_tensor(numpy.float32(gradient))], [variable])
+        velocity = momentum * velocity + numpy.array(gradient) + 0.01 * expected
         expected = expected - rate * velocity
     numpy.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=1e-5)
 
@@ -135,8 +135,8 @@ def test_a_compiled_update_cycles_rate_and_momentum_as_pytorch_does(name):
         sgd.momentum = setup.momentum_of(setup.rate(batch / (2 * half)))
         x, y = (generator.normal(size=shape).astype("float32") for shape in ((5, 3), (5, 2)))
         step(x, y)
-        slope = 2 * x.T.astype("float64") @ (x @ expected - y) / 5 + setup.weight_decay * expected
-        velocity = momentum * velocity + slope
+        gradient = 2 * x.T.astype("float64") @ (x @ expected - y) / 5 + setup.weight_decay * expected
+        velocity = momentum * velocity + gradient
         expected = expected - rate * velocity
     numpy.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
 

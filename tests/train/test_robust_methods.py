@@ -10,6 +10,7 @@ import pytest
 from models import compute, perturb
 from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
+from train.robust.fit import _recorded
 from train.robust.optimizer import CoupledSGD
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
@@ -17,10 +18,10 @@ from train.robust.yopo import Yopo
 
 
 def kind(strategy):
-    """What a strategy is but for its numbers: methods that differ in those, or in the controller, do the same."""
+    """A strategy without its numbers: methods that differ only in those or in the controller run the same code."""
     if isinstance(strategy, Adversarial):
-        parts = strategy.loss, strategy.climbed, strategy.attack_mode, strategy.friendly is None, strategy.update_order
-        return Adversarial, *parts
+        losses = strategy.loss, strategy.attack_loss
+        return Adversarial, *losses, strategy.attack_mode, strategy.friendly is None, strategy.update_order
     return type(strategy), strategy.start, getattr(strategy, "persistent", None)
 
 
@@ -41,19 +42,19 @@ if compute.BACKEND == "jax":
 def test_perturbations_stay_in_the_ball_and_the_box(tiny, name, batch, seen):
     images, labels = batch
     strategy, _ = METHODS[name].tailored(SETUPS["standard"])
-    given = seen(1 if isinstance(strategy, Yopo) else 0)
+    passed = seen(1 if isinstance(strategy, Yopo) else 0)
     run = tiny.prepared(strategy, tiny.build(), measure=not isinstance(strategy, Yopo))
     carried, generator = None, numpy.random.default_rng(0)
     for _ in range(2):
         outcome = run(images, labels, 3, generator, carried)
         carried = outcome.carried
-    given = [one for one in given if one.shape == images.shape]
-    assert given
-    begun = given[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
-    for one in given:
-        assert abs(one - images).max() <= tiny.epsilon + 1e-6
-        assert any(one is start for start in begun) or (one.min() >= 0 and one.max() <= 1)
-    moved = max(abs(one - images).max() for one in given)
+    passed = [passed_images for passed_images in passed if passed_images.shape == images.shape]
+    assert passed
+    begun = passed[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
+    for passed_images in passed:
+        assert abs(passed_images - images).max() <= tiny.epsilon + 1e-6
+        assert any(passed_images is start for start in begun) or (passed_images.min() >= 0 and passed_images.max() <= 1)
+    moved = max(abs(batch - images).max() for batch in passed)
     assert moved > 0.02 * tiny.epsilon
     assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.correct).shape == (12,)
 
@@ -67,11 +68,11 @@ def update(tiny):
     """``update(name)``: a net and its update by a method within a radius of 0.01, compiled once."""
 
     @functools.cache
-    def made(name):
+    def controller(name):
         model, (strategy, _) = tiny.build(), METHODS[name].tailored(SETUPS["standard"])
         return model, strategy.batch(model, CoupledSGD(0.05), epsilon=0.01, scale=tiny.scale)
 
-    return made
+    return controller
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -94,14 +95,14 @@ def test_the_magnitude_is_that_of_the_gradient_where_it_was_taken(tiny, batch, g
     expected = numpy.asarray(compute.input_gradient(model, perturb.cross_entropy)(images, labels))
     run = tiny.prepared(strategy, model, measure=True)
     if guide == "attack":
-        found = run(images, labels, 1, numpy.random.default_rng(0)).magnitude
+        magnitude = run(images, labels, 1, numpy.random.default_rng(0)).magnitude
         size = (abs(expected) * tiny.scale).sum() / len(images)
-        numpy.testing.assert_allclose(float(found), size, rtol=1e-4)
+        numpy.testing.assert_allclose(float(magnitude), size, rtol=1e-4)
     else:  # of the training loss at the last point, here the images themselves, in training mode
-        found = run(images, labels, 0, numpy.random.default_rng(0)).magnitude
+        magnitude = run(images, labels, 0, numpy.random.default_rng(0)).magnitude
         replayed = tiny.prepared(Replay(start="zero", step=StepSize(share=1.0)), tiny.build())
         again = replayed(images, labels, 1, numpy.random.default_rng(0)).magnitude
-        numpy.testing.assert_allclose(float(found), float(again), rtol=1e-4)
+        numpy.testing.assert_allclose(float(magnitude), float(again), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -122,6 +123,12 @@ def test_a_controller_that_a_strategy_cannot_serve_is_refused(tiny, batch):
     for name in ("free-8", "yopo-5-3"):
         with pytest.raises(ValueError, match="expected at least 1"):
             tiny.prepared(METHODS[name].strategy, tiny.build())(*batch, 0, numpy.random.default_rng(0))
+
+
+def test_a_history_knows_the_attack_loss_by_its_first_name():
+    recorded = _recorded(METHODS["trades"].strategy)
+    assert recorded["climbed"] == "kl" and "attack_loss" not in recorded
+    assert [*recorded][:5] == ["loss", "beta", "order", "climbed", "start"]
 
 
 def test_a_nets_own_weight_decay_is_left_out(tiny, batch):

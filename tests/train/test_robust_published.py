@@ -66,9 +66,11 @@ def test_what_passes_through_the_net_in_an_update():
 
 
 def test_the_published_controllers():
-    made = {name: method.tailored(SETUPS["standard"])[1] for name, method in METHODS.items()}
+    controllers = {name: method.tailored(SETUPS["standard"])[1] for name, method in METHODS.items()}
     guided = {
-        name: (one.gamma, one.maximum, one.start, one.rule) for name, one in made.items() if hasattr(one, "gamma")
+        name: (controller.gamma, controller.maximum, controller.start, controller.rule)
+        for name, controller in controllers.items()
+        if hasattr(controller, "gamma")
     }
     assert guided == {
         "m+deat": (1.01, 8, 1, "2022"),
@@ -79,9 +81,9 @@ def test_the_published_controllers():
     assert METHODS["m+deat"].tailored(SETUPS["fast"])[1].gamma == 1.0
     large = METHODS["m+deat"].tailored(SETUPS["imagenet"])
     assert (large[1].gamma, large[1].maximum, 4 * large[0].step.of(4)) == (1.1, 4, 6)
-    assert (made["deat-d"].delay, made["deat-d"].maximum) == (3, 5)
-    assert (made["deat-p"].threshold, made["deat-p"].maximum) == (0.4, 4)
-    fixed = {name: one.steps for name, one in made.items() if type(one).__name__ == "Fixed"}
+    assert (controllers["deat-d"].delay, controllers["deat-d"].maximum) == (3, 5)
+    assert (controllers["deat-p"].threshold, controllers["deat-p"].maximum) == (0.4, 4)
+    fixed = {name: controller.steps for name, controller in controllers.items() if type(controller).__name__ == "Fixed"}
     assert fixed == {
         "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
@@ -89,9 +91,11 @@ def test_the_published_controllers():
         "f+mart-deat": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
-    told = {name: (one.tau, one.omega) for name, one in friends.items() if one and name != "fat-dynamic"}
-    assert {name for name, one in told.items() if one == (3, 0.001)} == {"fat", "fat-5", "fat-5-deat"}
-    assert {name for name, one in told.items() if one == (3, 0.0)} == {
+    settings = {
+        name: (friendly.tau, friendly.omega) for name, friendly in friends.items() if friendly and name != "fat-dynamic"
+    }
+    assert {name for name, setting in settings.items() if setting == (3, 0.001)} == {"fat", "fat-5", "fat-5-deat"}
+    assert {name for name, setting in settings.items() if setting == (3, 0.0)} == {
         "f+trades", "f+mart", "f+trades-deat", "f+mart-deat",
     }  # fmt: skip
     dynamic = METHODS["fat-dynamic"].strategy.friendly

@@ -25,7 +25,7 @@ def test_one_replay_from_zero_is_standard_training_to_the_bit(tiny, batch):
 def test_the_second_replay_trains_on_the_fgsm_images_of_the_weights_before_the_first(tiny, batch, seen):
     images, labels = batch
     model = tiny.build()
-    given = seen(0)
+    passed = seen(0)
 
     def in_training(call, images, labels):
         return compute.gradient(lambda x: (perturb.cross_entropy(call(x), labels), ()), images, call)[1]
@@ -35,20 +35,20 @@ def test_the_second_replay_trains_on_the_fgsm_images_of_the_weights_before_the_f
     gradient = numpy.asarray(compute.compiled(model, in_training, training=True)(images, labels))
     model.set_weights(before)
     run(images, labels, 2, numpy.random.default_rng(0))
-    numpy.testing.assert_array_equal(given[0], images)
+    numpy.testing.assert_array_equal(passed[0], images)
     moved = (images + numpy.float32(tiny.epsilon) * numpy.sign(gradient)).clip(0, 1)
-    numpy.testing.assert_allclose(given[1], moved, atol=1e-6)
+    numpy.testing.assert_allclose(passed[1], moved, atol=1e-6)
 
 
 def test_a_persistent_perturbation_is_carried_to_the_next_batch(tiny, batch, seen):
     images, labels = batch
-    given = seen(0)
+    passed = seen(0)
     run = tiny.prepared(METHODS["free-8-persistent"].strategy, tiny.build())
     first = run(images, labels, 2, numpy.random.default_rng(0))
     run(images[:5], labels[:5], 1, numpy.random.default_rng(0), first.carried)
     carried = numpy.asarray(first.carried)
     expected = (images[:5] + carried[:5]).clip(0, 1)
-    numpy.testing.assert_allclose(given[2], expected, atol=1e-6)
+    numpy.testing.assert_allclose(passed[2], expected, atol=1e-6)
     assert abs(carried).max() > 0.5 * tiny.epsilon
     assert (carried[0] < 0).any() and (carried[1] > 0).any()  # past the box of a black and of a white image
 
@@ -85,7 +85,7 @@ def test_yopo_equals_its_definition_on_two_dense_layers(tiny, rounds, inner):
             change = moved + 0.25 * tiny.epsilon * numpy.sign(by_hidden @ w0.T) - x
             moved = (x + change.clip(-tiny.epsilon, tiny.epsilon)).clip(0, 1)
         slopes = start.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)
-        total = [one + slope for one, slope in zip(total, slopes, strict=True)]
-    for found, begun, slope in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
-        numpy.testing.assert_allclose(found, begun - rate * slope, rtol=1e-4, atol=1e-6)
+        total = [part + gradient for part, gradient in zip(total, slopes, strict=True)]
+    for weight, begun, gradient in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
+        numpy.testing.assert_allclose(weight, begun - rate * gradient, rtol=1e-4, atol=1e-6)
     numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)

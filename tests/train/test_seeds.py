@@ -1,4 +1,4 @@
-"""Streams of random numbers: the same for the same purpose, and never shared by two."""
+"""Streams of random numbers: equal for equal purposes, and never shared."""
 
 import itertools
 import pathlib
@@ -24,10 +24,10 @@ KEYS = [
 
 
 def test_no_two_streams_overlap():
-    drawn = [seeds.stream(*key).random(2000) for key in KEYS]
-    for one, other in itertools.combinations(drawn, 2):
-        assert abs(numpy.corrcoef(one, other)[0, 1]) < 0.1
-        assert not numpy.isin(one, other).any()
+    draws = [seeds.stream(*key).random(2000) for key in KEYS]
+    for first, other in itertools.combinations(draws, 2):
+        assert abs(numpy.corrcoef(first, other)[0, 1]) < 0.1
+        assert not numpy.isin(first, other).any()
 
 
 @pytest.mark.parametrize("key", KEYS[:4])
@@ -40,7 +40,7 @@ def _numpy(value):
 
 
 def test_numbers_are_those_of_this_very_definition():
-    """What has been published was drawn so: a change of `stream` changes every result."""
+    """Published results depend on these values: a change of `stream` changes every result."""
     numpy.testing.assert_array_equal(seeds.stream(0, "test images").permutation(10), [5, 1, 8, 0, 7, 2, 6, 9, 3, 4])
 
 
@@ -50,5 +50,5 @@ def test_every_draw_of_a_computation_has_a_purpose():
     for folder in ("adv", "dare", "data", "models", "train", "pipeline", "reporting", "studies", "scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = str(path.relative_to(ROOT))
-            made = re.search(r"default_rng\(|RandomState\(|numpy\.random\.PCG64\(", path.read_text(encoding="utf-8"))
-            assert name in allowed or not made, f"{name} makes a generator of its own: {made and made[0]}"
+            match = re.search(r"default_rng\(|RandomState\(|numpy\.random\.PCG64\(", path.read_text(encoding="utf-8"))
+            assert name in allowed or not match, f"{name} makes a generator of its own: {match and match[0]}"

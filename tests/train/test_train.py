@@ -22,9 +22,9 @@ def split(images):
     return data.half_split(dataset, seed=0)
 
 
-def weights_of(kept, epoch):
-    model = kept.architecture()
-    kept.load_weights(model, epoch)
+def weights_of(recorded, epoch):
+    model = recorded.architecture()
+    recorded.load_weights(model, epoch)
     return models.fingerprint(model)
 
 
@@ -84,13 +84,13 @@ def test_training_continues_to_the_same_bits(tmp_path, small_net, split, keep):
 
 
 def test_the_record_is_what_the_saved_weights_give(tmp_path, small_net, split):
-    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
-    model = kept.architecture()
-    kept.load_weights(model, 1)
+    recorded = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2)
+    model = recorded.architecture()
+    recorded.load_weights(model, 1)
     logits = numpy.asarray(model(data.to_unit(split.x_validation), training=False), "float64")
     naive = logits - numpy.log(numpy.exp(logits).sum(1, keepdims=True))
-    numpy.testing.assert_allclose(kept.log_probability[0], naive[range(len(naive)), split.y_validation], atol=1e-5)
-    numpy.testing.assert_array_equal(kept.prediction[0], logits.argmax(1))
+    numpy.testing.assert_allclose(recorded.log_probability[0], naive[range(len(naive)), split.y_validation], atol=1e-5)
+    numpy.testing.assert_array_equal(recorded.prediction[0], logits.argmax(1))
 
 
 def test_a_checkpoint_takes_four_bytes_a_parameter(tmp_path):
@@ -116,9 +116,9 @@ def test_a_history_is_continued_as_it_was_begun(tmp_path, small_net, split):
 
 
 def test_retention_keeps_what_mining_reads(tmp_path, small_net, split):
-    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=6, keep="second-half")
-    assert kept.epochs == [1, 2, 3, 4, 5, 6]
-    assert kept.stored == [3, 4, 5, 6]
+    recorded = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=6, keep="second-half")
+    assert recorded.epochs == [1, 2, 3, 4, 5, 6]
+    assert recorded.stored == [3, 4, 5, 6]
 
 
 def test_an_epoch_is_observed_before_it_is_recorded(tmp_path, small_net, split):
@@ -128,21 +128,21 @@ def test_an_epoch_is_observed_before_it_is_recorded(tmp_path, small_net, split):
         assert history.History(tmp_path).last == epoch - 1
         seen[epoch] = models.fingerprint(model), log_probability, prediction
 
-    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3, observe=observe)
+    recorded = fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3, observe=observe)
     with pytest.raises(ValueError, match="keep is 'some'; expected one of all, second-half, last"):
         fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3, keep="some")
     for epoch, (weights, log_probability, prediction) in seen.items():
-        assert weights == weights_of(kept, epoch)
-        numpy.testing.assert_array_equal(log_probability, kept.record(epoch)[0])
-        numpy.testing.assert_array_equal(prediction, kept.record(epoch)[1])
+        assert weights == weights_of(recorded, epoch)
+        numpy.testing.assert_array_equal(log_probability, recorded.record(epoch)[0])
+        numpy.testing.assert_array_equal(prediction, recorded.record(epoch)[1])
     assert list(seen) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "other"])
 def test_damaged_weights_are_named(tmp_path, small_net, damage):
-    kept = history.History(tmp_path)
-    kept.save(small_net, 1, [0.0], [1])
-    path = kept.file(1, "weights")
+    recorded = history.History(tmp_path)
+    recorded.save(small_net, 1, [0.0], [1])
+    path = recorded.file(1, "weights")
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
     elif damage == "foreign":
@@ -151,17 +151,17 @@ def test_damaged_weights_are_named(tmp_path, small_net, damage):
         inputs = keras.Input((4,))
         keras.Model(inputs, keras.layers.Dense(2)(inputs)).save_weights(path)
     with pytest.raises(ValueError, match="epoch-0001"):
-        kept.load_weights(small_net, 1)
+        recorded.load_weights(small_net, 1)
 
 
 def test_an_epoch_without_record_does_not_exist(tmp_path, small_net):
-    kept = history.History(tmp_path)
-    kept.save(small_net, 1, [0.0], [1])
-    kept.save(small_net, 2, [0.0], [1])
-    kept.file(2, "record").unlink()
-    assert kept.epochs == [1] and kept.last == 1
+    recorded = history.History(tmp_path)
+    recorded.save(small_net, 1, [0.0], [1])
+    recorded.save(small_net, 2, [0.0], [1])
+    recorded.file(2, "record").unlink()
+    assert recorded.epochs == [1] and recorded.last == 1
     with pytest.raises(FileNotFoundError, match="stored epochs: 1, 2"):
-        kept.load_weights(small_net, 3)
+        recorded.load_weights(small_net, 3)
 
 
 def naive_adam(weight, gradients, rate):
@@ -226,11 +226,11 @@ def test_tensorboard_holds_every_epoch(tmp_path, small_net, split):
     from train import tensorboard
 
     log = tensorboard.logger(tmp_path / "log")
-    kept = fit(small_net, split, recipe=RECIPE, history=tmp_path / "history", seed=0, epochs=2, on_epoch=log)
+    recorded = fit(small_net, split, recipe=RECIPE, history=tmp_path / "history", seed=0, epochs=2, on_epoch=log)
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
-    found = [event.tensor_proto.float_val[0] for event in events.Tensors("loss")]
-    assert found == pytest.approx([kept.record(epoch)[2]["loss"] for epoch in (1, 2)])
+    logged = [event.tensor_proto.float_val[0] for event in events.Tensors("loss")]
+    assert logged == pytest.approx([recorded.record(epoch)[2]["loss"] for epoch in (1, 2)])
 
 
 @pytest.mark.parametrize(("classes", "dtype"), [(10, "uint8"), (256, "uint8"), (257, "uint16"), (1000, "uint16")])
@@ -238,10 +238,10 @@ def test_predictions_are_kept_in_the_smallest_type_that_holds_the_classes(classe
     inputs = keras.Input((2, 2, 1))
     model = keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
     model.layers[-1].bias.assign(numpy.arange(classes, dtype="float32"))  # the last class is the answer
-    found = history.confidence(model, numpy.zeros((3, 2, 2, 1), "float32"), numpy.array([0, 1, classes - 1]))
-    kept = history.History(tmp_path / "history")
-    kept.save(model, 1, *found)
-    assert kept.prediction.dtype == dtype and (kept.prediction == classes - 1).all()
+    confidence = history.confidence(model, numpy.zeros((3, 2, 2, 1), "float32"), numpy.array([0, 1, classes - 1]))
+    recorded = history.History(tmp_path / "history")
+    recorded.save(model, 1, *confidence)
+    assert recorded.prediction.dtype == dtype and (recorded.prediction == classes - 1).all()
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -252,11 +252,11 @@ def test_logits_are_float32_whatever_the_precision(name):
 
 
 def test_an_epoch_whose_record_is_lost_is_named(tmp_path, small_net):
-    kept = history.History(tmp_path)
+    recorded = history.History(tmp_path)
     for epoch in (1, 2, 3):
-        kept.save(small_net, epoch, numpy.zeros(4), numpy.zeros(4))
-    kept.file(2, "record").unlink()
+        recorded.save(small_net, epoch, numpy.zeros(4), numpy.zeros(4))
+    recorded.file(2, "record").unlink()
     with pytest.raises(ValueError, match=r"epoch-0002\.record\.h5: is gone, but later epochs are there"):
-        kept.final_model()
-    kept.file(3, "record").unlink()
-    assert kept.epochs == [1]
+        recorded.final_model()
+    recorded.file(3, "record").unlink()
+    assert recorded.epochs == [1]

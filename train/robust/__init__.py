@@ -1,4 +1,4 @@
-"""Robust training: one loop (`fit`), a strategy a family of methods, controllers of the number of steps.
+"""Robust training: one loop (`fit`), a strategy for each family of methods, controllers of the number of steps.
 
 from train import robust
 history = robust.fit(model, split, method=robust.METHODS["m+deat"], setup=robust.SETUPS["fast"], history=path, seed=0)

@@ -1,12 +1,14 @@
-"""Attack the batch, then take one step down a loss: PGD, Fast, TRADES, MART, FAT, Amata and the M+ methods.
+"""Attack the batch, then take a training step: PGD, Fast, TRADES, MART, FAT, Amata and the M+ methods.
 
-A strategy makes, for one model and optimizer, a function of a batch; fit.py is the loop around it.
+A strategy returns, for a model and an optimizer, a function that trains on a batch; fit.py is the loop around it.
 """
 
 import dataclasses
 import typing
+from collections.abc import Callable
 
 import keras
+import numpy
 
 from models import compute, perturb, updates
 from train.robust import losses, perturbation
@@ -15,11 +17,13 @@ from train.robust.friendly import Friendly
 
 
 class Outcome(typing.NamedTuple):
-    """What one batch of n images came to.
+    """The result of training on a batch of n images.
 
-    loss: the mean training loss; correct: bool (n,), which adversarial images were classified correctly in the forward
-    pass of training; magnitude: of the gradient that guides a controller; passes: forward and backward passes an
-    image, a forward pass alone counting half; carried: what the next batch starts from (FREE).
+    loss: mean training loss.
+    correct: bool (n,), adversarial images that are correct in the forward pass of training.
+    magnitude: of the gradient that guides a controller.
+    passes: forward and backward passes per image; a forward pass alone counts half.
+    carried: the perturbation from which the next batch starts (FREE), or None.
     """
 
     loss: typing.Any
@@ -29,20 +33,30 @@ class Outcome(typing.NamedTuple):
     carried: typing.Any = None
 
 
-def cross_entropy(call, current, images, labels, scale, weight=1.0, beta=0.0):
+def cross_entropy(
+    call: Callable,
+    current: compute.Tensor,
+    images: compute.Tensor,
+    labels: compute.Tensor,
+    scale: compute.Tensor,
+    weight: compute.Tensor = 1.0,
+    beta: compute.Tensor = 0.0,
+) -> tuple[compute.Tensor, compute.Tensor]:
     """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are correct (n,)).
 
-    weight, beta, here and below: a number or values (n,), of the loss and of its second part.
+    weight, beta (here and below): factors of the loss and of its second term, a number or (n,).
     """
     logits = _float32(call(current))
     correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
     return weight * perturb.cross_entropy(logits, labels), correct
 
 
-def paired(loss, order):
-    """Objective of TRADES and MART: clean and adversarial images pass one after the other in `order`, each with its
-    own batch statistics in training mode, as in the authors' code. Where the clean images pass twice, the loss is given
-    the second pass's logits as `again`."""
+def paired(loss: Callable, order: tuple[str, ...]) -> Callable:
+    """Objective of TRADES and MART from a loss of clean and adversarial logits.
+
+    order: of the forward passes, "clean" or "adversarial"; each has its own batch statistics in training mode, as in
+        the authors' code. The logits of a second clean pass are the argument `again` of the loss.
+    """
 
     def objective(call, current, images, labels, scale, weight, beta):
         passed = {"clean": [], "adversarial": []}
@@ -58,7 +72,7 @@ def paired(loss, order):
 
 PAIRED = {"trades": losses.trades, "mart": losses.mart}
 LOSSES = ("cross-entropy", *PAIRED)
-ORDERS = {  # in which the images pass through the net in the update, what passes last leaving most in the statistics
+ORDERS = {  # of the forward passes in the update; the last pass has most weight in the moving statistics
     "cross-entropy": [("adversarial",)],
     "trades": [("clean", "adversarial"), ("clean", "adversarial", "clean")],
     "mart": [("clean", "adversarial"), ("adversarial", "clean")],
@@ -68,21 +82,26 @@ NONE = ClassFactors()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adversarial:
-    """One update on the adversarial images of each batch.
+    """A training step on the adversarial images of each batch.
 
-    loss: "cross-entropy", "trades" or "mart", with `beta`; order: of its passes (() is the loss's first of ORDERS);
-    climbed: the attack loss, "cross-entropy", "kl" or "tempered" (Temperature-PGD); start, clip_start, step: of
-    the attack (perturbation); attack_mode: "train" normalises by the batch and moves the statistics at every attack
-    step, as the PGD and DEAT originals, "eval" neither, as TRADES and MART; friendly: stop early (friendly.Friendly),
-    in eval mode only; guide: whose gradient at its last point the magnitude is of, the "training" loss (DEAT's rule of
-    2022) or the "attack" (2021); guided_by: whether the epoch's magnitude is that of "all" batches or of the "last";
-    factors: of single classes.
+    loss: training loss, "cross-entropy", "trades" or "mart".
+    beta: weight of its second term.
+    order: of its forward passes; (): the loss's first of ORDERS.
+    attack_loss: "cross-entropy", "kl" or "tempered" (Temperature-PGD).
+    start, clip_start, step: of the attack, see perturbation.
+    attack_mode: "train" normalises by the batch and updates the moving statistics at each attack step, as in the PGD
+        and DEAT originals; "eval" does neither, as in TRADES and MART.
+    friendly: early stop (friendly.Friendly), in eval mode only.
+    guide: loss whose gradient magnitude guides the controller, "training" (DEAT's rule of 2022) or "attack" (2021).
+    guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
+    factors: for single classes.
+    Raises ValueError for unknown names, and for friendly attacks in train mode.
     """
 
     loss: str = "cross-entropy"
     beta: float = 0.0
     order: tuple = ()
-    climbed: str = "cross-entropy"
+    attack_loss: str = "cross-entropy"
     start: str = "uniform"
     clip_start: bool = True
     step: perturbation.StepSize
@@ -95,7 +114,7 @@ class Adversarial:
     def __post_init__(self):
         for name, valid in (
             ("loss", LOSSES),
-            ("climbed", tuple(perturbation.ATTACK_LOSSES)),
+            ("attack_loss", tuple(perturbation.ATTACK_LOSSES)),
             ("start", perturbation.STARTS),
             ("attack_mode", ("train", "eval")),
             ("guide", ("training", "attack")),
@@ -109,27 +128,39 @@ class Adversarial:
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
 
     @property
-    def update_order(self):
-        """What passes through the net in the update, one pass after the other: "clean" or "adversarial" images."""
+    def update_order(self) -> tuple[str, ...]:
+        """The forward passes of the update in order, "clean" or "adversarial"."""
         return tuple(self.order) or ORDERS[self.loss][0]
 
-    def passes(self, steps):
-        """Forward and backward passes that an image takes with so many attack steps, at most."""
+    def passes(self, steps: int) -> float:
+        """Forward and backward passes per image with this number of attack steps, at most."""
         return self.attack_passes(steps) + len(self.update_order)
 
-    def attack_passes(self, steps):
-        """Those of the attack: up the KL divergence, the clean images pass once before it, or in training mode beside
-        every step; a forward pass counts half."""
-        clean = 0 if self.climbed != "kl" else steps if self.attack_mode == "train" else min(steps, 1)
+    def attack_passes(self, steps: int) -> float:
+        """Forward and backward passes per image of the attack; a forward pass alone counts half.
+
+        An attack on the KL divergence needs a clean forward pass: once before it, in training mode at each step.
+        """
+        clean = 0 if self.attack_loss != "kl" else steps if self.attack_mode == "train" else min(steps, 1)
         return steps + 0.5 * clean
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
-        """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model and optimizer.
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
+        """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model.
 
-        epsilon: Linf radius in [0, 1] pixel scale; scale: (C,) deviations of the channels, for the magnitude;
-        measure: whether a controller wants it; progress: the share of the run that is done. images float32
-        (n, H, W, C), labels int32 (n,). The model's own weight decay is left out: the optimizer has the set-up's.
-        Raises ValueError where a controller wants a magnitude that the strategy does not measure.
+        epsilon: Linf radius in [0, 1] pixel scale.
+        scale: standard deviations of the channels (C,), for the magnitude.
+        measure: whether a controller needs the magnitude.
+        Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done.
+        The model's own weight decay is not used: the optimizer has that of the set-up.
+        Raises ValueError if a controller needs a magnitude that the strategy does not measure.
         """
         if measure and self.guide == "attack" and self.friendly is not None:
             raise ValueError("a friendly attack measures no gradient magnitude: guide by the training loss")
@@ -154,17 +185,17 @@ class Adversarial:
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
         training = self.attack_mode == "train"
-        alongside = training and self.climbed == "kl"
-        ascend = perturbation.step_alongside if alongside else perturbation.STEPS[self.climbed]
+        alongside = training and self.attack_loss == "kl"
+        ascend = perturbation.step_alongside if alongside else perturbation.STEPS[self.attack_loss]
         step = compute.compiled(model, ascend, training=training)
         anchor = compute.compiled(model, perturbation.log_softmax)
         if self.friendly is not None:
-            befriend = self.friendly.attack(model, self.climbed)
+            befriend = self.friendly.attack(model, self.attack_loss)
 
         def run(images, labels, steps, epsilon, generator, progress):
             current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
             targets, passes, magnitude = labels, self.attack_passes(steps), 0.0
-            if self.climbed == "kl" and not alongside and steps:
+            if self.attack_loss == "kl" and not alongside and steps:
                 targets = anchor(images)
             size = epsilon * self.step.of(steps)
             if self.friendly is not None:

@@ -1,4 +1,4 @@
-"""METHODS: every method of robust training, a strategy and a controller each, with the published hyper-parameters."""
+"""METHODS: the methods of robust training, each a strategy and a controller with published hyper-parameters."""
 
 import dataclasses
 import functools
@@ -10,16 +10,20 @@ from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
-from train.robust.setup import DEAT
+from train.robust.setup import DEAT, Setup
 from train.robust.yopo import Yopo
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """strategy: what a batch is put through; controller: makes the controller of its number of steps, without
-    arguments; published: the method's name in the published tables, None where there is none; guard: a fall of the
-    probe's robust accuracy by more than this share ends training (probe.fallen); select: what of the probe selects the
-    epoch."""
+    """A method of robust training.
+
+    strategy: how a batch is trained on.
+    controller: factory, without arguments, of the controller of the number of attack steps.
+    published: the method's name in the published tables, or None.
+    guard: training ends when the probe's robust accuracy falls by more than this fraction (probe.fallen).
+    select: the probe's measure that selects the epoch.
+    """
 
     title: str
     citation: str | None
@@ -30,23 +34,29 @@ class Method:
     select: str = "probe_robust"
 
     @property
-    def passes(self):
-        """Forward and backward passes that an image takes in an epoch, at most."""
+    def passes(self) -> float:
+        """Forward and backward passes per image in an epoch, at most."""
         steps = self.controller().most
         return self.strategy.passes(steps) if isinstance(self.strategy, Adversarial) else steps
 
-    def epochs(self, setup):
-        """How many epochs of a set-up: its own, times its `delayed_share` under DEAT-d's controller, and divided by the
-        replays where perturbations persist, as FREE's are."""
+    def epochs(self, setup: Setup) -> int:
+        """Number of epochs under a set-up.
+
+        Its own, times `delayed_share` for DEAT-d's controller, divided by the replays for persistent perturbations
+        (FREE).
+        """
         fresh = self.controller()
         if isinstance(fresh, controller.Delayed):
             return math.ceil(setup.epochs * setup.delayed_share - 1e-9)
         replays = fresh.steps if getattr(self.strategy, "persistent", False) else 1
         return math.ceil(setup.epochs / replays)
 
-    def tailored(self, setup):
-        """(strategy, a fresh controller) under a set-up, which says the gamma that the controller leaves open, and for
-        replayed batches DEAT's step size, most replays and whether a random start is clipped."""
+    def tailored(self, setup: Setup) -> tuple:
+        """(strategy, new controller) with the values of a set-up.
+
+        These are the controller's gamma if it is None, and for replayed batches DEAT's step size, largest number of
+        replays, and clipping of the random start.
+        """
         strategy, fresh = self.strategy, self.controller()
         guided = isinstance(fresh, controller.MagnitudeGuided)
         if guided and fresh.gamma is None:
@@ -81,41 +91,41 @@ YE = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
 
 QUARTER = StepSize(share=0.25)  # 2/255 at 8/255
 SEVEN = StepSize(share=0.007 / 0.031)
-TWICE = ("clean", "adversarial", "clean")  # the clean images pass again, for the divergence, as in TRADES' release
+TWICE = ("clean", "adversarial", "clean")  # a second clean pass for the divergence, as in TRADES' released code
 PGD = Adversarial(step=QUARTER, clip_start=False)
 TRADES = Adversarial(
-    loss="trades", beta=6.0, order=TWICE, climbed="kl", start="gaussian", clip_start=False, step=SEVEN,
+    loss="trades", beta=6.0, order=TWICE, attack_loss="kl", start="gaussian", clip_start=False, step=SEVEN,
     attack_mode="eval",
 )  # fmt: skip
 MART = Adversarial(loss="mart", beta=5.0, start="gaussian", clip_start=False, step=SEVEN, attack_mode="eval")
 FREE = Replay(start="zero", step=StepSize(share=1.0))
 REPLAY = Replay(step=StepSize(share=1.25, rule="cover"))  # 10/255 at 8/255
-TEN = dataclasses.replace(REPLAY, step=StepSize(share=1.25))  # DEAT-d's and DEAT-p's, whatever the set-up
+TEN = dataclasses.replace(REPLAY, step=StepSize(share=1.25))  # of DEAT-d and DEAT-p in every set-up
 FRIEND, STILL = Friendly(tau=3), Friendly(tau=3, omega=0.0)
 FAT = Adversarial(step=SEVEN, attack_mode="eval", friendly=FRIEND)
 F_TRADES = dataclasses.replace(TRADES, order=(), clip_start=True, friendly=STILL)
 F_MART = dataclasses.replace(MART, beta=6.0, order=TWICE[1:], clip_start=True, friendly=STILL)
 AMATA = Adversarial(step=StepSize(share=2.5, rule="spread"))  # 20/255 over the steps, at 8/255
-# As DEAT's scripts have the methods that it is compared with, where its table was not made as their authors have them.
+# Baselines as in DEAT's scripts, where they differ from their authors' settings.
 DEAT_TRADES = dataclasses.replace(TRADES, step=QUARTER, attack_mode="train")
 DEAT_MART = dataclasses.replace(MART, beta=6.0, clip_start=True, step=QUARTER, attack_mode="train")
 DEAT_FAT = dataclasses.replace(FAT, start="zero", step=QUARTER)
 DEAT_F_TRADES = dataclasses.replace(F_TRADES, step=QUARTER)
-DEAT_F_MART = dataclasses.replace(F_MART, order=(), climbed="kl", step=QUARTER)
+DEAT_F_MART = dataclasses.replace(F_MART, order=(), attack_loss="kl", step=QUARTER)
 
 
 def _adaptive(strategy, rule):
-    """A strategy under the magnitude-guided controller: step size and guide as the rule of the year has them."""
+    """A strategy with the step size and guide of the magnitude-guided rule of 2021 or 2022."""
     if rule == "2021":
         return dataclasses.replace(strategy, guide="attack")
     return dataclasses.replace(strategy, step=dataclasses.replace(strategy.step, rule="cover"))
 
 
 def _magnitude_guided(title, citation, strategy, maximum, published=None):
-    name, both = f"m+{title.lower()}", f"{citation}; {DEAT}"
-    older = _older(f"M+{title}, rule of 2021", both, strategy, maximum, published)
+    name, citations = f"m+{title.lower()}", f"{citation}; {DEAT}"
+    older = _older(f"M+{title}, rule of 2021", citations, strategy, maximum, published)
     return {
-        name: Method(f"M+{title}", both, _adaptive(strategy, "2022"), _guided(maximum, 0)),
+        name: Method(f"M+{title}", citations, _adaptive(strategy, "2022"), _guided(maximum, 0)),
         f"{name}-2021": older,
     }
 
@@ -125,16 +135,16 @@ def _older(title, citation, strategy, maximum, published):
     return Method(title, citation, _adaptive(strategy, "2021"), _guided(maximum, 0, **rule), published)
 
 
-def _of_deat(title, citation, strategy, made, published):
-    """A method that DEAT is compared with, as DEAT's scripts have it."""
-    return Method(f"{title}, as DEAT's scripts", f"{citation}; {DEAT}", strategy, made, published)
+def _of_deat(title, citation, strategy, factory, published):
+    """A baseline as in DEAT's scripts."""
+    return Method(f"{title}, as DEAT's scripts", f"{citation}; {DEAT}", strategy, factory, published)
 
 
 METHODS = {
     "standard": Method("no attack", None, Adversarial(start="zero", step=QUARTER), _fixed(0), None, 1.0, "probe_clean"),
     "pgd-7": Method("PGD-7", MADRY, PGD, _fixed(7), "PGD-7"),
     "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10)),
-    "t-pgd-7": Method("Temperature-PGD-7, 1/T = 5", TIAN, dataclasses.replace(PGD, climbed="tempered"), _fixed(7)),
+    "t-pgd-7": Method("Temperature-PGD-7, 1/T = 5", TIAN, dataclasses.replace(PGD, attack_loss="tempered"), _fixed(7)),
     "fgsm-rs": Method("FGSM with random start", WONG, Adversarial(step=StepSize(share=1.25)), _fixed(1)),
     **{f"free-{m}": Method(f"FREE-{m}", SHAFAHI, FREE, _fixed(m), f"FREE-{m}") for m in (4, 6, 8)},
     "free-8-persistent": Method(

@@ -1,7 +1,7 @@
-"""Factors of single classes in robust training: levers for the class that is robust least, ours [D].
+"""Factors for single classes in robust training, to help the least robust class; ours [D].
 
-From the robust accuracy of each class on held-out images, a training says of each class how much its loss weighs, how
-large its perturbations are, or how much its clean and adversarial outputs have to agree.
+The robust accuracy of each class on held-out images decides the weight of its loss, the radius of its perturbations, or
+the weight of the agreement of its clean and adversarial outputs.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ KINDS = ("weight", "epsilon", "beta")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassFactors:
-    """weight, epsilon, beta: one factor a class of what the whole training has, () where it is 1 for all."""
+    """Factors on the loss (weight), the radius (epsilon) and beta, one for each class; (): 1 for all classes."""
 
     weight: tuple = ()
     epsilon: tuple = ()
@@ -24,8 +24,8 @@ class ClassFactors:
             if any(not 0 <= factor < float("inf") for factor in getattr(self, kind)):
                 raise ValueError(f"{kind} is {getattr(self, kind)}, expected finite factors of at least 0")
 
-    def of(self, kind, labels):
-        """The factors of the labels (N,): float32 (N,), or 1.0 where the kind has none.
+    def of(self, kind: str, labels: numpy.ndarray) -> numpy.ndarray | float:
+        """The factors for labels (N,): float32 (N,), or 1.0 if the kind has none.
 
         Raises ValueError for a label without a factor.
         """
@@ -37,17 +37,19 @@ class ClassFactors:
         return numpy.array(factors, "float32")[labels]
 
 
-def from_accuracy(kind, accuracy, *, strength=2.0):
-    """ClassFactors of one kind, of the mean 1, from the robust accuracy of each class, shares (K,).
+def from_accuracy(kind: str, accuracy: numpy.ndarray, *, strength: float = 2.0) -> ClassFactors:
+    """ClassFactors of one kind with mean 1, from the robust accuracy of each class.
 
-    weight: exp(strength (mean - accuracy)), more on classes that are robust less; epsilon and beta: the inverse, less
-    of them there, as in the class-wise calibrated training of Wei, Wang, Guo, Wang (CVPR 2023), whose factors are
-    linear. A negative strength turns either round. Raises ValueError for another kind or no shares.
+    kind: "weight", exp(strength (mean - accuracy)), larger for less robust classes; "epsilon" or "beta", the inverse,
+        as in the class-wise calibrated training of Wei, Wang, Guo, Wang (CVPR 2023), whose factors are linear.
+    accuracy: fractions (K,).
+    strength: negative to reverse the direction.
+    Raises ValueError for another kind, and for values that are not fractions.
     """
     accuracy = numpy.asarray(accuracy, float)
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}")
     if accuracy.ndim != 1 or len(accuracy) < 2 or not ((accuracy >= 0) & (accuracy <= 1)).all():
-        raise ValueError(f"accuracy is {accuracy}, expected shares of at least two classes, from 0 to 1")
+        raise ValueError(f"accuracy is {accuracy}, expected fractions of at least two classes, from 0 to 1")
     factors = numpy.exp((strength if kind == "weight" else -strength) * (accuracy.mean() - accuracy))
-    return ClassFactors(**{kind: tuple(round(float(one), 6) for one in factors / factors.mean())})
+    return ClassFactors(**{kind: tuple(round(float(factor), 6) for factor in factors / factors.mean())})

@@ -1,9 +1,9 @@
-"""How many steps (of an attack, or replays of a batch) the next epoch takes: the controllers of robust training.
+"""Controllers of robust training: the number of attack steps, or replays of a batch, in each epoch.
 
-Each has `steps`, what the coming epoch takes, and ``update(epoch, gradient_magnitude, accuracy=, progress=, over=)``,
-to be called after each epoch (counted from 0), which returns the steps for the next. `state()` is all that a resumed
-run needs to go on, a dictionary of JSON values for `restore`. A controller combines with any method, but that FREE,
-DEAT and YOPO take at least one step, and that YOPO measures no magnitude.
+`steps` is the number for the coming epoch. ``update(epoch, gradient_magnitude, accuracy=, progress=, over=)`` is called
+after each epoch (counted from 0) and returns the steps for the next. `state()` returns JSON values from which
+`restore` resumes. Any controller works with any method, except that FREE, DEAT and YOPO need at least one step, and
+YOPO measures no magnitude.
 """
 
 import dataclasses
@@ -15,43 +15,67 @@ class Fixed:
 
     steps: int
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         return self.steps
 
     @property
-    def most(self):
-        """The most steps that it will take."""
+    def most(self) -> int:
+        """The largest number of steps it can return."""
         return getattr(self, "maximum", self.steps)
 
-    def state(self):
+    def state(self) -> dict:
         return dict(vars(self))
 
-    def restore(self, state):
+    def restore(self, state: dict) -> None:
         vars(self).update(state)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Delayed(Fixed):
-    """One more every `delay` epochs: min(epoch // delay + 1, maximum), as DEAT-d (Wang et al. 2021, section 3)."""
+    """A step more every `delay` epochs: min(epoch // delay + 1, maximum), DEAT-d (Wang et al. 2021, section 3)."""
 
     delay: int
     maximum: int
     steps: int = 1
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         self.steps = min((epoch + 1) // self.delay + 1, self.maximum)
         return self.steps
 
 
 @dataclasses.dataclass(kw_only=True)
 class AccuracyThreshold(Fixed):
-    """One more after an epoch whose accuracy on its own adversarials exceeds `threshold` (a share), as DEAT-p."""
+    """A step more after an epoch whose accuracy on its adversarials exceeds `threshold` (a fraction), DEAT-p."""
 
     threshold: float
     maximum: int
     steps: int = 1
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
         if accuracy > self.threshold:
             self.steps = min(self.steps + 1, self.maximum)
         return self.steps
@@ -59,9 +83,11 @@ class AccuracyThreshold(Fixed):
 
 @dataclasses.dataclass(kw_only=True)
 class Linear(Fixed):
-    """From `first` to `last` linearly over training, as Amata (Ye et al. 2020): rounded, and at `last` in the last
-    epoch [D]; or, where it rounds `down`, by the share of the run that is over, which ends one below `last`, as DEAT's
-    code has it [P]."""
+    """From `first` to `last` linearly over training, Amata (Ye et al. 2020).
+
+    down: False: rounded to the nearest, with `last` in the last epoch [D]. True: rounded down by the fraction of the
+        run that is over, so that it ends at `last` - 1, as in DEAT's code [P].
+    """
 
     first: int
     last: int
@@ -72,11 +98,19 @@ class Linear(Fixed):
         self.steps = self.first
 
     @property
-    def most(self):
+    def most(self) -> int:
         return self.last
 
-    def update(self, epoch, gradient_magnitude=None, *, accuracy=None, progress=None, over=None):
-        """progress: the share of the way to the last epoch, over: of the run; both of the budget where one ends it."""
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float | None = None,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
+        """progress: fraction of the way to the last epoch; over: fraction of the run (or of the budget, both)."""
         if self.down:
             self.steps = self.first + int((self.last - self.first) * over + 1e-9)
         else:
@@ -85,16 +119,22 @@ class Linear(Fixed):
 
 
 class MagnitudeGuided:
-    """One more where the gradient magnitude has outgrown a threshold (DEAT: Wang et al. 2021, algorithm 2).
+    """A step more when the gradient magnitude exceeds a threshold (DEAT: Wang et al. 2021, algorithm 2).
 
-    After epoch 0 the steps grow by one; after epoch 1 the threshold is gamma times its magnitude; from then on an
-    epoch whose magnitude exceeds the threshold moves it to gamma times that magnitude and adds a step, up to
-    `maximum`. start: the steps of epoch 0. rule: "2022", the above, or "2021", that of the published table of the M+
-    methods: steps grow also, at any magnitude, while steps * step_share < 1, where step_share is the step size as a
-    share of epsilon; and such growth moves the threshold too. gamma: None until a set-up says it (Method.tailored).
+    After epoch 0 a step is added. After epoch 1 the threshold is gamma times its magnitude. From then on, an epoch
+    whose magnitude exceeds the threshold sets it to gamma times that magnitude and adds a step, up to `maximum`.
+    gamma: None: set later from a set-up (Method.tailored).
+    maximum: largest number of steps.
+    start: steps of epoch 0.
+    rule: "2022", as above, or "2021", of the published table of the M+ methods: steps also grow, at any magnitude,
+        while steps * step_share < 1; this sets the threshold too.
+    step_share: step size as a fraction of epsilon, for the rule of 2021 only.
+    Raises ValueError for arguments out of range.
     """
 
-    def __init__(self, gamma, maximum, start=1, *, rule="2022", step_share=None):
+    def __init__(
+        self, gamma: float | None, maximum: int, start: int = 1, *, rule: str = "2022", step_share: float | None = None
+    ) -> None:
         if rule not in ("2021", "2022") or (rule == "2021") != (step_share is not None):
             raise ValueError(f"rule is {rule!r} with step_share={step_share}, expected '2022', or '2021' with a share")
         if not ((gamma is None or gamma > 0) and 0 <= start <= maximum):
@@ -105,12 +145,20 @@ class MagnitudeGuided:
         self.steps, self.threshold = start, None
 
     @property
-    def most(self):
-        """The most steps that it will take."""
+    def most(self) -> int:
+        """The largest number of steps it can return."""
         return self.maximum
 
-    def update(self, epoch, gradient_magnitude, *, accuracy=None, progress=None, over=None):
-        """gradient_magnitude: of the epoch that ended, epochs counted from 0. Returns the steps for the next."""
+    def update(
+        self,
+        epoch: int,
+        gradient_magnitude: float,
+        *,
+        accuracy: float | None = None,
+        progress: float | None = None,
+        over: float | None = None,
+    ) -> int:
+        """Returns the steps for the next epoch. gradient_magnitude: of the epoch that ended, counted from 0."""
         if self.gamma is None:
             raise ValueError("the controller has gamma None, expected a number above 0: take it from Method.tailored")
         if epoch == 0:
@@ -122,10 +170,10 @@ class MagnitudeGuided:
             self.steps += 1
         return self.steps
 
-    def state(self):
+    def state(self) -> dict:
         return dict(vars(self))
 
-    def restore(self, state):
+    def restore(self, state: dict) -> None:
         vars(self).update(state)
 
     def _grows(self, magnitude):

@@ -1,39 +1,60 @@
-"""The one loop of robust training: every method, every epoch recorded, resumable to the bit.
+"""The loop of robust training for every method; every epoch is recorded, and a resumed run gives the same bits.
 
-An epoch is a pure function of (weights, optimizer state, controller state, passes spent, seed, epoch number); all of it
-is in the history's newest record. Cost is counted in BP-epochs: one is a forward and backward pass over all images.
+An epoch is a pure function of (weights, optimizer state, controller state, passes spent, seed, epoch number), all of
+which the history's newest record has. The unit of cost, a BP-epoch, is a forward and backward pass over all images.
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy
 
 import data
 from train.augment import augment
 from train.history import History, confidence
+from train.robust.catalogue import Method
 from train.robust.controller import MagnitudeGuided
 from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, best, course, fallen
+from train.robust.setup import Setup
 from train.seeds import seed_dropout, stream
 
 KEEP = ("all", "selected")
 
 
 def fit(
-    model, split, *, method, setup, history, seed, epochs=None, budget=None, keep="selected", probe=None,
-    progress=None, on_epoch=None,
-):  # fmt: skip
-    """Train `model` by a Method under a Setup and record each epoch; continue `history` where it ends.
+    model: keras.Model,
+    split: data.Split,
+    *,
+    method: Method,
+    setup: Setup,
+    history: History | pathlib.Path | str,
+    seed: int,
+    epochs: int | None = None,
+    budget: float | None = None,
+    keep: str = "selected",
+    probe: Probe | None = None,
+    progress: Callable | None = None,
+    on_epoch: Callable | None = None,
+) -> History:
+    """Train `model` robustly and record each epoch: History. An existing history is resumed.
 
-    split: data.Split, whose x_validation is the held-out part that guards and selects, never trained on; method:
-    catalogue.Method; setup: setup.Setup; history: a History or its path; epochs: the run's length (the set-up's by
-    default), or instead budget: BP-epochs, after which training ends, mid-epoch if need be; keep: "all" weights, or
-    those of the "selected" epoch (probe.selected) and the last; probe: Probe; progress: called as progress(done,
-    total, note) after each batch, in thousandths of the run; on_epoch: called with the history after each epoch.
-    Returns the History. An epoch whose probe has fallen (probe.fallen) is the last one ("stopped" in its record):
-    catastrophic overfitting or divergence, after which `model` has the selected epoch's weights again.
-    Raises ValueError where the history was begun with other settings or data, and ArithmeticError when the loss is
-    no longer finite: earlier epochs stay.
+    split: data.Split; x_validation is held out, for the guard and the selection of an epoch.
+    method: catalogue.Method.
+    setup: setup.Setup.
+    history: a History or its path.
+    epochs: length of the run (None: the set-up's); or instead budget: BP-epochs after which training ends, possibly
+        within an epoch.
+    keep: which epochs' weights stay: "all", or "selected": those of the selected epoch (probe.selected) and the newest.
+    probe: Probe.
+    progress: called as progress(done, total, note) after each batch, in thousandths of the run.
+    on_epoch: called with the history after each epoch.
+    Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
+    catastrophic overfitting or divergence; `model` then gets the selected epoch's weights.
+    Raises ValueError if the history was started with other settings or data, and ArithmeticError if the loss is not
+    finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     probe = probe or Probe()
@@ -47,7 +68,7 @@ def fit(
     history.claim(
         {
             "strategy": type(strategy).__name__,
-            **dataclasses.asdict(strategy),
+            **_recorded(strategy),
             "controller": {"kind": type(controller).__name__, **controller.state()},
             "setup": dataclasses.asdict(setup),
             "guard": method.guard,
@@ -62,7 +83,7 @@ def fit(
     batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
     held_out = _held_out(split, probe.images, seed)
     spent, recorded = 0.0, course(history)
-    if history.last:
+    if history.last:  # resume
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
@@ -78,34 +99,36 @@ def fit(
         epoch, steps = history.last + 1, controller.steps
 
         def share_done(seen, spent, epoch=epoch):
-            """What share of the run is over, after a share of the epoch's images."""
+            """The fraction of the run that is over, after a fraction of the epoch's images."""
             return spent / budget if budget else (epoch - 1 + seen) / epochs
 
         def watch(share, note, epoch=epoch):
             if progress is not None:
                 progress(min(round(1000 * share), 1000), 1000, f"epoch {epoch} {note}")
 
-        made = _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch)
+        trained = _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch)
         log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
-        if not (numpy.isfinite(made["loss"]) and numpy.isfinite(log_probability).all()):
+        if not (numpy.isfinite(trained["loss"]) and numpy.isfinite(log_probability).all()):
             raise ArithmeticError(
-                f"the loss became {made['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the history: "
-                "lower the learning rate or check the images"
+                f"the loss became {trained['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the "
+                "history: lower the learning rate or check the images"
             )
-        spent, magnitudes = made["bp_epochs"], made.pop("magnitudes")
-        made["magnitude"] = float(magnitudes[-1] if last_alone else magnitudes.sum())
+        # Probe the model and update the controller.
+        spent, magnitudes = trained["bp_epochs"], trained.pop("magnitudes")
+        trained["magnitude"] = float(magnitudes[-1] if last_alone else magnitudes.sum())
         measured = probe.measure(model, *held_out, epsilon=setup.epsilon, scale=scale, seed=seed)
         controller.update(
             epoch - 1,
-            made["magnitude"],
-            accuracy=made["robust_accuracy"],
-            progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 when the last epoch begins
+            trained["magnitude"],
+            accuracy=trained["robust_accuracy"],
+            progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 as the last epoch begins
             over=spent / budget if budget else epoch / epochs,
         )
+        # Record the epoch, and stop if robust accuracy has collapsed.
         so_far = [*recorded.values(), measured]
-        robust, losses = ([one[name] for one in so_far] for name in ("probe_robust", "probe_robust_loss"))
+        robust, losses = ([probed[name] for probed in so_far] for name in ("probe_robust", "probe_robust_loss"))
         stopped = fallen(robust, losses, method.guard, len(held_out[0]))
-        metrics = {"epoch": epoch, "steps": steps, **made, **measured, "stopped": stopped}
+        metrics = {"epoch": epoch, "steps": steps, **trained, **measured, "stopped": stopped}
         metrics |= {
             "validation_accuracy": float((prediction == split.y_validation).mean()),
             "controller": controller.state(),
@@ -123,7 +146,7 @@ def fit(
 
 
 def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
-    """One pass over the images: its metrics. `spent`: BP-epochs before it; it ends early where they reach budget."""
+    """Train an epoch: its metrics. spent: BP-epochs before it; the epoch ends early when they reach the budget."""
     generator = stream(seed, "epoch of robust training", epoch)
     seed_dropout(model, generator)
     count = len(split.x_train)
@@ -143,8 +166,10 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         watch(share_done((start + len(rows)) / count, spent), f"{steps} steps, {spent:.1f} BP-epochs")
         if budget and spent >= budget - 1e-9:
             break
-    loss, magnitude = (numpy.array([float(getattr(one, name)) for one in outcomes]) for name in ("loss", "magnitude"))
-    correct = sum(int(numpy.asarray(one.correct).sum()) for one in outcomes)
+    loss, magnitude = (
+        numpy.array([float(getattr(outcome, name)) for outcome in outcomes]) for name in ("loss", "magnitude")
+    )
+    correct = sum(int(numpy.asarray(outcome.correct).sum()) for outcome in outcomes)
     return {
         "learning_rate": rate,
         "loss": float(numpy.average(loss, weights=sizes)),
@@ -154,9 +179,14 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
     }
 
 
+def _recorded(strategy):
+    """A strategy's fields as a history's origin has them: the attack loss is under its first name, "climbed"."""
+    return {"climbed" if name == "attack_loss" else name: value for name, value in dataclasses.asdict(strategy).items()}
+
+
 def _scale(model, channels):
-    """The deviations by which the model's first layer divides the channels; ones where it has none."""
-    layer = next((one for one in model.layers if one.name == "standardise"), None)
+    """Standard deviations by which the model's first layer divides the channels; ones if there is no such layer."""
+    layer = next((layer for layer in model.layers if layer.name == "standardise"), None)
     if layer is None:
         return numpy.ones(channels, "float32")
     return numpy.sqrt(numpy.asarray(layer.variance, "float32")).reshape(-1)
@@ -168,7 +198,7 @@ def _held_out(split, images, seed):
 
 
 def _drop_weights(history, selected):
-    """Keep the weights of the selected and of the newest epoch."""
+    """Delete all weights but those of the selected and of the newest epoch."""
     newest = history.last
     for epoch in history.stored:
         if epoch not in (selected, newest):

@@ -1,6 +1,7 @@
 """The early stop of friendly adversarial training, FAT (Zhang et al., ICML 2020, algorithm 1), inside any attack."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -11,24 +12,28 @@ from train.robust import perturbation
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Friendly:
-    """PGD-K-tau: an image stops where it is misclassified and has already taken `tau` steps while misclassified.
+    """PGD-K-tau: an image stops when it is misclassified and has already taken `tau` steps while misclassified.
 
-    rises: fractions of the run from which on tau is one more (dynamic tau); omega: deviation of the Gaussian noise that
-    every step adds. Images that have ended leave the batch, so that time falls with the passes (under jax and on a GPU
-    to the next power of two).
+    tau: those steps.
+    rises: fractions of the run at which tau grows by 1 (dynamic tau).
+    omega: standard deviation of the Gaussian noise added in each step.
+    Finished images leave the batch, so fewer passes take less time (on jax and on GPUs in powers of two).
     """
 
     tau: int
     rises: tuple = ()
     omega: float = 0.001
 
-    def patience(self, progress):
+    def patience(self, progress: float) -> int:
         """tau after a fraction `progress` of the run."""
-        return self.tau + sum(progress >= share - 1e-9 for share in self.rises)
+        return self.tau + sum(progress >= fraction - 1e-9 for fraction in self.rises)
 
-    def attack(self, model, climbed):
-        """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress) -> (adversarials,
-        passes an image)``; epsilon, step_size: numbers or values (n,)."""
+    def attack(self, model: keras.Model, attack_loss: str) -> Callable:
+        """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress)``.
+
+        It returns (adversarials, passes per image). attack_loss: a name of perturbation.ATTACK_LOSSES; epsilon,
+        step_size: numbers or (n,).
+        """
 
         def run(images, current, labels, targets, steps, epsilon, step_size, generator, progress):
             def noise(count):
@@ -39,7 +44,7 @@ class Friendly:
             passes, left = numpy.zeros(count, "int32"), numpy.full(count, self.patience(progress), "int32")
             current, _, passes, _ = compute.repeat(
                 model,
-                STEPS[climbed],
+                STEPS[attack_loss],
                 (current, left, passes, numpy.zeros(count, bool)),
                 steps,
                 constants=(images, labels, targets, *sizes),
@@ -53,8 +58,10 @@ class Friendly:
 
 
 def _step(loss):
-    """One step of compute.repeat: noise, images, labels, targets, epsilon, step_size; the state: the current images,
-    steps left while misclassified, steps taken, which images have ended."""
+    """One step for compute.repeat. Constants: noise, images, labels, targets, epsilon, step_size.
+
+    State: current images, steps left while misclassified, steps taken, whether an image has ended.
+    """
 
     def step(call, index, noise, images, labels, targets, epsilon, step_size, current, left, passes, ended):
         def is_done(logits):

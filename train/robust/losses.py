@@ -2,26 +2,35 @@
 
 import keras
 
-from models import perturb
+from models import compute, perturb
 
 
-def divergence(log_p, log_q):
+def divergence(log_p: compute.Tensor, log_q: compute.Tensor) -> compute.Tensor:
     """KL(p || q) of log-probabilities (N, K), (N, K) -> (N,)."""
     return keras.ops.sum(keras.ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def trades(logits, adversarial_logits, labels, *, beta, again=None):
+def trades(
+    logits: compute.Tensor,
+    adversarial_logits: compute.Tensor,
+    labels: compute.Tensor,
+    *,
+    beta: compute.Tensor,
+    again: compute.Tensor | None = None,
+) -> compute.Tensor:
     """CE(p, y) + beta KL(p || p'), with gradients through both arguments of the divergence.
 
-    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits. again: the clean
-    images' logits of another pass, for the divergence.
+    Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits.
+    again: clean logits of another pass, for the divergence (None: the same).
     """
     clean = keras.ops.log_softmax(logits if again is None else again)
     adversarial = keras.ops.log_softmax(adversarial_logits)
     return perturb.cross_entropy(logits, labels) + beta * divergence(clean, adversarial)
 
 
-def mart(logits, adversarial_logits, labels, *, beta):
+def mart(
+    logits: compute.Tensor, adversarial_logits: compute.Tensor, labels: compute.Tensor, *, beta: compute.Tensor
+) -> compute.Tensor:
     """BCE(p', y) + beta KL(p || p') (1 - p_y), where BCE = -log p'_y - log(1 - max over k != y of p'_k).
 
     Wang et al., ICLR 2020, equation 11, with the constants of its code, 1.0001 + 1e-12, 1.0000001 and, inside the
@@ -35,10 +44,10 @@ def mart(logits, adversarial_logits, labels, *, beta):
     return boosted + beta * divergence(clean, keras.ops.log(keras.ops.exp(adversarial) + 1e-12)) * doubt
 
 
-def divergence_from(adversarial_logits, log_probabilities):
-    """KL(p || p') for fixed log p: the attack loss of TRADES, its direction whole where both are saturated.
+def divergence_from(adversarial_logits: compute.Tensor, log_probabilities: compute.Tensor) -> compute.Tensor:
+    """KL(p || p') for fixed log p, (N, K), (N, K) -> (N,): the attack loss of TRADES.
 
-    (N, K), (N, K) -> (N,).
+    The direction of its gradient is exact even if both distributions are saturated.
     """
     entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)
     return perturb.soft_cross_entropy(adversarial_logits, log_probabilities) - entropy

@@ -1,4 +1,4 @@
-"""SGD as PyTorch has it, which is what the published recipes were tuned for."""
+"""SGD with PyTorch's rules, for which the published recipes were tuned."""
 
 import keras
 
@@ -6,13 +6,15 @@ import keras
 class CoupledSGD(keras.optimizers.Optimizer):
     """v <- momentum v + (g + weight_decay w); w <- w - rate v, for every weight, batch norm's and biases included.
 
-    Two differences from Keras's SGD that move robust accuracy: the decay is L2 inside the gradient, so that it passes
-    through the momentum (Keras's `weight_decay` is decoupled), and the rate multiplies the momentum when it is used
-    (Keras's goes into it, so that after a drop of the rate the old, larger steps linger). The momentum is a variable,
-    like the rate, so that both can be set before each step of a compiled update.
+    Two differences from Keras's SGD affect robust accuracy. The decay is part of the gradient, so it passes through the
+    momentum (Keras's `weight_decay` is decoupled). The learning rate multiplies the velocity when it is used (Keras:
+    when it is accumulated, so that after a drop of the rate the old, larger steps persist). The momentum is a variable,
+    like the learning rate, so that both can be set before each step of a compiled update.
     """
 
-    def __init__(self, learning_rate, *, momentum=0.9, weight_decay=0.0, name="coupled_sgd"):
+    def __init__(
+        self, learning_rate: float, *, momentum: float = 0.9, weight_decay: float = 0.0, name: str = "coupled_sgd"
+    ) -> None:
         super().__init__(learning_rate, name=name)
         self.coupled_decay = weight_decay
         self._momentum = keras.Variable(momentum, trainable=False, name="momentum")
@@ -20,7 +22,7 @@ class CoupledSGD(keras.optimizers.Optimizer):
 
     @property
     def momentum(self):
-        """The share of the last step that the next one keeps: a variable, to which a number can be assigned."""
+        """The fraction of the velocity kept in each step: a variable, to which a number can be assigned."""
         return self._momentum
 
     @momentum.setter

@@ -1,15 +1,16 @@
-"""What the batches of robust training start from and move by: random starts, step sizes, one compiled attack step.
+"""The attack of robust training: random starts, step sizes, and a compiled attack step.
 
-Images are float32 in [0, 1]; step sizes are shares of epsilon, so that a published setting (2/255 at 8/255 is .25)
-carries over to another radius [D].
+Images are float32 in [0, 1]. Step sizes are fractions of epsilon, so that published values (.25 for 2/255 at 8/255)
+apply to other radii [D].
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
 
-from models import perturb
+from models import compute, perturb
 from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
@@ -23,10 +24,12 @@ ATTACK_LOSSES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepSize:
-    """The size of a step where n are taken, as a share of epsilon.
+    """The step size as a fraction of epsilon, for n steps.
 
-    rule: "fixed", the share itself; "cover", at least 1 / n, so that n steps can cross the radius (DEAT); "spread",
-    share / n (Amata).
+    share: the fraction.
+    rule: "fixed": share; "cover": at least 1 / n, so that n steps can reach the radius (DEAT); "spread": share / n
+        (Amata).
+    Raises ValueError for another rule, and a share that is not above 0.
     """
 
     share: float
@@ -36,16 +39,28 @@ class StepSize:
         if self.rule not in ("fixed", "cover", "spread") or not self.share > 0:
             raise ValueError(f"step size {self.share} {self.rule!r}, expected above 0, and fixed, cover or spread")
 
-    def of(self, steps):
-        """The share for `steps` steps (of none: for one)."""
+    def of(self, steps: int) -> float:
+        """The step size as a fraction of epsilon for `steps` steps (0: as 1)."""
         steps = max(steps, 1)
         return {"fixed": self.share, "cover": max(self.share, 1 / steps), "spread": self.share / steps}[self.rule]
 
 
-def begin(images, epsilon, start, generator, *, clip=True):
-    """Where an attack begins, in the ball: the "zero" perturbation, a "uniform" point of it, or "gaussian" noise of
-    deviation .001. images: float32 (N, H, W, C); epsilon: a number or values (N,); generator: numpy.random.Generator;
-    clip: to [0, 1] too, which many originals do not do [P]: a pixel near 0 or 1 may then begin outside."""
+def begin(
+    images: numpy.ndarray,
+    epsilon: float | numpy.ndarray,
+    start: str,
+    generator: numpy.random.Generator,
+    *,
+    clip: bool = True,
+) -> numpy.ndarray:
+    """The start of an attack, inside the ball: (N, H, W, C).
+
+    images: float32 (N, H, W, C).
+    epsilon: a number or (N,).
+    start: "zero" (the images), "uniform" (a uniform point of the ball) or "gaussian" (noise of deviation .001).
+    generator: numpy.random.Generator.
+    clip: clip to [0, 1]; many originals do not [P].
+    """
     if start == "zero":
         return images
     if start == "uniform":
@@ -55,7 +70,7 @@ def begin(images, epsilon, start, generator, *, clip=True):
     return perturb.random_start(images, noise, 1, clip=clip)
 
 
-def magnitude(gradient, scale):
+def magnitude(gradient: compute.Tensor, scale: compute.Tensor) -> compute.Tensor:
     """||gradient||_1 times the channels' deviations: (N, H, W, C) and (C,) -> a number (DEAT, equation 9)."""
     return keras.ops.sum(keras.ops.abs(gradient) * scale)
 
@@ -69,14 +84,24 @@ def _step(loss):
     return step
 
 
-def log_softmax(call, images):
-    """What the attack of TRADES measures from: constant while it runs, so computed once a batch."""
+def log_softmax(call: Callable, images: compute.Tensor) -> compute.Tensor:
+    """Clean log-probabilities for the attack of TRADES: constant during the attack, so computed once a batch."""
     return keras.ops.log_softmax(call(images))
 
 
-def step_alongside(call, current, images, labels, epsilon, step_size, scale):
-    """A step up the KL divergence in training mode, where the clean images pass after the perturbed ones at every step
-    and move the statistics too, as in DEAT's TRADES [P]."""
+def step_alongside(
+    call: Callable,
+    current: compute.Tensor,
+    images: compute.Tensor,
+    labels: compute.Tensor,
+    epsilon: compute.Tensor,
+    step_size: compute.Tensor,
+    scale: compute.Tensor,
+) -> tuple[compute.Tensor, compute.Tensor]:
+    """A step on the KL divergence in training mode, as in DEAT's TRADES [P].
+
+    At each step the clean images pass after the perturbed images and also update the moving statistics.
+    """
 
     def divergence(logits, _):
         clean = keras.ops.stop_gradient(keras.ops.cast(call(images), "float32"))
@@ -85,4 +110,4 @@ def step_alongside(call, current, images, labels, epsilon, step_size, scale):
     return _step(divergence)(call, current, images, labels, epsilon, step_size, scale)
 
 
-STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # one object each: compiled once a model
+STEPS = {name: _step(loss) for name, loss in ATTACK_LOSSES.items()}  # cached objects: compiled once a model

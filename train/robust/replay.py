@@ -1,8 +1,10 @@
-"""Replay each batch, one backward pass giving both the step of the weights and that of the images: FREE and DEAT."""
+"""FREE and DEAT: replay each batch, and update weights and images from the same backward pass."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
+import numpy
 
 from models import perturb, updates
 from train.robust import adversarial, perturbation
@@ -10,13 +12,14 @@ from train.robust import adversarial, perturbation
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Replay:
-    """r replays a batch: from one backward pass, at the weights before it, the images ascend and the weights descend.
+    """Replays of a batch: each backward pass gives an ascent step of the images and a descent step of the weights.
 
-    Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT). start, clip_start: of a
-    batch's perturbation; step: of the images (perturbation.StepSize); persistent: a batch starts from the
-    perturbation that the one before it ended with, as in FREE's own code: kept in the ball alone, so that the box of
-    one batch's pixels cuts no other's, and still where the box holds a pixel; the first of an epoch starts from
-    `start` [D].
+    Shafahi et al., NeurIPS 2019, algorithm 1 (FREE); Wang et al. 2021, algorithm 1 (DEAT).
+    start, clip_start: of a batch's perturbation.
+    step: of the images (perturbation.StepSize).
+    persistent: start from the perturbation of the previous batch, as in FREE's own code; the first batch of an epoch
+        starts from `start` [D]. The carried perturbation is clipped to the epsilon ball only, and does not change where
+        a pixel is clipped to [0, 1].
     """
 
     start: str = "uniform"
@@ -28,8 +31,16 @@ class Replay:
         if self.start not in perturbation.STARTS:
             raise ValueError(f"start is {self.start!r}, expected one of {', '.join(perturbation.STARTS)}")
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
-        """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, and cost one pass each."""
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
+        """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, each a forward and backward pass."""
         follow = _follow_unboxed if self.persistent else _follow
         train_step = updates.train_step(model, optimizer, _objective, follow=follow, regularise=False)
 
@@ -62,7 +73,7 @@ def _follow(current, gradient, images, labels, epsilon, step_size, scale):
 
 
 def _follow_unboxed(current, gradient, images, labels, epsilon, step_size, scale, carried):
-    """The perturbation itself moved, whatever the box; a pixel that the box holds has no gradient."""
+    """The step of the carried perturbation, not clipped to [0, 1]; pixels that are clipped have no gradient."""
     inside = keras.ops.abs(images + carried - 0.5) <= 0.5
     step = keras.ops.where(inside, step_size * keras.ops.sign(gradient), 0.0)
     moved = keras.ops.clip(carried + step, -epsilon, epsilon)

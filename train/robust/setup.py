@@ -1,23 +1,26 @@
-"""How long robust training runs and at which rates: the published set-ups, as data."""
+"""SETUPS: published lengths and learning rates of robust training."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setup:
-    """SGD's recipe of one publication.
+    """The SGD recipe of a publication.
 
-    epochs: passes over the images, batch after batch (each however often replayed); learning_rate: the first, or the
-    peak of a `cyclic` one, which rises from 0 until `milestones[0]` of the run and falls to 0 at its end; otherwise
-    it is multiplied by `factors[i]` from `milestones[i]` on (shares of the run). momentum_at_peak: what the momentum
-    falls to, linearly, as the rate rises to its peak, as PyTorch's CyclicLR has it unless told otherwise [P]; None
-    keeps it constant. epsilon: Linf radius in [0, 1] pixel scale; crop: largest shift as a share of each side (4 of 32
-    pixels), uncovered pixels zero; gamma: of MagnitudeGuided; fixed: a run of another length keeps the milestones at
-    their epochs instead of scaling them, as a script does that counts epochs; replay_share, replay_maximum,
-    replay_clip: DEAT's step size as a share of epsilon, the most replays of a batch, and whether its random start is
-    clipped to [0, 1], which in the fast set-up it is not [P] (True is an option of ours there [D]); delayed_share: the
-    length of DEAT-d's training as a share of `epochs`; standardised: the net's first layer standardises the channels of
-    colour images.
+    epochs: passes over the batches, whatever the number of replays.
+    learning_rate: multiplied by `factors[i]` from `milestones[i]` (fractions of the run) on.
+    cyclic: instead, the rate rises from 0 to learning_rate at `milestones[0]` and falls to 0 at the end.
+    fixed: a run of another length keeps the milestones at their epochs, as a script that counts epochs does.
+    momentum_at_peak: the momentum falls linearly to this as the rate rises to its peak, the default of PyTorch's
+        CyclicLR [P]; None: constant.
+    epsilon: Linf radius in [0, 1] pixel scale.
+    crop: largest shift as a fraction of each side (4 of 32 pixels); uncovered pixels are 0.
+    gamma: of MagnitudeGuided.
+    replay_share: DEAT's step size as a fraction of epsilon.
+    replay_maximum: most replays of a batch.
+    replay_clip: whether DEAT's random start is clipped to [0, 1]; not in the fast set-up [P] (True there is ours [D]).
+    delayed_share: length of DEAT-d's training as a fraction of `epochs`.
+    standardised: the net's first layer standardises the channels of colour images.
     """
 
     title: str
@@ -42,19 +45,19 @@ class Setup:
     delayed_share: float = 1.0
     standardised: bool = True
 
-    def rate(self, progress, epoch=0.0):
-        """The learning rate after a share `progress` of the run, which is so many epochs (with a fraction)."""
+    def rate(self, progress: float, epoch: float = 0.0) -> float:
+        """The learning rate after a fraction `progress` of the run; epoch: the same in (fractional) epochs."""
         if self.fixed:
             progress = epoch / self.epochs
         if self.cyclic:
             peak = self.milestones[0]
             rising = progress / peak if progress < peak else (1 - progress) / (1 - peak)
             return self.learning_rate * max(rising, 0.0)
-        passed = sum(progress >= share - 1e-9 for share in self.milestones)
+        passed = sum(progress >= milestone - 1e-9 for milestone in self.milestones)
         return self.learning_rate * (self.factors[passed - 1] if passed else 1.0)
 
-    def momentum_of(self, rate):
-        """The momentum at a learning rate: lowest at the peak, highest at a rate of 0."""
+    def momentum_of(self, rate: float) -> float:
+        """The momentum at a learning rate: lowest at its peak, highest at 0."""
         if self.momentum_at_peak is None:
             return self.momentum
         return self.momentum - (self.momentum - self.momentum_at_peak) * rate / self.learning_rate
@@ -94,7 +97,7 @@ SETUPS = {
         milestones=(30 / 36, 34 / 36), factors=(0.1, 0.01), batch_size=256,
     ),
 }  # fmt: skip
-BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
+BY_MODEL = {  # changes of DEAT's set-up for nets other than PreAct-ResNet-18
     **{("standard", name): {"learning_rate": 0.01} for name in ("vgg16", "vgg16_bn")},
     **{
         ("standard", name): {"learning_rate": 0.1, "epochs": 100, "milestones": (0.5, 0.75)}
@@ -103,8 +106,8 @@ BY_MODEL = {  # what DEAT's set-up changes for other nets than PreAct-ResNet-18
 }
 
 
-def of(name, model):
-    """The set-up `name` for a model of the catalogue, whatever its width. Raises ValueError for an unknown name."""
+def of(name: str, model: str) -> Setup:
+    """The set-up `name` for a model of the catalogue of any width. Raises ValueError for an unknown name."""
     if name not in SETUPS:
         raise ValueError(f"no set-up {name!r}: expected one of {', '.join(SETUPS)}")
     return dataclasses.replace(SETUPS[name], **BY_MODEL.get((name, model.partition("@")[0]), {}))

@@ -1,6 +1,7 @@
-"""YOPO-m-n: m passes through the whole net a batch, and n steps of the images through its first layer for each."""
+"""YOPO-m-n: m full passes for each batch, and for each pass n steps of the images through the first layer only."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -13,12 +14,13 @@ from train.robust import adversarial, perturbation
 class Yopo:
     """You Only Propagate Once (Zhang et al., NeurIPS 2019, algorithm 1).
 
-    With f = g(f0(x)), f0 the net up to its first convolution or dense layer, and H = <p, f0(x + eta)>: each of m
-    rounds takes p = -dL / d f0 from one full backward pass and then n steps of eta down the sign of dH / d eta. The
-    gradients of the rounds, and of -H by the weights of f0 at each round's last eta, are summed into one step of the
-    weights. m is the number of steps that the controller gives; inner: n; step: sigma as a share of epsilon. A pass
-    through f0 alone is not counted [D]. start, clip_start: of eta; unclipped as in the authors' code [P], which clips
-    only what enters the inner steps.
+    The net is f = g(f0(x)), where f0 ends with the first convolution or dense layer; H = <p, f0(x + eta)>. Each of m
+    rounds takes p = -dL / d f0 from a full backward pass, then n steps of eta against the sign of dH / d eta. A single
+    step of the weights follows the sum of the gradients of all rounds, and of -H by the weights of f0 at the last eta
+    of each round. The controller's steps are m. Passes through f0 alone are not counted as cost [D].
+    inner: n.
+    start, clip_start: of eta; not clipped, as in the authors' code, which clips only the inputs of the inner steps [P].
+    step: sigma as a fraction of epsilon.
     """
 
     inner: int
@@ -26,7 +28,15 @@ class Yopo:
     clip_start: bool = False
     step: perturbation.StepSize
 
-    def batch(self, model, optimizer, *, epsilon, scale, measure=False):
+    def batch(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        epsilon: float,
+        scale: numpy.ndarray,
+        measure: bool = False,
+    ) -> Callable:
         """As adversarial.Adversarial.batch; `steps` are the rounds m, at least 1."""
         if measure:
             raise ValueError("YOPO measures no gradient magnitude: give it another controller")
@@ -60,9 +70,12 @@ class Yopo:
         return run
 
 
-def split(model):
-    """(f0, the model with a tap): f0 ends with the first layer that has a kernel; the tap, the second model's first
-    input, is added to what f0 gives, so that a gradient by it is one by f0. Both share the model's weights."""
+def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """(f0, the model with a tap), both with the model's own weights.
+
+    f0 ends with the first layer that has a kernel. The tap, the first input of the second model, is added to the output
+    of f0, so that the gradient by the tap is the gradient by f0.
+    """
     layer = next(layer for layer in model.layers if getattr(layer, "kernel", None) is not None)
     first = keras.Model(model.input, layer.output, name="first")
     rest = keras.Model(layer.output, model.output, name="rest")
@@ -80,7 +93,7 @@ def _costate(tap, gradient, current, labels):
 
 
 def _hamiltonian(call, current, costate):
-    """-H of each image, times the batch: updates.gradients averages, and p is of the mean loss already."""
+    """-H of each image, times the batch size: updates.gradients averages, but p is from the mean loss already."""
     return -_inner(call, current, costate) * keras.ops.cast(keras.ops.shape(current)[0], "float32"), ()
 
 

@@ -1,0 +1,130 @@
+"""The base classes of attacks, and what several attacks share; adv/attacks.py is the catalogue.
+
+An attack is a frozen dataclass of hyper-parameters with two methods; epsilon stays outside it. Both take correctly
+classified float32 images (N, H, W, C) in [0, 1] and integer labels (N,):
+
+- ``closest(model, images, labels, *, batch_size)`` -> (candidates, success): its smallest perturbations;
+- ``within(model, images, labels, *, epsilon, batch_size)`` -> images no farther than epsilon away in its norm.
+
+Callers (adv.search.minimal, adv.evaluate.robust_flags) predict the returned images once more and count only that,
+never the attack's own success.
+"""
+
+import dataclasses
+import hashlib
+import typing
+from collections.abc import Callable
+
+import keras
+import numpy
+import scipy.special
+
+from adv import search
+from models import compute
+from train.seeds import stream
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attack:
+    """What every attack has: `title`, `citation`, the `norm` that its epsilon is measured in, `specification()`.
+
+    norm: "l1" (sum of absolute changes), "l2" or "linf" of the whole image in [0, 1] pixel scale, or "l0" (number of
+        values changed); see adv.search.norm.
+    """
+
+    title: typing.ClassVar[str]
+    citation: typing.ClassVar[str]
+    norm: typing.ClassVar[str]
+
+    def specification(self) -> dict:
+        """Everything that decides the attack, as JSON values, for result rows and artefacts.
+
+        "climbed" names the attack loss of "ce". Older rows without this key used float32 cross-entropy.
+        """
+        attack_loss = {"climbed": "log-odds"} if getattr(self, "loss", None) == "ce" else {}
+        return {"attack": type(self).__name__.lower(), "norm": self.norm, **dataclasses.asdict(self), **attack_loss}
+
+    def within(
+        self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
+    ) -> numpy.ndarray:
+        """The closest adversarials within epsilon; all other images come back unchanged.
+
+        For attacks that minimise the perturbation. Attacks of fixed epsilon override it.
+        """
+        candidates, success = self.closest(model, images, labels, batch_size=batch_size)
+        success = success & (search.norm(candidates - images.astype(numpy.float64), self.norm) <= epsilon)
+        return numpy.where(success[:, None, None, None], candidates, images)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Searched(Attack):
+    """An attack of fixed epsilon; its closest adversarials are searched for by growing and bisecting epsilon.
+
+    epsilon, growth, growths, bisections: as in search.bisection.
+    """
+
+    epsilon: float = 0.3
+    growth: float = 1.5
+    growths: int = 20
+    bisections: int = 20
+
+    def bisection(self, trial: Callable, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """search.bisection with this attack's settings."""
+        return search.bisection(
+            trial,
+            images,
+            epsilon=self.epsilon,
+            growth=self.growth,
+            growths=self.growths,
+            bisections=self.bisections,
+        )
+
+
+def noise(images: numpy.ndarray, *, seed: int, draw: int = 0) -> numpy.ndarray:
+    """Uniform noise in [-1, 1) for random starts: float32 of the images' shape.
+
+    draw: number of the restart, from 0.
+    An image's noise depends only on `seed`, `draw` and its own pixels: not on its neighbours, the batch size, or which
+    images an earlier restart fooled.
+    """
+    uniform = numpy.empty(images.shape, numpy.float32)
+    for row, image in enumerate(images):
+        uniform[row] = 2 * of_image(image, seed, "random start", draw).random(image.shape, numpy.float32) - 1
+    return uniform
+
+
+def check_least(attack: Attack, **least: float) -> None:
+    """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least)."""
+    for name, value in least.items():
+        if getattr(attack, name) < value:
+            raise ValueError(f"{name} is {getattr(attack, name)}, expected at least {value}")
+
+
+def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> numpy.ndarray:
+    """Random directions of norm 1, float32 (N, H, W, C): uniform values in "linf", normal values in "l2".
+
+    seed, draw: as for `noise`, from which they are computed.
+    """
+    values = noise(images, seed=seed, draw=draw)
+    if norm == "l2":
+        values = scipy.special.erfinv(numpy.maximum(values, numpy.float32(-1 + 1e-7)))
+    return values / search.norm(values, norm).astype(numpy.float32)[:, None, None, None]
+
+
+def of_image(image: numpy.ndarray, seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
+    """The random stream (train.seeds.stream) of one image: it depends on its pixels, not on its place in the batch."""
+    digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
+    return stream(seed, purpose, *counters, int.from_bytes(digest[:8], "little"))
+
+
+def other_classes(
+    model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, count: int, *, batch_size: int = 256
+) -> numpy.ndarray:
+    """The `count` most confident classes other than the label (at most all of them), most confident first.
+
+    Returns (N, T) in the labels' dtype.
+    """
+    logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()
+    logits[numpy.arange(len(labels)), labels] = -numpy.inf
+    order = (-logits).argsort(axis=1, kind="stable")[:, :-1]
+    return order[:, :count].astype(labels.dtype)
