@@ -69,7 +69,8 @@ def prepare(arguments):
     model = keras.Sequential(net)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
-    ascent, sizes = PGD(steps=7, rel_stepsize=0.25, random_start=True), {"epsilon": arguments.epsilon, "batch_size": 256}
+    ascent = PGD(steps=7, rel_stepsize=0.25, random_start=True)
+    sizes = {"epsilon": arguments.epsilon, "batch_size": 256}
     for epoch in range(arguments.epochs):
         attacked = ascent.within(model, x, y.astype(numpy.int32), **sizes) if arguments.robust and epoch else x
         model.fit(attacked, y, batch_size=64, verbose=0)
