@@ -46,7 +46,7 @@ class Checkpoints:
         if epoch not in self.files:
             raise ValueError(f"{self.path}: no checkpoint of epoch {epoch}; found {self.epochs[0]} to {self.last}")
         path = self.files[epoch]
-        if not _is_whole_model(path):
+        if not is_whole_model(path):
             history.load_weights(model, path)
             return
         values = models.load(path, self.scale).get_weights()
@@ -67,7 +67,7 @@ class Checkpoints:
         an architecture.json (as a History keeps it) beside the weights. Raises ValueError where nobody makes it.
         """
         path = self.files[self.last]
-        if _is_whole_model(path):
+        if is_whole_model(path):
             return models.load(path, self.scale)
         if (self.path / "architecture.json").is_file():
             model = history.History(self.path).architecture()
@@ -79,7 +79,8 @@ class Checkpoints:
         return model
 
 
-def _is_whole_model(path):
+def is_whole_model(path):
+    """Whether a checkpoint holds a whole model, not weights alone."""
     if path.name.endswith((".weights.h5", ".keras")):
         return path.name.endswith(".keras")
     try:
