@@ -25,7 +25,7 @@ class Call:
     """One call of a Keras layer or op: `operation`, its arguments, in which a Result stands for each tensor, and the
     symbolic tensors `outputs` that it made."""
 
-    operation: keras.Operation
+    operation: "keras.Operation"
     args: tuple
     kwargs: dict
     outputs: tuple

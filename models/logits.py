@@ -6,6 +6,7 @@ the last softmax or sigmoid is of: the same classes are predicted, and the softm
 softmax back. Under sigmoids, one binary question a class, it does not; attacks follow the logits all the same.
 """
 
+import functools
 import math
 
 import keras
@@ -28,11 +29,16 @@ MIXTURES = SAME_NUMBERS | {
 # What images may pass before a net computes with them.
 MOVING = SAME_NUMBERS | {"CenterCrop", "Cropping2D", "Flip", "GetItem", "Resizing", "ZeroPadding2D"}
 SQUASHING = {"softmax": "softmax", "softmax_v2": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid"}
-WITH_ACTIVATION = (
-    keras.layers.Activation, keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D,
-    keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
-)  # fmt: skip
 LARGE = 16  # nothing divides pixels in [0, 1] by as much
+
+
+@functools.cache
+def _with_activation():
+    """The layers that may end in an activation: a function, so that Keras is not needed to import this file."""
+    return (
+        keras.layers.Activation, keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D,
+        keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
+    )  # fmt: skip
 
 
 def to_logits(model, scale=None):
@@ -113,7 +119,7 @@ def ends_linear(listed, output):
     """Whether the output is what one of Keras's layers of weights makes, without an activation: no probability."""
     call = listed[_end(listed, output).call]
     layer = call.operation
-    weighted = isinstance(layer, WITH_ACTIVATION) and call.kind not in ("", "Activation")
+    weighted = isinstance(layer, _with_activation()) and call.kind not in ("", "Activation")
     return weighted and layer.activation is keras.activations.linear
 
 
@@ -121,7 +127,7 @@ def squash(call):
     """ "softmax", "sigmoid" or "hard sigmoid" where a call ends in it, None otherwise."""
     if call.kind in ("Softmax", "Sigmoid", "HardSigmoid"):
         return {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard sigmoid"}[call.kind]
-    if not isinstance(call.operation, WITH_ACTIVATION):
+    if not isinstance(call.operation, _with_activation()):
         return None
     activation = call.operation.activation
     if isinstance(activation, keras.layers.Softmax):

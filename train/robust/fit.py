@@ -11,8 +11,8 @@ import numpy
 import data
 from train.augment import augment
 from train.history import History, confidence
+from train.robust import optimizer as sgd  # the module: what loads Keras is loaded late (pipeline/late.py)
 from train.robust.controller import MagnitudeGuided
-from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, best, course, fallen
 from train.seeds import seed_dropout, stream
 
@@ -55,7 +55,7 @@ def fit(
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
         }
     )
-    optimizer = CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
+    optimizer = sgd.CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
     scale = _scale(model, split.x_train.shape[-1])
     guided = isinstance(controller, MagnitudeGuided)
     last_alone = getattr(strategy, "guided_by", "all") == "last"
