@@ -17,6 +17,8 @@ apgd-ce and apgd-t, the first two attacks of AutoAttack. Differences between the
    comparisons and directions in exact arithmetic, without underflow in float32.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 

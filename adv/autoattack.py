@@ -8,6 +8,8 @@ Differences from the released code:
 `adv.evaluation.benchmark` runs the attacks one by one, with checks, and saves the flags.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

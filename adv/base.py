@@ -10,6 +10,8 @@ Callers (adv.search.minimal, adv.evaluate.robust_flags) predict the returned ima
 never the attack's own success.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import typing

@@ -9,6 +9,8 @@ piecewise linear: iterates never exceed the root, the product of residual and de
 step, and the last step is exact [D].
 """
 
+from __future__ import annotations
+
 import keras
 
 from models import compute, perturb

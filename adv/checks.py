@@ -6,6 +6,8 @@ NaN, its predictions depend on the rest of the batch or on chance. The checks ar
 For each of NAMES docs/checks.md has a paragraph: raised if, why, what to do.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

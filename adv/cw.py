@@ -1,5 +1,7 @@
 """C&W: the Carlini-Wagner attack in L2, by Adam on a variable whose every value is an image in [0, 1]."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math

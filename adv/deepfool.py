@@ -1,5 +1,7 @@
 """DeepFool: repeated steps to the nearest linearised class boundary."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 

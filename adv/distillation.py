@@ -12,6 +12,8 @@ Differences from the paper:
    2015 multiply by T^2.)
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import pathlib

@@ -4,6 +4,8 @@ Flags are bool (N,), True where the predicted class is the label; every reported
 Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); epsilon is in [0, 1] pixel scale.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

@@ -5,6 +5,8 @@ print(result.table())                                  # clean 83.1 %, after eac
 result.robust.value, result.flags["apgd-t"]            # 0.44, bool (N,): correct under it and those before it
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import pathlib

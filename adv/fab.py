@@ -9,6 +9,8 @@ Differences between the paper, its released code and this:
 5. [D] An image's noise is drawn from the seed, the run and its own pixels (adv.base.direction).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 

@@ -1,5 +1,7 @@
 """FGSM: one step along the sign of the gradient, and a search for the smallest adversarial step."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

@@ -1,5 +1,7 @@
 """Adversarial fine-tuning, the baseline of DARE's tables: on one attack's images (TOSEM 33(3) 2024, section 4.3)."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

@@ -9,6 +9,8 @@ Use any foolbox attack on a Keras model with
 or, in foolbox's own way, on tensors, ``attack(foolbox_model(model), x, y, epsilons=[2 / 255, 8 / 255])``.
 """
 
+from __future__ import annotations
+
 import functools
 import typing
 

@@ -1,5 +1,7 @@
 """Generate the AdversarialSet of one attack on one model, saving finished blocks so that a killed call resumes."""
 
+from __future__ import annotations
+
 import pathlib
 from collections.abc import Callable
 

@@ -17,6 +17,8 @@ Differences from foolbox 2.3.0:
    global generator), so that it does not depend on the other images.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import zlib

@@ -4,6 +4,8 @@ Each is chosen by a white-box attack on held-out images: the value with the high
 higher mean. The model is left with the weights of the chosen value.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """PGD: gradient steps inside a ball, and a search for the smallest ball in which they succeed."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

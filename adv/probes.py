@@ -1,5 +1,7 @@
 """Several Linf attacks in turn: their list, and the images that withstand all of them."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

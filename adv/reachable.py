@@ -1,5 +1,7 @@
 """The classes that an image can be made to be predicted as: a targeted PGD towards each other class."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import keras

@@ -25,6 +25,8 @@ still correct under the attacks before it and under itself at smaller epsilons. 
 and a larger epsilon never has more correct images than a smaller one.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence

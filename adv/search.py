@@ -14,6 +14,8 @@ Differences from foolbox 2.3.0:
 2. [D] The distance that decides which adversarial is nearest is summed in float64 (foolbox: float32).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing

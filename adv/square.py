@@ -11,6 +11,8 @@ attack loss and AutoAttack's schedule. Differences between the paper, AutoAttack
 5. [D] Windows and the grid of the L2 start fit into images that are not square (released code: square images only).
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

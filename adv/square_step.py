@@ -1,5 +1,7 @@
 """A query of the Square attack for many images at once, its start and its schedule (adv/square.py is the attack)."""
 
+from __future__ import annotations
+
 import bisect
 import functools
 import math

@@ -4,6 +4,8 @@ They are the warnings of AutoAttack's released code (Croce and Hein, ICML 2020),
 a paragraph on each of NAMES. Its check for gradients inside the forward pass is left out: a compiled graph has none.
 """
 
+from __future__ import annotations
+
 import itertools
 
 import keras

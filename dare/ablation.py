@@ -4,6 +4,8 @@ Not in the papers [D]. The base is `variants.DARE` (intersection of the slices, 
 convolution, ten steps of 128) with a learning rate of 1e-4, which destroyed none of our models.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 from collections.abc import Sequence
 

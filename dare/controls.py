@@ -35,7 +35,7 @@ class Context:
     epoch: the epoch of a checkpoint.
     """
 
-    model: keras.Model
+    model: "keras.Model"
     original: list = dataclasses.field(repr=False)
     history: Any
     x_train: numpy.ndarray = dataclasses.field(repr=False)

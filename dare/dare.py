@@ -11,6 +11,8 @@ each step every convolution weight outside the slice is put back [P].
      (dare.key_neurons).
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 from collections.abc import Callable
 
 import keras

@@ -10,6 +10,8 @@ Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py. The ch
      the other images.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import math
 import pathlib
 from collections.abc import Callable, Iterable

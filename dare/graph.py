@@ -19,6 +19,8 @@ Differences from the papers:
 4. [D] GroupNormalization passes contributions back where every channel is a group of its own.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 from collections.abc import Callable

@@ -7,6 +7,8 @@ convolutional layers [D]. Class c keeps some of the connections from channel j (
     rule "any"       j is a key neuron of c if c keeps any of them; at per = .95 that is every channel
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import keras
 import numpy
 

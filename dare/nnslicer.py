@@ -22,6 +22,8 @@ Differences from the papers:
 4. [D] Branches, Flatten and depthwise layers: see `dare.graph`; class means and rounding: see `dare.profile`.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 import itertools
 import numbers
@@ -110,7 +112,7 @@ class Slice:
         files.save_artefact(path, KIND, {"bits": bits}, attributes)
 
     @classmethod
-    def load(cls, path: str | pathlib.Path) -> "Slice":
+    def load(cls, path: str | pathlib.Path) -> Slice:
         """Read a saved slice. Raises FileNotFoundError, and ValueError for a damaged or foreign file."""
         fields = {field.name: field.default for field in dataclasses.fields(cls)[1:]}
         needed = [name for name, default in fields.items() if default is dataclasses.MISSING]

@@ -13,6 +13,8 @@ Training and mining may be killed at any moment and continue together:
 Anything written after the last recorded epoch is written again, also where the machine does not repeat the same bits.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import pathlib
 
 import keras

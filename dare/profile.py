@@ -11,6 +11,8 @@ Differences from the papers:
    as an always black pixel, has the same reaction (zero) on every machine.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 from collections.abc import Callable
 
 import keras

@@ -4,6 +4,8 @@ Variants of DARE need them [D]: `dare-last` the most confident epoch at the last
 `dare-newest` another epoch. The samples stay those that mining selected, so that only their targets differ.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 import keras

@@ -4,6 +4,8 @@ G maps images to the activation at R and shares every weight with the classifier
 tuning G tunes the classifier and "synchronising the weights back" needs no copy.
 """
 
+from __future__ import annotations
+
 import keras
 
 from models import flat

@@ -35,7 +35,7 @@ class Tuner:
     progress: title -> a context manager that gives a progress function or None.
     """
 
-    model: keras.Model
+    model: "keras.Model"
     original: list = dataclasses.field(repr=False)
     history: Any
     targets: get_ats.Targets

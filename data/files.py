@@ -5,6 +5,8 @@ a temporary name in the same folder, flushed to the disk and renamed, so a kille
 file or none. A checksum of the whole file is appended, so that a changed byte is detected before HDF5 reads the file.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import csv
 import hashlib
 import io

@@ -1,11 +1,13 @@
 """A user's own images: one directory a class, named ``folder:<path>`` or ``folder:<path>@<height>x<width>``.
 
-Either ``<path>/train/<class>/`` and ``<path>/test/<class>/``, or ``<path>/<class>/``, of which a fixed
-stratified fifth becomes the test part [D]. Such a division puts near-duplicates, such as frames of one video, into both
-parts: give them a train and a test directory instead.
+Either ``<path>/train/<class>/`` and ``<path>/test/<class>/`` (or Train and Test), or ``<path>/<class>/``, of which a
+fixed stratified fifth becomes the test part [D]. Such a division puts near-duplicates, such as frames of one video,
+into both parts: give them a train and a test directory instead.
 """
 
+import collections
 import math
+import os
 import pathlib
 import re
 import warnings
@@ -15,7 +17,7 @@ import numpy
 
 from data import damage, dataset, files, stratify
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".webp", ".tif", ".tiff")
 GREY = ("1", "L", "LA")
 COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # by content; some other formats of Pillow start programs
@@ -51,21 +53,70 @@ def _check_name(path):
 
 def _directories(path):
     """The class folders in a folder, sorted by name."""
-    directories = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    directories = sorted(entry for entry in path.iterdir() if entry.is_dir() and not _is_hidden(entry))
     for directory in directories:
         _check_name(directory)
     return directories
+
+
+def _is_hidden(path):
+    """Whether a file or folder is none of the user's: hidden, or of macOS's archives."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def _is_image(path):
+    return path.suffix.lower() in ENDINGS and not _is_hidden(path) and path.is_file()
+
+
+def _parts(path):
+    """The folders of the training and of the test images; [] where the class folders lie directly in `path`."""
+    parts = {}
+    for directory in _directories(path):
+        part = directory.name.lower()
+        if part in ("train", "test") and _directories(directory):
+            if part in parts:
+                raise ValueError(f"{path}: has both {parts[part].name} and {directory.name}: keep one of them")
+            parts[part] = directory
+    if len(parts) == 1:
+        (part,) = parts
+        other = {"train": "test", "test": "train"}[part]
+        raise ValueError(
+            f"{path}: has {part}/<class> but no {other}/<class>: add it, or put the classes directly "
+            "below the folder to have them divided"
+        )
+    return [parts[part] for part in ("train", "test") if parts]
+
+
+def left_out(path: str | pathlib.Path) -> dict[str, int]:
+    """reason, in words -> number of files in a folder that `read` ignores for it."""
+    path = pathlib.Path(path)
+    roots, reasons = _parts(path) or [path], collections.Counter()
+    for directory, _, names in os.walk(path):
+        place = pathlib.Path(directory)
+        for file in (place / name for name in names):
+            *above, _ = file.relative_to(path).parts
+            if any(_is_hidden(pathlib.Path(part)) for part in (*above, file.name)):
+                reasons["hidden"] += 1
+            elif place.parent not in roots:
+                inside = any(root in place.parents for root in roots)
+                outside = f"in {'/'.join(above)}/, which is no class" if above else "beside the classes"
+                reasons["in folders inside a class" if inside else outside] += 1
+            elif not _is_image(file):
+                reasons[f"{file.suffix.lower() or 'without an ending'}"] += 1
+    return dict(reasons)
 
 
 def read_image(path: pathlib.Path, size: tuple[int, int] | None = None) -> numpy.ndarray:
     """One image as uint8: (H, W, 1) if it is greyscale, else (H, W, 3).
 
     size: (H, W) to resize to, bilinearly (None: as it is).
-    Transparency is dropped; of a stereo JPEG (MPO) the first picture is read.
+    The image is turned as its EXIF orientation says. Transparency is dropped; of a stereo JPEG (MPO) the first picture
+    is read.
     Raises ValueError, naming the file, if it cannot be decoded, is of none of FORMATS, has several frames, more than
     PIXELS pixels, or more than eight bits a channel.
     """
     import PIL.Image  # needed for image folders only
+    import PIL.ImageOps
 
     with damage.named(path, "not a readable image", "mend or remove it"), warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
@@ -76,6 +127,7 @@ def read_image(path: pathlib.Path, size: tuple[int, int] | None = None) -> numpy
                 raise ValueError(f"{image.n_frames} frames, expected one")
             if math.prod(image.size) > PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels, expected at most {PIXELS} of them")
+            image = PIL.ImageOps.exif_transpose(image)
             image = image.convert("L" if image.mode in GREY else "RGB")
             if size is not None and image.size != size[::-1]:
                 image = image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
@@ -106,7 +158,7 @@ def read_part(
     images, labels, paths = [], [], []
     for label, name in enumerate(classes):
         folder = root / name
-        of_class = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+        of_class = sorted(path for path in folder.iterdir() if _is_image(path))
         if not of_class:
             raise ValueError(f"{folder}: no image ({', '.join(ENDINGS)}): every class needs at least one")
         for path in of_class:
@@ -128,7 +180,7 @@ def read(path: str | pathlib.Path, *, size: tuple[int, int] | None = None) -> tu
     """Read a folder: ``((x_train, y_train, x_test, y_test, further), classes)``.
 
     Classes are the sorted directory names. `further` has files_train and files_test of Dataset, relative to `path`.
-    Files with other endings are ignored. C is 1 if all images are greyscale, else 3.
+    Other files are ignored (see `left_out`). C is 1 if all images are greyscale, else 3.
     size: (H, W) to resize to (None: images as they are, which must be of one size).
     Raises FileNotFoundError if the folder is missing, and ValueError for fewer than two classes, an empty class, an
     unreadable image, images of several sizes, a train directory without test or the reverse, and classes that differ
@@ -138,14 +190,7 @@ def read(path: str | pathlib.Path, *, size: tuple[int, int] | None = None) -> tu
     path = pathlib.Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one directory a class below it")
-    nested = [name for name in ("train", "test") if (path / name).is_dir() and _directories(path / name)]
-    if len(nested) == 1:
-        other = {"train": "test", "test": "train"}[nested[0]]
-        raise ValueError(
-            f"{path}: has {nested[0]}/<class> but no {other}/<class>: add it, or put the classes directly "
-            "below the folder to have them divided"
-        )
-    roots = [path / name for name in nested] or [path]
+    roots = _parts(path) or [path]
     classes = [directory.name for directory in _directories(roots[0])]
     if len(classes) < 2:
         raise ValueError(f"{roots[0]}: {len(classes)} class directories, expected at least two")

@@ -4,6 +4,8 @@ Files are whole or absent (data.files.atomic), so reading needs no lock. HDF5's 
 locks, and where another process holds one.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import contextlib
 import functools
 import io

@@ -5,6 +5,8 @@ null) and allowed (bytes that it may unpack to). Each line of standard output an
 none), system (whether it is an error of the system) and errno. Ends with standard input.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import contextlib
 import io
 import json

@@ -1,5 +1,7 @@
 """Classifiers: float32 images (N, H, W, C) in [0, 1] -> logits (N, classes), and the catalogue of their builders."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import math

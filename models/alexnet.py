@@ -4,6 +4,8 @@ Layer sizes are the released ones [P]. Two differences [D]: the first layer subt
 pass pixels in [0, 1], and the output is logits, not softmax.
 """
 
+from __future__ import annotations
+
 import keras
 
 import data

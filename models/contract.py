@@ -4,6 +4,8 @@ A model is functional or a built Sequential, with one input of images (N, H, W, 
 logits (N, K). Images are uint8, or floats in [0, 1]; labels are integers from 0 to K - 1.
 """
 
+from __future__ import annotations
+
 import keras
 import numpy
 

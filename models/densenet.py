@@ -1,5 +1,7 @@
 """DenseNet-121 (Huang, Liu, van der Maaten, Weinberger, CVPR 2017) for small images: one 3x3 convolution as stem."""
 
+from __future__ import annotations
+
 import keras
 
 import data

@@ -5,6 +5,8 @@ does not affect predictions is left out: names, initializers, regularizers, seed
 was saved and loaded, or rebuilt with the same weights, therefore has the same fingerprint, on every backend.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 

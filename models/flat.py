@@ -5,6 +5,8 @@ opening it would change what it computes: it has its own `call`, named inputs, o
 it is called on.
 """
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 import functools

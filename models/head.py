@@ -1,5 +1,7 @@
 """The last layer of a classifier (a weight vector and a bias for each class): norms, and changes after training."""
 
+from __future__ import annotations
+
 import keras
 import numpy
 

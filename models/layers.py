@@ -5,41 +5,14 @@ batch norm epsilon 1e-5, moving average of weight .1 (Keras: 1e-3 and .01); the 
 kernels    uniform within 1 / sqrt(fan in), unless a builder chooses otherwise; biases too
 """
 
+from __future__ import annotations
+
 import math
-import typing
 from collections.abc import Callable
 
 import keras
 
-import data
-
-
-@keras.saving.register_keras_serializable("models")
-class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch norm with PyTorch's moving variance: n / (n - 1) times the batch's, for n values a channel.
-
-    The batch itself is normalised by its own variance, as in Keras; the class name in files is Keras's too. A batch
-    with a single value a channel, which PyTorch refuses, has variance 0. Import `models` before loading a saved net.
-    """
-
-    def call(self, inputs: typing.Any, training: bool | None = None, mask: typing.Any | None = None) -> typing.Any:
-        if not (training and self.trainable) or self.renorm or mask is not None:
-            return super().call(inputs, training=training, mask=mask)
-        x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
-        mean, variance = keras.ops.moments(x, axes=axes, synchronized=self.synchronized)
-        shape = keras.ops.shape(x)
-        count = keras.ops.cast(math.prod(shape[axis] for axis in axes), x.dtype)
-        unbiased = variance * count / keras.ops.maximum(count - 1, 1)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-            moving.assign(keras.ops.cast(moving, x.dtype) * self.momentum + value * (1.0 - self.momentum))
-        gamma, beta = (
-            None if weight is None else keras.ops.cast(weight, x.dtype) for weight in (self.gamma, self.beta)
-        )
-        outputs = keras.ops.batch_normalization(
-            x, mean, variance, self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
-        )
-        return keras.ops.cast(outputs, self.compute_dtype)
+from models import batch_norm
 
 
 def convolution(
@@ -75,7 +48,7 @@ def convolution(
 
 def normalised(x: keras.KerasTensor, *, name: str, activation: str | None = "relu") -> keras.KerasTensor:
     """Apply batch norm, then a ReLU ("relu"), nothing (None) or a leaky ReLU of .1 (any other value)."""
-    x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    x = batch_norm.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
     if activation == "relu":
         return keras.layers.ReLU(name=f"{name}_relu")(x)
     return x if activation is None else keras.layers.LeakyReLU(0.1, name=f"{name}_relu")(x)

@@ -1,5 +1,7 @@
 """Load a saved classifier in the form that every stage expects: a flat functional Keras model that returns logits."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import pathlib

@@ -6,6 +6,9 @@ softmax or sigmoid. The predicted classes stay the same. The softmax of the logi
 softmax, but not after a sigmoid for each class; attacks use the logits in both cases.
 """
 
+from __future__ import annotations
+
+import functools
 import math
 
 import keras
@@ -28,11 +31,16 @@ MIXTURES = SAME_NUMBERS | {
 # Operations on images before a net computes with their values.
 MOVING = SAME_NUMBERS | {"CenterCrop", "Cropping2D", "Flip", "GetItem", "Resizing", "ZeroPadding2D"}
 SQUASHING = {"softmax": "softmax", "softmax_v2": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid"}
-WITH_ACTIVATION = (
-    keras.layers.Activation, keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D,
-    keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
-)  # fmt: skip
 LARGE = 16  # no net divides pixels in [0, 1] by this much
+
+
+@functools.cache
+def _with_activation():
+    """The layers that may end in an activation. A function, so that Keras is not needed to import this file."""
+    return (
+        keras.layers.Activation, keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D,
+        keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
+    )  # fmt: skip
 
 
 def to_logits(model: keras.Model, scale: float | None = None) -> keras.Model:
@@ -113,7 +121,7 @@ def ends_linear(listed: list[flat.Call], output: flat.Result) -> bool:
     """Whether the output comes from a Keras layer with weights and no activation, and so is no probability."""
     call = listed[_end(listed, output).call]
     layer = call.operation
-    weighted = isinstance(layer, WITH_ACTIVATION) and call.kind not in ("", "Activation")
+    weighted = isinstance(layer, _with_activation()) and call.kind not in ("", "Activation")
     return weighted and layer.activation is keras.activations.linear
 
 
@@ -121,7 +129,7 @@ def squash(call: flat.Call) -> str | None:
     """ "softmax", "sigmoid" or "hard sigmoid" if a call ends in it, else None."""
     if call.kind in ("Softmax", "Sigmoid", "HardSigmoid"):
         return {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard sigmoid"}[call.kind]
-    if not isinstance(call.operation, WITH_ACTIVATION):
+    if not isinstance(call.operation, _with_activation()):
         return None
     activation = call.operation.activation
     if isinstance(activation, keras.layers.Softmax):

@@ -5,6 +5,8 @@ larger images it is the 7x7 convolution of stride 2 and the 3x3 pool of stride 2
 standardises the channels if statistics are passed; the output is logits.
 """
 
+from __future__ import annotations
+
 import functools
 
 import keras

@@ -1,5 +1,7 @@
 """The small convolutional net of MNIST studies of adversarial training (Zhang et al., TRADES, ICML 2019, SmallCNN)."""
 
+from __future__ import annotations
+
 import keras
 
 import data

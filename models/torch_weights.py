@@ -7,6 +7,8 @@ resnet18, resnet50 conv1, bn1, layer1.0.conv1, .bn1, ..., .shortcut.0 and .1, li
 wrn_34_10          conv1, block1.layer.0.bn1, .conv1, .bn2, .conv2, .convShortcut, bn1, fc
 """
 
+from __future__ import annotations
+
 import collections.abc
 import os
 import pathlib

@@ -1,5 +1,7 @@
 """Compiled updates of a model's weights: gradients of an objective, and one step along them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import keras

@@ -9,6 +9,8 @@ Simonyan and Zisserman 2015; layer sizes of DARE's released models (ASE 2022; TO
 The first layer standardises the channels, and the output is logits, not softmax [D].
 """
 
+from __future__ import annotations
+
 import keras
 
 import data

@@ -1,5 +1,7 @@
 """The weights of a model as a value that can be changed and given back."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 

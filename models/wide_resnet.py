@@ -5,6 +5,8 @@
   2x2 mean and channels of zeros); the first block's shortcut takes the activated input.
 """
 
+from __future__ import annotations
+
 import keras
 
 import data

@@ -1,17 +1,24 @@
 """The common part of the numbered scripts: shared arguments, and errors in one sentence.
 
-Import it before anything that imports Keras: it hides the start-up messages of TensorFlow.
+`run` loads Keras once the arguments are read, and keeps the start-up lines of TensorFlow off the terminal.
 """
 
 import argparse
 import contextlib
+import difflib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 
+import keras
+
 import data
-from pipeline import signals
+import models
+from adv import attacks
+from data import folder
+from pipeline import guide, late, provenance, run_directory, signals
 from pipeline.arguments import Parser, name, path, real, whole  # noqa: F401 (real: of the scripts)
 from pipeline.progress import Progress
 
@@ -49,38 +56,63 @@ def _refuse_other_backends(backend):
     sys.exit(2)
 
 
-_refuse_other_backends(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
-with _silent_start():
-    import keras
-_refuse_other_backends(keras.backend.backend())  # keras.json may set another one
-with _silent_start():
-    import models
-    from adv import attacks
-    from pipeline import provenance, run_directory
-
-models.settings.pin()  # overrides keras.json
 signals.at_end(run_directory.abandon)
+OWN = r"[A-Za-z][A-Za-z0-9_.-]{0,60}"  # names of users' own nets
+WIDTHS = "net; alexnet@0.25 has a quarter of the channels and units"
 ATTACKS = ("fgsm", "pgd", "deepfool")  # the default of --attack: three kinds of attack, all fast
 
 
-def parser(description: str, *, study: str) -> Parser:
-    """An argument parser with the arguments of every stage: the cell, the data, the folder of runs."""
-    options = Parser(description=description)
-    options.set_defaults(study=study)
-    datasets = f"{', '.join(data.DATASETS)} or folder:<path>"
-    options.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help=datasets)
-    widths = f"{', '.join(models.MODELS)}; alexnet@0.25 has a quarter of the channels and units"
-    options.add_argument("--model", type=model, default="alexnet", help=widths)
-    options.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
-    options.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
-    where = "folder of the original data files (else $DARE_DATA, the cache, a download)"
-    options.add_argument("--data-dir", type=path, help=where)
-    options.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
-    options.add_argument("--overwrite", action="store_true", help="replace a run made with other arguments")
-    deterministic = "the same bits at every run, at some cost in speed"
-    options.add_argument("--deterministic", action="store_true", help=deterministic)
-    options.add_argument("--quiet", action="store_true", help="no progress")
-    return options
+def parser(
+    description: str,
+    *,
+    study: str,
+    accepted=None,
+    own: bool = False,
+    add_model: bool = True,
+    example: str = "",
+    **settings,
+) -> Parser:
+    """An argument parser with the arguments of every stage: the cell, the data, the folder of runs.
+
+    accepted: models of the catalogue that the stage accepts, of any width (None: all); own: also the names of nets that
+    a user imported before; add_model: whether there is --model; example: options of a command; settings: argparse's.
+    """
+    made = Parser(description=description, example=example, **settings)
+    made.set_defaults(study=study)
+    accepted = tuple(accepted or models.MODELS)
+    cell = made.add_argument_group("cell")
+    cell.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help="images")
+    if add_model:
+        also = ", or the name of a net that 0_import.py took" if own else ""
+        cell.add_argument("--model", type=model(accepted, own), default="alexnet", help=WIDTHS + also)
+    cell.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
+    if own:
+        made.require(
+            lambda asked: not _refused(asked.model, accepted) or _is_imported(asked),
+            lambda asked: f"argument --model: {_refused(asked.model, accepted)}; none of that name was imported",
+        )
+    add_data(made)
+    running = add_running(made)
+    running.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
+    running.add_argument("--overwrite", action="store_true", help="replace a run made with other arguments")
+    return made
+
+
+def add_data(parser: Parser):
+    """The options that say where the data files are."""
+    group = parser.add_argument_group("data")
+    where = "folder of the original data files (default: $DARE_DATA, the cache, a download)"
+    group.add_argument("--data-dir", type=path, help=where)
+    group.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
+
+
+def add_running(parser: Parser):
+    """The options on how a script runs, as a group to add to."""
+    group = parser.add_argument_group("running")
+    same = "the same bits at every run, at some cost in speed"
+    group.add_argument("--deterministic", action="store_true", help=same)
+    group.add_argument("--quiet", action="store_true", help="no progress")
+    return group
 
 
 def add_attacks(parser: Parser, meaning: str, *, nargs: str = "+"):
@@ -89,21 +121,71 @@ def add_attacks(parser: Parser, meaning: str, *, nargs: str = "+"):
     parser.add_argument("--attack", nargs=nargs, type=known, default=list(ATTACKS), help=meaning)
 
 
-def model(text: str) -> str:
-    """An argument's type: a model of the catalogue, also with another width (models.parse)."""
+def model(accepted: tuple[str, ...], own: bool = False) -> Callable:
+    """An argument's type: an accepted model of the catalogue, or one of another width (models.parse).
+
+    own: any other name of a folder passes too; the parser refuses it where no such net is imported.
+    """
+
+    def parse(text):
+        reason = _refused(text, accepted)
+        if reason and not (own and re.fullmatch(OWN, text) and text not in models.MODELS):
+            raise argparse.ArgumentTypeError(reason)
+        return text
+
+    parse.metavar, parse.known = "NAME", accepted
+    return parse
+
+
+def _refused(text, accepted):
+    """Why a name is none of the accepted models, of any width; None where it is."""
+    stem = text.partition("@")[0]
+    if stem not in accepted:
+        near = difflib.get_close_matches(stem.lower(), accepted, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        what = "model that does not fit here," if stem in models.MODELS else "unknown model"
+        return f"{what} {text!r}: {hint}valid names: {', '.join(accepted)}, narrower as in {accepted[0]}@0.25"
     try:
         models.parse(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+        return str(error)
+    return None
 
 
-def run(main: Callable, parser: Parser):
-    """Parse the command line and call ``main(arguments)``.
+def _is_imported(arguments):
+    with contextlib.suppress(ValueError):  # of --dataset: said where it is read
+        return (run_directory.folder(arguments, "train") / "run.json").is_file()
+    return False
 
-    Bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback).
+
+def width(arguments: argparse.Namespace) -> float:
+    """The width of the model that the arguments name: 1 of a user's own."""
+    return models.parse(arguments.model)[1] if arguments.model.partition("@")[0] in models.MODELS else 1.0
+
+
+def load():
+    """Load Keras on its backend, silently, and pin its settings: what each process of a script does first.
+
+    Exits with status 2 where the backend is none of ours.
+    """
+    _refuse_other_backends(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
+    with _silent_start():
+        backend = keras.backend.backend()
+    _refuse_other_backends(backend)  # keras.json may name one
+    with _silent_start():
+        late.load()
+    models.settings.pin()  # whatever keras.json says
+
+
+def run(main: Callable, parser: Parser, follower: str | None = None):
+    """Parse, say what the script does, call ``main(arguments)``, say what comes next.
+
+    Bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback). follower: the name of the next script,
+    where it is not the one of the next number.
     """
     arguments = parser.parse_args()
+    guide.announce(parser.description, arguments)
+    load()
     try:
         provenance.check_checkout(sys.argv[0])
         with _silent_start():  # on every backend Keras imports TensorFlow here
@@ -111,6 +193,9 @@ def run(main: Callable, parser: Parser):
         if getattr(arguments, "deterministic", False):
             models.compute.deterministic()
         main(arguments)
+        following = guide.next_line(arguments, follower)
+        if following:
+            print(following)
     except KeyboardInterrupt:  # with $DARE_DEBUG, or raised by a library; otherwise pipeline/signals.py exits
         run_directory.abandon()
         print("interrupted; the same command continues", file=sys.stderr)
@@ -140,11 +225,24 @@ def narrow(arguments: argparse.Namespace, **changes) -> argparse.Namespace:
 
 
 def load_dataset(arguments: argparse.Namespace) -> data.Dataset:
-    """The data set of the arguments, with download progress."""
+    """The data set of the arguments, with download progress; for a folder of images, a line on what was read."""
     with Progress("download", arguments.quiet) as progress:
-        return data.load(
+        dataset = data.load(
             arguments.dataset,
             arguments.data_dir,
             unverified=arguments.unverified,
             progress=lambda path, done, total: progress(done, total, str(path)),
         )
+    _, _, where = arguments.dataset.partition(":")
+    if where and not arguments.quiet:
+        print(f"{arguments.dataset}: {_read(dataset, where)}", file=sys.stderr, flush=True)
+    return dataset
+
+
+def _read(dataset, where):
+    """What was read of a folder of images, and what was not."""
+    height, width, channels = dataset.x_train.shape[1:]
+    counts = f"{len(dataset.x_train)} training and {len(dataset.x_test)} test images of {height}x{width}x{channels}"
+    left_out = folder.left_out(folder.parse(where)[0])
+    reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return f"{len(dataset.classes)} classes, {counts}; files left out: {reasons or 'none'}"

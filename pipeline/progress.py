@@ -11,7 +11,7 @@ class Progress:
     """``with Progress("train", quiet) as progress: progress(done, total, note)``.
 
     A bar on a terminal; otherwise a plain line at most every ten seconds and at the end; nothing if quiet. Both show
-    the time spent in this process.
+    the time spent in this process, and about how long it still takes.
     """
 
     def __init__(self, title: str, quiet: bool = False):
@@ -19,6 +19,7 @@ class Progress:
         self.console = rich.console.Console(stderr=True)
         self.bar, self.task = None, None
         self.begun = self.last_line = time.monotonic()
+        self.first = None  # (what was done, when) at the first call: resumed work does not begin at 0
 
     def __enter__(self):
         return self
@@ -39,11 +40,26 @@ class Progress:
             self.bar.update(self.task, completed=done, total=total, note=note)
             return
         now = time.monotonic()
+        self.first = self.first or (done, now)
         if now - self.last_line > 10 or done == total:
             self.last_line = now
             line = f"{self.title}: {done}/{total} {note}".rstrip()
-            print(f"{line}, {now - self.begun:.0f} s", file=sys.stderr, flush=True)
+            print(f"{line}, {duration(now - self.begun)}{self._left(done, total, now)}", file=sys.stderr, flush=True)
+
+    def _left(self, done, total, now):
+        """The time left, in words, at the speed since the first call; "" where that is not known."""
+        before, began = self.first
+        if not before < done < total:
+            return ""
+        return f", about {duration((total - done) * (now - began) / (done - before))} left"
 
     def __exit__(self, *exception):
         if self.bar is not None:
             self.bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """A time in words: seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 import keras
 
 from data import files, ledger
-from pipeline import provenance
+from pipeline import guide, provenance
 from pipeline import resolved as catalogue
 from pipeline.records import check_ancestors, complete, folder, intact, lock, place, present, read, record, result
 
@@ -131,6 +131,7 @@ def begin(
         changed = ", ".join(provenance.changes(processes))
         under = f", by code or on a machine that differs ({changed}): its record says so" if changed else ""
         print(f"{stage}: goes on with what was begun ({path}){under}", flush=True)
+    guide.begin()
     opened = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), created, descriptor)
     _unfinished.append(opened)
     return opened

@@ -125,7 +125,12 @@ def _follow(parent):
 def _is_script():
     """Whether this process runs one of the scripts."""
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return file is not None and SCRIPTS in pathlib.Path(file).resolve().parents
+    return file is not None and is_script(file)
+
+
+def is_script(path):
+    """Whether a file is one of the scripts."""
+    return SCRIPTS in pathlib.Path(path).resolve().parents
 
 
 def _waiting():

@@ -8,7 +8,10 @@ the ones before it, and writes <out>/<attack>.h5, the predicted class of every i
 command continues where a killed one stopped.
 """
 
-from pipeline import command, progress, provenance
+try:
+    from pipeline import command, progress, provenance
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import argparse
 import fractions
@@ -59,28 +62,27 @@ def epsilon(text):
     return value
 
 
+epsilon.metavar = "X"
+
+
 def options():
     """The parser of the options."""
     count = command.whole(1)
-    parser = command.Parser(description=__doc__)
+    usage = "%(prog)s --weights PATH --dataset NAME [options]"
+    parser = command.Parser(description=__doc__, usage=usage)
     parser.add_argument("--weights", type=command.path, required=True, help="a whole Keras model, .keras or .h5")
     known = command.name("data set", data.DATASETS, "folder:")
-    parser.add_argument("--dataset", required=True, type=known, help=f"{', '.join(data.DATASETS)} or folder:<path>")
-    parser.add_argument("--norm", choices=("linf", "l2"), default="linf")
-    parser.add_argument("--epsilon", type=epsilon, default=8 / 255, help="radius of the ball")
-    parser.add_argument("--version", choices=autoattack.VERSIONS, default="standard")
+    parser.add_argument("--dataset", required=True, type=known, help="images")
+    parser.add_argument("--norm", choices=("linf", "l2"), default="linf", help="of the perturbation")
+    parser.add_argument("--epsilon", type=epsilon, default=8 / 255, help="radius of the ball (default: 8/255)")
+    parser.add_argument("--version", choices=autoattack.VERSIONS, default="standard", help="which attacks")
     parser.add_argument("--images", type=count, default=10_000, help="test images attacked")
     parser.add_argument("--batch-size", type=count, default=256, help="images attacked together")
     parser.add_argument("--scale", type=command.real(above=0), help="255 for a net of pixels in 0..255")
     parser.add_argument("--out", type=command.path, help="folder of what is written (default: <weights>-<norm>)")
     parser.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, help="of images and attacks")
-    where = "folder of the original data files (else $DARE_DATA, the cache, a download)"
-    parser.add_argument("--data-dir", type=command.path, help=where)
-    parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
-    parser.add_argument(
-        "--deterministic", action="store_true", help="the same bits at every run, at some cost in speed"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    command.add_data(parser)
+    command.add_running(parser)
     return parser
 
 

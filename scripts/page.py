@@ -3,7 +3,10 @@
 Reads results/measured/, or with --runs the rows of run directories; examples of adversarial images are shown too.
 """
 
-from pipeline import command
+try:
+    from pipeline import command
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import pathlib
 
@@ -32,7 +35,7 @@ def main(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = command.Parser(description=__doc__)
+    parser = command.Parser(description=__doc__, example="--runs runs --out mine.html")
     parser.set_defaults(seed=0)
     parser.add_argument("--out", type=command.path, default="page.html", help="the file to write")
     parser.add_argument(

@@ -4,7 +4,10 @@ Reads <runs>/*/*/seed*/*/row*.json; writes results/ and the generated sections o
 there are no runs, what is published already is written anew; --check only tells whether it says what was measured.
 """
 
-from pipeline import command
+try:
+    from pipeline import command
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from reporting import figures
 from studies import catalogue, publish
@@ -28,9 +31,9 @@ def main(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.Parser(description=__doc__)
+    parser = command.Parser(description=__doc__, example="--study dare --add")
     parser.set_defaults(seed=0)
-    parser.add_argument("--study", nargs="+", choices=catalogue.STUDIES, default=list(catalogue.STUDIES))
+    parser.add_argument("--study", nargs="+", choices=catalogue.STUDIES, default=list(catalogue.STUDIES), help="which")
     parser.add_argument(
         "--runs", type=command.path, help="folder of all run directories (default: runs, if it is there)"
     )

@@ -10,8 +10,11 @@ Each cell (data set, model, seed) runs in its own process, stage after stage; fi
 command continues after a crash.
 """
 
-from pipeline import signals
-from pipeline.arguments import Parser, path, whole
+try:
+    from pipeline import signals
+    from pipeline.arguments import Parser, name, path, whole
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import argparse
 import concurrent.futures
@@ -21,6 +24,7 @@ import re
 import shlex
 import sys
 
+from data import DATASETS
 from reporting.cell import cell_name
 from studies.catalogue import STUDIES
 from studies.presets import cells as cells_of
@@ -43,16 +47,17 @@ def main(arguments):
     if arguments.unverified:
         tables.append("--unverified")
     if arguments.dry_run:
-        from pipeline import command  # noqa: F401 (first: it keeps TensorFlow's start-up lines away)
+        from pipeline import command
 
         from studies import estimate
 
+        command.load()
         for lines in [*cells, [tables]]:
             print("\n".join(show(one) for one in lines))
         print("\n".join(f"# {line}" for line in estimate.lines(cells)))
         return 0
-    names = [f"{cell_name(dataset, model)}-seed{seed}" for dataset, model, seed in chosen]
-    named = dict(zip(names, cells, strict=True))
+    cell_names = [f"{cell_name(dataset, model)}-seed{seed}" for dataset, model, seed in chosen]
+    named = dict(zip(cell_names, cells, strict=True))
     if arguments.cluster:
         try:
             return on_cluster(arguments, named, tables)
@@ -60,20 +65,26 @@ def main(arguments):
             print(f"reproduce.py: {error}", file=sys.stderr)
             return 2
     if arguments.status:
-        return here(named)
+        return here(named, arguments.runs)
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
         failed = [code for code in pool.map(run_cell, cells) if code]
     whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
     return max([*failed, whole])
 
 
-def here(cells):
+def here(cells, runs):
     """Say how far the cells are by what lies in their run directories; returns the exit status, 0."""
-    from pipeline import command, stages  # noqa: F401 (command first: it keeps TensorFlow's start-up lines away)
+    from pipeline import command, stages
 
+    from studies import hours
+
+    command.load()
     found = {name: stages.progress(commands) for name, commands in cells.items()}
     states = [one.state for one in found.values()]
     print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "left")))
+    if {*states} - {"done"}:
+        every = [command for commands in cells.values() for command in commands]
+        print(hours.sentence(every, hours.measured(runs), unfinished=True))
     for name, one in found.items():
         if one.state != "done":
             print(f"{one.state}: {name}, {one.done} of {one.of} stages done, next:\n    $ {show(one.next)}")
@@ -150,34 +161,49 @@ def sbatch_option(text):
     return name, value if given else True
 
 
-if __name__ == "__main__":
-    parser = Parser(description=__doc__)
-    parser.add_argument("--study", choices=STUDIES, default="dare")
-    parser.add_argument("--preset", default="quick", help="of scripts/presets/<study>.toml")
+def options():
+    """The parser of the options."""
+    parser = Parser(description=__doc__, usage="%(prog)s --study NAME [--preset NAME] [options]")
+    parser.add_argument("--study", choices=STUDIES, default="dare", help="which")
+    parser.add_argument("--preset", default="quick", help="quick, small or paper (scripts/presets/<study>.toml)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
-    parser.add_argument("--workers", type=whole(1), default=1, help="cells that run at once")
-    parser.add_argument("--dataset", nargs="+", help="instead of the preset's; the cells are all combinations")
-    parser.add_argument("--model", nargs="+", help="instead of the preset's")
-    parser.add_argument("--seed", nargs="+", type=int, help="instead of the preset's")
-    parser.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
     parser.add_argument("--status", action="store_true", help="run nothing, say how far the cells are")
-    parser.add_argument("--gpus", type=whole(0), default=0, help="of each cell on a cluster")
-    parser.add_argument("--cpus", type=whole(1), default=2, help="of each cell on a cluster")
-    parser.add_argument("--memory", type=whole(1), default=8, help="GiB of each cell on a cluster")
-    parser.add_argument("--minutes", type=whole(1), default=240, help="after which a cell is requeued, and goes on")
-    parser.add_argument("--partition", help="of the cluster (default: its own)")
-    parser.add_argument("--account", help="that the cluster charges (default: your own)")
-    parser.add_argument("--qos", help="quality of service on the cluster (default: your own)")
-    parser.add_argument(
+    cells = parser.add_argument_group("cells, instead of the preset's: all combinations")
+    cells.add_argument("--dataset", nargs="+", type=name("data set", DATASETS, "folder:"))
+    cells.add_argument("--model", nargs="+", metavar="NAME")
+    cells.add_argument("--seed", nargs="+", type=whole(0, 2**32 - 1))
+    running = parser.add_argument_group("running")
+    running.add_argument("--workers", type=whole(1), default=1, help="cells that run at once")
+    running.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
+    running.add_argument("--data-dir", type=path, help="folder of the original data files")
+    running.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
+    running.add_argument("--quiet", action="store_true", help="no progress")
+    cluster = parser.add_argument_group("on a cluster")
+    cluster.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
+    cluster.add_argument("--gpus", type=whole(0), default=0, help="of each cell")
+    cluster.add_argument("--cpus", type=whole(1), default=2, help="of each cell")
+    cluster.add_argument("--memory", type=whole(1), default=8, help="GiB of each cell")
+    cluster.add_argument("--minutes", type=whole(1), default=240, help="after which a cell is requeued, and goes on")
+    for option, what in (
+        ("partition", "partition"),
+        ("account", "account that is charged"),
+        ("qos", "quality of service"),
+    ):
+        cluster.add_argument(f"--{option}", metavar="NAME", help=f"{what} (default: the cluster's)")
+    cluster.add_argument(
         "--sbatch", nargs="+", type=sbatch_option, metavar="NAME=VALUE",
         help="further options of sbatch, without dashes: constraint=a100 wckey=project exclusive",
     )  # fmt: skip
-    parser.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
-    parser.add_argument("--data-dir", type=path, help="folder of the original data files")
-    parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
     of_jobs = ("--gpus", "--cpus", "--memory", "--minutes", "--partition", "--account", "--qos", "--sbatch")
     parser.needs(of_jobs, lambda asked: asked.cluster and not asked.status, "--cluster slurm, and no --status")
     parser.needs(["--workers"], lambda asked: not asked.cluster and not asked.status, "no --cluster and no --status")
     parser.needs(["--status"], lambda asked: not asked.dry_run, "no --dry-run")
-    sys.exit(main(parser.parse_args()))
+    return parser
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        options().print_help()
+        print("\nreproduce.py: say which study: --study dare --preset quick takes some minutes", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main(options().parse_args()))

@@ -4,7 +4,10 @@ Reads <runs>/<study>/*/seed*/*/row*.json and what the other stages left, as far 
 <runs>/<study>/<dataset>-<model>/report/. Rows of ablation and hardening lie beside DARE's, and are shown with them.
 """
 
-from pipeline import command
+try:
+    from pipeline import command
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from studies import catalogue, cell_reports
 

@@ -1,5 +1,7 @@
 """Recompute batch-norm statistics, as weight averaging requires (Izmailov et al. 2018, section 3.2)."""
 
+from __future__ import annotations
+
 import keras
 import numpy
 

@@ -6,6 +6,8 @@ whole number that differs between the names (``cifar10-7-0.93.keras`` is epoch 7
 increased by 1, since epochs count from 1.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 import pathlib
@@ -24,7 +26,7 @@ OTHER_PARTS = (".record.h5", ".optimizer.h5")
 MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
 
 
-def opened(path: pathlib.Path | str) -> "history.History | Checkpoints":
+def opened(path: pathlib.Path | str) -> history.History | Checkpoints:
     """The History in a folder, or Checkpoints if it has no records. Errors as Checkpoints."""
     recorded = history.History(path)
     return recorded if recorded.epochs else Checkpoints(path)
@@ -50,7 +52,7 @@ class Checkpoints:
         if epoch not in self.files:
             raise ValueError(f"{self.path}: no checkpoint of epoch {epoch}; found {self.epochs[0]} to {self.last}")
         path = self.files[epoch]
-        if not _is_whole_model(path):
+        if not is_whole_model(path):
             history.load_weights(model, path)
             return
         values = models.load(path, self.scale).get_weights()
@@ -72,7 +74,7 @@ class Checkpoints:
         Raises ValueError if it is needed and None.
         """
         path = self.files[self.last]
-        if _is_whole_model(path):
+        if is_whole_model(path):
             return models.load(path, self.scale)
         if (self.path / "architecture.json").is_file():
             model = history.History(self.path).architecture()
@@ -84,7 +86,8 @@ class Checkpoints:
         return model
 
 
-def _is_whole_model(path):
+def is_whole_model(path):
+    """Whether a checkpoint holds a whole model, not weights alone."""
     if path.name.endswith((".weights.h5", ".keras")):
         return path.name.endswith(".keras")
     try:

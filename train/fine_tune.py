@@ -1,5 +1,7 @@
 """The fine-tuning loop: any model, targets and per-example loss, with frozen layers or masked weights."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Callable, Iterator
 

@@ -5,6 +5,8 @@ augmentation and dropout. A resumed run therefore ends with the same weights as 
 CPU of the same machine.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Callable

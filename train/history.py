@@ -10,6 +10,8 @@ A folder of
 An epoch exists once its record does; the record is written last.
 """
 
+from __future__ import annotations
+
 import json
 import pathlib
 import re

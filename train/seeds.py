@@ -1,5 +1,7 @@
 """All randomness from seeds: independent streams by purpose, initial weights and dropout."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 

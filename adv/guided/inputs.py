@@ -5,6 +5,8 @@ within .05 in its own norm [P]. Profile "as-named" runs the attacks of these nam
 FGSM [D].
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import foolbox

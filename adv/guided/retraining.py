@@ -1,5 +1,7 @@
 """Training of the original model and of retrained models, and their measures."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

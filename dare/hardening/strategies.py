@@ -11,6 +11,8 @@ Differences of the rivals from their papers, the same for all, since they contin
      number of steps, each of 2.5 epsilon / steps (Madry et al. 2018); FGSM one step of 1.25 epsilon (Wong et al. 2020).
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 import functools
 import math

@@ -26,7 +26,7 @@ class Source:
     x, y: images (N, H, W, C) and labels (N,) of the samples.
     """
 
-    model: keras.Model
+    model: "keras.Model"
     history: object
     mined: get_ats.Targets
     rows: numpy.ndarray

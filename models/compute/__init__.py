@@ -6,6 +6,8 @@ repeats a compiled step. Weights are read at every run, so new weights need no n
 training updates.
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
 import typing

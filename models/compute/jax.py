@@ -1,5 +1,7 @@
 """Compiled passes and updates on jax, where a model's state is an argument and a result."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax

@@ -3,6 +3,8 @@
 XLA compiles on accelerators only; on a CPU it is several times slower than TensorFlow's own kernels.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
 

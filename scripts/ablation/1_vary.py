@@ -4,8 +4,11 @@ Reads train/, slice/, get_ats/ and generate_adv-*/; writes vary/unit-*.json as i
 at the first missing one) and a row a setting, which 8_tables.py collects.
 """
 
-from pipeline import command, lineage, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, lineage, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import numpy
 
@@ -18,6 +21,7 @@ from reporting import measures as of_measures
 from reporting import row
 from studies.ablation import tables
 from studies.dare import mined, trained_cell
+from train import params
 
 
 def main(arguments):
@@ -67,11 +71,11 @@ class Variation:
         self.retargeted = None, None
 
     def unit(self, variant, repeat):
-        """What one tuning scores, and noise of its size: measure -> [right, of]; and the size of the change."""
+        """Scores of one tuning and of noise of its size, measure -> [correct, images], and the size of the change."""
         targets = self.targets_of(variant, repeat)
         try:
             tuned = self.tuner.tuned(variant, targets, variant.learning_rates[0], repeat)
-        except ArithmeticError:  # the loss is no longer finite: a model that gets nothing right
+        except ArithmeticError:  # the loss is no longer finite: a model that classifies nothing correctly
             tuned = None
         original, seed = self.cell.original, self.tuner.repeat_seed(repeat)
         found = {"change": None if tuned is None else controls.relative_change(original, tuned)}
@@ -118,7 +122,7 @@ def save_row(arguments, variation, stage, factor, level, variant, units):
         role="original" if factor == "published" else "method",
         verified=variation.cell.split.verified,
         hyperparameters={
-            "width": models.parse(arguments.model)[1],
+            "width": command.width(arguments),
             "source_epochs": variation.cell.history.last,
             **ablation.facts(variant, variation.tuner.targets.layer),
         },
@@ -138,14 +142,20 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --factor steps source",
+    )
     command.add_attacks(parser, "the adversarial sets that it is scored on")
     parser.add_argument(
         "--factor",
         nargs="+",
         type=command.name("factor", ablation.FACTORS),
         default=list(ablation.FACTORS),
-        help=f"the choices that are changed: {', '.join(ablation.FACTORS)}",
+        help="the choices that are changed",
     )
     parser.add_argument("--repeats", type=command.whole(1), default=3, help="tunings a setting, from different batches")
     return parser

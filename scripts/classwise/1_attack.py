@@ -4,7 +4,10 @@ Reads <runs>/dare/ and <runs>/robust_training/ (whatever is finished); writes <r
 seed<k>/attack-<method>/: flags.h5, with the classes named under attack, and row.json.
 """
 
-from pipeline import command, run_directory
+try:
+    from pipeline import command, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from studies.classwise import attack, models_to_attack
 
@@ -35,9 +38,13 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="classwise")
+    parser = command.parser(
+        __doc__,
+        study="classwise",
+        example="--dataset fashion_mnist --model small_cnn@0.5 --test-images 500",
+    )
     attack.add_options(parser)
-    parser.add_argument("--method", nargs="+", help="default: every model of the cell")
+    parser.add_argument("--method", nargs="+", metavar="NAME", help="models to attack (default: every one of the cell)")
     parser.add_argument(
         "--reach-images", type=command.whole(0), default=300, help="of the attacked images, attacked into every class"
     )

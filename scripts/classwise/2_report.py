@@ -4,7 +4,10 @@ Reads <runs>/<study>/<dataset>-<model>/seed<k>/test-*/ of the studies dare and r
 maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/.
 """
 
-from pipeline import command, run_directory
+try:
+    from pipeline import command, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 
@@ -57,5 +60,12 @@ def saved(arguments, study):
         yield result_row.detailed(dataclasses.replace(row, measures=class_rows.measures(flags, split)), **details)
 
 
+def options():
+    """The script's argument parser."""
+    parser = command.parser(__doc__, study="classwise", example="--dataset fashion_mnist --model small_cnn@0.5")
+    parser.set_defaults(model="small_cnn")
+    return parser
+
+
 if __name__ == "__main__":
-    command.run(main, command.parser(__doc__, study="classwise"))
+    command.run(main, options())

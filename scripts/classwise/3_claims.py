@@ -4,7 +4,10 @@ Reads the rows of 1_attack.py, of every seed; prints claim, evidence and verdict
 what 4_similar_classes.py and 5_levers.py train, which print them too.
 """
 
-from pipeline import command
+try:
+    from pipeline import command
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from studies.classwise import claims, rows
 
@@ -17,10 +20,10 @@ def main(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="classwise")
+    parser = command.parser(__doc__, study="classwise", example="--dataset fashion_mnist --model small_cnn@0.5")
     parser.set_defaults(model="small_cnn")
     known = command.name("claim", claims.CLAIMS)
-    parser.add_argument("--claim", nargs="+", type=known, default=list(claims.CLAIMS), help=", ".join(claims.CLAIMS))
+    parser.add_argument("--claim", nargs="+", type=known, default=list(claims.CLAIMS), help="which")
     return parser
 
 

@@ -5,7 +5,10 @@ class that its worst class is attacked into most, and as a control without the o
 <runs>/classwise/<dataset>-<model>/seed<k>/retrained-<method>-<class>-without-<class>/: history/, flags.h5, row.json.
 """
 
-from pipeline import command, run_directory
+try:
+    from pipeline import command, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import re
 
@@ -85,7 +88,11 @@ def plain(name):
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="classwise")
+    parser = command.parser(
+        __doc__,
+        study="classwise",
+        example="--dataset fashion_mnist --model small_cnn@0.5 --method m+deat",
+    )
     parser.set_defaults(model="small_cnn")
     known = command.name("method", robust.METHODS)
     parser.add_argument("--method", type=known, default="m+deat", help="trained and attacked before")

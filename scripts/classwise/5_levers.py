@@ -5,8 +5,11 @@ bias, chosen under attack; or trains it anew with class weights, radii or, of TR
 held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/lever-<method>-<lever>/: flags.h5, row.json.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 
@@ -27,11 +30,28 @@ TITLES = {
 }
 
 
+ABLE = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
+
+
 def main(arguments):
+    arguments = command.narrow(arguments, method=method_of(arguments))
     _, alike, inputs = attack.attacked(arguments)
     for name in arguments.lever:
         pull(command.narrow(alike, lever=name), name, inputs)
     claims.show(claims_of_changes.levers(rows.of_cell(arguments)))
+
+
+def method_of(arguments):
+    """--method, or else one that was attacked and can be trained by class. Raises FileNotFoundError where none is."""
+    if arguments.method:
+        return arguments.method
+    attacked = [name for name in ABLE if (run_directory.folder(arguments, f"attack-{name}") / "run.json").is_file()]
+    if not attacked:
+        raise FileNotFoundError(
+            f"{run_directory.folder(arguments, 'attack-*')}: no attacked method can be trained by class: train with "
+            "scripts/robust_training/1_train.py --method pgd-7, and attack it with scripts/classwise/1_attack.py"
+        )
+    return "pgd-7" if "pgd-7" in attacked else attacked[0]
 
 
 def pull(arguments, name, inputs):
@@ -68,16 +88,20 @@ def pull(arguments, name, inputs):
 
 def stages(arguments):
     """The stages that these arguments ask for."""
-    return [f"lever-{arguments.method}-{name}" for name in arguments.lever]
+    return [f"lever-{method_of(arguments)}-{name}" for name in arguments.lever]
 
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="classwise")
+    parser = command.parser(
+        __doc__,
+        study="classwise",
+        example="--dataset fashion_mnist --model small_cnn@0.5 --method pgd-7 --lever tau",
+    )
     parser.set_defaults(model="small_cnn")
-    able = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
-    known = command.name("method that can be trained by class", able)
-    parser.add_argument("--method", type=known, default="pgd-7", help="of robust training; trained and attacked before")
+    known = command.name("method that can be trained by class", ABLE)
+    before = "of robust training; trained and attacked before (default: pgd-7, or another that was)"
+    parser.add_argument("--method", type=known, help=before)
     parser.add_argument("--lever", nargs="+", choices=list(TITLES), default=["tau", "bias", "weight", "epsilon"])
     parser.add_argument(
         "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"

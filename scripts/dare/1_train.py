@@ -4,8 +4,11 @@ Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metr
 which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep last).
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 import shutil
@@ -66,13 +69,14 @@ def main(arguments):
             on_epoch=record,
         )
     write_metrics(history, stage.folder / "metrics.csv")
-    _, said, metrics = history.record(history.last)
+    _, predicted, metrics = history.record(history.last)
     run_directory.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
+    length = "1 epoch" if history.last == 1 else f"{history.last} epochs"
     print(
-        f"train: {history.last} epochs, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "
+        f"train: {length}, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "
         f"{model.count_params():,} parameters ({stage.folder})"
     )
-    marks.warn("train", checks.answers(said, split.y_validation, len(split.classes)))
+    marks.warn("train", checks.answers(predicted, split.y_validation, len(split.classes)))
 
 
 def recipe_of(arguments, shape):
@@ -122,7 +126,12 @@ def cost(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        example="--dataset fashion_mnist --model alexnet@0.25 --epochs 24",
+    )
     parser.add_argument("--epochs", type=command.whole(1), help="length of the whole run (default: the recipe's)")
     parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
     parser.add_argument(

@@ -3,11 +3,15 @@
 Reads train/; writes slice/slice.h5. Layers to slice: the table at the top of dare/nnslicer.py.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from dare import nnslicer
 from studies.dare import trained_cell
+from train import params
 
 
 def main(arguments):
@@ -42,7 +46,13 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25",
+    )
     share = command.real(above=0, most=1)
     parser.add_argument("--per", type=share, default=0.95, help="kept share of each neuron's incoming connections")
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")

@@ -1,11 +1,14 @@
-"""Mine the training history: for each x_validation image the activation of the epoch that was surest of it.
+"""Mine the training history: for each x_validation image the activation of its most confident epoch.
 
 Reads train/, from its checkpoints or, where 1_train.py --mine kept them, from the activations in train/mined/; or reads
 a folder of your own checkpoints (--checkpoints). Writes get_ats/targets.h5 and a summary.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import numpy
 
@@ -15,6 +18,7 @@ from data import files, ledger
 import models
 from reporting import marks, tables
 from studies.dare import mined
+from train import params
 from train.checkpoints import Checkpoints
 from train.history import History
 
@@ -83,7 +87,20 @@ def own(arguments):
         statistics = data.statistics(split.x_train)
         return models.build(arguments.model, split.x_train.shape[1:], len(split.classes), preprocessing=statistics)
 
-    return history, history.final_model(build), split, None
+    model = history.final_model(build)
+    if arguments.model.partition("@")[0] in models.MODELS and shapes(model) != shapes(build()):
+        raise ValueError(
+            f"{arguments.checkpoints}: of another architecture than {arguments.model}: take them as a net of your own "
+            f"with scripts/dare/0_import.py --name <name> --checkpoints {arguments.checkpoints}"
+        )
+    return history, model, split, None
+
+
+def shapes(model):
+    """The shapes of a model's weights, without those by which images are standardised."""
+    return [
+        weight.shape for layer in model.layers if "Normalization" != type(layer).__name__ for weight in layer.weights
+    ]
 
 
 def stages(arguments):
@@ -93,7 +110,13 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25",
+    )
     parser.add_argument("--layer", help="the regression layer (default: the last convolution's output)")
     share = command.real(least=0, most=1)
     parser.add_argument("--min-gain", type=share, default=0.0, help="smallest gain in p(y|x) that counts")

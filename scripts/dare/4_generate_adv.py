@@ -3,12 +3,16 @@
 Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from adv import adversarial_set, attacks, generate_adv
 import data
 from studies.dare import trained_cell
+from train import params
 
 
 def main(arguments):
@@ -58,9 +62,15 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --attack fgsm pgd",
+    )
     published = " ".join(map(str, adversarial_set.PUBLISHED.values()))
-    command.add_attacks(parser, ", ".join(attacks.ATTACKS))
+    command.add_attacks(parser, "one set for each")
     parser.add_argument(
         "--parts",
         nargs=4,

@@ -4,7 +4,10 @@ Reads train/, slice/, get_ats/ and the validation part of one attack's adversari
 rate (so that the other attacks stay unseen); writes finetune_dare-<variant>/weights-<repeat>.weights.h5.
 """
 
-from pipeline import command, run_directory
+try:
+    from pipeline import command, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 
@@ -115,14 +118,20 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --variant dare weight-noise",
+    )
     parser.add_argument(
         "--variant",
         nargs="+",
         type=command.name("variant", ["all", *KNOWN]),
         default=["all"],
-        help=f"what to make, in this order: {', '.join(KNOWN)}; all: whatever this cell has the files for, but "
-        f"{', '.join(ONLY_BY_NAME)} only by name",
+        help=f"what to make, in this order; all: whatever this cell has the files for, but {ONLY_BY_NAME[0]} only by "
+        "name (default: all)",
     )
     parser.add_argument(
         "--repeats", type=command.whole(1), default=3, help="tuning repeats of each variant, from different batches"

@@ -4,8 +4,11 @@ Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<a
 finetune_adv-distillation/weights-0.weights.h5, a net trained from fresh weights (twice as long as the original was).
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 
@@ -79,7 +82,10 @@ def distil(arguments):
     opened = trained_cell.load(arguments)
     split, origin = opened.split, opened.history.origin
     if "recipe" not in origin:
-        raise ValueError(f"{opened.history.path}: does not say by which recipe it was trained: train it again")
+        raise ValueError(
+            f"{opened.history.path}: does not say by which recipe it was trained, which distillation needs: train it "
+            "with 1_train.py, or leave out --distillation"
+        )
     recipe = params.Recipe(**origin["recipe"])
     epochs = arguments.distillation_epochs or origin["epochs"]
     keras.utils.set_random_seed(1000 * arguments.seed + 7)  # of the fresh weights, whatever ran before
@@ -129,7 +135,13 @@ def cost(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --attack fgsm --distillation",
+    )
     published = finetune_adv.AdversarialFineTuning()
     command.add_attacks(parser, "one baseline for each", nargs="*")
     count = command.whole(1)

@@ -4,19 +4,20 @@ Reads train/, generate_adv-*/, finetune_dare-*/ and finetune_adv-*/ (whatever is
 flags-<repeat>.h5 and row.json. Checks that are raised (docs/checks.md) are printed and stored in the row.
 """
 
-from pipeline import command, lineage, run_directory
-
-import json
+try:
+    from pipeline import command, lineage, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import numpy
 
 from adv import adversarial_set, attacks, checks, scoring
-import models
 from reporting import measures as of_measures
 from reporting import published, row
 from studies import tested
 from studies.dare import methods, mined, trained_cell
 from train import history as histories
+from train import params
 from train.seeds import stream
 
 TUNING = (
@@ -131,7 +132,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
         role=role,
         verified=tester.split.verified,
         hyperparameters={
-            "width": models.parse(arguments.model)[1],
+            "width": command.width(arguments),
             "source_epochs": tester.history.last,
             **{name: source[name] for name in TUNING if source.get(name)},
         },
@@ -148,7 +149,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
     row.save(made, stage.folder / "row.json")
     run_directory.finish(stage)
     shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
-    print(f"test {method}: {json.dumps(shown)} ({stage.folder})")
+    print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in shown.items())} ({stage.folder})")
     if row.raised(made.checks):
         print(f"test {method}: {row.raised(made.checks)}")
 
@@ -179,17 +180,25 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --white-box-images 500",
+    )
     attack = command.name("attack", attacks.ATTACKS)
     command.add_attacks(parser, "the adversarial sets")
     count, epsilon = command.whole(1), command.real(above=0, most=1)
-    parser.add_argument("--white-box-images", type=count, default=1000, help="test images attacked anew on each model")
+    parser.add_argument(
+        "--white-box-images", type=count, default=1000, help="test images of the white-box attacks on each model"
+    )
     parser.add_argument(
         "--white-box",
         nargs="+",
         type=command.name("attack in Linf", LINF),
         default=WHITE_BOX,
-        help="attacks run on each model, in this order, each on what those before it left right",
+        help="white-box attacks, in this order, each on the images that are still classified correctly",
     )
     parser.add_argument("--epsilons", nargs="+", type=epsilon, help="of the white-box attacks (default: by data set)")
     parser.add_argument(

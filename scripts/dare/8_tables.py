@@ -4,7 +4,10 @@ Reads <runs>/dare/*/seed*/*/row*.json and what the other stages left, as far as 
 <runs>/dare/<dataset>-<model>/report/. The same as scripts/tables.py --study dare.
 """
 
-from pipeline import command
+try:
+    from pipeline import command
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 from studies import catalogue, cell_reports
 

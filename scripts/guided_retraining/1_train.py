@@ -3,8 +3,11 @@
 Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weights.h5 and run.json.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 
@@ -68,7 +71,7 @@ def cost(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = cell.parser(__doc__)
+    parser = cell.parser(__doc__, "--dataset mnist --images 5000")
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")

@@ -4,8 +4,11 @@ Reads train/; writes inputs/inputs.h5. With --export the arrays are also written
 study's package keeps them.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import pathlib
 
@@ -16,6 +19,8 @@ from adv.guided import inputs
 import data
 from data import files
 from studies.guided_retraining import cell as guided_cell
+
+PROFILES = "as-run", "as-named"  # the keys of inputs.PROFILES, which needs foolbox
 
 
 def main(arguments):
@@ -48,8 +53,8 @@ def make(arguments, stage):
             parts[name][part] = values
     found = guided_cell.Inputs(**parts, model=cell.identity, data=split.fingerprint)
     found.save(stage.folder / "inputs.h5")
-    right = evaluate.correct(cell.model, found.images["test"], found.labels["test"])
-    shares = {name: float(right[found.attack["test"] == name].mean()) for name in dict.fromkeys(found.attack["test"])}
+    correct = evaluate.correct(cell.model, found.images["test"], found.labels["test"])
+    shares = {name: float(correct[found.attack["test"] == name].mean()) for name in dict.fromkeys(found.attack["test"])}
     run_directory.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
     shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
     counts = " and ".join(str(len(one)) for one in found.labels.values())
@@ -80,8 +85,8 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = guided_cell.parser(__doc__)
-    parser.add_argument("--profile", choices=list(inputs.PROFILES), default="as-run", help="which three attacks")
+    parser = guided_cell.parser(__doc__, "--dataset mnist --profile as-named")
+    parser.add_argument("--profile", choices=PROFILES, default="as-run", help="which three attacks")
     parser.add_argument(
         "--duplicate-fgsm", action="store_true", help="a third overwritten by another, as once published"
     )

@@ -4,8 +4,11 @@ Reads train/ and inputs/; writes rank/scores.h5, and into run.json each metric's
 being the inputs that the original model gets wrong.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import time
 import warnings
@@ -68,7 +71,7 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    return guided_cell.parser(__doc__)
+    return guided_cell.parser(__doc__, "--dataset mnist")
 
 
 if __name__ == "__main__":

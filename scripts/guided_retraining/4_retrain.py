@@ -4,8 +4,11 @@ Reads train/, inputs/ and rank/; writes retrain/<configuration>-<metric>-<inputs
 end row-<configuration>-<metric>.json. Killed, it continues with the next model; --workers trains several at once.
 """
 
-from pipeline import command, run_directory, signals
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory, signals
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import concurrent.futures
 import dataclasses
@@ -109,12 +112,12 @@ def stages(arguments):
 
 def options():
     """The script's argument parser."""
-    parser = cell.parser(__doc__)
+    parser = cell.parser(__doc__, "--dataset mnist --metric dsa random --workers 2")
     known = list(configuration.CONFIGURATIONS)
     parser.add_argument("--configuration", nargs="+", choices=known, default=known, help="what is retrained on what")
     metric = command.name("metric", ordering.METRICS)
     published = [name for name, one in ordering.METRICS.items() if not one.ours]
-    parser.add_argument("--metric", nargs="+", type=metric, default=published, help=", ".join(ordering.METRICS))
+    parser.add_argument("--metric", nargs="+", type=metric, default=published, help="what orders the inputs")
     parser.add_argument("--prefixes", type=command.whole(1), help="how many, of equal steps (default: published steps)")
     parser.add_argument("--workers", type=command.whole(1), default=1, help="models trained at once, a process each")
     return parser

@@ -6,10 +6,12 @@ start from the same model and tune on the same x_validation samples, those that 
 images are held out of them and choose the learning rates; x_test is only measured.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
-import json
 import logging
 
 from adv import probes, scoring
@@ -23,6 +25,7 @@ from studies.hardening import cell as hardening_cell
 from studies.hardening import figures as hardening_figures
 from studies.hardening import row as hardening_row
 from studies.hardening import tables as hardening_tables
+from train import params
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
@@ -44,7 +47,10 @@ def main(arguments):
         result_row.save(row, stage.folder / "row.json")
         facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
         run_directory.finish(stage, **facts)
-        print(f"harden {name}: {json.dumps(facts['measures'])} ({stage.folder})")
+        shown = ", ".join(
+            f"{measure} {'-' if value is None else f'{value:.4g}'}" for measure, value in facts["measures"].items()
+        )
+        print(f"harden {name}: {shown} ({stage.folder})")
     report(arguments)
 
 
@@ -137,11 +143,21 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(__doc__, study="dare")
+    parser = command.parser(
+        __doc__,
+        study="dare",
+        accepted=params.RECIPES,
+        own=True,
+        example="--dataset fashion_mnist --model alexnet@0.25 --strategy regression swa",
+    )
     known = [*strategies.STRATEGIES, "swa"]
     count, above, ball = command.whole(1), command.real(above=0), command.real(above=0, most=1)
     parser.add_argument(
-        "--strategy", nargs="+", type=command.name("strategy", known), default=known, help=", ".join(known)
+        "--strategy",
+        nargs="+",
+        type=command.name("strategy", known),
+        default=known,
+        help="what to tune by, swa: not tuned",
     )
     parser.add_argument(
         "--epsilon", type=ball, help="Linf radius, in training and attack (default: 0.02; colour 2/255)"

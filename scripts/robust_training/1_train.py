@@ -5,8 +5,11 @@ weights of the selected and the last epoch), metrics.csv and seconds.json; with 
 is in which part. Killed, it continues at its last epoch.
 """
 
-from pipeline import command, run_directory
-from pipeline.progress import Progress
+try:
+    from pipeline import command, run_directory
+    from pipeline.progress import Progress
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import dataclasses
 import shutil
@@ -25,6 +28,7 @@ GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
 
 
 def main(arguments):
+    arguments = command.narrow(arguments, validation=validation_of(arguments))
     for name in arguments.method:
         train(command.narrow(arguments, method=name), name)
 
@@ -86,22 +90,23 @@ def train(arguments, name):
         probe_s=round(clock.total("probe_seconds"), 1),
         metrics=metrics,
     )
+    length = "1 epoch" if history.last == 1 else f"{history.last} epochs"
     stopped = ", stopped: held-out robust accuracy fell" if metrics["stopped"] else ""
     print(
-        f"train {name}: {history.last} epochs, {metrics['bp_epochs']:.1f} BP-epochs, {clock.total('seconds'):.0f} s; "
+        f"train {name}: {length}, {metrics['bp_epochs']:.1f} BP-epochs, {clock.total('seconds'):.0f} s; "
         f"held out {held_out(history.record(best)[2])} in epoch {best}, {held_out(metrics)} in the last{stopped} "
         f"({stage.folder})"
     )
     history.load_weights(model, best)
-    said = evaluate.classes(model, split.x_validation, split.y_validation)
-    marks.warn(f"train {name}", checks.answers(said, split.y_validation, len(split.classes)))
+    predicted = evaluate.classes(model, split.x_validation, split.y_validation)
+    marks.warn(f"train {name}", checks.answers(predicted, split.y_validation, len(split.classes)))
 
 
 def held_out(metrics):
     """Accuracy and loss on the held-out images, without an attack and under PGD."""
     return ", ".join(
-        f"{said} {100 * metrics[f'probe_{name}']:.1f} % (loss {metrics[f'probe_{name}_loss']:.2f})"
-        for said, name in (("clean", "clean"), ("under PGD", "robust"))
+        f"{title} {100 * metrics[f'probe_{name}']:.1f} % (loss {metrics[f'probe_{name}_loss']:.2f})"
+        for title, name in (("clean", "clean"), ("under PGD", "robust"))
     )
 
 
@@ -142,9 +147,9 @@ class Clock:
     def listen(self, progress):
         """The progress of each batch, which is passed on."""
 
-        def heard(*said):
+        def heard(*progressed):
             self.heard = time.monotonic()
-            progress(*said)
+            progress(*progressed)
 
         return heard
 
@@ -187,21 +192,31 @@ def cost(arguments):
     return Cost(sum(passes(arguments, name) for name in arguments.method), 3 * len(arguments.method))
 
 
+def validation_of(arguments):
+    """How many training images are held out."""
+    entry = data.DATASETS.get(arguments.dataset)
+    return arguments.validation or (min(1000, entry.counts[0] // 4) if entry else 1000)
+
+
 def passes(arguments, name):
     """BP-epochs times images of one method."""
     count = arguments.bp_epochs
     if count is None:
         setup = robust.setup_of(arguments.setup, arguments.model)
         count = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
-    return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - arguments.validation))
+    return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - validation_of(arguments)))
 
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="robust_training")
+    parser = command.parser(
+        __doc__,
+        study="robust_training",
+        example="--dataset fashion_mnist --model small_cnn --method pgd-7",
+    )
     parser.set_defaults(model="preact_resnet18")
     known = command.name("method", robust.METHODS)
-    parser.add_argument("--method", nargs="+", type=known, default=["m+deat"], help=", ".join(robust.METHODS))
+    parser.add_argument("--method", nargs="+", type=known, default=["m+deat"], help="one after the other")
     parser.add_argument("--setup", choices=list(robust.SETUPS), default="standard", help="the published recipe")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=command.whole(1), help="instead of the set-up's")
@@ -218,7 +233,9 @@ def options():
     parser.add_argument("--no-augmentation", action="store_true", help="neither crop nor mirror (sensible for digits)")
     parser.add_argument("--images", type=command.whole(2), help="train on so many images (default: all)")
     parser.add_argument(
-        "--validation", type=command.whole(1), default=1000, help="images beside those, held out to guard and select"
+        "--validation",
+        type=command.whole(1),
+        help="images beside those, held out to guard and select (default: 1000, or a quarter of a small data set)",
     )
     parser.add_argument("--list-files", action="store_true", help="also write the split as file and class names")
     parser.add_argument("--probe-images", type=command.whole(1), default=512, help="of them attacked after each epoch")

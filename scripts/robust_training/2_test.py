@@ -1,11 +1,14 @@
 """Attack every robustly trained model on the test images, its selected epoch and its last; write one row a method.
 
-Reads train-<method>/ (whatever is finished); writes test-<method>/flags-<epoch>.h5 and row.json. The attacks run one
-after the other on what those before them left right, so `worst` is the robust accuracy; checks that are raised
+Reads train-<method>/ (whatever is finished); writes test-<method>/flags-<epoch>.h5 and row.json. Each attack runs on
+the images that the earlier ones left correctly classified, so `worst` is the robust accuracy; checks that are raised
 (docs/checks.md) are printed and stored in the row.
 """
 
-from pipeline import command, resolved, run_directory
+try:
+    from pipeline import command, resolved, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import numpy
 
@@ -141,19 +144,23 @@ def length(method, asked):
 
 def options():
     """The script's argument parser."""
-    parser = command.parser(__doc__, study="robust_training")
+    parser = command.parser(
+        __doc__,
+        study="robust_training",
+        example="--dataset fashion_mnist --model small_cnn --test-images 500",
+    )
     parser.set_defaults(model="preact_resnet18")
     known = command.name("method", robust.METHODS)
-    parser.add_argument("--method", nargs="+", type=known, help="default: all that are trained")
+    parser.add_argument("--method", nargs="+", type=known, help="which models (default: all that are trained)")
     parser.add_argument(
         "--attack",
         nargs="+",
         type=command.name("attack in Linf", LINF),
         default=EVALUATION,
-        help="run in this order, each on what those before it left right",
+        help="run in this order, each on the images that are still classified correctly",
     )
     parser.add_argument("--test-images", type=command.whole(1), default=10_000, help="test images attacked")
-    parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="default: that of training")
+    parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="Linf radius (default: that of training)")
     return parser
 
 

@@ -30,7 +30,7 @@ class Contestant:
     of: str
     epsilon: float
     stages: tuple
-    open: Callable[[], tuple[keras.Model, data.Split]]
+    open: Callable[[], tuple["keras.Model", data.Split]]
 
 
 def of_dare(arguments):

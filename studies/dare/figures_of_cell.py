@@ -83,8 +83,8 @@ def frozen_share(frozen):
 def training_history(metrics):
     """Loss, accuracy and learning rate of each epoch; a dotted line wherever the learning rate changes.
 
-    metrics: a dictionary an epoch, as in metrics.csv (values may be strings): epoch, learning_rate, loss, accuracy,
-    validation_loss, validation_accuracy.
+    metrics: a dictionary an epoch, as in metrics.csv (values may be strings): epoch, learning_rate (NaN of a training
+    elsewhere), loss, accuracy, validation_loss, validation_accuracy.
     """
     if not metrics:
         raise ValueError("no epoch to draw: metrics are empty")
@@ -103,14 +103,16 @@ def training_history(metrics):
     loss.legend(frameon=False, fontsize=8)
     accuracy.set_ylabel("accuracy (%)")
     rate.step(epochs, rates, where="mid", color="black")
-    if rates.min() > 0 and rates.max() > 3 * rates.min():
+    if numpy.isnan(rates).any():
+        rate.set_title("not known", fontsize=8)
+    elif rates.min() > 0 and rates.max() > 3 * rates.min():
         rate.set_yscale("log")
     else:
         rate.set_ylim(0, 1.3 * rates.max() or 1)
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epoch")
     rate.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    changes = epochs[1:][rates[1:] != rates[:-1]]
+    changes = epochs[1:][(rates[1:] != rates[:-1]) & ~numpy.isnan(rates[1:])]
     for epoch in changes if len(changes) <= 12 else []:
         for axis in (loss, accuracy):
             axis.axvline(epoch - 0.5, color="black", linestyle=":", linewidth=0.8)

@@ -23,6 +23,8 @@ def other(arguments, asked=None):
     if asked is not None and not alike.get(asked, True):
         raise ValueError(f"seed {asked} was trained by another recipe than seed {arguments.seed}: train them alike")
     found = [seed for seed in alike if alike[seed] and asked in (None, seed)]
+    if not found and History(own / "history").origin.get("imported"):
+        raise FileNotFoundError(f"{arguments.model} was imported, and no other net of its recipe is known")
     if not found:
         seed = arguments.seed + 1 if asked is None else asked
         line = command(record, {"--seed": seed, "--runs": arguments.runs, "--data-dir": arguments.data_dir})

@@ -18,7 +18,7 @@ class Trained:
 
     split: data.Split
     history: History
-    model: keras.Model
+    model: "keras.Model"
     original: list = dataclasses.field(repr=False)
     identity: str
 

@@ -74,7 +74,7 @@ class Cell:
     """split: data.Split, grey; model: the net; original: the weights of the original model; identity: their digest."""
 
     split: data.Split
-    model: keras.Model
+    model: "keras.Model"
     original: list = dataclasses.field(repr=False)
     identity: str
     recipe: retraining.Recipe
@@ -149,8 +149,8 @@ def load_scores(path, cell, names=None):
     return arrays
 
 
-def parser(description):
-    """The parser of every stage of the study."""
-    made = command.parser(description, study="guided_retraining")
+def parser(description, example):
+    """The parser of every stage of the study. example: options of a command."""
+    made = command.parser(description, study="guided_retraining", accepted=NETS.values(), example=example)
     made.set_defaults(model=None)
     return made

@@ -10,7 +10,7 @@ import data
 from adv.guided import configuration, ordering, retraining
 from data import files, ledger
 from models import compute
-from pipeline import run_directory
+from pipeline import command, run_directory
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import energy
 
@@ -24,6 +24,7 @@ def prepare(settings, beside=None):
     if beside is not None:
         ledger.keep(beside)
     arguments = argparse.Namespace(**settings)
+    command.load()
     if arguments.deterministic:
         compute.deterministic()
     cell = guided_cell.load(arguments)

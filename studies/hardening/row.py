@@ -2,11 +2,10 @@
 
 import numpy
 
-import models
 from adv import scoring
 from dare import controls
 from dare.hardening import strategies
-from pipeline import lineage
+from pipeline import command, lineage
 from reporting import measures as of_measures
 from reporting import row
 from studies.dare import mined
@@ -23,7 +22,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
     making the strategy's targets took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
     """
     strategy = strategies.STRATEGIES.get(name)
-    hyperparameters = {"width": models.parse(arguments.model)[1], "source_epochs": cell.history.last}
+    hyperparameters = {"width": command.width(arguments), "source_epochs": cell.history.last}
     budget = 0 if strategy is None else arguments.bp_epochs
     if strategy is not None:
         hyperparameters |= {

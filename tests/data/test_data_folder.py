@@ -154,3 +154,44 @@ def test_real_folders(real):
     intel = data.load(f"folder:{real / 'intel_dev_subset'}")
     assert intel.x_train.shape == (1920, 64, 64, 3) and len(intel.classes) == 6
     assert numpy.bincount(intel.y_test).tolist() == [80] * 6
+
+
+@pytest.mark.parametrize("ending", [".webp", ".tif", ".TIFF"])
+def test_further_endings_are_read(tmp_path, ending):
+    fill(tmp_path, count=2)
+    PIL.Image.fromarray(numpy.full((6, 5, 3), 7, numpy.uint8)).save(tmp_path / "cat" / f"more{ending}")
+    dataset = data.load(f"folder:{tmp_path}")
+    assert f"cat/more{ending}" in (*dataset.files_train, *dataset.files_test)
+
+
+def test_an_image_is_turned_as_its_camera_says(tmp_path):
+    pixels = numpy.arange(30, dtype=numpy.uint8).reshape(5, 6)
+    image, exif = PIL.Image.fromarray(pixels), PIL.Image.Exif()
+    exif[274] = 6  # to be turned by a quarter, clockwise
+    image.save(tmp_path / "turned.png", exif=exif)
+    assert numpy.array_equal(folder.read_image(tmp_path / "turned.png")[..., 0], numpy.rot90(pixels, -1))
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    fill(tmp_path / "Train"), fill(tmp_path / "TEST", count=2)
+    for name in ("Train/cat/._1.png", "__MACOSX/Train/cat/._1.png", ".DS_Store", "Train/cat/a.gif", "Train/dog/notes",
+                 "Train/cat/older/1.png", "val/cat/1.png", "val/cat/2.png", "readme.txt"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    dataset = data.load(f"folder:{tmp_path}")
+    assert dataset.classes == ("cat", "dog") and (len(dataset.x_train), len(dataset.x_test)) == (10, 4)
+    left_out = folder.left_out(tmp_path)
+    assert left_out == {
+        "hidden": 3,
+        ".gif": 1,
+        "without an ending": 1,
+        "in folders inside a class": 1,
+        "in val/cat/, which is no class": 2,
+        "beside the classes": 1,
+    }
+
+
+def test_train_in_two_spellings_is_refused(tmp_path):
+    fill(tmp_path / "train"), fill(tmp_path / "Train"), fill(tmp_path / "test")
+    with pytest.raises(ValueError, match="has both .* keep one of them"):
+        data.load(f"folder:{tmp_path}")

@@ -41,7 +41,7 @@ def parser_of(script):
     """The parser that a script passes to command.run."""
     parsers = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "run", lambda main, parser: parsers.append(parser))
+        patch.setattr(command, "run", lambda main, parser, follower=None: parsers.append(parser))
         patch.setattr(sys, "argv", [script])
         runpy.run_path(str(SCRIPTS / script), run_name="__main__")
     return parsers[0]

@@ -1,6 +1,7 @@
 """How a script ends: status 2 and one sentence for expected errors, a traceback for bugs."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -67,7 +68,9 @@ def test_a_fault_of_ours_keeps_its_traceback_and_takes_its_stage_back(script, ar
 
 @pytest.mark.parametrize("name", ["torch", "nonsense"])
 def test_another_backend_is_named(name):
-    line = [sys.executable, "-c", "from pipeline import command"]
-    done = subprocess.run(line, env=os.environ | {"KERAS_BACKEND": name}, capture_output=True, text=True, check=False)
+    script = pathlib.Path(command.__file__).parents[1] / "scripts" / "dare" / "2_slice.py"
+    environment = os.environ | {"KERAS_BACKEND": name}
+    line = [sys.executable, str(script)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert f"Keras's backend is {name!r}, expected tensorflow or jax" in done.stderr

@@ -59,7 +59,16 @@ def test_no_terminal_gets_a_line_every_ten_seconds(capsys, monkeypatch):
     with Progress("work") as progress:
         for done in range(1, 8):
             progress(done, 9)
-    assert capsys.readouterr().err == "work: 3/9, 12 s\nwork: 6/9, 24 s\n"
+    assert capsys.readouterr().err == "work: 3/9, 12 s, about 24 s left\nwork: 6/9, 24 s, about 12 s left\n"
+
+
+def test_the_time_left_is_of_what_this_process_has_done(capsys, monkeypatch):
+    seconds = iter([0, 30, 60])
+    monkeypatch.setattr(of_progress.time, "monotonic", lambda: next(seconds))
+    with Progress("work") as progress:
+        for done in (91, 92):  # it goes on after 90
+            progress(done, 100)
+    assert capsys.readouterr().err == "work: 91/100, 30 s\nwork: 92/100, 60 s, about 4 min left\n"
 
 
 def test_quiet_says_nothing(capsys):

@@ -3,6 +3,8 @@
 A strategy returns, for a model and an optimizer, a function that trains on a batch; fit.py is the loop around it.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 from collections.abc import Callable

@@ -4,6 +4,8 @@ An epoch is a pure function of (weights, optimizer state, controller state, pass
 which the history's newest record has. The unit of cost, a BP-epoch, is a forward and backward pass over all images.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -14,9 +16,9 @@ import numpy
 import data
 from train.augment import augment
 from train.history import History, confidence
+from train.robust import optimizer as sgd  # the module: what loads Keras is loaded late (pipeline/late.py)
 from train.robust.catalogue import Method
 from train.robust.controller import MagnitudeGuided
-from train.robust.optimizer import CoupledSGD
 from train.robust.probe import Probe, best, course, fallen
 from train.robust.setup import Setup
 from train.seeds import seed_dropout, stream
@@ -76,7 +78,7 @@ def fit(
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
         }
     )
-    optimizer = CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
+    optimizer = sgd.CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
     scale = _scale(model, split.x_train.shape[-1])
     guided = isinstance(controller, MagnitudeGuided)
     last_alone = getattr(strategy, "guided_by", "all") == "last"

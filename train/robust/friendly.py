@@ -1,5 +1,7 @@
 """The early stop of friendly adversarial training, FAT (Zhang et al., ICML 2020, algorithm 1), inside any attack."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

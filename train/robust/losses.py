@@ -1,5 +1,7 @@
 """Losses of robust training on clean and adversarial logits: (N, K), (N, K), integer labels (N,) -> (N,)."""
 
+from __future__ import annotations
+
 import keras
 
 from models import compute, perturb

@@ -4,6 +4,8 @@ Images are float32 in [0, 1]. Step sizes are fractions of epsilon, so that publi
 apply to other radii [D].
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

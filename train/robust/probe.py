@@ -1,5 +1,7 @@
 """Measures of a model after each epoch on held-out images, for the guard, the selection and DEAT's analysis."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras

@@ -1,5 +1,7 @@
 """FREE and DEAT: replay each batch, and update weights and images from the same backward pass."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """YOPO-m-n: m full passes for each batch, and for each pass n steps of the images through the first layer only."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 

@@ -1,0 +1,33 @@
+"""Batch norm with PyTorch's conventions."""
+
+import math
+
+import keras
+
+
+@keras.saving.register_keras_serializable("models")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's batch norm with PyTorch's moving variance: n / (n - 1) times the batch's, for n values a channel.
+
+    The batch is normalised by its own variance, as by Keras's layer, under whose name weights are saved. A batch of one
+    value a channel, which PyTorch refuses, counts as of variance 0. To read a saved net elsewhere, `import models`.
+    """
+
+    __module__ = "models.layers"  # as saved nets name it
+
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable) or self.renorm or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        mean, variance = keras.ops.moments(x, axes=axes, synchronized=self.synchronized)
+        shape = keras.ops.shape(x)
+        count = keras.ops.cast(math.prod(shape[axis] for axis in axes), x.dtype)
+        unbiased = variance * count / keras.ops.maximum(count - 1, 1)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+            moving.assign(keras.ops.cast(moving, x.dtype) * self.momentum + value * (1.0 - self.momentum))
+        gamma, beta = (None if one is None else keras.ops.cast(one, x.dtype) for one in (self.gamma, self.beta))
+        outputs = keras.ops.batch_normalization(
+            x, mean, variance, self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
+        )
+        return keras.ops.cast(outputs, self.compute_dtype)
