@@ -5,6 +5,8 @@ models.compute.compiled, robust training uses them inside its compiled steps. Im
 step sizes are in the same units, each a number or a value for each image.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import keras
 import numpy
 
 from models import compute
-from models.compute import Tensor
+from models.compute.variables import Tensor
 
 LEAST = 1e-30  # of 1 - p_y in a gradient: negligible in sums over images, above the underflow of float32
 
