@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import keras
 
+import data
 from models import batch_norm
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy
 
 from models import compute
-from models.compute import Tensor
+from models.compute.variables import Tensor  # not of compute itself, which loads Keras
 
 LEAST = 1e-30  # of 1 - p_y in a gradient: negligible in sums over images, above the underflow of float32
 
