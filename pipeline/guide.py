@@ -8,7 +8,7 @@ import sys
 from pipeline import signals
 
 CELL = ("dataset", "model", "seed")
-SHARED = ("runs", "data_dir", "unverified", "quiet")  # options of the tables as well
+SHARED = ("runs", "data_dir", "unverified")  # options of the tables as well
 DEFAULTS = {"seed": 0, "runs": "runs"}
 _waiting = []  # the line that the first stage of this process begins with
 
@@ -32,11 +32,12 @@ def begin():
 
 
 def next_line(arguments, follower=None):
-    """The next command to type, of the same cell; None after the last one, and where another process runs the scripts.
+    """The next command to type, of the same cell; None after the last one, if quiet, and where another process runs the
+    scripts.
 
     follower: the name of the next script, where it is not the one of the next number.
     """
-    if signals.PARENT in os.environ or not hasattr(arguments, "model"):
+    if getattr(arguments, "quiet", False) or signals.PARENT in os.environ or not hasattr(arguments, "model"):
         return None
     script = pathlib.Path(sys.argv[0])
     number = script.name.partition("_")[0]

@@ -22,10 +22,10 @@ def main(arguments):
     rows = catalogue.collect_all(runs, arguments.study)
     if arguments.runs and not rows:
         raise FileNotFoundError(f"{arguments.runs}: no finished row of {', '.join(arguments.study)} in it to publish")
-    changed = publish.publish(rows, add=arguments.add)
     mined = catalogue.of_study(rows, "dare")
     for name, figure in catalogue.STUDIES["dare"].report.examples(command.narrow(arguments, runs=runs), mined):
         figures.save(figure, publish.ROOT / "results" / "figures" / f"{name}.png", dpi=90)
+    changed = publish.publish(rows, add=arguments.add)
     print(f"publish: {len(rows)} rows, changed: {', '.join(changed) or 'nothing'}")
 
 
