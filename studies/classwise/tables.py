@@ -85,7 +85,7 @@ def _by_class(dataset, model, rows, part):
     name = f"{name_of(dataset, model, rows[0]['study'])}-classes{'' if part == 'robust' else '-clean'}"
     title = f"{dataset}, {model}: {part} accuracy of each class, %"
     said = "[low, high]: 95 % interval (Wilson, over the images of the class)."
-    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said, *marks.said(rows)))
+    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said, *marks.raised_note(rows)))
     return marks.saturated(table, rows) if part == "robust" else table
 
 
@@ -109,7 +109,7 @@ def correlations(dataset, model, rows):
         lines = [(label, *(Cell(between(one, other), digits=2) for other in attacks))
                  for label, one in zip(short, attacks, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between attacks"
-        said = f"Spearman, mean of {len(rows)} models.", *marks.said(rows)
+        said = f"Spearman, mean of {len(rows)} models.", *marks.raised_note(rows)
         made.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), said))
     if len(rows) > 1:
         found = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
@@ -117,7 +117,7 @@ def correlations(dataset, model, rows):
         lines = [(label, *(Cell(statistics.spearman(one, other), digits=2) for other in found))
                  for label, one in zip(methods, found, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between models"
-        said = "Spearman, of the robust accuracies of the classes.", *marks.said(rows)
+        said = "Spearman, of the robust accuracies of the classes.", *marks.raised_note(rows)
         columns = "model", *map(str, methods)
         made.append(Table(f"{name_of(dataset, model)}-models", title, columns, tuple(lines), said))
     return made
@@ -135,4 +135,4 @@ def _lines(rows):
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
         alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
         said.append(f"{name}: {attack_words.words(alike)}.")
-    return [*marks.said(rows), *said, *notes.lines(shown)]
+    return [*marks.raised_note(rows), *said, *notes.lines(shown)]

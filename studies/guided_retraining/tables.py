@@ -84,7 +84,7 @@ def _orders(dataset, model, rows):
         tuple(lines),
         (
             *unverified,
-            *marks.said(rows),
+            *marks.raised_note(rows),
             READ,
             said,
             *(["a ± b: mean and standard deviation over seeds."] if spread else []),
@@ -119,7 +119,7 @@ def _metrics(dataset, model, rows):
     warned = dict.fromkeys(f"{name}: {one}" for name, row in seen.items() for one in row["rank"][0]["warnings"])
     title = f"{dataset}, {model}: the metrics"
     columns = "metric", "seconds", "ties", "APFD"
-    told = (said, *warned, *marks.said(rows))
+    told = (said, *warned, *marks.raised_note(rows))
     return Table(f"{name_of(dataset, model)}-metrics", title, columns, tuple(lines), told)
 
 

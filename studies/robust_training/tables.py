@@ -146,7 +146,7 @@ def _cost(name, dataset, model, methods):
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
     machine = f"Machine: {'; '.join(result_row.devices(methods))}."
-    said = (*older(methods), COST, STOPPED, machine, *marks.said(methods))
+    said = (*older(methods), COST, STOPPED, machine, *marks.raised_note(methods))
     table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
     return marks.saturated(dataclasses.replace(table, notes=(*said, *marks.margins(methods))), methods)
 
