@@ -15,7 +15,7 @@ def slice_size(by_layer: dict, classes=None) -> matplotlib.figure.Figure:
 
     The colour scale starts at the smallest fraction. Fractions are written into the map if there is room.
 
-    kept: layer -> fraction in [0, 1] for each class, as returned by nnslicer.Slice.kept_share()
+    by_layer: layer -> fraction in [0, 1] for each class, as returned by nnslicer.Slice.kept_share()
     classes: their names, default 0, 1, ...
     Raises ValueError without layers, or for a wrong number of names.
     """

@@ -58,7 +58,7 @@ def _write(axis, line, column, measure):
 
 
 def transfer_against_white_box(rows, measure: str) -> matplotlib.figure.Figure:
-    """A point for each method: mean ER (x) against accuracy under white-box attack (y), with 95 % intervals over images.
+    """A point for each method: mean ER (x) and accuracy under white-box attack (y), with 95 % intervals over images.
 
     If ER measured robustness, the points would rise from left to right.
 

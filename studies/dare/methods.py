@@ -7,7 +7,7 @@ from dare import controls, dare
 
 
 def methods() -> Iterator[tuple[str, list, str, str]]:
-    """Yield (name, input stages, role, title) of the original and of every method of the study, in the tables' order."""
+    """Yield (name, input stages, role, title) of the original and every method, in the tables' order."""
     yield "original", [], "original", "original"
     for name, variant in dare.VARIANTS.items():
         yield name, [f"finetune_dare-{name}"], "method", variant.title

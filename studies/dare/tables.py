@@ -24,11 +24,13 @@ UNSEEN = (
     "unseen: mean over the attacks that a method used neither in training (for an adv- line, all but its own) nor in "
     "the choice of its learning rate. These attacks differ between lines."
 )
-HELDOUT = "held-out: adversarials of x_test; ×1.1, ×1.5: adversarials of x_train with the perturbation enlarged by this factor."
+HELDOUT = (
+    "held-out: adversarials of x_test; ×1.1, ×1.5: adversarials of x_train, perturbations enlarged by this factor."
+)
 WORST = "worst case: correct on every attack's adversarial of the same image of x_train"
 DROPPED = "images on which an attack failed are left out"
 NONE_FAILED = "every attack succeeded on each image"
-FAILED = "on {} of {} images some attack failed, which counts as correct"
+FAILED = "on {} of {} images some attack failed; a failed attack counts as correct"
 WHITE_BOX = "attack@epsilon: accuracy on x_test under white-box attack within Linf radius epsilon, pixels in [0, 1]."
 MINIMAL = (
     "median minimal: Linf norm of the smallest perturbation that fools the model, pixels in [0, 1]; larger is better."

@@ -59,7 +59,7 @@ def slices(arguments, trained):
     return found
 
 
-def shape_of(arguments):
-    """(H, W, C) of the images of a catalogued data set; None of a folder of images, which would have to be read."""
+def shape_of(arguments) -> tuple[int, int, int] | None:
+    """(H, W, C) of the images of a catalogued data set; None for a folder of images, which would have to be read."""
     entry = data.DATASETS.get(arguments.dataset)
     return entry and entry.shape
