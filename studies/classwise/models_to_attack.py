@@ -99,7 +99,7 @@ def find(arguments) -> list[Contestant]:
     if not contestants:
         raise FileNotFoundError(
             f"{run_directory.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; "
-            f"train one with scripts/robust_training/1_train.py --dataset {arguments.dataset} "
+            f"make one with scripts/robust_training/1_train.py --dataset {arguments.dataset} "
             f"--model {arguments.model} --seed {arguments.seed}, or likewise with scripts/dare/1_train.py"
         )
     return contestants

@@ -32,7 +32,7 @@ def other(arguments, asked: int | None = None) -> int:
         seed = arguments.seed + 1 if asked is None else asked
         line = command(record, {"--seed": seed, "--runs": arguments.runs, "--data-dir": arguments.data_dir})
         whose = "another seed" if asked is None else f"seed {asked}"
-        raise FileNotFoundError(f"no net of the same recipe from {whose}: train it with {line}")
+        raise FileNotFoundError(f"no net of the same recipe from {whose}: make it with {line}")
     return min(seeds, key=lambda seed: (seed < arguments.seed, seed))
 
 

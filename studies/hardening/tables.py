@@ -15,8 +15,8 @@ LADDER = [round(digit * 10.0**power, 6) for power in range(-4, 1) for digit in (
 ALIKE = ("width", "source_epochs", "epsilon", "steps", "bp_epochs", "batch_size")
 CHANGE = "Weight change: L2 norm of the change of all trainable weights, relative to that of the original weights."
 EFFORT = (
-    "BP-epochs: forward and backward passes, divided by the number of samples. A forward pass alone counts half; a pass "
-    "through the layers up to R, the regression layer, counts in full. Making the targets is not counted."
+    "BP-epochs: forward and backward passes, divided by the number of samples. A forward pass alone counts half; a "
+    "pass through the layers up to R, the regression layer, counts in full. Making the targets is not counted."
 )
 CHOICE = (
     "In every column, the learning rate is the one with the highest accuracy under attack on x_validation images that "
