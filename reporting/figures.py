@@ -3,6 +3,8 @@
 The colours are those of Okabe and Ito, which colour-blind readers can distinguish. pyplot's global state is not used.
 """
 
+from __future__ import annotations
+
 import re
 
 import matplotlib.figure

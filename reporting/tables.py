@@ -6,6 +6,8 @@ markdown(table)  ->  | method | fgsm |
                      | dare | 61.2 ± 0.3 (70.1) |
 """
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import io

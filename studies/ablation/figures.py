@@ -1,5 +1,7 @@
 """The figure of the ablation: mean ER at each level of each choice."""
 
+from __future__ import annotations
+
 import matplotlib.figure
 import numpy
 

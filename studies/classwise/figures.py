@@ -1,5 +1,7 @@
 """The figures of the class-wise study: classes by models, the confusion of one model, and the effect of levers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import matplotlib.figure

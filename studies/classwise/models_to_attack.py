@@ -1,5 +1,7 @@
 """Every trained model of one cell (data set, model, seed), from all studies, ready to be attacked."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -34,7 +36,7 @@ class Contestant:
     of: str
     epsilon: float
     stages: tuple
-    open: Callable[[], tuple["keras.Model", data.Split]]
+    open: Callable[[], tuple[keras.Model, data.Split]]
 
 
 def of_dare(arguments) -> list[Contestant]:

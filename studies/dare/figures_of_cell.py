@@ -1,5 +1,7 @@
 """Figures of one cell: training, slices, and examples of adversarial images."""
 
+from __future__ import annotations
+
 import matplotlib.figure
 import matplotlib.lines
 import matplotlib.patches

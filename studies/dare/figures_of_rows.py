@@ -1,5 +1,7 @@
 """Figures of rows: all measures, ER by attack, ER against white-box accuracy, and perturbation sizes."""
 
+from __future__ import annotations
+
 import math
 
 import matplotlib.figure

@@ -1,5 +1,7 @@
 """The mined samples as a table and a figure: their number, their epochs, and the confidence gained."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import matplotlib.figure

@@ -1,5 +1,7 @@
 """Opens a trained cell for a later stage: images, history, final model, adversarials, mined targets."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras
@@ -18,7 +20,7 @@ class Trained:
 
     split: data.Split
     history: History
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
 

@@ -1,5 +1,7 @@
 """A cell of guided retraining: images, original model, adversarial inputs, and scores from its stages."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import keras
@@ -53,7 +55,7 @@ class Inputs:
         files.save_artefact(path, INPUTS, arrays, {"model": self.model, "data": self.data})
 
     @classmethod
-    def load(cls, path, *, model: str, data: str) -> "Inputs":
+    def load(cls, path, *, model: str, data: str) -> Inputs:
         """The Inputs in a file. Raises FileNotFoundError, or ValueError for a damaged file, another model or data."""
         names = [f"{part}_{what}" for part in PARTS for what in ("images", "labels", "rows", "attack")]
         arrays, facts = files.load_artefact(path, INPUTS, names, ["model", "data"])
@@ -80,7 +82,7 @@ class Cell:
     """The output of 1_train.py. split: grey images; original: the original model's weights; identity: their SHA-256."""
 
     split: data.Split
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
     recipe: retraining.Recipe

@@ -1,5 +1,7 @@
 """The figure of guided retraining: accuracy against the inputs retrained on, ours and published."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import matplotlib.figure

@@ -1,5 +1,7 @@
 """The figure of hardening: accuracy under attack against weight change and effort."""
 
+from __future__ import annotations
+
 import matplotlib.figure
 import matplotlib.ticker
 import numpy

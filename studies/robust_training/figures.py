@@ -1,5 +1,7 @@
 """The figure of robust training: robust accuracy against BP-epochs, a panel for each kind of method."""
 
+from __future__ import annotations
+
 import math
 
 import matplotlib.figure
