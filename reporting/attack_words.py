@@ -1,4 +1,4 @@
-"""An attack's specification, as a row keeps it, in words: "Linf, 1,000 sizes searched, then 20 finer ones"."""
+"""A row's attack specification in words: "Linf, 1,000 sizes searched, then 20 finer ones"."""
 
 import fractions
 
@@ -10,21 +10,18 @@ LOSSES = {
     "dlr-targeted": "on the targeted logits' ratio (DLR)",
     "tempered": "on the cross-entropy of softened logits",
 }
-SEARCH = ("epsilon", "growth", "growths", "bisections")  # of the smallest epsilon that fools
-FLOAT32 = (
-    "fgsm",
-    "pgd",
-    "bim",
-    "jsma",
-    "apgd",
-)  # they follow what float32 leaves of the gradient, unless "climbed" is there
-PUBLISHED = {"rho": 0.75, "alpha": 0.75}  # not worth a word
-SAID = {"name", "attack", "norm", "epsilons", "fine", "steps", "rel_stepsize", "random_start", "restarts", "loss"}
-SAID |= {"climbed", "temperature", "seed", *SEARCH}
+SEARCH = ("epsilon", "growth", "growths", "bisections")  # settings of the search for the smallest epsilon that fools
+FLOAT32 = ("fgsm", "pgd", "bim", "jsma", "apgd")  # they follow the float32 gradient, unless "climbed" says otherwise
+PUBLISHED = {"rho": 0.75, "alpha": 0.75}  # settings at their published value, which are left out
+WORDED = {"name", "attack", "norm", "epsilons", "fine", "steps", "rel_stepsize", "random_start", "restarts", "loss"}
+WORDED |= {"climbed", "temperature", "seed", *SEARCH}  # settings that the sentence has words for
 
 
-def words(specification):
-    """A sentence, without its full stop, on a specification (adv.base.Attack.specification, or of a worst case)."""
+def words(specification: dict) -> str:
+    """A sentence, without full stop, that describes an attack.
+
+    specification: of adv.base.Attack.specification, or of a worst case, which holds several under "runs".
+    """
     if "runs" in specification:
         runs = [f"{run['attack']} ({words(run)})" for run in specification["runs"].values()]
         return f"worst case of {'; '.join(runs)}"
@@ -39,32 +36,34 @@ def words(specification):
     elif specification.keys() >= {*SEARCH}:
         parts.append(_search(specification))
     targets = specification.get("loss") == "dlr-targeted"
-    kept = {name: value for name, value in specification.items() if name not in SAID and PUBLISHED.get(name) != value}
-    parts += [_setting(name, value) for name, value in kept.items() if targets or name != "targets"]
+    others = {
+        name: value for name, value in specification.items() if name not in WORDED and PUBLISHED.get(name) != value
+    }
+    parts += [_setting(name, value) for name, value in others.items() if targets or name != "targets"]
     return ", ".join(part for part in parts if part)
 
 
 def _steps(specification):
-    """Steps and where they start, what they climb."""
-    said = []
+    """The phrases on steps, starting points and loss."""
+    phrases = []
     if "steps" in specification:
         steps = specification["steps"]
         size = specification.get("rel_stepsize")
-        said.append(f"{steps:,} step{'s' * (steps != 1)}" + (f" of {_share(size)} of epsilon" if size else ""))
+        phrases.append(f"{steps:,} step{'s' * (steps != 1)}" + (f" of {_share(size)} of epsilon" if size else ""))
     if "random_start" in specification:
         restarts = specification.get("restarts", 1)
         starts = "from the image itself" if not specification["random_start"] else "from a random start"
-        said.append(f"from {restarts} random starts" if specification["random_start"] and restarts > 1 else starts)
+        phrases.append(f"from {restarts} random starts" if specification["random_start"] and restarts > 1 else starts)
     elif specification.get("restarts", 1) > 1:
-        said.append(f"{specification['restarts']} restarts")
+        phrases.append(f"{specification['restarts']} restarts")
     exact = specification.get("climbed") == "log-odds" or specification.get("loss", "ce") != "ce"
     if specification.get("attack") in FLOAT32 and not exact:
-        said.append("on the float32 cross-entropy")
+        phrases.append("on the float32 cross-entropy")
     elif "loss" in specification:
         loss = LOSSES.get(specification["loss"], f"on {specification['loss']}")
         temperature = specification.get("temperature")
-        said.append(loss + (f", 1/T = {1 / temperature:g}" if temperature else ""))
-    return said
+        phrases.append(loss + (f", 1/T = {1 / temperature:g}" if temperature else ""))
+    return phrases
 
 
 def _search(specification):
@@ -76,7 +75,7 @@ def _search(specification):
 
 
 def _setting(name, value):
-    """A setting without words of its own."""
+    """A setting that has no words of its own."""
     return f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
 
 

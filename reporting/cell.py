@@ -1,6 +1,6 @@
-"""What a cell, a data set with a model, is called in the names of files and tables. Loads no Keras."""
+"""The name of a cell (a data set with a model) in files and tables. Loads no Keras."""
 
 
-def cell_name(dataset, model):
-    """``<dataset>-<model>`` with what a file's name must not hold replaced."""
+def cell_name(dataset: str, model: str) -> str:
+    """``<dataset>-<model>``, without characters that a file name must not hold."""
     return f"{dataset.replace(':', '-').replace('/', '-')}-{model}"

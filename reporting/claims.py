@@ -1,10 +1,10 @@
-"""A published claim, the effects measured for or against it, and the verdict that they allow: one line of a table each.
+"""A published claim, the effects measured for or against it, and its verdict: one line of a table each.
 
-One rule for all studies. What a claim says is put as effects, each a number that has to exceed what the claim needs,
-with the interval of what was measured. The claim "holds" where the data support it: the interval of every effect lies
-above. It "does not hold" only where the data exclude it: an interval lies below. Else it is "undecided", and says how
-large an effect would have had to be for an experiment of this size to show it. A claim of some effect among several
-(every=False) holds where one interval lies above, and does not where all lie below.
+All studies share one rule. A claim consists of effects: measured numbers with intervals, each of which has to exceed
+a needed value. The claim "holds" if the interval of every effect lies above the needed value. It "does not hold" if
+the interval of any effect lies below. Otherwise it is "undecided", and the table gives the smallest effect that an
+experiment of this size would have shown. A claim that needs only one of its effects (every=False) holds if any
+interval lies above, and does not hold if all lie below.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from reporting import statistics
 from reporting.tables import Table, number, signed
 
 VERDICTS = ("holds", "does not hold", "undecided", "not measured")
-FORMATS = {  # unit: factor, digits, what follows, whether signed
+FORMATS = {  # unit -> (factor, digits, text after the number, whether to print a plus sign)
     "points": (1, 1, " points", True),
     "% of BP-epochs": (1, 0, " % of BP-epochs", True),
     "times": (1, 1, " times", False),
@@ -22,20 +22,23 @@ FORMATS = {  # unit: factor, digits, what follows, whether signed
     "": (1, 2, "", False),
 }
 RULE = (
-    "holds: every interval lies above what the claim needs. does not hold: one lies below, so the data exclude the "
-    "claim (of levers: one above, all below). undecided: neither; the last column says from which true size on an "
-    "effect would have shown in four such experiments of five. Intervals: 95 %, wider where a claim has several "
-    "(Bonferroni), so that a verdict errs at most once in twenty."
+    "holds: the interval of every effect lies above the value that the claim needs. does not hold: the interval of at "
+    "least one effect lies below it. (For levers: at least one above; all below.) undecided: neither; the last column "
+    "gives the smallest true effect that four of five such experiments would show. Intervals are at 95 %, and wider "
+    "if a claim has several effects (Bonferroni), so that at most one verdict in twenty is wrong."
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One number of a claim, which says that it exceeds `needed`.
+    """One measured number of a claim. The claim says that it exceeds `needed`.
 
-    what: in words; interval: statistics.Interval of level `confidence`, in the unit of `needed` (ends of infinity: none
-    can be given); scale: of statistics.SCALES; unit: of FORMATS, digits: instead of the unit's; most: the largest value
-    there can be; freedom: degrees of freedom of the interval.
+    what: a description in words
+    interval: of level `confidence`, in the unit of `needed`; infinite ends if no interval can be given
+    scale: key of statistics.SCALES
+    unit: key of FORMATS; digits: printed digits, default the unit's
+    most: the largest possible value
+    freedom: degrees of freedom of the interval
     """
 
     what: str
@@ -49,20 +52,20 @@ class Effect:
     confidence: float = 0.95
 
     @property
-    def verdict(self):
-        """Of this effect alone."""
+    def verdict(self) -> str:
+        """The verdict of this effect alone."""
         if self.interval.low > self.needed:
             return "holds"
         return "does not hold" if self.interval.high < self.needed else "undecided"
 
     @property
-    def detectable(self):
-        """The smallest effect that would have shown, in words."""
-        found = statistics.detectable(
+    def detectable(self) -> str:
+        """The smallest effect that an experiment of this size would have shown, in words."""
+        smallest = statistics.detectable(
             self.interval, self.needed, scale=self.scale, freedom=self.freedom, confidence=self.confidence
         )
-        shown = found is not None and found <= self.most
-        return f"{self.what}: {self._shown(found) if shown else 'no size'}"
+        possible = smallest is not None and smallest <= self.most
+        return f"{self.what}: {self._shown(smallest) if possible else 'no size'}"
 
     def __str__(self):
         low, high = self.interval.low, self.interval.high
@@ -73,14 +76,20 @@ class Effect:
 
     def _shown(self, value, plain=False):
         factor, digits, unit, sign = FORMATS[self.unit]
-        shown = signed if sign and not plain else number
-        return shown(factor * value, digits if self.digits is None else self.digits) + ("" if plain else unit)
+        text_of = signed if sign and not plain else number
+        return text_of(factor * value, digits if self.digits is None else self.digits) + ("" if plain else unit)
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """claim: what was published; source: where; evidence: what was measured, with its numbers; verdict: of VERDICTS;
-    detectable: of an undecided one, what would have shown."""
+    """One published claim with its verdict.
+
+    claim: the published statement
+    source: the paper
+    evidence: the measured numbers, in words
+    verdict: one of VERDICTS
+    detectable: if undecided, the smallest effects that would have shown
+    """
 
     claim: str
     source: str
@@ -93,38 +102,51 @@ class Claim:
             raise ValueError(f"verdict is {self.verdict!r}, expected one of {', '.join(VERDICTS)}")
 
 
-def confidence(count):
-    """The level of each of `count` intervals that are at 95 % together (Bonferroni)."""
+def confidence(count: int) -> float:
+    """The level of each of `count` intervals so that all hold together at 95 % (Bonferroni)."""
     return 1 - 0.05 / max(1, count)
 
 
-def judged(claim, source, evidence, effects, *, every=True, reservation=""):
-    """The Claim that the effects decide by the rule above; without any it was not measured.
+def judged(
+    claim: str, source: str, evidence: str, effects: list[Effect], *, every: bool = True, reservation: str = ""
+) -> Claim:
+    """The Claim with the verdict that its effects give by the rule above; "not measured" without effects.
 
-    evidence: what was measured, with the effects in it; every: whether all have to exceed what they need, or one;
-    reservation: why the claim may not hold although all intervals lie above ("" where nothing speaks against it).
+    evidence: the measured numbers in words, the effects among them
+    every: True if all effects have to exceed their needed value, False if one is enough
+    reservation: a reason why the claim may not hold although all intervals lie above; "" for none
     """
     if not effects:
         return Claim(claim, source, evidence, "not measured")
-    verdicts = [one.verdict for one in effects]
+    verdicts = [effect.verdict for effect in effects]
     first, last = ("does not hold", "holds") if every else ("holds", "does not hold")
     verdict = first if first in verdicts else last if set(verdicts) == {last} else "undecided"
     if verdict == "holds" and reservation:
         return Claim(claim, source, f"{evidence}; {reservation}", "undecided")
-    open_ones = [one.detectable for one in effects if one.verdict == "undecided"]
-    return Claim(claim, source, evidence, verdict, "; ".join(open_ones) if verdict == "undecided" else "")
+    undecided = [effect.detectable for effect in effects if effect.verdict == "undecided"]
+    return Claim(claim, source, evidence, verdict, "; ".join(undecided) if verdict == "undecided" else "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged(Table):
-    """The Table of the claims of one cell, a line each. cell: data set and model; claims: the Claims themselves."""
+    """The Table of one cell's claims, a line each.
+
+    cell: "<data set>, <model>"
+    claims: the Claims behind the lines
+    """
 
     cell: str = ""
     claims: tuple = ()
 
 
-def table(name, cell, title, claims, notes=()):
-    """The Judged table of several claims. name: of its files; cell: "<data set>, <model>"; title: what they are."""
+def table(name: str, cell: str, title: str, claims: list[Claim], notes=()) -> Judged:
+    """The Judged table of several claims.
+
+    name: of the table's files
+    cell: "<data set>, <model>"
+    title: what the claims are about
+    notes: further sentences below the table
+    """
     lines = tuple(
         (str(place), claim.claim, claim.evidence, claim.verdict, claim.detectable or "-")
         for place, claim in enumerate(claims, 1)

@@ -1,4 +1,4 @@
-"""Generated sections of a document: what stands between two markers is replaced, and nothing else.
+"""Generated sections of a document: only the text between two markers is replaced.
 
 <!-- generated: dare-digits-alexnet-er -->
 ...
@@ -14,16 +14,16 @@ BEGIN = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
 END = re.compile(r"^<!-- end generated -->$", re.MULTILINE)
 
 
-def names(path):
-    """The names of a document's generated sections, in order; ValueError where its markers do not pair up."""
+def names(path) -> list[str]:
+    """The names of a document's generated sections, in order. Raises ValueError for markers that do not pair up."""
     return list(_sections(path, pathlib.Path(path).read_text(encoding="utf-8")))
 
 
-def embed(path, marker, text, check=False):
-    """Replace the section `marker` of the document `path` by `text`; returns whether that changed anything.
+def embed(path, marker: str, text: str, check: bool = False) -> bool:
+    """Replace the section `marker` of the document `path` by `text`. Returns True if the document changed.
 
-    check: change nothing, and raise ValueError where the section differs. Raises ValueError where the document has
-    no such section, has it twice, or where a begin and an end do not pair up.
+    check: change nothing, and raise ValueError if the section differs
+    Raises ValueError if the document lacks the section, has it twice, or has markers that do not pair up.
     """
     path = pathlib.Path(path)
     document = path.read_text(encoding="utf-8")
@@ -44,8 +44,8 @@ def embed(path, marker, text, check=False):
 
 
 def _sections(path, document):
-    """name -> (start, stop) of the text between the markers."""
-    found, open_name, start = {}, None, None
+    """name -> (start, stop): the characters between the markers."""
+    sections, open_name, start = {}, None, None
     marks = sorted([*BEGIN.finditer(document), *END.finditer(document)], key=lambda mark: mark.start())
     for mark in marks:
         line = document.count("\n", 0, mark.start()) + 1
@@ -54,11 +54,11 @@ def _sections(path, document):
             raise ValueError(f"{path}, line {line}: {mark[0]} does not pair up with the marker before it")
         if begins:
             open_name, start = mark[1], mark.end()
-            if open_name in found:
+            if open_name in sections:
                 raise ValueError(f"{path}, line {line}: a second section {open_name}")
         else:
-            found[open_name] = (start, mark.start())
+            sections[open_name] = (start, mark.start())
             open_name = None
     if open_name is not None:
         raise ValueError(f"{path}: section {open_name} has no <!-- end generated -->")
-    return found
+    return sections

@@ -1,7 +1,9 @@
 """Figures of a study: functions from data to a matplotlib Figure, and `save`, which writes the same bytes every time.
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart; no global state of pyplot is used.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish. pyplot's global state is not used.
 """
+
+from __future__ import annotations
 
 import re
 
@@ -19,48 +21,48 @@ CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 ROLES = {"original": "#555555", "method": BLUE, "baseline": ORANGE, "control": "#AAAAAA"}
 METADATA = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
 
-# The number at a tick of a logarithmic axis, in Matplotlib's own markup; all other text is shown as it is.
+# The label of a tick on a logarithmic axis, in Matplotlib's markup. All other text is shown literally.
 TICK = re.compile(r"\$\\mathdefault\{-?[\d.]*(\\times)?(10\^\{-?[\d.]+\})?\}\$")
 
 
-def save(figure, path, *, dpi=150, kind="png"):
-    """Write a figure to `path`: whole or not at all, without date or program name. kind: "png" or "pdf"."""
+def save(figure: matplotlib.figure.Figure, path, *, dpi: int = 150, kind: str = "png") -> None:
+    """Write a figure to `path`, whole or not at all, without date or program name. kind: "png" or "pdf"."""
     with files.atomic(path) as temporary:
         draw(figure, temporary, dpi=dpi, kind=kind)
 
 
-def draw(figure, target, *, dpi, kind="png"):
-    """Write a figure to a path or open file. A $ in a name is no formula."""
-    for one in figure.findobj(matplotlib.text.Text):
-        if "$" in one.get_text() and not TICK.fullmatch(one.get_text()):
-            one.set_parse_math(False)
+def draw(figure: matplotlib.figure.Figure, target, *, dpi: int, kind: str = "png") -> None:
+    """Write a figure to a path or open file. A $ in a name does not start a formula."""
+    for label in figure.findobj(matplotlib.text.Text):
+        if "$" in label.get_text() and not TICK.fullmatch(label.get_text()):
+            label.set_parse_math(False)
     figure.savefig(target, format=kind, dpi=dpi, metadata=METADATA[kind])
 
 
-def panels(rows, columns, size, **options):
-    """A Figure of size (width, height) inches with (rows, columns) axes, without the two frame lines of no use."""
+def panels(rows: int, columns: int, size: tuple[float, float], **options):
+    """(Figure, axes (rows, columns)) without the frame lines at the top and on the right. size: width, height, inch."""
     figure = matplotlib.figure.Figure(figsize=size, layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for one in axes.flat:
-        one.spines[["top", "right"]].set_visible(False)
-        one.tick_params(labelsize=8)
-        one.set_axisbelow(True)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.set_axisbelow(True)
     return figure, axes
 
 
-def face(row, colour):
-    """The colour that the marker of a row is filled with: none where a check of it was raised."""
+def face(row, colour: str) -> str:
+    """The fill colour of a row's marker: white if one of the row's checks was raised."""
     return "white" if marks.raised(row) else colour
 
 
-def explain_raised(figure, rows):
-    """Say in a legend of its own what the hollow markers and daggers of raised checks are, where there are any."""
+def explain_raised(figure: matplotlib.figure.Figure, rows) -> None:
+    """Add a legend that explains hollow markers and daggers, if any row has a raised check."""
     if any(map(marks.raised, rows)):
         place = {"loc": "outside lower right", "frameon": False, "fontsize": 7}
         figure.legend(handles=[raised_handle()], **place)
 
 
-def raised_handle():
-    """The entry of a legend for hollow markers and daggers."""
+def raised_handle() -> matplotlib.lines.Line2D:
+    """The legend entry for hollow markers and daggers."""
     style = {"linestyle": "", "marker": "o", "color": "black", "markerfacecolor": "white", "markersize": 5}
     return matplotlib.lines.Line2D([], [], label=f"{marks.DAGGER} or hollow: checks raised, may be too kind", **style)

@@ -1,64 +1,64 @@
-"""What stands beside numbers that may be too kind: raised checks, saturated logits, a worst case of weak attacks."""
+"""Warnings beside numbers that may be too high: raised checks, saturated logits, a worst case of weak attacks."""
 
 import dataclasses
 
 from adv import scoring
 from reporting import row as result_row
-from reporting.tables import DAGGER, Cell, Label
+from reporting.tables import DAGGER, Cell, Label, Table
 
-MEANING = "their robustness may be hidden, or the numbers say nothing; docs/checks.md says what to do"
+MEANING = "robustness may be overestimated, or the numbers are meaningless; see docs/checks.md"
 UNKNOWN = "not measured"
-ANSWERS = ("logits", "batch", "chance", "constant")  # checks of what a model answers, whatever attacks it
+ANSWERS = ("logits", "batch", "chance", "constant")  # checks of a model's outputs, independent of any attack
 SATURATED = (
-    "saturated: share of images on which float32 loses the true class's part of the cross-entropy's gradient, so that "
-    "attacks that follow it may fail (docs/checks.md)"
+    "saturated: fraction of images on which float32 rounds the true class's part of the cross-entropy gradient to "
+    "zero, so that attacks on the cross-entropy may fail (docs/checks.md)"
 )
 
 
-def raised(row):
-    """The names of the checks (adv.checks) of a row that were not passed: a tuple."""
-    return tuple(one["name"] for one in row.get("checks") or [] if not one["passed"])
+def raised(row) -> tuple[str, ...]:
+    """The names of a row's checks (adv.checks) that failed."""
+    return tuple(check["name"] for check in row.get("checks") or [] if not check["passed"])
 
 
-def label(row, text=None):
-    """What a row is called in a table: its method, or `text`, with a dagger where a check was raised."""
+def label(row, text: str | None = None) -> Label | str:
+    """A row's label in a table: its method, or `text`, with a dagger if a check was raised."""
     names = raised(row)
     return Label(text or row["method"], names) if names else text or row["method"]
 
 
-def name(row):
-    """The same in a figure or a sentence, as text."""
+def name(row) -> str:
+    """A row's label as text, for a figure or a sentence."""
     return str(label(row))
 
 
-def said(rows):
-    """The note on rows whose checks were raised: a list of one sentence, or of none."""
-    found = [f"{row['method']} ({', '.join(raised(row))})" for row in rows if raised(row)]
-    return [f"{DAGGER} Checks raised: {'; '.join(dict.fromkeys(found))}: {MEANING}."] if found else []
+def raised_note(rows) -> list[str]:
+    """The note on rows with raised checks: a list with one sentence, or an empty list."""
+    listed = [f"{row['method']} ({', '.join(raised(row))})" for row in rows if raised(row)]
+    return [f"{DAGGER} Checks raised: {'; '.join(dict.fromkeys(listed))}: {MEANING}."] if listed else []
 
 
-def sound(rows, checks=None):
-    """(the rows of which no check was raised, the note on those left out): what a claim may be judged by.
+def sound(rows, checks: tuple[str, ...] | None = None) -> tuple[list, list[str]]:
+    """(the rows without a raised check, the note on the other rows). Claims are judged on the former.
 
-    checks: the names of those that count, as ANSWERS where no attack follows the gradient of these models (None: all).
+    checks: names of the checks that count (None: all); ANSWERS if no attack uses the gradient of these models
     """
     bad = {row["method"]: [name for name in raised(row) if checks is None or name in checks] for row in rows}
     left_out = [f"{method} ({', '.join(names)})" for method, names in bad.items() if names]
-    notes = [f"Left out, since a check was raised: {'; '.join(left_out)}."] if left_out else []
+    notes = [f"Left out because a check was raised: {'; '.join(left_out)}."] if left_out else []
     return [row for row in rows if not bad[row["method"]]], notes
 
 
-def warn(what, found):
-    """Print one line where one of several checks (adv.checks.Check) was raised."""
-    sentence = result_row.raised(list(map(dataclasses.asdict, found)))
+def warn(what: str, results) -> None:
+    """Print one line if any of several checks was raised. what: the stage; results: list of adv.checks.Check."""
+    sentence = result_row.raised(list(map(dataclasses.asdict, results)))
     if sentence:
         print(f"{what}: {sentence}")
 
 
-def saturated(table, rows):
-    """A table of white-box numbers, a line a row, with the column of the check of saturation; a note where none has it.
+def saturated(table: Table, rows) -> Table:
+    """A white-box table with the column "saturated, %"; with a note instead if no row was checked for saturation.
 
-    rows: result rows in the order of the table's lines.
+    rows: result rows in the order of the table's lines
     """
     cells = [_saturation(row) for row in rows]
     if not any(isinstance(cell, Cell) for cell in cells):
@@ -71,40 +71,40 @@ def saturated(table, rows):
     )
 
 
-def saturation(rows):
-    """The same as a sentence, where a line is not of one row: a list of one."""
+def saturation(rows) -> list[str]:
+    """The same as one sentence in a list, for tables whose lines are not single rows."""
     shown = "; ".join(f"{row['method']} {cell}" for row in rows if isinstance(cell := _saturation(row), Cell))
-    lacking = [row["method"] for row in rows if not isinstance(_saturation(row), Cell)]
+    unchecked = [row["method"] for row in rows if not isinstance(_saturation(row), Cell)]
     if not shown:
         return [f"{SATURATED}: {UNKNOWN}."]
-    return [f"{SATURATED}, %: {shown}{f'; {UNKNOWN}: ' if lacking else ''}{', '.join(lacking)}."]
+    return [f"{SATURATED}, %: {shown}{f'; {UNKNOWN}: ' if unchecked else ''}{', '.join(unchecked)}."]
 
 
 def _saturation(row):
-    found = [one.get("value") for one in row.get("checks") or [] if one["name"] == "saturated"]
-    return Cell(found[0]) if found and found[0] is not None else UNKNOWN
+    values = [check.get("value") for check in row.get("checks") or [] if check["name"] == "saturated"]
+    return Cell(values[0]) if values and values[0] is not None else UNKNOWN
 
 
-def weak(row, measure="white-box/worst"):
-    """The attacks of a row's worst case, in words, where none is margin-based; "" where one is, or none is known."""
-    names = {name: one for name, one in row.get("attacks", {}).items() if name.startswith("white-box/")}
-    study = names.pop("white-box/worst", {})  # of hardening, whose worst case is all that it keeps
-    found = list(study.get("runs", {}).values()) if study else list(names.values())
-    if not found or not any(name.startswith(measure) for name in row["measures"]):
+def weak(row, measure: str = "white-box/worst") -> str:
+    """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, ""."""
+    attacks = {name: value for name, value in row.get("attacks", {}).items() if name.startswith("white-box/")}
+    worst = attacks.pop("white-box/worst", {})  # hardening keeps only the worst case, with its runs
+    specifications = list(worst.get("runs", {}).values()) if worst else list(attacks.values())
+    if not specifications or not any(name.startswith(measure) for name in row["measures"]):
         return ""
-    if any(scoring.margin_based(one) for one in found):
+    if any(scoring.margin_based(specification) for specification in specifications):
         return ""
-    return study.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in names)
+    return worst.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in attacks)
 
 
-def margins(rows):
-    """The note on worst cases without a margin-based attack: a list of a sentence for each choice of attacks."""
-    found = {}
+def margins(rows) -> list[str]:
+    """The notes on worst cases without a margin-based attack: a sentence for each set of attacks."""
+    methods = {}
     for row in rows:
         if weak(row):
-            found.setdefault(weak(row), []).append(row["method"])
+            methods.setdefault(weak(row), []).append(row["method"])
     return [
-        f"worst of {attacks}; no margin-based attack, so robustness may be less"
-        f"{'' if len(whose) == len(rows) else ': ' + ', '.join(whose)}."
-        for attacks, whose in found.items()
+        f"worst of {attacks}: none of them is margin-based, so true robustness may be lower"
+        f"{'' if len(names) == len(rows) else ' (' + ', '.join(names) + ')'}."
+        for attacks, names in methods.items()
     ]

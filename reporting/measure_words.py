@@ -1,4 +1,4 @@
-"""What a measure of a row is called in a figure or a sentence: "white-box/pgd@2/255" is "white box, PGD at 2/255"."""
+"""A measure's name in figures and sentences: "white-box/pgd@2/255" becomes "white box, PGD at 2/255"."""
 
 ATTACKS = {
     "cw": "C&W",
@@ -17,8 +17,8 @@ KINDS = {
 }
 
 
-def words(measure):
-    """A measure in words; one of no known kind as it is."""
+def words(measure: str) -> str:
+    """A measure in words; unchanged if its kind is unknown."""
     kind, _, attacked = measure.partition("/")
     if kind not in KINDS or not attacked:
         return measure
@@ -26,17 +26,17 @@ def words(measure):
     return KINDS[kind].format(attack(name)) + (f" at {size}" if size else "")
 
 
-def attack(name):
-    """An attack of the catalogue as papers spell it."""
+def attack(name: str) -> str:
+    """The name of a catalogued attack as papers spell it."""
     return ATTACKS.get(name, name.upper())
 
 
-def shown_in_figures(measures):
-    """Those worth a panel: clean, ER of each attack and its worst case, of white-box attacks the worst case alone.
+def shown_in_figures(measures: list[str]) -> list[str]:
+    """The measures that get a panel: clean, ER of each attack and its worst case, and the white-box worst case.
 
-    measures: names in their order; where no worst case was measured, every white-box attack is shown.
+    measures: names in order. Without a white-box worst case, every white-box attack gets a panel.
     """
     white_box = [name for name in measures if name.startswith("white-box/")]
     worst = [name for name in white_box if name.startswith("white-box/worst@")]
-    kept = [name for name in measures if name == "clean" or name.startswith("er/")]
-    return kept + (worst or white_box)
+    transfer = [name for name in measures if name == "clean" or name.startswith("er/")]
+    return transfer + (worst or white_box)

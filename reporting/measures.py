@@ -1,9 +1,9 @@
-"""One measure of a row: its mean over repeats or seeds, how it spread, and what was published beside it.
+"""One measure of a row: its mean over repeats or seeds, its standard deviation, and the published value.
 
     {"value": 61.2, "n": 950, "values": [61.0, 61.1, 61.5], "spread": 0.26, "interval": [58.1, 64.2],
      "published": 70.1}
 
-Fractions are in percent; spread is the standard deviation over repeats (None for one); the interval is Wilson's at 95 %
+Fractions are in percent. spread: standard deviation over repeats (None for a single repeat). interval: Wilson's at 95 %
 for the mean over repeats, of n examples.
 """
 
@@ -11,20 +11,24 @@ import numpy
 
 from reporting import statistics
 
-COUNTS = ("failed", "right", "total")  # numbers of images, or lists of them by class, that some measures have
+COUNTS = ("failed", "right", "total")  # numbers of images, or lists of them by class, in some measures
 
 
-def share(flags, published=None):
-    """The measure of one boolean array a repeat: list of (n,) -> dict. published: the paper's value in percent."""
+def share(flags, published: float | None = None) -> dict:
+    """The measure of boolean flags, in percent.
+
+    flags: one boolean array (n,) for each repeat
+    published: the paper's value in percent
+    """
     values = [float(numpy.mean(repeat)) for repeat in flags]
     n = len(flags[0])
     return measure([100 * value for value in values], n, published) | {"interval": _interval(numpy.mean(values), n)}
 
 
-def median(distances):
-    """The measure of one float array a repeat: its median, NaN (no adversarial found) counting as infinitely far.
+def median(distances) -> dict:
+    """The measure of distances: their median. The value is None if the attack failed on half of the images or more.
 
-    The value is None where a median is infinite: the attack failed on half of the images or more.
+    distances: one float array (n,) for each repeat; NaN (no adversarial exists) counts as infinitely far
     """
     values = [float(numpy.median(numpy.where(numpy.isnan(repeat), numpy.inf, repeat))) for repeat in distances]
     if not numpy.isfinite(values).all():
@@ -32,8 +36,8 @@ def median(distances):
     return measure(values, len(distances[0]), digits=5)
 
 
-def measure(values, n, published=None, digits=2):
-    """The measure of one number a repeat, over n examples, rounded to so many digits."""
+def measure(values, n: int, published: float | None = None, digits: int = 2) -> dict:
+    """The measure of one number for each repeat, over n examples. digits: to which values are rounded."""
     spread = round(float(numpy.std(values, ddof=1)), digits) if len(values) > 1 else None
     return {
         "value": round(float(numpy.mean(values)), digits),
@@ -44,34 +48,37 @@ def measure(values, n, published=None, digits=2):
     }
 
 
-def pooled(found):
-    """One measure for several seeds: the mean over seeds of their means, the standard deviation of those as spread, n
-    and counts of images added up, Wilson's interval of both; values are those of all repeats."""
-    first, n = found[0], sum(one["n"] for one in found)
-    if any(one["value"] is None for one in found):
+def pooled(measures: list[dict]) -> dict:
+    """One measure for several seeds.
+
+    value: mean of the seeds' means; spread: the standard deviation of these means; values: those of all repeats; n and
+    counts of images: their sums; interval: Wilson's of value and n.
+    """
+    first, n = measures[0], sum(each["n"] for each in measures)
+    if any(each["value"] is None for each in measures):
         return {**first, "value": None, "n": n, "spread": None, "values": []}
-    made = measure([one["value"] for one in found], n, first["published"], digits=5)
-    made["values"] = [value for one in found for value in one["values"]]
-    counts = [name for name in COUNTS if all(name in one for one in found)]
-    made |= {name: added([one[name] for one in found]) for name in counts}
-    return made | ({"interval": _interval(made["value"] / 100, n)} if "interval" in first else {})
+    result = measure([each["value"] for each in measures], n, first["published"], digits=5)
+    result["values"] = [value for each in measures for value in each["values"]]
+    counts = [name for name in COUNTS if all(name in each for each in measures)]
+    result |= {name: added([each[name] for each in measures]) for name in counts}
+    return result | ({"interval": _interval(result["value"] / 100, n)} if "interval" in first else {})
 
 
-def added(values):
-    """The sum of several numbers or nested lists of them; of dictionaries, entry by entry."""
+def added(values: list):
+    """The sum of several numbers or nested lists of numbers; dictionaries are added entry by entry."""
     if isinstance(values[0], dict):
-        return {name: added([one[name] for one in values]) for name in values[0]}
+        return {name: added([each[name] for each in values]) for name in values[0]}
     return numpy.sum([numpy.asarray(value) for value in values], axis=0).tolist()
 
 
-def together(values):
-    """Several lists in one; of dictionaries, entry by entry."""
+def together(values: list):
+    """Several lists joined into one; dictionaries are joined entry by entry."""
     if isinstance(values[0], dict):
-        return {name: together([one[name] for one in values]) for name in values[0]}
-    return [one for each in values for one in each]
+        return {name: together([each[name] for each in values]) for name in values[0]}
+    return [item for each in values for item in each]
 
 
 def _interval(share, n):
-    """In percent, of a mean share over repeats."""
-    found = statistics.wilson(round(n * float(share)), n)
-    return [round(100 * found.low, 2), round(100 * found.high, 2)]
+    """Wilson's interval in percent. share: fraction, the mean over repeats; n: number of examples."""
+    interval = statistics.wilson(round(n * float(share)), n)
+    return [round(100 * interval.low, 2), round(100 * interval.high, 2)]

@@ -1,4 +1,4 @@
-"""In which order attacks and methods stand."""
+"""The order of attacks and methods in tables and figures."""
 
 import fractions
 
@@ -7,13 +7,13 @@ from adv import attacks as catalogue
 ATTACKS = tuple(catalogue.ATTACKS)
 
 
-def attacks(rows, kind="er"):
-    """The attacks with a measure "<kind>/<attack>" in any row, in the order of the catalogue, without "worst"."""
-    found = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
-    return sorted(found - {"worst"}, key=lambda attack: place(attack, ATTACKS))
+def attacks(rows, kind: str = "er") -> list[str]:
+    """The attacks with a measure "<kind>/<attack>" in any row, in the catalogue's order, without "worst"."""
+    names = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
+    return sorted(names - {"worst"}, key=lambda attack: place(attack, ATTACKS))
 
 
-def place(name, order):
-    """A sorting key: the place in `order`, then alphabetical for names that it lacks, then the size after @."""
+def place(name: str, order) -> tuple:
+    """A sorting key: the position in `order`, then alphabetical for unknown names, then the epsilon after @."""
     stem, _, size = name.partition("@")
     return (order.index(stem) if stem in order else len(order), stem, float(fractions.Fraction(size or 0)))

@@ -1,4 +1,4 @@
-"""The published numbers, read from results/published/*.csv. Values in percent; None where nothing was published."""
+"""The published numbers, read from results/published/*.csv, in percent; None if nothing was published."""
 
 import csv
 import functools
@@ -11,10 +11,10 @@ MODELS = {"alexnet": "AlexNet", "vgg16": "VGG16", "vgg19": "VGG19"}
 METHODS = {"dare": "Dare", "adv-cw": "adv_CW", "adv-fgsm": "adv_FGSM", "adv-jsma": "adv_JSMA", "adv-pgd": "adv_PGD"}
 
 
-def dare(dataset, model, method, measure):
-    """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs a cell.
+def dare(dataset: str, model: str, method: str, measure: str) -> float | None:
+    """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs of a cell.
 
-    model: a narrower one ("alexnet@0.25") has the value of the published width beside it.
+    model: a narrower model ("alexnet@0.25") is compared with the value of the published width
     """
     cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model.partition("@")[0])}
     if measure == "clean":
@@ -32,18 +32,30 @@ def dare(dataset, model, method, measure):
     return round(statistics.mean(float(row[METHODS[method]]) for row in rows), 2) if rows else None
 
 
-# cw-linf-20 is run on what PGD left right, theirs on all
+# cw-linf-20 is run only on images that PGD leaves correct, theirs on all images
 ROBUST = {"clean": "clean", "pgd-20": "pgd20", "pgd-100": "pgd100", "worst": "autoattack"}
 BASELINE = {"clean": "clean", "pgd-7": "pgd7"}
 
 
-def robust(dataset, model, method, measure, epsilon, epochs=None, setup="standard"):
-    """The value of a measure of robust training on CIFAR-10 at 8/255: DEAT's of PreAct-ResNet-18, VGG16 and
-    DenseNet-121, TRADES' and FREE's own of wide nets, and the PGD baseline's of ResNet-18 after just as many `epochs`.
+def robust(
+    dataset: str,
+    model: str,
+    method: str | None,
+    measure: str,
+    epsilon: float,
+    epochs: int | None = None,
+    setup: str = "standard",
+) -> float | None:
+    """The published value of a measure of robust training on CIFAR-10 at 8/255.
 
-    method: as published (None: it is not); measure: "clean" or "white-box/<attack>@..."; the worst case over our
-    attacks has AutoAttack beside it; setup: the name of the recipe, which other nets than PreAct-ResNet-18 must share.
-    A narrower model has the value of the published width.
+    Sources: DEAT for PreAct-ResNet-18, VGG16 and DenseNet-121; TRADES and FREE for wide nets; the PGD baseline for
+    ResNet-18.
+
+    model: a narrower model is compared with the value of the published width
+    method: its published name (None: it was not published)
+    measure: "clean" or "white-box/<attack>@..."; the worst case over our attacks is compared with AutoAttack
+    epochs: of the PGD baseline's training, which has to match
+    setup: name of the recipe, which has to match for all nets except PreAct-ResNet-18
     """
     if dataset != "cifar10" or abs(255 * epsilon - 8) > 0.1:
         return None
@@ -64,18 +76,19 @@ def robust(dataset, model, method, measure, epsilon, epochs=None, setup="standar
 GUIDED = {"cifar10": "cifar", "fashion_mnist": "fashion"}
 
 
-def guided(dataset, configuration, metric):
-    """The study of guided retraining's curve of one order: [(inputs, accuracy in percent)], [] where there is none.
+def guided(dataset: str, configuration: str, metric: str) -> list[tuple[int, float]]:
+    """The published curve of one order of guided retraining: [(inputs, accuracy in percent)]; [] if there is none.
 
-    Of clean and adversarial test inputs together, read off its figures; the maximum is the printed one, to four digits.
+    The accuracy is on clean and adversarial test inputs together. The points were read from the paper's figures; the
+    maximum is the printed value, to four digits.
     """
     cell = {"dataset": GUIDED.get(dataset, dataset), "configuration": configuration, "metric": metric}
     rows = [row for row in _read("guided_retraining_curves") if cell.items() <= row.items()]
     return [(int(row["inputs"]), 100 * float(row["accuracy"])) for row in rows]
 
 
-def guided_best(dataset, configuration, metric):
-    """The best accuracy of that curve in percent and the inputs that it took, or None."""
+def guided_best(dataset: str, configuration: str, metric: str) -> tuple[float, int] | None:
+    """(the best accuracy of that curve in percent, its number of inputs), or None."""
     cell = {"dataset": GUIDED.get(dataset, dataset), "configuration": configuration, "metric": metric}
     rows = [row for row in _read("guided_retraining_best") if cell.items() <= row.items()]
     return (100 * float(rows[0]["best_accuracy"]), int(rows[0]["inputs"])) if rows else None

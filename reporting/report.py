@@ -1,6 +1,6 @@
-"""A report: one folder with report.md and its figures, which can be moved or sent as it is.
+"""A report: one folder with report.md and its figures, which can be moved or sent.
 
-Figures are shown as PNG; beside each lies the same as PDF, for papers.
+Reports show PNG figures; each also exists as PDF, for papers.
 """
 
 import pathlib
@@ -13,25 +13,27 @@ from reporting import text
 
 
 def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
-    """Write report.md and figure-<name>.png and .pdf into `folder`; returns the path of report.md.
+    """Write report.md and figure-<name>.png and .pdf into `folder`. Returns the path of report.md, written last.
 
-    tables: list of tables.Table; figures: list of (name, caption, Figure); facts: what was run, heading -> value,
-    as dataset, model, width, epochs, seeds, n, device, commit, command; left_out: sentences, what the report would
-    show and cannot; how_to_read: Markdown on columns that the tables' notes do not explain. Everything is written
-    before report.md.
+    tables: list of tables.Table
+    figures: list of (name, caption, Figure)
+    facts: heading -> value: dataset, model, width, epochs, seeds, n, device, commit, command
+    left_out: sentences on contents that are missing from the report
+    how_to_read: Markdown on columns that the tables' notes do not explain
+    Raises ValueError for two figures of one name.
     """
     folder = pathlib.Path(folder)
     lines = [f"# {text.markdown(title)}", "", "## What was run", "", "| | |", "|:--|:--|"]
     lines += [f"| {text.markdown(name)} | {_value(name, value)} |" for name, value in facts.items()]
-    lines += ["", "## Left out", "", *(f"- {text.markdown(one)}" for one in left_out)] if left_out else []
+    lines += ["", "## Left out", "", *(f"- {text.markdown(sentence)}" for sentence in left_out)] if left_out else []
     lines += ["", "## Tables", "", *(writing.markdown(table) for table in tables)]
     lines += ["## Figures", ""]
-    taken = set()
+    written = set()
     for name, caption, figure in figures:
         file = f"figure-{re.sub('[^A-Za-z0-9.-]+', '-', name)}.png"
-        if file in taken:
+        if file in written:
             raise ValueError(f"two figures named {name}: their files would be the same")
-        taken.add(file)
+        written.add(file)
         drawing.save(figure, folder / file)
         drawing.save(figure, (folder / file).with_suffix(".pdf"), kind="pdf")
         alternative = text.markdown(str(caption).replace("[", "(").replace("]", ")"))
@@ -48,7 +50,7 @@ def _value(name, value):
     if isinstance(value, dict):
         return text.markdown(", ".join(f"{key} {each}" for key, each in value.items()))
     if "command" in name and isinstance(value, list | tuple):
-        return "<br>".join(_value(name, one) for one in value)
+        return "<br>".join(_value(name, line) for line in value)
     if isinstance(value, list | tuple | set):
         return text.markdown(", ".join(map(str, value)))
     return text.code(value) if "command" in name else text.markdown(value)

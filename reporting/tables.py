@@ -1,10 +1,12 @@
-"""Tables and how they are written: Markdown, LaTeX, CSV, a terminal, and the generated sections of a document.
+"""Tables, and their form in Markdown, LaTeX, CSV and on a terminal.
 
 table = Table("er", "Empirical Robustness", ("method", "fgsm"), (("dare", Cell(61.2, 0.3, 70.1)),))
 markdown(table)  ->  | method | fgsm |
                      |:--|--:|
                      | dare | 61.2 ± 0.3 (70.1) |
 """
+
+from __future__ import annotations
 
 import csv
 import dataclasses
@@ -43,8 +45,10 @@ FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.∞]|$)")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A measured value, its standard deviation over repeats, the published value, and the ends of its interval; None
-    where there is none."""
+    """A measured value, its standard deviation over repeats, the published value, and the ends of its interval.
+
+    None marks a missing number. digits: of the printed numbers
+    """
 
     value: float | None
     spread: float | None = None
@@ -64,8 +68,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """The first cell of a line whose numbers are to be read with care: its text, and the names of what was raised,
-    which a dagger stands for."""
+    """The first cell of a line with raised checks: its text, and the names of the checks. Printed with a dagger."""
 
     text: str
     raised: tuple
@@ -76,8 +79,13 @@ class Label:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """name: of its files; rows: tuples of Cell or str as long as columns, the first a label (str or Label); notes:
-    sentences below."""
+    """One table.
+
+    name: of its files
+    title, columns: text
+    rows: tuples as long as columns, of Cell or str; the first entry is a label (str or Label)
+    notes: sentences below the table
+    """
 
     name: str
     title: str
@@ -93,7 +101,7 @@ class Table:
                 )
 
 
-def number(value, digits):
+def number(value: float | None, digits: int) -> str:
     """A number with fixed digits; "-" for None or NaN, "∞" for infinity, no negative zero."""
     if value is None or math.isnan(value):
         return ABSENT
@@ -102,13 +110,13 @@ def number(value, digits):
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def signed(value, digits):
-    """`number` with a plus before what is above zero as it is printed."""
+def signed(value: float | None, digits: int) -> str:
+    """`number` with a plus sign if the printed number is above zero."""
     text = number(value, digits)
     return f"+{text}" if text not in (ABSENT, "∞") and float(text) > 0 else text
 
 
-def markdown(table):
+def markdown(table: Table) -> str:
     """The table in Markdown under a bold title, its notes as a list below; ends with a newline."""
     ruler = "".join("|:--" if column in of_text(table) else "|--:" for column in range(len(table.columns))) + "|"
     lines = [f"**{text.markdown(table.title)}**", "", _line(table.columns), ruler]
@@ -118,19 +126,19 @@ def markdown(table):
     return "\n".join(lines) + "\n"
 
 
-def of_text(table):
-    """The places of the columns that stand left: the first, and those with a word in them."""
-    found = {0}
+def of_text(table: Table) -> set[int]:
+    """The positions of the left-aligned columns: the first, and all that contain a word."""
+    positions = {0}
     for row in table.rows:
-        found |= {place for place, cell in enumerate(row) if isinstance(cell, str) and WORD.search(cell)}
-    return found
+        positions |= {place for place, cell in enumerate(row) if isinstance(cell, str) and WORD.search(cell)}
+    return positions
 
 
 def _line(cells):
     return f"| {' | '.join(map(text.markdown, cells))} |"
 
 
-def latex(table):
+def latex(table: Table) -> str:
     """The table as a LaTeX table environment; needs the package booktabs."""
     lines = [
         r"\begin{table}",
@@ -156,30 +164,35 @@ def _alignment(table):
 
 def _ampersands(cells):
     line = " & ".join(map(escape, cells)) + r" \\"
-    return "{}" + line if line.startswith(("[", "*")) else line  # else an option of the line break before it
+    return (
+        "{}" + line if line.startswith(("[", "*")) else line
+    )  # else LaTeX reads it as an option of the line break before
 
 
-def escape(value):
-    """Text for LaTeX, of one line: its special characters escaped, those that cannot be printed by their numbers."""
+def escape(value) -> str:
+    """One line of text for LaTeX: special characters escaped, unprintable ones replaced by their code points."""
     return "".join(SPECIAL.get(character, character) for character in text.shown(value))
 
 
-def to_csv(table):
-    """The table as CSV of plain numbers: "<column> sd", "... published", "... low" and "... high" follow a column that
-    has such, "checks raised" one of marked labels."""
+def to_csv(table: Table) -> str:
+    """The table as CSV of plain numbers.
+
+    A column is followed by "<column> sd", "... published", "... low" and "... high" if its cells have these numbers,
+    a column of marked labels by "... checks raised".
+    """
     parts = [("", "value"), (" sd", "spread"), (" published", "published"), (" low", "low"), (" high", "high")]
     parts += [(" checks raised", "raised")]
-    kept = []
+    fields = []
     for index, column in enumerate(table.columns):
         cells = [row[index] for row in table.rows]
         for suffix, field in parts:
             if field == "value" or any(getattr(cell, field, None) is not None for cell in cells):
-                kept.append((column + suffix, index, field))
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    writer.writerow([_no_formula(name) for name, _, _ in kept])
-    writer.writerows([_plain(row[index], field) for _, index, field in kept] for row in table.rows)
-    return made.getvalue()
+                fields.append((column + suffix, index, field))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_no_formula(name) for name, _, _ in fields])
+    writer.writerows([_plain(row[index], field) for _, index, field in fields] for row in table.rows)
+    return buffer.getvalue()
 
 
 def _plain(cell, field):
@@ -192,13 +205,16 @@ def _plain(cell, field):
 
 
 def _no_formula(cell):
-    """A cell's text, behind an apostrophe where a spreadsheet would compute it."""
+    """A cell's text, after an apostrophe if a spreadsheet would evaluate it as a formula."""
     return f"'{cell}" if FORMULA.match(str(cell)) else cell
 
 
-def print_table(table, console=None, *, width=None):
-    """Print the table. console: a rich.console.Console (None: standard output); width: in columns (None: the
-    terminal's, 200 where there is none)."""
+def print_table(table: Table, console: rich.console.Console | None = None, *, width: int | None = None) -> None:
+    """Print the table.
+
+    console: None for standard output
+    width: in characters (None: the terminal's width, 200 without a terminal)
+    """
     if console is None:
         console = rich.console.Console()
         if width or not console.is_terminal:
@@ -218,8 +234,8 @@ def _plain_text(value, **style):
     return rich.text.Text(text.shown(value), **style)
 
 
-def write(tables, folder, *, formats=("md", "tex", "csv")):
-    """Write every table as <name>.<format> into `folder`; returns the paths."""
+def write(tables: list[Table], folder, *, formats=("md", "tex", "csv")) -> list[pathlib.Path]:
+    """Write every table as <name>.<format> into `folder`. Returns the paths."""
     writers = {"md": markdown, "tex": latex, "csv": to_csv}
     paths = []
     for table in tables:

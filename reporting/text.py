@@ -1,26 +1,26 @@
-"""Text of rows, folders and command lines as it stands in a document: one line, and never a part of its markup."""
+"""Text of rows, folders and command lines for documents: one line that cannot act as markup."""
 
 import re
 
-# What begins a link, its definition, or an entity, where Markdown would not show the characters themselves.
+# The start of a link, of a link's definition, or of an entity, which Markdown would not show literally.
 MARKUP = re.compile(r"\](?=[(\[]|:\s*\S+(\s+[\"'(].*)?$)|&(?=#?\w+;)")
 
 
-def shown(value):
-    """A value as one line: white space joined, and a character that cannot be printed by its number, as in U+202E."""
+def shown(value) -> str:
+    """A value as one line: white space joined, unprintable characters replaced by code points such as U+202E."""
     line = " ".join(str(value).split())
-    return "".join(one if one.isprintable() else f"U+{ord(one):04X}" for one in line)
+    return "".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in line)
 
 
-def markdown(value):
-    """A value as text of Markdown, also in the cell of a table."""
+def markdown(value) -> str:
+    """A value as Markdown text, also for the cell of a table."""
     line = shown(value).replace("\\", "\\\\")
-    line = MARKUP.sub(lambda found: "\\]" if found[0] == "]" else "&amp;", line)
+    line = MARKUP.sub(lambda match: "\\]" if match[0] == "]" else "&amp;", line)
     return line.replace("|", "\\|").replace("<", "&lt;").replace("$", "\\$")
 
 
-def code(value):
-    """A value as code of Markdown, in the cell of a table."""
+def code(value) -> str:
+    """A value as Markdown code, for the cell of a table."""
     line = shown(value).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"

@@ -1,1 +1,1 @@
-"""The studies: how each makes its rows, tables, figures and claims. One folder a study."""
+"""The studies, one folder each: rows, tables, figures and claims."""

@@ -1,16 +1,22 @@
-"""Every study, registered once: where its rows come from, and what is made of them.
+"""Every study, registered once: the source of its rows, and its tables and figures.
 
-A study is a folder of studies/, whose report.py has `pool` (the rows of several seeds of one method -> one), `tables`
-(rows -> list of Table, claims among them) and `figures` (rows -> (file name, caption, Figure) of each). Where it has
-them, `attach` adds what lies in the run directories to the rows, `of_cell` what the report of one cell shows beside its
-rows, and `summary` and `sentences` say in a few lines what one cell's rows show. Its presets are
-scripts/presets/<name>.toml. Reading STUDIES loads no Keras.
+A study is a folder of studies/. Its report.py has
+
+- `pool`: the rows of several seeds of one method -> one row
+- `tables`: rows -> list of Table, claims among them
+- `figures`: rows -> (file name, caption, Figure) of each
+- `attach` (optional): adds data from the run directories to the rows
+- `of_cell` (optional): further contents of the report of one cell
+- `summary` and `sentences` (optional): the result of one cell in a few lines
+
+Its presets are scripts/presets/<name>.toml. Reading STUDIES loads no Keras.
 """
 
 import dataclasses
 import glob
 import importlib
 import pathlib
+from collections.abc import Callable, Iterator
 
 from data import damage
 from studies import presets
@@ -18,9 +24,13 @@ from studies import presets
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """name: of its folders in studies/, scripts/ and results/measured/, and the "study" of its rows; title: heads its
-    reports; runs: the folder of run directories whose stages write its rows; paper, question: what it reproduces, what
-    it asks."""
+    """One study.
+
+    name: of its folders in studies/, scripts/ and results/measured/, and the "study" of its rows
+    title: heading of its reports
+    runs: the folder of run directories whose stages write its rows
+    paper, question: the reproduced publication and its question
+    """
 
     name: str
     title: str
@@ -30,10 +40,10 @@ class Study:
 
     @property
     def report(self):
-        """What is made of its rows: its module report.py."""
+        """The study's module report.py."""
         return importlib.import_module(f"studies.{self.name}.report")
 
-    def presets(self):
+    def presets(self) -> dict:
         """preset name -> its parts (studies/presets.py)."""
         return presets.load(self.name)
 
@@ -69,92 +79,98 @@ STUDIES = {
 }
 
 
-def of_study(rows, study):
-    return [one for one in rows if one["study"] == study]
+def of_study(rows, study: str) -> list:
+    """The rows of one study."""
+    return [row for row in rows if row["study"] == study]
 
 
-def finished(runs, folder, cell=None):
+def finished(runs, folder: str, cell: str | None = None) -> list[pathlib.Path]:
     """The files of the finished rows in <runs>/<folder>/, in order. cell: the folder of one cell (None: all)."""
     paths = (pathlib.Path(runs) / folder).glob(f"{glob.escape(cell) if cell else '*'}/seed*/*/row*.json")
     return [path for path in sorted(paths) if (path.parent / "run.json").is_file()]
 
 
-def collect_all(runs, names=tuple(STUDIES)):
-    """The rows of all named studies that have any in `runs`, as `collect` gives them."""
-    folders = [one for one in dict.fromkeys(STUDIES[name].runs for name in names) if finished(runs, one)]
+def collect_all(runs, names=tuple(STUDIES)) -> list:
+    """The rows in `runs` of all named studies, as returned by `collect`."""
+    folders = [folder for folder in dict.fromkeys(STUDIES[name].runs for name in names) if finished(runs, folder)]
     return [row for folder in folders for row in collect(runs, folder) if row["study"] in names]
 
 
-def collect(runs, folder, cell=None):
-    """One row a (study, data set, model, method) of <runs>/<folder>/, the seeds of a cell pooled; DARE's with their
-    differences from the controls. cell: the folder of one cell (None: all). Raises FileNotFoundError where there is
-    none."""
+def collect(runs, folder: str, cell: str | None = None) -> list:
+    """One row for each (study, data set, model, method) of <runs>/<folder>/, its seeds pooled.
+
+    DARE's rows include their differences from the controls.
+
+    cell: the folder of one cell (None: all)
+    Raises FileNotFoundError if there is no row.
+    """
     from pipeline import records  # late, as all that loads Keras
     from reporting import row
 
-    found, folders = {}, {}
+    by_key, folders = {}, {}
     for path in finished(runs, folder, cell):
         records.intact(path.parent)
-        one = row.load(path)
-        key = one["study"], one["dataset"], one["model"], one["method"]
-        found.setdefault(key, []).append(one)
+        loaded = row.load(path)
+        key = loaded["study"], loaded["dataset"], loaded["model"], loaded["method"]
+        by_key.setdefault(key, []).append(loaded)
         folders.setdefault(key, []).append(path.parent)
-    if not found:
+    if not by_key:
         missing = pathlib.Path(runs) / folder / (cell or "")
         raise FileNotFoundError(f"{missing}: no row.json; make them with the test or attack stage of scripts/{folder}/")
-    rows = [STUDIES[study].report.pool(seeds) for (study, *_), seeds in found.items()]
-    for name in {study for study, *_ in found}:
+    rows = [STUDIES[study].report.pool(seeds) for (study, *_), seeds in by_key.items()]
+    for name in {study for study, *_ in by_key}:
         if hasattr(STUDIES[name].report, "attach"):
             own = iter(STUDIES[name].report.attach(of_study(rows, name), folders))
-            rows = [next(own) if one["study"] == name else one for one in rows]
+            rows = [next(own) if pooled["study"] == name else pooled for pooled in rows]
     return rows
 
 
-def tables(rows, left_out=None):
+def tables(rows, left_out: list | None = None) -> list:
     """The tables of all studies that have rows, in the order of STUDIES. left_out: as in `whole`."""
-    made = (_of_each(rows, f"tables of {name}", "tables", name, left_out) for name in STUDIES)
-    return [table for tables in made for table in tables]
+    parts = (_of_each(rows, f"tables of {name}", "tables", name, left_out) for name in STUDIES)
+    return [table for part in parts for table in part]
 
 
-def figures(rows, left_out=None):
-    """(file name, caption, Figure) of every figure that is made of rows alone. left_out: as in `whole`."""
+def figures(rows, left_out: list | None = None) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure) of every figure that needs only rows. left_out: as in `whole`."""
     for name in STUDIES:
         yield from _of_each(rows, f"figures of {name}", "figures", name, left_out)
 
 
-def summary(name, rows):
-    """The short tables of a study on one cell's rows: none where it has none, or no such row."""
+def summary(name: str, rows) -> list:
+    """A study's short tables for one cell's rows; [] if it has none, or none of the rows is of the study."""
     own, report = of_study(rows, name), STUDIES[name].report
     return report.summary(own) if own and hasattr(report, "summary") else []
 
 
-def summaries(rows):
+def summaries(rows) -> list:
     """The short tables of every study and cell."""
     cells = dict.fromkeys((row["dataset"], row["model"]) for row in rows)
     own = [[row for row in rows if (row["dataset"], row["model"]) == cell] for cell in cells]
     return [table for of_cell in own for name in STUDIES for table in summary(name, of_cell)]
 
 
-def sentences(name, rows):
-    """What a study says of one cell's rows, in sentences."""
+def sentences(name: str, rows) -> list[str]:
+    """A study's sentences on one cell's rows."""
     own, report = of_study(rows, name), STUDIES[name].report
     return report.sentences(own) if own and hasattr(report, "sentences") else []
 
 
 def _of_each(rows, what, part, name, left_out):
-    """What the report of a study makes of its rows: nothing where there are none."""
+    """The tables or figures (`part`) of one study's rows; none without rows."""
     own = of_study(rows, name)
     return whole(what, lambda: getattr(STUDIES[name].report, part)(own), left_out) if own else ()
 
 
-def whole(what, make, left_out):
-    """Yield what `make()` gives, up to where one of it cannot be made.
+def whole(what: str, make: Callable, left_out: list | None) -> Iterator:
+    """Yield the items of `make()`, up to the first that raises an error.
 
-    left_out: a list that takes a sentence on that; None: the error is raised. what: in the sentence.
+    what: names the items in the sentence on an error
+    left_out: list to which that sentence is appended; None: the error is raised
     """
     try:
         yield from make()
-    except Exception as error:  # a gap in a row, or rows that do not fit together: the others have their say
+    except Exception as error:  # a gap in a row, or rows that do not fit together: the other studies are still shown
         if left_out is None:
             raise
-        left_out.append(f"{what}, from one on that cannot be made: {damage.reason(error)}")
+        left_out.append(f"{what}, incomplete after an error: {damage.reason(error)}")

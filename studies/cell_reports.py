@@ -1,6 +1,6 @@
-"""The rows of a study's run directories: a few lines on the terminal and a report with all tables for each cell.
+"""For each cell of a study: a few lines on the terminal, and a report with all tables.
 
-A cell whose rows cannot be read or shown is said and left out, and the others get theirs; the exit status is then 2.
+A cell whose rows cannot be read or shown is named and left out, and the others are written; the exit status is then 2.
 """
 
 import pathlib
@@ -15,47 +15,47 @@ from studies import catalogue
 WIDTH = 80  # columns of the summary
 
 
-def write(arguments, study):
-    """The report of every cell of a study. Raises ValueError where one was left out."""
-    found = cells(arguments.runs, study.runs)
-    failed = [name for name in found if not shown(arguments, study, name)]
+def write(arguments, study) -> None:
+    """Write the report of every cell of a study. Raises ValueError if a cell was left out."""
+    names = cells(arguments.runs, study.runs)
+    failed = [name for name in names if not shown(arguments, study, name)]
     if failed:
-        raise ValueError(f"{len(failed)} of {len(found)} cells left out, as said above: {', '.join(failed)}")
+        raise ValueError(f"{len(failed)} of {len(names)} cells left out, for the reasons above: {', '.join(failed)}")
 
 
-def cells(runs, folder):
-    """The names of the cells that have a finished row. Raises FileNotFoundError where there is none."""
-    found = sorted({path.parents[2].name for path in catalogue.finished(runs, folder)})
-    if not found:
-        catalogue.collect(runs, folder)  # says what makes one
-    return found
+def cells(runs, folder: str) -> list[str]:
+    """The names of the cells that have a finished row. Raises FileNotFoundError if there is none."""
+    names = sorted({path.parents[2].name for path in catalogue.finished(runs, folder)})
+    if not names:
+        catalogue.collect(runs, folder)  # raises the error that names the stage to run
+    return names
 
 
-def shown(arguments, study, name):
-    """Print the tables of a cell and write its report; whether that could be done, and if not, say why."""
+def shown(arguments, study, name: str) -> bool:
+    """Print the tables of a cell and write its report. On an error, print the reason and return False."""
     try:
         rows = catalogue.collect(arguments.runs, study.runs, name)
         folder = pathlib.Path(arguments.runs) / study.runs / name
         left_out = []
-        made = catalogue.tables(rows, left_out)
-        summarise(rows, made, everything=arguments.verbose)
-        added = {"tables": [], "figures": [], "facts": {}, "left_out": []}
-        main = catalogue.STUDIES[study.runs].report
-        if hasattr(main, "of_cell"):
-            added |= main.of_cell(arguments, folder, rows)
+        own = catalogue.tables(rows, left_out)
+        summarise(rows, own, everything=arguments.verbose)
+        extra = {"tables": [], "figures": [], "facts": {}, "left_out": []}
+        report_of = catalogue.STUDIES[study.runs].report
+        if hasattr(report_of, "of_cell"):
+            extra |= report_of.of_cell(arguments, folder, rows)
         cell = cell_name(rows[0]["dataset"], rows[0]["model"])
-        figures = [*catalogue.whole("figures of stages", lambda: added.pop("figures"), left_out)]
-        figures += [(one.removeprefix(f"{cell}-"), *drawn) for one, *drawn in catalogue.figures(rows, left_out)]
-        left_out = [*added.pop("left_out"), *left_out]
-        tables.write(made + added["tables"], folder / "report")
+        figures = [*catalogue.whole("figures of stages", lambda: extra.pop("figures"), left_out)]
+        figures += [(file.removeprefix(f"{cell}-"), *rest) for file, *rest in catalogue.figures(rows, left_out)]
+        left_out = [*extra.pop("left_out"), *left_out]
+        tables.write(own + extra["tables"], folder / "report")
         path = report.write_report(
             folder / "report",
             title=f"{study.title} on {rows[0]['dataset']}, {rows[0]['model']}",
-            tables=made + added.pop("tables"),
+            tables=own + extra.pop("tables"),
             figures=figures,
-            facts=facts(rows) | added.pop("facts"),
+            facts=facts(rows) | extra.pop("facts"),
             left_out=left_out,
-            **added,
+            **extra,
         )
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"tables: {name}: left out, {command.sentence(error)}", file=sys.stderr, flush=True)
@@ -66,29 +66,31 @@ def shown(arguments, study, name):
     return True
 
 
-def summarise(rows, made, *, everything):
-    """Print what one cell's rows show, in the words of its study: its summary, or else its verdicts.
+def summarise(rows, all_tables: list, *, everything: bool) -> None:
+    """Print the result of one cell: its study's summary, or its verdicts if the study has no summary.
 
-    made: all tables of the cell; everything: print these instead.
+    all_tables: of the cell; everything: print these instead of the summary
     """
     short = [table for name in catalogue.STUDIES for table in catalogue.summary(name, rows)[:1]]
-    for table in made if everything else short:
+    for table in all_tables if everything else short:
         tables.print_table(table, width=None if everything else WIDTH)
-    said = [sentence for name in catalogue.STUDIES for sentence in catalogue.sentences(name, rows)]
-    said = said or [f"{claim.verdict}: {claim.claim}" for table in made for claim in getattr(table, "claims", ())]
-    for sentence in said:
-        print(textwrap.fill(sentence, WIDTH, subsequent_indent="  "))
+    lines = [line for name in catalogue.STUDIES for line in catalogue.sentences(name, rows)]
+    lines = lines or [
+        f"{claim.verdict}: {claim.claim}" for table in all_tables for claim in getattr(table, "claims", ())
+    ]
+    for line in lines:
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
 
 
-def facts(rows):
-    """What the report says was run: of the first row, and the commands of all."""
+def facts(rows) -> dict:
+    """The report's section on what was run: facts of the first row, and the commands of all."""
     first = rows[0]
     commands = (line for row in rows for line in (*(row["commands"] or {}).values(), row["command"]))
     shared = {name: first[name] for name in ("dataset", "model", "seeds", "device", "commit")}
     return shared | {"commands": list(dict.fromkeys(commands))}
 
 
-def options(description):
+def options(description: str) -> command.Parser:
     """The parser of a script that writes reports."""
     parser = command.Parser(description=description)
     parser.set_defaults(seed=0)

@@ -1,6 +1,6 @@
 """docs/deviations.md: every choice that the code tags as published [P], inferred [I] or decided [D], with its file.
 
-A tag stands in a docstring, in a numbered item ("2. [D] ...") or at the end of a sentence, or in a comment beside code.
+A tag stands in a docstring, in a numbered item ("2. [D] ...") or at the end of a sentence, or in a comment.
 """
 
 import ast
@@ -29,22 +29,22 @@ INTRO = """\
 
 Made by `python scripts/publish.py` from the code's own docstrings and comments.
 
-- **[P]** is as published: in the paper or its released code, where the two differ or one might expect something else.
-- **[I]** is inferred: the paper does not say it, but what it says leaves little else.
-- **[D]** is decided here: nothing public says it, or the released code cannot be meant.
+- **[P]**: as published in the paper or its released code. Listed if the two differ, or if it is unexpected.
+- **[I]**: inferred. The paper does not state it, but leaves little choice.
+- **[D]**: decided here. Nothing public states it, or the released code is evidently a mistake.
 
 Sources of every method: [sources.md](sources.md).
 """
 
 
-def document(root):
+def document(root: pathlib.Path) -> str:
     """The text of docs/deviations.md for the code in the folder `root`."""
     lines = [INTRO]
     for room, title in ROOMS.items():
-        found = [(path.relative_to(root), tagged(path)) for path in sorted((root / room).rglob("*.py"))]
-        if any(items for _, items in found):
+        tagged_files = [(path.relative_to(root), tagged(path)) for path in sorted((root / room).rglob("*.py"))]
+        if any(items for _, items in tagged_files):
             lines += [f"## {title}", ""]
-        for path, items in found:
+        for path, items in tagged_files:
             if items:
                 lines += [f"`{path}`", "", *(_item(*item) for item in items), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -54,42 +54,46 @@ def _item(tag, sentence):
     return textwrap.fill(f"- [{tag}] {sentence}", 140, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def tagged(path):
+def tagged(path) -> list[tuple[str, str]]:
     """(tag, sentence) of every tag in a file, in the order of its lines."""
     source = pathlib.Path(path).read_text(encoding="utf-8")
-    found = []
+    items = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
             line = getattr(node, "lineno", 0)
-            found += [(line, place, *item) for place, item in enumerate(of_text(ast.get_docstring(node)))]
-    found += [(line, 0, *item) for line, item in _comments(source)]
-    return [item for *_, tag, sentence in sorted(found) for item in [(tag, sentence)]]
+            items += [(line, place, *item) for place, item in enumerate(of_text(ast.get_docstring(node)))]
+    items += [(line, 0, *item) for line, item in _comments(source)]
+    return [item for *_, tag, sentence in sorted(items) for item in [(tag, sentence)]]
 
 
-def of_text(text):
+def of_text(text: str) -> list[tuple[str, str]]:
     """(tag, sentence) of every tagged item or sentence of a docstring."""
-    found = []
+    items = []
     for paragraph in re.split(r"\n\s*\n", text):
         for item in _items(paragraph):
             whole = " ".join(item.split())
             numbered = re.match(r"(?:\d+\.|-) \[([PID](?:/[PID])?)\] (.*)", whole)
             if numbered and not TAG.search(numbered[2]):
-                found.append((numbered[1], numbered[2]))
+                items.append((numbered[1], numbered[2]))
                 continue
             sentences = SENTENCE.split(re.sub(r"^(?:\d+\.|-) ", "", whole))
-            found += [(TAG.search(one)[1], TAG.sub("", one).strip()) for one in sentences if TAG.search(one)]
-    return found
+            items += [
+                (TAG.search(sentence)[1], TAG.sub("", sentence).strip())
+                for sentence in sentences
+                if TAG.search(sentence)
+            ]
+    return items
 
 
 def _items(paragraph):
-    """A paragraph's list items, each with its continuation lines; the whole where it is no list."""
+    """A paragraph's list items, each with its continuation lines; the whole paragraph if it is no list."""
     starts = [match.start() for match in ITEM.finditer(paragraph)]
     bounds = [0, *starts, len(paragraph)]
     return [paragraph[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def _comments(source):
-    """(line, (tag, sentence)) of the tagged comments; beside code, the code too."""
+    """(line, (tag, sentence)) of the tagged comments; a comment beside code is given with the code."""
     comments = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -100,7 +104,7 @@ def _comments(source):
             while not code and comments.get(before - 1, (None, "code"))[1] == "":  # the comment's first line
                 before -= 1
             words = " ".join(comments[each][0] for each in range(before, line + 1))
-            sentence = next(one for one in SENTENCE.split(words) if TAG.search(f" {one}"))
+            sentence = next(part for part in SENTENCE.split(words) if TAG.search(f" {part}"))
             tag = TAG.search(f" {sentence}")[1]
             sentence = TAG.sub("", f" {sentence}").strip(" ;,")
             yield line, (tag, f"`{code}`: {sentence}" if code else sentence)

@@ -1,8 +1,9 @@
-"""What commands cost before any of them is run: images trained on, disk, and hours as published rows measured them."""
+"""The estimated cost of commands: images trained on, disk, and hours."""
 
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 
 import data
 import models
@@ -12,15 +13,18 @@ from studies import hours
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one command of a training stage costs. images: that it trains on, once for each of their forward and
-    backward passes; files: weights that it keeps, each of all parameters."""
+    """The cost of one command of a training stage.
+
+    images: forward and backward passes, in images
+    files: number of weight files that it keeps, each with all parameters
+    """
 
     images: int
     files: int = 0
 
 
-def lines(cells):
-    """The estimate of cells, each a list of commands [python, script, *options], as sentences."""
+def lines(cells) -> Iterator[str]:
+    """Yield the estimate as sentences. cells: lists of commands [python, script, *options]."""
     images, size, unknown = 0, 0.0, set()
     for commands in cells:
         for _, path, *options in commands:
@@ -35,25 +39,25 @@ def lines(cells):
                 size += 4e-9 * cost.files * parameters(arguments.dataset, arguments.model) if cost.files else 0
     yield f"images trained on by the training stages, at most: {images:,}"
     yield f"weights kept: {size:.1f} GB"
-    yield hours.sentence([one for commands in cells for one in commands], hours.measured())
+    yield hours.sentence([line for commands in cells for line in commands], hours.measured())
     if unknown:
-        yield f"not counted, since their images would have to be read: {', '.join(sorted(unknown))}"
+        yield f"not counted, because their images would have to be read: {', '.join(sorted(unknown))}"
 
 
-def half(dataset):
-    """Images of x_train, and of x_validation, of the half split of a catalogued data set."""
+def half(dataset: str) -> int:
+    """The number of images in x_train, and in x_validation, of the half split of a catalogued data set."""
     return (data.DATASETS[dataset].counts[0] + 1) // 2
 
 
 @functools.cache
-def parameters(dataset, model):
-    """The parameters of a model on the images of a catalogued data set."""
+def parameters(dataset: str, model: str) -> int:
+    """The number of parameters of a model for a catalogued data set."""
     return _built(dataset, model).count_params()
 
 
 @functools.cache
-def work(dataset, model):
-    """Multiplications of a model's convolutions and dense layers on one image of a catalogued data set."""
+def work(dataset: str, model: str) -> int:
+    """The multiplications in a model's convolutions and dense layers for an image of a catalogued data set."""
     total = 0
     for layer in _built(dataset, model).layers:
         kernel = getattr(layer, "kernel", None)

@@ -1,8 +1,8 @@
-"""How long commands take: seconds of their stages, as published rows and earlier runs on this machine measured them.
+"""The estimated time of commands, from the times of their stages in published rows and earlier runs on this machine.
 
-A stage that nobody measured counts as the one that is most alike (the same stage, else one of its kind, of another
-model or data set), times as long as its net has more multiplications an image. That is a rough guide: numbers of images
-and epochs that a command line changes are not in it.
+The time of an unmeasured stage is that of the most similar stage (the same stage, or one of its kind, for other models
+or data sets), scaled by the multiplications per image. This is a rough guide: it ignores changed numbers of images and
+epochs.
 """
 
 import contextlib
@@ -14,20 +14,21 @@ from pipeline import records, stages
 from studies import publish
 
 
-def sentence(commands, known, unfinished=False):
+def sentence(commands, known: dict, unfinished: bool = False) -> str:
     """The sentence on the time of commands [python, script, *options].
 
-    known: as `measured` gives it; unfinished: count the stages alone that are not done.
+    known: as returned by `measured`
+    unfinished: count only stages that are not done
     """
-    asked, exact, alike, total = 0, 0, 0, 0.0
+    count, exact, alike, total = 0, 0, 0, 0.0
     for command in commands:
         names, arguments = _stages(command)
         if names is None:
-            asked += 1
+            count += 1
             continue
         if unfinished:
             names = [name for name in names if records.state(records.folder(arguments, name)) != "done"]
-        asked += len(names)
+        count += len(names)
         for name in names:
             key = arguments.dataset, arguments.model, name
             if key in known:
@@ -36,15 +37,15 @@ def sentence(commands, known, unfinished=False):
                 total, alike = total + seconds, alike + 1
     what = "hours left" if unfinished else "hours"
     if not exact + alike:
-        return f"{what}: not known, as nobody measured any of the {asked} stages"
-    said = [f"{exact} of {asked} stages as measured before"]
-    said += [f"{alike} as a rough guide, by stages of other nets"] if alike else []
-    said += [f"{asked - exact - alike} not measured"] if asked > exact + alike else []
-    return f"{what}: {total / 3600:.1f} ({', '.join(said)})"
+        return f"{what}: not known, as nobody measured any of the {count} stages"
+    parts = [f"{exact} of {count} stages as measured before"]
+    parts += [f"{alike} as a rough guide, by stages of other nets"] if alike else []
+    parts += [f"{count - exact - alike} not measured"] if count > exact + alike else []
+    return f"{what}: {total / 3600:.1f} ({', '.join(parts)})"
 
 
 def _stages(command):
-    """(the stages that a command makes, its arguments); None where they follow from what is not there yet."""
+    """(a command's stages, its arguments); stages are None if they depend on files that do not exist yet."""
     _, path, *options = command
     module = stages.script(path)
     if not hasattr(module, "stages"):
@@ -57,18 +58,18 @@ def _stages(command):
 
 
 def _alike(key, known):
-    """Seconds of a stage by those that are most alike; None where there are none, or the net is not known."""
-    from studies.estimate import work  # late: it builds nets, and reads this file
+    """The estimated seconds of a stage from the most similar ones; None without any, or for an unknown net."""
+    from studies.estimate import work  # late: it imports this module
 
     dataset, model, stage = key
-    same = [one for one in known if one[2] == stage]
-    kind = same or [one for one in known if _kind(one[2]) == _kind(stage)]
-    nets = [one for one in kind if one[0] in data.DATASETS]
+    same = [other for other in known if other[2] == stage]
+    kind = same or [other for other in known if _kind(other[2]) == _kind(stage)]
+    nets = [other for other in kind if other[0] in data.DATASETS]
     if not nets or dataset not in data.DATASETS:
         return None
-    with contextlib.suppress(ValueError):  # a net that the catalogue has not
+    with contextlib.suppress(ValueError):  # a net outside the catalogue
         own = work(dataset, model)
-        return statistics.median(known[one] * own / work(*one[:2]) for one in nets)
+        return statistics.median(known[other] * own / work(*other[:2]) for other in nets)
     return None
 
 
@@ -76,17 +77,17 @@ def _kind(stage):
     return stage.rpartition("/")[2].partition("-")[0]
 
 
-def measured(runs=None):
-    """(data set, model, stage) -> seconds of the last published row that says, or of a run in the folder `runs`."""
-    found = {}
+def measured(runs=None) -> dict[tuple, float]:
+    """(data set, model, stage) -> seconds, of the last published row, or of a run in the folder `runs`."""
+    times = {}
     for row in publish.measured():
-        for one in (row, *(row.get("origins") or ())):
-            for stage, seconds in (one.get("wall_s") or {}).items():
+        for origin in (row, *(row.get("origins") or ())):
+            for stage, seconds in (origin.get("wall_s") or {}).items():
                 if seconds is not None:
-                    found[row["dataset"], row["model"], stage] = seconds
+                    times[row["dataset"], row["model"], stage] = seconds
     for path in sorted(pathlib.Path(runs).glob("*/*/seed*/*/run.json")) if runs else ():
-        with contextlib.suppress(ValueError):  # damaged: its own stage says so
-            made = records.read(path)
-            if made and made.get("wall_s"):
-                found[made["arguments"]["dataset"], made["arguments"]["model"], path.parent.name] = made["wall_s"]
-    return found
+        with contextlib.suppress(ValueError):  # damaged: its own stage reports that
+            record = records.read(path)
+            if record and record.get("wall_s"):
+                times[record["arguments"]["dataset"], record["arguments"]["model"], path.parent.name] = record["wall_s"]
+    return times

@@ -1,6 +1,6 @@
-"""The page of each cell in docs/results/: all its tables in full, its figures, and what made its rows.
+"""The page of each cell in docs/results/: all its tables, its figures, and the commands that made its rows.
 
-A cell is a data set with a model; what several studies measured of one is on one page.
+A cell is a data set with a model. The page covers all studies of the cell.
 """
 
 import pathlib
@@ -14,23 +14,23 @@ FOLDER = pathlib.Path("docs") / "results"
 FIGURES = pathlib.Path("results") / "figures"
 
 
-def pages(rows, made, root):
-    """Path in `root` -> the Markdown of each cell's page. rows: of all studies; made: all their tables."""
+def pages(rows, tables: list, root) -> dict[pathlib.Path, str]:
+    """Path in `root` -> the Markdown of each cell's page. rows: of all studies; tables: all their tables."""
     cells = {}
     for row in rows:
         cells.setdefault((row["dataset"], row["model"]), []).append(row)
     return {
-        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, made, pathlib.Path(root)) for cell, own in cells.items()
+        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, tables, pathlib.Path(root)) for cell, own in cells.items()
     }
 
 
-def _page(cell, rows, made, root):
+def _page(cell, rows, all_tables, root):
     name = cell_name(*cell)
     lines = [f"# {text.markdown(', '.join(cell))}", "", "Made by `python scripts/publish.py` from `results/measured/`; "
-             "[what the verdicts are](../../REPRODUCTION.md), [what the words mean](../glossary.md).", ""]  # fmt: skip
+             "[verdicts](../../REPRODUCTION.md), [glossary](../glossary.md).", ""]  # fmt: skip
     for study in catalogue.STUDIES:
         own = catalogue.of_study(rows, study)
-        tables = [table for table in made if _of(table, study, name)]
+        tables = [table for table in all_tables if _of(table, study, name)]
         if not own:
             continue
         lines += [f"## {verdicts.words(study)}", ""]
@@ -55,7 +55,7 @@ def _figure_of(stem, cell):
 
 
 def _made_by(rows):
-    """The commands, commits and devices behind a study's rows, folded up."""
+    """The commands, commits and devices of a study's rows, as a folded section."""
     commands = [line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"])]
     commits = [*dict.fromkeys(str(row["commit"])[:12] for row in rows if row["commit"])]
     devices = [*dict.fromkeys(row["device"] for row in rows)]

@@ -1,4 +1,4 @@
-"""The presets of a study, of scripts/presets/<study>.toml: cells and the commands of each. It loads no library."""
+"""The presets of a study, read from scripts/presets/<study>.toml: cells and their commands. Loads no library."""
 
 import dataclasses
 import itertools
@@ -19,17 +19,20 @@ class Part:
     commands: tuple
 
 
-def load(study):
-    """preset name -> its Parts, in the order of the file. Raises ValueError for a line that is no command."""
+def load(study: str) -> dict[str, tuple[Part, ...]]:
+    """preset name -> its Parts, in the order of the file. Raises ValueError for an unknown script."""
     path = FOLDER / f"{study}.toml"
     with open(path, "rb") as file:
         written = tomllib.load(file)
     return {name: tuple(_part(path, name, part) for part in parts) for name, parts in written.items()}
 
 
-def cells(parts, datasets=None, models=None, seeds=None):
-    """cell -> its commands. datasets, models, seeds: instead of the preset's; all combinations, but that a data set has
-    its own models where the preset names it and no model is asked for."""
+def cells(parts, datasets=None, models=None, seeds=None) -> dict[tuple, tuple]:
+    """cell -> its commands.
+
+    datasets, models, seeds: replace the preset's, in all combinations; without `models`, a data set of the preset
+        keeps its own models
+    """
     named = {cell: part.commands for part in parts for cell in part.cells}
     if not (datasets or models):
         wanted = dict.fromkeys((*pair, seed) for *pair, own in named for seed in seeds or [own])
@@ -52,13 +55,13 @@ def _part(path, name, part):
 
 
 def _commands(path, name, text):
-    lines = []
+    joined = []
     for line in text.splitlines():
-        if line.startswith(" ") and lines:
-            lines[-1] += line
+        if line.startswith(" ") and joined:
+            joined[-1] += line
         elif line.strip():
-            lines.append(line)
-    for line in lines:
+            joined.append(line)
+    for line in joined:
         script, *options = shlex.split(line)
         if not (SCRIPTS / f"{script}.py").is_file():
             raise ValueError(f"{path}: {name} runs {script!r}, expected the name of a script as dare/1_train")

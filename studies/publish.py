@@ -1,7 +1,7 @@
-"""What is published: rows in results/measured/<study>/, and what is made of them and of nothing else.
+"""The published rows in results/measured/<study>/, and all files that are generated from them.
 
-That is results/tables/, results/figures/, the pages of docs/results/ and the generated sections of the documents; and,
-made of the code's docstrings, docs/deviations.md.
+These are results/tables/, results/figures/, the pages of docs/results/ and the generated sections of the documents.
+docs/deviations.md is generated from the code's docstrings.
 """
 
 import pathlib
@@ -15,71 +15,76 @@ STUDIES = tuple(f"docs/{study}.md" for study in catalogue.STUDIES)
 DOCUMENTS = ("README.md", "REPRODUCTION.md", *STUDIES)
 
 
-def measured():
+def measured() -> list[row.Row]:
     """The published rows of all studies."""
-    return [one for study in catalogue.STUDIES for one in row.load_all(ROOT / "results" / "measured" / study)]
+    folder = ROOT / "results" / "measured"
+    return [loaded for study in catalogue.STUDIES for loaded in row.load_all(folder / study)]
 
 
-def publish(rows, *, add=False):
-    """Keep rows in results/measured/, then write all that is made of those that are there; returns the sections that
-    changed. add: pool each row with the one of another seed that is there. Raises ValueError for rows made from
-    uncommitted code, and where rows cannot be pooled."""
-    dirty = [one["method"] for one in rows if one.get("dirty")]
+def publish(rows, *, add: bool = False) -> list[str]:
+    """Save rows in results/measured/, then write everything generated from the rows there. Returns what changed.
+
+    add: pool each row with the published row of another seed
+    Raises ValueError for rows made from uncommitted code, and for rows that cannot be pooled.
+    """
+    dirty = [new["method"] for new in rows if new.get("dirty")]
     if dirty:
         raise ValueError(f"rows of {', '.join(dirty)} were made from uncommitted code: commit, and test them again")
-    rows = [with_published(one) for one in rows] if add else rows
-    for one in rows:
-        row.save(one, _place(one))
+    rows = [with_published(new) for new in rows] if add else rows
+    for new in rows:
+        row.save(new, _place(new))
     return write(measured())
 
 
-def with_published(one):
-    """A row of one seed pooled with the published row of one other seed, in the order of the seeds; alone where there
-    is none. Raises ValueError where either has several seeds, both have the same, or they were made differently."""
-    path = _place(one)
+def with_published(new) -> row.Row:
+    """A row of one seed pooled with the published row of another seed; unchanged if no row is published.
+
+    Raises ValueError if either row has several seeds, both have the same seed, or they were made differently.
+    """
+    path = _place(new)
     if not path.is_file():
-        return one
-    both = sorted([row.load(path), one], key=lambda each: each["seeds"])
+        return new
+    both = sorted([row.load(path), new], key=lambda each: each["seeds"])
     if [len(each["seeds"]) for each in both] != [1, 1] or both[0]["seeds"] == both[1]["seeds"]:
         raise ValueError(
             f"{path.name} has seeds {both[0]['seeds']} and {both[1]['seeds']}, expected one other seed in each: "
             "publish all seeds from one folder of runs, without --add"
         )
-    return catalogue.STUDIES[one["study"]].report.pool(both)
+    return catalogue.STUDIES[new["study"]].report.pool(both)
 
 
-def _place(one):
-    return row.path_of(one, ROOT / "results" / "measured" / one["study"])
+def _place(new):
+    return row.path_of(new, ROOT / "results" / "measured" / new["study"])
 
 
-def write(rows, *, check=False):
-    """Tables (CSV), figures, pages and generated sections of these rows; returns what changed.
+def write(rows, *, check: bool = False) -> list[str]:
+    """Write tables (CSV), figures, pages and generated sections of these rows. Returns what changed.
 
-    check: write nothing, raise ValueError where a document says something else.
+    check: write nothing, and raise ValueError if a document is out of date
     """
-    made = all_tables(rows)
+    study_tables = all_tables(rows)
     if not check:
-        tables.write(made, ROOT / "results" / "tables", formats=["csv"])
+        tables.write(study_tables, ROOT / "results" / "tables", formats=["csv"])
         for name, _, figure in catalogue.figures(rows):
             figures.save(figure, ROOT / "results" / "figures" / f"{name}.png")
-    texts = {table.name: tables.markdown(table) for table in made}
+    texts = {table.name: tables.markdown(table) for table in study_tables}
     changed = []
     for document in (name for name in DOCUMENTS if (ROOT / name).is_file()):
         for name in document_sections.names(ROOT / document):
             if name in texts and document_sections.embed(ROOT / document, name, texts[name], check=check):
                 changed.append(f"{document} {name}")
-    whole = pages.pages(rows, made, ROOT) | {deviations.PATH: deviations.document(ROOT)}
+    whole = pages.pages(rows, study_tables, ROOT) | {deviations.PATH: deviations.document(ROOT)}
     return changed + [str(path) for path, content in whole.items() if _replace(ROOT / path, content, check=check)]
 
 
-def all_tables(rows):
+def all_tables(rows) -> list[tables.Table]:
     """The tables of all studies, the summaries of DARE's cells, and the verdicts of all."""
-    made = catalogue.tables(rows)
-    return [*made, *catalogue.summaries(rows), *verdicts.tables(made), verdicts.scale(rows)]
+    study_tables = catalogue.tables(rows)
+    return [*study_tables, *catalogue.summaries(rows), *verdicts.tables(study_tables), verdicts.scale(rows)]
 
 
 def _replace(path, content, *, check):
-    """Write a generated document where it says something else; whether it did."""
+    """Write a generated document if its content differs. Returns True if it did."""
     if path.is_file() and path.read_text(encoding="utf-8") == content:
         return False
     if check:

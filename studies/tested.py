@@ -1,4 +1,4 @@
-"""Test a model, keep its flags with its checks, and read them back: what the test stages of the studies share."""
+"""Test a model and save its flags and checks: shared by the test stages of the studies."""
 
 import dataclasses
 
@@ -11,19 +11,22 @@ from pipeline.progress import Progress
 
 def test_and_keep(
     path, model, split, *, note, quiet, checked, epsilons, rows, sets=None, minimal=None, transferred=None, **options
-):
-    """The dare.flags.Flags of a model with its checks (adv.checks), tested and saved in `path` unless they are there.
+) -> Flags:
+    """The Flags of a model with its checks (adv.checks). Read from `path` if it exists, else tested and saved there.
 
-    note: what the progress says; checked: x_test rows for the checks; rows: x_test rows that are attacked; epsilons,
-    sets, minimal and options: of dare.test.test; transferred: of adv.checks.check. Raises ValueError where the file
-    is of another model or other data.
+    note: text of the progress line
+    checked: rows of x_test for the checks
+    rows: rows of x_test that are attacked
+    epsilons, sets, minimal, options: as in dare.test.test
+    transferred: as in adv.checks.check
+    Raises ValueError if the file is of another model or other data.
     """
     identity = models.fingerprint(model)
     if not path.is_file():
         with Progress(note, quiet) as progress:
-            given = {"epsilons": epsilons, "rows": rows, "minimal": minimal or {}, "progress": progress, **options}
-            flags = test.test(model, split, sets or {}, fingerprint=identity, **given)
-            found = checks.check(
+            settings = {"epsilons": epsilons, "rows": rows, "minimal": minimal or {}, "progress": progress, **options}
+            flags = test.test(model, split, sets or {}, fingerprint=identity, **settings)
+            results = checks.check(
                 model,
                 split.x_test[checked],
                 split.y_test[checked],
@@ -31,5 +34,5 @@ def test_and_keep(
                 transferred=transferred,
                 attacked=(split.x_test[rows], split.y_test[rows]),
             )
-        dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, found))).save(path)
+        dataclasses.replace(flags, checks=tuple(map(dataclasses.asdict, results))).save(path)
     return Flags.load(path, model=identity, data=split.fingerprint)

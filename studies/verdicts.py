@@ -1,8 +1,8 @@
-"""The verdicts of all studies at one glance: how many claims hold, and a matrix of claims and cells a study.
+"""The verdicts of all studies: how many claims hold, and for each study a matrix of claims and cells.
 
-verdicts                one line a study: claims that hold, do not hold, are undecided, were not measured
-verdicts-<study>        one line a claim, one column a cell (data set and model)
-verdicts-scale          one line a cell: on how much each verdict stands
+verdicts                a line for each study: claims that hold, do not hold, are undecided, were not measured
+verdicts-<study>        a line for each claim, a column for each cell (data set and model)
+verdicts-scale          a line for each cell: the amount of data behind its verdicts
 """
 
 from reporting import claims
@@ -11,23 +11,23 @@ from reporting.tables import Table
 from studies import catalogue
 
 SCALE = (
-    "Counts of images are over all seeds together. published files: the data files have the published digest; else "
+    "Counts of images are sums over all seeds. published files: the data files have the published digest. Otherwise "
     "they are a part of the set, and no published number is comparable."
 )
 EPOCHS = {"source_epochs": "epochs", "bp_epochs": "BP-epochs", "epochs": "epochs"}
 
 
-def tables(made):
-    """The tables of verdicts, from all tables of all studies (those of claims among them). Returns a list of Table."""
+def tables(study_tables: list[Table]) -> list[Table]:
+    """The tables of verdicts. study_tables: all tables of all studies, with the tables of claims."""
     judged = {}
-    for table in made:
+    for table in study_tables:
         if isinstance(table, claims.Judged):
             judged.setdefault(study_of(table), []).append(table)
     return [_counts(judged), *(_matrix(study, own) for study, own in judged.items())] if judged else []
 
 
-def study_of(table):
-    """The name of the study that a table is of: its file's name begins with it."""
+def study_of(table: Table) -> str:
+    """The name of a table's study, with which the table's name begins."""
     return next(name for name in catalogue.STUDIES if table.name.startswith(f"{name}-"))
 
 
@@ -44,7 +44,7 @@ def _counts(judged):
 
 
 def _matrix(study, own):
-    """Claims down, cells across; a claim that a cell does not have is "-" there."""
+    """Claims down, cells across; "-" if a cell does not have the claim."""
     texts = dict.fromkeys(claim.claim for table in own for claim in table.claims)
     lines = []
     for text in texts:
@@ -52,17 +52,17 @@ def _matrix(study, own):
         lines.append((text, *verdicts))
     columns = ("claim", *(table.cell for table in own))
     sources = dict.fromkeys(claim.source for table in own for claim in table.claims)
-    title = f"{words(study)}: what was claimed, and the verdict in each cell"
+    title = f"{words(study)}: the claims, and the verdict in each cell"
     return Table(f"verdicts-{study}", title, columns, tuple(lines), tuple(f"Source: {source}." for source in sources))
 
 
-def words(study):
-    """A study's name as it is printed."""
+def words(study: str) -> str:
+    """A study's printed name."""
     return "DARE" if study == "dare" else study.replace("_", " ")
 
 
-def scale(rows):
-    """The table of what each cell's verdicts stand on."""
+def scale(rows) -> Table:
+    """The table of the amount of data behind each cell's verdicts."""
     lines = []
     for (study, dataset, model), own in _cells(rows).items():
         seeds = {seed for row in own for seed in row["seeds"]}
@@ -81,21 +81,21 @@ def scale(rows):
         "adversarial images",
         "published files",
     )
-    return Table("verdicts-scale", "What each verdict stands on", columns, tuple(lines), (SCALE,))
+    return Table("verdicts-scale", "The data behind each verdict", columns, tuple(lines), (SCALE,))
 
 
 def _cells(rows):
-    found = {}
+    by_cell = {}
     for row in rows:
-        found.setdefault((row["study"], row["dataset"], row["model"]), []).append(row)
-    return found
+        by_cell.setdefault((row["study"], row["dataset"], row["model"]), []).append(row)
+    return by_cell
 
 
 def _trained(rows):
-    """Images and epochs that the longest-trained model of the rows saw; "-" where they do not say."""
+    """Training images and epochs of the longest-trained model of the rows."""
     facts = [row["hyperparameters"] for row in rows]
     for name, unit in EPOCHS.items():
-        longest = max((one for one in facts if one.get(name) is not None), key=lambda one: one[name], default=None)
+        longest = max((fact for fact in facts if fact.get(name) is not None), key=lambda fact: fact[name], default=None)
         if longest is not None:
             if name == "source_epochs":
                 return f"half of the set, {longest[name]} {unit}"
@@ -106,5 +106,5 @@ def _trained(rows):
 
 def _counted(rows, kinds):
     """The number of images, or their range, over all measures whose name begins with one of `kinds`."""
-    counts = {one["n"] for row in rows for name, one in row["measures"].items() if name.startswith(kinds)}
+    counts = {value["n"] for row in rows for name, value in row["measures"].items() if name.startswith(kinds)}
     return "-" if not counts else f"{min(counts):,}" if len(counts) == 1 else f"{min(counts):,} to {max(counts):,}"

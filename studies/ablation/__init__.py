@@ -1,1 +1,1 @@
-"""Which of DARE's choices moves its score: one of them changed at a time."""
+"""Ablation of DARE: one of its choices changed at a time."""

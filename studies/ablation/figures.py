@@ -1,15 +1,20 @@
 """The figure of the ablation: mean ER at each level of each choice."""
 
+from __future__ import annotations
+
+import matplotlib.figure
 import numpy
 
 from reporting import figures
 from studies.ablation import tables
 
 
-def draw_cell(rows):
-    """Figure: one panel a choice, mean ER at each level; a grey ring for weight noise of the same size.
+def draw_cell(rows) -> matplotlib.figure.Figure:
+    """A panel for each choice with the mean ER at each level; a grey ring for weight noise of the same size.
 
-    rows: those of one data set and model. A thin line joins the levels of a number; error bars span the seeds.
+    A thin line joins the levels of a numerical choice; error bars show the standard deviation over seeds.
+
+    rows: those of one data set and model
     """
     base = tables.published(rows)
     factors = [
@@ -44,7 +49,7 @@ def draw_cell(rows):
         axis.grid(axis="y", alpha=0.3)
     axes[0, 0].set_ylabel("mean ER over the attacks (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = f"{base['dataset']}, {base['model']}: seeds {len(base['seeds'])}, tunings a level {base['repeats']}"
+    title = f"{base['dataset']}, {base['model']}: {len(base['seeds'])} seeds, {base['repeats']} tunings per level"
     figure.legend(handles, labels, title=title, frameon=False, fontsize=8, title_fontsize=9, loc="outside upper center",
                   ncols=2)  # fmt: skip
     figures.explain_raised(figure, rows)
@@ -52,6 +57,6 @@ def draw_cell(rows):
 
 
 def _spread(row, prefix):
-    """Standard deviation of mean ER over the seeds or repeats, from those of the attacks (their mean: they agree)."""
-    spreads = [one["spread"] or 0.0 for name, one in row["measures"].items() if name.startswith(f"{prefix}er/")]
+    """Standard deviation of mean ER over seeds or repeats: mean of the attacks' deviations, which vary together."""
+    spreads = [measure["spread"] or 0.0 for name, measure in row["measures"].items() if name.startswith(f"{prefix}er/")]
     return float(numpy.mean(spreads))

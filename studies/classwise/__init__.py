@@ -1,1 +1,1 @@
-"""Robustness class by class: which classes are weak, and which claims on them hold."""
+"""Class-wise robustness: the weak classes, and the claims on them."""

@@ -1,4 +1,4 @@
-"""Attack one model class by class and write its row: what the attacking steps of the class-wise study share."""
+"""Attack a model with as many images of each class and write its row: shared by the study's attacking stages."""
 
 import numpy
 
@@ -15,8 +15,8 @@ ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-p
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 
 
-def add_options(parser):
-    """The options of the step that attacks first."""
+def add_options(parser) -> None:
+    """Add the options of the first attacking stage to a parser."""
     known = command.name("attack in Linf", LINF)
     parser.set_defaults(model="small_cnn")
     parser.add_argument("--attack", nargs="+", type=known, default=list(ATTACKS), help="each run on all images")
@@ -24,9 +24,12 @@ def add_options(parser):
     parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="Linf radius (default: the model's own)")
 
 
-def attacked(arguments):
-    """(the row that 1_attack.py made of --method, the arguments of a step that compares with it: attacked alike, the
-    stages that such a step reads). Raises FileNotFoundError where it was not attacked."""
+def attacked(arguments) -> tuple[row.Row, object, list[str]]:
+    """(row, arguments, input stages) of a stage that compares its model with the attacked --method.
+
+    row: that of 1_attack.py; arguments: with the same attacks, images and epsilon
+    Raises FileNotFoundError if --method has not been attacked.
+    """
     attack = f"attack-{arguments.method}"
     folder = run_directory.folder(arguments, attack)
     asked = run_directory.record(folder)["arguments"]
@@ -36,16 +39,18 @@ def attacked(arguments):
     return before, alike, [attack, f"robust_training/train-{arguments.method}"]
 
 
-def uses(arguments, **entries):
-    """The attacks, and further catalogue entries, that a stage of the study uses."""
+def uses(arguments, **entries) -> dict:
+    """The catalogue entries that a stage uses: its attacks, and further entries."""
     return {"attack": {name: attacks.ATTACKS[name] for name in arguments.attack}, **entries}
 
 
-def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
+def score(arguments, stage, model, split, *, about: dict, details: dict, epsilon: float, reach: int = 0) -> row.Row:
     """Attack the model, save its flags and row.json, and finish the stage. Returns the row.
 
-    about: the row's method, title, role and hyperparameters; details: what else it shall say of the model; reach: how
-    many of the images are attacked into every class.
+    about: the row's method, title, role and hyperparameters
+    details: further details of the row
+    epsilon: Linf radius in [0, 1] pixel scale
+    reach: number of images that are attacked into every class
     """
     chosen = even(split.y_test, arguments.test_images, arguments.seed)
     name, used = about["method"], {name: attacks.ATTACKS[name] for name in arguments.attack}
@@ -61,7 +66,7 @@ def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
         white_box=used,
         independent=True,
     )
-    found = {
+    row_details = {
         **details,
         "classes": list(split.classes),
         "confusion": class_rows.confusions(flags, split),
@@ -71,8 +76,10 @@ def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
         },
     }
     if reach:
-        found["reached"] = reached(arguments, model, split, chosen, epsilon, reach, name)
-    specifications = {f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in used.items()}
+        row_details["reached"] = reached(arguments, model, split, chosen, epsilon, reach, name)
+    specifications = {
+        f"white-box/{name}": attack.specification() | {"epsilons": [epsilon]} for name, attack in used.items()
+    }
     result = row.of_stage(
         stage,
         study="classwise",
@@ -81,7 +88,7 @@ def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
         measures=class_rows.measures(flags, split),
         checks=row.checks([flags.checks]),
         attacks=specifications,
-        details=found,
+        details=row_details,
         **about | {"hyperparameters": {**about["hyperparameters"], "epsilon": epsilon}},
     )
     row.save(result, stage.folder / "row.json")
@@ -95,38 +102,46 @@ def score(arguments, stage, model, split, *, about, details, epsilon, reach=0):
     return result
 
 
-def even(labels, count, seed):
-    """Rows of about `count` images, as many of each class as that allows (fewer where a class has fewer), sorted."""
+def even(labels: numpy.ndarray, count: int, seed: int) -> numpy.ndarray:
+    """Sorted rows of about `count` images, equally many of each class (fewer if a class has fewer)."""
     generator, classes = stream(seed, "test images"), numpy.unique(labels)
-    each = max(1, count // len(classes))
+    per_class = max(1, count // len(classes))
     return numpy.sort(
-        numpy.concatenate([generator.permutation(numpy.flatnonzero(labels == one))[:each] for one in classes])
+        numpy.concatenate([generator.permutation(numpy.flatnonzero(labels == label))[:per_class] for label in classes])
     )
 
 
-def reached(arguments, model, split, chosen, epsilon, count, name):
-    """What adv.reachable finds of `count` of the chosen images, counted (count_reached)."""
+def reached(arguments, model, split, chosen, epsilon: float, count: int, name: str) -> dict:
+    """The counts (count_reached) of the classes that `count` of the chosen images can be attacked into."""
     some = even(split.y_test[chosen], count, arguments.seed)
     x, y = split.x_test[chosen][some], split.y_test[chosen][some]
     with Progress(f"reach {name}", arguments.quiet) as progress:
-        found = reachable.reachable(model, x, y, epsilon=epsilon, progress=progress)
-    return count_reached(found, y)
+        reachable_classes = reachable.reachable(model, x, y, epsilon=epsilon, progress=progress)
+    return count_reached(reachable_classes, y)
 
 
-def count_reached(found, labels):
-    """adv.reachable's answer (N, K) and the labels (N,), counted.
+def count_reached(reachable_classes: numpy.ndarray, labels: numpy.ndarray) -> dict:
+    """Counts of the classes that images can be attacked into.
 
-    pairs: (K, K), images of each class that can be attacked into each other one (on the diagonal, those right as they
-    are); images: (K,) of each class; attackable: images right as they are that some class can be reached from; judged:
-    those of them in the second half of each class's images; similar: of the judged, those all of whose classes are
-    among the two that most images of the first half of their own class reach; anywhere: the same with the two classes
-    that most images of all other classes reach there; sizes: (K,), how many attackable images reach so many classes.
+    reachable_classes: bool (N, K) of adv.reachable: image i can be attacked into class k; for its own class, image i is
+        correct without an attack
+    labels: (N,) true classes
+
+    The returned entries:
+
+    pairs: (K, K), images of each class that can be attacked into each class (diagonal: correct without an attack)
+    images: (K,), images of each class
+    attackable: images that are correct without an attack and can be attacked into some class
+    judged: attackable images in the second half of each class's images
+    similar: judged images that reach only the two classes most often reached by the first half of their own class
+    anywhere: judged images that reach only the two classes most often reached by the first half of all other classes
+    sizes: (K,), attackable images by the number of classes that they reach
     """
-    classes = found.shape[1]
-    pairs = numpy.array([found[labels == label].sum(axis=0) for label in range(classes)])
+    classes = reachable_classes.shape[1]
+    pairs = numpy.array([reachable_classes[labels == label].sum(axis=0) for label in range(classes)])
     own = numpy.eye(classes, dtype=bool)[labels]
-    other = found & ~own
-    attackable = found[own] & other.any(axis=1)
+    other = reachable_classes & ~own
+    attackable = reachable_classes[own] & other.any(axis=1)
     first = numpy.zeros(len(labels), bool)
     for label in range(classes):
         rows = numpy.flatnonzero(labels == label)

@@ -1,8 +1,8 @@
-"""The seven claims of the class-wise study (Tian et al., KDD 2021), each with what the rows of one cell say of it.
+"""The verdicts on the seven claims of the class-wise study (Tian et al., KDD 2021) for one cell.
 
-A claim is a function from the rows (pooled over seeds) of one data set and model to a Claim. Models whose checks were
-raised are left out. All models are attacked on the same images and have the same classes, so more models are no more
-images and no more classes: a mean over models has the interval of one of them.
+A claim is a function from the rows (pooled over seeds) of one data set and model to a Claim. Models with raised checks
+are left out. All models have the same classes and are attacked on the same images. Further models therefore add no
+images or classes, and a mean over models has the interval of a single model.
 """
 
 import itertools
@@ -17,30 +17,32 @@ from studies.classwise import claims_of_changes, tables
 from studies.classwise import rows as class_rows
 
 SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
-GAP = 10.0  # points between the best and the worst class that count as a strong difference
-ALIKE = 0.5  # rank correlation of class accuracies from which on their order is the same
-MAINLY = 0.5  # share of what is fooled in addition
+GAP = 10.0  # points between the best and the worst class that are a strong difference
+ALIKE = 0.5  # rank correlation of class accuracies above which their order is the same
+MAINLY = 0.5  # fraction of the additionally fooled images
 
 
-def disparity(rows):
-    """Claim 1: the classes of one model differ in robust accuracy, by much: in the mean over models, more than GAP.
+def disparity(rows) -> Claim:
+    """Claim 1: robust accuracy differs between classes by more than GAP, in the mean over models.
 
-    The interval is that of the largest of all differences between two classes at once: of a few images a class it
-    reaches to 0 whatever was measured, since the best and the worst of ten always differ.
+    The interval is simultaneous for all pairs of classes. With few images of each class it reaches 0 whatever was
+    measured, because the best and the worst of ten classes always differ.
     """
     text = "Robust accuracy differs strongly between classes"
-    found = [
+    models = [
         (row["method"], class_rows.divided(row["measures"][class_rows.worst(row)])) for row in class_rows.sound(rows)
     ]
-    if not found:
-        return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
-    gaps = [statistics.largest_gap(one.correct, one.total) for _, one in found]
+    if not models:
+        return Claim(text, SOURCE, "no robust model without raised checks", "not measured")
+    gaps = [statistics.largest_gap(by_class.correct, by_class.total) for _, by_class in models]
     mean = Interval(*(100 * numpy.mean([getattr(gap, part) for gap in gaps]) for part in ("value", "low", "high")))
     effect = Effect(what="largest minus smallest accuracy of a class", interval=mean, needed=GAP)
-    (low, lowest), (high, highest) = (pick((100 * one.spread, method) for method, one in found) for pick in (min, max))
+    (low, lowest), (high, highest) = (
+        pick((100 * by_class.spread, method) for method, by_class in models) for pick in (min, max)
+    )
     evidence = (
-        f"{effect}, mean of {len(found)} models ({low:.0f}, {lowest}, to {high:.0f}, {highest}) on "
-        f"{_images(found[0][1].total)} images of each class; {GAP:.0f} would be strong"
+        f"{effect}, mean of {len(models)} models ({low:.0f}, {lowest}, to {high:.0f}, {highest}) on "
+        f"{_images(models[0][1].total)} images of each class; more than {GAP:.0f} is strong"
     )
     return claims.judged(text, SOURCE, evidence, [effect])
 
@@ -50,12 +52,12 @@ def _images(totals):
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def consistency(rows):
-    """Claim 2: the order of the classes is the same for all attacks, one of each kind, and all defences.
+def consistency(rows) -> Claim:
+    """Claim 2: the order of the classes is the same for all attacks, one of each kind, and for all defences.
 
-    Accuracies of few images are noisy, and noise lowers a rank correlation. So that it excludes nothing, the upper end
-    is divided by the mean reliability of the pairs (Spearman 1904, correction for attenuation), and is 1 where nothing
-    but noise was measured.
+    Accuracies over few images are noisy, and noise lowers a rank correlation. Noise alone must not exclude the claim.
+    The upper end of the interval is therefore divided by the mean reliability of the pairs (Spearman 1904, correction
+    for attenuation), and is 1 if nothing but noise was measured.
     """
     text = "The order of the classes is the same over attacks and defences"
     models = class_rows.sound(rows)
@@ -63,39 +65,41 @@ def consistency(rows):
     for row in models:
         names = [name for name in (class_rows.measure_of(row, attack) for attack in FAMILIES) if name]
         pairs["attacks"] += [(row["measures"][a], row["measures"][b]) for a, b in itertools.combinations(names, 2)]
-    for one, other in itertools.combinations(models, 2):
-        pairs["defences"].append(tuple(row["measures"][class_rows.worst(row)] for row in (one, other)))
-    effects, said, level = [], [], claims.confidence(len(pairs))
-    for name, found in pairs.items():
-        if found:
-            shares = [[class_rows.divided(one).share for one in pair] for pair in found]
+    for both in itertools.combinations(models, 2):
+        pairs["defences"].append(tuple(row["measures"][class_rows.worst(row)] for row in both))
+    effects, phrases, level = [], [], claims.confidence(len(pairs))
+    for name, measured in pairs.items():
+        if measured:
+            shares = [[class_rows.divided(measure).share for measure in pair] for pair in measured]
             values = [statistics.spearman(*pair) for pair in shares]
             interval = statistics.correlation(float(numpy.mean(values)), len(shares[0][0]), confidence=level)
-            interval = Interval(interval.value, interval.low, _corrected(interval.high, found))
+            interval = Interval(interval.value, interval.low, _corrected(interval.high, measured))
             effect = Effect(
                 what=f"between {name}", interval=interval, needed=ALIKE, scale="correlation", unit="", confidence=level
             )
             effects.append(effect)
-            said.append(f"{effect}, at least {min(values):.2f}, over {len(found)} pairs")
+            phrases.append(f"{effect}, at least {min(values):.2f}, over {len(measured)} pairs")
     if len(effects) < 2:
-        return Claim(text, SOURCE, "; ".join(said) or "fewer than two models", "not measured")
-    evidence = f"mean rank correlation (Spearman) of class accuracies {'; '.join(said)}; intervals over classes"
+        return Claim(text, SOURCE, "; ".join(phrases) or "fewer than two models", "not measured")
+    evidence = f"mean rank correlation (Spearman) of class accuracies {'; '.join(phrases)}; intervals over classes"
     return claims.judged(text, SOURCE, evidence, effects)
 
 
 def _corrected(high, pairs):
-    """The upper end of a mean correlation of class accuracies, had they been measured without noise."""
-    reliable = numpy.mean([numpy.sqrt(_reliability(one) * _reliability(other)) for one, other in pairs])
-    return 1.0 if reliable == 0 else min(1.0, max(high, high / float(reliable)))
+    """The upper end of a mean correlation of class accuracies, corrected for their noise."""
+    reliability = numpy.mean([numpy.sqrt(_reliability(first) * _reliability(second)) for first, second in pairs])
+    return 1.0 if reliability == 0 else min(1.0, max(high, high / float(reliability)))
 
 
 def _reliability(measure):
-    """Share of the variance of class accuracies that is not that of the images: 1 - 1 / F, F the chi-squared statistic
-    a degree of freedom; 0 where it is less than 1."""
-    right, total = numpy.array(measure["right"]), numpy.array(measure["total"])
-    if right.sum() in (0, total.sum()):
+    """The fraction of the variance of class accuracies that is not due to the sample of images.
+
+    1 - 1 / F, with F the chi-squared statistic per degree of freedom; 0 if F < 1.
+    """
+    correct, total = numpy.array(measure["right"]), numpy.array(measure["total"])
+    if correct.sum() in (0, total.sum()):
         return 0.0
-    statistic, _, freedom, _ = scipy.stats.chi2_contingency([right, total - right])
+    statistic, _, freedom, _ = scipy.stats.chi2_contingency([correct, total - correct])
     return max(0.0, 1 - freedom / statistic) if statistic else 0.0
 
 
@@ -103,10 +107,10 @@ FAMILIES = ("fgsm", "pgd-20", "cw-linf-20", "apgd-ce")  # one attack of each kin
 STRONGER = (("fgsm", "pgd-20"), ("pgd-20", "apgd-ce"), ("pgd-20", "worst"))
 
 
-def stronger(rows):
-    """Claim 3: what a stronger attack fools beyond a weaker one lies mainly in the classes that were vulnerable.
+def stronger(rows) -> Claim:
+    """Claim 3: the images that a stronger attack fools in addition lie mainly in the more vulnerable classes.
 
-    The models are attacked on the same images: the interval is of as many images as one of them gained at most.
+    All models are attacked on the same images, so the interval is for the largest number that any single model gained.
     """
     text = "Stronger attacks gain mainly on the vulnerable classes"
     gained = {}
@@ -118,80 +122,90 @@ def stronger(rows):
                 gains = numpy.maximum(before.correct - after.correct, 0)
                 half = numpy.argsort(before.share, kind="stable")[: len(gains) // 2]
                 gained.setdefault(f"{weak} to {strong}", []).append((gains[half].sum(), gains.sum()))
-    gained = {name: numpy.array(found) for name, found in gained.items()}
-    gained = {name: found for name, found in gained.items() if found[:, 1].sum() >= 10}
+    gained = {name: numpy.array(counts) for name, counts in gained.items()}
+    gained = {name: counts for name, counts in gained.items() if counts[:, 1].sum() >= 10}
     if not gained:
-        return Claim(text, SOURCE, "no stronger attack fooled ten more images", "not measured")
+        return Claim(text, SOURCE, "no stronger attack fooled at least ten more images", "not measured")
     effects, level = [], claims.confidence(len(gained))
-    for name, found in gained.items():
-        share, once = found[:, 0].sum() / found[:, 1].sum(), int(found[:, 1].max())
+    for name, counts in gained.items():
+        share, once = counts[:, 0].sum() / counts[:, 1].sum(), int(counts[:, 1].max())
         interval = statistics.wilson(round(share * once), once, confidence=level)
         interval = Interval(share, interval.low, interval.high)
-        what = f"{name} ({found[:, 1].sum()} images, {once} of one model)"
+        what = f"{name} ({counts[:, 1].sum()} images, at most {once} for one model)"
         effects.append(Effect(what=what, interval=interval, needed=MAINLY, scale="share", unit="%", confidence=level))
     evidence = (
-        "share of the images fooled in addition that are of the more vulnerable half of classes: "
+        "fraction of the additionally fooled images that are in the more vulnerable half of the classes: "
         f"{'; '.join(map(str, effects))}"
     )
     return claims.judged(text, SOURCE, evidence, effects)
 
 
-def weight_norms(rows):
-    """Claim 4: a class whose weight vector in the last layer is longer is more robust."""
-    text = "A class's robustness goes with the norm of its classifier weights"
-    found = []
+def weight_norms(rows) -> Claim:
+    """Claim 4: classes with a larger weight norm in the last layer are more robust."""
+    text = "A class's robustness increases with the norm of its classifier weights"
+    correlations = []
     for row in class_rows.sound(rows):
         norms = numpy.mean(row["weight_norms"], axis=0)
         share = class_rows.divided(row["measures"][class_rows.worst(row)]).share
-        found.append((statistics.spearman(norms, share), row["method"]))
-    if not found:
-        return Claim(text, SOURCE, "no model with robust accuracy left", "not measured")
-    values, classes = [value for value, _ in found], len(rows[0]["classes"])
+        correlations.append((statistics.spearman(norms, share), row["method"]))
+    if not correlations:
+        return Claim(text, SOURCE, "no robust model without raised checks", "not measured")
+    values, classes = [value for value, _ in correlations], len(rows[0]["classes"])
     interval = statistics.correlation(float(numpy.mean(values)), classes)
     effect = Effect(what="rank correlation (Spearman)", interval=interval, scale="correlation", unit="")
-    evidence = f"{effect} over {classes} classes, mean of {len(found)} models ({min(values):.2f} to {max(values):.2f})"
+    evidence = (
+        f"{effect} over {classes} classes, mean of {len(correlations)} models ({min(values):.2f} to {max(values):.2f})"
+    )
     return claims.judged(text, SOURCE, evidence, [effect])
 
 
-def temperature(rows):
-    """Claim 6: Temperature-PGD fools more than PGD and CW of as many steps.
+def temperature(rows) -> Claim:
+    """Claim 6: Temperature-PGD fools more images than PGD and CW with as many steps.
 
-    One 1/T for both is chosen on every other image and judged on the rest, in all models together; intervals are a
+    A common 1/T is chosen on every other image and judged on the rest, for all models together. The intervals are a
     bootstrap over images, which all models share.
     """
     text = "Temperature-PGD is stronger than PGD and CW of as many steps"
     others = "pgd-20", "cw-linf-20"
-    fooled = {}  # attack -> how many models it fools, of each image, one array a seed
+    fooled = {}  # attack -> for each seed, the number of models that it fools on each image
     models = [row for row in class_rows.sound(rows) if all(class_rows.measure_of(row, name) for name in others)]
-    names = [name for name in dict.fromkeys(_short(one) for row in models for one in row["flags"]) if "t-pgd-" in name]
+    names = [
+        name
+        for name in dict.fromkeys(_short(measure) for row in models for measure in row["flags"])
+        if "t-pgd-" in name
+    ]
     names = [name for name in names if all(class_rows.measure_of(row, name) for row in models)]
     if not names:
-        return Claim(text, SOURCE, "Temperature-PGD was not run beside pgd-20 and cw-linf-20", "not measured")
+        return Claim(
+            text, SOURCE, "Temperature-PGD, pgd-20 and cw-linf-20 were not all run on one model", "not measured"
+        )
     for name in (*names, *others):
         fooled[name] = _fooled(models, name)
     chosen = max(names, key=lambda name: sum(_gained(fooled, name, other, 0).sum() for other in others))
     level, effects = claims.confidence(len(others)), []
     for other in others:
         strata = [_gained(fooled, chosen, other, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
-        found = statistics.paired_bootstrap(strata, confidence=level)
-        interval = statistics.Interval(*(100 * end for end in (found.value, found.low, found.high)))
-        effects.append(Effect(what=f"{chosen} beside {other}", interval=interval, digits=2, confidence=level))
-    count = sum(len(one) for one in strata)
-    said = f"more fooled: {'; '.join(map(str, effects))}; {len(models)} models, {count} images each, over images"
-    return claims.judged(text, SOURCE, said, effects)
+        gap = statistics.paired_bootstrap(strata, confidence=level)
+        interval = statistics.Interval(*(100 * end for end in (gap.value, gap.low, gap.high)))
+        effects.append(Effect(what=f"{chosen} minus {other}", interval=interval, digits=2, confidence=level))
+    count = sum(len(stratum) for stratum in strata)
+    evidence = (
+        f"fooled: {'; '.join(map(str, effects))}; {len(models)} models, {count} images each; intervals over images"
+    )
+    return claims.judged(text, SOURCE, evidence, effects)
 
 
 def _fooled(models, attack):
-    """How many of the models the attack fools, of each image: a list of int (N,), one a seed."""
+    """For each seed, the number of models that the attack fools on each image: a list of int (N,)."""
     texts = [row["flags"][class_rows.measure_of(row, attack)] for row in models]
-    seeds = min(len(one) for one in texts)
-    return [numpy.sum([~class_rows.unpacked(one[seed]) for one in texts], axis=0) for seed in range(seeds)]
+    seeds = min(len(by_seed) for by_seed in texts)
+    return [numpy.sum([~class_rows.unpacked(by_seed[seed]) for by_seed in texts], axis=0) for seed in range(seeds)]
 
 
-def _gained(fooled, one, other, half, seed=None):
-    """Fooled by one attack less fooled by the other, of every other image: the first half is even rows."""
-    seeds = range(len(fooled[one])) if seed is None else [seed]
-    return numpy.concatenate([(fooled[one][place] - fooled[other][place])[half::2] for place in seeds])
+def _gained(fooled, first, second, half, seed=None):
+    """Models fooled by the first attack minus those by the second, on the even (half 0) or odd (half 1) images."""
+    seeds = range(len(fooled[first])) if seed is None else [seed]
+    return numpy.concatenate([(fooled[first][place] - fooled[second][place])[half::2] for place in seeds])
 
 
 def _short(measure):
@@ -209,16 +223,16 @@ CLAIMS = {
 }
 
 
-def claims_table(rows):
-    """A Table of the seven claims for the rows (pooled over seeds) of one data set and model."""
+def claims_table(rows) -> claims.Judged:
+    """The table of the seven claims for the rows (pooled over seeds) of one data set and model."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     name = f"{tables.name_of(dataset, model)}-claims"
-    found = [claim(rows) for claim in CLAIMS.values()]
+    judged = [claim(rows) for claim in CLAIMS.values()]
     _, left_out = marks.sound(rows)
-    return claims.table(name, f"{dataset}, {model}", "the claims on robustness by class", found, left_out)
+    return claims.table(name, f"{dataset}, {model}", "the claims on robustness by class", judged, left_out)
 
 
-def show(found):
+def show(claim: Claim) -> None:
     """Print a Claim."""
-    beyond = f"; would have shown from: {found.detectable}" if found.detectable else ""
-    print(f"claim: {found.claim}\nevidence: {found.evidence}\nverdict: {found.verdict}{beyond}")
+    detectable = f"; would have shown from: {claim.detectable}" if claim.detectable else ""
+    print(f"claim: {claim.claim}\nevidence: {claim.evidence}\nverdict: {claim.verdict}{detectable}")

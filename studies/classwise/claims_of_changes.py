@@ -1,4 +1,4 @@
-"""Two claims of the class-wise study on models that were changed: retrained without a class, or by a lever."""
+"""Two claims of the class-wise study on changed models: retrained without a class, or changed by a lever."""
 
 import math
 
@@ -11,105 +11,109 @@ from reporting.tables import signed
 from studies.classwise import rows as class_rows
 
 SOURCE = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
-POINT = 1.0  # a point of accuracy counts for nothing
-MOST = 0.5  # share of the images
+POINT = 1.0  # smaller differences in accuracy, in points, are ignored
+MOST = 0.5  # fraction of the images
 
 
-def similar(rows):
-    """Claim 5: most images can be attacked into a few similar classes only, and into these rather than into any two.
+def similar(rows) -> Claim:
+    """Claim 5: most images can be attacked only into a few similar classes, rather than into any two classes.
 
-    Beside it, models retrained without the class that a class is attacked into most, or least: a single training of
-    each has no interval over trainings, so they support nothing and exclude nothing; but where the control gained as
-    much, the claim stays open.
+    The evidence includes models retrained without the class that another class is attacked into most, or least (the
+    control). They are trained once and have no interval over trainings, so they neither support nor exclude the claim.
+    If the control gains as much, the claim stays undecided.
     """
     text = "Most images can be attacked only into similar classes"
     reached = [row["reached"] for row in class_rows.sound(rows) if row.get("reached")]
-    total = sum(one["judged"] for one in reached)
+    total = sum(counts["judged"] for counts in reached)
     if not total:
         return Claim(text, SOURCE, "no model was attacked into every class", "not measured")
     level = claims.confidence(2)
-    once = max(one["judged"] for one in reached)  # the models are attacked on the same images
-    shares = [sum(one[name] for one in reached) / total for name in ("similar", "anywhere")]
+    once = max(counts["judged"] for counts in reached)  # the models are attacked on the same images
+    shares = [sum(counts[name] for counts in reached) / total for name in ("similar", "anywhere")]
     wilson = [statistics.wilson(round(share * once), once, confidence=level) for share in shares]
-    own, other = (Interval(share, one.low, one.high) for share, one in zip(shares, wilson, strict=True))
+    own, other = (Interval(share, ends.low, ends.high) for share, ends in zip(shares, wilson, strict=True))
     gap = statistics.newcombe(own, other)
     gap = Interval(*(100 * end for end in (gap.value, gap.low, gap.high)))
     effects = [
-        Effect(what="images that do", interval=own, needed=MOST, scale="share", unit="%", confidence=level),
-        Effect(what="more than into any two classes", interval=gap, confidence=level),
+        Effect(what="fraction", interval=own, needed=MOST, scale="share", unit="%", confidence=level),
+        Effect(what="minus the control", interval=gap, confidence=level),
     ]
-    sizes = numpy.sum([one["sizes"] for one in reached], axis=0)
+    sizes = numpy.sum([counts["sizes"] for counts in reached], axis=0)
     mean = float((sizes * numpy.arange(len(sizes))).sum() / max(1, sizes.sum()))
-    gains = [one for one in (_gain(row, rows) for row in rows if row["role"] == "retrained") if one]
+    gains = [gain for gain in (_gain(row, rows) for row in rows if row["role"] == "retrained") if gain]
     evidence = (
-        f"of {total} attackable images ({len(reached)} models, at most {once} images each) that reach only the two "
-        f"classes that other images of their class reach most: {effects[0]}, {effects[1]} (the two that images of all "
-        f"others reach most), {mean:.1f} classes on average"
+        f"{total} attackable images ({len(reached)} models, at most {once} images each). Images that reach only the "
+        f"two classes most often reached from their own class: {effects[0]}, {effects[1]} (the two classes most often "
+        f"reached from all other classes); an image reaches {mean:.1f} classes on average"
     )
     evidence = "; ".join([evidence, *(sentence for sentence, _, _ in gains)])
     most, control = ([gain for _, kind, gain in gains if kind == which] for which in ("most", "least"))
     as_much = most and control and numpy.mean(most) <= numpy.mean(control) + POINT
-    reservation = "without a class that it is attacked into least, a class gained as much" if as_much else ""
+    reservation = (
+        "the control gained as much: a class retrained without a class that it rarely reaches" if as_much else ""
+    )
     return claims.judged(text, SOURCE, evidence, effects, reservation=reservation)
 
 
 def _gain(row, rows):
-    """(a sentence, "most" or "least", points gained) of a model retrained without a class, about the class watched."""
-    told = row["retrained"]
-    before = next((one for one in rows if one["method"] == told["method"]), None)
+    """(a sentence, "most" or "least", points gained by the watched class) of a retrained model."""
+    change = row["retrained"]
+    before = next((other for other in rows if other["method"] == change["method"]), None)
     if before is None or not _comparable(row, before):
         return None
     shares = [
-        100 * class_rows.divided(one["measures"][class_rows.worst(one)]).share[one["classes"].index(told["watched"])]
-        for one in (before, row)
+        100
+        * class_rows.divided(each["measures"][class_rows.worst(each)]).share[each["classes"].index(change["watched"])]
+        for each in (before, row)
     ]
-    kind = "attacked into most" if told["why"] == "most" else "attacked into least, a control"
+    kind = "most often reached" if change["why"] == "most" else "least often reached, a control"
     sentence = (
-        f"{told['method']} retrained without {told['without']} ({kind}): class {told['watched']} from {shares[0]:.0f} "
-        f"to {shares[1]:.0f} %"
+        f"{change['method']} retrained without {change['without']} ({kind}): class {change['watched']} changes from "
+        f"{shares[0]:.0f} to {shares[1]:.0f} %"
     )
-    return sentence, told["why"], shares[1] - shares[0]
+    return sentence, change["why"], shares[1] - shares[0]
 
 
-def _comparable(one, other):
-    """Whether two rows were attacked alike."""
+def _comparable(first, second):
+    """True if two rows have the same attacks and epsilon."""
     return (
-        one["attacks"] == other["attacks"] and one["hyperparameters"]["epsilon"] == other["hyperparameters"]["epsilon"]
+        first["attacks"] == second["attacks"]
+        and first["hyperparameters"]["epsilon"] == second["hyperparameters"]["epsilon"]
     )
 
 
-def levers(rows):
-    """Claim 7: what is changed in training or inference lifts the worst class. The levers are ours [D].
+def levers(rows) -> Claim:
+    """Claim 7: changes in training or inference lift the worst class. The levers are ours [D].
 
-    The worst class is the smallest of several accuracies, so its interval is over all classes at once (Bonferroni). A
-    lever that trains anew, once, has no interval over trainings, and neither supports nor excludes.
+    The worst class has the smallest of several accuracies, so its interval is simultaneous for all classes
+    (Bonferroni). A lever that retrains once has no interval over trainings and neither supports nor excludes the claim.
     """
     text = "Changes in training and inference lift the worst class (levers of our own)"
     by_name = {row["method"]: row for row in class_rows.sound(rows, whole=False)}
-    pulled = [row for row in by_name.values() if row["role"] == "lever" and row["lever"]["of"] in by_name]
-    pulled = [row for row in pulled if _comparable(row, by_name[row["lever"]["of"]])]
-    if not pulled:
-        return Claim(text, SOURCE, "no lever was pulled, or none attacked as its model was", "not measured")
-    level, effects, said = claims.confidence(len(pulled)), [], []
-    for row in pulled:
-        one, other = (
+    applied = [row for row in by_name.values() if row["role"] == "lever" and row["lever"]["of"] in by_name]
+    applied = [row for row in applied if _comparable(row, by_name[row["lever"]["of"]])]
+    if not applied:
+        return Claim(text, SOURCE, "no lever was applied, or none was attacked as its model was", "not measured")
+    level, effects, phrases = claims.confidence(len(applied)), [], []
+    for row in applied:
+        own, before = (
             class_rows.divided(each["measures"][class_rows.worst(each)]) for each in (row, by_name[row["lever"]["of"]])
         )
-        gap = statistics.newcombe(_worst_class(one, level), _worst_class(other, level))
+        gap = statistics.newcombe(_worst_class(own, level), _worst_class(before, level))
         trained = "factors" in row["hyperparameters"]
         ends = (-math.inf, math.inf) if trained else (100 * gap.low, 100 * gap.high)
         effect = Effect(what=row["method"], interval=Interval(100 * gap.value, *ends), needed=POINT, confidence=level)
         effects.append(effect)
-        said.append(f"{effect}, mean {signed(100 * (one.mean - other.mean), 1)}")
-    once = "; no interval: trained anew, once" if "(no interval)" in "".join(said) else ""
-    evidence = f"worst class: {'; '.join(said)}{once}"
+        phrases.append(f"{effect}, mean {signed(100 * (own.mean - before.mean), 1)}")
+    once = "; no interval: a single retraining" if "(no interval)" in "".join(phrases) else ""
+    evidence = f"worst class: {'; '.join(phrases)}{once}"
     return claims.judged(text, SOURCE, evidence, effects, every=False)
 
 
 def _worst_class(divided, level):
-    """The accuracy of the worst class with the interval of the smallest of all, as Interval."""
+    """The Interval of the smallest class accuracy, simultaneous for all classes."""
     level = 1 - (1 - level) / len(divided.total)
-    found = [
+    intervals = [
         statistics.wilson(*counts, confidence=level) for counts in zip(divided.correct, divided.total, strict=True)
     ]
-    return Interval(*(min(getattr(one, part) for one in found) for part in ("value", "low", "high")))
+    return Interval(*(min(getattr(interval, part) for interval in intervals) for part in ("value", "low", "high")))

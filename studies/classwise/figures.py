@@ -1,5 +1,10 @@
-"""The figures of the class-wise study: classes by models, the confusion of one model, and what levers gain and cost."""
+"""The figures of the class-wise study: classes by models, the confusion of one model, and the effect of levers."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib.figure
 import numpy
 
 from reporting import figures as drawing
@@ -8,8 +13,8 @@ from reporting.cell import cell_name
 from studies.classwise import rows as class_rows
 
 
-def figures(rows):
-    """(file name, caption, Figure): classes by models, the confusion of single models, and the levers."""
+def figures(rows) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure): classes by models, the confusion of the best model, and the levers."""
     for (dataset, model), own in class_rows.cells(rows).items():
         whole = [row for row in own if row["role"] != "retrained"]
         if whole:
@@ -17,12 +22,16 @@ def figures(rows):
             caption = "robust accuracy of each class under the worst of the attacks"
             yield f"{cell}-classes", caption, by_class(whole)
             best = max(marks.sound(whole)[0] or whole, key=lambda row: row["measures"][class_rows.worst(row)]["value"])
-            yield f"{cell}-confusion", f"what {best['method']} takes each class for, clean and attacked", confused(best)
+            yield f"{cell}-confusion", f"confusion of classes by {best['method']}, clean and attacked", confused(best)
             if any(row["role"] == "lever" for row in whole):
-                yield f"{cell}-levers", "worst class against the mean, with levers", pareto(whole)
+                yield (
+                    f"{cell}-levers",
+                    "robust accuracy of the worst class against the mean, with levers",
+                    pareto(whole),
+                )
 
 
-def by_class(rows):
+def by_class(rows) -> matplotlib.figure.Figure:
     """A heat map: models down, classes across, robust accuracy (%) written in each cell."""
     classes = rows[0]["classes"]
     figure, axes = drawing.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
@@ -32,7 +41,7 @@ def by_class(rows):
     return figure
 
 
-def confused(row):
+def confused(row) -> matplotlib.figure.Figure:
     """Two heat maps of one model, clean and attacked: true class down, predicted class across, % of the true class."""
     classes = row["classes"]
     shown = {name: row["confusion"][name] for name in ("clean", class_rows.worst(row)) if name in row["confusion"]}
@@ -58,20 +67,20 @@ def _heat(axis, values, down, across):
             axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
 
 
-def pareto(rows):
-    """Worst class against mean robust accuracy: models, levers and, as a line, those that none beats in both."""
+def pareto(rows) -> matplotlib.figure.Figure:
+    """Worst class against mean robust accuracy of models and levers, with a line through the Pareto front."""
     figure, axes = drawing.panels(1, 1, (6, 4.4))
     axis, points = axes[0, 0], []
     for row in rows:
-        found = class_rows.divided(row["measures"][class_rows.worst(row)])
-        point = 100 * found.mean, 100 * found.share.min()
+        by_class = class_rows.divided(row["measures"][class_rows.worst(row)])
+        point = 100 * by_class.mean, 100 * by_class.share.min()
         lever = row["role"] == "lever"
         colour = drawing.VERMILION if lever else drawing.BLUE
         style = {"color": colour, "markerfacecolor": drawing.face(row, colour), "markersize": 5}
         axis.plot(*point, "o" if lever else "s", **style)
         axis.annotate(marks.name(row), point, textcoords="offset points", xytext=(4, 3), fontsize=6)
         points.append(point)
-    front = sorted(one for one in points if not any(_beats(other, one) for other in points))
+    front = sorted(each for each in points if not any(_beats(other, each) for other in points))
     axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
     axis.set_xlabel("robust accuracy, mean over classes (%)")
     axis.set_ylabel("robust accuracy of the worst class (%)")
@@ -80,5 +89,5 @@ def pareto(rows):
     return figure
 
 
-def _beats(one, other):
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
+def _beats(first, second):
+    return first != second and first[0] >= second[0] and first[1] >= second[1]

@@ -1,4 +1,6 @@
-"""Every model that the studies have made of one cell (data set, model, seed), ready to be attacked."""
+"""Every trained model of one cell (data set, model, seed), from all studies, ready to be attacked."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -19,9 +21,13 @@ STUDIES = ("dare", "robust_training")
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """One model: method, title and role of its table line; of: the study that made it; epsilon: the Linf radius that
-    it is attacked within; stages: those that it is read from, as inputs are named (pipeline/records.py); open: makes
-    (model, split, selected weights loaded).
+    """One model to attack.
+
+    method, title, role: of its table line
+    of: the study that trained it
+    epsilon: Linf radius of the attacks
+    stages: names of its input stages (pipeline/records.py)
+    open: function that returns (model with the selected weights, split)
     """
 
     method: str
@@ -30,13 +36,13 @@ class Contestant:
     of: str
     epsilon: float
     stages: tuple
-    open: Callable[[], tuple["keras.Model", data.Split]]
+    open: Callable[[], tuple[keras.Model, data.Split]]
 
 
-def of_dare(arguments):
-    """The original and the first repeat of every method of the DARE study: list of Contestant.
+def of_dare(arguments) -> list[Contestant]:
+    """The original and the first repeat of every method of the DARE study.
 
-    They are attacked within the smaller radius of the study's white-box columns: within the larger none is robust.
+    The epsilon is the smaller of the study's white-box columns: no model is robust at the larger.
     """
     arguments = command.narrow(arguments, study="dare")
     if not _finished(arguments, "train"):
@@ -46,14 +52,14 @@ def of_dare(arguments):
     def opened(weights):
         if not cell:
             cell.append(trained_cell.load(arguments))
-        made = cell[0]
+        trained = cell[0]
         if weights is None:
-            made.model.set_weights(made.original)
+            trained.model.set_weights(trained.original)
         else:
-            histories.load_weights(made.model, weights)
-        return made.model, made.split
+            histories.load_weights(trained.model, weights)
+        return trained.model, trained.split
 
-    found = []
+    contestants = []
     channels = data.DATASETS[arguments.dataset].shape[-1] if arguments.dataset in data.DATASETS else 3
     for method, inputs, role, title in methods.methods():
         if inputs and not _finished(arguments, inputs[0]):
@@ -61,43 +67,44 @@ def of_dare(arguments):
         paths = sorted(run_directory.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
         stages = tuple(f"dare/{name}" for name in ("train", *inputs))
         epsilon = scoring.EPSILONS[channels][0]
-        found.append(Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0])))
-    return found
+        contestants.append(
+            Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0]))
+        )
+    return contestants
 
 
-def of_robust_training(arguments):
-    """The selected epoch of every method of robust training: list of Contestant, attacked as they were trained."""
+def of_robust_training(arguments) -> list[Contestant]:
+    """The selected epoch of every method of robust training, with the epsilon of training."""
     arguments = command.narrow(arguments, study="robust_training")
-    found = []
+    contestants = []
     for name, method in robust.METHODS.items():
         if not _finished(arguments, f"train-{name}"):
             continue
         epsilon = run_directory.record(run_directory.folder(arguments, f"train-{name}"))["setup"]["epsilon"]
         role, stages = "control" if name == "standard" else "method", (f"robust_training/train-{name}",)
         opened = functools.partial(selected, arguments, name)
-        found.append(Contestant(name, method.title, role, "robust_training", epsilon, stages, opened))
-    return found
+        contestants.append(Contestant(name, method.title, role, "robust_training", epsilon, stages, opened))
+    return contestants
 
 
-def selected(arguments, name):
+def selected(arguments, name: str) -> tuple[keras.Model, data.Split]:
     """(model with the selected weights, split) of one method of robust training."""
-    split, history, made = trained_models.robust(arguments, name)
-    model = trained_models.robust_model(arguments, split, made["setup"].get("standardised", True))
-    history.load_weights(model, made["selected"])
+    split, history, record = trained_models.robust(arguments, name)
+    model = trained_models.robust_model(arguments, split, record["setup"].get("standardised", True))
+    history.load_weights(model, record["selected"])
     return model, split
 
 
-def find(arguments):
-    """All Contestants of the cell that the arguments name. Raises FileNotFoundError where there is none,
-    naming the scripts that make one."""
-    found = [*of_dare(arguments), *of_robust_training(arguments)]
-    if not found:
+def find(arguments) -> list[Contestant]:
+    """All Contestants of a cell. Raises FileNotFoundError without any, and names the scripts that train one."""
+    contestants = [*of_dare(arguments), *of_robust_training(arguments)]
+    if not contestants:
         raise FileNotFoundError(
             f"{run_directory.folder(command.narrow(arguments, study='*'), 'train*')}: no model has been trained; "
-            f"make one with scripts/robust_training/1_train.py --dataset {arguments.dataset} --model {arguments.model} "
-            f"--seed {arguments.seed}, or the same of scripts/dare/1_train.py"
+            f"make one with scripts/robust_training/1_train.py --dataset {arguments.dataset} "
+            f"--model {arguments.model} --seed {arguments.seed}, or likewise with scripts/dare/1_train.py"
         )
-    return found
+    return contestants
 
 
 def _finished(arguments, stage):

@@ -1,4 +1,4 @@
-"""What is made of the rows of the class-wise study."""
+"""Tables and figures of the class-wise study's rows."""
 
 from studies.classwise.claims import claims_table
 from studies.classwise.figures import figures
@@ -8,6 +8,6 @@ from studies.classwise.tables import class_tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def tables(rows):
-    """The tables of every data set and model, and of the claims on each."""
+def tables(rows) -> list:
+    """The tables of every data set and model, with the claims."""
     return [*class_tables(rows), *(claims_table(own) for own in cells(rows).values())]

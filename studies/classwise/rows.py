@@ -1,9 +1,13 @@
-"""The rows of the class-wise study, made of saved flags, and what is read off them.
+"""The rows of the class-wise study, made from saved flags, and functions that read them.
 
-A measure of a row has, beside what reporting.measures says, "right" and "total": how many images of each class. The
-details are "classes" (their names), "confusion" (measure -> true class by class named), "flags" (measure -> which
-images are right, packed, one text a seed), "weight_norms" (of the last layer, one list a seed), and where measured
-"reached".
+A measure has two entries beyond reporting.measures: "right" and "total", the correct and all images of each class.
+The details of a row:
+
+    classes         names
+    confusion       measure -> counts (true class, predicted class)
+    flags           measure -> which images are correct: packed, a text for each seed
+    weight_norms    of the last layer, a list for each seed
+    reached         of adv.reachable, if measured
 """
 
 import fractions
@@ -11,35 +15,36 @@ import fractions
 import numpy
 
 from adv import evaluate
-from dare.flags import UNKNOWN
+from dare.flags import UNKNOWN, Flags
 from pipeline import run_directory
 from reporting import marks
 from reporting import measures as of_measures
 from reporting import row as result_row
 from studies import catalogue
 
-ROBUST = 1.5  # times the accuracy of chance, below which a model has no classes to compare
+ROBUST = 1.5  # a model below so many times chance accuracy has no classes to compare
 ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
 
 
-def measures(flags, split, *, only=("clean", "white-box/")):
-    """measure -> its share of right answers, in all and by class, of saved Flags of a model on `split`.
+def measures(flags: Flags, split, *, only=("clean", "white-box/")) -> dict[str, dict]:
+    """measure -> its accuracy, overall and by class, from the saved Flags of a model on `split`.
 
-    Raises ValueError where the flags are of other data, and as evaluate.class_wise.
+    only: starts of the measures' names
+    Raises ValueError for flags of other data, and as evaluate.class_wise.
     """
     if flags.data != split.fingerprint:
-        raise ValueError(f"flags of data {flags.data[:12]}, expected {split.fingerprint[:12]}: those of {split.name}")
-    found = {}
+        raise ValueError(f"flags of data {flags.data[:12]}, expected {split.fingerprint[:12]} of {split.name}")
+    by_measure = {}
     for name, values in flags.correct.items():
         if name.startswith(only):
             divided = evaluate.class_wise(values, _labels(name, flags), classes=len(split.classes))
             counts = {"right": divided.correct.tolist(), "total": divided.total.tolist()}
-            found[name] = of_measures.share([values]) | counts
-    return found
+            by_measure[name] = of_measures.share([values]) | counts
+    return by_measure
 
 
-def confusions(flags, split, *, only=("clean", "white-box/")):
-    """measure -> which class each class is taken for, (K, K) nested lists. Errors as evaluate.confusion."""
+def confusions(flags: Flags, split, *, only=("clean", "white-box/")) -> dict[str, list]:
+    """measure -> counts of (true class, predicted class), (K, K) nested lists. Raises as evaluate.confusion."""
     return {
         name: evaluate.confusion(predicted, _labels(name, flags), classes=len(split.classes)).tolist()
         for name, predicted in flags.prediction.items()
@@ -48,22 +53,24 @@ def confusions(flags, split, *, only=("clean", "white-box/")):
 
 
 def _labels(measure, flags):
-    """The true labels of the images that a measure is of. Raises ValueError where an earlier file does not have all."""
-    found = flags.label[measure]
-    if (found == UNKNOWN).any():
+    """The true labels of a measure's images. Raises ValueError if an older file lacks some."""
+    labels = flags.label[measure]
+    if (labels == UNKNOWN).any():
         raise ValueError(f"saved flags of model {flags.model[:12]} lack labels: delete them and test again")
-    return found
+    return labels
 
 
-def divided(measure):
+def divided(measure: dict) -> evaluate.ClassWise:
     """The evaluate.ClassWise of a row's measure."""
     return evaluate.ClassWise(numpy.array(measure["right"]), numpy.array(measure["total"]))
 
 
-def worst(row):
-    """The measure that stands for a row's robust accuracy: the worst case within the smallest radius that there is one
-    for; without one, of attacks none of which is margin-based, that of the one that fools most there; "clean" where
-    there was no attack."""
+def worst(row) -> str:
+    """The measure of a row's robust accuracy: the worst case at the smallest epsilon.
+
+    Without a worst case (no attack is margin-based): the strongest attack at the smallest epsilon. Without an attack:
+    "clean".
+    """
     names = [name for name in row["measures"] if name.startswith("white-box/")]
     cases = [name for name in names if name.startswith("white-box/worst@")] or names
 
@@ -73,52 +80,52 @@ def worst(row):
     return min(cases, key=rank, default="clean")
 
 
-def measure_of(row, attack):
-    """The name of a row's measure under a single attack; None where it was not run."""
+def measure_of(row, attack: str) -> str | None:
+    """The name of a row's measure under an attack; None if it was not run."""
     return next((name for name in row["measures"] if name.startswith(f"white-box/{attack}@")), None)
 
 
-def of_cell(arguments):
-    """The rows of the cell that the arguments name, its seeds pooled. Raises FileNotFoundError for none."""
+def of_cell(arguments) -> list[result_row.Row]:
+    """The rows of a cell, seeds pooled. Raises FileNotFoundError without rows."""
     cell = run_directory.folder(arguments, "attack").parents[1].name
     [own] = cells(catalogue.collect(arguments.runs, "classwise", cell)).values()
     return own
 
 
-def pool(rows):
-    """One row for several seeds of one model: counts added up. Raises ValueError as reporting.row.pool."""
+def pool(rows) -> result_row.Row:
+    """One row for several seeds of one model, counts added up. Raises ValueError as reporting.row.pool."""
     added, together = of_measures.added, of_measures.together
-    made = {"confusion": added, "weight_norms": together, "flags": together, "reached": added}
-    return result_row.pool(rows, details=made)
+    details = {"confusion": added, "weight_norms": together, "flags": together, "reached": added}
+    return result_row.pool(rows, details=details)
 
 
-def cells(rows):
-    """(dataset, model) -> its rows by role, then the most robust on the worst class first."""
-    found = {}
+def cells(rows) -> dict[tuple, list]:
+    """(dataset, model) -> its rows, by role and then by decreasing robust accuracy of the worst class."""
+    by_cell = {}
     for row in rows:
-        found.setdefault((row["dataset"], row["model"]), []).append(row)
-    for own in found.values():
+        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
+    for own in by_cell.values():
         own.sort(key=lambda row: (ORDER.index(row["role"]), -divided(row["measures"][worst(row)]).share.min()))
-    return found
+    return by_cell
 
 
-def models(rows):
-    """The rows of whole models that are robust at all: levers and retrained ones are changes of these."""
+def models(rows) -> list:
+    """The rows of robust models, without levers and retrained models."""
     whole = [row for row in rows if row["role"] not in ("lever", "retrained")]
     return [row for row in whole if divided(row["measures"][worst(row)]).mean > ROBUST / len(row["classes"])]
 
 
-def sound(rows, whole=True):
-    """Those of `models` whose checks were all passed: what a claim may be judged by. whole: False: of any role."""
+def sound(rows, whole: bool = True) -> list:
+    """The rows of `models` without raised checks, on which claims are judged. whole: False for rows of any role."""
     return marks.sound(models(rows) if whole else rows)[0]
 
 
-def packed(flags):
+def packed(flags: numpy.ndarray) -> str:
     """Flags, bool (N,), as "<N>:<hexadecimal bits>", for a row."""
     return f"{len(flags)}:{numpy.packbits(flags).tobytes().hex()}"
 
 
-def unpacked(text):
-    """The flags that `packed` made into text."""
+def unpacked(text: str) -> numpy.ndarray:
+    """The inverse of `packed`: bool (N,)."""
     count, _, bits = text.partition(":")
     return numpy.unpackbits(numpy.frombuffer(bytes.fromhex(bits), numpy.uint8), count=int(count)).astype(bool)

@@ -1,8 +1,8 @@
 """The tables of the class-wise study.
 
-classwise-<dataset>-<model>           one line a model: mean, worst class, deviation and spread over classes
-classwise-<dataset>-<model>-classes   one line a model, one column a class: robust accuracy; -clean: clean accuracy
-classwise-<dataset>-<model>-attacks   rank correlation of the class accuracies of every two attacks; -models: of models
+classwise-<dataset>-<model>           a line for each model: mean, worst class, deviation and spread over classes
+classwise-<dataset>-<model>-classes   models down, classes across: robust accuracy; -clean: clean accuracy
+classwise-<dataset>-<model>-attacks   rank correlation of class accuracies between attacks; -models: between models
 classwise-<dataset>-<model>-claims    the published claims (studies/classwise/claims.py)
 """
 
@@ -13,31 +13,31 @@ from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from studies.classwise import rows as class_rows
 
-READ = "robust: correct on x_test under {}, each attack run on all images that are correct without one."
+READ = "robust: accuracy on x_test under {}; attacks are run on all images that are correct without an attack."
 EVERY = "every attack below"
-STRONGEST = "the attack that fools most, none of them being margin-based"
-SAVED = "robust: correct on x_test under the saved attacks, {}."
-MEANS = "mean: over classes; worst class: the one with the lowest share; sd, max - min: over classes, in points."
-STRATIFIED = "As many images of each class are attacked; clean accuracy is of all test images."
+STRONGEST = "the strongest attack (none is margin-based)"
+SAVED = "robust: accuracy on x_test under the saved attacks, {}."
+MEANS = "mean: over classes; worst class: the class with the lowest accuracy; sd, max - min: over classes, in points."
+STRATIFIED = "Equally many images of each class are attacked. Clean accuracy is over all test images."
 
 
-def name_of(dataset, model, study="classwise"):
-    """What the tables of a cell are called; of flags that another study saved, after it too."""
+def name_of(dataset: str, model: str, study: str = "classwise") -> str:
+    """The name of a cell's tables. study: the study that saved the flags, part of the name if it is another study."""
     study = "classwise" if study == "classwise" else f"classwise-{study}"
     return f"{study}-{cell_name(dataset, model)}"
 
 
-def class_tables(rows):
-    """The tables of every data set and model, of models under attack alone. Returns a list of Table."""
-    made = []
+def class_tables(rows) -> list[Table]:
+    """The tables of every data set and model, for attacked models only."""
+    result = []
     for (dataset, model), own in class_rows.cells(rows).items():
         whole = [row for row in own if row["role"] != "retrained" and class_rows.worst(row) != "clean"]
         if whole:
-            made += [_summary(dataset, model, whole)]
-            made += [_by_class(dataset, model, whole, part) for part in ("robust", "clean")]
+            result += [_summary(dataset, model, whole)]
+            result += [_by_class(dataset, model, whole, part) for part in ("robust", "clean")]
         if class_rows.models(whole) and rows[0]["study"] == "classwise":
-            made += correlations(dataset, model, class_rows.models(whole))
-    return made
+            result += correlations(dataset, model, class_rows.models(whole))
+    return result
 
 
 def _summary(dataset, model, rows):
@@ -63,13 +63,13 @@ def _summary(dataset, model, rows):
     columns = "model", "clean", "clean, worst class", "robust", "robust, worst class", "which", "sd", "max - min"
     study, title = rows[0]["study"], f"{dataset}, {model}: robust accuracy over classes, %"
     strongest = not any("/worst@" in class_rows.worst(row) for row in rows)
-    said = [READ.format(STRONGEST if strongest else EVERY), STRATIFIED]
+    sentences = [READ.format(STRONGEST if strongest else EVERY), STRATIFIED]
     if study != "classwise":
-        said = [
+        sentences = [
             SAVED.format(", ".join(dict.fromkeys(class_rows.worst(row).removeprefix("white-box/") for row in rows)))
         ]
-    said += [MEANS, "[low, high]: 95 % interval (Wilson, over the images of the class).", *_lines(rows)]
-    table = Table(name_of(dataset, model, study), title, columns, tuple(lines), (*said, *marks.margins(rows)))
+    sentences += [MEANS, "[low, high]: 95 % interval (Wilson, over the images of the class).", *_lines(rows)]
+    table = Table(name_of(dataset, model, study), title, columns, tuple(lines), (*sentences, *marks.margins(rows)))
     return marks.saturated(table, rows)
 
 
@@ -77,50 +77,56 @@ def _by_class(dataset, model, rows, part):
     """Accuracy of each class with its interval: "robust" or "clean"."""
     lines = []
     for row in rows:
-        found = class_rows.divided(row["measures"][class_rows.worst(row) if part == "robust" else "clean"])
-        ends = 100 * found.interval
-        values = zip(found.share, *ends, strict=True)
+        by_class = class_rows.divided(row["measures"][class_rows.worst(row) if part == "robust" else "clean"])
+        ends = 100 * by_class.interval
+        values = zip(by_class.share, *ends, strict=True)
         cells = [Cell(100 * float(share), low=low, high=high, digits=0) for share, low, high in values]
         lines.append((marks.label(row), *cells))
     name = f"{name_of(dataset, model, rows[0]['study'])}-classes{'' if part == 'robust' else '-clean'}"
     title = f"{dataset}, {model}: {part} accuracy of each class, %"
-    said = "[low, high]: 95 % interval (Wilson, over the images of the class)."
-    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (said, *marks.said(rows)))
+    note = "[low, high]: 95 % interval (Wilson, over the images of the class)."
+    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (note, *marks.raised_note(rows)))
     return marks.saturated(table, rows) if part == "robust" else table
 
 
-def correlations(dataset, model, rows):
-    """Two tables of rank correlations (Spearman) of class accuracies: between attacks, the mean over models, and
-    between models under their worst case. rows: models whose classes can be compared."""
-    names = [f"white-box/{one}" for one in order.attacks(rows, "white-box") if not one.startswith("worst@")]
+def correlations(dataset: str, model: str, rows) -> list[Table]:
+    """Two tables of rank correlations (Spearman) of class accuracies: between attacks and between models.
+
+    Between attacks: the mean over models. Between models: under their worst case.
+
+    rows: models whose classes can be compared
+    """
+    names = [f"white-box/{name}" for name in order.attacks(rows, "white-box") if not name.startswith("worst@")]
     attacks = [name for name in names if all(name in row["measures"] for row in rows)]
     shares = {
         (row["method"], name): class_rows.divided(row["measures"][name]).share for row in rows for name in attacks
     }
 
-    def between(one, other):
+    def between(first, second):
         return float(
-            numpy.mean([statistics.spearman(shares[row["method"], one], shares[row["method"], other]) for row in rows])
+            numpy.mean(
+                [statistics.spearman(shares[row["method"], first], shares[row["method"], second]) for row in rows]
+            )
         )
 
-    made = []
+    result = []
     if len(attacks) > 1:
         short = [name.removeprefix("white-box/") for name in attacks]
-        lines = [(label, *(Cell(between(one, other), digits=2) for other in attacks))
-                 for label, one in zip(short, attacks, strict=True)]  # fmt: skip
+        lines = [(label, *(Cell(between(first, second), digits=2) for second in attacks))
+                 for label, first in zip(short, attacks, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between attacks"
-        said = f"Spearman, mean of {len(rows)} models.", *marks.said(rows)
-        made.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), said))
+        sentences = f"Spearman, mean of {len(rows)} models.", *marks.raised_note(rows)
+        result.append(Table(f"{name_of(dataset, model)}-attacks", title, ("attack", *short), tuple(lines), sentences))
     if len(rows) > 1:
-        found = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
+        worst_shares = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
         methods = [marks.label(row) for row in rows]
-        lines = [(label, *(Cell(statistics.spearman(one, other), digits=2) for other in found))
-                 for label, one in zip(methods, found, strict=True)]  # fmt: skip
+        lines = [(label, *(Cell(statistics.spearman(first, second), digits=2) for second in worst_shares))
+                 for label, first in zip(methods, worst_shares, strict=True)]  # fmt: skip
         title = f"{dataset}, {model}: rank correlation of class accuracies between models"
-        said = "Spearman, of the robust accuracies of the classes.", *marks.said(rows)
+        sentences = "Spearman, of the robust accuracies of the classes.", *marks.raised_note(rows)
         columns = "model", *map(str, methods)
-        made.append(Table(f"{name_of(dataset, model)}-models", title, columns, tuple(lines), said))
-    return made
+        result.append(Table(f"{name_of(dataset, model)}-models", title, columns, tuple(lines), sentences))
+    return result
 
 
 def _lines(rows):
@@ -130,9 +136,9 @@ def _lines(rows):
         role = "method" if row["role"] == "lever" else row["role"]
         shown.append({**row, "role": role, "hyperparameters": hyperparameters})
     names = list(dict.fromkeys(name for row in rows for name in row["attacks"] if name.startswith("white-box/")))
-    said = []
+    sentences = []
     for name in names:
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
-        alike = {key: value for key, value in own[0].items() if all(one.get(key) == value for one in own)}
-        said.append(f"{name}: {attack_words.words(alike)}.")
-    return [*marks.said(rows), *said, *notes.lines(shown)]
+        alike = {key: value for key, value in own[0].items() if all(other.get(key) == value for other in own)}
+        sentences.append(f"{name}: {attack_words.words(alike)}.")
+    return [*marks.raised_note(rows), *sentences, *notes.lines(shown)]

@@ -1,1 +1,1 @@
-"""DARE beside its variants, baselines and controls: the main study."""
+"""DARE compared with its variants, baselines and controls: the main study."""

@@ -1,10 +1,10 @@
-"""DARE's claims, each with what the rows of one data set and model say of it, and two that the papers do not test.
+"""The verdicts on DARE's claims for one data set and model, and on two claims that the papers do not test.
 
-A difference of two methods has an interval over images: of the pairs, where the row holds it
-(studies/dare/differences.py), else as if the two were tested on different images, which is wider than need be. A mean
-over attacks has the mean of their intervals, since all attack the same images. It is of the source models that were
-trained, and says nothing of others. Rows whose checks of answers were raised are left out, under white-box attack those
-with any check raised.
+A difference of two methods has an interval over images. It is paired if the row contains the paired difference
+(studies/dare/differences.py). Otherwise it is computed as if the two were tested on different images, which is too
+wide. A mean over attacks has the mean of their intervals, because all attack the same images. The intervals do not
+cover other source models. Rows with a raised check of ANSWERS are left out; for white-box attacks, rows with any
+raised check.
 """
 
 import numpy
@@ -17,13 +17,13 @@ from reporting.claims import Claim, Effect
 SOURCE = "TOSEM 33(3), 2024, doi:10.1145/3630011"
 OURS = "ours: no paper tests it"
 PUBLISHED = ("fgsm", "pgd", "jsma", "cw")  # the attacks of the papers' tables
-MARGIN = 1.0  # points of clean accuracy that count for nothing
+MARGIN = 1.0  # a smaller loss of clean accuracy, in points, is ignored
 ENDS = ("value", "low", "high")
 CONTROLS = ("weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa", "other-seed")
 
 
-def dare_claims(rows):
-    """The table (reporting.claims.Judged) of the claims for the rows (pooled over seeds) of one data set and model."""
+def dare_claims(rows) -> claims.Judged:
+    """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     sound, left_out = marks.sound(rows, marks.ANSWERS)
     methods = {row["method"]: row for row in sound}
     dataset, model = rows[0]["dataset"], rows[0]["model"]
@@ -33,67 +33,67 @@ def dare_claims(rows):
     return claims.table(name, f"{dataset}, {model}", "the claims on DARE", judged, left_out)
 
 
-def clean(methods):
+def clean(methods: dict) -> Claim:
     """Claim 1: accuracy on clean images falls by less than MARGIN."""
     pairs = [("dare", "original", ["clean"])]
     return _judged("DARE costs no clean accuracy (less than a point)", SOURCE, "clean", methods, pairs, needed=-MARGIN)
 
 
-def baselines(methods):
-    """Claim 2: ER exceeds that of a model fine-tuned on adversarials of any one attack, in the mean over attacks."""
+def baselines(methods: dict) -> Claim:
+    """Claim 2: mean ER over attacks exceeds that of models fine-tuned on any single attack's adversarials."""
     text = "DARE's ER is higher than that of fine-tuning on any attack's adversarials"
     attacks = _attacks(methods, PUBLISHED)
     pairs = [("dare", name, attacks) for name in methods if name.startswith("adv-")]
     return _judged(text, SOURCE, f"mean ER on {_listed(attacks)}", methods, pairs)
 
 
-def unseen(methods):
-    """Claim 3: so it does on attacks that neither the method nor the choice of its learning rate met."""
-    text = "DARE's ER on attacks never met is higher than that of fine-tuning (universal robustness)"
+def unseen(methods: dict) -> Claim:
+    """Claim 3: the same on attacks used neither in training nor in the choice of the learning rate."""
+    text = "DARE's ER on unseen attacks is higher than that of fine-tuning (universal robustness)"
     pairs = []
     for name in (name for name in methods if name.startswith("adv-")):
         met = {name.removeprefix("adv-"), *methods.get("dare", {}).get("chosen_on", [])}
         attacks = [attack for attack in _attacks(methods) if attack.removeprefix("er/") not in met]
         pairs += [("dare", name, attacks)] if attacks else []
-    return _judged(text, SOURCE, "mean ER on attacks that neither met", methods, pairs)
+    return _judged(text, SOURCE, "mean ER on attacks unseen by both", methods, pairs)
 
 
-def slicing(methods):
+def slicing(methods: dict) -> Claim:
     """Claim 4: DARE's ER exceeds that of DARE without slicing."""
     attacks = _attacks(methods, PUBLISHED)
     pairs = [("dare", "dare-s", attacks)]
     return _judged("Slicing raises ER", SOURCE, f"mean ER on {_listed(attacks)}", methods, pairs)
 
 
-def transformation(methods):
+def transformation(methods: dict) -> Claim:
     """Claim 5: DARE without slicing exceeds DARE with neither slicing nor transformation."""
     attacks = _attacks(methods, PUBLISHED)
     pairs = [("dare-s", "dare-sl", attacks)]
     return _judged("The transformation raises ER", SOURCE, f"mean ER on {_listed(attacks)}", methods, pairs)
 
 
-def controls(methods):
+def controls(methods: dict) -> Claim:
     """Claim 6: DARE's ER exceeds that of every simple control."""
-    text = "DARE's ER is higher than that of controls that defend nothing"
+    text = "DARE's ER is higher than that of every simple control"
     attacks = _attacks(methods)
     pairs = [("dare", name, attacks) for name in CONTROLS if name in methods]
     return _judged(text, OURS, f"mean ER on {_listed(attacks)}", methods, pairs)
 
 
-def white_box(methods):
-    """Claim 7: attacked anew, at the smallest epsilon, DARE's model keeps more images correct than the original."""
-    text = "DARE's model withstands an attack on itself better than the original"
+def white_box(methods: dict) -> Claim:
+    """Claim 7: under white-box attack at the smallest epsilon, DARE keeps more images correct than the original."""
+    text = "DARE is more robust to white-box attack than the original"
     balls = [ball for ball in order.attacks(list(methods.values()), "white-box") if ball.startswith("worst@")]
     if not balls:
-        return Claim(text, OURS, "no worst case with a margin-based attack was measured", "not measured")
+        return Claim(text, OURS, "no worst case was measured", "not measured")
     pairs = [("dare", "original", [f"white-box/{balls[0]}"])]
     return _judged(text, OURS, f"white box, {balls[0]}", methods, pairs)
 
 
 def _attacks(methods, among=None):
     """The measures "er/<attack>" that any row has, in the order of the catalogue. among: names to choose from."""
-    named = order.attacks(list(methods.values()))
-    return [f"er/{attack}" for attack in named if among is None or attack in among]
+    names = order.attacks(list(methods.values()))
+    return [f"er/{attack}" for attack in names if among is None or attack in among]
 
 
 def _listed(measures):
@@ -102,31 +102,31 @@ def _listed(measures):
 
 def _judged(text, source, what, methods, pairs, needed=0.0):
     """The Claim that in each pair (method, other, measures) the first exceeds the second by `needed` points."""
-    found = [(one, other, _shared(methods, one, other, measures)) for one, other, measures in pairs]
-    found = [pair for pair in found if pair[2]]
-    level = claims.confidence(len(found))
+    compared = [(first, second, _shared(methods, first, second, measures)) for first, second, measures in pairs]
+    compared = [pair for pair in compared if pair[2]]
+    level = claims.confidence(len(compared))
     effects = [
         Effect(
-            what=f"{one} minus {other}",
-            interval=difference(methods[one], methods[other], measures, confidence=level),
+            what=f"{first} minus {second}",
+            interval=difference(methods[first], methods[second], measures, confidence=level),
             needed=needed,
             confidence=level,
         )
-        for one, other, measures in found
+        for first, second, measures in compared
     ]
-    evidence = f"{what}: {'; '.join(map(str, effects))}" if effects else "not all methods that it compares were tested"
+    evidence = f"{what}: {'; '.join(map(str, effects))}" if effects else "not all of the compared methods were tested"
     return claims.judged(text, source, evidence, effects)
 
 
-def _shared(methods, one, other, measures):
-    """Those of the measures that both methods have."""
-    if one not in methods or other not in methods:
+def _shared(methods, first, second, measures):
+    """The measures that both methods have."""
+    if first not in methods or second not in methods:
         return []
-    return [name for name in measures if all(name in methods[method]["measures"] for method in (one, other))]
+    return [name for name in measures if all(name in methods[method]["measures"] for method in (first, second))]
 
 
-def difference(row, other, measures, *, confidence=0.95):
-    """By how many points a row exceeds another in the mean of measures, as statistics.Interval."""
+def difference(row, other, measures: list[str], *, confidence: float = 0.95) -> statistics.Interval:
+    """The mean over measures of a row's value minus that of another row, in points."""
     paired = row.get("differences", {}).get(other["method"], {})
     gaps = [
         _paired(paired[name], confidence) if name in paired else _unpaired(row, other, name, confidence)
@@ -135,12 +135,12 @@ def difference(row, other, measures, *, confidence=0.95):
     return statistics.Interval(*(float(numpy.mean([getattr(gap, end) for gap in gaps])) for end in ENDS))
 
 
-def _paired(found, confidence):
-    """A row's difference, in points, with its interval of 95 % widened to another level as a normal one's."""
-    low, high = found["interval"]
-    wider = scipy.stats.norm.ppf((1 + confidence) / 2) / scipy.stats.norm.ppf(0.975)
-    value = found["value"]
-    return statistics.Interval(value, value - wider * (value - low), value + wider * (high - value))
+def _paired(measured, confidence):
+    """A row's paired difference, in points. Its 95 % interval is widened to the level as that of a normal variable."""
+    low, high = measured["interval"]
+    widening = scipy.stats.norm.ppf((1 + confidence) / 2) / scipy.stats.norm.ppf(0.975)
+    value = measured["value"]
+    return statistics.Interval(value, value - widening * (value - low), value + widening * (high - value))
 
 
 def _unpaired(row, other, name, confidence):
@@ -149,7 +149,7 @@ def _unpaired(row, other, name, confidence):
 
 
 def _wilson(measure, confidence):
-    """Wilson's interval of a measure in percent, of its n images, around its own value (the mean of its repeats)."""
+    """Wilson's interval of a measure in percent with n images, around its own value (the mean of its repeats)."""
     share = measure["value"] / 100
-    found = statistics.wilson(round(share * measure["n"]), measure["n"], confidence=confidence)
-    return statistics.Interval(share, min(found.low, share), max(found.high, share))
+    interval = statistics.wilson(round(share * measure["n"]), measure["n"], confidence=confidence)
+    return statistics.Interval(share, min(interval.low, share), max(interval.high, share))

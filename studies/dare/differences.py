@@ -1,12 +1,12 @@
-"""How far methods differ from controls on the same images, with intervals, and run by run, with a test.
+"""Paired differences between methods and controls: on the same images with intervals, and run by run with a test.
 
-A method has shown something beyond a control only where it exceeds it. Both are tested on the same images, so their
-difference is surer than the intervals of the two shares suggest: it is measured image by image.
+A method has an effect of its own only if it exceeds the controls. Both are tested on the same images, so the interval
+of the paired difference is narrower than the intervals of the two fractions suggest.
 
     rows = attach(rows, {(study, dataset, model, method): [folder of test-<method>, one a seed], ...})
     tables = difference_tables(rows)
 
-A row that has been attached to carries what it needs, so that tables are made again from published rows alone:
+An attached row contains its differences, so tables can be generated from published rows alone:
 
     "differences": {"swa": {"er/fgsm": {"value": -5.0, "interval": [-7.1, -2.8], "n": 992, "runs": [-5.2, -4.8],
                                         "p": null, "why": "2 paired runs, ..."}, ...}, ...}
@@ -24,31 +24,33 @@ from reporting.cell import cell_name
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
 
-REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")  # what the tables of differences show
+REFERENCES = ("swa", "checkpoint", "weight-noise", "tune-clean")  # the controls in the tables of differences
 ROLES = ("method", "baseline")
 
 POINTS = (
-    "Points by which the method exceeds the control on the same images; a negative one falls behind. In brackets: 95 % "
-    f"interval, paired bootstrap over images ({statistics.RESAMPLES:,} resamples); one that holds 0 leaves open which "
-    "is better. It says how sure the difference is for other images, not for other source models or tunings."
+    "Score of the method minus that of the control on the same images, in points. In brackets: 95 % interval, paired "
+    f"bootstrap over images ({statistics.RESAMPLES:,} resamples). If it contains 0, the difference is not significant. "
+    "It covers other images, but not other source models or tunings."
 )
 DETECTABLE = (
-    "A true difference shows in four such comparisons of five from so many points on (half of the interval, and two "
-    "fifths more for the luck of the draw; median and largest over the lines): {}."
+    "The smallest true difference that four of five such comparisons would show, in points (1.4 times half of the "
+    "interval; median and largest over the lines): {}."
 )
 RUNS = (
-    "Paired runs: the same source model and number of repeat; a control with fewer repeats stands beside several, of "
-    "one with more those that were made of the same repeat are averaged. p: one-sided Wilcoxon signed-rank test that "
-    f"the method exceeds the control, exact. Below {statistics.LEAST_PAIRS} pairs no p can be below .05, and the "
-    "differences themselves are printed, in points."
+    "Paired runs have the same source model and the same repeat. A control with fewer repeats is used for several; of "
+    "a control with more repeats, those made from the same repeat are averaged. p: exact one-sided Wilcoxon "
+    f"signed-rank test that the method exceeds the control. With fewer than {statistics.LEAST_PAIRS} pairs p cannot be "
+    "below .05, and the differences are printed instead, in points."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """By how much `method` exceeds `reference` in one measure, in points, with the interval [low, high] over n images.
+    """The score of `method` minus that of `reference` in one measure, in points.
 
-    runs: the difference of each paired run; p: of the one-sided signed-rank test over these, None with the reason why.
+    low, high: ends of the interval over n images
+    runs: the difference of each paired run
+    p: of the one-sided signed-rank test over the runs; None for the reason `why`
     """
 
     method: str
@@ -63,23 +65,23 @@ class Difference:
     why: str
 
 
-def differences(flags_by_method, *, references=REFERENCES, methods=None):
-    """Compare methods with references in every measure that both have. Returns a list of Difference.
+def differences(flags_by_method: dict, *, references=REFERENCES, methods=None) -> list[Difference]:
+    """Compare methods with references in every measure that both have, on shared seeds and images.
 
-    flags_by_method: name -> {seed: [dare.flags.Flags of each repeat]}; methods: names (None: all that are no
-    reference). Seeds that the two do not share are left out, and so are images (rows of Flags.index) of one alone.
-    Raises ValueError where repeats of a seed were tested on other data.
+    flags_by_method: name -> {seed: [dare.flags.Flags of each repeat]}
+    methods: names (None: all that are no reference)
+    Raises ValueError if repeats of a seed were tested on different data.
     """
     chosen = [name for name in flags_by_method if name not in references] if methods is None else methods
-    found = []
+    compared = []
     for method in chosen:
         for reference in (name for name in references if name in flags_by_method and name != method):
             first, second = flags_by_method[method], flags_by_method[reference]
             seeds = sorted(set(first) & set(second))
             _check(method, reference, [*(first[seed] for seed in seeds), *(second[seed] for seed in seeds)])
             pairs = [(first[seed], second[seed]) for seed in seeds]
-            found += [_difference(method, reference, measure, pairs) for measure in _measures(pairs)]
-    return found
+            compared += [_difference(method, reference, measure, pairs) for measure in _measures(pairs)]
+    return compared
 
 
 def _check(method, reference, tested):
@@ -89,7 +91,7 @@ def _check(method, reference, tested):
 
 
 def _measures(pairs):
-    """The measures that every repeat has on images that all share."""
+    """The measures that every repeat has."""
     every = [flags for pair in pairs for repeats in pair for flags in repeats]
     return [name for name in every[0].label if all(name in flags.label for flags in every)] if every else []
 
@@ -100,20 +102,20 @@ def _difference(method, reference, measure, pairs):
         common = ours[0].index[measure]
         for flags in (*ours, *theirs):
             common = numpy.intersect1d(common, flags.index[measure])
-        one, other = (numpy.array([_take(flags, measure, common) for flags in repeats]) for repeats in (ours, theirs))
-        strata.append(one.mean(axis=0) - other.mean(axis=0))
-        for repeat in range(len(one)):
-            beside = other[repeat :: len(one)] if repeat < len(other) else other[[repeat % len(other)]]
-            first.append(100 * one[repeat].mean())
+        own, control = (numpy.array([_take(flags, measure, common) for flags in repeats]) for repeats in (ours, theirs))
+        strata.append(own.mean(axis=0) - control.mean(axis=0))
+        for repeat in range(len(own)):
+            beside = control[repeat :: len(own)] if repeat < len(control) else control[[repeat % len(control)]]
+            first.append(100 * own[repeat].mean())
             second.append(100 * beside.mean())
-    found, test_of_runs = statistics.paired_bootstrap(strata), statistics.signed_rank(first, second)
+    interval, test_of_runs = statistics.paired_bootstrap(strata), statistics.signed_rank(first, second)
     return Difference(
         method=method,
         reference=reference,
         measure=measure,
-        value=round(100 * found.value, 2),
-        low=round(100 * found.low, 2),
-        high=round(100 * found.high, 2),
+        value=round(100 * interval.value, 2),
+        low=round(100 * interval.low, 2),
+        high=round(100 * interval.high, 2),
         n=sum(map(len, strata)),
         runs=tuple(round(float(a - b), 2) for a, b in zip(first, second, strict=True)),
         p=test_of_runs.p,
@@ -126,26 +128,28 @@ def _take(flags, measure, rows):
     return flags.correct[measure][order[numpy.searchsorted(flags.index[measure], rows, sorter=order)]]
 
 
-def attach(rows, folders):
-    """The rows, each of a method or baseline with its "differences"; those of which there are no flags as they are.
+def attach(rows: list, folders: dict) -> list:
+    """The rows, with "differences" added to each method and baseline whose flags exist.
 
     A method is compared with every other row of its cell, a baseline with REFERENCES.
-    rows: pooled (reporting.row); folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one a seed.
+
+    rows: pooled (reporting.row)
+    folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one for each seed
     """
-    made = {}
+    attached = {}
     for cell in {_cell(row) for row in rows}:
         own = [row for row in rows if _cell(row) == cell]
         flags = {row["method"]: _read(folders.get((*cell, row["method"]), [])) for row in own}
         flags = {method: seeds for method, seeds in flags.items() if seeds}
         methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
-        found = []
+        compared = []
         for row in (row for row in own if row["method"] in methods):
             references = tuple(flags) if row["role"] == "method" else REFERENCES
-            found += differences(flags, references=references, methods=[row["method"]])
-        made |= {(*cell, name): _as_json([one for one in found if one.method == name]) for name in methods}
+            compared += differences(flags, references=references, methods=[row["method"]])
+        attached |= {(*cell, name): _as_json([each for each in compared if each.method == name]) for name in methods}
     keys = [(*_cell(row), row["method"]) for row in rows]
     return [
-        result_row.detailed(row, differences=made[key]) if key in made else row
+        result_row.detailed(row, differences=attached[key]) if key in attached else row
         for row, key in zip(rows, keys, strict=True)
     ]
 
@@ -156,88 +160,98 @@ def _cell(row):
 
 def _read(folders):
     """seed folder -> the Flags of its repeats, in their order."""
-    found = {}
+    by_seed = {}
     for folder in map(pathlib.Path, folders):
         paths = sorted(folder.glob("flags-*.h5"), key=lambda path: int(path.stem.split("-")[1]))
         if paths:
-            found[folder.parent.name] = [Flags.load(path) for path in paths]
-    return found
+            by_seed[folder.parent.name] = [Flags.load(path) for path in paths]
+    return by_seed
 
 
-def _as_json(made):
-    found = {}
-    for one in made:
-        kept = {"value": one.value, "interval": [one.low, one.high], "n": one.n, "runs": list(one.runs)}
-        found.setdefault(one.reference, {})[one.measure] = kept | {"p": one.p, "why": one.why}
-    return found
+def _as_json(compared):
+    """reference -> measure -> the entries of each Difference of one method."""
+    entries = {}
+    for each in compared:
+        entry = {"value": each.value, "interval": [each.low, each.high], "n": each.n, "runs": list(each.runs)}
+        entries.setdefault(each.reference, {})[each.measure] = entry | {"p": each.p, "why": each.why}
+    return entries
 
 
-def difference_tables(rows):
+def difference_tables(rows) -> list[Table]:
     """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
-    made = []
+    result = []
     for (study, dataset, model), methods in tables.cells(rows).items():
         lines = [(row, name, row.get("differences", {}).get(name)) for row in methods for name in REFERENCES]
         lines = [line for line in lines if line[2] is not None]
         name = f"{study}-{cell_name(dataset, model)}"
-        measures = _columns(methods, [found for _, _, found in lines])
-        said = notes.numbers(methods, [])
+        measures = _columns(methods, [measured for _, _, measured in lines])
+        shared_notes = notes.numbers(methods, [])
         if any(measure.startswith("white-box/") for measure in measures):
-            said += [*marks.margins(methods), *marks.saturation(methods)]
-        for what, title, cell, noted in (
-            ("differences", "in points", _interval, (POINTS, _detectable([one for _, _, one in lines], measures))),
+            shared_notes += [*marks.margins(methods), *marks.saturation(methods)]
+        for what, title, cell, own_notes in (
+            (
+                "differences",
+                "in points",
+                _interval,
+                (POINTS, _detectable([measured for _, _, measured in lines], measures)),
+            ),
             ("runs", "run by run", _runs, (RUNS,)),
         ):
             if measures:
-                title = f"{dataset}, {model}: what methods have beyond controls, {title}"
-                made.append(_table(f"{name}-{what}", title, methods, lines, measures, cell, (*noted, *said)))
-    return made
+                title = f"{dataset}, {model}: methods minus controls, {title}"
+                result.append(
+                    _table(f"{name}-{what}", title, methods, lines, measures, cell, (*own_notes, *shared_notes))
+                )
+    return result
 
 
-def _columns(rows, found):
-    """measure -> heading: clean, Empirical Robustness, white box (of several attacks the worst case alone)."""
+def _columns(rows, measured):
+    """measure -> heading: clean, Empirical Robustness, white box (of several attacks only the worst case)."""
     names = {"clean": "clean"}
     names |= {f"er/{attack}": attack for attack in order.attacks(rows)} | {"er/worst": "worst case"}
     balls = order.attacks(rows, "white-box")
     worst = [ball for ball in balls if ball.startswith("worst@")]
     names |= {f"white-box/{ball}": f"white box {ball}" for ball in worst or balls}
-    return {measure: name for measure, name in names.items() if any(measure in one for one in found)}
+    return {measure: name for measure, name in names.items() if any(measure in each for each in measured)}
 
 
-def _detectable(found, measures):
-    """The sentence on the smallest difference that would have shown, of each measure."""
-    said = []
+def _detectable(measured, measures):
+    """The sentence on the smallest difference that would have shown, for each measure."""
+    phrases = []
     for measure, heading in measures.items():
-        sizes = [statistics.detectable(_ends(one[measure])) for one in found if measure in one]
-        said.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
-    return DETECTABLE.format("; ".join(said))
+        sizes = [statistics.detectable(_ends(each[measure])) for each in measured if measure in each]
+        phrases.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
+    return DETECTABLE.format("; ".join(phrases))
 
 
-def _table(name, title, methods, lines, measures, cell, said):
+def _table(name, title, methods, lines, measures, cell, sentences):
     raised = {row["method"]: marks.raised(row) for row in methods}
     rows = []
-    for row, reference, found in lines:
+    for row, reference, measured in lines:
         text = f"{row['method']} vs. {reference}"
         names = tuple(dict.fromkeys([*marks.raised(row), *raised.get(reference, ())]))
-        rows.append((Label(text, names) if names else text, *(cell(found.get(measure)) for measure in measures)))
-    return Table(name, title, ("method vs. control", *measures.values()), tuple(rows), said)
+        rows.append((Label(text, names) if names else text, *(cell(measured.get(measure)) for measure in measures)))
+    return Table(name, title, ("method vs. control", *measures.values()), tuple(rows), sentences)
 
 
-def _interval(one):
-    return Cell(None) if one is None else Cell(one["value"], low=_ends(one).low, high=_ends(one).high)
+def _interval(measured):
+    return (
+        Cell(None) if measured is None else Cell(measured["value"], low=_ends(measured).low, high=_ends(measured).high)
+    )
 
 
-def _ends(one):
-    """The interval of a row's difference, in points; of one that no image showed in older rows too."""
-    low, high = one["interval"]
+def _ends(measured):
+    """The interval of a row's difference, in points. Older rows have [0, 0] if no image differs: see none_seen."""
+    low, high = measured["interval"]
     if low or high:
-        return statistics.Interval(one["value"], low, high)
-    found = statistics.none_seen(one["n"])
-    return statistics.Interval(0.0, 100 * found.low, 100 * found.high)
+        return statistics.Interval(measured["value"], low, high)
+    interval = statistics.none_seen(measured["n"])
+    return statistics.Interval(0.0, 100 * interval.low, 100 * interval.high)
 
 
-def _runs(one):
-    if one is None:
+def _runs(measured):
+    if measured is None:
         return "-"
-    if one["p"] is None:
-        return ", ".join(signed(value, 1) for value in one["runs"])
-    return f"p = {one['p']:.2g} (n = {len(one['runs'])})"
+    if measured["p"] is None:
+        return ", ".join(signed(value, 1) for value in measured["runs"])
+    return f"p = {measured['p']:.2g} (n = {len(measured['runs'])})"

@@ -1,4 +1,6 @@
-"""Figures of one cell: its training, its slice, and examples of its adversarial images."""
+"""Figures of one cell: training, slices, and examples of adversarial images."""
+
+from __future__ import annotations
 
 import matplotlib.figure
 import matplotlib.lines
@@ -10,19 +12,22 @@ import data
 from reporting import figures
 
 
-def slice_size(kept, classes=None):
-    """A map of layers and classes, coloured by the share of its connections that a class keeps.
+def slice_size(by_layer: dict, classes=None) -> matplotlib.figure.Figure:
+    """A heat map of layers and classes: the fraction of connections that each class keeps.
 
-    kept: layer -> share in [0, 1] a class, as of nnslicer.Slice.kept_share(); classes: their names, default 0, 1, ...
-    The colour scale starts at the smallest share, which the colour bar names; shares are written where there is room.
+    The colour scale starts at the smallest fraction. Fractions are written into the map if there is room.
+
+    by_layer: layer -> fraction in [0, 1] for each class, as returned by nnslicer.Slice.kept_share()
+    classes: their names, default 0, 1, ...
+    Raises ValueError without layers, or for a wrong number of names.
     """
-    if not kept:
+    if not by_layer:
         raise ValueError("no layer to draw: the slice is empty")
-    shares = 100 * numpy.array(list(kept.values()), "float64").T
+    shares = 100 * numpy.array(list(by_layer.values()), "float64").T
     classes = range(len(shares)) if classes is None else classes
     if len(classes) != len(shares):
         raise ValueError(f"{len(classes)} class names for shares of {len(shares)} classes: give one name a class")
-    width, height = max(5, 0.55 * len(kept) + 2.2), max(2.6, 0.24 * len(shares) + 1.6)
+    width, height = max(5, 0.55 * len(by_layer) + 2.2), max(2.6, 0.24 * len(shares) + 1.6)
     figure, axes = figures.panels(1, 1, (width, height))
     axis = axes[0, 0]
     low = min(float(shares.min()), 99.0)
@@ -32,8 +37,8 @@ def slice_size(kept, classes=None):
             ink = "white" if share > low + 0.55 * (100 - low) else "black"
             text = f"{share:.1f}" if share < 99.95 else "100"
             axis.text(*place[::-1], text, color=ink, fontsize=6, ha="center", va="center")
-    axis.set_xticks(range(len(kept)), list(kept), rotation=30 if len(kept) > 6 else 0)
-    axis.set_yticks(range(len(shares)), [str(one) for one in classes])
+    axis.set_xticks(range(len(by_layer)), list(by_layer), rotation=30 if len(by_layer) > 6 else 0)
+    axis.set_yticks(range(len(shares)), [str(name) for name in classes])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_ylabel("class")
@@ -41,14 +46,15 @@ def slice_size(kept, classes=None):
     bar.locator = matplotlib.ticker.MaxNLocator(5)
     bar.set_label("kept connections (%)", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    figure.suptitle(f"Size of the class slices (n = {len(shares)} classes, {len(kept)} layers)", fontsize=10)
+    figure.suptitle(f"Size of the class slices (n = {len(shares)} classes, {len(by_layer)} layers)", fontsize=10)
     return figure
 
 
-def frozen_share(frozen):
-    """The share of each layer's connections that stays fixed, for each way of combining the class slices.
+def frozen_share(frozen: dict) -> matplotlib.figure.Figure:
+    """A bar for the frozen fraction of each layer's connections, for each way of combining the class slices.
 
-    frozen: layer -> combine -> share in [0, 1], as of nnslicer.Slice.frozen_share().
+    frozen: layer -> combine -> fraction in [0, 1], as returned by nnslicer.Slice.frozen_share()
+    Raises ValueError without layers.
     """
     if not frozen:
         raise ValueError("no layer to draw: the slice is empty")
@@ -80,11 +86,12 @@ def frozen_share(frozen):
     return figure
 
 
-def training_history(metrics):
-    """Loss, accuracy and learning rate of each epoch; a dotted line wherever the learning rate changes.
+def training_history(metrics: list[dict]) -> matplotlib.figure.Figure:
+    """Loss, accuracy and learning rate of each epoch; a dotted line marks each change of the learning rate.
 
-    metrics: a dictionary an epoch, as in metrics.csv (values may be strings): epoch, learning_rate (NaN of a training
-    elsewhere), loss, accuracy, validation_loss, validation_accuracy.
+    metrics: a dictionary for each epoch, as in metrics.csv (values may be strings): epoch, learning_rate (NaN if the
+        net was trained elsewhere), loss, accuracy, validation_loss, validation_accuracy
+    Raises ValueError without epochs.
     """
     if not metrics:
         raise ValueError("no epoch to draw: metrics are empty")
@@ -121,13 +128,18 @@ def training_history(metrics):
     return figure
 
 
-def adversarial_examples(originals, adversarials, labels, predictions, class_names, attack):
-    """A column an image: original with its true label, perturbation enlarged as written, adversarial as predicted.
+def adversarial_examples(
+    originals, adversarials, labels, predictions, class_names, attack: str
+) -> matplotlib.figure.Figure:
+    """A column for each image: original with true label, enlarged perturbation, adversarial with predicted label.
 
-    originals, adversarials: (N, H, W, C) uint8 or float32 in [0, 1], of which the first ten are shown; labels,
-    predictions: (N,) true classes, and classes predicted of the adversarials; attack: its name. Sizes are in units
-    of the pixel scale [0, 1]. The perturbation is enlarged until its largest entry is full red (more) or blue (less);
-    of a colour image, each channel is, around grey.
+    The perturbation is scaled so that its largest entry is full red (brighter) or blue (darker); in colour images each
+    channel is scaled around grey. Perturbation sizes are for pixels in [0, 1].
+
+    originals, adversarials: (N, H, W, C) uint8, or float32 in [0, 1]; the first ten are shown
+    labels: (N,) true classes; predictions: (N,) predicted classes of the adversarials
+    attack: its name
+    Raises ValueError without images, or for different shapes.
     """
     if not len(originals):
         raise ValueError(f"no adversarial example of {attack} to draw")
@@ -144,8 +156,8 @@ def adversarial_examples(originals, adversarials, labels, predictions, class_nam
         _show(top, before)
         _show(middle, change, largest=largest or 1.0)
         _show(bottom, after)
-        wrong = predictions[column] != labels[column]
-        style = {"color": figures.VERMILION if wrong else figures.GREEN, "fontweight": "bold"}
+        misclassified = predictions[column] != labels[column]
+        style = {"color": figures.VERMILION if misclassified else figures.GREEN, "fontweight": "bold"}
         top.set_title(str(class_names[labels[column]]), fontsize=8)
         middle.set_title(_enlarged((1 if grey else 0.5) / largest) if largest else "no change", fontsize=8)
         bottom.set_title(str(class_names[predictions[column]]), fontsize=8, **style)

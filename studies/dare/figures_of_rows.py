@@ -1,4 +1,6 @@
-"""Figures of rows: every measure, ER by attack, transfer against white box, and how far adversarials lie away."""
+"""Figures of rows: all measures, ER by attack, ER against white-box accuracy, and perturbation sizes."""
+
+from __future__ import annotations
 
 import math
 
@@ -11,11 +13,12 @@ import numpy
 from reporting import figures, marks, measure_words, order
 
 
-def er_by_attack(rows, methods):
-    """A heat map a cell (data set, model): methods down, the attacks of that cell across, ER written in each place.
+def er_by_attack(rows, methods) -> matplotlib.figure.Figure:
+    """A heat map of ER for each cell (data set, model): methods down, attacks across; published values in brackets.
 
-    rows: result rows of any number of cells; methods: names in the order of the lines; one that a cell has no row of is
-    left out of it. A published value stands below ours, in brackets. Raises ValueError where no row is of them.
+    rows: result rows of any number of cells
+    methods: names in the order of the lines; methods without a row are left out
+    Raises ValueError if no row is of one of the methods.
     """
     cells = {}
     for row in rows:
@@ -49,18 +52,21 @@ def er_by_attack(rows, methods):
 
 
 def _write(axis, line, column, measure):
-    """The value of one measure in its place, the published one below it."""
+    """Write the value of a measure into its place, with the published value below."""
     published = "" if measure.get("published") is None else f"\n({measure['published']:.0f})"
     colour = "white" if measure["value"] < 55 else "black"
     size = 6.5 if published else 8
     axis.text(column, line, f"{measure['value']:.0f}{published}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def transfer_against_white_box(rows, measure):
-    """A point a method: mean ER on the original's adversarials across, accuracy under attack on the model itself up.
+def transfer_against_white_box(rows, measure: str) -> matplotlib.figure.Figure:
+    """A point for each method: mean ER (x) and accuracy under white-box attack (y), with 95 % intervals over images.
 
-    rows: those of one data set and model; measure: the white-box measure, such as "white-box/pgd@0.02". If ER meant
-    robustness, the points would rise from left to right. Error bars: 95 % intervals, over images.
+    If ER measured robustness, the points would rise from left to right.
+
+    rows: those of one data set and model
+    measure: the white-box measure, such as "white-box/pgd@0.02"
+    Raises ValueError if no row has both.
     """
     points = [(row, _mean_er(row), row["measures"][measure]) for row in rows if measure in row["measures"]]
     points = [point for point in points if point[1] is not None and point[2]["value"] is not None]
@@ -77,7 +83,7 @@ def transfer_against_white_box(rows, measure):
     _label(axis, [(marks.name(row), across, up["value"], row["role"]) for row, across, up in points])
     axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
     weak = next((marks.weak(row) for row, _, _ in points if "/worst@" in measure and marks.weak(row)), "")
-    worst = f"\n(worst of {weak}; no margin-based attack)" if weak else ""
+    worst = f"\n(worst of {weak}; none is margin-based)" if weak else ""
     axis.set_ylabel(f"{measure_words.words(measure)}: correct (%){worst}")
     axis.grid(alpha=0.3)
     present = [role for role in figures.ROLES if any(row["role"] == role for row, _, _ in points)]
@@ -105,17 +111,19 @@ def _title_of(points):
 
 
 def _label(axis, points):
-    """A name beside each point (name, x, y, role), moved up or down to a place that no name before it takes."""
+    """Write a name beside each point (name, x, y, role), moved up or down to a free place."""
     low, high = axis.get_ylim()
     left, right = axis.get_xlim()
-    line, letter = (high - low) / 26, (right - left) / 80  # about what a line and a letter take up
-    taken = [(across - letter / 2, across + letter / 2, up) for _, across, up, _ in points]
+    line, letter = (high - low) / 26, (right - left) / 80  # approximate size of a line and of a letter
+    occupied = [(across - letter / 2, across + letter / 2, up) for _, across, up, _ in points]
     for name, across, up, role in sorted(points, key=lambda point: (-point[2], point[1])):
         end = across + letter * (len(name) + 2)
-        ways = sorted((step * line for step in range(-8, 9)), key=abs)
-        free = (up + way for way in ways if not any(_overlap(across, end, up + way, box, line) for box in taken))
+        shifts = sorted((step * line for step in range(-8, 9)), key=abs)
+        free = (
+            up + shift for shift in shifts if not any(_overlap(across, end, up + shift, box, line) for box in occupied)
+        )
         height = next(free, up)
-        taken.append((across, end, height))
+        occupied.append((across, end, height))
         colour = figures.ROLES.get(role, figures.BLUE)
         line_to = {"arrowprops": {"arrowstyle": "-", "color": colour, "linewidth": 0.4}} if height != up else {}
         place = (across + letter, height)
@@ -126,20 +134,23 @@ def _overlap(start, end, height, box, line):
     return start < box[1] and box[0] < end and abs(height - box[2]) < line
 
 
-def perturbation_sizes(sizes, norm):
-    """The share of adversarials within each size, one line an attack, on a logarithmic axis.
+def perturbation_sizes(sizes: dict, norm: str) -> matplotlib.figure.Figure:
+    """The cumulative fraction of adversarials by perturbation size, a line for each attack, on a logarithmic axis.
 
-    sizes: attack -> sizes (N,) in `norm`, of adversarials that moved (zeros, images wrong from the start, are left
-    out); pixels in [0, 1]. A dotted line marks 1/255, the step of eight-bit pixels, for norm "linf".
+    For norm "linf" a dotted line marks 1/255, the step of eight-bit pixels.
+
+    sizes: attack -> perturbation sizes (N,) in `norm`, pixels in [0, 1]; zeros (images misclassified without an
+        attack) are left out
+    Raises ValueError if all sizes are zero.
     """
-    drawn = {name: numpy.sort(values[values > 0]) for name, values in sizes.items()}
-    drawn = {name: values for name, values in drawn.items() if len(values)}
-    if not drawn:
-        raise ValueError("no adversarial that moved: nothing to draw")
+    positive = {name: numpy.sort(values[values > 0]) for name, values in sizes.items()}
+    positive = {name: values for name, values in positive.items() if len(values)}
+    if not positive:
+        raise ValueError("all perturbations are zero: nothing to draw")
     figure, axes = figures.panels(1, 1, (6.4, 3.6))
     axis = axes[0, 0]
     styles = ("-", "--", "-.", ":")
-    for place, (name, values) in enumerate(drawn.items()):
+    for place, (name, values) in enumerate(positive.items()):
         share = 100 * numpy.arange(1, len(values) + 1) / len(values)
         colour = figures.CYCLE[place % len(figures.CYCLE)]
         label = f"{name}: median {numpy.median(values):.2g}, n = {len(values)}"
@@ -157,15 +168,19 @@ def perturbation_sizes(sizes, norm):
 
 
 def _mean_er(row):
-    """Mean ER over the attacks; None where a value is missing."""
-    values = [one["value"] for name, one in row["measures"].items() if name.startswith("er/") and name != "er/worst"]
+    """Mean ER over the attacks; None if a value is missing."""
+    values = [
+        measure["value"] for name, measure in row["measures"].items() if name.startswith("er/") and name != "er/worst"
+    ]
     return None if not values or None in values else float(numpy.mean(values))
 
 
-def robustness(rows, measures=None):
-    """One panel a measure, one bar a method: mean, a line for its 95 % interval, a diamond where a value is published.
+def robustness(rows, measures=None) -> matplotlib.figure.Figure:
+    """A panel for each measure, a bar for each method: mean, 95 % interval, and a diamond at the published value.
 
-    rows: result rows of one data set and model, top to bottom; measures: default measure_words.shown_in_figures.
+    rows: result rows of one data set and model, top to bottom
+    measures: default measure_words.shown_in_figures
+    Raises ValueError without rows.
     """
     if not rows:
         raise ValueError("no row to draw")
@@ -203,7 +218,7 @@ def robustness(rows, measures=None):
 
 
 def _bar(axis, place, measure, style):
-    """Draw one measure; whether a published value stands beside it."""
+    """Draw one measure. Returns True if it has a published value."""
     axis.barh(place, measure["value"], height=0.72, **style)
     if measure.get("interval"):
         axis.plot(measure["interval"], [place, place], color="black", linewidth=1)

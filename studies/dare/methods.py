@@ -1,11 +1,13 @@
 """Every method of DARE's study: variants, baselines, controls."""
 
+from collections.abc import Iterator
+
 from adv import attacks
 from dare import controls, dare
 
 
-def methods():
-    """(name, stages read, role, title) of DARE's original and of every method of its study, in the tables' order."""
+def methods() -> Iterator[tuple[str, list, str, str]]:
+    """Yield (name, input stages, role, title) of the original and every method, in the tables' order."""
     yield "original", [], "original", "original"
     for name, variant in dare.VARIANTS.items():
         yield name, [f"finetune_dare-{name}"], "method", variant.title

@@ -1,16 +1,19 @@
-"""Which other seeds of a cell (data set, model) are trained by the same recipe."""
+"""Finds another seed of a cell (data set, model) that was trained with the same recipe."""
 
+import pathlib
 import shlex
 
 from pipeline import run_directory
 from train.history import History
 
 
-def other(arguments, asked=None):
-    """The seed `asked`, or else the next one of the cell's that is trained by the recipe of arguments.seed.
+def other(arguments, asked: int | None = None) -> int:
+    """The seed `asked`, or the next seed of the cell that was trained with the recipe of arguments.seed.
 
-    Next is the smallest above arguments.seed, then the smallest. Raises FileNotFoundError with the command that trains
-    one, and ValueError where the one that is asked for is the cell's own or trained by another recipe.
+    The next seed is the smallest above arguments.seed, or else the smallest of all.
+
+    Raises FileNotFoundError with the command that trains such a seed, and ValueError if `asked` is arguments.seed or
+    was trained with another recipe.
     """
     if asked == arguments.seed:
         raise ValueError(f"--other-seed {asked} is the seed of this cell: give another")
@@ -21,29 +24,29 @@ def other(arguments, asked=None):
         if seed.isdecimal() and int(seed) != arguments.seed:
             alike[int(seed)] = recipe(path.parent) == recipe(own)
     if asked is not None and not alike.get(asked, True):
-        raise ValueError(f"seed {asked} was trained by another recipe than seed {arguments.seed}: train them alike")
-    found = [seed for seed in alike if alike[seed] and asked in (None, seed)]
-    if not found and History(own / "history").origin.get("imported"):
+        raise ValueError(f"seed {asked} was trained with another recipe than seed {arguments.seed}: train both alike")
+    seeds = [seed for seed in alike if alike[seed] and asked in (None, seed)]
+    if not seeds and History(own / "history").origin.get("imported"):
         raise FileNotFoundError(f"{arguments.model} was imported, and no other net of its recipe is known")
-    if not found:
+    if not seeds:
         seed = arguments.seed + 1 if asked is None else asked
         line = command(record, {"--seed": seed, "--runs": arguments.runs, "--data-dir": arguments.data_dir})
         whose = "another seed" if asked is None else f"seed {asked}"
         raise FileNotFoundError(f"no net of the same recipe from {whose}: make it with {line}")
-    return min(found, key=lambda seed: (seed < arguments.seed, seed))
+    return min(seeds, key=lambda seed: (seed < arguments.seed, seed))
 
 
-def recipe(folder):
-    """What decides on the net of a finished train stage, seed apart: learning rates, augmentation, epochs, data."""
+def recipe(folder: pathlib.Path) -> dict:
+    """The recipe of a finished train stage, without the seed: learning rates, augmentation, epochs, data."""
     return {name: value for name, value in History(folder / "history").origin.items() if name != "seed"}
 
 
-def command(record, changes):
-    """The command line of a finished stage, with other values (None: without the option)."""
+def command(record: dict, changes: dict) -> str:
+    """The command line of a finished stage with changed options. changes: option -> value (None: drop the option)."""
     line = shlex.split(record["command"])
     for option, value in changes.items():
         while option in line:
             del line[line.index(option) : line.index(option) + 2]
-        line = [one for one in line if not one.startswith(f"{option}=")]
+        line = [word for word in line if not word.startswith(f"{option}=")]
         line += [] if value in (None, "runs") else [option, str(value)]
     return shlex.join(line)

@@ -1,4 +1,4 @@
-"""DARE's cell in a few lines: one narrow table, and three sentences of what it shows."""
+"""The result of one DARE cell in a narrow table and three sentences."""
 
 import numpy
 
@@ -10,8 +10,8 @@ from studies.dare import claims, tables
 FEW = ("original", "dare", "adv-pgd", "weight-noise", "swa", "other-seed")  # one of each kind
 
 
-def table(rows, methods=None, what="what each method scores, %"):
-    """The summary Table of one cell's rows; None where nothing is to be shown. methods: names (None: all)."""
+def table(rows, methods=None, what: str = "what each method scores, %") -> Table:
+    """The summary Table of one cell's rows. methods: names (None: all); what: text of the title."""
     ((study, dataset, model), own), *_ = tables.cells(rows).items()
     shown = [row for row in own if methods is None or row["method"] in methods]
     attacks, ball = shared_attacks(own), smallest_ball(own)
@@ -25,13 +25,13 @@ def table(rows, methods=None, what="what each method scores, %"):
     return Table(name, f"{dataset}, {model}: {what}", ("method", *columns), lines)
 
 
-def shared_attacks(rows):
+def shared_attacks(rows) -> list[str]:
     """The measures "er/<attack>" that every row has."""
     return [f"er/{name}" for name in order.attacks(rows) if all(f"er/{name}" in row["measures"] for row in rows)]
 
 
-def smallest_ball(rows):
-    """The white-box measure at the smallest epsilon that all rows have, the worst case if there is one; else None."""
+def smallest_ball(rows) -> str | None:
+    """The white-box measure at the smallest epsilon of all rows, preferably the worst case; None without one."""
     names = [f"white-box/{ball}" for ball in order.attacks(rows, "white-box")]
     names = [name for name in names if all(name in row["measures"] for row in rows)]
     worst = [name for name in names if name.startswith("white-box/worst@")]
@@ -43,55 +43,56 @@ def _mean(row, measures):
     return Cell(float(numpy.mean(values)) if len(values) == len(measures) else None)
 
 
-def sentences(rows):
-    """What one cell's rows show of DARE: a list of up to three sentences."""
+def sentences(rows) -> list[str]:
+    """Up to three sentences on the result of one cell's rows."""
     (_, own), *_ = tables.cells(rows).items()
-    named = {row["method"]: row for row in own}
-    if "dare" not in named:
+    by_method = {row["method"]: row for row in own}
+    if "dare" not in by_method:
         return []
-    return [said for said in (_cost(own, named), _controls(own, named), _white_box(own, named)) if said]
+    candidates = _cost(own, by_method), _controls(own, by_method), _white_box(own, by_method)
+    return [sentence for sentence in candidates if sentence]
 
 
-def _cost(rows, named):
+def _cost(rows, by_method):
     attacks = shared_attacks(rows)
-    if not attacks or "original" not in named:
+    if not attacks or "original" not in by_method:
         return ""
-    clean, before = (named[name]["measures"]["clean"]["value"] for name in ("dare", "original"))
+    clean, before = (by_method[name]["measures"]["clean"]["value"] for name in ("dare", "original"))
     return (
-        f"DARE classifies {_mean(named['dare'], attacks)} % of the original's adversarials correctly (mean ER) at "
+        f"DARE classifies {_mean(by_method['dare'], attacks)} % of the original's adversarials correctly (mean ER) at "
         f"{clean:.1f} % clean accuracy (original: {before:.1f} %)."
     )
 
 
-def _controls(rows, named):
+def _controls(rows, by_method):
     attacks = shared_attacks(rows)
-    simple = [name for name in claims.CONTROLS if name in named]
+    simple = [name for name in claims.CONTROLS if name in by_method]
     if not attacks or not simple:
         return ""
-    best = max(simple, key=lambda name: _mean(named[name], attacks).value)
-    found = claims.difference(named["dare"], named[best], attacks)
+    best = max(simple, key=lambda name: _mean(by_method[name], attacks).value)
+    gap = claims.difference(by_method["dare"], by_method[best], attacks)
     return (
-        f"Of the controls, which defend nothing, {best} has the highest mean ER, {_mean(named[best], attacks)} %: "
-        f"DARE is {_beside(found, 'above it', 'below it')}."
+        f"The simple control with the highest mean ER is {best} with {_mean(by_method[best], attacks)} %: "
+        f"DARE is {_beside(gap, 'above it', 'below it')}."
     )
 
 
-def _white_box(rows, named):
+def _white_box(rows, by_method):
     ball = smallest_ball(rows)
-    if not ball or "original" not in named:
+    if not ball or "original" not in by_method:
         return ""
-    found = claims.difference(named["dare"], named["original"], [ball])
-    kept, before = (named[name]["measures"][ball]["value"] for name in ("dare", "original"))
-    attacked = f"{ball.removeprefix('white-box/')}, {named['dare']['measures'][ball]['n']} images"
+    gap = claims.difference(by_method["dare"], by_method["original"], [ball])
+    after, before = (by_method[name]["measures"][ball]["value"] for name in ("dare", "original"))
+    attack = f"{ball.removeprefix('white-box/')}, {by_method['dare']['measures'][ball]['n']} images"
     return (
-        f"Attacked itself ({attacked}) DARE's model keeps {kept:.1f} % correct, the original {before:.1f} %: "
-        f"it is {_beside(found, 'more robust', 'less robust')}."
+        f"Under white-box attack ({attack}) DARE's accuracy is {after:.1f} %, the original's {before:.1f} %: "
+        f"DARE is {_beside(gap, 'more robust', 'less robust')}."
     )
 
 
-def _beside(found, above, below):
-    """What an interval of a difference says, in words with its ends."""
-    ends = f"{found.value:+.1f} points, 95 % interval {found.low:.1f} to {found.high:.1f}"
-    if found.low > 0:
+def _beside(gap, above, below):
+    """The conclusion from the interval of a difference, in words with its ends."""
+    ends = f"{gap.value:+.1f} points, 95 % interval {gap.low:.1f} to {gap.high:.1f}"
+    if gap.low > 0:
         return f"{above} ({ends})"
-    return f"{below} ({ends})" if found.high < 0 else f"not shown to be {above} or {below} ({ends})"
+    return f"{below} ({ends})" if gap.high < 0 else f"not significantly {above} or {below} ({ends})"

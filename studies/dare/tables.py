@@ -1,11 +1,11 @@
-"""The DARE study's tables, made of result rows: three for every data set and model.
+"""The DARE study's tables: three for every data set and model.
 
     <study>-<dataset>-<model>-er            clean accuracy and Empirical Robustness, the published value in brackets
-    <study>-<dataset>-<model>-transfer      the same adversarials of held-out images, and pushed further; worst case
-    <study>-<dataset>-<model>-white-box     attacked anew: accuracy in a ball, and the median minimal perturbation
+    <study>-<dataset>-<model>-transfer      ER on held-out images and with enlarged perturbations; worst case
+    <study>-<dataset>-<model>-white-box     white-box accuracy within epsilon, and the median minimal perturbation
 
-One line a method; every cell is `mean ± standard deviation over repeats (published)`, in percent unless it says
-otherwise. A column or a table for which nothing was measured is left out.
+A line for each method. Every cell is `mean ± standard deviation over repeats (published)`, in percent unless it says
+otherwise. Columns and tables without measurements are left out.
 """
 
 import dataclasses
@@ -21,54 +21,52 @@ CONTROLS = tuple(controls.CONTROLS)
 TRANSFER = {"er-heldout": "held-out", "er-x1.1": "×1.1", "er-x1.5": "×1.5"}
 
 UNSEEN = (
-    "unseen: mean over the attacks that a method met neither in training (for an adv- line, all but its own) nor in "
-    "the choice of its learning rate; the attacks averaged differ from line to line."
+    "unseen: mean over the attacks that a method used neither in training (for an adv- line, all but its own) nor in "
+    "the choice of its learning rate. These attacks differ between lines."
 )
 HELDOUT = (
-    "held-out: adversarials of x_test; ×1.1, ×1.5: of x_train, moved so many times as far from the original image."
+    "held-out: adversarials of x_test; ×1.1, ×1.5: adversarials of x_train, perturbations enlarged by this factor."
 )
-WORST = "worst case: correct on the adversarials of every attack on the same image of x_train, none of them moved"
-DROPPED = "over the images of which every attack has an adversarial: one on which an attack failed is left out"
-NONE_FAILED = "every attack has an adversarial of each of these"
-FAILED = "on {} of {} images some attack failed; these count as withstanding it"
-WHITE_BOX = (
-    "attack@epsilon: correct on x_test under the attack, run on each model, within Linf epsilon, pixels in [0, 1]."
-)
+WORST = "worst case: correct on every attack's adversarial of the same image of x_train"
+DROPPED = "images on which an attack failed are left out"
+NONE_FAILED = "every attack succeeded on each image"
+FAILED = "on {} of {} images some attack failed; a failed attack counts as correct"
+WHITE_BOX = "attack@epsilon: accuracy on x_test under white-box attack within Linf radius epsilon, pixels in [0, 1]."
 MINIMAL = (
-    "median minimal: Linf size of the smallest perturbation that the attack needs, pixels in [0, 1]; larger is better."
+    "median minimal: Linf norm of the smallest perturbation that fools the model, pixels in [0, 1]; larger is better."
 )
 SEVERAL = (
-    "Of several attacks each was run on what those before it, and itself within a smaller epsilon, left correct, in "
-    "the order of the lines below; worst: correct under all of them."
+    "Attacks run in the order of the lines below, each with increasing epsilon, and only on images that are still "
+    "correct. worst: correct under all attacks."
 )
-NORMS = "median minimal: in the norm of the attack, which its line below names; l0 counts values that change."
+NORMS = "median minimal: in the norm of the attack, given below; l0 counts changed values."
 
 
-def dare_tables(rows):
-    """Tables of all rows (reporting.row), in the order of data sets and models as they come. Returns a list of Table.
+def dare_tables(rows) -> list[Table]:
+    """The tables of all rows (reporting.row), by data set and model in the order of the rows.
 
     Raises ValueError for a row without title or valid role, and for two rows of one method.
     """
-    made = []
+    candidates = []
     for (study, dataset, model), methods in cells(rows).items():
         name = f"{study}-{cell_name(dataset, model)}"
-        made += [_robustness(name, methods), _transfer(name, methods), _white_box(name, methods)]
-    return [table for table in made if table is not None]
+        candidates += [_robustness(name, methods), _transfer(name, methods), _white_box(name, methods)]
+    return [table for table in candidates if table is not None]
 
 
-def cells(rows):
+def cells(rows) -> dict[tuple, list]:
     """(study, dataset, model) -> its rows in the order of the tables: original, methods, baselines, controls."""
-    found = {}
+    by_cell = {}
     for row in rows:
         name = f"{row['dataset']}-{row['model']}-{row['method']}"
         if row.get("role") not in notes.ROLES or "title" not in row:
             valid = ", ".join(notes.ROLES)
             raise ValueError(f"row {name} has role {row.get('role')!r}; expected a title and a role of {valid}")
-        methods = found.setdefault((row["study"], row["dataset"], row["model"]), {})
+        methods = by_cell.setdefault((row["study"], row["dataset"], row["model"]), {})
         if row["method"] in methods:
-            raise ValueError(f"two rows of {name}: expected one line a method")
+            raise ValueError(f"two rows of {name}: expected one row for each method")
         methods[row["method"]] = row
-    return {cell: sorted(methods.values(), key=_rank) for cell, methods in found.items()}
+    return {cell: sorted(methods.values(), key=_rank) for cell, methods in by_cell.items()}
 
 
 def _robustness(name, rows):
@@ -86,8 +84,8 @@ def _robustness(name, rows):
 
 
 def _unseen(row, known):
-    met = {row["method"].removeprefix("adv-"), *row.get("chosen_on", [])}
-    values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack not in met]
+    used = {row["method"].removeprefix("adv-"), *row.get("chosen_on", [])}
+    values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack not in used]
     return Cell(None if None in values or not values else sum(values) / len(values))
 
 
@@ -95,29 +93,29 @@ def _transfer(name, rows):
     kinds = TRANSFER.items()
     columns = [(f"{attack} {title}", f"{kind}/{attack}", 1) for attack in attacks(rows) for kind, title in kinds]
     columns.append(("worst case", "er/worst", 1))
-    what = "adversarials of the original model, of held-out images and moved further, %"
+    what = "ER on held-out images and with enlarged perturbations, %"
     return _table(f"{name}-transfer", what, rows, columns, {"er-": HELDOUT, "er/": f"{WORST}; {failed(rows)}."})
 
 
-def failed(rows):
-    """What "er/worst" does with images on which an attack failed, by what the rows say of it: in older ones nothing."""
-    found = {}
+def failed(rows) -> str:
+    """The phrase on how "er/worst" counts images on which an attack failed. Older rows drop such images."""
+    methods = {}
     for row in rows:
         measure = row["measures"].get("er/worst")
         if measure is not None:
-            told = DROPPED
+            phrase = DROPPED
             if "failed" in measure:
-                told = FAILED.format(measure["failed"], measure["n"]) if measure["failed"] else NONE_FAILED
-            found.setdefault(told, []).append(row["method"])
-    if len(found) < 2:
-        return "".join(found)
-    return "; ".join(f"{told} ({', '.join(whose)})" for told, whose in found.items())
+                phrase = FAILED.format(measure["failed"], measure["n"]) if measure["failed"] else NONE_FAILED
+            methods.setdefault(phrase, []).append(row["method"])
+    if len(methods) < 2:
+        return "".join(methods)
+    return "; ".join(f"{phrase} ({', '.join(names)})" for phrase, names in methods.items())
 
 
 def _white_box(name, rows):
     columns = [(ball, f"white-box/{ball}", 1) for ball in attacks(rows, "white-box")]
     columns += [(f"median minimal {attack}", f"minimal/{attack}", 5) for attack in attacks(rows, "minimal")]
-    what = "attacked anew on each model (white box), %"
+    what = "accuracy under white-box attack, %"
     explained = {"white-box/": WHITE_BOX, "white-box/worst@": SEVERAL, "minimal/": MINIMAL}
     norms = [_norm(row, attack) for row in rows for attack in attacks(rows, "minimal")]
     if any(norm not in ("linf", None) for norm in norms):
@@ -129,15 +127,15 @@ def _white_box(name, rows):
 
 
 def _norm(row, attack):
-    """The norm that a row's minimal perturbations of an attack are measured in; None where it does not say."""
+    """The norm of a row's minimal perturbations of an attack; None if unknown."""
     specifications = row.get("attacks", {})
     return specifications.get(f"minimal/{attack}", specifications.get(attack, {})).get("norm")
 
 
 def _table(name, what, rows, columns, explained=()):
-    """The table of (heading, measure, digits) columns; columns without any value are left out, None without any.
+    """The table of (heading, measure, digits) columns that have values; None if no column has.
 
-    explained: start of a measure's name -> the note that its column needs.
+    explained: start of a measure's name -> the note on its column
     """
     columns = [column for column in columns if any(column[1] in row["measures"] for row in rows)]
     if not columns:

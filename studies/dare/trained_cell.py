@@ -1,4 +1,6 @@
-"""What the train stage of a cell made, opened for a later stage: images, history, final model; and its adversarials."""
+"""Opens a trained cell for a later stage: images, history, final model, adversarials, mined targets."""
+
+from __future__ import annotations
 
 import dataclasses
 
@@ -14,17 +16,17 @@ from train.history import History
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """split, history: as training left them; model: the final one; original: its weights; identity: its SHA-256."""
+    """The output of a train stage. model: the final model; original: its weights; identity: its SHA-256."""
 
     split: data.Split
     history: History
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
 
 
-def load(arguments):
-    """The Trained that the arguments of a stage name. Raises FileNotFoundError or ValueError where it is not whole."""
+def load(arguments) -> Trained:
+    """The Trained of a stage's arguments. Raises FileNotFoundError or ValueError if it is incomplete."""
     folder = run_directory.folder(arguments, "train")
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
     history = History(folder / "history")
@@ -32,8 +34,8 @@ def load(arguments):
     return Trained(split, history, model, model.get_weights(), models.fingerprint(model))
 
 
-def adversarial_sets(arguments, trained, names):
-    """attack name -> AdversarialSet, made for this very model and data."""
+def adversarial_sets(arguments, trained: Trained, names) -> dict[str, adversarial_set.AdversarialSet]:
+    """attack name -> AdversarialSet. Raises ValueError for a set of another model or other data."""
     return {
         name: adversarial_set.load(
             run_directory.folder(arguments, f"generate_adv-{name}") / "adversarials.h5",
@@ -44,11 +46,11 @@ def adversarial_sets(arguments, trained, names):
     }
 
 
-def targets(arguments, trained):
-    """The mined targets of get_ats/, which must be of this model and these images."""
-    found = get_ats.Targets.load(run_directory.folder(arguments, "get_ats") / "targets.h5")
-    dare.check(trained.model, found, trained.split.x_validation)
-    return found
+def targets(arguments, trained: Trained) -> get_ats.Targets:
+    """The mined targets of get_ats/. Raises ValueError for targets of another model or other images."""
+    mined = get_ats.Targets.load(run_directory.folder(arguments, "get_ats") / "targets.h5")
+    dare.check(trained.model, mined, trained.split.x_validation)
+    return mined
 
 
 def slices(arguments, trained):
@@ -59,7 +61,7 @@ def slices(arguments, trained):
     return found
 
 
-def shape_of(arguments):
-    """(H, W, C) of the images of a catalogued data set; None of a folder of images, which would have to be read."""
+def shape_of(arguments) -> tuple[int, int, int] | None:
+    """(H, W, C) of the images of a catalogued data set; None for a folder of images, which would have to be read."""
     entry = data.DATASETS.get(arguments.dataset)
     return entry and entry.shape

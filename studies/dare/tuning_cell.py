@@ -1,4 +1,4 @@
-"""A trained cell on which DARE's variants and the controls are made: its images, and what judges a learning rate."""
+"""A trained cell with everything that DARE's variants and the controls need."""
 
 import dataclasses
 import functools
@@ -18,21 +18,21 @@ from train.seeds import stream
 
 
 class Cell:
-    """The tuner of a trained cell, and its images and validation adversarials."""
+    """The tuner of a trained cell, its images, and the validation adversarials that score a learning rate."""
 
     def __init__(self, arguments):
         self.arguments = arguments
-        opened = trained_cell.load(arguments)
-        self.model, self.original = opened.model, opened.original
-        self.history, self.split = opened.history, opened.split
-        sets = trained_cell.adversarial_sets(arguments, opened, arguments.choose_on).values()
-        self.validation = [one.parts["validation"] for one in sets if len(one.parts["validation"].labels)]
+        trained = trained_cell.load(arguments)
+        self.model, self.original = trained.model, trained.original
+        self.history, self.split = trained.history, trained.split
+        sets = trained_cell.adversarial_sets(arguments, trained, arguments.choose_on).values()
+        self.validation = [each.parts["validation"] for each in sets if len(each.parts["validation"].labels)]
         self.tuner = tuner.Tuner(
             model=self.model,
             original=self.original,
             history=self.history,
-            targets=trained_cell.targets(arguments, opened),
-            slices=trained_cell.slices(arguments, opened),
+            targets=trained_cell.targets(arguments, trained),
+            slices=trained_cell.slices(arguments, trained),
             x=self.split.x_validation,
             y=self.split.y_validation,
             score=self.score,
@@ -41,8 +41,11 @@ class Cell:
             progress=functools.partial(Progress, quiet=arguments.quiet),
         )
 
-    def score(self, weights, rows):
-        """What chooses a learning rate, in percent: accuracy on rows of x_validation, ER on the validation parts."""
+    def score(self, weights: list, rows) -> dict[str, float]:
+        """The scores that choose a learning rate, in percent: accuracy on rows of x_validation, ER on validation parts.
+
+        Raises ValueError if no set has a validation part.
+        """
         if not self.validation:
             raise ValueError(
                 "the validation parts hold no adversarial image to choose a learning rate with: make sets with a "
@@ -53,15 +56,18 @@ class Cell:
         flags = [evaluate.correct(self.model, part.images, part.labels).mean() for part in self.validation]
         return {"clean": round(100 * float(clean), 3), "er": round(100 * float(numpy.mean(flags)), 3)}
 
-    def variant(self, name, folder):
-        """(the weights of each repeat, one after the other; facts) of a variant."""
+    def variant(self, name: str, folder) -> tuple:
+        """(iterator over the weights of each repeat, facts) of a variant."""
         path = folder / f"{files.TEMPORARY}targets.h5"
         make, facts = self.tuner.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
         facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
         return map(make, range(self.arguments.repeats)), facts
 
-    def control(self, name, settings):
-        """The same of a control; DARE's own change of weights and its budget are read from its stage."""
+    def control(self, name: str, settings) -> tuple:
+        """(iterator over the weights of each repeat, facts) of a control.
+
+        DARE's weights and budget are read from its stage.
+        """
         control = controls.CONTROLS[name]
         context = controls.Context(
             model=self.model,
@@ -80,6 +86,7 @@ class Cell:
             record = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
             facts["learning_rate"] = record["learning_rate"]
             budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
+            # A control with more draws than DARE has repeats uses these in turn.
             draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
             changes = (
                 {"tuned": self.dare_weights(draw % tunings), "budget": budget, "seed": self.tuner.repeat_seed(draw)}
@@ -90,18 +97,19 @@ class Cell:
             changes = [{"other": histories.History(path / "history")}]
         return (self.make(control, dataclasses.replace(context, **change)) for change in changes), facts
 
-    def make(self, control, context):
+    def make(self, control, context) -> list:
+        """The weights of a control, made from the original weights."""
         self.model.set_weights(self.original)
         return control.make(context)
 
-    def dare_weights(self, repeat):
-        """What DARE's own stage made; a control with more draws than it has repeats takes these in turn."""
+    def dare_weights(self, repeat: int) -> list:
+        """The weights of one of DARE's own repeats."""
         folder = run_directory.folder(self.arguments, "finetune_dare-dare")
         histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
         return self.model.get_weights()
 
-    def save(self, weights, path, copied=None):
-        """Write weights; of a file `copied` that holds them already, make a link."""
+    def save(self, weights: list, path, copied=None) -> None:
+        """Write weights, or link to the file `copied` that already holds them."""
         if copied is not None:
             files.link(copied, path)
             return
@@ -109,7 +117,7 @@ class Cell:
             self.model.set_weights(weights)
             histories.save_weights(self.model, path)
 
-    def some(self, images, count):
-        """`count` images drawn at random: the first ones may all be of one class."""
+    def some(self, images: numpy.ndarray, count: int) -> numpy.ndarray:
+        """`count` random images; not the first, which may all be of one class."""
         order = stream(self.arguments.seed, "logit sample").permutation(len(images))
         return images[numpy.sort(order[:count])]

@@ -1,1 +1,1 @@
-"""Retraining on the inputs that a metric puts first."""
+"""Retraining on the inputs that a metric ranks first."""

@@ -1,4 +1,6 @@
-"""A cell of guided retraining, as its stages left it: images, original model, adversarial inputs, scores."""
+"""A cell of guided retraining: images, original model, adversarial inputs, and scores from its stages."""
+
+from __future__ import annotations
 
 import dataclasses
 
@@ -28,8 +30,14 @@ PARTS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The adversarial inputs made of the training and of the test part: part -> images float32 (n, H, W, 1), labels
-    (n,), rows (n,) of the images that they were made of, attack: names (n,)."""
+    """The adversarial inputs of the training and the test part.
+
+    images: part -> float32 (n, H, W, 1)
+    labels: part -> (n,)
+    rows: part -> (n,), rows of the original images
+    attack: part -> names (n,)
+    model, data: SHA-256 of the model and the data that they were made from
+    """
 
     images: dict
     labels: dict
@@ -38,7 +46,7 @@ class Inputs:
     model: str
     data: str
 
-    def save(self, path):
+    def save(self, path) -> None:
         """Write to `path` (HDF5)."""
         arrays = {}
         for part in PARTS:
@@ -47,23 +55,23 @@ class Inputs:
         files.save_artefact(path, INPUTS, arrays, {"model": self.model, "data": self.data})
 
     @classmethod
-    def load(cls, path, *, model, data):
-        """Read them. Raises FileNotFoundError, or ValueError where damaged or of another model or data."""
+    def load(cls, path, *, model: str, data: str) -> Inputs:
+        """The Inputs in a file. Raises FileNotFoundError, or ValueError for a damaged file, another model or data."""
         names = [f"{part}_{what}" for part in PARTS for what in ("images", "labels", "rows", "attack")]
         arrays, facts = files.load_artefact(path, INPUTS, names, ["model", "data"])
         check(path, facts, model=model, data=data)
-        found = {
+        by_field = {
             what: {part: arrays[f"{part}_{what}"] for part in PARTS} for what in ("images", "labels", "rows", "attack")
         }
-        for part, images in found["images"].items():
+        for part, images in by_field["images"].items():
             if not (images.size and images.min() >= 0 and images.max() <= 1):
-                raise ValueError(f"{path}: part {part} has no pixels, NaN, or some outside [0, 1]: make it again")
-        found["attack"] = {part: names.astype(str) for part, names in found["attack"].items()}
-        return cls(**found, model=facts["model"], data=facts["data"])
+                raise ValueError(f"{path}: part {part} is empty, or has NaN or pixels outside [0, 1]: make it again")
+        by_field["attack"] = {part: names.astype(str) for part, names in by_field["attack"].items()}
+        return cls(**by_field, model=facts["model"], data=facts["data"])
 
 
-def check(path, facts, **expected):
-    """Raise ValueError where an artefact is of another model or other data."""
+def check(path, facts: dict, **expected) -> None:
+    """Raise ValueError if an artefact is of another model or other data."""
     for what, value in expected.items():
         if facts[what] != value:
             raise ValueError(f"{path}: of {what} {facts[what][:12]}, expected {value[:12]}: make it again, --overwrite")
@@ -71,42 +79,42 @@ def check(path, facts, **expected):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """split: data.Split, grey; model: the net; original: the weights of the original model; identity: their digest."""
+    """The output of 1_train.py. split: grey images; original: the original model's weights; identity: their SHA-256."""
 
     split: data.Split
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
     recipe: retraining.Recipe
 
 
-def net_of(arguments):
-    """The study's net for the data set: the default of --model. Raises ValueError for a data set without one."""
+def net_of(arguments) -> str:
+    """--model, or by default the study's net for the data set. Raises ValueError for a data set without a net."""
     if arguments.dataset not in NETS:
         raise ValueError(f"guided retraining has no net for {arguments.dataset}, expected one of {', '.join(NETS)}")
     return arguments.model or NETS[arguments.dataset]
 
 
-def recipe_of(arguments):
-    """The study's recipe for the data set, with what --epochs changes of it."""
+def recipe_of(arguments) -> retraining.Recipe:
+    """The study's recipe for the data set, with the epochs of --epochs if given."""
     recipe = retraining.RECIPES[arguments.dataset]
     return recipe if arguments.epochs is None else dataclasses.replace(recipe, epochs=arguments.epochs)
 
 
-def split_of(arguments):
-    """The data set joined, grey and divided into three."""
+def split_of(arguments) -> data.Split:
+    """The joined data set in grey, divided into three parts."""
     dataset = command.load_dataset(arguments)
     return data.three_way(dataset, arguments.seed, images=arguments.images, weights=arguments.gray)
 
 
-def build(arguments, split):
-    """The untrained net, its weights following from the seed."""
+def build(arguments, split: data.Split) -> keras.Model:
+    """The untrained net, with weights determined by the seed."""
     seeds.seed_weights(arguments.seed)
     return models.build(arguments.model, split.x_train.shape[1:], len(split.classes))
 
 
-def load(arguments):
-    """The Cell that 1_train.py made. Raises FileNotFoundError or ValueError where it is not whole."""
+def load(arguments) -> Cell:
+    """The Cell of 1_train.py. Raises FileNotFoundError or ValueError if it is incomplete or of other images."""
     folder = run_directory.folder(arguments, "train")
     asked = run_directory.record(folder)["arguments"]
     settings = {name: asked[name] for name in ("images", "gray", "epochs")}
@@ -115,32 +123,32 @@ def load(arguments):
     model = build(whole, split)
     histories.load_weights(model, folder / "original.weights.h5")
     identity = models.fingerprint(model)
-    made = run_directory.record(folder)
-    if made["data"] != split.fingerprint or made["identity"] != identity:
+    record = run_directory.record(folder)
+    if record["data"] != split.fingerprint or record["identity"] != identity:
         raise ValueError(f"{folder}: made from other images than these, or damaged: run 1_train.py with --overwrite")
     return Cell(split, model, model.get_weights(), identity, recipe_of(whole))
 
 
-def inputs(arguments, cell):
-    """The Inputs that 2_inputs.py made of this very cell."""
+def inputs(arguments, cell: Cell) -> Inputs:
+    """The Inputs of 2_inputs.py. Raises ValueError if they are of another cell."""
     path = run_directory.folder(arguments, "inputs") / "inputs.h5"
     return Inputs.load(path, model=cell.identity, data=cell.split.fingerprint)
 
 
-def pool(cell, adversarial):
-    """What is added in order: (images float32, labels, which are adversarial), the clean training part first."""
+def pool(cell: Cell, adversarial: Inputs) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """The inputs to order: (images float32, labels, bool: adversarial), the clean training part first."""
     images = numpy.concatenate([data.to_unit(cell.split.x_train), adversarial.images["train"]])
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
     return images, labels, numpy.arange(len(labels)) >= len(cell.split.y_train)
 
 
-def save_scores(path, scores, cell):
-    """Keep every metric's scores of the pool: name -> (n,)."""
+def save_scores(path, scores: dict, cell: Cell) -> None:
+    """Save every metric's scores of the pool. scores: name -> (n,)."""
     files.save_artefact(path, SCORES, dict(scores), {"model": cell.identity, "data": cell.split.fingerprint})
 
 
-def load_scores(path, cell, names=None):
-    """The scores of the pool: name -> (n,). Raises ValueError as Inputs.load, or KeyError's sentence for a name."""
+def load_scores(path, cell: Cell, names=None) -> dict[str, numpy.ndarray]:
+    """The scores of the pool: name -> (n,). Raises as Inputs.load, and ValueError for NaN or a missing name."""
     arrays, facts = files.load_artefact(path, SCORES, list(names or ordering.METRICS), ["model", "data"])
     check(path, facts, model=cell.identity, data=cell.split.fingerprint)
     lacking = [name for name, scores in arrays.items() if numpy.isnan(scores).any()]
@@ -149,8 +157,8 @@ def load_scores(path, cell, names=None):
     return arrays
 
 
-def parser(description, example):
+def parser(description: str, example: str) -> command.Parser:
     """The parser of every stage of the study. example: options of a command."""
-    made = command.parser(description, study="guided_retraining", accepted=NETS.values(), example=example)
-    made.set_defaults(model=None)
-    return made
+    stage_parser = command.parser(description, study="guided_retraining", accepted=NETS.values(), example=example)
+    stage_parser.set_defaults(model=None)
+    return stage_parser

@@ -1,4 +1,4 @@
-"""Energy that this machine's processors took, where it says: Intel's and AMD's RAPL counters under Linux."""
+"""Energy consumed by the processors, from the RAPL counters of Intel and AMD under Linux."""
 
 import pathlib
 
@@ -14,11 +14,11 @@ def _named(domain):
 
 
 class Meter:
-    """``Meter().joules()``: of all processor packages since it was made; None where no counter can be read."""
+    """``Meter().joules()``: energy of all processor packages since the Meter was created; None without counters."""
 
     def __init__(self, root=ROOT):
-        found = sorted(root.glob("intel-rapl:[0-9]*/energy_uj"))
-        self.counters = [path for path in found if _named(path.parent).startswith("package-")]
+        paths = sorted(root.glob("intel-rapl:[0-9]*/energy_uj"))
+        self.counters = [path for path in paths if _named(path.parent).startswith("package-")]
         self.begun = self._read()
 
     def _read(self):
@@ -27,13 +27,14 @@ class Meter:
         except (OSError, ValueError):
             return []
 
-    def joules(self):
+    def joules(self) -> float | None:
+        """Joules since the Meter was created; None if no counter can be read."""
         ended = self._read()
         if not ended or len(ended) != len(self.begun):
             return None
         spent = 0
         for path, before, after in zip(self.counters, self.begun, ended, strict=True):
-            if after < before:  # the counter has begun again
+            if after < before:  # the counter has wrapped around
                 after += int((path.parent / "max_energy_range_uj").read_text())
             spent += after - before
         return spent / 1e6

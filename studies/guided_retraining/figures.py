@@ -1,5 +1,10 @@
 """The figure of guided retraining: accuracy against the inputs retrained on, ours and published."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib.figure
 import numpy
 
 from reporting import figures as drawing
@@ -16,36 +21,38 @@ COLOURS = dict(
 )
 
 
-def figures(rows):
-    """(file name, caption, Figure): accuracy against inputs, a panel a configuration, the published curves below."""
+def figures(rows) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure): accuracy against inputs, a panel for each configuration."""
     for (dataset, model), own in tables.cells(rows).items():
         caption = "accuracy on clean and adversarial test inputs against the inputs retrained on, ours and published"
         yield f"{cell_name(dataset, model)}-guided", caption, curves(own)
 
 
-def curves(rows):
-    """Panels: configurations across; ours above, the published curves below where there are any."""
+def curves(rows) -> matplotlib.figure.Figure:
+    """A panel for each configuration: our curves above, the published curves below if there are any."""
     names = sorted({row["configuration"] for row in rows})
-    theirs = {
+    published_curves = {
         (row["configuration"], row["metric"]): published.guided(row["dataset"], row["configuration"], row["metric"])
         for row in rows
     }
-    lines = 1 + any(theirs.values())
+    lines = 1 + any(published_curves.values())
     figure, axes = drawing.panels(lines, len(names), (3.6 * len(names), 2.9 * lines + 0.6), sharey="row")
     handles = {}
     for row in rows:
         column, colour = names.index(row["configuration"]), COLOURS[row["metric"]]
         for seed, curve in enumerate(row["curves"]):
-            values = [100 * one["both"]["accuracy"] for one in curve]
-            counts = [one["inputs"] for one in curve]
+            values = [100 * point["both"]["accuracy"] for point in curve]
+            counts = [point["inputs"] for point in curve]
             [line] = axes[0, column].plot(
                 counts, values, ".-", color=colour, lw=1.1, ms=4, alpha=1 if not seed else 0.5
             )
             handles.setdefault(row["metric"], line)
-        if theirs[row["configuration"], row["metric"]]:
-            axes[1, column].plot(*zip(*theirs[row["configuration"], row["metric"]], strict=True), color=colour, lw=1.1)
+        if published_curves[row["configuration"], row["metric"]]:
+            axes[1, column].plot(
+                *zip(*published_curves[row["configuration"], row["metric"]], strict=True), color=colour, lw=1.1
+            )
     for column, name in enumerate(names):
-        original = 100 * numpy.mean([one["both"]["accuracy"] for one in rows[0]["originals"]])
+        original = 100 * numpy.mean([point["both"]["accuracy"] for point in rows[0]["originals"]])
         axes[0, column].axhline(original, color="black", linestyle=":", lw=0.8)
         axes[0, column].set_title(f"{name}, ours", fontsize=9)
         if lines == 2:

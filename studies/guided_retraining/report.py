@@ -1,4 +1,4 @@
-"""What is made of the rows of guided retraining."""
+"""Tables and figures of guided retraining's rows."""
 
 from studies.guided_retraining.claims import guided_claims
 from studies.guided_retraining.figures import figures
@@ -8,6 +8,6 @@ from studies.guided_retraining.tables import cells, guided_tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def tables(rows):
-    """The tables of every data set and model, and of the conclusions on each."""
+def tables(rows) -> list:
+    """The tables of every data set and model, with the conclusions."""
     return [*guided_tables(rows), *(guided_claims(own) for own in cells(rows).values())]

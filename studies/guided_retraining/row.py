@@ -1,9 +1,15 @@
-"""The rows of guided retraining: one JSON file a configuration and metric, with the whole curve.
+"""The rows of guided retraining: a JSON file for each configuration and metric, with the whole curve.
 
-Its details are "configuration" and "metric"; "curves": of each seed a dictionary a prefix (inputs; accuracy, loss,
-precision and recall of "both", "clean" and "adversarial" test inputs; seconds, peak memory, joules); "originals": the
-same measures of the original models; "rank": what the metric took and found. Its measures are of "both", in percent:
-best, inputs-to-best, inputs-to-99 (the fewest that reach 99 % of the best), area (under the curve, as a mean accuracy).
+The details of a row:
+
+    configuration, metric
+    curves      for each seed a list with a dictionary for each prefix: inputs; accuracy, loss, precision and recall on
+                "both", "clean" and "adversarial" test inputs; seconds, peak memory, joules
+    originals   the same measures of the original models
+    rank        time, ties and APFD of the metric
+
+The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the fewest inputs that reach 99 % of the
+best), area (under the curve, as a mean accuracy).
 """
 
 import dataclasses
@@ -20,10 +26,10 @@ from studies.guided_retraining import cell as guided_cell
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
 
 
-def summary(curve):
+def summary(curve: list[dict]) -> dict[str, float]:
     """The measures of one curve: name -> number."""
-    counts = numpy.array([one["inputs"] for one in curve], float)
-    accuracy = 100 * numpy.array([one["both"]["accuracy"] for one in curve])
+    counts = numpy.array([point["inputs"] for point in curve], float)
+    accuracy = 100 * numpy.array([point["both"]["accuracy"] for point in curve])
     best = int(accuracy.argmax())
     enough = int(numpy.flatnonzero(accuracy >= 0.99 * accuracy[best])[0])
     area = accuracy[0]
@@ -33,13 +39,18 @@ def summary(curve):
     return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def write(arguments, stage, name, metric, original, curve):
-    """row-<configuration>-<metric>.json in the stage's folder. Returns the row."""
-    cell = run_directory.record(run_directory.folder(arguments, "train"))
-    made = run_directory.record(run_directory.folder(arguments, "inputs"))
+def write(arguments, stage, name: str, metric: str, original: dict, curve: list[dict]) -> result_row.Row:
+    """Write row-<configuration>-<metric>.json into the stage's folder. Returns the row.
+
+    name: of the configuration
+    original: measures of the original model
+    curve: a dictionary for each prefix, in any order
+    """
+    trained = run_directory.record(run_directory.folder(arguments, "train"))
+    adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))
     ranked = run_directory.record(run_directory.folder(arguments, "rank"))
-    chosen, curve = configuration.CONFIGURATIONS[name], sorted(curve, key=lambda one: one["inputs"])
-    recipe = guided_cell.recipe_of(command.narrow(arguments, epochs=cell["arguments"]["epochs"]))
+    chosen, curve = configuration.CONFIGURATIONS[name], sorted(curve, key=lambda point: point["inputs"])
+    recipe = guided_cell.recipe_of(command.narrow(arguments, epochs=trained["arguments"]["epochs"]))
     best = published.guided_best(arguments.dataset, name, metric)
     row = result_row.of_stage(
         stage,
@@ -48,20 +59,20 @@ def write(arguments, stage, name, metric, original, curve):
         method=f"{name}-{metric}",
         title=f"{ordering.METRICS[metric].title}; {chosen.title}",
         role="control" if metric == "random" else "method",
-        verified=cell["verified"],
+        verified=trained["verified"],
         hyperparameters={
-            "images": sum(cell["counts"]),
+            "images": sum(trained["counts"]),
             "epochs": recipe.epochs,
             "optimizer": recipe.optimizer,
             "batch_size": recipe.batch_size,
-            "profile": made["arguments"]["profile"],
-            "duplicate_fgsm": made["arguments"]["duplicate_fgsm"],
+            "profile": adversarial["arguments"]["profile"],
+            "duplicate_fgsm": adversarial["arguments"]["duplicate_fgsm"],
             "epsilon": inputs.EPSILON,
             "prefixes": len(curve),
-            "gray": cell["arguments"]["gray"],
+            "gray": trained["arguments"]["gray"],
         },
-        measures=_measures([summary(curve)], best, made["counts"]["test"] + cell["counts"][2]),
-        checks=cell.get("checks"),  # of the original model
+        measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2]),
+        checks=trained.get("checks"),  # of the original model
         attacks={},
         details={
             "configuration": name,
@@ -75,16 +86,16 @@ def write(arguments, stage, name, metric, original, curve):
     return row
 
 
-def _measures(found, best, n):
-    """name -> measure of the summaries of one curve or more, with the published best and its inputs beside them."""
+def _measures(summaries, best, n):
+    """name -> measure, from the summaries of one or more curves, with the published best and its inputs."""
     beside = {"best": best and best[0], "inputs-to-best": best and best[1]}
-    return {name: of_measures.measure([one[name] for one in found], n, beside.get(name)) for name in MEASURES}
+    return {name: of_measures.measure([each[name] for each in summaries], n, beside.get(name)) for name in MEASURES}
 
 
-def pool(rows):
-    """One row for several seeds. Raises ValueError where they were made differently."""
+def pool(rows) -> result_row.Row:
+    """One row for several seeds. Raises ValueError if they were made differently."""
     lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
-    made, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
+    pooled, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
     best = first["best"]["published"], first["inputs-to-best"]["published"]
-    found = _measures([summary(curve) for curve in made["curves"]], best, first["best"]["n"])
-    return dataclasses.replace(made, measures=found)
+    measures = _measures([summary(curve) for curve in pooled["curves"]], best, first["best"]["n"])
+    return dataclasses.replace(pooled, measures=measures)

@@ -1,4 +1,4 @@
-"""Retrain on one prefix and measure: a job of 4_retrain.py, in this process or in one of several."""
+"""Retrain on one prefix and measure the model: a job of 4_retrain.py, in this or in another process."""
 
 import argparse
 import dataclasses
@@ -17,10 +17,13 @@ from studies.guided_retraining import energy
 _cell = {}
 
 
-def prepare(settings, beside=None):
-    """Open the cell in this process, once, and compile what it trains with: settings are the arguments of 4_retrain.py,
-    as a dictionary; beside: the stage's folder where several processes train, so that this one continues its ledger and
-    the machine's energy is not its own."""
+def prepare(settings: dict, beside=None) -> None:
+    """Open the cell in this process, once, and compile its training.
+
+    settings: the arguments of 4_retrain.py
+    beside: the stage's folder if several processes train; this process then continues the ledger there, and does not
+        measure energy
+    """
     if beside is not None:
         ledger.keep(beside)
     arguments = argparse.Namespace(**settings)
@@ -42,14 +45,17 @@ def prepare(settings, beside=None):
     first = slice(cell.recipe.batch_size + 3)
     warm = dataclasses.replace(cell.recipe, epochs=1)
     retraining.fit(cell.model, fresh, images[first], labels[first], recipe=warm, seed=0)
-    for one in tests.values():
-        retraining.measure(cell.model, *(part[:600] for part in one))
+    for test in tests.values():
+        retraining.measure(cell.model, *(part[:600] for part in test))
 
 
-def job(name, metric, count, path):
-    """One model: configuration, metric, inputs of the prefix. Its measures are written to `path`, whole or not.
+def job(name: str, metric: str, count: int, path) -> dict:
+    """Train one model and write its measures to `path`, whole or not at all. Returns the measures.
 
-    peak_memory_mib is the process's, the most so far; joules the processors', None where several processes train.
+    peak_memory_mib: the largest of the process so far; joules: of all processors, None if several processes train
+
+    name: of the configuration
+    count: inputs of the prefix
     """
     cell, chosen = _cell["cell"], configuration.CONFIGURATIONS[name]
     ranked = configuration.pool(ordering.order(_cell["scores"][metric]), _cell["are"], chosen)[:count]
@@ -60,11 +66,11 @@ def job(name, metric, count, path):
         seed=_cell["arguments"].seed,
     )  # fmt: skip
     seconds, joules = time.perf_counter() - begun, meter.joules() if _cell["alone"] else None
-    found = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
+    measures = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
     result = {
         "inputs": count,
         "adversarial_inputs": int(_cell["are"][ranked].sum()),
-        **found,
+        **measures,
         "seconds": round(seconds, 2),
         "peak_memory_mib": run_directory.peak_memory(),
         "joules": None if joules is None else round(joules, 1),
@@ -73,7 +79,7 @@ def job(name, metric, count, path):
     return result
 
 
-def original():
+def original() -> dict:
     """The measures of the original model."""
     _cell["cell"].model.set_weights(_cell["cell"].original)
     return {part: retraining.measure(_cell["cell"].model, *images) for part, images in _cell["tests"].items()}

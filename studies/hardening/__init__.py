@@ -1,1 +1,1 @@
-"""What DARE's idea gains under white-box attack, at equal weight change, effort and cost."""
+"""The gain of DARE's idea under white-box attack, at equal weight change, effort and cost."""

@@ -1,4 +1,4 @@
-"""A cell of the study of hardening: which images are tuned on, which choose, which are attacked, and what is right."""
+"""A cell of the hardening study: the images for tuning, for choosing learning rates and for attacks; accuracies."""
 
 import numpy
 
@@ -10,11 +10,14 @@ from train import seeds
 
 
 class Cell:
-    """What the arguments of the study name, read once.
+    """The trained model, images and attacks that all strategies share.
 
-    tested: the x_test rows that are attacked; held: the x_validation rows that choose the learning rates, a quarter of
-    them at most; samples: what all strategies tune on, of those that mining selected none that is held; epsilons: the
-    Linf radii "near" and "far", in [0, 1] pixel scale; images: how many each accuracy is over.
+    tested: rows of x_test that are attacked
+    held: rows of x_validation that choose the learning rates, at most a quarter of them
+    samples: mined samples that all strategies tune on, without the held rows
+    epsilons: Linf radii "near" and "far", in [0, 1] pixel scale
+    images: part -> number of images of an accuracy
+    Raises ValueError without a margin-based attack, or without samples.
     """
 
     def __init__(self, arguments):
@@ -26,8 +29,8 @@ class Cell:
         self.tested = self._draw(len(self.split.x_test), arguments.images, 10)
         if not any(scoring.margin_based(attack.specification()) for attack in self.attacks):
             raise ValueError(
-                f"--attack {' '.join(arguments.attack)}: none of them is margin-based, so their worst case may be too "
-                "kind: add cw-linf-20 or apgd-t"
+                f"--attack {' '.join(arguments.attack)}: none is margin-based, so their worst case may overestimate "
+                "robustness: add cw-linf-20 or apgd-t"
             )
         count = len(self.split.x_validation)
         self.held = self._draw(count, min(arguments.held_out, count // 4), 11)
@@ -35,13 +38,13 @@ class Cell:
         self.images |= {"choice clean": len(self.held), "choice near": min(len(self.held), arguments.choice_images)}
         self.samples = self._select(trained_cell.targets(arguments, cell))
 
-    def averaged(self):
-        """The weights of the control swa, with batch-norm statistics of some images of x_train."""
+    def averaged(self) -> list:
+        """The weights of the control swa, with batch-norm statistics from images of x_train."""
         some = numpy.sort(self._draw(len(self.split.x_train), self.arguments.swa_images, 12))
         return controls.swa(self.model, self.history, self.split.x_train[some])
 
-    def accuracies(self):
-        """Of the model as it is now, in percent: clean and attacked, on x_test and on the held images."""
+    def accuracies(self) -> dict[str, float]:
+        """Accuracies of the model with its current weights, in percent: clean and attacked, on x_test and held rows."""
         x, y = self.split.x_test, self.split.y_test
         held = self.split.x_validation[self.held], self.split.y_validation[self.held]
         few = self.images["choice near"]
@@ -52,7 +55,7 @@ class Cell:
             "choice clean": evaluate.correct(self.model, *held),
             "choice near": self._withstood(held[0][:few], held[1][:few], "near"),
         }
-        return {name: 100 * float(found.mean()) for name, found in flags.items()}
+        return {name: 100 * float(values.mean()) for name, values in flags.items()}
 
     def _withstood(self, x, y, size):
         return probes.withstood(self.model, x, y, self.attacks, epsilon=self.epsilons[size])
@@ -65,6 +68,6 @@ class Cell:
         rows = numpy.flatnonzero(~numpy.isin(mined.index, self.held))
         rows = rows[numpy.sort(self._draw(len(rows), self.arguments.samples, 13))]
         if not len(rows):
-            raise ValueError("mining selected no sample beside those held out: hold out fewer (--held-out)")
+            raise ValueError("all mined samples are held out: hold out fewer (--held-out)")
         x, y = (array[mined.index[rows]] for array in (self.split.x_validation, self.split.y_validation))
         return hardening_targets.Source(self.model, self.history, mined, rows, x, y)

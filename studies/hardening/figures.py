@@ -1,5 +1,8 @@
 """The figure of hardening: accuracy under attack against weight change and effort."""
 
+from __future__ import annotations
+
+import matplotlib.figure
 import matplotlib.ticker
 import numpy
 
@@ -8,16 +11,19 @@ from studies.hardening import levels as levels_of
 from studies.hardening import tables
 
 
-def trajectories(rows):
-    """Accuracy under attack, and clean, against weight change and against BP-epochs: one line a strategy.
+def trajectories(rows) -> matplotlib.figure.Figure:
+    """Accuracy under attack, and clean, against weight change and against BP-epochs: a line for each strategy.
 
-    rows: of one data set and model; seeds are pooled, a band spans their standard deviation. Single models are points,
-    the original a horizontal line. Raises ValueError for no row, or for more than one data set and model.
+    Seeds are pooled, and a band shows their standard deviation. Single models are points, the original is a horizontal
+    line.
+
+    rows: of one data set and model
+    Raises ValueError for rows of no or of several cells.
     """
-    found = tables.cells(rows)
-    if len(found) != 1:
-        raise ValueError(f"rows of {len(found)} data sets and models to draw, expected those of one")
-    [((dataset, model), methods)] = found.items()
+    by_cell = tables.cells(rows)
+    if len(by_cell) != 1:
+        raise ValueError(f"rows of {len(by_cell)} data sets and models to draw, expected those of one")
+    [((dataset, model), methods)] = by_cell.items()
     figure, axes = figures.panels(2, 2, (8.4, 6.2), sharex="col", sharey="row")
     for (axis, what), column in zip(tables.AXES.items(), axes.T, strict=True):
         column[1].set_xlabel(what)
@@ -30,8 +36,8 @@ def trajectories(rows):
             for place, row in enumerate(sorted(methods, key=lambda row: not tables.budget(row))):
                 _draw(panel, row, axis, measure, place)
     first = methods[0]
-    axes[0, 0].set_ylabel(f"right under attack within {first['epsilons']['near']:.3g} (%)", fontsize=9)
-    axes[1, 0].set_ylabel("right on clean images (%)", fontsize=9)
+    axes[0, 0].set_ylabel(f"correct under attack, epsilon {first['epsilons']['near']:.3g} (%)", fontsize=9)
+    axes[1, 0].set_ylabel("correct on clean images (%)", fontsize=9)
     title = f"{dataset}, {model}; n = {first['images']['near']} attacked, {first['images']['clean']} clean, seeds "
     title += ", ".join(map(str, tables.seeds_of(methods)))
     style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
@@ -41,21 +47,21 @@ def trajectories(rows):
 
 
 def _draw(panel, row, axis, measure, place):
-    """One strategy's line and band, or one model's point; the original's level."""
-    points = [one["points"] for one in row["trajectories"]]
+    """Draw a strategy's line and band, a single model's point, or the original's level."""
+    points = [run["points"] for run in row["trajectories"]]
     if not tables.budget(row):
-        x, y = (float(numpy.mean([one[0][name] for one in points])) for name in (axis, measure))
+        x, y = (float(numpy.mean([run[0][name] for run in points])) for name in (axis, measure))
         if row["role"] == "original":
             panel.axhline(y, color=figures.ROLES["original"], linewidth=1, label=marks.name(row))
         elif axis == "weight_change":
             style = {"color": "black", "markerfacecolor": figures.face(row, "black"), "linestyle": ""}
             panel.plot(x, y, "D", markersize=6, label=marks.name(row), **style)
         return
-    ends = [value[axis] for one in points for value in one[1:]]
+    ends = [value[axis] for run in points for value in run[1:]]
     levels = numpy.geomspace(min(ends), max(ends), 40) if ends else []
-    found = [(level, levels_of.at_level(row, axis, level)) for level in levels]
-    found = [(level, one[1][measure], one[2][measure]) for level, one in found if one is not None]
-    x, y, spread = numpy.array(found, float).reshape(-1, 3).T
+    pooled = [(level, levels_of.at_level(row, axis, level)) for level in levels]
+    pooled = [(level, each[1][measure], each[2][measure]) for level, each in pooled if each is not None]
+    x, y, spread = numpy.array(pooled, float).reshape(-1, 3).T
     colours = figures.CYCLE
     colour, line = colours[place % len(colours)], ("-", "--", ":")[place // len(colours) % 3]
     panel.plot(x, y, linewidth=1.5, color=colour, linestyle=line, label=marks.name(row))

@@ -1,4 +1,6 @@
-"""What is made of the rows of hardening."""
+"""Tables and figures of hardening's rows."""
+
+from collections.abc import Iterator
 
 from reporting.cell import cell_name
 from studies.hardening.figures import trajectories
@@ -7,9 +9,9 @@ from studies.hardening.tables import cells, pool, tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def figures(rows):
-    """(file name, caption, Figure) of every cell."""
+def figures(rows) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure) of every cell."""
     for dataset, model in cells(rows):
         own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]
-        caption = "Hardened by different strategies: accuracy under attack against weight change and effort."
+        caption = "Hardening strategies: accuracy under attack against weight change and effort."
         yield f"{cell_name(dataset, model)}-hardening", caption, trajectories(own)

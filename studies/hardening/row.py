@@ -1,4 +1,4 @@
-"""The row of one strategy of hardening: what it is, its trajectories, what the best measures at the end."""
+"""The row of a hardening strategy: its settings, its trajectories, and the best final measures."""
 
 import numpy
 
@@ -12,14 +12,18 @@ from studies.dare import mined
 from studies.hardening import levels
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
-ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; of others "method"
+ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; default "method"
 
 
-def make(arguments, cell, stage, name, trajectories, *, preparation):
-    """The Row (reporting/row.py) with `trajectories` (studies/hardening/levels.py).
+def make(arguments, cell, stage, name: str, trajectories: list[dict], *, preparation: float) -> row.Row:
+    """The Row (reporting/row.py) of a strategy.
 
-    cell: the hardening.cell.Cell; stage: the run_directory.Stage; preparation: passes a sample that
-    making the strategy's targets took. Raises ArithmeticError where no learning rate stays finite for the whole budget.
+    cell: studies.hardening.cell.Cell
+    stage: run_directory.Stage
+    name: of the strategy
+    trajectories: as in studies/hardening/levels.py
+    preparation: forward/backward passes per sample to make the strategy's targets
+    Raises ArithmeticError if no learning rate stays finite for the whole budget.
     """
     strategy = strategies.STRATEGIES.get(name)
     hyperparameters = {"width": command.width(arguments), "source_epochs": cell.history.last}
@@ -27,7 +31,7 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
     if strategy is not None:
         hyperparameters |= {
             "epsilon": cell.epsilons["near"],
-            **{one: getattr(arguments, one) for one in ("steps", "bp_epochs", "batch_size", "learning_rates")},
+            **{option: getattr(arguments, option) for option in ("steps", "bp_epochs", "batch_size", "learning_rates")},
             "passes": strategy.passes(arguments.steps),
             "preparation": preparation,
             "layer": cell.samples.mined.layer,
@@ -60,15 +64,18 @@ def make(arguments, cell, stage, name, trajectories, *, preparation):
     )
 
 
-def measures(values, images, epsilons):
-    """Measure -> its dict (reporting.measures.share), over the repeats.
+def measures(values: list[dict], images: dict, epsilons: dict) -> dict[str, dict]:
+    """measure -> its dictionary (reporting.measures.share), over the repeats.
 
-    values: of each repeat, accuracies in percent by part ("clean", "near", "far"); images: part -> how many it is over;
-    epsilons: part -> Linf radius in [0, 1] pixel scale.
+    values: for each repeat, accuracies in percent by part ("clean", "near", "far")
+    images: part -> number of images
+    epsilons: part -> Linf radius in [0, 1] pixel scale
     """
-    named = {"clean": "clean"} | {part: f"white-box/{scoring.ball('worst', size)}" for part, size in epsilons.items()}
-    found = {}
-    for part, measure in named.items():
+    names = {"clean": "clean"} | {part: f"white-box/{scoring.ball('worst', size)}" for part, size in epsilons.items()}
+    by_measure = {}
+    for part, measure in names.items():
         count = images[part]
-        found[measure] = of_measures.share([numpy.arange(count) < round(count * one[part] / 100) for one in values])
-    return found
+        by_measure[measure] = of_measures.share(
+            [numpy.arange(count) < round(count * repeat[part] / 100) for repeat in values]
+        )
+    return by_measure

@@ -1,5 +1,6 @@
-"""The study of white-box accuracy: strategies compared where they changed the weights equally, trained as long, or cost
-as little clean accuracy. Tables and figure, made of its rows (study "hardening"; trajectories: levels.py).
+"""The tables of hardening: white-box accuracy at equal weight change, equal effort, or bounded clean cost.
+
+They are made from rows of the study "hardening" and their trajectories (levels.py).
 """
 
 from reporting import marks, measures, notes
@@ -12,65 +13,69 @@ AXES = {"weight_change": "relative weight change", "bp_epochs": "BP-epochs"}
 COSTS = (0.5, 1.0, 2.0)  # points of clean accuracy
 LADDER = [round(digit * 10.0**power, 6) for power in range(-4, 1) for digit in (1, 2, 5)]
 ALIKE = ("width", "source_epochs", "epsilon", "steps", "bp_epochs", "batch_size")
-CHANGE = "Weight change: L2 norm of the change of all trainable weights, as a share of the norm of the original's."
+CHANGE = "Weight change: L2 norm of the change of all trainable weights, relative to that of the original weights."
 EFFORT = (
-    "BP-epochs: forward and backward passes, as a share of the samples; a forward pass alone counts half, a pass "
-    "through the layers up to R, the regression layer, counts whole; making the targets is not counted."
+    "BP-epochs: forward and backward passes, divided by the number of samples. A forward pass alone counts half; a "
+    "pass through the layers up to R, the regression layer, counts in full. Making the targets is not counted."
 )
 CHOICE = (
-    "The learning rate, in every column anew, is the one with the highest accuracy under attack on x_validation images "
-    "that nothing is trained on. Values between two measured points of a trajectory are interpolated linearly."
+    "In every column, the learning rate is the one with the highest accuracy under attack on x_validation images that "
+    "no strategy trains on. Values between two measured points of a trajectory are interpolated linearly."
 )
 COST = (
-    "Cost of at most c: of all measured points that cost at most c points of clean accuracy on x_validation images "
-    "that nothing is trained on, the one with the highest accuracy under attack on these; shown is x_test."
+    "Cost of at most c: the measured point with the highest accuracy under attack, among those that lose at most c "
+    "points of clean accuracy. Both are measured on x_validation images that no strategy trains on; the table shows "
+    "accuracies on x_test."
 )
 
 
-def pool(rows):
+def pool(rows) -> result_row.Row:
     """One row for several seeds of one method: as reporting.row.pool, with the trajectories of all."""
     return result_row.pool(rows, details={"trajectories": measures.together})
 
 
-def cells(rows):
-    """(dataset, model) -> its rows, a method each with its seeds pooled: the original, methods, baselines, controls."""
-    found, order = {}, list(notes.ROLES)
+def cells(rows) -> dict[tuple, list]:
+    """(dataset, model) -> a row for each method, seeds pooled: the original, methods, baselines, controls."""
+    by_cell, order = {}, list(notes.ROLES)
     for row in sorted(rows, key=lambda row: order.index(row["role"])):
-        found.setdefault((row["dataset"], row["model"]), {}).setdefault(row["method"], []).append(row)
-    pooled = {cell: [pool(own) for own in methods.values()] for cell, methods in found.items()}
+        by_cell.setdefault((row["dataset"], row["model"]), {}).setdefault(row["method"], []).append(row)
+    pooled = {cell: [pool(own) for own in methods.values()] for cell, methods in by_cell.items()}
     for own in pooled.values():
         _check(own)
     return pooled
 
 
-def tables(rows):
-    """Four tables for every data set and model, one line a method. Returns a list of Table.
+def tables(rows) -> list[Table]:
+    """Four tables for every data set and model, a line for each method.
 
     ``hardening-<dataset>-<model>-change`` at equal weight change, ``-passes`` at equal BP-epochs, ``-cost`` at bounded
-    cost of clean accuracy, ``-end`` all measures at the end of the budget. Raises ValueError for rows that cannot be
-    compared.
+    cost of clean accuracy, ``-end`` all measures at the end of the budget.
+
+    Raises ValueError for rows that cannot be compared.
     """
-    made = []
+    result = []
     for (dataset, model), methods in cells(rows).items():
         name = f"hardening-{cell_name(dataset, model)}"
         title = f"{dataset}, {model}: hardened with a small budget, accuracy under white-box attack, %"
-        said = _facts(methods)
+        shared_notes = _facts(methods)
         trained = [row for row in methods if budget(row)]
         if trained:
             whole = budget(trained[0])
             changes = {f"weight change {level:g}": ("weight_change", level) for level in _change_levels(trained)}
             passes = {f"BP-epochs {level:g}": ("bp_epochs", level) for level in (whole / 4, whole / 2, whole)}
             costs = {f"cost of at most {cost:g}": cost for cost in COSTS}
-            for part, what, levels, noted in (
+            for part, what, levels, own_notes in (
                 ("change", "equal weight change", changes, (CHANGE, CHOICE)),
                 ("passes", "equal BP-epochs", passes, (EFFORT, CHOICE)),
                 ("cost", "bounded cost of clean accuracy", costs, (COST,)),
             ):
-                made.append(_levels(f"{name}-{part}", f"{title}, at {what}", trained, levels, (*noted, *said)))
+                result.append(
+                    _levels(f"{name}-{part}", f"{title}, at {what}", trained, levels, (*own_notes, *shared_notes))
+                )
         lines = f"Lines: {'; '.join(': '.join((row['method'], row['title'])) for row in methods)}."
         end = f"{title}, at the end of the budget"
-        made.append(_end(f"{name}-end", end, methods, (CHANGE, EFFORT, CHOICE, *said, lines)))
-    return made
+        result.append(_end(f"{name}-end", end, methods, (CHANGE, EFFORT, CHOICE, *shared_notes, lines)))
+    return result
 
 
 def _change_levels(rows):
@@ -82,26 +87,26 @@ def _change_levels(rows):
     return [level for level in LADDER if 2 * reaching(level) >= len(rows)][-3:]
 
 
-def _levels(name, title, rows, levels, said):
-    """Accuracy under attack and clean at each of `levels`: heading -> (axis, level), or the cost allowed."""
-    kinds = {"near": f"within {rows[0]['epsilons']['near']:.3g}", "clean": "clean"}
+def _levels(name, title, rows, levels, sentences):
+    """Accuracy under attack and clean. levels: heading -> (axis, level), or the allowed cost."""
+    kinds = {"near": f"epsilon {rows[0]['epsilons']['near']:.3g}", "clean": "clean"}
     lines = []
     for row in rows:
         cells = []
         for level in levels.values():
-            found = levels_of.at_level(row, *level) if isinstance(level, tuple) else levels_of.at_cost(row, level)
-            _, values, spread = found or (None, {}, {})
+            pooled = levels_of.at_level(row, *level) if isinstance(level, tuple) else levels_of.at_cost(row, level)
+            _, values, spread = pooled or (None, {}, {})
             cells += [Cell(values.get(part), spread.get(part)) for part in kinds]
         lines.append((marks.label(row), *cells))
     columns = [f"{heading}: {kind}" for heading in levels for kind in kinds.values()]
-    return marks.saturated(Table(name, title, ("method", *columns), tuple(lines), said), rows)
+    return marks.saturated(Table(name, title, ("method", *columns), tuple(lines), sentences), rows)
 
 
-def _end(name, title, rows, said):
+def _end(name, title, rows, sentences):
     first = rows[0]
     columns = ["method", "learning rate", "weight change", "change up to R", "BP-epochs", "targets' BP-epochs"]
     columns += [f"clean (n={first['images']['clean']})"]
-    columns += [f"within {first['epsilons'][size]:.3g} (n={first['images'][size]})" for size in ("near", "far")]
+    columns += [f"epsilon {first['epsilons'][size]:.3g} (n={first['images'][size]})" for size in ("near", "far")]
     lines = []
     for row in rows:
         rates, values, spread = levels_of.at_level(row, "bp_epochs", budget(row)) or ([], {}, {})
@@ -111,36 +116,37 @@ def _end(name, title, rows, said):
         effort = [Cell(values.get("bp_epochs"), digits=2), Cell(row["hyperparameters"].get("preparation"))]
         accuracy = [Cell(values.get(part), spread.get(part)) for part in ("clean", "near", "far")]
         lines.append((marks.label(row), rate, *changes, *effort, *accuracy))
-    return marks.saturated(Table(name, title, tuple(columns), tuple(lines), said), rows)
+    return marks.saturated(Table(name, title, tuple(columns), tuple(lines), sentences), rows)
 
 
-def budget(row):
-    """BP-epochs that a row was trained for; 0 of what is not trained."""
+def budget(row) -> float:
+    """The BP-epochs of a row's training; 0 without training."""
     return row["hyperparameters"].get("bp_epochs") or 0
 
 
-def seeds_of(rows):
+def seeds_of(rows) -> list[int]:
+    """The seeds of several rows, sorted."""
     return sorted({seed for row in rows for seed in row["seeds"]})
 
 
 def _facts(rows):
-    """The notes that follow from the rows: spread and seeds, intervals, attacks."""
-    return tuple(_said(rows))
+    """The notes on the rows: spread and seeds, intervals, attacks."""
+    return tuple(_sentences(rows))
 
 
-def _said(rows):
+def _sentences(rows):
     seeds = seeds_of(rows)
     over = "seeds" if len(seeds) > 1 else "repeats"
     yield f"a ± b: mean and standard deviation over {over}; seeds {', '.join(map(str, seeds))}."
     short = [row["method"] for row in rows if row["seeds"] != seeds]
     if short:
-        yield f"Not yet made for all of these seeds, so not to be compared: {', '.join(short)}."
+        yield f"Not comparable, because some of these seeds are missing: {', '.join(short)}."
     yield from notes.numbers(rows, list(rows[0]["measures"]), without=("spread",))
     yield from marks.margins(rows)
 
 
 def _check(rows):
-    """Raise ValueError where the rows of one data set and model were not made and measured alike."""
+    """Raise ValueError if the rows of one data set and model were not trained and measured alike."""
     first, trained = rows[0], [row for row in rows if budget(row)]
     samples = {}
     for row in rows:
@@ -151,6 +157,6 @@ def _check(rows):
         for what in ALIKE:
             if row["hyperparameters"].get(what) != trained[0]["hyperparameters"].get(what):
                 raise ValueError(f"{row['method']} and {trained[0]['method']} differ in {what}: make them alike")
-        for one in row["trajectories"]:
-            if samples.setdefault(one["seed"], one["samples"]) != one["samples"]:
+        for run in row["trajectories"]:
+            if samples.setdefault(run["seed"], run["samples"]) != run["samples"]:
                 raise ValueError(f"{row['method']} and {trained[0]['method']} differ in samples: make them alike")

@@ -1,8 +1,7 @@
-"""A static page of all rows: one HTML file, readable without a server and without a network.
+"""A static page of all rows: one HTML file that needs neither a server nor a network.
 
-It opens with the verdict on every claim in every cell. Its table is DataTables, as itables packs it: a line a measure
-of each row, with the published value beside it. Below it are pictures: the studies' own figures, and examples of
-adversarial images.
+First come the verdicts on every claim in every cell. Then comes a DataTables table (packed by itables): a line for each
+measure of each row, with the published value. Below are the studies' figures and examples of adversarial images.
 """
 
 import base64
@@ -27,24 +26,24 @@ HIDDEN = ("title", "95 % interval", "what the checks saw", "data verified", "dev
 DPI = 100
 
 
-def lines(rows):
-    """One tuple of text a measure of a row, in the order of SHOWN and HIDDEN."""
-    found = []
+def lines(rows) -> list[tuple[str, ...]]:
+    """A tuple of text for each measure of each row, in the order of SHOWN and HIDDEN."""
+    table_lines = []
     for row in rows:
         checks = row.get("checks") or []
         raised = f"{marks.DAGGER} {' '.join(marks.raised(row))}" if marks.raised(row) else ""
         facts = (result_row.raised(checks), "yes" if row["verified"] else "no")
         made_by = (*(row.get("commands") or {}).values(), row["command"])
         origin = (row["device"], row["commit"] or "", " && ".join(dict.fromkeys(made_by)))
-        for name, one in row["measures"].items():
-            measured = one["value"], one.get("spread"), one.get("published"), one["n"]
-            between = " to ".join(map(_number, one.get("interval") or ()))
+        for name, measure in row["measures"].items():
+            numbers = measure["value"], measure.get("spread"), measure.get("published"), measure["n"]
+            between = " to ".join(map(_number, measure.get("interval") or ()))
             cells = (
-                *(row["study"], row["dataset"], row["model"], row["method"], name, *map(_number, measured)),
+                *(row["study"], row["dataset"], row["model"], row["method"], name, *map(_number, numbers)),
                 *(" ".join(map(str, row["seeds"])), raised, row["title"], between, *facts, *origin),
             )
-            found.append(tuple(map(text.shown, cells)))
-    return found
+            table_lines.append(tuple(map(text.shown, cells)))
+    return table_lines
 
 
 def _number(value):
@@ -52,9 +51,12 @@ def _number(value):
     return "" if value is None or value != value else str(value)
 
 
-def table(rows):
-    """The table as HTML with its script. A pane filters by each of PANES; HIDDEN columns are shown by a button; the
-    browser keeps search, panes, order and columns from visit to visit."""
+def table(rows) -> str:
+    """The table as HTML with its script.
+
+    A pane filters by each of PANES, and a button shows HIDDEN columns. The browser remembers search, panes, order and
+    columns.
+    """
     columns = (*SHOWN, *HIDDEN)
     places = {name: place for place, name in enumerate(columns)}
     escaped = [tuple(map(html.escape, line)) for line in lines(rows)]  # quotes too: the panes put names into attributes
@@ -86,18 +88,18 @@ def table(rows):
         )
 
 
-def png(figure):
+def png(figure) -> bytes:
     """A matplotlib figure as the bytes of a PNG."""
-    made = io.BytesIO()
-    figures.draw(figure, made, dpi=DPI)
-    return made.getvalue()
+    buffer = io.BytesIO()
+    figures.draw(figure, buffer, dpi=DPI)
+    return buffer.getvalue()
 
 
 COLOURS = {"holds": "#cfe8d5", "does not hold": "#f6d5cd", "undecided": "#f4f0d8"}  # of the cells of a matrix
 
 
-def matrix(table):
-    """A reporting.tables.Table as plain HTML, the cells of a verdict coloured."""
+def matrix(table) -> str:
+    """A reporting.tables.Table as plain HTML, with coloured verdicts."""
     cells = ["".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)]
     for line in table.rows:
         filled = (f'<td style="background:{COLOURS.get(str(cell), "none")}">{_text(cell)}</td>' for cell in line)
@@ -111,14 +113,17 @@ def _text(value):
 
 
 def write(rows, path, pictures=(), verdicts=()):
-    """Write the page of the rows to `path`. pictures: (caption, bytes of a PNG) of each, below the table; verdicts:
-    the Tables that the page opens with (studies/verdicts.py)."""
+    """Write the page of the rows to `path`. Returns the path.
+
+    pictures: (caption, bytes of a PNG) of each, shown below the table
+    verdicts: Tables shown first (studies/verdicts.py)
+    """
     shown = []
     for caption, content in pictures:
         name = html.escape(text.shown(caption))
         image = f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
         shown.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
-    made = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         style=TEMPLATE.with_suffix(".css").read_text(encoding="utf-8"),
         datatables=itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle),
         count=f"{len(rows)} rows",
@@ -126,5 +131,5 @@ def write(rows, path, pictures=(), verdicts=()):
         table=table(rows),
         pictures="\n".join(shown),
     )
-    files.write_text(path, made)
+    files.write_text(path, page)
     return path

@@ -1,1 +1,1 @@
-"""Adversarial training: DEAT, its family, and the PGD baseline."""
+"""Adversarial training: DEAT, related methods, and the PGD baseline."""

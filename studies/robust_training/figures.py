@@ -1,7 +1,10 @@
-"""The figure of robust training: what each method reaches by when, beside the methods of its own kind."""
+"""The figure of robust training: robust accuracy against BP-epochs, a panel for each kind of method."""
+
+from __future__ import annotations
 
 import math
 
+import matplotlib.figure
 import matplotlib.lines
 import numpy
 
@@ -14,8 +17,8 @@ COLOURS = (*figures.CYCLE, "black", "#999933")
 OTHERS = "#DDDDDD"
 
 
-def kind(method):
-    """Which of KINDS a method of the catalogue is of; None for the control of no attack and an unknown one."""
+def kind(method: str) -> str | None:
+    """The kind (of KINDS) of a catalogued method; None for standard training and unknown methods."""
     if method not in robust.METHODS or method == "standard":
         return None
     strategy = robust.METHODS[method].strategy
@@ -28,9 +31,11 @@ def kind(method):
     return KINDS[2] if strategy.friendly else KINDS[1]
 
 
-def trajectories(rows):
-    """A figure for one data set and model. A panel a kind: held-out robust accuracy against BP-epochs, a line a method
-    and seed over those of all other methods in grey; and a last one: worst case against clean accuracy on test images.
+def trajectories(rows) -> matplotlib.figure.Figure:
+    """Held-out robust accuracy against BP-epochs for one data set and model: a panel for each kind of method.
+
+    A panel has a line for each method and seed of its kind, and all other methods in grey. A last panel shows the worst
+    case against clean accuracy on test images.
     """
     of_kind = {name: [row for row in rows if kind(row["method"]) == name] for name in KINDS}
     kinds = [name for name in KINDS if of_kind[name]]
@@ -38,7 +43,7 @@ def trajectories(rows):
     columns = math.ceil((len(kinds) + 1) / lines)
     figure, axes = figures.panels(lines, columns, (3.6 * columns + 0.6, 3.2 * lines))
     *courses, last = axes.flat[: len(kinds) + 1]
-    top = 100 * max(max(one["probe_robust"]) for row in rows for one in row["trajectories"])
+    top = 100 * max(max(run["probe_robust"]) for row in rows for run in row["trajectories"])
     for axis, name in zip(courses, kinds, strict=True):
         for row in rows:
             if kind(row["method"]) != name:
@@ -63,8 +68,8 @@ def trajectories(rows):
 
 
 def _courses(axis, row, colour, **style):
-    for one in row["trajectories"]:
-        axis.plot(one["bp_epochs"], 100 * numpy.array(one["probe_robust"]), color=colour, **style)
+    for run in row["trajectories"]:
+        axis.plot(run["bp_epochs"], 100 * numpy.array(run["probe_robust"]), color=colour, **style)
 
 
 def _finish(axis, title, x, y, names):
@@ -72,5 +77,7 @@ def _finish(axis, title, x, y, names):
     axis.set_xlabel(x, fontsize=8)
     axis.set_ylabel(y, fontsize=8)
     axis.grid(alpha=0.3)
-    lines = [matplotlib.lines.Line2D([], [], color=one, label=name) for one, name in zip(COLOURS, names, strict=False)]
+    lines = [
+        matplotlib.lines.Line2D([], [], color=colour, label=name) for colour, name in zip(COLOURS, names, strict=False)
+    ]
     axis.legend(handles=lines, frameon=False, fontsize=6.5, handlelength=1.2)

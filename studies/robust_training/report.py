@@ -1,4 +1,6 @@
-"""What is made of the rows of robust training."""
+"""Tables and figures of robust training's rows."""
+
+from collections.abc import Iterator
 
 from reporting.cell import cell_name
 from studies.robust_training.claims import deat_claims
@@ -8,13 +10,13 @@ from studies.robust_training.tables import cells, pool, robust_training_tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def tables(rows):
-    """The tables of every data set and model, and of the claims on each."""
+def tables(rows) -> list:
+    """The tables of every data set and model, with the claims."""
     return [*robust_training_tables(rows), *(deat_claims(own) for own in cells(rows).values())]
 
 
-def figures(rows):
-    """(file name, caption, Figure) of every cell."""
+def figures(rows) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure) of every cell."""
     for (dataset, model), own in cells(rows).items():
         caption = "robust accuracy on held-out images against BP-epochs, by kind of method"
         yield f"{cell_name(dataset, model)}-bp-epochs", caption, trajectories(own)

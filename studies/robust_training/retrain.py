@@ -1,4 +1,4 @@
-"""Train a method of robust training once more as its run did, but on other images or with another strategy."""
+"""Repeat a run of robust training on other images or with another strategy."""
 
 from pipeline import resolved, run_directory
 from pipeline.progress import Progress
@@ -7,20 +7,22 @@ from train import history as histories
 from train import robust, seeds
 
 
-def retrain(arguments, method, folder, split, *, changed, note):
-    """The selected epoch of `changed`, a robust.Method, trained on `split` with the settings of train-<method>.
+def retrain(arguments, method: str, folder, split, *, changed: robust.Method, note: str) -> tuple:
+    """(model, facts) of a training on `split` with the settings of train-<method>; the weights of the selected epoch.
 
-    folder: where its history goes, which is continued where it ends; note: what the progress says. Returns
-    (model, facts of the training). Raises ValueError where the method has been edited in the catalogue since that run.
+    folder: of the history, which is resumed if it exists
+    changed: the robust.Method to train
+    note: text of the progress line
+    Raises ValueError if the method was edited in the catalogue since its run.
     """
     path = run_directory.folder(arguments, f"robust_training/train-{method}")
-    made = run_directory.record(path)
-    probe = robust.Probe(images=made["arguments"]["probe_images"])
-    now = resolved.resolved({"method": robust.METHODS[method], "probe": probe})
-    edited = "uses" in made and resolved.difference({name: made["uses"].get(name) for name in now}, now)
+    record = run_directory.record(path)
+    probe = robust.Probe(images=record["arguments"]["probe_images"])
+    current = resolved.resolved({"method": robust.METHODS[method], "probe": probe})
+    edited = "uses" in record and resolved.difference({name: record["uses"].get(name) for name in current}, current)
     if edited:
         raise ValueError(f"{path} was trained with another {edited}: train it again with --overwrite, or undo the edit")
-    asked, setup = made["arguments"], setup_of(made)
+    asked, setup = record["arguments"], setup_of(record)
     seeds.seed_weights(arguments.seed)
     model = trained_models.robust_model(arguments, split, setup.standardised, asked["precision"])
     with Progress(note, arguments.quiet) as progress:
@@ -41,7 +43,7 @@ def retrain(arguments, method, folder, split, *, changed, note):
     return model, {"selected_epoch": best, "last_epoch": history.last, "bp_epochs": round(last["bp_epochs"], 2)}
 
 
-def setup_of(made):
+def setup_of(record: dict) -> robust.Setup:
     """The Setup in the run.json of a training."""
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in made["setup"].items()}
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in record["setup"].items()}
     return robust.Setup(**settings)

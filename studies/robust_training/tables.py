@@ -1,7 +1,7 @@
-"""The study of robust training: its tables, made of its rows (study "robust_training").
+"""The tables of robust training, from rows of the study "robust_training".
 
-robust_training-<dataset>-<model>           one line a method: cost, clean accuracy, accuracy under attack
-robust_training-<dataset>-<model>-cost      the worst case beside BP-epochs, seconds and the last epoch's
+robust_training-<dataset>-<model>           a line for each method: clean accuracy and accuracy under attack
+robust_training-<dataset>-<model>-cost      BP-epochs, seconds, and the worst case of the selected and the last epoch
 """
 
 import dataclasses
@@ -16,96 +16,102 @@ from reporting.tables import Cell, Table
 from train import robust
 
 ATTACKED = (
-    "attack@epsilon: correct on x_test within Linf epsilon, pixels in [0, 1], each attack run on what those before, in"
-    " the order of the lines below, left; worst: correct under all of them, the robust accuracy."
+    "attack@epsilon: accuracy on x_test within Linf radius epsilon, pixels in [0, 1]. Attacks run in the order of the "
+    "lines below, each only on images that are still correct. worst: correct under all attacks, the robust accuracy."
 )
-SELECTED = "Weights of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
+SELECTED = (
+    "Weights: of the epoch with the highest robust accuracy on held-out training images; last: of the last epoch."
+)
 COST = (
-    "BP-epochs: forward and backward passes, as a share of the training images, a forward pass alone counting half; "
-    "seconds: of training on the machine below, the epochs' probes included; probes: their part of it, where it was "
-    "measured; none where seeds are more than a fifth apart."
+    "BP-epochs: forward and backward passes, divided by the number of training images; a forward pass alone counts "
+    "half. seconds: training time on the machine below, including the evaluation after each epoch (probes), if "
+    "measured. Times are omitted if seeds differ by more than a fifth."
 )
 PUBLISHED = {
-    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. Where a "
-    "method has a variant, as trades has trades-deat, that has DEAT's own settings.",
-    "resnet18": "published of the PGD baseline on 50,000 images, for the last of just as many epochs.",
+    "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. A method with "
+    "the suffix -deat, such as trades-deat, has DEAT's settings.",
+    "resnet18": "published for the PGD baseline on 50,000 images, for the last of equally many epochs.",
     "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",
 }
 OTHER = "published in arXiv 2103.03076; worst: AutoAttack."
 STOPPED = (
-    "stopped: the guard ended it, of one seed at least, held-out robust accuracy having fallen by more than 20 points "
-    "or, for two epochs and at a higher loss, below half of its best (catastrophic overfitting; where clean accuracy "
-    "fell too, divergence)."
+    "stopped: the guard stopped training of at least one seed. Its held-out robust accuracy had fallen by more than 20 "
+    "points, or to less than half of its best for two epochs with a higher loss (catastrophic overfitting; divergence "
+    "if clean accuracy fell too)."
 )
 OLDER = (
-    "To be made again{whose}: trained with a constant momentum, which PyTorch's CyclicLR cycles with the rate, and "
-    "with clipped random starts and a biased moving variance, which the authors' code does not have."
+    "To be retrained{whose}: the momentum was constant (PyTorch's CyclicLR cycles it with the learning rate), random "
+    "starts were clipped, and the moving variance was biased; the authors' code does none of this."
 )
-DEFAULTS = {one.name: one.default for one in dataclasses.fields(robust.Setup) if one.default is not dataclasses.MISSING}
+DEFAULTS = {
+    field.name: field.default for field in dataclasses.fields(robust.Setup) if field.default is not dataclasses.MISSING
+}
 ALIKE = ("epsilon", "images", "validation", "precision")
 SHARED = (*ALIKE, "setup")
 
 
-def pool(rows):
+def pool(rows) -> result_row.Row:
     """One row for several seeds of one method: as reporting.row.pool, with the trajectories and times of all.
 
-    Raises ValueError as it does, and where seeds were trained differently.
+    Raises ValueError as reporting.row.pool, and if seeds were trained differently.
     """
     lists = dict.fromkeys(("trajectories", "training_s", "probe_s"), of_measures.together)
-    made = result_row.pool(rows, alike=lambda row: {what: settings(row, what) for what in SHARED}, details=lists)
+    pooled = result_row.pool(rows, alike=lambda row: {what: settings(row, what) for what in SHARED}, details=lists)
     if len(rows) == 1:
-        return made
-    own = [one["hyperparameters"] for one in rows]
+        return pooled
+    own = [each["hyperparameters"] for each in rows]
     shared = {name: value for name, value in own[0].items() if name not in ("selected_epoch", "last_epoch")}
-    spent = round(float(numpy.mean([one["bp_epochs"] for one in own])), 2)
-    stopped = any(one["stopped"] for one in own)
-    return dataclasses.replace(made, hyperparameters={**shared, "bp_epochs": spent, "stopped": stopped})
+    bp_epochs = round(float(numpy.mean([each["bp_epochs"] for each in own])), 2)
+    stopped = any(each["stopped"] for each in own)
+    return dataclasses.replace(pooled, hyperparameters={**shared, "bp_epochs": bp_epochs, "stopped": stopped})
 
 
-def settings(row, what):
-    """One of a row's hyperparameters; a set-up with the defaults of what came to it since the row was made."""
+def settings(row, what: str):
+    """One of a row's hyperparameters; a "setup" is completed with the defaults of newer fields."""
     value = row["hyperparameters"].get(what)
     return value if what != "setup" else {**DEFAULTS, **value}
 
 
-def older(rows):
-    """The note on rows of a cyclic rate whose momentum did not cycle with it: a list of one sentence, or of none."""
+def older(rows) -> list[str]:
+    """The note on rows whose learning rate was cyclic and whose momentum was not: a list with at most one sentence."""
     setups = {row["method"]: settings(row, "setup") for row in rows}
-    found = [method for method, setup in setups.items() if setup["cyclic"] and setup["momentum_at_peak"] is None]
-    return [OLDER.format(whose="" if len(found) == len(rows) else f" ({', '.join(found)})")] if found else []
+    outdated = [method for method, setup in setups.items() if setup["cyclic"] and setup["momentum_at_peak"] is None]
+    return [OLDER.format(whose="" if len(outdated) == len(rows) else f" ({', '.join(outdated)})")] if outdated else []
 
 
-def cells(rows):
-    """(dataset, model) -> its rows, best worst case first, the control of no attack last."""
-    found = {}
+def cells(rows) -> dict[tuple, list]:
+    """(dataset, model) -> its rows by decreasing worst case, standard training last."""
+    by_cell = {}
     for row in rows:
-        found.setdefault((row["dataset"], row["model"]), []).append(row)
-    for own in found.values():
+        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
+    for own in by_cell.values():
         own.sort(key=lambda row: (row["role"] == "control", -(worst(row)["value"] or 0.0)))
-    return found
+    return by_cell
 
 
-def worst(row, prefix=""):
-    """The measure of the worst case over all attacks of a row; without one, of attacks none of which is margin-based,
-    that of the attack that fools most."""
-    found = {name: one for name, one in row["measures"].items() if name.startswith(f"{prefix}white-box/")}
-    chosen = [one for name, one in found.items() if name.startswith(f"{prefix}white-box/worst@")]
-    return min(chosen or found.values(), key=lambda one: one["value"], default={"value": None})
+def worst(row, prefix: str = "") -> dict:
+    """The measure of a row's worst case over all attacks.
+
+    Without a worst case (no attack is margin-based): that of the strongest attack.
+    """
+    attacked = {name: each for name, each in row["measures"].items() if name.startswith(f"{prefix}white-box/")}
+    chosen = [each for name, each in attacked.items() if name.startswith(f"{prefix}white-box/worst@")]
+    return min(chosen or attacked.values(), key=lambda each: each["value"], default={"value": None})
 
 
-def robust_training_tables(rows):
-    """Two tables for every data set and model. Returns a list of Table."""
-    made = []
+def robust_training_tables(rows) -> list[Table]:
+    """Two tables for every data set and model."""
+    tables = []
     for (dataset, model), methods in cells(rows).items():
         name = f"robust_training-{cell_name(dataset, model)}"
         attacked = order.attacks(methods, "white-box")  # in the order of the catalogue, the worst case last
-        measures = ["clean", *(f"white-box/{one}" for one in attacked)]
+        measures = ["clean", *(f"white-box/{name}" for name in attacked)]
         shown = tuple(measure.removeprefix("white-box/") for measure in measures)
-        published = any(one.get("published") is not None for row in methods for one in row["measures"].values())
-        where = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
-        said = (*older(methods), SELECTED, ATTACKED, *([where] if published else []))
-        made.append(
+        published = any(each.get("published") is not None for row in methods for each in row["measures"].values())
+        brackets = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
+        first_notes = (*older(methods), SELECTED, ATTACKED, *([brackets] if published else []))
+        tables.append(
             marks.saturated(
                 Table(
                     name=name,
@@ -113,26 +119,26 @@ def robust_training_tables(rows):
                     columns=(
                         "method",
                         *(
-                            f"{heading}{notes.count(methods, one)}"
-                            for heading, one in zip(shown, measures, strict=True)
+                            f"{heading}{notes.count(methods, measure)}"
+                            for heading, measure in zip(shown, measures, strict=True)
                         ),
                     ),
-                    rows=tuple((marks.label(row), *(_cell(row, one) for one in measures)) for row in methods),
-                    notes=(*said, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
+                    rows=tuple((marks.label(row), *(_cell(row, measure) for measure in measures)) for row in methods),
+                    notes=(*first_notes, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
                 ),
                 methods,
             )
         )
-        made.append(_cost(f"{name}-cost", dataset, model, methods))
-    return made
+        tables.append(_cost(f"{name}-cost", dataset, model, methods))
+    return tables
 
 
 def _cost(name, dataset, model, methods):
     further = dict.fromkeys(  # of the last epoch, where something is published beside it
         name
         for row in methods
-        for name, one in row["measures"].items()
-        if name.startswith("last/white-box/") and "/worst@" not in name and one.get("published") is not None
+        for name, measure in row["measures"].items()
+        if name.startswith("last/white-box/") and "/worst@" not in name and measure.get("published") is not None
     )
     columns = ("method", "BP-epochs", "seconds", "probes", "worst case", "clean", "last: worst case", "last: clean")
     columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
@@ -141,18 +147,18 @@ def _cost(name, dataset, model, methods):
         seconds = (Cell(_close(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
         both = worst(row), row["measures"]["clean"]
         last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
-        cells = [Cell(one["value"], one.get("spread")) for one in both]
-        cells += [Cell(one["value"], one.get("spread"), one.get("published")) for one in last]
+        cells = [Cell(measure["value"], measure.get("spread")) for measure in both]
+        cells += [Cell(measure["value"], measure.get("spread"), measure.get("published")) for measure in last]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
     machine = f"Machine: {'; '.join(result_row.devices(methods))}."
-    said = (*older(methods), COST, STOPPED, machine, *marks.said(methods))
-    table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), said)
-    return marks.saturated(dataclasses.replace(table, notes=(*said, *marks.margins(methods))), methods)
+    sentences = (*older(methods), COST, STOPPED, machine, *marks.raised_note(methods))
+    table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), sentences)
+    return marks.saturated(dataclasses.replace(table, notes=(*sentences, *marks.margins(methods))), methods)
 
 
 def _close(seconds):
-    """The mean of times that are alike; None where they are not: other work slowed one of them, or they are unknown."""
+    """The mean of similar times; None if they are unknown, or differ because of other load on the machine."""
     if not seconds or max(seconds) > 1.2 * min(seconds):
         return None
     return float(numpy.mean(seconds))
@@ -164,11 +170,11 @@ def _cell(row, name):
 
 
 def _numbers(methods, measures):
-    """How to read the values, without the sentences that are DARE's own."""
-    said = notes.numbers(methods, measures, without=("spread", "published"))
-    if any(one.get("spread") is not None for row in methods for one in row["measures"].values()):
-        said.insert(0, "a ± b: mean and standard deviation over seeds.")
-    return said
+    """Notes on the values, without the sentences that apply only to DARE."""
+    sentences = notes.numbers(methods, measures, without=("spread", "published"))
+    if any(measure.get("spread") is not None for row in methods for measure in row["measures"].values()):
+        sentences.insert(0, "a ± b: mean and standard deviation over seeds.")
+    return sentences
 
 
 def _lines(methods):
@@ -177,4 +183,4 @@ def _lines(methods):
         for row in methods
     ]
     setups = list(dict.fromkeys(notes.settings(settings(row, "setup")) for row in methods))
-    return [*notes.lines(shown), *(f"Set-up: {one}." for one in setups)]
+    return [*notes.lines(shown), *(f"Set-up: {setup}." for setup in setups)]

@@ -13,7 +13,7 @@ NONE = Interval(9.0, -math.inf, math.inf)
 
 
 def judged(*intervals, **settings):
-    effects = [Effect(what=f"e{place}", interval=one) for place, one in enumerate(intervals)]
+    effects = [Effect(what=f"e{place}", interval=interval) for place, interval in enumerate(intervals)]
     return claims.judged("claim", "source", "evidence", effects, **settings)
 
 
@@ -39,17 +39,17 @@ def test_only_intervals_decide(intervals, all_of_them, one_of_them):
 
 
 def test_an_undecided_claim_says_what_would_have_shown():
-    found = judged(ABOVE, ACROSS, NONE)
+    claim = judged(ABOVE, ACROSS, NONE)
     size = statistics.detectable(ACROSS)
-    assert found.detectable == f"e1: +{size:.1f} points; e2: no size" and size == pytest.approx(
+    assert claim.detectable == f"e1: +{size:.1f} points; e2: no size" and size == pytest.approx(
         2 * (1 + 0.8416 / 1.96), abs=0.01
     )
     assert judged(ABOVE).detectable == judged(BELOW, ACROSS).detectable == ""
 
 
 def test_a_reservation_keeps_open_what_would_hold_and_nothing_else():
-    found = judged(ABOVE, reservation="it may be the updates")
-    assert (found.verdict, found.evidence) == ("undecided", "evidence; it may be the updates")
+    claim = judged(ABOVE, reservation="it may be the updates")
+    assert (claim.verdict, claim.evidence) == ("undecided", "evidence; it may be the updates")
     assert judged(BELOW, reservation="it may be").verdict == "does not hold"
     assert judged(ACROSS, reservation="it may be").evidence == "evidence"
 

@@ -107,7 +107,7 @@ def test_report_links_exist(tmp_path, rows):
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == ["## What was run", "## Left out", "## Tables", "## Figures", "## How to read the columns"]
     assert "\n- slice \\| all\n" in text
-    assert "a boundary\n  moved, not that a model is robust" in text
+    assert "A high ER shows that the\n  boundary moved" in text
     assert tables.markdown(table) in text
     other = report.write_report(tmp_path / "other", title="", tables=[], figures=[], facts={"commands": ["a", "b|c"]})
     text = other.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What stands beside numbers that may be too kind: in every table, figure and chart of rows with raised checks."""
+"""Warnings beside numbers that may be too high: in every table, figure and chart of rows with raised checks."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_label_is_marked_where_a_check_was_raised(raised):
     assert marks.raised(raised[1]) == ("gradient",) and marks.raised({"method": "a"}) == ()
     sound, left_out = marks.sound(raised)
     assert [row["method"] for row in sound] == ["swa", "weight-noise", "dare", "original"]
-    assert left_out == ["Left out, since a check was raised: adv-pgd (gradient)."]
+    assert left_out == ["Left out because a check was raised: adv-pgd (gradient)."]
     assert marks.sound(sound) == (sound, [])
 
 
@@ -41,7 +41,7 @@ def test_every_table_of_the_study_marks_the_line_and_names_the_check(raised):
     assert len(made) == 5
     for table in made:
         marked = [line[0] for line in table.rows if "adv-pgd" in str(line[0])]
-        assert marked and all(str(one).endswith(" †") for one in marked), table.name
+        assert marked and all(str(label).endswith(" †") for label in marked), table.name
         assert sum("† Checks raised: adv-pgd (gradient)" in note for note in table.notes) == 1, table.name
         assert not any("†" in str(line[0]) for line in table.rows if "adv-pgd" not in str(line[0]))
         assert "adv-pgd †" in tables.markdown(table) or "adv-pgd vs. swa †" in tables.markdown(table)
@@ -88,11 +88,11 @@ def saturating(row, share):
 
 
 def test_saturation_stands_beside_white_box_numbers(rows):
-    table = next(one for one in dare_tables.dare_tables(rows) if one.name.endswith("white-box"))
+    table = next(table for table in dare_tables.dare_tables(rows) if table.name.endswith("white-box"))
     assert table.columns[-1] != "saturated, %" and table.notes[-1].endswith("(docs/checks.md): not measured.")
     saturating(rows[0], 1.0)
     saturating(rows[1], 97.5)
-    table = next(one for one in dare_tables.dare_tables(rows) if one.name.endswith("white-box"))
+    table = next(table for table in dare_tables.dare_tables(rows) if table.name.endswith("white-box"))
     assert table.columns[-1] == "saturated, %"
     cells = {str(line[0]): str(line[-1]) for line in table.rows}
     assert cells == {
@@ -111,14 +111,14 @@ def test_a_worst_case_without_a_margin_based_attack_is_marked(raised):
     for row in raised:
         row["attacks"] = specifications("pgd", "apgd-ce")
     raised[0]["attacks"] |= specifications("apgd-t")
-    table = next(one for one in dare_tables.dare_tables(raised) if one.name.endswith("white-box"))
+    table = next(table for table in dare_tables.dare_tables(raised) if table.name.endswith("white-box"))
     [said] = [note for note in table.notes if note.startswith("worst of")]
     assert said == (
-        "worst of pgd, apgd-ce; no margin-based attack, so robustness may be less: original, dare, adv-pgd, "
-        "weight-noise."
+        "worst of pgd, apgd-ce: none of them is margin-based, so true robustness may be lower (original, dare, "
+        "adv-pgd, weight-noise)."
     )
     figure = figures_of_rows.transfer_against_white_box(raised, "white-box/worst@0.02")
-    assert "worst of pgd, apgd-ce; no margin-based attack" in figure.axes[0].get_ylabel()
+    assert "worst of pgd, apgd-ce; none is margin-based" in figure.axes[0].get_ylabel()
     for row in raised:
         row["attacks"] = specifications("pgd", "cw-linf-20")
     assert marks.margins(raised) == [] and not marks.weak(raised[0])
@@ -136,18 +136,17 @@ def test_the_worst_case_of_the_white_box_study_is_read_from_its_runs():
 
 def test_the_transfer_table_says_what_became_of_images_on_which_an_attack_failed(rows):
     def note():
-        table = next(one for one in dare_tables.dare_tables(rows) if one.name.endswith("transfer"))
-        return next(one for one in table.notes if one.startswith("worst case"))
+        table = next(table for table in dare_tables.dare_tables(rows) if table.name.endswith("transfer"))
+        return next(sentence for sentence in table.notes if sentence.startswith("worst case"))
 
-    assert note().endswith("over the images of which every attack has an adversarial: one on which an attack failed is "
-                           "left out.")  # fmt: skip
+    assert note().endswith("images on which an attack failed are left out.")
     for row in rows:
         row["measures"]["er/worst"]["failed"] = 12
-    assert note().endswith("on 12 of 930 images some attack failed; these count as withstanding it.")
+    assert note().endswith("on 12 of 930 images some attack failed; a failed attack counts as correct.")
     rows[0]["measures"]["er/worst"]["failed"] = 0
-    assert "every attack has an adversarial of each of these (swa)" in note()
+    assert "every attack succeeded on each image (swa)" in note()
     del rows[0]["measures"]["er/worst"]["failed"]
-    assert "is left out (swa)" in note() and "withstanding it (original, dare" in note()
+    assert "are left out (swa)" in note() and "counts as correct (original, dare" in note()
 
 
 def test_a_warning_is_one_line(capsys):

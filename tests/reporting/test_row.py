@@ -45,7 +45,7 @@ def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
         "folder-a-b-alexnet-dare.json",
         "folder-a-b-alexnet-swa.json",
     ]
-    assert [one["method"] for one in row.load_all(tmp_path)] == ["dare", "swa"]
+    assert [each["method"] for each in row.load_all(tmp_path)] == ["dare", "swa"]
     again = row.load(tmp_path / "folder-a-b-alexnet-dare.json")
     assert again == made and again.details == {"curves": [[1, 2.5]]}
     stored = json.loads((tmp_path / "folder-a-b-alexnet-dare.json").read_text())
@@ -122,9 +122,9 @@ def test_a_pooled_row_has_the_provenance_of_every_seed(stages):
     both = [stages(0, train={"commit": "a"}, test={}), stages(1, train={"commit": "b", "dirty": True}, test={})]
     pooled = row.pool(both, details={"curves": measures.together})
     assert pooled.seeds == [0, 1] and pooled.dirty is True and pooled.details == {"curves": [0, 1]}
-    assert [one["commits"]["train"] for one in pooled.origins] == ["a", "b"]
-    assert [one["dirty"] for one in pooled.origins] == [False, True]
-    assert all(set(one) == set(row.ORIGIN) for one in pooled.origins)
+    assert [origin["commits"]["train"] for origin in pooled.origins] == ["a", "b"]
+    assert [origin["dirty"] for origin in pooled.origins] == [False, True]
+    assert all(set(origin) == set(row.ORIGIN) for origin in pooled.origins)
     assert row.pool([pooled]) is pooled
 
 
@@ -140,8 +140,8 @@ def test_published_robustness_is_the_mean_of_nine_runs(model, dataset, attack):
                 if (record["model"], record["dataset"], record["tested_with"]) == (model, dataset, attack):
                     values.append(float(record[column]))
         assert len(values) == 9
-        found = published.dare(ours, model.lower(), method, f"er/{attack.lower()}")
-        assert found == pytest.approx(sum(values) / 9, abs=0.0051)
+        value = published.dare(ours, model.lower(), method, f"er/{attack.lower()}")
+        assert value == pytest.approx(sum(values) / 9, abs=0.0051)
 
 
 def test_published_clean_accuracy_and_what_was_not_published():
@@ -162,8 +162,13 @@ def test_published_clean_accuracy_and_what_was_not_published():
 
 def test_seeds_are_pooled_over_their_means(synthetic):
     def made(seed, rights, n, **changes):
-        found = {"clean": measures.share([numpy.arange(n) < right for right in rights], 90.0)}
-        about = {"hyperparameters": {"width": 1.0, "source_epochs": 20}, "attacks": {}, "checks": [], "measures": found}
+        by_measure = {"clean": measures.share([numpy.arange(n) < right for right in rights], 90.0)}
+        about = {
+            "hyperparameters": {"width": 1.0, "source_epochs": 20},
+            "attacks": {},
+            "checks": [],
+            "measures": by_measure,
+        }
         about |= {"seeds": [seed], "repeats": len(rights), "verified": seed == 0, "device": f"machine {seed}"}
         return synthetic.whole(synthetic.row("dare", "method", **about | {"dirty": seed > 0} | changes))
 
@@ -174,7 +179,7 @@ def test_seeds_are_pooled_over_their_means(synthetic):
     assert measure["values"] == [60.0, 80.0, 90.0, 90.0]
     assert measure["interval"][0] < 80 < measure["interval"][1]
     assert (pooled["seeds"], pooled["repeats"], pooled["verified"]) == ([0, 1], 4, False)
-    assert pooled["dirty"] and [one["seeds"] for one in pooled["origins"]] == [[0], [1]]
+    assert pooled["dirty"] and [origin["seeds"] for origin in pooled["origins"]] == [[0], [1]]
     again = row.pool([pooled, made(2, (12,), 20)])
     assert row.devices([again]) == ["machine 0", "machine 1", "machine 2"]
     raised = {"name": "batch", "passed": False, "seen": "", "expected": ""}
@@ -199,5 +204,5 @@ def test_details_are_pooled_as_the_study_says(synthetic):
         )
     )
     made = {"runs": measures.together, "counts": measures.added, "only": measures.together}
-    found = row.pool([first, second], details=made).details
-    assert found == {"runs": [1, 2, 3], "counts": {"x": [[4, 6]]}, "of": "b"}, "what a row lacks is left out"
+    details = row.pool([first, second], details=made).details
+    assert details == {"runs": [1, 2, 3], "counts": {"x": [[4, 6]]}, "of": "b"}, "what a row lacks is left out"

@@ -16,9 +16,9 @@ def test_wilson_is_its_formula(count, total, z):
     share = count / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
-    found = statistics.wilson(count, total, confidence=2 * scipy.stats.norm.cdf(z) - 1)
+    interval = statistics.wilson(count, total, confidence=2 * scipy.stats.norm.cdf(z) - 1)
     numpy.testing.assert_allclose(
-        [found.value, found.low, found.high], [share, centre - half, centre + half], atol=1e-9
+        [interval.value, interval.low, interval.high], [share, centre - half, centre + half], atol=1e-9
     )
 
 
@@ -31,10 +31,10 @@ def test_wilson_of_no_share(count, total):
 def test_bootstrap_of_few_images_is_the_enumeration_of_all_resamples():
     differences = numpy.array([-1.0, 0, 0, 1, 1, 0.5])
     means = numpy.array([numpy.mean(drawn) for drawn in itertools.product(differences, repeat=6)])
-    found = statistics.paired_bootstrap([differences], confidence=0.8)
-    assert found.value == pytest.approx(differences.mean())
+    interval = statistics.paired_bootstrap([differences], confidence=0.8)
+    assert interval.value == pytest.approx(differences.mean())
     # A quantile of a step function: the shares of resamples below and up to it enclose 10 and 90 %.
-    for end, share in ((found.low, 0.1), (found.high, 0.9)):
+    for end, share in ((interval.low, 0.1), (interval.high, 0.9)):
         assert (means < end - 1e-9).mean() - 0.02 < share < (means <= end + 1e-9).mean() + 0.02
 
 
@@ -44,29 +44,31 @@ def test_bootstrap_agrees_with_drawing_image_by_image(sizes):
     strata = [generator.integers(-3, 4, size) / 3 for size in sizes]
     means = []
     for _ in range(4000):
-        means.append(numpy.mean([one[generator.integers(len(one), size=len(one))].mean() for one in strata]))
-    found = statistics.paired_bootstrap(strata)
-    assert found.value == pytest.approx(numpy.mean([one.mean() for one in strata]))
-    numpy.testing.assert_allclose([found.low, found.high], numpy.quantile(means, [0.025, 0.975]), atol=0.006)
-    assert found == statistics.paired_bootstrap(strata), "the same seed gives the same interval"
+        means.append(numpy.mean([each[generator.integers(len(each), size=len(each))].mean() for each in strata]))
+    interval = statistics.paired_bootstrap(strata)
+    assert interval.value == pytest.approx(numpy.mean([each.mean() for each in strata]))
+    numpy.testing.assert_allclose([interval.low, interval.high], numpy.quantile(means, [0.025, 0.975]), atol=0.006)
+    assert interval == statistics.paired_bootstrap(strata), "the same seed gives the same interval"
 
 
 def test_bootstrap_covers_the_true_difference_about_as_often_as_it_says():
     generator = numpy.random.default_rng(4)
     covered = 0
     for _ in range(300):
-        found = statistics.paired_bootstrap([generator.choice([-1, 0, 1], size=200, p=[0.1, 0.6, 0.3])], resamples=1000)
-        covered += found.low <= 0.2 <= found.high
+        interval = statistics.paired_bootstrap(
+            [generator.choice([-1, 0, 1], size=200, p=[0.1, 0.6, 0.3])], resamples=1000
+        )
+        covered += interval.low <= 0.2 <= interval.high
     assert 0.91 < covered / 300 < 0.985
 
 
 def test_methods_that_no_image_tells_apart():
     """Fifty images without a difference do not exclude one: the true share of such images may be as large as Wilson's
     interval of 0 of 50."""
-    found, share = statistics.paired_bootstrap([numpy.zeros(50)]), statistics.wilson(0, 50).high
-    assert (found.value, found.low, found.high) == (0, -share, share)
-    found = statistics.paired_bootstrap([numpy.ones(10), numpy.zeros(40)])
-    assert (found.value, found.low, found.high) == (0.5, 0.5 - share, 0.5 + share)
+    interval, share = statistics.paired_bootstrap([numpy.zeros(50)]), statistics.wilson(0, 50).high
+    assert (interval.value, interval.low, interval.high) == (0, -share, share)
+    interval = statistics.paired_bootstrap([numpy.ones(10), numpy.zeros(40)])
+    assert (interval.value, interval.low, interval.high) == (0.5, 0.5 - share, 0.5 + share)
 
 
 @pytest.mark.parametrize("strata", [[], [numpy.zeros(0)], [numpy.zeros(3), numpy.zeros((2, 2))], [[numpy.nan]]])
@@ -83,25 +85,25 @@ def test_signed_rank_is_the_enumeration_of_all_signs(n, ties):
         second = generator.normal(60, 2, n)
         difference = generator.integers(-2, 4, n) / 10 if ties else generator.normal(0.5, 1, n)
         first = second + difference
-        kept = numpy.round(difference[difference != 0], 9)
-        ranks = [numpy.mean(numpy.flatnonzero(numpy.sort(abs(kept)) == abs(one)) + 1) for one in kept]
-        statistic = sum(rank for rank, one in zip(ranks, kept, strict=True) if one > 0)
+        nonzero = numpy.round(difference[difference != 0], 9)
+        ranks = [numpy.mean(numpy.flatnonzero(numpy.sort(abs(nonzero)) == abs(value)) + 1) for value in nonzero]
+        statistic = sum(rank for rank, value in zip(ranks, nonzero, strict=True) if value > 0)
         sums = [numpy.dot(signs, ranks) for signs in itertools.product((0, 1), repeat=len(ranks))]
-        found = statistics.signed_rank(first, second)
-        assert (found.n, found.statistic) == (n, statistic)
-        assert found.p == pytest.approx(numpy.mean(numpy.array(sums) >= statistic - 1e-9))
+        result = statistics.signed_rank(first, second)
+        assert (result.n, result.statistic) == (n, statistic)
+        assert result.p == pytest.approx(numpy.mean(numpy.array(sums) >= statistic - 1e-9))
         if not ties:
-            assert found.p == pytest.approx(scipy.stats.wilcoxon(first, second, alternative="greater").pvalue)
+            assert result.p == pytest.approx(scipy.stats.wilcoxon(first, second, alternative="greater").pvalue)
 
 
 def test_published_cell_of_nine_agreeing_runs():
-    found = statistics.signed_rank(numpy.arange(9) + 80, numpy.arange(9) * 0.9 + 70)
-    assert found.p == pytest.approx(2**-9) and found.statistic == 45
+    result = statistics.signed_rank(numpy.arange(9) + 80, numpy.arange(9) * 0.9 + 70)
+    assert result.p == pytest.approx(2**-9) and result.statistic == 45
 
 
 def test_fewer_than_five_pairs_have_no_p():
-    found = statistics.signed_rank([3, 2, 5, 4], [1, 1, 1, 1])
-    assert (found.n, found.p, found.statistic) == (4, None, 10) and "4 paired runs" in found.why
+    result = statistics.signed_rank([3, 2, 5, 4], [1, 1, 1, 1])
+    assert (result.n, result.p, result.statistic) == (4, None, 10) and "4 paired runs" in result.why
     assert statistics.signed_rank([1] * 6, [1] * 6).p == 1, "no pair differs"
 
 
@@ -114,9 +116,9 @@ def test_values_that_are_not_paired():
 def test_newcombe_is_its_published_examples(first, second):
     """Newcombe 1998, table II, method 10, examples (a), (b) and (d)."""
     published = {(56, 70): (0.0524, 0.3339), (9, 10): (0.1705, 0.8090), (10, 10): (0.6791, 1.0)}[first]
-    found = statistics.newcombe(statistics.wilson(*first), statistics.wilson(*second))
-    assert found.value == pytest.approx(first[0] / first[1] - second[0] / second[1])
-    assert (found.low, found.high) == pytest.approx(published, abs=1e-4)
+    interval = statistics.newcombe(statistics.wilson(*first), statistics.wilson(*second))
+    assert interval.value == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert (interval.low, interval.high) == pytest.approx(published, abs=1e-4)
 
 
 def gap(shares, total, generator):
@@ -136,9 +138,9 @@ def test_the_largest_gap_is_over_all_pairs_at_the_level_of_the_range():
         below = math.hypot(one - first.low, second.high - other)
         above = math.hypot(first.high - one, other - second.low)
         ends.append((one - other, one - other - below, one - other + above))
-    found = statistics.largest_gap(counts, totals)
+    interval = statistics.largest_gap(counts, totals)
     expected = [max(part) for part in zip(*ends, strict=True)]
-    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=0.01)
+    assert (interval.value, interval.low, interval.high) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +150,10 @@ def test_the_largest_gap_is_over_all_pairs_at_the_level_of_the_range():
 def test_the_interval_of_the_largest_gap_holds_the_true_one(shares, total):
     """Of six images a class too, where the measured gap alone is far too large."""
     generator, true = numpy.random.default_rng(5), float(numpy.ptp(shares))
-    found = [gap(shares, total, generator) for _ in range(80)]
-    assert numpy.mean([one.low <= true <= one.high for one in found]) > 0.9
+    gaps = [gap(shares, total, generator) for _ in range(80)]
+    assert numpy.mean([each.low <= true <= each.high for each in gaps]) > 0.9
     if true == 0 and total == 6:
-        assert numpy.mean([one.value for one in found]) > 0.5 and numpy.mean([one.high for one in found]) > 0.8
+        assert numpy.mean([each.value for each in gaps]) > 0.5 and numpy.mean([each.high for each in gaps]) > 0.8
 
 
 @pytest.mark.parametrize(("counts", "totals"), [([1], [2]), ([1, 2], [2]), ([], [])])
@@ -164,14 +166,16 @@ def test_no_gap_of_fewer_than_two_shares(counts, totals):
 def test_the_error_of_a_correlation_is_that_of_bonett_and_wright(value):
     """To first order: the scale turns an error of sqrt(1 + r^2 / 2) in Fisher's z into one of 1, whatever r is."""
     there, back = statistics.SCALES["correlation"]
-    kept = max(-0.9999, min(0.9999, value))
-    assert back(there(value)) == pytest.approx(kept)
+    limited = max(-0.9999, min(0.9999, value))
+    assert back(there(value)) == pytest.approx(limited)
     step = 1e-7
-    slope = (there(kept + step) - there(kept - step)) / (numpy.arctanh(kept + step) - numpy.arctanh(kept - step))
+    derivative = (there(limited + step) - there(limited - step)) / (
+        numpy.arctanh(limited + step) - numpy.arctanh(limited - step)
+    )
     if abs(value) < 0.99:
-        assert slope == pytest.approx(1 / math.sqrt(1 + kept**2 / 2), rel=1e-5)
+        assert derivative == pytest.approx(1 / math.sqrt(1 + limited**2 / 2), rel=1e-5)
     few, many = statistics.correlation(value, 10), statistics.correlation(value, 10_000)
-    assert -1 <= few.low <= many.low <= kept <= many.high <= few.high <= 1
+    assert -1 <= few.low <= many.low <= limited <= many.high <= few.high <= 1
     assert statistics.correlation(value, 3) == statistics.Interval(value, -1, 1)
 
 
@@ -179,8 +183,8 @@ def test_the_interval_of_a_correlation_covers_the_true_one():
     generator, covered = numpy.random.default_rng(2), 0
     covariance = [[1, 2 * math.sin(math.pi * 0.5 / 6)], [2 * math.sin(math.pi * 0.5 / 6), 1]]  # Spearman's is 0.5
     for ranks in generator.multivariate_normal([0, 0], covariance, (500, 10)).argsort(axis=1).argsort(axis=1):
-        found = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), 10)
-        covered += found.low <= 0.5 <= found.high
+        interval = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), 10)
+        covered += interval.low <= 0.5 <= interval.high
     assert 0.92 < covered / 500 < 0.99
 
 
@@ -191,9 +195,9 @@ def test_the_interval_of_a_median_is_the_enumeration_of_all_sides(count, confide
     holds = {k: below[k + 1 : count - k].sum() for k in range(count // 2)}
     place = max((k for k, chance in holds.items() if chance >= confidence), default=None)
     values = numpy.random.default_rng(count).permutation(count).astype(float)
-    found = statistics.median(values, confidence=confidence)
+    interval = statistics.median(values, confidence=confidence)
     expected = (-math.inf, math.inf) if place is None else (place, count - 1 - place)
-    assert (found.value, found.low, found.high) == ((count - 1) / 2, *expected)
+    assert (interval.value, interval.low, interval.high) == ((count - 1) / 2, *expected)
 
 
 def test_a_median_of_few_values_has_no_interval():
@@ -204,8 +208,8 @@ def test_a_median_of_few_values_has_no_interval():
 
 def test_student_is_scipys_and_without_freedom_has_no_ends():
     low, high = scipy.stats.t.interval(0.99, 4, loc=2.0, scale=0.3)
-    found = statistics.student(2.0, 0.3, 4, confidence=0.99)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    interval = statistics.student(2.0, 0.3, 4, confidence=0.99)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
     assert statistics.student(2.0, 0.3, 0) == statistics.Interval(2.0, -math.inf, math.inf)
     assert statistics.student(0.0, 1.0, math.inf).high == pytest.approx(1.959964)
 
@@ -215,15 +219,15 @@ def shown(scale, size, needed, effect, generator, tries=300):
     hits = 0
     for _ in range(tries):
         if scale == "share":
-            found = statistics.wilson(generator.binomial(size, effect), size)
+            interval = statistics.wilson(generator.binomial(size, effect), size)
         elif scale == "correlation":
             pearson = 2 * math.sin(math.pi * effect / 6)
             ranks = generator.multivariate_normal([0, 0], [[1, pearson], [pearson, 1]], size).argsort(0).argsort(0)
-            found = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), size)
+            interval = statistics.correlation(float(numpy.corrcoef(ranks.T)[0, 1]), size)
         else:
             error = math.sqrt(generator.chisquare(size) / size)
-            found = statistics.student(generator.normal(effect), error, size)
-        hits += found.low > needed
+            interval = statistics.student(generator.normal(effect), error, size)
+        hits += interval.low > needed
     return hits / tries
 
 

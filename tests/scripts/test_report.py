@@ -57,9 +57,9 @@ def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others
     (broken / "seed0" / "test-original" / "row.json").write_text("{}")
     said = call("8_tables")
     assert said.code == 2 and "digits-alexnet@0.04: left out, " in said.err and "is not the file" in said.err
-    assert said.err.splitlines()[-1] == "8_tables.py: 1 of 3 cells left out, as said above: digits-alexnet@0.04"
+    assert said.err.splitlines()[-1] == "8_tables.py: 1 of 3 cells left out, for the reasons above: digits-alexnet@0.04"
     for stage, script in (("get_ats", "3_get_ats.py"), ("slice", "2_slice.py"), ("train", "1_train.py")):
-        sentence = f"what {stage}/ tells: scripts/dare/{script} has not been run to its end"
+        sentence = f"figures of {stage}/: scripts/dare/{script} has not finished"
         assert f"tables: digits-alexnet@0.05: left out, {sentence}\n" in said.out
         assert f"- {sentence}\n" in (cell / "report" / "report.md").read_text()
     assert (whole / "report" / "report.md").is_file() and not (broken / "report").exists()

@@ -62,7 +62,7 @@ def class_wise(method, robust=(10, 40, 60, 80), *, weak=None, role="method", cla
         "role": role, "hyperparameters": {"epsilon": 0.1}, "verified": True, "seeds": [0], "repeats": 1, "checks": [],
         "attacks": {}, "device": "CPU", "command": "", "commit": "c",
         "measures": {
-            "clean": class_measure([9 * one // 10 for one in total], total),
+            "clean": class_measure([9 * count // 10 for count in total], total),
             "white-box/fgsm@0.1": class_measure(weak, total),
             "white-box/pgd-20@0.1": class_measure(robust, total),
             "white-box/worst@0.1": class_measure(robust, total),

@@ -58,8 +58,8 @@ def test_lines_are_grouped_by_choice_and_ordered_by_level(rows):
 
 
 def test_effects_leave_out_levels_that_cost_accuracy(rows):
-    found = ablation_tables.effects(rows)
-    assert [ablation_tables.mean_er(one) for one in found["learning_rate"]] == [50, 60]
+    effects = ablation_tables.effects(rows)
+    assert [ablation_tables.mean_er(level) for level in effects["learning_rate"]] == [50, 60]
     _, table = ablation_tables.tables(rows)
     lines = {line[0]: line for line in table.rows}
     assert [line[0] for line in table.rows] == ["steps", "learning rate", "slices combined by"]

@@ -67,7 +67,7 @@ def test_perturbation_sizes_are_shares_of_those_that_moved():
     assert [line.get_label() for line in lines] == ["fgsm: median 0.055, n = 2", "cw: median 0.02, n = 1"]
     numpy.testing.assert_array_equal(lines[0].get_xdata(), [0.01, 0.1])
     numpy.testing.assert_array_equal(lines[0].get_ydata(), [50, 100])
-    with pytest.raises(ValueError, match="no adversarial that moved"):
+    with pytest.raises(ValueError, match="all perturbations are zero"):
         figures_of_rows.perturbation_sizes({"pgd": numpy.zeros(3)}, "l2")
 
 

@@ -35,11 +35,11 @@ def test_verdicts_follow_the_intervals():
 
 def test_a_paired_interval_is_used_where_there_is_one():
     pair = {"er/fgsm": {"value": 3.0, "interval": [1.0, 5.0]}}
-    one, other = row("dare", 80.0, 50.0, differences={"swa": pair}), row("swa", 80.0, 47.0)
-    found = claims.difference(one, other, ["er/fgsm"])
-    assert (found.low, found.high) == pytest.approx((1.0, 5.0))
-    assert claims.difference(one, other, ["er/fgsm"], confidence=0.99).low < 1.0
-    apart = claims.difference(one, other, ["er/pgd"])
+    dare, swa = row("dare", 80.0, 50.0, differences={"swa": pair}), row("swa", 80.0, 47.0)
+    gap = claims.difference(dare, swa, ["er/fgsm"])
+    assert (gap.low, gap.high) == pytest.approx((1.0, 5.0))
+    assert claims.difference(dare, swa, ["er/fgsm"], confidence=0.99).low < 1.0
+    apart = claims.difference(dare, swa, ["er/pgd"])
     wilson = [statistics.wilson(count, 1000) for count in (500, 470)]
     assert apart.low == pytest.approx(100 * statistics.newcombe(*wilson).low)
 

@@ -53,8 +53,8 @@ def test_notes_say_how_to_read(rows):
 
 
 def test_unverified_data_are_said_first(rows):
-    for one in rows:
-        one["verified"] = False
+    for row in rows:
+        row["verified"] = False
     for table in dare_tables.dare_tables(rows):
         assert any(note.startswith("Unverified data:") for note in table.notes)
     rows[0]["verified"] = True
@@ -106,14 +106,14 @@ def test_distillation_has_met_no_attack(rows, synthetic):
 
 def test_notes_of_several_white_box_attacks_and_other_norms(rows):
     few = "\n".join(by_name(rows)["white-box"].notes)
-    assert "Of several attacks" not in few and "median minimal: Linf" in few
+    assert "Attacks run in the order" not in few and "median minimal: Linf" in few
     for row in rows:
         row["measures"]["white-box/worst@0.1"] = row["measures"]["white-box/pgd@0.1"]
         row["measures"]["minimal/deepfool"] = row["measures"]["minimal/fgsm"]
         row["attacks"] = {**row["attacks"], "minimal/deepfool": {"attack": "deepfool", "norm": "l2"}}
     table = by_name(rows)["white-box"]
     many = "\n".join(table.notes)
-    assert "Of several attacks" in many and "in the norm of the attack" in many and "minimal/deepfool: L2" in many
+    assert "Attacks run in the order" in many and "in the norm of the attack" in many and "minimal/deepfool: L2" in many
     assert table.columns[2:4] == ("pgd@0.1 (n=1000)", "worst@0.1 (n=1000)")
 
 

@@ -32,10 +32,12 @@ def tested():
 
 
 def test_values_are_those_of_plain_loops(tested):
-    found = {(one.reference, one.measure): one for one in differences.differences(tested)}
-    assert set(found) == {(reference, measure) for reference in ("swa", "weight-noise") for measure in MEASURES}
-    assert {one.method for one in found.values()} == {"dare"}
-    for (reference, measure), one in found.items():
+    compared = {
+        (difference.reference, difference.measure): difference for difference in differences.differences(tested)
+    }
+    assert set(compared) == {(reference, measure) for reference in ("swa", "weight-noise") for measure in MEASURES}
+    assert {difference.method for difference in compared.values()} == {"dare"}
+    for (reference, measure), difference in compared.items():
         means, runs = [], []
         for seed, ours in tested["dare"].items():
             theirs = tested[reference][seed]
@@ -46,10 +48,10 @@ def test_values_are_those_of_plain_loops(tested):
             for repeat, own in enumerate(ours):
                 other = theirs[repeat if len(theirs) > 1 else 0]
                 runs.append(100 * (own.correct[measure].mean() - other.correct[measure].mean()))
-        assert one.value == pytest.approx(100 * numpy.mean(means), abs=0.006)
-        assert one.runs == pytest.approx(runs, abs=0.006)
-        assert one.low < one.value < one.high and one.n == 120
-        assert one.p == pytest.approx(1 / 64) and not one.why, "six runs that all agree"
+        assert difference.value == pytest.approx(100 * numpy.mean(means), abs=0.006)
+        assert difference.runs == pytest.approx(runs, abs=0.006)
+        assert difference.low < difference.value < difference.high and difference.n == 120
+        assert difference.p == pytest.approx(1 / 64) and not difference.why, "six runs that all agree"
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -60,27 +62,27 @@ def test_more_or_fewer_repeats_of_a_control_are_dealt_to_those_of_the_method(tes
         100 * (own.correct["clean"].mean() - numpy.mean([theirs[k].correct["clean"].mean() for k in places]))
         for own, places in zip(ours, dealt, strict=True)
     ]
-    found = differences.differences({"dare": {0: ours}, "weight-noise": {0: theirs}})[0]
-    assert found.measure == "clean" and found.runs == pytest.approx(naive, abs=0.006)
+    difference = differences.differences({"dare": {0: ours}, "weight-noise": {0: theirs}})[0]
+    assert difference.measure == "clean" and difference.runs == pytest.approx(naive, abs=0.006)
 
 
 def test_only_images_that_both_have_are_compared(tested):
     rows = numpy.random.default_rng(1).permutation(90)[:70]
     other = flags(5, 0.5, rows=rows)
-    (one,) = differences.differences(
+    (difference,) = differences.differences(
         {"dare": {0: tested["dare"]["seed0"][:1]}, "swa": {0: [other], 1: [other]}}, methods=["dare"]
     )[1:2]
     own, place = tested["dare"]["seed0"][0], {row: k for k, row in enumerate(rows)}
     shared = [row for row in range(60) if row in place]
     naive = [int(own.correct["er/fgsm"][row]) - int(other.correct["er/fgsm"][place[row]]) for row in shared]
-    assert (one.measure, one.n) == ("er/fgsm", len(shared))
-    assert one.value == pytest.approx(100 * numpy.mean(naive), abs=0.006)
-    assert one.p is None and "1 paired runs" in one.why
+    assert (difference.measure, difference.n) == ("er/fgsm", len(shared))
+    assert difference.value == pytest.approx(100 * numpy.mean(naive), abs=0.006)
+    assert difference.p is None and "1 paired runs" in difference.why
 
 
 def test_measures_of_one_alone_and_missing_references_are_left_out(tested):
     partial = {"dare": tested["dare"], "swa": {"seed0": [flags(1, 0.5, measures=("clean",))]}}
-    assert [one.measure for one in differences.differences(partial)] == ["clean"]
+    assert [difference.measure for difference in differences.differences(partial)] == ["clean"]
     assert differences.differences({"dare": tested["dare"]}) == []
     assert differences.differences({"dare": {"seed0": []}, "swa": {"seed1": tested["swa"]["seed1"]}}) == []
 
@@ -103,19 +105,19 @@ def attached(tmp_path, tested, synthetic):
         for seed, repeats in seeds.items():
             folder = tmp_path / seed / f"test-{method}"
             folders.setdefault(("dare", "fashion_mnist", "alexnet", method), []).append(folder)
-            for repeat, one in enumerate(repeats):
-                one.save(folder / f"flags-{repeat}.h5")
+            for repeat, flags in enumerate(repeats):
+                flags.save(folder / f"flags-{repeat}.h5")
     return json.loads(json.dumps(list(map(dict, differences.attach(rows, folders)))))
 
 
 def test_rows_carry_what_the_tables_need(attached, tested):
     by_method = {row["method"]: row for row in attached}
     assert [method for method, row in by_method.items() if "differences" in row] == ["dare"], "no flags, no differences"
-    found = by_method["dare"]["differences"]
-    assert list(found) == ["swa", "weight-noise"] and list(found["swa"]) == list(MEASURES)
-    one = next(one for one in differences.differences(tested) if one.measure == "er/fgsm")
-    kept = found["swa"]["er/fgsm"]
-    assert (kept["value"], kept["interval"], kept["n"]) == (one.value, [one.low, one.high], 120)
+    attached = by_method["dare"]["differences"]
+    assert list(attached) == ["swa", "weight-noise"] and list(attached["swa"]) == list(MEASURES)
+    difference = next(difference for difference in differences.differences(tested) if difference.measure == "er/fgsm")
+    entry = attached["swa"]["er/fgsm"]
+    assert (entry["value"], entry["interval"], entry["n"]) == (difference.value, [difference.low, difference.high], 120)
 
 
 def test_tables_of_attached_rows(attached):
@@ -123,20 +125,20 @@ def test_tables_of_attached_rows(attached):
     assert points.name == "dare-fashion_mnist-alexnet-differences" and runs.name == "dare-fashion_mnist-alexnet-runs"
     assert points.columns == ("method vs. control", "clean", "fgsm", "worst case", "white box pgd@0.1")
     assert [line[0] for line in points.rows] == ["dare vs. swa", "dare vs. weight-noise"]
-    kept = attached[0]["differences"]["swa"]["er/fgsm"]
-    low, high = kept["interval"]
-    assert str(points.rows[0][2]) == f"{kept['value']:.1f} [{low:.1f}, {high:.1f}]"
+    entry = attached[0]["differences"]["swa"]["er/fgsm"]
+    low, high = entry["interval"]
+    assert str(points.rows[0][2]) == f"{entry['value']:.1f} [{low:.1f}, {high:.1f}]"
     assert runs.rows[0][2] == "p = 0.016 (n = 6)"
     header, first, _ = tables.to_csv(points).splitlines()
     assert header.split(",")[:4] == ["method vs. control", "clean", "clean low", "clean high"]
-    assert float(first.split(",")[4]) == kept["value"]
+    assert float(first.split(",")[4]) == entry["value"]
 
 
 def test_of_several_white_box_attacks_the_worst_case_is_shown(attached):
     for row in attached:
         row["measures"]["white-box/worst@0.1"] = row["measures"]["clean"]
-    kept = attached[0]["differences"]["swa"]
-    kept["white-box/worst@0.1"] = kept["clean"]
+    entries = attached[0]["differences"]["swa"]
+    entries["white-box/worst@0.1"] = entries["clean"]
     points, _ = differences.difference_tables(attached)
     assert points.columns[-2:] == ("worst case", "white box worst@0.1")
 

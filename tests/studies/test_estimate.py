@@ -47,9 +47,9 @@ def test_weights_are_four_bytes_a_parameter_and_file():
 
 
 def test_hours_are_those_of_published_rows_of_the_same_stage(monkeypatch):
-    one = {"dataset": "digits", "model": "alexnet", "wall_s": {"train": 3600.0, "slice": None}}
+    newest = {"dataset": "digits", "model": "alexnet", "wall_s": {"train": 3600.0, "slice": None}}
     older = {"dataset": "digits", "model": "alexnet", "wall_s": None, "origins": [{"wall_s": {"slice": 7200.0}}]}
-    monkeypatch.setattr(publish, "measured", lambda: [older, one])
+    monkeypatch.setattr(publish, "measured", lambda: [older, newest])
     cell = ("dare/1_train", ""), ("dare/2_slice", ""), ("dare/3_get_ats", "")
     assert lines(*cell)[2] == "hours: 3.0 (2 of 3 stages as measured before, 1 not measured)"
     assert lines(*cell[:2])[2] == "hours: 3.0 (2 of 2 stages as measured before)"

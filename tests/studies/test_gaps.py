@@ -1,4 +1,4 @@
-"""What a row lacks is left out and said: no table, figure or cell beside it is lost."""
+"""A gap in a row is named and left out; all other tables, figures and cells are made."""
 
 import dataclasses
 
@@ -13,29 +13,29 @@ RAISED = [{"name": "gradient", "passed": False, "seen": "none", "expected": "som
 def cell(study):
     """Some published rows of a study's first cell: of each role the first two, and the last four."""
     rows = row.load_all(publish.ROOT / "results" / "measured" / study)
-    rows = [one for one in rows if (one.dataset, one.model) == (rows[0].dataset, rows[0].model)]
-    roles = [one.role for one in rows]
-    return [one for place, one in enumerate(rows) if roles[:place].count(one.role) < 2 or place >= len(rows) - 4]
+    rows = [row for row in rows if (row.dataset, row.model) == (rows[0].dataset, rows[0].model)]
+    roles = [row.role for row in rows]
+    return [row for place, row in enumerate(rows) if roles[:place].count(row.role) < 2 or place >= len(rows) - 4]
 
 
-def without(one, *prefixes):
-    return dataclasses.replace(one, measures={k: v for k, v in one.measures.items() if not k.startswith(prefixes)})
+def without(row, *prefixes):
+    return dataclasses.replace(row, measures={k: v for k, v in row.measures.items() if not k.startswith(prefixes)})
 
 
 GAPS = {
     "one row": lambda rows: rows[:1],
     "another row": lambda rows: rows[-1:],
-    "no adversarial of fgsm": lambda rows: [without(one, "er/fgsm", "er-heldout", "noise-er/fgsm") for one in rows],
-    "no adversarial": lambda rows: [without(one, "er", "noise-er") for one in rows],
+    "no adversarial of fgsm": lambda rows: [without(row, "er/fgsm", "er-heldout", "noise-er/fgsm") for row in rows],
+    "no adversarial": lambda rows: [without(row, "er", "noise-er") for row in rows],
     "no minimal perturbation": lambda rows: [
-        dataclasses.replace(one, measures={
+        dataclasses.replace(row, measures={
             name: {**each, "value": None, "spread": None} if name.startswith("minimal") else each
-            for name, each in one.measures.items()
-        }) for one in rows
+            for name, each in row.measures.items()
+        }) for row in rows
     ],
-    "every check raised": lambda rows: [dataclasses.replace(one, checks=RAISED) for one in rows],
+    "every check raised": lambda rows: [dataclasses.replace(row, checks=RAISED) for row in rows],
     "one check raised": lambda rows: [dataclasses.replace(rows[0], checks=RAISED), *rows[1:]],
-    "no checks": lambda rows: [dataclasses.replace(one, checks=None) for one in rows],
+    "no checks": lambda rows: [dataclasses.replace(row, checks=None) for row in rows],
     "no rows": lambda rows: [],
 }  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_there():
     broken[0] = dataclasses.replace(broken[0], details={})
     left_out = []
     assert catalogue.tables(whole + broken, left_out) == catalogue.tables(whole)
-    assert left_out[0].startswith("tables of guided_retraining, from one on that cannot be made: there is no '")
+    assert left_out[0].startswith("tables of guided_retraining, incomplete after an error: there is no '")
     assert [name for name, *_ in catalogue.figures(whole + broken, left_out)] and len(left_out) == 2
     with pytest.raises(KeyError):
         catalogue.tables(whole + broken)

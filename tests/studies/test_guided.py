@@ -40,8 +40,8 @@ def row(configuration, metric, accuracies=(0.5, 0.9, 0.8), *, seconds=10.0, seed
 
 
 def test_the_summary_of_a_curve():
-    found = guided_row.summary([point(100, 0.5), point(200, 0.895), point(300, 0.9)])
-    assert found == {
+    summary = guided_row.summary([point(100, 0.5), point(200, 0.895), point(300, 0.9)])
+    assert summary == {
         "best": pytest.approx(90), "inputs-to-best": 300, "inputs-to-99": 200,
         "area": pytest.approx(100 * ((0.5 + 0.895) / 2 + (0.895 + 0.9) / 2) / 2),
     }  # fmt: skip
@@ -49,14 +49,14 @@ def test_the_summary_of_a_curve():
 
 
 def test_seeds_are_pooled():
-    one, other = row("c2", "lsa"), row("c2", "lsa", (0.5, 0.8, 0.7), seed=1)
-    pooled = guided_row.pool([one, other])
+    first, second = row("c2", "lsa"), row("c2", "lsa", (0.5, 0.8, 0.7), seed=1)
+    pooled = guided_row.pool([first, second])
     assert pooled["measures"]["best"] == {
         "value": 85.0, "n": 1000, "values": [90.0, 80.0], "spread": pytest.approx(7.07, abs=0.01), "published": None,
     }  # fmt: skip
     assert pooled["seeds"] == [0, 1] and len(pooled["curves"]) == 2
     with pytest.raises(ValueError, match="differ in images, epochs"):
-        guided_row.pool([one, dataclasses.replace(other, hyperparameters={"images": 200})])
+        guided_row.pool([first, dataclasses.replace(second, hyperparameters={"images": 200})])
 
 
 def test_tables_and_figure():
@@ -76,8 +76,8 @@ def verdicts(rows):
 
 def big(rows, n=100_000):
     """The same rows, of so many test inputs that they alone leave nothing open."""
-    for one in rows:
-        for measure in one["measures"].values():
+    for each in rows:
+        for measure in each["measures"].values():
             measure["n"] = n
     return rows
 
@@ -107,15 +107,15 @@ EXCLUDES = {
 
 
 def test_the_conclusions_where_they_hold():
-    found, said = verdicts(big(cell(0.001, **SUPPORTS)))
-    assert found == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
+    judged, said = verdicts(big(cell(0.001, **SUPPORTS)))
+    assert judged == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
     assert "deepgini saves 33 % [0, 67]" in said[2], "two thirds of the inputs, of three prefixes"
     assert "1/5.0 of the images trained on, 1/5.0 of the seconds" in said[4]
 
 
 def test_the_conclusions_where_they_do_not():
-    found, said = verdicts(big(cell(0.001, **EXCLUDES)))
-    assert found == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
+    judged, said = verdicts(big(cell(0.001, **EXCLUDES)))
+    assert judged == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
     assert "deepgini saves 0 % [0, 33]" in said[2]
 
 
@@ -131,7 +131,7 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
     """Two trainings a mean, of a deviation known from five that end with the same inputs, and a sample of images."""
     rows = cell(c2_deepgini=(0.9, 0.9, 0.80), c2_softmax_entropy=(0.9, 0.9, 0.82), c2_lsa=(0.7, 0.7, 0.81),
                 c2_dsa=(0.7, 0.7, 0.83), c2_random=(0.7, 0.7, 0.79))  # fmt: skip
-    table = {(one["configuration"], one["metric"]): one for one in rows}
+    table = {(each["configuration"], each["metric"]): each for each in rows}
     keys, others = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
     effect = guided_claims._difference("", table, keys, others)
     means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, others)]
@@ -148,7 +148,7 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
 
 def test_trainings_that_end_alike_leave_the_test_inputs():
     rows = cell(c2_deepgini=(0.6, 0.6, 0.6), c2_lsa=(0.5, 0.5, 0.6))
-    table = {(one["configuration"], one["metric"]): one for one in rows}
+    table = {(each["configuration"], each["metric"]): each for each in rows}
     effect = guided_claims._difference("", table, [("c2", "deepgini")], [("c2", "lsa")])
     shares = [table[key]["measures"]["area"]["value"] for key in table]
     half = 1.959964 * sum(share * (100 - share) / 1000 for share in shares) ** 0.5
@@ -156,24 +156,24 @@ def test_trainings_that_end_alike_leave_the_test_inputs():
 
 
 def test_one_order_has_no_interval():
-    found, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
-    assert found[5] == "undecided" and "(no interval)" in said[5]
+    judged, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
+    assert judged[5] == "undecided" and "(no interval)" in said[5]
 
 
 def test_a_source_net_at_chance_leaves_nothing_measured():
     raised = [{"name": "chance", "passed": False, "seen": "", "expected": ""}]
-    rows = [dataclasses.replace(one, checks=raised) for one in cell(**SUPPORTS)]
+    rows = [dataclasses.replace(each, checks=raised) for each in cell(**SUPPORTS)]
     table = guided_claims.guided_claims(rows)
     assert {line[3] for line in table.rows} == {"not measured"} and any("(chance)" in note for note in table.notes)
     orders, metrics = guided_tables.guided_tables(rows)
     assert str(orders.rows[0][0]).endswith(" †") and all(
-        "Checks raised" in "".join(one.notes) for one in (orders, metrics)
+        "Checks raised" in "".join(table.notes) for table in (orders, metrics)
     )
 
 
 def test_what_was_not_run_is_not_measured():
-    found, _ = verdicts([row("c1", "random")])
-    assert set(found) == {"not measured"} <= set(claims.VERDICTS)
+    judged, _ = verdicts([row("c1", "random")])
+    assert set(judged) == {"not measured"} <= set(claims.VERDICTS)
 
 
 def test_the_meter_reads_counters_that_begin_again(tmp_path):

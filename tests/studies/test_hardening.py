@@ -19,10 +19,10 @@ def trajectory(rate, gain, *, seed=0, repeat=0, cost=0.5, speed=1.0):
     points = [ZERO | START]
     for effort in (1, 2, 4):
         change = 0.02 * speed * effort
-        found = {"clean": 90 - cost * effort, "near": 40 + gain * effort, "far": 1 + effort}
-        found |= {"choice clean": 91 - cost * effort, "choice near": 42 + gain * effort}
+        accuracies = {"clean": 90 - cost * effort, "near": 40 + gain * effort, "far": 1 + effort}
+        accuracies |= {"choice clean": 91 - cost * effort, "choice near": 42 + gain * effort}
         effort = {"updates": 10 * effort, "bp_epochs": float(effort), "weight_change": change}
-        points.append(effort | {"weight_change_regression": 1.5 * change} | found)
+        points.append(effort | {"weight_change_regression": 1.5 * change} | accuracies)
     return {"seed": seed, "samples": 500 + seed, "learning_rate": rate, "repeat": repeat, "points": points}
 
 
@@ -77,9 +77,9 @@ def test_interpolation_equals_numpy():
     for axis in ("weight_change", "bp_epochs"):
         along = [point[axis] for point in points]
         for level in numpy.linspace(0, along[-1], 13):
-            found = levels.interpolated(points, axis, level)
+            values = levels.interpolated(points, axis, level)
             for name in points[0]:
-                assert found[name] == pytest.approx(numpy.interp(level, along, [point[name] for point in points]))
+                assert values[name] == pytest.approx(numpy.interp(level, along, [point[name] for point in points]))
     assert levels.interpolated(points, "bp_epochs", 4.001) is None
     assert levels.interpolated(points[:1], "bp_epochs", 0.5) is None
     back = [{"x": 0.0, "y": 0.0}, {"x": 2.0, "y": 2.0}, {"x": 1.0, "y": 5.0}, {"x": 3.0, "y": 9.0}]
@@ -100,8 +100,8 @@ def test_a_bounded_cost_of_clean_accuracy():
     mild, costly = trajectory(1e-4, 2.0, cost=0.25), trajectory(3e-4, 5.0, cost=0.6)
     for cost, rate, updates in ((0.0, 1e-4, 0), (0.3, 1e-4, 10), (0.5, 1e-4, 20), (0.6, 3e-4, 10), (2.0, 3e-4, 20),
                                 (9.0, 3e-4, 40)):  # fmt: skip
-        found, [values] = levels.within_cost([mild, costly], cost)
-        assert (found if updates else rate, values["updates"]) == (rate, updates), cost
+        chosen_rate, [values] = levels.within_cost([mild, costly], cost)
+        assert (chosen_rate if updates else rate, values["updates"]) == (rate, updates), cost
     for point in mild["points"]:
         point |= {"near": 99.0, "clean": 0.0}
     assert levels.within_cost([mild, costly], 0.5)[1][0]["updates"] == 20
@@ -142,7 +142,7 @@ def test_tables(study):
     assert list(made) == ["change", "passes", "cost", "end"]
     shown = {name: {line[0]: [str(cell) for cell in line[1:]] for line in table.rows} for name, table in made.items()}
     assert list(shown["end"]) == ["original", "feature-adversarial", "pgd-training", "swa"]
-    assert made["passes"].columns[1:3] == ("BP-epochs 1: within 0.02", "BP-epochs 1: clean")
+    assert made["passes"].columns[1:3] == ("BP-epochs 1: epsilon 0.02", "BP-epochs 1: clean")
     assert shown["passes"]["pgd-training"] == [
         "42.5 ± 0.0", "89.5 ± 0.0", "45.0 ± 0.0", "89.0 ± 0.0", "50.0 ± 0.0", "88.0 ± 0.0"
     ]  # fmt: skip
@@ -154,7 +154,7 @@ def test_tables(study):
     assert shown["end"]["swa"] == ["-", "0.0700", "0.0700", "0.00", "-", "90.0", "44.0", "1.0"]
     rate, *rest = shown["end"]["feature-adversarial"]
     assert rate == "0.0003" and rest[3] == "0.5" and rest[4:] == ["88.0 ± 0.0", "54.0 ± 2.8", "5.0 ± 0.0"]
-    assert made["cost"].columns[1] == "cost of at most 0.5: within 0.02"
+    assert made["cost"].columns[1] == "cost of at most 0.5: epsilon 0.02"
     assert shown["cost"]["feature-adversarial"][::2] == ["43.5 ± 0.7", "47.0 ± 1.4", "54.0 ± 2.8"]
     notes = "\n".join(made["end"].notes)
     for words in ("BP-epochs: forward", "over repeats; seeds 0", "worst case of fgsm, pgd-restarts", "5.6 points",
@@ -171,8 +171,8 @@ def test_single_models_alone_have_one_table(study):
 
 
 def test_a_strategy_that_always_diverges_shows_nothing(study):
-    for one in study[1]["trajectories"]:
-        one["points"] = one["points"][:1]
+    for run in study[1]["trajectories"]:
+        run["points"] = run["points"][:1]
     for table in hardening_tables.tables(study):
         [line] = [line for line in table.rows if line[0] == "pgd-training"]
         shown = {str(cell) for cell in line[1:]}
@@ -202,7 +202,7 @@ def test_a_line_without_every_seed_is_named(line):
     rows = [line(name, "method", [trajectory(1e-4, 2.0, seed=seed)], seed=seed) for name, seed in
             (("a", 0), ("a", 1), ("b", 0))]  # fmt: skip
     notes = "\n".join(hardening_tables.tables(rows)[0].notes)
-    assert "over seeds; seeds 0, 1." in notes and "not to be compared: b." in notes
+    assert "over seeds; seeds 0, 1." in notes and "some of these seeds are missing: b." in notes
 
 
 def test_the_figure_is_always_the_same_and_has_a_line_a_strategy(study, tmp_path):

@@ -33,8 +33,8 @@ RAISED = {
 
 def content(path):
     """The table's cells, as they lie in the file."""
-    [found] = re.findall(r'"data_json": (".*"),?\n', path.read_text(encoding="utf-8"))
-    return [tuple(line) for line in json.loads(json.loads(found))]
+    [data] = re.findall(r'"data_json": (".*"),?\n', path.read_text(encoding="utf-8"))
+    return [tuple(line) for line in json.loads(json.loads(data))]
 
 
 def named(line):
@@ -111,34 +111,34 @@ def opened(tmp_path_factory):
     with sync_api.sync_playwright() as driver:
         begun = driver.chromium.launch(executable_path=browser, args=options)
         context = begun.new_context(offline=True, viewport={"width": 1400, "height": 900})
-        one, said, asked = context.new_page(), [], []
-        one.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        one.on("pageerror", lambda error: said.append(str(error)))
+        tab, errors, asked = context.new_page(), [], []
+        tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
         context.on("request", lambda request: asked.append(request.url))
-        one.goto(path.as_uri())
-        ready(one)
-        yield one, said, asked, path
+        tab.goto(path.as_uri())
+        ready(tab)
+        yield tab, errors, asked, path
         begun.close()
 
 
-def ready(one):
-    one.locator(".dtsp-panesContainer").wait_for(timeout=120_000)
-    one.locator("#results tbody td").first.wait_for()
+def ready(tab):
+    tab.locator(".dtsp-panesContainer").wait_for(timeout=120_000)
+    tab.locator("#results tbody td").first.wait_for()
 
 
-def column(one, name):
+def column(tab, name):
     """The cells of a shown column on the table's page."""
     place = page.SHOWN.index(name) + 1
-    return one.locator(f"#results tbody tr td:nth-child({place})").all_inner_texts()
+    return tab.locator(f"#results tbody tr td:nth-child({place})").all_inner_texts()
 
 
-def count(one):
-    return one.locator(".dt-info").inner_text()
+def count(tab):
+    return tab.locator(".dt-info").inner_text()
 
 
-def choose(one, pane, value):
+def choose(tab, pane, value):
     """Choose a value in a filter pane, opening it first."""
-    place = one.locator(".dtsp-searchPane:not(.dtsp-hidden)").nth(page.PANES.index(pane))
+    place = tab.locator(".dtsp-searchPane:not(.dtsp-hidden)").nth(page.PANES.index(pane))
     if place.locator(".dtsp-nameCont").first.is_hidden():
         place.locator(".dtsp-collapseButton").click()
     place.locator(".dtsp-name", has_text=re.compile(f"^{value}$")).first.click()
@@ -146,80 +146,80 @@ def choose(one, pane, value):
 
 @pytest.mark.browser
 def test_it_loads_without_an_error_and_asks_for_nothing(opened):
-    one, said, asked, path = opened
-    assert said == [] and all(url.startswith(("blob:", "data:", path.as_uri())) for url in asked)
-    assert f"of {len(page.lines(publish.measured())):,} entries" in count(one)
+    tab, errors, asked, path = opened
+    assert errors == [] and all(url.startswith(("blob:", "data:", path.as_uri())) for url in asked)
+    assert f"of {len(page.lines(publish.measured())):,} entries" in count(tab)
 
 
 @pytest.mark.browser
 def test_it_filters_and_sorts_and_remembers_both(opened):
-    one, said, _, _ = opened
-    every = count(one)
-    choose(one, "study", "robust_training")
-    one.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
-    one.locator("#results th", has_text=re.compile("^value$")).first.click()
-    one.locator("#results th.dt-ordering-asc").first.wait_for()
+    tab, errors, _, _ = opened
+    every = count(tab)
+    choose(tab, "study", "robust_training")
+    tab.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
+    tab.locator("#results th", has_text=re.compile("^value$")).first.click()
+    tab.locator("#results th.dt-ordering-asc").first.wait_for()
 
     def check():
-        assert set(column(one, "study")) == {"robust_training"}
-        values = [float(text) for text in column(one, "value") if text]
+        assert set(column(tab, "study")) == {"robust_training"}
+        values = [float(text) for text in column(tab, "value") if text]
         assert values and values == sorted(values)
-        return count(one)
+        return count(tab)
 
     chosen = check()
-    one.reload()
-    ready(one)
+    tab.reload()
+    ready(tab)
     assert check() == chosen != every
-    one.locator(".dtsp-clearAll").click()
-    one.wait_for_function("!document.querySelector('.dt-info').innerText.includes('filtered')")
-    assert count(one) == every and said == []
+    tab.locator(".dtsp-clearAll").click()
+    tab.wait_for_function("!document.querySelector('.dt-info').innerText.includes('filtered')")
+    assert count(tab) == every and errors == []
 
 
 @pytest.mark.browser
 def test_a_button_shows_what_made_a_line(opened):
-    one, said, _, _ = opened
-    one.locator(".dt-button", has_text=re.compile("^columns")).click()
-    one.locator(".dt-button", has_text=re.compile("^commands$")).click()
-    shown = one.locator("#results th", has_text=re.compile("^commands$")).first
-    assert shown.is_visible() and "python scripts/" in one.locator("#results tbody tr").first.inner_text()
-    one.keyboard.press("Escape")
-    assert said == []
+    tab, errors, _, _ = opened
+    tab.locator(".dt-button", has_text=re.compile("^columns")).click()
+    tab.locator(".dt-button", has_text=re.compile("^commands$")).click()
+    shown = tab.locator("#results th", has_text=re.compile("^commands$")).first
+    assert shown.is_visible() and "python scripts/" in tab.locator("#results tbody tr").first.inner_text()
+    tab.keyboard.press("Escape")
+    assert errors == []
 
 
 @pytest.mark.browser
 def test_it_fits_a_phone(opened):
-    one, _, _, _ = opened
-    one.set_viewport_size({"width": 380, "height": 700})
-    one.wait_for_function("document.documentElement.scrollWidth <= 381", timeout=10_000)
-    one.set_viewport_size({"width": 1400, "height": 900})
+    tab, _, _, _ = opened
+    tab.set_viewport_size({"width": 380, "height": 700})
+    tab.wait_for_function("document.documentElement.scrollWidth <= 381", timeout=10_000)
+    tab.set_viewport_size({"width": 1400, "height": 900})
 
 
 @pytest.mark.browser
 def test_text_of_a_row_is_shown_as_it_is(opened, tmp_path):
-    one, said, _, _ = opened
-    one.goto(page.write([ROW, RAISED], tmp_path / "page.html").as_uri())
-    ready(one)
-    assert set(column(one, "method")) == {"<b>dare</b>", "flat"}
-    assert set(column(one, "checks raised")) == {"", "† gradient"} and said == []
-    choose(one, "method", "<b>dare</b>")
-    one.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
-    assert set(column(one, "method")) == {"<b>dare</b>"}
+    tab, errors, _, _ = opened
+    tab.goto(page.write([ROW, RAISED], tmp_path / "page.html").as_uri())
+    ready(tab)
+    assert set(column(tab, "method")) == {"<b>dare</b>", "flat"}
+    assert set(column(tab, "checks raised")) == {"", "† gradient"} and errors == []
+    choose(tab, "method", "<b>dare</b>")
+    tab.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
+    assert set(column(tab, "method")) == {"<b>dare</b>"}
 
 
 @pytest.mark.browser
 def test_5000_lines_are_built_and_sorted_in_time(opened, tmp_path):
-    one, _, _, _ = opened
+    tab, _, _, _ = opened
     clean = ROW["measures"]["clean"]
     measures = [{"clean": {**clean, "value": place * 7 % 991}} for place in range(5000)]
     begun = time.monotonic()
-    path = page.write([{**ROW, "method": f"m{place}", "measures": one} for place, one in enumerate(measures)],
+    path = page.write([{**ROW, "method": f"m{place}", "measures": each} for place, each in enumerate(measures)],
                       tmp_path / "page.html")  # fmt: skip
     assert time.monotonic() - begun < 20
-    one.goto(path.as_uri())
-    ready(one)
+    tab.goto(path.as_uri())
+    ready(tab)
     begun = time.monotonic()
-    one.locator("#results th", has_text=re.compile("^value$")).first.click()
-    one.locator("#results th.dt-ordering-asc").first.wait_for()
+    tab.locator("#results th", has_text=re.compile("^value$")).first.click()
+    tab.locator("#results th.dt-ordering-asc").first.wait_for()
     took = time.monotonic() - begun
     print(f"5,000 lines sorted in {took:.2f} s")
-    assert took < 3 and set(column(one, "value")) == {"0", "1", "2", "3", "4"}
+    assert took < 3 and set(column(tab, "value")) == {"0", "1", "2", "3", "4"}

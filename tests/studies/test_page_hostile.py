@@ -66,13 +66,13 @@ def opened(tmp_path_factory):
     with sync_api.sync_playwright() as driver:
         begun = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
         context = begun.new_context(offline=True, viewport={"width": 1400, "height": 900})
-        one, said = context.new_page(), []
-        one.add_init_script("window.ran = () => { window.hasRun = true }")
-        one.on("pageerror", lambda error: said.append(str(error)))
-        one.goto(path.as_uri())
-        one.locator(".dtsp-panesContainer").wait_for(timeout=120_000)
-        one.locator("#results tbody td").first.wait_for()
-        yield one, said
+        tab, errors = context.new_page(), []
+        tab.add_init_script("window.ran = () => { window.hasRun = true }")
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(path.as_uri())
+        tab.locator(".dtsp-panesContainer").wait_for(timeout=120_000)
+        tab.locator("#results tbody td").first.wait_for()
+        yield tab, errors
         begun.close()
 
 
@@ -81,44 +81,44 @@ HANDLERS = """() => [...document.querySelectorAll("main *")].filter(
            one.getAttributeNames().some(name => name.startsWith("on"))).map(one => one.outerHTML.slice(0, 200))"""
 
 
-def check(one, said):
+def check(tab, errors):
     """No script of a name ran, or could, and there are the page's own pictures alone."""
-    assert one.evaluate("window.hasRun") is None and said == []
-    assert one.evaluate(HANDLERS) == []
-    assert one.locator("main img").count() == len(NAMES + BROKEN)
+    assert tab.evaluate("window.hasRun") is None and errors == []
+    assert tab.evaluate(HANDLERS) == []
+    assert tab.locator("main img").count() == len(NAMES + BROKEN)
 
 
 @pytest.mark.browser
 def test_hostile_names_are_text_in_the_table(opened):
-    one, said = opened
-    check(one, said)
+    tab, errors = opened
+    check(tab, errors)
     shown, place = set(), page.SHOWN.index("method") + 1
-    following = one.locator(".dt-paging-button.next:not(.disabled)")
+    following = tab.locator(".dt-paging-button.next:not(.disabled)")
     while True:
-        shown |= set(one.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
+        shown |= set(tab.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
         if not following.count():
             break
         following.click()
     assert {text.shown(name) for name in NAMES + BROKEN} == shown
-    check(one, said)
+    check(tab, errors)
 
 
 @pytest.mark.browser
 def test_hostile_names_are_text_in_the_panes_and_in_hidden_columns(opened):
-    one, said = opened
-    pane = one.locator(".dtsp-searchPane:not(.dtsp-hidden)").nth(page.PANES.index("method"))
+    tab, errors = opened
+    pane = tab.locator(".dtsp-searchPane:not(.dtsp-hidden)").nth(page.PANES.index("method"))
     pane.locator(".dtsp-collapseButton").click()
     for name in NAMES[:3]:
         chosen = pane.locator(".dtsp-name", has_text=name).first
         chosen.hover()
         chosen.click()
-        one.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
-        one.locator(".dtsp-clearAll").click()
-        one.wait_for_function("!document.querySelector('.dt-info').innerText.includes('filtered')")
-    check(one, said)
-    one.locator(".dt-button", has_text="columns").first.click()
-    hidden = one.locator(".dt-button-collection .dt-button:not(.dt-button-active)")
+        tab.wait_for_function("document.querySelector('.dt-info').innerText.includes('filtered')")
+        tab.locator(".dtsp-clearAll").click()
+        tab.wait_for_function("!document.querySelector('.dt-info').innerText.includes('filtered')")
+    check(tab, errors)
+    tab.locator(".dt-button", has_text="columns").first.click()
+    hidden = tab.locator(".dt-button-collection .dt-button:not(.dt-button-active)")
     while hidden.count():
         hidden.first.click()
-    one.keyboard.press("Escape")
-    check(one, said)
+    tab.keyboard.press("Escape")
+    check(tab, errors)

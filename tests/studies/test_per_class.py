@@ -27,27 +27,27 @@ def test_measures_of_saved_flags_are_counted_by_class(classes):
     measured = {"clean": said, "white-box/pgd@0.1": said[1::2]}
     index = {"clean": numpy.arange(40), "white-box/pgd@0.1": numpy.arange(20)}
     truth = {name: y[index[name]] for name in measured}
-    one = saved.Flags(measured, truth, index, {}, "m", "d")
-    found = class_rows.measures(one, split)
+    flags = saved.Flags(measured, truth, index, {}, "m", "d")
+    by_measure = class_rows.measures(flags, split)
     for name in measured:
         for label in range(4):
             own = truth[name] == label
             correct = (measured[name][own] == label).sum()
-            assert found[name]["total"][label] == own.sum() and found[name]["right"][label] == correct
+            assert by_measure[name]["total"][label] == own.sum() and by_measure[name]["right"][label] == correct
             for other in range(4):
                 expected = (measured[name][own] == other).sum()
-                assert class_rows.confusions(one, split)[name][label][other] == expected
+                assert class_rows.confusions(flags, split)[name][label][other] == expected
     assert len(rows) == 20
     with pytest.raises(ValueError, match="flags of data d, expected e"):
-        class_rows.measures(one, types.SimpleNamespace(**{**vars(split), "fingerprint": "e"}))
+        class_rows.measures(flags, types.SimpleNamespace(**{**vars(split), "fingerprint": "e"}))
     earlier = {name: numpy.where(measured[name] == labels, labels, saved.UNKNOWN) for name, labels in truth.items()}
     with pytest.raises(ValueError, match="saved flags of model m lack labels: delete them and test again"):
-        class_rows.measures(dataclasses.replace(one, label=earlier), split)
+        class_rows.measures(dataclasses.replace(flags, label=earlier), split)
 
 
 def test_seeds_are_added_up(row):
-    one, other = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70), seeds=[1], weight_norms=[[4.0, 3, 2, 1]])
-    pooled = class_rows.pool([one, other])
+    first, second = row("pgd-7"), row("pgd-7", robust=(20, 40, 60, 70), seeds=[1], weight_norms=[[4.0, 3, 2, 1]])
+    pooled = class_rows.pool([first, second])
     worst = class_rows.divided(pooled["measures"]["white-box/worst@0.1"])
     assert worst.correct.tolist() == [30, 80, 120, 150] and worst.total.tolist() == [200] * 4
     assert pooled["confusion"]["clean"][0][0] == 200 and len(pooled["weight_norms"]) == 2 and pooled["seeds"] == [0, 1]
@@ -65,28 +65,28 @@ def test_the_tables(row, classes):
     assert deviation.value == pytest.approx(numpy.std([10, 40, 60, 80])) and spread.value == pytest.approx(70)
     assert worst.low < 10 < worst.high
     assert [cell.value for cell in by_class.rows[0][1:]] == [30, 40, 50, 60] and by_class.columns[1:] == tuple(classes)
-    assert all(tables.markdown(one) for one in (summary, by_class))
+    assert all(tables.markdown(table) for table in (summary, by_class))
     assert [name for name, _, _ in figures.figures(rows)] == [
         f"digits-small_cnn-{part}" for part in ("classes", "confusion", "levers")
     ]
 
 
 def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case(row):
-    one = row("a")
-    del one["measures"]["white-box/worst@0.1"]
-    one["measures"]["white-box/fgsm@0.1"]["value"], one["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
-    assert class_rows.worst(one) == "white-box/pgd-20@0.1"
-    summary = class_tables.class_tables([one])[0]
+    single = row("a")
+    del single["measures"]["white-box/worst@0.1"]
+    single["measures"]["white-box/fgsm@0.1"]["value"], single["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
+    assert class_rows.worst(single) == "white-box/pgd-20@0.1"
+    summary = class_tables.class_tables([single])[0]
     assert "under the attack that fools most, none of them being margin-based" in summary.notes[0]
 
 
 def test_reached_classes_are_counted():
     """Five classes; the first two images of class 0 reach 1 and 2, of the other two one reaches 1, one 3 and 4."""
     labels = numpy.array([0, 0, 0, 0, 1, 2, 3, 4])
-    found = numpy.zeros((8, 5), bool)
+    reachable_classes = numpy.zeros((8, 5), bool)
     for image, classes in enumerate(([0, 1, 2], [0, 1, 2], [0, 1], [0, 3, 4], [1], [2], [3], [])):
-        found[image, classes] = True
-    counts = attack.count_reached(found, labels)
+        reachable_classes[image, classes] = True
+    counts = attack.count_reached(reachable_classes, labels)
     assert counts["pairs"][0] == [4, 3, 2, 1, 1] and counts["images"] == [4, 1, 1, 1, 1]
     assert (counts["attackable"], counts["judged"], counts["similar"]) == (4, 2, 1)
     assert counts["sizes"] == [0, 1, 3, 0, 0]

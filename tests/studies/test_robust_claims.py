@@ -20,7 +20,7 @@ def by_claim(rows):
 
 REDUNDANT, LEVEL, LIPSCHITZ, CHEAPER = (
     "Redundant attack iterations hurt robustness late in training",
-    "Keeping the quality of adversarial examples at a level is enough",
+    "A constant quality of adversarial examples is enough",
     "The gradient magnitude tracks the local Lipschitz constant",
     "Up to 40 % less time at equal robustness",
 )
@@ -47,37 +47,38 @@ def test_claims_are_judged_by_what_was_measured(row, seeds):
         seeds("m+trades", 49.5), seeds("trades", 40.0), seeds("m+pgd", 50.0, robust=EIGHT),
         *(row(f"m+mart-{place}", robust=EIGHT) for place in range(10)),  # of one seed: runs to correlate
     ]  # fmt: skip
-    found = by_claim(rows)
-    verdicts = {claim: line[3] for claim, line in found.items()}
+    lines = by_claim(rows)
+    verdicts = {claim: line[3] for claim, line in lines.items()}
     assert verdicts == {REDUNDANT: "undecided", LEVEL: "holds", LIPSCHITZ: "holds", CHEAPER: "holds"}
     half = 2.365 * 0.5**0.5  # Student's t with 7 degrees of freedom, each seed's deviation 1 / sqrt(2), two a method
     ends = f"[{11 - half:.1f}, {11 + half:.1f}]"
-    assert f"free-4 minus free-8 +11.0 points {ends}" in found[REDUNDANT][2] and "more updates" in found[REDUNDANT][2]
-    assert "a deviation of 0.7 with 7 degrees of freedom" in found[LEVEL][2]
+    assert f"free-4 minus free-8 +11.0 points {ends}" in lines[REDUNDANT][2] and "more updates" in lines[REDUNDANT][2]
+    assert "standard deviation 0.7 with 7 degrees of freedom" in lines[LEVEL][2]
     # m+deat after 13.75 BP-epochs, free-8 after 38.33; then 13.33 and 36.67, 12.5 and 33.33: both seeds alike
-    assert "saved beside free-8 +63 % of BP-epochs [63, 63] to goals below free-8's best of 40.0 %" in found[CHEAPER][2]
+    saved = "saved against free-8 +63 % of BP-epochs [63, 63] for goals below free-8's best of 40.0 %"
+    assert saved in lines[CHEAPER][2]
 
 
 def test_with_one_seed_nothing_is_decided(row):
     rows = [row("m+pgd", worst=60.0), row("pgd-7"), row("m+deat", robust=(0.4, 0.4, 0.4, 0.4, 0.4))]
-    found = by_claim(rows)
-    assert found[LEVEL][3] == found[CHEAPER][3] == "undecided" and "one seed each" in found[LEVEL][2]
-    assert found[LEVEL][4] == "m+pgd minus pgd-7: no size"
+    lines = by_claim(rows)
+    assert lines[LEVEL][3] == lines[CHEAPER][3] == "undecided" and "one seed each" in lines[LEVEL][2]
+    assert lines[LEVEL][4] == "m+pgd minus pgd-7: no size"
     assert by_claim([row("m+pgd", worst=1.0), row("pgd-7", worst=90.0)])[LEVEL][3] == "undecided"
 
 
 def test_every_pair_has_to_support_a_claim(seeds):
     rows = [seeds("m+pgd", 60.0), seeds("pgd-7", 30.0), seeds("m+mart", 40.2), seeds("mart", 40.0)]
-    found = by_claim(rows)[LEVEL]
-    assert found[3] == "undecided" and found[4].startswith("m+mart minus mart: +") and "m+pgd" not in found[4]
+    lines = by_claim(rows)[LEVEL]
+    assert lines[3] == "undecided" and lines[4].startswith("m+mart minus mart: +") and "m+pgd" not in lines[4]
     assert by_claim([*rows, seeds("m+trades", 20.0), seeds("trades", 40.0)])[LEVEL][3] == "does not hold"
 
 
 def test_a_claim_is_excluded_only_where_the_interval_is_below_what_it_needs(seeds):
     """M+X may lose a point: at -1.5 +- 3 both are possible, at -8 it is no worse no longer."""
     for worst, verdict in ((38.5, "undecided"), (32.0, "does not hold")):
-        found = by_claim([seeds("m+pgd", worst), seeds("pgd-7", 40.0)])[LEVEL]
-        assert found[3] == verdict, found
+        lines = by_claim([seeds("m+pgd", worst), seeds("pgd-7", 40.0)])[LEVEL]
+        assert lines[3] == verdict, lines
 
 
 def test_a_run_that_the_guard_ended_says_nothing_of_the_deviation_over_seeds(seeds):
@@ -93,14 +94,14 @@ def test_rows_whose_checks_were_raised_are_left_out(seeds):
     rows = [seeds("m+pgd", 60.0), seeds("pgd-7", 30.0), seeds("m+mart", 70.0), seeds("mart", 40.0)]
     rows[2] = dataclasses.replace(rows[2], checks=[{"name": "gradient", "passed": False, "seen": "", "expected": ""}])
     table = claims.deat_claims(rows)
-    assert "mart" not in table.rows[1][2] and "Left out, since a check was raised: m+mart (gradient)." in table.notes
+    assert "mart" not in table.rows[1][2] and "Left out because a check was raised: m+mart (gradient)." in table.notes
 
 
 def test_claims_that_were_not_measured_say_so(row, seeds):
-    found = by_claim([row("fgsm-rs", robust=(0.1, 0.2))])
-    assert {line[3] for line in found.values()} == {"not measured"}
-    found = by_claim([seeds("m+deat", 40.0), seeds("free-8", 5.0, robust=(0.0, 0.01, 0.01))])
-    assert found[CHEAPER][3] == "not measured"  # nothing to be as robust as
+    lines = by_claim([row("fgsm-rs", robust=(0.1, 0.2))])
+    assert {line[3] for line in lines.values()} == {"not measured"}
+    lines = by_claim([seeds("m+deat", 40.0), seeds("free-8", 5.0, robust=(0.0, 0.01, 0.01))])
+    assert lines[CHEAPER][3] == "not measured"  # nothing to be as robust as
 
 
 def test_a_goal_that_is_never_reached_counts_as_twice_the_passes(row, seeds):
@@ -145,5 +146,5 @@ def test_epochs_without_a_gradient_are_left_out_of_the_correlation(row):
 
 
 def test_pairs_of_other_budgets_are_not_compared(row):
-    found = by_claim([row("free-4", bp=20.0), row("free-8", bp=40.0)])
-    assert found[REDUNDANT][3] == "not measured"
+    lines = by_claim([row("free-4", bp=20.0), row("free-8", bp=40.0)])
+    assert lines[REDUNDANT][3] == "not measured"

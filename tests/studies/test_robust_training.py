@@ -32,9 +32,9 @@ def test_rows_of_a_cyclic_rate_without_its_momentum_are_marked(row):
     old, new = row("pgd-7"), row("free-8")
     old["hyperparameters"]["setup"] = {"title": "fast", "epochs": 10, "cyclic": True}
     new["hyperparameters"]["setup"] = {**old["hyperparameters"]["setup"], "momentum_at_peak": 0.8}
-    for rows, words in (([old, new], "To be made again (pgd-7): "), ([old], "To be made again: "), ([new], None)):
+    for rows, words in (([old, new], "To be retrained (pgd-7): "), ([old], "To be retrained: "), ([new], None)):
         for table in (*robust_tables.robust_training_tables(rows), claims.deat_claims(rows)):
-            marked = [note for note in table.notes if note.startswith("To be made again")]
+            marked = [note for note in table.notes if note.startswith("To be retrained")]
             assert [note[: len(words)] for note in marked] == [words] if words else not marked, table.name
 
 
@@ -84,8 +84,8 @@ def test_seconds_of_seeds_far_apart_are_not_averaged(row):
 
 
 def test_the_published_values_of_robust_training():
-    found = published.robust("cifar10", "preact_resnet18@0.5", "PGD-7", "clean", 8 / 255)
-    assert found == 82.33
+    value = published.robust("cifar10", "preact_resnet18@0.5", "PGD-7", "clean", 8 / 255)
+    assert value == 82.33
     for attack, epochs, value in (
         ("pgd-7", 50, 47.87),
         ("pgd-7", 200, 44.9),
@@ -128,13 +128,13 @@ def test_the_last_epochs_measures_with_published_values_have_columns(row, synthe
 
 
 def test_published_rows_were_selected_by_todays_rule():
-    for one in catalogue.of_study(publish.measured(), "robust_training"):
-        epoch = one["hyperparameters"].get("selected_epoch")
+    for row in catalogue.of_study(publish.measured(), "robust_training"):
+        epoch = row["hyperparameters"].get("selected_epoch")
         if epoch is not None:  # of one seed
-            course = one["trajectories"][0]
-            by = "probe_clean" if one["role"] == "control" else "probe_robust"
+            course = row["trajectories"][0]
+            by = "probe_clean" if row["role"] == "control" else "probe_robust"
             ranks = zip(course[by], course["probe_clean"], strict=True)
-            assert epoch == max(enumerate(ranks, 1), key=lambda each: (each[1], -each[0]))[0], one["method"]
+            assert epoch == max(enumerate(ranks, 1), key=lambda each: (each[1], -each[0]))[0], row["method"]
 
 
 def test_a_seed_is_added_to_the_published_one(row, monkeypatch, tmp_path):

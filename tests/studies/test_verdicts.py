@@ -7,9 +7,9 @@ from reporting.tables import Table
 from studies import deviations, pages, verdicts
 
 
-def judged(name, cell, *found):
-    made = [claims.Claim(text, "a paper", "seen", verdict) for text, verdict in found]
-    return claims.table(name, cell, "claims", made)
+def judged(name, cell, *pairs):
+    listed = [claims.Claim(text, "a paper", "seen", verdict) for text, verdict in pairs]
+    return claims.table(name, cell, "claims", listed)
 
 
 MADE = [
@@ -47,7 +47,7 @@ def test_a_page_holds_the_tables_of_its_cell_alone(rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "items"),
     [
         ("One thing. Another is so [D]. A third.", [("D", "Another is so.")]),
         ("Differences:\n\n1. [P] the first,\n   on two lines\n2. [I] the second", [
@@ -56,8 +56,8 @@ def test_a_page_holds_the_tables_of_its_cell_alone(rows, tmp_path):
         ("Nothing here.", []),
     ],
 )  # fmt: skip
-def test_tags_of_a_docstring(text, found):
-    assert deviations.of_text(text) == found
+def test_tags_of_a_docstring(text, items):
+    assert deviations.of_text(text) == items
 
 
 def test_tags_of_a_file(tmp_path):
