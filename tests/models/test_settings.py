@@ -73,7 +73,7 @@ def test_a_file_is_read_as_ever(restored, tmp_path):
 def test_a_command_pins_them(tmp_path):
     (tmp_path / "keras.json").write_text(json.dumps({"image_data_format": "channels_first", "floatx": "float64"}))
     script = (
-        "import keras; before = keras.config.floatx(); from pipeline import command; "
+        "import keras; before = keras.config.floatx(); from pipeline import command; command.load(); "
         "print(before, keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)"
     )
     done = subprocess.run(
