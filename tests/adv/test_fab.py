@@ -50,7 +50,7 @@ def test_the_projection_in_l2_is_the_nearest_point():
     for row in numpy.flatnonzero(reach(x, gradient, gap) > numpy.abs(gap) + 1e-2):
         plane = {"type": "eq", "fun": lambda d, row=row: gradient[row] @ d + gap[row]}
         bounds = list(zip(-x[row], 1 - x[row], strict=True))
-        solution = scipy.optimize.minimize(lambda d: d @ d, numpy.zeros(6), bounds=bounds, constraints=plane, tol=1e-12)
+        solution = scipy.optimize.minimize(lambda d: d @ d, numpy.zeros(6), bounds=bounds, constraints=plane, tol=1e-9)
         assert solution.success
         numpy.testing.assert_allclose(change[row], solution.x, atol=2e-4)
 

@@ -81,7 +81,7 @@ def test_errors_of_the_system_are_shown(tmp_path, monkeypatch, number):
         lambda: files.load_artefact(path, "numbers"),
         lambda: stored[:],
         lambda: history.load_weights(net(), tmp_path / "epoch-1.weights.h5"),
-        lambda: checkpoints._is_whole_model(path),
+        lambda: checkpoints.is_whole_model(path),
     ]
     for call in calls:
         with pytest.raises(OSError) as caught:

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 import models
-from models import densenet, layers, resnet, updates, vgg, wide_resnet
+from models import batch_norm, densenet, layers, resnet, updates, vgg, wide_resnet
 
 COLOUR = (32, 32, 3)
 WRN = wide_resnet.wrn_34_10
@@ -61,7 +61,7 @@ def test_a_wide_net_has_the_parameters_of_its_depth_width_and_stem(depth, width,
 def test_moving_statistics_are_pytorchs():
     """Over three batches in training mode, the moving variance of the unbiased one, n / (n - 1)."""
     generator = numpy.random.default_rng(0)
-    layer = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    layer = batch_norm.BatchNormalization(momentum=0.9, epsilon=1e-5)
     mean, variance = numpy.zeros(4), numpy.ones(4)
     for shape in ((3, 2, 2, 4), (2, 1, 1, 4), (5, 4, 3, 4)):
         x = 3 + 2 * generator.normal(size=shape).astype("float32")
@@ -101,13 +101,13 @@ def test_a_saved_net_is_read_again_with_its_own_batch_norm(ending, tmp_path):
     again = keras.models.model_from_json(model.to_json())
     again.set_weights(read.get_weights())
     for loaded in (read, again):
-        assert type(loaded.get_layer("bn_last")) is layers.BatchNormalization
+        assert type(loaded.get_layer("bn_last")) is batch_norm.BatchNormalization
         numpy.testing.assert_array_equal(*(keras.ops.convert_to_numpy(net(x)) for net in (loaded, model)))
 
 
 def test_weights_saved_of_keras_own_batch_norm_are_read(tmp_path, monkeypatch):
     """Those of nets that were trained before the layer was ours."""
-    monkeypatch.setattr(layers, "BatchNormalization", keras.layers.BatchNormalization)
+    monkeypatch.setattr(batch_norm, "BatchNormalization", keras.layers.BatchNormalization)
     before = resnet.preact_resnet18((8, 8, 1), 3, width=1 / 16)
     before.save_weights(tmp_path / "net.weights.h5")
     monkeypatch.undo()
