@@ -9,8 +9,8 @@ import keras
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's batch norm with PyTorch's moving variance: n / (n - 1) times the batch's, for n values a channel.
 
-    The batch is normalised by its own variance, as by Keras's layer, under whose name weights are saved. A batch of one
-    value a channel, which PyTorch refuses, counts as of variance 0. To read a saved net elsewhere, `import models`.
+    The batch itself is normalised by its own variance, as in Keras; the class name in files is Keras's too. A batch
+    with a single value a channel, which PyTorch refuses, has variance 0. Import `models` before loading a saved net.
     """
 
     __module__ = "models.layers"  # as saved nets name it
@@ -26,7 +26,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         unbiased = variance * count / keras.ops.maximum(count - 1, 1)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             moving.assign(keras.ops.cast(moving, x.dtype) * self.momentum + value * (1.0 - self.momentum))
-        gamma, beta = (None if one is None else keras.ops.cast(one, x.dtype) for one in (self.gamma, self.beta))
+        gamma, beta = (
+            None if weight is None else keras.ops.cast(weight, x.dtype) for weight in (self.gamma, self.beta)
+        )
         outputs = keras.ops.batch_normalization(
             x, mean, variance, self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
         )
