@@ -48,8 +48,8 @@ def method_of(arguments):
     attacked = [name for name in ABLE if (run_directory.folder(arguments, f"attack-{name}") / "run.json").is_file()]
     if not attacked:
         raise FileNotFoundError(
-            f"{run_directory.folder(arguments, 'attack-*')}: no attacked method can be trained by class: train with "
-            "scripts/robust_training/1_train.py --method pgd-7, and attack it with scripts/classwise/1_attack.py"
+            f"{run_directory.folder(arguments, 'attack-*')}: no attacked method can be trained by class: make one with "
+            "scripts/robust_training/1_train.py --method pgd-7 and scripts/classwise/1_attack.py"
         )
     return "pgd-7" if "pgd-7" in attacked else attacked[0]
 
