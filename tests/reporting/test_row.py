@@ -59,7 +59,7 @@ def test_a_row_is_a_mapping_of_fields_and_details(synthetic):
     assert row.detailed(made, rank=[2]).details == {"curves": [1], "rank": [2]} and "rank" not in made
     with pytest.raises(KeyError):
         made["rank"]
-    with pytest.raises(ValueError, match="details named as fields of every row: seeds"):
+    with pytest.raises(ValueError, match="details have the names of fields of every row: seeds"):
         row.detailed(made, seeds=[1])
 
 

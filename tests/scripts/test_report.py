@@ -76,7 +76,7 @@ def test_a_set_without_an_image_is_left_out(study, tmp_path):
     dataclasses.replace(made, parts=made.parts | {"test": empty}).save(path)
     given = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
     assert "training-history" in {name for name, *_ in dare_report.draw(given, tmp_path / "seed0")}
-    assert list(dare_report.left_out(tmp_path / "seed0")) == ["examples of pgd: its test part holds no image"]
+    assert list(dare_report.left_out(tmp_path / "seed0")) == ["examples of pgd: its test part is empty"]
 
 
 def test_adversarials_that_moved_are_shown_with_their_sizes(study, tmp_path):

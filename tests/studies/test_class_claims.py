@@ -113,7 +113,7 @@ def test_similar_classes_and_retraining(row, retrained):
     rows = [row("a", reached=reached(90)), retrained(33, "most"), retrained(12, "least")]
     verdict, evidence = said("similar", rows)
     assert verdict == "holds" and "90 % [81, 95]" in evidence and "1.0 classes" in evidence
-    assert "a retrained without dog (attacked into most): class cat from 10 to 33 %" in evidence
+    assert "a retrained without dog (most often reached): class cat changes from 10 to 33 %" in evidence
     rows[2] = retrained(40, "least")
     assert said("similar", rows)[0] == "undecided", "the control gained as much"
     assert said("similar", [row("a", reached=reached(20))])[0] == "does not hold"

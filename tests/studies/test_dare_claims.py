@@ -61,8 +61,8 @@ def test_three_sentences():
     ]
     said = summary.sentences(rows)
     assert len(said) == 3 and "50.0 %" in said[0]
-    assert "swa has the highest mean ER, 60.0 %: DARE is below it" in said[1]
-    assert "it is not shown to be more robust or less robust" in said[2]
+    assert "highest mean ER is swa with 60.0 %: DARE is below it" in said[1]
+    assert "DARE is not significantly more robust or less robust" in said[2]
     assert summary.sentences([row("original", 80.0, 0.0)]) == []
 
 

@@ -48,7 +48,7 @@ def test_notes_say_how_to_read(rows):
         "All: width 0.25, epochs 24; seeds 0; repeats: 3 of dare, adv-pgd, weight-noise; 1 of original, swa." in notes
     )
     assert "fgsm: Linf, on the float32 cross-entropy, 1,000 sizes searched." in notes
-    assert "at most 3.1 points" in notes
+    assert "at most ±3.1 points" in notes
     assert "Unverified" not in notes
 
 

@@ -92,4 +92,4 @@ def test_own_runs_are_measured_too(tmp_path, monkeypatch):
 
 def test_a_folder_of_images_is_not_read_to_count_it():
     said = lines(("dare/1_train", "--dataset folder:/nowhere"))
-    assert said[-1] == "not counted, since their images would have to be read: folder:/nowhere"
+    assert said[-1] == "not counted, because their images would have to be read: folder:/nowhere"

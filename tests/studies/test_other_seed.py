@@ -47,7 +47,7 @@ def test_a_seed_that_is_asked_for(cell):
     assert other_seed.other(cell.arguments(0), 3) == 3
     with pytest.raises(ValueError, match="--other-seed 0 is the seed of this cell"):
         other_seed.other(cell.arguments(0), 0)
-    with pytest.raises(ValueError, match="seed 7 was trained by another recipe than seed 0"):
+    with pytest.raises(ValueError, match="seed 7 was trained with another recipe than seed 0"):
         other_seed.other(cell.arguments(0), 7)
     with pytest.raises(FileNotFoundError, match=r"from seed 9: make it with python scripts/dare/1_train.py .*--seed 9"):
         other_seed.other(cell.arguments(0), 9)

@@ -77,7 +77,7 @@ def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case(r
     single["measures"]["white-box/fgsm@0.1"]["value"], single["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
     assert class_rows.worst(single) == "white-box/pgd-20@0.1"
     summary = class_tables.class_tables([single])[0]
-    assert "under the attack that fools most, none of them being margin-based" in summary.notes[0]
+    assert "under the strongest attack (none is margin-based)" in summary.notes[0]
 
 
 def test_reached_classes_are_counted():

@@ -85,7 +85,7 @@ def test_a_run_that_the_guard_ended_says_nothing_of_the_deviation_over_seeds(see
     wild = seeds("yopo-5-3", 30.0, apart=20.0)
     wild["hyperparameters"]["stopped"] = True
     rows = [seeds("free-4", 41.0), seeds("free-8", 40.0), wild]
-    assert "a deviation of 0.7 with 2 degrees of freedom" in by_claim(rows)[REDUNDANT][2]
+    assert "standard deviation 0.7 with 2 degrees of freedom" in by_claim(rows)[REDUNDANT][2]
     rows[0]["hyperparameters"]["stopped"] = True
     assert "free-4 minus free-8 +1.0 points (no interval)" in by_claim(rows)[REDUNDANT][2]
 
