@@ -72,12 +72,13 @@ def summarise(rows, all_tables: list, *, everything: bool) -> None:
     all_tables: of the cell; everything: print these instead of the summary
     """
     short = [table for name in catalogue.STUDIES for table in catalogue.summary(name, rows)[:1]]
-    for table in all_tables if everything else short:
-        tables.print_table(table, width=None if everything else WIDTH)
     lines = [line for name in catalogue.STUDIES for line in catalogue.sentences(name, rows)]
     lines = lines or [
         f"{claim.verdict}: {claim.claim}" for table in all_tables for claim in getattr(table, "claims", ())
     ]
+    everything = everything or not (short or lines)  # a study without summary, sentences and claims
+    for table in all_tables if everything else short:
+        tables.print_table(table, width=None if everything else WIDTH)
     for line in lines:
         print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
 

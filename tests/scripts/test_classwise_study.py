@@ -163,7 +163,7 @@ def test_flags_of_another_model_are_refused_and_can_be_overwritten(done, call, u
         ("3_claims", [], "no row.json; make them with the test or attack stage of scripts/classwise/"),
         ("4_similar_classes", [], "make it with scripts/classwise/1_attack.py, which makes m+deat"),
         ("5_levers", ["--method", "m+deat"], "method that can be trained by class"),
-        ("5_levers", [], "make it with scripts/classwise/1_attack.py, which makes pgd-7"),
+        ("5_levers", [], "make one with scripts/robust_training/1_train.py --method pgd-7"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):

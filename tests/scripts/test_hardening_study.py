@@ -159,7 +159,7 @@ def test_bad_input_is_named(cell, call, shell):
     before = shell.digests(cell)
     one_sentence(call(SCRIPT, "--strategy", "feature-adversary"), "did you mean feature-adversarial?")
     one_sentence(call(SCRIPT, "--attack", "deepfool"), "attack deepfool measures l2, but the balls are linf")
-    one_sentence(call(SCRIPT, "--attack", "fgsm"), "--attack fgsm: none of them is margin-based", "add cw-linf-20")
+    one_sentence(call(SCRIPT, "--attack", "fgsm"), "--attack fgsm: none is margin-based", "add cw-linf-20")
     one_sentence(call(SCRIPT, "--epsilon", "2"), "expected a number above 0 and at most 1")
     shutil.rmtree(cell / "get_ats")
     one_sentence(call(SCRIPT, *OPTIONS), "make it with scripts/dare/3_get_ats.py")

@@ -26,13 +26,13 @@ def test_it_shows_every_method_of_the_cell(study, report):
     text = (report / "report.md").read_text()
     assert len(methods) == 12 and all(re.search(rf"\| {re.escape(method)}( †)? \|", text) for method in methods)
     said = study.said["8_tables"].out
-    assert "original" in said and max(map(len, said.splitlines())) > 80
+    assert "original" in said and max(map(len, said.splitlines())) <= 80
 
 
 def test_it_has_every_figure_and_the_tables_in_three_formats(study, report):
     shown = re.findall(r"]\(figure-(.*?)\.png\)", (report / "report.md").read_text())
     assert {"training-history", "chosen-epochs", "frozen-share", "slice-size", "robustness"} <= set(shown)
-    assert {"transfer-pgd-0.02", "transfer-pgd-0.1", "er-by-attack"} <= set(shown)
+    assert "er-by-attack" in shown and any(name.startswith("transfer-") for name in shown)
     tables = {"mining", *(f"dare-{study.cell.parent.name}-{kind}" for kind in ("er", "transfer", "white-box"))}
     written = {path.name for path in report.iterdir()}
     assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= written
