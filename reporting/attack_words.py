@@ -2,6 +2,8 @@
 
 import fractions
 
+from adv import scoring
+
 NORMS = {"linf": "Linf", "l0": "L0", "l1": "L1", "l2": "L2"}
 LOSSES = {
     "ce": "on the cross-entropy",
@@ -86,6 +88,5 @@ def _share(size):
 
 
 def _size(epsilon):
-    """An epsilon as n/255 where it is one."""
-    steps = epsilon * 255
-    return f"{round(steps)}/255" if abs(steps - round(steps)) < 1e-6 and steps >= 0.5 else f"{epsilon:g}"
+    """An epsilon as measures are named by it: n/255 where it is one."""
+    return scoring.ball("", epsilon).removeprefix("@")

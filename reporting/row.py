@@ -170,6 +170,12 @@ def origins(row) -> list[dict]:
     return row["origins"] or [{name: row[name] for name in ORIGIN}]
 
 
+def commands(rows) -> list[str]:
+    """The commands that made rows, those of earlier stages first, each once."""
+    every = (line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"]))
+    return list(dict.fromkeys(every))
+
+
 def devices(rows) -> list[str]:
     """The devices that made the rows, each once."""
     return list(dict.fromkeys(origin["device"] for row in rows for origin in origins(row)))

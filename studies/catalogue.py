@@ -138,16 +138,22 @@ def figures(rows, left_out: list | None = None) -> Iterator[tuple]:
 
 
 def summary(name: str, rows) -> list:
-    """A study's short tables for one cell's rows; [] if it has none, or none of the rows is of the study."""
+    """A study's short tables for one cell's rows, the one for a terminal first; [] without such tables or rows."""
     own, report = of_study(rows, name), STUDIES[name].report
     return report.summary(own) if own and hasattr(report, "summary") else []
 
 
 def summaries(rows) -> list:
     """The short tables of every study and cell."""
-    cells = dict.fromkeys((row["dataset"], row["model"]) for row in rows)
-    own = [[row for row in rows if (row["dataset"], row["model"]) == cell] for cell in cells]
-    return [table for of_cell in own for name in STUDIES for table in summary(name, of_cell)]
+    return [table for own in by_cell(rows).values() for name in STUDIES for table in summary(name, own)]
+
+
+def by_cell(rows) -> dict:
+    """(data set, model) -> its rows, of all studies."""
+    cells = {}
+    for row in rows:
+        cells.setdefault((row["dataset"], row["model"]), []).append(row)
+    return cells
 
 
 def sentences(name: str, rows) -> list[str]:

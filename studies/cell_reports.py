@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 from pipeline import command
-from reporting import report, tables
+from reporting import report, row, tables
 from reporting.cell import cell_name
 from studies import catalogue
 
@@ -86,9 +86,8 @@ def summarise(rows, all_tables: list, *, everything: bool) -> None:
 def facts(rows) -> dict:
     """The report's section on what was run: facts of the first row, and the commands of all."""
     first = rows[0]
-    commands = (line for row in rows for line in (*(row["commands"] or {}).values(), row["command"]))
     shared = {name: first[name] for name in ("dataset", "model", "seeds", "device", "commit")}
-    return shared | {"commands": list(dict.fromkeys(commands))}
+    return shared | {"commands": row.commands(rows)}
 
 
 def options(description: str) -> command.Parser:

@@ -5,6 +5,7 @@ A cell is a data set with a model. The page covers all studies of the cell.
 
 import pathlib
 
+from reporting import row as result_row
 from reporting import tables as writing
 from reporting import text
 from reporting.cell import cell_name
@@ -16,11 +17,9 @@ FIGURES = pathlib.Path("results") / "figures"
 
 def pages(rows, tables: list, root) -> dict[pathlib.Path, str]:
     """Path in `root` -> the Markdown of each cell's page. rows: of all studies; tables: all their tables."""
-    cells = {}
-    for row in rows:
-        cells.setdefault((row["dataset"], row["model"]), []).append(row)
     return {
-        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, tables, pathlib.Path(root)) for cell, own in cells.items()
+        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, tables, pathlib.Path(root))
+        for cell, own in catalogue.by_cell(rows).items()
     }
 
 
@@ -56,9 +55,8 @@ def _figure_of(stem, cell):
 
 def _made_by(rows):
     """The commands, commits and devices of a study's rows, as a folded section."""
-    commands = [line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"])]
     commits = [*dict.fromkeys(str(row["commit"])[:12] for row in rows if row["commit"])]
     devices = [*dict.fromkeys(row["device"] for row in rows)]
     lines = [f"<details><summary>Commands, commits ({', '.join(commits) or 'unknown'}), devices</summary>", ""]
     lines += [f"Devices: {text.markdown('; '.join(devices))}.", "", "```"]
-    return [*lines, *map(text.shown, dict.fromkeys(commands)), "```", "", "</details>", ""]
+    return [*lines, *map(text.shown, result_row.commands(rows)), "```", "", "</details>", ""]

@@ -22,10 +22,9 @@ from data import files
 import models
 from models import contract
 from reporting import marks
+from studies.dare import trained_cell
 from train import checkpoints
 from train.history import History, confidence
-
-COLUMNS = "epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy"
 
 
 def main(arguments):
@@ -52,7 +51,7 @@ def main(arguments):
                 load()
                 record(history, net, epoch, split)
             progress(epoch, len(sources), name)
-    write_metrics(history, stage.folder / "metrics.csv")
+    trained_cell.write_metrics(history, stage.folder / "metrics.csv")
     _, predicted, metrics = history.record(history.last)
     run_directory.finish(stage, parameters=net.count_params(), verified=split.verified, metrics=metrics)
     print(
@@ -98,12 +97,6 @@ def record(history, net, epoch, split):
         metrics[f"{prefix}loss"] = -float(log_probability.mean(dtype="float64"))
         metrics[f"{prefix}accuracy"] = float((predicted == y).mean())
     history.save(net, epoch, log_probability, predicted, metrics=metrics)
-
-
-def write_metrics(history, path):
-    """One CSV line an epoch; its learning rate is not known."""
-    rows = [{"learning_rate": "nan", **history.record(epoch)[2]} for epoch in history.epochs]
-    files.write_csv(path, COLUMNS, rows)
 
 
 def stages(arguments):

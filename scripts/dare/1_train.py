@@ -16,7 +16,6 @@ import shutil
 from adv import checks
 from dare import online
 import data
-from data import files
 import models
 from reporting import marks
 from studies.dare import trained_cell
@@ -51,7 +50,7 @@ def main(arguments):
     split.save(stage.folder / "split.h5")
 
     def record(history):
-        write_metrics(history, stage.folder / "metrics.csv")
+        trained_cell.write_metrics(history, stage.folder / "metrics.csv")
         if log is not None:
             log(history)
 
@@ -68,7 +67,7 @@ def main(arguments):
             observe=None if miner is None else miner.observe,
             on_epoch=record,
         )
-    write_metrics(history, stage.folder / "metrics.csv")
+    trained_cell.write_metrics(history, stage.folder / "metrics.csv")
     _, predicted, metrics = history.record(history.last)
     run_directory.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
     length = "1 epoch" if history.last == 1 else f"{history.last} epochs"
@@ -103,13 +102,6 @@ def check_disk(folder, model, epochs, keep, miner):
     if needed > free:
         mined = "" if miner is None else " and mining"
         raise OSError(f"{folder}: {kept} checkpoints{mined} need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-
-
-def write_metrics(history, path):
-    """One CSV line an epoch, rewritten whole from the records."""
-    rows = [history.record(epoch)[2] for epoch in history.epochs]
-    names = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
-    files.write_csv(path, names, rows)
 
 
 def stages(arguments):

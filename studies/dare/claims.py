@@ -13,6 +13,7 @@ import scipy.stats
 from reporting import claims, marks, order, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
+from studies.dare import differences
 
 SOURCE = "TOSEM 33(3), 2024, doi:10.1145/3630011"
 OURS = "ours: no paper tests it"
@@ -137,10 +138,10 @@ def difference(row, other, measures: list[str], *, confidence: float = 0.95) -> 
 
 def _paired(measured, confidence):
     """A row's paired difference, in points. Its 95 % interval is widened to the level as that of a normal variable."""
-    low, high = measured["interval"]
+    at_95 = differences.interval(measured)
     widening = scipy.stats.norm.ppf((1 + confidence) / 2) / scipy.stats.norm.ppf(0.975)
-    value = measured["value"]
-    return statistics.Interval(value, value - widening * (value - low), value + widening * (high - value))
+    value = at_95.value
+    return statistics.Interval(value, value - widening * (value - at_95.low), value + widening * (at_95.high - value))
 
 
 def _unpaired(row, other, name, confidence):

@@ -219,7 +219,7 @@ def _detectable(measured, measures):
     """The sentence on the smallest difference that would have shown, for each measure."""
     phrases = []
     for measure, heading in measures.items():
-        sizes = [statistics.detectable(_ends(each[measure])) for each in measured if measure in each]
+        sizes = [statistics.detectable(interval(each[measure])) for each in measured if measure in each]
         phrases.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
     return DETECTABLE.format("; ".join(phrases))
 
@@ -236,11 +236,13 @@ def _table(name, title, methods, lines, measures, cell, sentences):
 
 def _interval(measured):
     return (
-        Cell(None) if measured is None else Cell(measured["value"], low=_ends(measured).low, high=_ends(measured).high)
+        Cell(None)
+        if measured is None
+        else Cell(measured["value"], low=interval(measured).low, high=interval(measured).high)
     )
 
 
-def _ends(measured):
+def interval(measured):
     """The interval of a row's difference, in points. Older rows have [0, 0] if no image differs: see none_seen."""
     low, high = measured["interval"]
     if low or high:

@@ -10,8 +10,11 @@ import data
 import models
 from adv import adversarial_set
 from dare import dare, get_ats, nnslicer
+from data import files
 from pipeline import command, run_directory
 from train.history import History
+
+METRICS = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,12 @@ def load(arguments) -> Trained:
     history = History(folder / "history")
     model = history.final_model()
     return Trained(split, history, model, model.get_weights(), models.fingerprint(model))
+
+
+def write_metrics(history: History, path) -> None:
+    """Write metrics.csv of a train stage from the history's records: a line an epoch, rewritten whole."""
+    rows = [{"learning_rate": "nan", **history.record(epoch)[2]} for epoch in history.epochs]  # nan: an imported net's
+    files.write_csv(path, METRICS, rows)
 
 
 def adversarial_sets(arguments, trained: Trained, names) -> dict[str, adversarial_set.AdversarialSet]:

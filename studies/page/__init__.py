@@ -33,8 +33,7 @@ def lines(rows) -> list[tuple[str, ...]]:
         checks = row.get("checks") or []
         raised = f"{marks.DAGGER} {' '.join(marks.raised(row))}" if marks.raised(row) else ""
         facts = (result_row.raised(checks), "yes" if row["verified"] else "no")
-        made_by = (*(row.get("commands") or {}).values(), row["command"])
-        origin = (row["device"], row["commit"] or "", " && ".join(dict.fromkeys(made_by)))
+        origin = (row["device"], row["commit"] or "", " && ".join(result_row.commands([row])))
         for name, measure in row["measures"].items():
             numbers = measure["value"], measure.get("spread"), measure.get("published"), measure["n"]
             between = " to ".join(map(_number, measure.get("interval") or ()))
