@@ -21,7 +21,6 @@ from reporting import measures as of_measures
 from reporting import row
 from studies.ablation import tables
 from studies.dare import mined, trained_cell
-from train import params
 
 
 def main(arguments):
@@ -142,13 +141,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --factor steps source",
-    )
+    parser = trained_cell.parser(__doc__, "--factor steps source")
     command.add_attacks(parser, "the adversarial sets that it is scored on")
     parser.add_argument(
         "--factor",

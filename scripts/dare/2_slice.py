@@ -11,7 +11,6 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 
 from dare import nnslicer
 from studies.dare import trained_cell
-from train import params
 
 
 def main(arguments):
@@ -46,13 +45,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25",
-    )
+    parser = trained_cell.parser(__doc__)
     share = command.real(above=0, most=1)
     parser.add_argument("--per", type=share, default=0.95, help="kept share of each neuron's incoming connections")
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")

@@ -17,8 +17,7 @@ import data
 from data import files, ledger
 import models
 from reporting import marks, tables
-from studies.dare import mined
-from train import params
+from studies.dare import mined, trained_cell
 from train.checkpoints import Checkpoints
 from train.history import History
 
@@ -110,13 +109,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25",
-    )
+    parser = trained_cell.parser(__doc__)
     parser.add_argument("--layer", help="the regression layer (default: the last convolution's output)")
     share = command.real(least=0, most=1)
     parser.add_argument("--min-gain", type=share, default=0.0, help="smallest gain in p(y|x) that counts")

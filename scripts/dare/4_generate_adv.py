@@ -12,7 +12,6 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 from adv import adversarial_set, attacks, generate_adv
 import data
 from studies.dare import trained_cell
-from train import params
 
 
 def main(arguments):
@@ -62,13 +61,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --attack fgsm pgd",
-    )
+    parser = trained_cell.parser(__doc__, "--attack fgsm pgd")
     published = " ".join(map(str, adversarial_set.PUBLISHED.values()))
     command.add_attacks(parser, "one set for each")
     parser.add_argument(

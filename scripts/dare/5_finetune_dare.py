@@ -14,7 +14,7 @@ import dataclasses
 from adv import attacks
 from dare import controls, dare, get_ats
 from studies.dare import other_seed as seeds_of_cell
-from studies.dare import tuning_cell
+from studies.dare import trained_cell, tuning_cell
 from train import history as histories
 from train import params
 
@@ -118,13 +118,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --variant dare weight-noise",
-    )
+    parser = trained_cell.parser(__doc__, "--variant dare weight-noise")
     parser.add_argument(
         "--variant",
         nargs="+",

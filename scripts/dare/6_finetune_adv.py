@@ -135,13 +135,7 @@ def cost(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --attack fgsm --distillation",
-    )
+    parser = trained_cell.parser(__doc__, "--attack fgsm --distillation")
     published = finetune_adv.AdversarialFineTuning()
     command.add_attacks(parser, "one baseline for each", nargs="*")
     count = command.whole(1)

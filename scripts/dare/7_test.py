@@ -17,7 +17,6 @@ from reporting import published, row
 from studies import tested
 from studies.dare import methods, mined, trained_cell
 from train import history as histories
-from train import params
 from train.seeds import stream
 
 TUNING = (
@@ -180,13 +179,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --white-box-images 500",
-    )
+    parser = trained_cell.parser(__doc__, "--white-box-images 500")
     attack = command.name("attack", attacks.ATTACKS)
     command.add_attacks(parser, "the adversarial sets")
     count, epsilon = command.whole(1), command.real(above=0, most=1)

@@ -25,7 +25,6 @@ from studies.hardening import cell as hardening_cell
 from studies.hardening import figures as hardening_figures
 from studies.hardening import row as hardening_row
 from studies.hardening import tables as hardening_tables
-from train import params
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
@@ -143,13 +142,7 @@ def stages(arguments):
 
 def options():
     """The parser of the options."""
-    parser = command.parser(
-        __doc__,
-        study="dare",
-        accepted=params.RECIPES,
-        own=True,
-        example="--dataset fashion_mnist --model alexnet@0.25 --strategy regression swa",
-    )
+    parser = trained_cell.parser(__doc__, "--strategy regression swa")
     known = [*strategies.STRATEGIES, "swa"]
     count, above, ball = command.whole(1), command.real(above=0), command.real(above=0, most=1)
     parser.add_argument(

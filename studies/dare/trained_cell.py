@@ -12,6 +12,7 @@ from adv import adversarial_set
 from dare import dare, get_ats, nnslicer
 from data import files
 from pipeline import command, run_directory
+from train import params
 from train.history import History
 
 METRICS = ("epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_accuracy")
@@ -26,6 +27,12 @@ class Trained:
     model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
+
+
+def parser(description: str, example: str = "") -> command.Parser:
+    """The parser of a stage on a source model: a net with a recipe, or an imported one. example: options of its own."""
+    shown = f"--dataset fashion_mnist --model alexnet@0.25 {example}".strip()
+    return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=shown)
 
 
 def load(arguments) -> Trained:
