@@ -1,5 +1,6 @@
 """A measure's name in figures and sentences: "white-box/pgd@2/255" becomes "white box, PGD at 2/255"."""
 
+WHOLE = {"changed": "clean images classified otherwise than by the original"}
 ATTACKS = {
     "cw": "C&W",
     "deepfool": "DeepFool",
@@ -19,6 +20,8 @@ KINDS = {
 
 def words(measure: str) -> str:
     """A measure in words; unchanged if its kind is unknown."""
+    if measure in WHOLE:
+        return WHOLE[measure]
     kind, _, attacked = measure.partition("/")
     if kind not in KINDS or not attacked:
         return measure

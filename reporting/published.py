@@ -22,14 +22,21 @@ def dare(dataset: str, model: str, method: str, measure: str) -> float | None:
         rows = [row for row in _read("dare_tosem_clean_accuracy") if cell.items() <= row.items()]
         return round(100 * float(rows[0][column]), 2) if rows and column in rows[0] else None
     kind, _, attack = measure.partition("/")
-    if kind != "er" or method not in METHODS:
-        return None
+    runs = dare_runs(dataset, model, method, attack) if kind == "er" else []
+    return round(statistics.mean(runs), 2) if runs else None
+
+
+def dare_runs(dataset: str, model: str, method: str, attack: str) -> list[float]:
+    """The published ER of each of the TOSEM paper's nine runs of a cell, in percent; [] if it is not published."""
+    cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model.partition("@")[0])}
+    if method not in METHODS:
+        return []
     rows = [
         row
         for row in _read("dare_tosem_empirical_robustness")
         if cell.items() <= row.items() and row["tested_with"].lower() == attack
     ]
-    return round(statistics.mean(float(row[METHODS[method]]) for row in rows), 2) if rows else None
+    return [float(row[METHODS[method]]) for row in rows]
 
 
 # cw-linf-20 is run only on images that PGD leaves correct, theirs on all images

@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 
 import numpy
 
-from adv import adversarial_set, attacks, checks, scoring
+from adv import adversarial_set, attacks, checks, evaluate, scoring
 from reporting import measures as of_measures
 from reporting import published, row
 from studies import tested
@@ -77,6 +77,7 @@ class Tester:
         self.epsilons = arguments.epsilons or scoring.EPSILONS[self.split.x_test.shape[-1]]
         self.checked = order[: checks.IMAGES]
         images = self.split.x_test[self.checked], self.split.y_test[self.checked]
+        self.before = evaluate.classes(self.model, self.split.x_test, self.split.y_test)  # by the original
         self.transferred = checks.transferable(self.model, *images, epsilon=max(self.epsilons))
 
     def test(self, method, inputs, folder):
@@ -118,6 +119,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
         )
         for name in correct[0]
     }
+    measures["changed"] = of_measures.share([flags.prediction["clean"] != tester.before for flags in found])
     if "er/worst" in measures:
         measures["er/worst"]["failed"] = scoring.failures(found[0].index, tester.sets)
     measures |= {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}

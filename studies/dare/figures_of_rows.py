@@ -110,6 +110,37 @@ def _title_of(points):
     return f"{row['dataset']}, {row['model']}: n = {'-'.join(map(str, counts))} test images"
 
 
+def against_change(rows) -> matplotlib.figure.Figure:
+    """A point for each method of one cell: mean ER, and white-box accuracy, by the fraction of changed clean answers.
+
+    If ER measures how much a model differs from the original, its points lie on one rising line, controls among them.
+
+    rows: those of one data set and model that have the measure "changed"
+    Raises ValueError if no row has it and an ER.
+    """
+    rows = [row for row in rows if "changed" in row["measures"] and _mean_er(row) is not None]
+    if not rows:
+        raise ValueError("no row has both an ER and the fraction of changed answers")
+    balls = [f"white-box/{ball}" for ball in order.attacks(rows, "white-box") if ball.startswith("worst@")]
+    figure, axes = figures.panels(1, 1 + len(balls[:1]), (4.6 * (1 + len(balls[:1])), 4.2))
+    panels = [("mean Empirical Robustness (%)", _mean_er)]
+    panels += [(f"{measure_words.words(ball)}: correct (%)", _reader(ball)) for ball in balls[:1]]
+    for axis, (title, value) in zip(axes.flat, panels, strict=True):
+        points = [(row, row["measures"]["changed"]["value"], value(row)) for row in rows if value(row) is not None]
+        for row, across, up in points:
+            colour = figures.ROLES.get(row["role"], figures.BLUE)
+            axis.plot(across, up, "o", color=colour, markerfacecolor=figures.face(row, colour), markersize=5)
+        _label(axis, [(marks.name(row), across, up, row["role"]) for row, across, up in points])
+        axis.set_ylabel(title)
+        axis.grid(alpha=0.3)
+    figure.supxlabel(f"{measure_words.words('changed')} (%)", fontsize=9)
+    return figure
+
+
+def _reader(name):
+    return lambda row: row["measures"].get(name, {}).get("value")
+
+
 def _label(axis, points):
     """Write a name beside each point (name, x, y, role), moved up or down to a free place."""
     low, high = axis.get_ylim()

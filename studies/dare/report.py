@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from reporting import measure_words, order
 from reporting.cell import cell_name
 from reporting.row import pool
-from studies.dare import cell_report, claims, differences, figures_of_rows
+from studies.dare import cell_report, claims, differences, figures_of_rows, scoreboard
 from studies.dare import summary as short
 from studies.dare import tables as dare_tables
 from studies.dare.differences import attach
@@ -38,9 +38,9 @@ HOW_TO_READ = """\
 
 
 def tables(rows) -> list:
-    """Accuracy, transfer and white box of every cell, differences from controls, and the claims."""
+    """Accuracy, transfer and white box of every cell, differences from controls, claims; the main table of all."""
     judged = [claims.dare_claims(methods) for methods in dare_tables.cells(rows).values()]
-    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged]
+    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged, *scoreboard.scoreboard(rows)]
 
 
 def summary(rows) -> list:
@@ -62,6 +62,11 @@ def figures(rows) -> Iterator[tuple]:
         for measure in (name for name in measures if name.startswith("white-box/") and order.attacks(methods)):
             name = f"{cell}-transfer-{measure.partition('/')[2]}".replace("/", "-")
             yield name, caption, figures_of_rows.transfer_against_white_box(methods, measure)
+        if any("changed" in row["measures"] for row in methods) and order.attacks(methods):
+            caption = (
+                "What ER measures: mean ER, and white-box accuracy, by how much a model differs from the original."
+            )
+            yield f"{cell}-change", caption, figures_of_rows.against_change(methods)
     yield from _together(rows)
 
 

@@ -79,14 +79,15 @@ def _robustness(name, rows):
     own = {row["method"].removeprefix("adv-") for row in rows if row["role"] == "baseline"}
     if len(known) < 2 or not own & set(known):
         return table
-    lines = tuple((*line, _unseen(row, known)) for line, row in zip(table.rows, rows, strict=True))
+    lines = tuple((*line, Cell(unseen(row, known))) for line, row in zip(table.rows, rows, strict=True))
     return dataclasses.replace(table, columns=(*table.columns, "unseen"), rows=lines, notes=(UNSEEN, *table.notes))
 
 
-def _unseen(row, known):
+def unseen(row, known) -> float | None:
+    """The mean ER over the attacks of `known` that the method did not meet (UNSEEN); None if a value is missing."""
     used = {row["method"].removeprefix("adv-"), *row.get("chosen_on", [])}
     values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack not in used]
-    return Cell(None if None in values or not values else sum(values) / len(values))
+    return None if None in values or not values else sum(values) / len(values)
 
 
 def _transfer(name, rows):

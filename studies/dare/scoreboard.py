@@ -1,0 +1,159 @@
+"""DARE's main table over all nets, in how many cells each method is best, and the signed-rank test over the nets.
+
+A cell is a net (data set and model) with an attack; the paper has nine nets and the attacks of PUBLISHED. Rows with a
+raised check of ANSWERS are left out.
+"""
+
+from __future__ import annotations
+
+import collections
+
+from reporting import marks, published, statistics
+from reporting.claims import confidence
+from reporting.tables import Cell, Table, number, signed
+from studies.dare import claims, tables
+
+BASELINES = ("adv-fgsm", "adv-pgd", "adv-jsma", "adv-cw")  # of the paper's table
+CONTENDERS = ("dare", *BASELINES)
+NETS = [(dataset, model) for dataset in published.DATASETS for model in published.MODELS]
+HIGHEST = (
+    "highest: the method of highest ER, by mean. clearly: its difference from every other method lies above 0, at 95 % "
+    "together (Bonferroni); published: one-sided signed-rank tests over nine runs, each p < .05."
+)
+ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only cells in which DARE was measured are counted."
+IN_BRACKETS = "In brackets: the published mean of nine runs, on nets of full width."
+REDUCED = "Not of the published files, so not to be compared with the brackets: {}."
+UNSEEN = "unseen: mean over the attacks that a method met neither in training nor in the choice of its learning rate."
+OVER_NETS = (
+    "DARE minus the method, a pair for each net; one-sided p that DARE's ER is higher. Below "
+    f"{statistics.LEAST_PAIRS} nets no p is below .05, and the differences are printed instead, in points."
+)
+
+
+def scoreboard(rows) -> list[Table]:
+    """The tables dare-paper-table, dare-best and dare-wilcoxon of the rows of several nets; [] for fewer than two.
+
+    rows: result rows of the study dare, one for each net and method.
+    """
+    nets = {(dataset, model): _by_method(own) for (_, dataset, model), own in tables.cells(rows).items()}
+    nets = {net: methods for net, methods in nets.items() if "dare" in methods}
+    return [paper_table(nets), best(nets), over_nets(nets)] if len(nets) > 1 else []
+
+
+def _by_method(rows):
+    return {row["method"]: row for row in marks.sound(rows, marks.ANSWERS)[0]}
+
+
+def paper_table(nets: dict) -> Table:
+    """Clean accuracy, ER of each attack and mean ER over unseen attacks of every net, in one table.
+
+    nets: (data set, model) -> method -> row
+    """
+    lines = []
+    for net, methods in nets.items():
+        for name in ("clean", *_attacks(methods), "unseen"):
+            cells = [_value(methods.get(method), name) for method in CONTENDERS]
+            controls = {method: _value(methods.get(method), name).value for method in claims.CONTROLS}
+            controls = {method: value for method, value in controls.items() if value is not None}
+            top = max(controls, key=controls.get, default=None)
+            beside = f"{top} {number(controls[top], 1)}" if top else "-"
+            if any(cell.value is not None for cell in cells):
+                lines.append((", ".join(net), name.removeprefix("er/"), *cells, beside))
+    title = "Clean accuracy and Empirical Robustness as in the paper's table, %"
+    columns = ("net", "measure", *CONTENDERS, "highest control")
+    reduced = [", ".join(net) for net, methods in nets.items() if not methods["dare"]["verified"]]
+    notes = [REDUCED.format("; ".join(reduced))] if reduced else []
+    return Table("dare-paper-table", title, columns, tuple(lines), (IN_BRACKETS, UNSEEN, *notes))
+
+
+def best(nets: dict) -> Table:
+    """In how many cells each method has the highest ER: published, ours, and ours with the controls admitted."""
+    of_paper = _published()
+    ours = [(methods, name) for methods in nets.values() for name in _attacks(methods)]
+    counted = [of_paper, _wins(ours, CONTENDERS), _wins(ours, (*CONTENDERS, *claims.CONTROLS))]
+    totals = [len(NETS) * len(claims.PUBLISHED), len(ours), len(ours)]
+    lines = []
+    for method in (*CONTENDERS, *claims.CONTROLS):
+        competed = [True, True, True] if method in CONTENDERS else [False, False, True]
+        texts = [
+            f"{count[method]} of {total}" if there else "-"
+            for counts, total, there in zip(counted, totals, competed, strict=True)
+            for count in counts
+        ]
+        lines.append((method, *texts))
+    titles = ("published", "ours", "ours, controls admitted")
+    columns = ("method", *(f"{title}: {what}" for title in titles for what in ("highest", "clearly")))
+    title = f"Cells in which a method has the highest ER ({len(nets)} nets)"
+    return Table("dare-best", title, columns, tuple(lines), (HIGHEST, ADMITTED))
+
+
+def over_nets(nets: dict) -> Table:
+    """Wilcoxon's signed-rank test over the nets, for each attack and method beside DARE."""
+    names = [f"er/{attack}" for attack in claims.PUBLISHED]
+    lines = []
+    for method in (*BASELINES, *claims.CONTROLS):
+        texts = []
+        for name in names:
+            pairs = [(_value(own["dare"], name).value, _value(own.get(method), name).value) for own in nets.values()]
+            texts.append(_tested([pair for pair in pairs if None not in pair]))
+        lines.append((f"dare vs. {method}", *texts))
+    title = "DARE against each method over the nets: one-sided signed-rank test"
+    return Table("dare-wilcoxon", title, ("", *claims.PUBLISHED), tuple(lines), (OVER_NETS,))
+
+
+def _tested(pairs):
+    if not pairs:
+        return "-"
+    first, second = zip(*pairs, strict=True)
+    test = statistics.signed_rank(first, second)
+    if test.p is None:
+        return ", ".join(signed(one - other, 1) for one, other in pairs)
+    return f"p = {test.p:.2g} (n = {test.n})"
+
+
+def _attacks(methods):
+    """The measures "er/<attack>" of the paper's attacks that DARE has."""
+    return [f"er/{attack}" for attack in claims.PUBLISHED if f"er/{attack}" in methods["dare"]["measures"]]
+
+
+def _value(row, name):
+    if row is None:
+        return Cell(None)
+    if name == "unseen":
+        return Cell(tables.unseen(row, claims.PUBLISHED))
+    measure = row["measures"].get(name, {"value": None})
+    return Cell(measure["value"], None, measure.get("published"))
+
+
+def _published():
+    """(how often each contender is highest, how often clearly) in the paper's 36 cells."""
+    highest, clearly = collections.Counter(), collections.Counter()
+    for dataset, model in NETS:
+        for attack in claims.PUBLISHED:
+            runs = {method: published.dare_runs(dataset, model, method, attack) for method in CONTENDERS}
+            top = max(runs, key=lambda method: sum(runs[method]))
+            highest[top] += 1
+            others = (runs[method] for method in CONTENDERS if method != top)
+            clearly[top] += all(statistics.signed_rank(runs[top], other).p < 0.05 for other in others)
+    return highest, clearly
+
+
+def _wins(cells, contenders):
+    """The same of (methods, measure) cells of our own, among the contenders that a cell has."""
+    highest, clearly = collections.Counter(), collections.Counter()
+    for methods, name in cells:
+        measured = {method: row for method, row in methods.items() if method in contenders and name in row["measures"]}
+        top = max(measured, key=lambda method: measured[method]["measures"][name]["value"])
+        highest[top] += 1
+        level = confidence(len(measured) - 1)
+        gaps = [_gap(measured[top], row, name, level) for method, row in measured.items() if method != top]
+        clearly[top] += all(gap.low > 0 for gap in gaps)
+    return highest, clearly
+
+
+def _gap(first, second, name, level):
+    """The interval of first minus second: from the paired difference that either of the two rows contains."""
+    if name in first.get("differences", {}).get(second["method"], {}):
+        return claims.difference(first, second, [name], confidence=level)
+    gap = claims.difference(second, first, [name], confidence=level)
+    return statistics.Interval(-gap.value, -gap.high, -gap.low)
