@@ -26,7 +26,9 @@ def nets(*values):
     return [
         row(name, method, {"fgsm": er}, role)
         for name, own in zip(names, values, strict=True)
-        for (method, role), er in zip((("dare", "method"), ("adv-fgsm", "baseline"), ("swa", "control")), own)
+        for (method, role), er in zip(
+            (("dare", "method"), ("adv-fgsm", "baseline"), ("swa", "control")), own, strict=True
+        )
     ]
 
 
