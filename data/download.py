@@ -13,9 +13,10 @@ BLOCK = 1 << 18  # bytes read at a time
 TIMEOUT = 60  # seconds without a byte
 
 
-def download(url: str, path: str | pathlib.Path, *, md5: str, progress: Callable | None = None):
+def download(url: str, path: str | pathlib.Path, *, md5: str | None, progress: Callable | None = None):
     """Download `url` to `path`, which appears only once the file is whole and has the published MD5.
 
+    md5: None for a file that checks itself.
     progress: called as progress(path, done, total) in bytes; total is None where the server does not send it.
     Raises FileNotFoundError if the address cannot be reached, and ValueError if another file arrived.
     """
@@ -40,7 +41,9 @@ def download(url: str, path: str | pathlib.Path, *, md5: str, progress: Callable
                 done += len(block)
                 if progress is not None:
                     progress(path, done, total)
-        if total_digest.hexdigest() != md5:
+        if length and length.isdigit() and done != int(length):
+            raise ValueError(f"{url}: {done} of {length} bytes came: the download was cut, so try again")
+        if md5 is not None and total_digest.hexdigest() != md5:
             raise ValueError(
                 f"{url}: {done} bytes came with MD5 {total_digest.hexdigest()}, expected {md5}: the download "
                 f"was cut or the address serves something else, so try again or fetch it by hand to {path}"

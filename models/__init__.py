@@ -22,6 +22,7 @@ from models.guided_cnn import NETS as GUIDED
 from models.guided_cnn import builder as guided
 from models.load import load
 from models.logits import to_logits
+from models.published import load_published
 from models.resnet import preact_resnet18, resnet18, resnet50
 from models.small_cnn import small_cnn
 from models.vgg import vgg16, vgg16_bn, vgg19
@@ -36,6 +37,7 @@ __all__ = [
     "fingerprint",
     "keeping_weights",
     "load",
+    "load_published",
     "load_torch",
     "parse",
     "to_logits",

@@ -8,6 +8,7 @@ prints nothing, and ends within a second of it.
 
 import concurrent.futures
 import contextlib
+import math
 import multiprocessing.resource_tracker
 import os
 import pathlib
@@ -63,14 +64,19 @@ def at_end(function: Callable):
     _at_end.append(function)
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], until: float = math.inf) -> int:
     """Run a command that ends with this process.
 
+    until: time.monotonic() at which it is ended by SIGTERM
     Returns its exit status, or 128 plus the signal that ended it.
     """
     with subprocess.Popen(command, env={**os.environ, PARENT: str(os.getpid())}) as child:
         _children.append(child)
-        code = child.wait()
+        try:
+            code = child.wait(None if math.isinf(until) else max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            code = child.wait()
         code = 128 - code if code < 0 else code
         if code in EXITS and _ending.wait(1):  # this process has the signal too
             threading.Event().wait()  # until it has ended

@@ -5,9 +5,11 @@
     python scripts/reproduce.py --study dare --preset paper --status       # how many cells are done, running, left
     python scripts/reproduce.py --study dare --preset paper --cluster slurm --gpus 1       # each cell a job of an array
     python scripts/reproduce.py --study dare --preset paper --cluster slurm --status       # done, running, failed
+    python scripts/reproduce.py --study dare --preset gpu-15min --minutes 9 # stops itself; the same command goes on
+    python scripts/reproduce.py --from-artefacts release.zip                # score a release again, train nothing
 
 Each cell (data set, model, seed) runs in its own process, stage after stage; finished stages are skipped, so the same
-command continues after a crash.
+command continues after a crash. With --minutes the running stage is ended in time, with exit status 75.
 """
 
 try:
@@ -18,11 +20,13 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 
 import argparse
 import concurrent.futures
+import math
 import os
 import pathlib
 import re
 import shlex
 import sys
+import time
 
 from data import DATASETS
 from reporting.cell import cell_name
@@ -32,7 +36,12 @@ from studies.presets import cells as cells_of
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 
 
+NOT_YET = 75  # exit status: stopped in time, try again (EX_TEMPFAIL of sysexits.h)
+
+
 def main(arguments):
+    if arguments.from_artefacts:
+        return again(arguments)
     presets = STUDIES[arguments.study].presets()
     if arguments.preset not in presets:
         known = ", ".join(presets)
@@ -66,10 +75,30 @@ def main(arguments):
             return 2
     if arguments.status:
         return here(named, arguments.runs)
+    until = time.monotonic() + 60 * arguments.minutes if arguments.minutes else math.inf
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
-        failed = [code for code in pool.map(run_cell, cells) if code]
+        failed = [code for code in pool.map(lambda commands: run_cell(commands, until), cells) if code]
+    if NOT_YET in failed:
+        print(f"reproduce.py: stopped after {arguments.minutes} minutes; the same command continues", file=sys.stderr)
     whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
     return max([*failed, whole])
+
+
+def again(arguments):
+    """Score a release again and print what differs; returns the exit status."""
+    from pipeline import command
+
+    command.load()
+    from studies.dare import rescoring
+
+    folder = pathlib.Path(arguments.runs) / "rescored"
+    try:
+        rows, differing = rescoring.rescore(arguments.from_artefacts, arguments, folder)
+    except command.EXPECTED as error:
+        print(f"reproduce.py: {command.sentence(error)}", file=sys.stderr)
+        return 2
+    print("\n".join([*differing, f"{len(rows)} rows scored again, {len(differing)} differences ({folder / 'tables'})"]))
+    return 1 if differing else 0
 
 
 def here(cells, runs):
@@ -99,7 +128,7 @@ def on_cluster(arguments, cells, tables):
     sweep = slurm.Sweep(folder, cells, [tables])
     if not arguments.status:
         asked = ("gpus", "cpus", "memory", "minutes", "partition", "account", "qos")
-        resources = {name: getattr(arguments, name) for name in asked}
+        resources = {name: getattr(arguments, name) for name in asked} | {"minutes": arguments.minutes or 240}
         left, after = slurm.submit(sweep, slurm.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
         print(f"{len(left)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
         return 0
@@ -134,14 +163,19 @@ def commands(arguments, cell, lines):
     return [[sys.executable, str(SCRIPTS / f"{script}.py"), *own, *options] for script, options in lines]
 
 
-def run_cell(commands):
+def run_cell(commands, until=math.inf):
     """Run the commands one after the other, each in its own process; the first failure's exit status, or 0.
 
+    until: time.monotonic() at which the running command is ended and no other begun; the status is then NOT_YET.
     A process that a signal ended counts as 128 plus the signal, as in a shell.
     """
     for one in commands:
+        if time.monotonic() >= until:
+            return NOT_YET
         print(f"$ {show(one)}", flush=True)
-        code = signals.run(one)
+        code = signals.run(one, until)
+        if code and time.monotonic() >= until:
+            return NOT_YET
         if code:
             print(f"stopped with exit status {code}: {show(one)}", file=sys.stderr, flush=True)
             return code
@@ -166,6 +200,9 @@ def options():
     parser = Parser(description=__doc__, usage="%(prog)s --study NAME [--preset NAME] [options]")
     parser.add_argument("--study", choices=STUDIES, default="dare", help="which")
     parser.add_argument("--preset", default="quick", help="quick, small or paper (scripts/presets/<study>.toml)")
+    parser.add_argument(
+        "--from-artefacts", metavar="RELEASE", help="score a release of scripts/pack.py again (a file or an address)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
     parser.add_argument("--status", action="store_true", help="run nothing, say how far the cells are")
     cells = parser.add_argument_group("cells, instead of the preset's: all combinations")
@@ -178,12 +215,14 @@ def options():
     running.add_argument("--data-dir", type=path, help="folder of the original data files")
     running.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     running.add_argument("--quiet", action="store_true", help="no progress")
+    running.add_argument(
+        "--minutes", type=whole(1), help="stop the cells then; on a cluster requeue them (default there: 240)"
+    )
     cluster = parser.add_argument_group("on a cluster")
     cluster.add_argument("--cluster", choices=["slurm"], help="submit the cells instead, as one array")
     cluster.add_argument("--gpus", type=whole(0), default=0, help="of each cell")
     cluster.add_argument("--cpus", type=whole(1), default=2, help="of each cell")
     cluster.add_argument("--memory", type=whole(1), default=8, help="GiB of each cell")
-    cluster.add_argument("--minutes", type=whole(1), default=240, help="after which a cell is requeued, and goes on")
     for option, what in (
         ("partition", "partition"),
         ("account", "account that is charged"),
@@ -194,8 +233,21 @@ def options():
         "--sbatch", nargs="+", type=sbatch_option, metavar="NAME=VALUE",
         help="further options of sbatch, without dashes: constraint=a100 wckey=project exclusive",
     )  # fmt: skip
-    of_jobs = ("--gpus", "--cpus", "--memory", "--minutes", "--partition", "--account", "--qos", "--sbatch")
+    of_jobs = ("--gpus", "--cpus", "--memory", "--partition", "--account", "--qos", "--sbatch")
     parser.needs(of_jobs, lambda asked: asked.cluster and not asked.status, "--cluster slurm, and no --status")
+    parser.needs(["--minutes"], lambda asked: not asked.status and not asked.dry_run, "no --status and no --dry-run")
+    of_studies = (
+        "--preset",
+        "--dry-run",
+        "--status",
+        "--dataset",
+        "--model",
+        "--seed",
+        "--workers",
+        "--minutes",
+        "--cluster",
+    )
+    parser.needs(of_studies, lambda asked: not asked.from_artefacts, "no --from-artefacts")
     parser.needs(["--workers"], lambda asked: not asked.cluster and not asked.status, "no --cluster and no --status")
     parser.needs(["--status"], lambda asked: not asked.dry_run, "no --dry-run")
     return parser

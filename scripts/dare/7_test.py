@@ -12,10 +12,9 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 import numpy
 
 from adv import adversarial_set, attacks, checks, evaluate, scoring
-from reporting import measures as of_measures
-from reporting import published, row
+from reporting import row
 from studies import tested
-from studies.dare import methods, mined, trained_cell
+from studies.dare import measured, methods, mined, trained_cell
 from train import history as histories
 from train.seeds import stream
 
@@ -112,17 +111,14 @@ class Tester:
 
 def write_row(arguments, tester, stage, method, role, title, inputs, found):
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
-    correct = [flags.correct for flags in found]
-    measures = {
-        name: of_measures.share(
-            [repeat[name] for repeat in correct], published.dare(arguments.dataset, arguments.model, method, name)
-        )
-        for name in correct[0]
-    }
-    measures["changed"] = of_measures.share([flags.prediction["clean"] != tester.before for flags in found])
-    if "er/worst" in measures:
-        measures["er/worst"]["failed"] = scoring.failures(found[0].index, tester.sets)
-    measures |= {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
+    measures = measured.measures(
+        found,
+        dataset=arguments.dataset,
+        model=arguments.model,
+        method=method,
+        before=tester.before,
+        failed=scoring.failures(found[0].index, tester.sets),
+    )
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
     made = row.of_stage(
         stage,

@@ -37,13 +37,13 @@ SMALL = {
 
 def narrow(script, options):
     """The options with the small model, where they name none and the script takes one."""
-    takes_none = script.endswith(("tables", "evaluate", "import"))
+    takes_none = script.endswith(("tables", "evaluate", "import", "pack"))
     return [*options] if takes_none or "--model" in options else ["--model", MODEL, *options]
 
 
 def path_of(script):
     """The file of a script of DARE's study, of another ("robust_training/1_train"), or of none ("tables")."""
-    whole = "/" in script or script in ("tables", "evaluate")
+    whole = "/" in script or script in ("tables", "evaluate", "pack")
     return SCRIPTS / f"{script if whole else f'dare/{script}'}.py"
 
 
@@ -113,6 +113,7 @@ def shell():
         kill_when=kill_when,
         digests=digests,
         small=SMALL,
+        scripts=SCRIPTS,
     )
 
 

@@ -1,0 +1,117 @@
+"""A release of DARE's cells: the nets of every method, the scored adversarials, flags, rows and model cards.
+
+Members of the archive (data/release.py), in a folder for each cell and seed:
+
+    split.h5                       which training images the nets saw
+    <attack>.set.h5                the scored adversarials (adv/packed_set.py)
+    <method>/<repeat>.keras        a net of float32 weights
+    <method>/<repeat>.flags.h5     its predictions (dare/flags.py)
+    <method>/row.json, card.md     its row, and what it is in words
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import tempfile
+
+import numpy
+
+from adv import adversarial_set, packed_set, scoring
+from dare.flags import Flags
+from data import release
+from pipeline import provenance, records
+from pipeline.progress import Progress
+from reporting import row as result_row
+from studies.dare import cards, methods, trained_cell
+from train import history as histories
+
+NO_ROWS = numpy.zeros(0, int)
+
+
+def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
+    """Write a release. Returns a sentence on each adversarial set that is kept as float32.
+
+    path: of the archive; seeds: the folders of cells' seeds, as <runs>/dare/<cell>/seed0
+    arguments: data_dir, unverified and quiet of the script
+    Raises FileNotFoundError for a seed without a tested method.
+    """
+    cells, nets, kept = [], {}, []
+    facts = {"cells": cells, "nets": nets, **provenance.facts()}
+    with release.writing(path, facts) as add:
+        for folder in seeds:
+            kept += _pack_seed(add, folder, arguments, cells, nets)
+    return kept
+
+
+def _pack_seed(add, folder, arguments, cells, nets):
+    prefix = f"{folder.parent.name}/{folder.name}"
+    tested = [name for name, *_ in methods.methods() if (folder / f"test-{name}" / "run.json").is_file()]
+    if not tested:
+        raise FileNotFoundError(f"{folder}: no tested method; test them with scripts/dare/7_test.py")
+    trained_with = records.record(folder / "train")["arguments"]
+    options = vars(arguments) | {name: trained_with[name] for name in ("dataset", "model", "seed")}
+    asked = argparse.Namespace(**options | {"study": "dare", "runs": str(folder.parents[2])})
+    opened = trained_cell.load(asked)
+    attacks = records.record(folder / "test-original")["arguments"]["attack"]
+    sets = trained_cell.adversarial_sets(asked, opened, attacks)
+    inputs = {name: stages for name, stages, *_ in methods.methods()}
+    models_of = {name: _weights(folder, inputs[name]) for name in tested}
+    encodings = {name: packed_set.candidate(made, opened.split) for name, made in sets.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        paths = {name: scratch / f"{name}.set.h5" for name in sets}
+        for name, made in sets.items():
+            packed_set.save(made, opened.split, paths[name], encodings[name])
+        decoded = {name: packed_set.load(path, opened.split) for name, path in paths.items()}
+        drawn = {name: adversarial_set.draw(opened.split, one.drawn, asked.seed)["test"] for name, one in sets.items()}
+        with Progress(f"pack {prefix}", asked.quiet) as progress:
+            for done, (name, weights) in enumerate(models_of.items(), 1):
+                for repeat, path in enumerate(weights):
+                    _load(opened, path)
+                    flags = Flags.load(folder / f"test-{name}" / f"flags-{repeat}.h5", data=opened.split.fingerprint)
+                    for attack in _changed(opened, flags, decoded, drawn):
+                        encodings[attack] = "float32"
+                    saved = scratch / "net.keras"
+                    opened.model.save(saved)
+                    add(f"{prefix}/{name}/{repeat}.keras", saved)
+                    add(f"{prefix}/{name}/{repeat}.flags.h5", folder / f"test-{name}" / f"flags-{repeat}.h5")
+                row = result_row.load(folder / f"test-{name}" / "row.json")
+                add(f"{prefix}/{name}/row.json", folder / f"test-{name}" / "row.json")
+                add(f"{prefix}/{name}/card.md", cards.card(row).encode())
+                progress(done, len(models_of), name)
+        rounded = [name for name, encoding in encodings.items() if encoding == "float32"]
+        for name, made in sets.items():
+            packed_set.save(made, opened.split, paths[name], encodings[name])
+            add(f"{prefix}/{name}.set.h5", paths[name])
+    add(f"{prefix}/split.h5", folder / "train" / "split.h5")
+    cell = {"folder": prefix, "dataset": asked.dataset, "model": asked.model, "seed": asked.seed}
+    cells.append(cell | {"methods": {name: len(weights) for name, weights in models_of.items()}, "attacks": encodings})
+    suffix = f"-seed{asked.seed}" if asked.seed else ""
+    nets.update({f"{folder.parent.name}-{name}{suffix}": f"{prefix}/{name}/0.keras" for name in models_of})
+    return [f"{prefix}: {name} is kept as float32, since float16 changes a prediction" for name in rounded]
+
+
+def _weights(folder, inputs):
+    """The weight files of a method's repeats; [None] for the original."""
+    found = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
+    return sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
+
+
+def _load(opened, path):
+    if path is None:
+        opened.history.load_weights(opened.model, opened.history.last)
+    else:
+        histories.load_weights(opened.model, path)
+
+
+def _changed(opened, flags, decoded, drawn):
+    """The attacks on whose decoded images the model predicts another class than its flags say."""
+    again = scoring.score(
+        opened.model, opened.split, decoded, white_box={}, epsilons=(), minimal={}, rows=NO_ROWS, drawn=drawn
+    )
+    return {
+        measure.rpartition("/")[2]
+        for measure, predicted in again["prediction"].items()
+        if measure.rpartition("/")[2] in decoded and not numpy.array_equal(predicted, flags.prediction[measure])
+    }

@@ -1,0 +1,36 @@
+"""What a short job brings home: rows, records, flags and logs of all stages, in a few archives of bounded size."""
+
+import pathlib
+
+from data import release
+
+KEPT = ("row*.json", "run.json", "metrics.csv", "flags-*.h5", "*.log")
+PARTS = 8  # most archives
+
+
+def write(runs, folder, *, most: int) -> list[pathlib.Path]:
+    """Write <folder>/part-1.zip and so on (data/release.py). Returns the paths.
+
+    runs: folder of all run directories; most: bytes of one archive, before compression
+    Raises FileNotFoundError where there is nothing to keep; ValueError where a file is larger than an archive, or where
+    more than PARTS archives would be needed.
+    """
+    runs, folder = pathlib.Path(runs), pathlib.Path(folder)
+    found = sorted({path for pattern in KEPT for path in runs.rglob(pattern) if path.is_file()})
+    if not found:
+        raise FileNotFoundError(f"{runs}: no row, record, flags or log in it")
+    parts = [[]]
+    for path in found:
+        if path.stat().st_size > most:
+            raise ValueError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {most:,} an archive")
+        if sum(kept.stat().st_size for kept in parts[-1]) + path.stat().st_size > most:
+            parts.append([])
+        parts[-1].append(path)
+    if len(parts) > PARTS:
+        raise ValueError(f"{runs}: its rows and flags fill {len(parts)} archives, expected at most {PARTS}")
+    made = [folder / f"part-{number}.zip" for number in range(1, len(parts) + 1)]
+    for path, content in zip(made, parts, strict=True):
+        with release.writing(path, {"runs": [kept.relative_to(runs).as_posix() for kept in content]}) as add:
+            for kept in content:
+                add(kept.relative_to(runs).as_posix(), kept)
+    return made
