@@ -80,6 +80,7 @@ def main(arguments):
         failed = [code for code in pool.map(lambda commands: run_cell(commands, until), cells) if code]
     if NOT_YET in failed:
         print(f"reproduce.py: stopped after {arguments.minutes} minutes; the same command continues", file=sys.stderr)
+        return NOT_YET
     whole = run_cell([tables]) if len(failed) < len(cells) else 0  # of the cells that there are
     return max([*failed, whole])
 

@@ -122,6 +122,13 @@ def test_the_status_of_a_command_is_that_of_a_shell(code, ended):
     assert signals.run([sys.executable, "-c", f"import os, signal, sys; {code}"]) == ended
 
 
+def test_a_command_is_ended_in_time():
+    began = time.monotonic()
+    assert signals.run([sys.executable, "-c", "import time; time.sleep(60)"], began + 0.5) == 128 + signal.SIGTERM
+    assert signals.run([sys.executable, "-c", "import time; time.sleep(60)"], began) == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 30
+
+
 def test_a_program_of_a_user_who_imports_the_package_keeps_its_handlers():
     process = begin(SLEEPS)
     process.send_signal(signal.SIGINT)

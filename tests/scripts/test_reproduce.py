@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import math
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -39,7 +41,7 @@ def arguments(**changes):
         "data_dir": None,
         "unverified": False,
         "quiet": True,
-        **dict.fromkeys(("dataset", "model", "seed", "cluster")),
+        **dict.fromkeys(("dataset", "model", "seed", "cluster", "minutes", "from_artefacts")),
     }
     return types.SimpleNamespace(**made | changes)
 
@@ -57,7 +59,8 @@ def fake(reproduce, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     state = types.SimpleNamespace(ran=[], codes={}, meet=None, main=reproduce.main)
 
-    def run(line):
+    def run(line, until):
+        assert until == math.inf or until > time.monotonic()
         assert line[0] == sys.executable and pathlib.Path(line[1]).is_file()
         stage = pathlib.Path(line[1]).stem
         seed = line[line.index("--seed") + 1] if "--seed" in line else None
@@ -89,6 +92,16 @@ def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, study, prese
     if (study, preset) == ("dare", "paper"):
         images = 9 * (25_000 + 36_629 + 30_000) * 200 * 3  # and the two nets of distillation
         assert costs[0].endswith(f": {images:,}") and costs[1] == "# weights kept: 561.4 GB"
+
+
+def test_minutes_end_a_run_and_no_tables_are_made(reproduce, fake, monkeypatch, capsys):
+    """The stage that runs then is ended, none is begun afterwards, and the exit status says: try again."""
+    clock = iter(range(0, 10_000, 30))  # seconds, half a minute a look
+    monkeypatch.setattr(reproduce.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(reproduce.signals, "run", lambda line, until: fake.ran.append(line) or (143 if line else 0))
+    assert fake.main(arguments(minutes=1)) == reproduce.NOT_YET == 75
+    assert len(fake.ran) == 1, "the first stage was ended, as by SIGTERM; the other cell and the tables never began"
+    assert "stopped after 1 minutes; the same command continues" in capsys.readouterr().err
 
 
 def test_each_script_of_a_study_is_in_its_quick_preset():
