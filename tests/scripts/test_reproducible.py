@@ -43,7 +43,8 @@ def made_by(commands, folder):
 @pytest.mark.slow
 def test_a_row_is_remade_by_its_own_commands(tmp_path):
     """To the digit with the row's own versions, kernels and cores. Elsewhere training rounds otherwise and leaves
-    another net: then its 95 % interval and the row's overlap (medians, which have none, are not compared there)."""
+    another net: then its 95 % interval and the row's overlap (but for medians, which have none, and for enlarged
+    perturbations, which depend most on the net)."""
     row = json.loads(GOLDEN.read_text(encoding="utf-8"))
     commands = dict.fromkeys([*row["commands"].values(), row["command"]])
     assert {*commands} == {*COMMANDS}, "the row names every command that it was made by"
@@ -55,7 +56,7 @@ def test_a_row_is_remade_by_its_own_commands(tmp_path):
         assert again["measures"] == row["measures"] and again["checks"] == row["checks"]
         return
     for name, measure in row["measures"].items():
-        if "interval" in measure:
+        if "interval" in measure and not name.startswith("er-x"):
             (low, high), (below, above) = measure["interval"], again["measures"][name]["interval"]
             assert low <= above and below <= high, name
 
