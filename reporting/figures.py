@@ -55,6 +55,29 @@ def face(row, colour: str) -> str:
     return "white" if marks.raised(row) else colour
 
 
+def label(axis, points) -> None:
+    """Write a name beside each point (name, x, y, colour), moved up or down to a free place."""
+    low, high = axis.get_ylim()
+    left, right = axis.get_xlim()
+    line, letter = (high - low) / 26, (right - left) / 80  # approximate size of a line and of a letter
+    occupied = [(across - letter / 2, across + letter / 2, up) for _, across, up, _ in points]
+    for name, across, up, colour in sorted(points, key=lambda point: (-point[2], point[1])):
+        end = across + letter * (len(name) + 2)
+        shifts = sorted((step * line for step in range(-8, 9)), key=abs)
+        free = (
+            up + shift for shift in shifts if not any(_overlap(across, end, up + shift, box, line) for box in occupied)
+        )
+        height = next(free, up)
+        occupied.append((across, end, height))
+        line_to = {"arrowprops": {"arrowstyle": "-", "color": colour, "linewidth": 0.4}} if height != up else {}
+        place = (across + letter, height)
+        axis.annotate(name, (across, up), place, textcoords="data", va="center", fontsize=7, color=colour, **line_to)
+
+
+def _overlap(start, end, height, box, line):
+    return start < box[1] and box[0] < end and abs(height - box[2]) < line
+
+
 def explain_raised(figure: matplotlib.figure.Figure, rows) -> None:
     """Add a legend that explains hollow markers and daggers, if any row has a raised check."""
     if any(map(marks.raised, rows)):

@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy
 
 from reporting import figures as drawing
-from reporting import marks
+from reporting import marks, measure_words
 from reporting.cell import cell_name
 from studies.classwise import rows as class_rows
 
@@ -36,7 +36,9 @@ def by_class(rows) -> matplotlib.figure.Figure:
     classes = rows[0]["classes"]
     figure, axes = drawing.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
     values = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
-    _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
+    shown = _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
+    axes[0, 0].set_title(f"{_cell(rows[0])}: {_words(class_rows.worst(rows[0]))}", fontsize=9)
+    figure.colorbar(shown, ax=axes[0, 0], label="images of the class that stay correct (%)", fraction=0.03)
     drawing.explain_raised(figure, rows)
     return figure
 
@@ -48,16 +50,27 @@ def confused(row) -> matplotlib.figure.Figure:
     figure, axes = drawing.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
     for axis, (name, counts) in zip(axes.flat, shown.items(), strict=True):
         counts = numpy.array(counts, float)
-        _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
-        axis.set_title(f"{marks.name(row)}, {name.removeprefix('white-box/')}", fontsize=9)
+        image = _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
+        axis.set_title(f"{marks.name(row)}, {_words(name)} (n = {counts.sum():,.0f})", fontsize=9)
         axis.set_xlabel("predicted class", fontsize=8)
         axis.set_ylabel("true class", fontsize=8)
+    figure.suptitle(_cell(row), fontsize=10)
+    figure.colorbar(image, ax=list(axes.flat), label="images of the true class (%)", fraction=0.02)
     drawing.explain_raised(figure, [row])
     return figure
 
 
+def _cell(row):
+    return f"{row['dataset']}, {row['model']}"
+
+
+def _words(measure):
+    return measure_words.words(measure) if "/" in measure else measure
+
+
 def _heat(axis, values, down, across):
-    axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+    """Draw and write percentages. Returns the image, for a colour bar."""
+    image = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     axis.set_xticks(range(len(across)), across, rotation=50, ha="right", fontsize=7)
     axis.set_yticks(range(len(down)), down, fontsize=7)
     axis.tick_params(length=0)
@@ -65,12 +78,16 @@ def _heat(axis, values, down, across):
         for (line, column), value in numpy.ndenumerate(values):
             colour = "white" if value < 55 else "black"
             axis.text(column, line, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    return image
 
 
 def pareto(rows) -> matplotlib.figure.Figure:
-    """Worst class against mean robust accuracy of models and levers, with a line through the Pareto front."""
-    figure, axes = drawing.panels(1, 1, (6, 4.4))
-    axis, points = axes[0, 0], []
+    """Worst class against mean robust accuracy of models and levers, with a line through the Pareto front.
+
+    Levers and the models of the front are named.
+    """
+    figure, axes = drawing.panels(1, 1, (7.5, 5.2))
+    axis, points, names = axes[0, 0], [], []
     for row in rows:
         by_class = class_rows.divided(row["measures"][class_rows.worst(row)])
         point = 100 * by_class.mean, 100 * by_class.share.min()
@@ -78,10 +95,15 @@ def pareto(rows) -> matplotlib.figure.Figure:
         colour = drawing.VERMILION if lever else drawing.BLUE
         style = {"color": colour, "markerfacecolor": drawing.face(row, colour), "markersize": 5}
         axis.plot(*point, "o" if lever else "s", **style)
-        axis.annotate(marks.name(row), point, textcoords="offset points", xytext=(4, 3), fontsize=6)
         points.append(point)
+        names.append((marks.name(row), *point, colour))
     front = sorted(each for each in points if not any(_beats(other, each) for other in points))
     axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
+    axis.margins(0.12)
+    drawing.label(axis, [each for each in names if each[1:3] in front or each[3] == drawing.VERMILION])
+    for marker, colour, text in (("s", drawing.BLUE, "model"), ("o", drawing.VERMILION, "with a lever")):
+        axis.plot([], [], marker, color=colour, markersize=5, label=text)
+    axis.legend(frameon=False, fontsize=8, title=_cell(rows[0]), title_fontsize=9, loc="upper left")
     axis.set_xlabel("robust accuracy, mean over classes (%)")
     axis.set_ylabel("robust accuracy of the worst class (%)")
     axis.grid(alpha=0.3)

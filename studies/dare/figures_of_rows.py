@@ -75,12 +75,12 @@ def transfer_against_white_box(rows, measure: str) -> matplotlib.figure.Figure:
     figure, axes = figures.panels(1, 1, (6.4, 4.4))
     axis = axes[0, 0]
     for row, across, up in points:
-        colour = figures.ROLES.get(row["role"], figures.BLUE)
+        colour = _colour(row)
         low, high = up.get("interval") or (up["value"], up["value"])
         bars = [[max(0.0, up["value"] - low)], [max(0.0, high - up["value"])]]
         style = {"color": colour, "markerfacecolor": figures.face(row, colour), "markersize": 5, "elinewidth": 0.8}
         axis.errorbar(across, up["value"], bars, fmt="o", alpha=0.9, **style)
-    _label(axis, [(marks.name(row), across, up["value"], row["role"]) for row, across, up in points])
+    figures.label(axis, [(marks.name(row), across, up["value"], _colour(row)) for row, across, up in points])
     axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
     weak = next((marks.weak(row) for row, _, _ in points if "/worst@" in measure and marks.weak(row)), "")
     worst = f"\n(worst of {weak}; none is margin-based)" if weak else ""
@@ -128,9 +128,9 @@ def against_change(rows) -> matplotlib.figure.Figure:
     for axis, (title, value) in zip(axes.flat, panels, strict=True):
         points = [(row, row["measures"]["changed"]["value"], value(row)) for row in rows if value(row) is not None]
         for row, across, up in points:
-            colour = figures.ROLES.get(row["role"], figures.BLUE)
+            colour = _colour(row)
             axis.plot(across, up, "o", color=colour, markerfacecolor=figures.face(row, colour), markersize=5)
-        _label(axis, [(marks.name(row), across, up, row["role"]) for row, across, up in points])
+        figures.label(axis, [(marks.name(row), across, up, _colour(row)) for row, across, up in points])
         axis.set_ylabel(title)
         axis.grid(alpha=0.3)
     figure.supxlabel(f"{measure_words.words('changed')} (%)", fontsize=9)
@@ -139,30 +139,6 @@ def against_change(rows) -> matplotlib.figure.Figure:
 
 def _reader(name):
     return lambda row: row["measures"].get(name, {}).get("value")
-
-
-def _label(axis, points):
-    """Write a name beside each point (name, x, y, role), moved up or down to a free place."""
-    low, high = axis.get_ylim()
-    left, right = axis.get_xlim()
-    line, letter = (high - low) / 26, (right - left) / 80  # approximate size of a line and of a letter
-    occupied = [(across - letter / 2, across + letter / 2, up) for _, across, up, _ in points]
-    for name, across, up, role in sorted(points, key=lambda point: (-point[2], point[1])):
-        end = across + letter * (len(name) + 2)
-        shifts = sorted((step * line for step in range(-8, 9)), key=abs)
-        free = (
-            up + shift for shift in shifts if not any(_overlap(across, end, up + shift, box, line) for box in occupied)
-        )
-        height = next(free, up)
-        occupied.append((across, end, height))
-        colour = figures.ROLES.get(role, figures.BLUE)
-        line_to = {"arrowprops": {"arrowstyle": "-", "color": colour, "linewidth": 0.4}} if height != up else {}
-        place = (across + letter, height)
-        axis.annotate(name, (across, up), place, textcoords="data", va="center", fontsize=7, color=colour, **line_to)
-
-
-def _overlap(start, end, height, box, line):
-    return start < box[1] and box[0] < end and abs(height - box[2]) < line
 
 
 def perturbation_sizes(sizes: dict, norm: str) -> matplotlib.figure.Figure:
@@ -198,6 +174,10 @@ def perturbation_sizes(sizes: dict, norm: str) -> matplotlib.figure.Figure:
     return figure
 
 
+def _colour(row):
+    return figures.ROLES.get(row["role"], figures.BLUE)
+
+
 def _mean_er(row):
     """Mean ER over the attacks; None if a value is missing."""
     values = [
@@ -230,7 +210,7 @@ def robustness(rows, measures=None) -> matplotlib.figure.Figure:
         for place, row in enumerate(rows):
             measure = row["measures"].get(name)
             if measure is not None:
-                colour = figures.ROLES.get(row["role"], figures.BLUE)
+                colour = _colour(row)
                 style = {"color": "white", "edgecolor": colour} if marks.raised(row) else {"color": colour}
                 published |= _bar(axis, place, measure, style)
         counts = sorted({row["measures"][name]["n"] for row in rows if name in row["measures"]})
