@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy
 
-from adv.guided import coverage, surprise, uncertainty
+from adv.guided import coverage, selection, surprise, uncertainty
 from train.seeds import stream
 
 
@@ -15,7 +15,8 @@ class Context:
 
     reference_activations, reference_classes: activations (M, D) and predicted classes (M,) of clean training inputs.
     activations, classes, probabilities: the same (N, D), (N,) and softmax (N, K) of the inputs to rank.
-    seed: of the random order.
+    fol: first-order loss (N,) of adversarial inputs (adv/guided/fol.py); None: the orders by FOL are refused.
+    seed: of the random orders.
     """
 
     reference_activations: numpy.ndarray
@@ -23,6 +24,7 @@ class Context:
     activations: numpy.ndarray
     classes: numpy.ndarray
     probabilities: numpy.ndarray
+    fol: numpy.ndarray | None = None
     seed: int = 0
 
 
@@ -31,13 +33,15 @@ class Metric:
     """A metric.
 
     score: Context -> float64 (N,); higher scores come first.
-    ours: not in the study [D].
+    ours: not in the study [D]: of ours, or of RobOT.
+    by_fol: an order by FOL: of inputs whose originals and labels are known.
     """
 
     title: str
     citation: str
     score: Callable
     ours: bool = False
+    by_fol: bool = False
 
 
 def _surprise(function):
@@ -48,7 +52,20 @@ def _surprise(function):
     return score
 
 
+def _selector(order):
+    """A selector of RobOT as a score; in a pool of fewer than SECTIONS inputs each is a section [D]."""
+
+    def score(context):
+        if order is selection.be_st:
+            return selection.as_scores(order(context.fol))
+        sections = min(selection.SECTIONS, len(context.classes))
+        return selection.as_scores(order(context.fol, sections=sections, seed=context.seed))
+
+    return score
+
+
 KIM, FENG = "Kim, Feldt, Yoo, ICSE 2019", "Feng, Shi, Gao, Wan, Fang, Chen, ISSTA 2020"
+WANG = "Wang, Chen, Sun, Ma, Wang, Sun, Cheng, ICSE 2021"
 METRICS = {
     "lsa": Metric("likelihood-based surprise adequacy", KIM, _surprise(surprise.lsa)),
     "dsa": Metric("distance-based surprise adequacy", KIM, _surprise(surprise.dsa)),
@@ -71,6 +88,11 @@ METRICS = {
     ),
     "max_softmax": Metric(
         "largest softmax", "-", lambda context: uncertainty.max_softmax(context.probabilities), ours=True
+    ),
+    "be-st": Metric("both ends of FOL", WANG, _selector(selection.be_st), ours=True, by_fol=True),
+    "km-st": Metric("sections of FOL", WANG, _selector(selection.km_st), ours=True, by_fol=True),
+    "km-st-released": Metric(
+        "blocks of ranks of FOL", WANG, _selector(selection.km_st_released), ours=True, by_fol=True
     ),
 }
 TIES = "of equal scores the input that stands first in the pool"

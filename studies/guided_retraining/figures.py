@@ -14,8 +14,11 @@ from studies.guided_retraining import tables
 
 COLOURS = dict(
     zip(
-        ("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random", "margin", "max_softmax"),
-        (*drawing.CYCLE[:5], "#777777", drawing.SKY, "#000000"),
+        (
+            *("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random", "margin", "max_softmax"),
+            *("be-st", "km-st", "km-st-released", "gini"),
+        ),
+        (*drawing.CYCLE[:5], "#777777", drawing.SKY, "#000000", "#882255", "#44AA99", "#999933", drawing.GREEN),
         strict=True,
     )
 )
