@@ -78,9 +78,33 @@ def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_siz
     A class that is never predicted has precision 0. Errors as adv.search.minimal.
     """
     contract.check(model, x, y, batch_size=batch_size)
-    labels = numpy.asarray(y)
+    return of_logits(logits_of(model, x, batch_size=batch_size), y)
+
+
+def measure_parts(model: keras.Model, parts: dict, *, batch_size: int = 512) -> dict[str, dict]:
+    """`measure` of every part, and of all together as "both"; each image is predicted once.
+
+    parts: name -> (images, labels), as of `measure`.
+    """
+    for x, y in parts.values():
+        contract.check(model, x, y, batch_size=batch_size)
+    logits = {name: logits_of(model, x, batch_size=batch_size) for name, (x, _) in parts.items()}
+    labels = {name: y for name, (_, y) in parts.items()}
+    measures = {name: of_logits(logits[name], labels[name]) for name in parts}
+    together = (numpy.concatenate(list(each.values())) for each in (logits, labels))
+    return {**measures, "both": of_logits(*together)}
+
+
+def logits_of(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 512) -> numpy.ndarray:
+    """Logits (N, K). Raises ValueError for outputs that are not."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     contract.check_logits(model, logits)
+    return logits
+
+
+def of_logits(logits: numpy.ndarray, y: numpy.ndarray) -> dict[str, float]:
+    """The measures of `measure`, from logits (N, K) and labels (N,)."""
+    labels = numpy.asarray(y)
     predicted = logits.argmax(axis=1)
     losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
     precision, recall, _, _ = sklearn.metrics.precision_recall_fscore_support(

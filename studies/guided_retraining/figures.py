@@ -16,9 +16,9 @@ COLOURS = dict(
     zip(
         (
             *("lsa", "dsa", "deepgini", "softmax_entropy", "neuron_coverage", "random", "margin", "max_softmax"),
-            *("be-st", "km-st", "km-st-released", "gini"),
+            *("be-st", "km-st", "km-st-released"),
         ),
-        (*drawing.CYCLE[:5], "#777777", drawing.SKY, "#000000", "#882255", "#44AA99", "#999933", drawing.GREEN),
+        (*drawing.CYCLE[:5], "#777777", drawing.SKY, "#000000", "#882255", "#44AA99", "#999933"),
         strict=True,
     )
 )
@@ -26,7 +26,7 @@ COLOURS = dict(
 
 def figures(rows) -> Iterator[tuple]:
     """Yield (file name, caption, Figure): accuracy against inputs, a panel for each configuration."""
-    for (dataset, model), own in tables.cells(rows).items():
+    for (dataset, model), own in tables.cells(tables.of_study(rows)).items():
         caption = "accuracy on clean and adversarial test inputs against the inputs retrained on, ours and published"
         yield f"{cell_name(dataset, model)}-guided", caption, curves(own)
 

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import time
 
-import numpy
 
 import data
 from adv.guided import configuration, ordering, retraining
@@ -33,20 +32,18 @@ def prepare(settings: dict, beside=None) -> None:
     cell = guided_cell.load(arguments)
     adversarial = guided_cell.inputs(arguments, cell)
     images, labels, are = guided_cell.pool(cell, adversarial)
-    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell)
+    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell, arguments.metric)
     tests = {
         "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
         "adversarial": (adversarial.images["test"], adversarial.labels["test"]),
     }
-    tests["both"] = tuple(numpy.concatenate(both) for both in zip(*tests.values(), strict=True))
     fresh = guided_cell.build(arguments, cell.split).get_weights()
     _cell.update(arguments=arguments, cell=cell, images=images, labels=labels, are=are, scores=scores, tests=tests)
     _cell.update(fresh=fresh, alone=beside is None)
     first = slice(cell.recipe.batch_size + 3)
     warm = dataclasses.replace(cell.recipe, epochs=1)
     retraining.fit(cell.model, fresh, images[first], labels[first], recipe=warm, seed=0)
-    for test in tests.values():
-        retraining.measure(cell.model, *(part[:600] for part in test))
+    retraining.measure_parts(cell.model, {name: (x[:600], y[:600]) for name, (x, y) in tests.items()})
 
 
 def job(name: str, metric: str, count: int, path) -> dict:
@@ -66,7 +63,7 @@ def job(name: str, metric: str, count: int, path) -> dict:
         seed=_cell["arguments"].seed,
     )  # fmt: skip
     seconds, joules = time.perf_counter() - begun, meter.joules() if _cell["alone"] else None
-    measures = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
+    measures = retraining.measure_parts(cell.model, _cell["tests"])
     result = {
         "inputs": count,
         "adversarial_inputs": int(_cell["are"][ranked].sum()),
@@ -82,4 +79,4 @@ def job(name: str, metric: str, count: int, path) -> dict:
 def original() -> dict:
     """The measures of the original model."""
     _cell["cell"].model.set_weights(_cell["cell"].original)
-    return {part: retraining.measure(_cell["cell"].model, *images) for part, images in _cell["tests"].items()}
+    return retraining.measure_parts(_cell["cell"].model, _cell["tests"])

@@ -16,6 +16,7 @@ from studies.guided_retraining import row as guided_row
 pytestmark = pytest.mark.slow
 
 CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
+ROBOT = ["--percent", "5", "20", "--epochs", "2", "--selector", "be-st", "random"]
 RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]
 
 
@@ -28,6 +29,7 @@ def finished(shell, tmp_path_factory):
         "2_inputs": [*CELL, "--export", "npy"],
         "3_rank": CELL,
         "4_retrain": [*CELL, *RETRAIN],
+        "5_robot": [*CELL, *ROBOT],
     }
     stages = {f"guided_retraining/{name}": options for name, options in stages.items()}
     said = shell.all_here(stages | {"tables": ["--study", "guided_retraining"]}, folder)
@@ -125,6 +127,29 @@ def test_two_processes_make_the_same_models(done, call):
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
     assert again.code == 0, again.err
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
+
+
+def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
+    names = {path.name for path in (finished.cell / "robot").glob("*.json")}
+    assert names == {
+        *(f"{selector}-{n}.json" for selector in ("be-st", "random") for n in (10, 42)),
+        *("run.json", "row-robot-be-st.json", "row-robot-random.json"),
+    }
+    row = result_row.load(finished.cell / "robot" / "row-robot-be-st.json")
+    best = max(one["adversarial"]["accuracy"] for one in row["curves"][0])
+    assert row["measures"]["best"]["value"] == pytest.approx(100 * best) and row["measures"]["best"]["n"] == 60
+    assert [one["inputs"] for one in row["curves"][0]] == [10, 42] and row["role"] == "method"
+
+
+def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
+    folder = done / "robot"
+    before = {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")}
+    unfinish(folder, "be-st-42.json", "random-10.json")
+    again = call("guided_retraining/5_robot", *CELL, *ROBOT)
+    assert again.code == 0, again.err
+    assert {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")} == before
+    refused = call("guided_retraining/5_robot", *CELL, "--overwrite", "--percent", "400")
+    assert refused.code == 2 and "pass a smaller --percent" in refused.err and refused.err.count("\n") == 1
 
 
 def test_inputs_of_another_model_are_refused(done, call):
