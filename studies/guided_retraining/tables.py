@@ -20,8 +20,8 @@ READ = (
 READ_ROBOT = (
     "Retrained on all training images and the selected attacked ones. best: highest accuracy over the numbers of "
     "selected inputs, on attacked test images made once on the original model, %; clean, adversarial: accuracies of "
-    "the same model; to best, to 99 %: fewest selected inputs with the best accuracy or 99 % of it; area: mean accuracy, "
-    "weighted by selected inputs; seconds: of all trainings of the line."
+    "the same model; to best, to 99 %: fewest selected inputs with the best accuracy or 99 % of it; area: mean "
+    "accuracy, weighted by selected inputs; seconds: of all trainings of the line."
 )
 OVERWRITTEN = " In the published run, a third of CIFAR-10's adversarial inputs was a copy of another third."
 PUBLISHED = "(in brackets): published in PeerJ CS 9:e1454 (2023), on all images, about twenty prefixes, one run."

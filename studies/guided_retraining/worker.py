@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import time
 
-
 import data
 from adv.guided import configuration, ordering, retraining
 from data import files, ledger
