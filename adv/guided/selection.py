@@ -20,7 +20,7 @@ def be_st(fol: numpy.ndarray) -> numpy.ndarray:
 
     Of an odd number the additional input is a small one [D].
     """
-    ranked = numpy.argsort(_checked(fol), kind="stable")
+    ranked = numpy.argsort(checked(fol), kind="stable")
     ordered = numpy.empty_like(ranked)
     ordered[0::2] = ranked[: -(-len(ranked) // 2)]
     ordered[1::2] = ranked[::-1][: len(ranked) // 2]
@@ -35,7 +35,7 @@ def km_st(fol: numpy.ndarray, *, sections: int = SECTIONS, seed: int = 0) -> num
     1. [I] Sections are equal intervals of FOL, as the text says; empty ones are passed over.
     2. [D] In each turn the sections come in random order, so that fewer than k inputs are not those of the lowest.
     """
-    fol = _checked(fol)
+    fol = checked(fol)
     _check_sections(sections)
     span = fol.max() - fol.min()
     place = (fol - fol.min()) / span * sections if span > 0 else numpy.zeros(len(fol))
@@ -55,7 +55,7 @@ def km_st_released(fol: numpy.ndarray, *, sections: int = SECTIONS, seed: int = 
     sections: k, of at most N (the released code divides by zero if N < k).
     Raises ValueError for fewer inputs than sections.
     """
-    ranked = numpy.argsort(_checked(fol), kind="stable")
+    ranked = numpy.argsort(checked(fol), kind="stable")
     _check_sections(sections)
     size = len(ranked) // sections
     if not size:
@@ -88,7 +88,7 @@ def take(
         "km-st-released" takes floor(n / (N // k)) whole blocks in either case: n or fewer.
     Raises ValueError for another selector, an n out of range, and as the selectors.
     """
-    fol = _checked(fol)
+    fol = checked(fol)
     if selector not in SELECTORS or not 1 <= n <= len(fol):
         raise ValueError(
             f"{n} of {len(fol)} inputs by {selector!r}, expected at least one, at most all, by one of "
@@ -106,19 +106,13 @@ def take(
     return stream(seed, "random selection").permutation(len(fol))[:n]
 
 
-def as_scores(ordered: numpy.ndarray) -> numpy.ndarray:
-    """Scores (N,) whose descending order is a given order."""
-    scores = numpy.empty(len(ordered))
-    scores[ordered] = -numpy.arange(len(ordered))
-    return scores
-
-
 def _check_sections(sections):
     if sections < 1:
         raise ValueError(f"{sections} sections, expected at least 1")
 
 
-def _checked(fol):
+def checked(fol: numpy.ndarray | None) -> numpy.ndarray:
+    """FOL as float64 (N,). Raises ValueError for None, no input, and values that are not finite."""
     if fol is None:
         raise ValueError("no FOL: this order needs adversarial inputs, their originals and labels (adv/guided/fol.py)")
     fol = numpy.asarray(fol, numpy.float64)

@@ -74,10 +74,13 @@ def retrain(cell, inputs, found, selector, n, path, *, recipe, seed, sections) -
     begun = time.perf_counter()
     retraining.fit(cell.model, cell.original, x, y, recipe=recipe, seed=seed)
     seconds = time.perf_counter() - begun
+    parts = tests_of(cell, inputs)
+    logits = retraining.logits_of_parts(cell.model, parts)
     result = {
         "inputs": len(rows),
         "adversarial_inputs": len(rows),
-        **retraining.measure_parts(cell.model, tests_of(cell, inputs)),
+        **retraining.of_parts(logits, parts),
+        "correct": retraining.correct_of(logits, parts),
         "seconds": round(seconds, 2),
         "peak_memory_mib": run_directory.peak_memory(),
         "joules": None,

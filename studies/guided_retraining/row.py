@@ -4,12 +4,14 @@ The details of a row:
 
     configuration, metric   in RobOT's own retraining "robot" and the selector
     curves      for each seed a list with a dictionary for each prefix: inputs; accuracy, loss, precision and recall on
-                "both", "clean" and "adversarial" test inputs; seconds, peak memory, joules
+                "both", "clean" and "adversarial" test inputs; correct, which inputs of both, packed
+                (adv.guided.retraining.flags_of; older rows lack it); seconds, peak memory, joules
     originals   the same measures of the original models
     rank        time, ties and APFD of the metric
 
 The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the fewest inputs that reach 99 % of the
-best), area (under the curve, as a mean accuracy).
+best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
+model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>.
 """
 
 import dataclasses
@@ -40,12 +42,15 @@ def summary(curve: list[dict], part: str = "both") -> dict[str, float]:
     return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def write(arguments, stage, name: str, metric: str, original: dict, curve: list[dict]) -> result_row.Row:
+def write(
+    arguments, stage, name: str, metric: str, original: dict, curve: list[dict], *, robust=None, anchor=None
+) -> result_row.Row:
     """Write row-<configuration>-<metric>.json into the stage's folder. Returns the row.
 
     name: of the configuration
     original: measures of the original model
     curve: a dictionary for each prefix, in any order
+    robust, anchor: of worker.attack, on the best prefix and on the original model (None: not attacked)
     """
     trained = run_directory.record(run_directory.folder(arguments, "train"))
     adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))
@@ -72,9 +77,10 @@ def write(arguments, stage, name: str, metric: str, original: dict, curve: list[
             "prefixes": len(curve),
             "gray": trained["arguments"]["gray"],
         },
-        measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2]),
+        measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
+        | (_robust(robust, anchor) if robust else {}),
         checks=trained.get("checks"),  # of the original model
-        attacks={},
+        attacks=robust["attacks"] if robust else {},
         details={
             "configuration": name,
             "metric": metric,
@@ -139,6 +145,13 @@ def _measures(summaries, best, n):
     return {name: of_measures.measure([each[name] for each in summaries], n, beside.get(name)) for name in MEASURES}
 
 
+def _robust(robust, anchor):
+    """The accuracies under AutoAttack as measures, of the best prefix and of the original model."""
+    n, size = robust["robust"]["total"], f"autoattack@{robust['epsilon']:g}"
+    shares = {size: robust["robust"], f"original-{size}": anchor["robust"]}
+    return {name: of_measures.measure([100 * share["value"]], n, None) for name, share in shares.items()}
+
+
 def pool(rows) -> result_row.Row:
     """One row for several seeds. Raises ValueError if they were made differently."""
     lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
@@ -146,4 +159,4 @@ def pool(rows) -> result_row.Row:
     best = first["best"]["published"], first["inputs-to-best"]["published"]
     part = "adversarial" if rows[0]["configuration"] == ROBOT else "both"
     measures = _measures([summary(curve, part) for curve in pooled["curves"]], best, first["best"]["n"])
-    return dataclasses.replace(pooled, measures=measures)
+    return dataclasses.replace(pooled, measures={**pooled["measures"], **measures})

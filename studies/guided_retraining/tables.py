@@ -63,6 +63,7 @@ def _orders(dataset, model, rows):
     """The orders of C1 to C3, or RobOT's selections: those are measured on other inputs."""
     robot, lines = rows[0]["configuration"] == ROBOT, []
     part = "adversarial" if robot else "both"
+    attacked = sorted({name for row in rows for name in row["measures"] if name.startswith("autoattack@")})
     for row in rows:
         measures = row["measures"]
         at_best = [max(curve, key=lambda point: point[part]["accuracy"]) for curve in row["curves"]]
@@ -79,6 +80,7 @@ def _orders(dataset, model, rows):
                 _cell(measures["inputs-to-99"], 0),
                 _cell(measures["area"]),
                 Cell(float(seconds), digits=0),
+                *(_cell(measures[name]) if name in measures else Cell(None) for name in attacked),
             )
         )
     first = rows[0]
@@ -97,7 +99,7 @@ def _orders(dataset, model, rows):
     counts = {row["configuration"]: len(row["curves"][0]) for row in rows}
     prefixes = ", ".join(f"{count} of {name}" for name, count in counts.items())
     spread = any(measure["spread"] is not None for row in rows for measure in row["measures"].values())
-    columns = "order", "best", "clean", "adversarial", "to best", "to 99 %", "area", "seconds"
+    columns = "order", "best", "clean", "adversarial", "to best", "to 99 %", "area", "seconds", *attacked
     return Table(
         name_of(dataset, model) + ("-robot" if robot else ""),
         f"{dataset}, {model}: {'RobOT' if robot else 'guided retraining'}",
@@ -108,12 +110,25 @@ def _orders(dataset, model, rows):
             *marks.raised_note(rows),
             READ_ROBOT if robot else READ,
             original_note,
+            *_attacked_notes(rows, attacked),
             *(["a ± b: mean and standard deviation over seeds."] if spread else []),
             *([] if robot else [PUBLISHED + (OVERWRITTEN if dataset == "cifar10" else "")]),
             f"All: {notes.settings(alike)}; seeds {', '.join(map(str, first['seeds']))}; prefixes: {prefixes}.",
             f"Machine: {', '.join(dict.fromkeys(row['device'] for row in rows))}.",
         ),
     )
+
+
+def _attacked_notes(rows, attacked):
+    """What the columns of AutoAttack are, and the original model's accuracy there."""
+    sentences = []
+    for name in attacked:
+        [first, *_] = [row["measures"] for row in rows if name in row["measures"]]
+        sentences.append(
+            f"{name}: accuracy of the best model on {first[name]['n']} clean test images under AutoAttack (Linf), run "
+            f"anew on it, %; the original model: {first[f'original-{name}']['value']:.1f} %."
+        )
+    return sentences
 
 
 def _metrics(dataset, model, rows):

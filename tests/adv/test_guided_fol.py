@@ -142,7 +142,7 @@ def test_take_and_the_traps_of_the_released_code():
 def test_selectors_are_metrics_whose_prefixes_are_the_selections():
     activations, classes = numpy.random.default_rng(0).normal(size=(7, 3)), numpy.arange(7) % 2
     context = ordering.Context(activations, classes, activations, classes, numpy.eye(2)[classes], fol=VALUES)
-    ranked = {name: ordering.order(one.score(context)) for name, one in ordering.METRICS.items() if one.by_fol}
+    ranked = {name: one.arrange(one.score(context), 0) for name, one in ordering.METRICS.items() if one.by_fol}
     assert list(ranked) == ["be-st", "km-st", "km-st-released"]
     assert ranked["be-st"].tolist() == selection.be_st(VALUES).tolist()
     assert all(sorted(order) == list(range(7)) for order in ranked.values())
