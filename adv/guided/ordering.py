@@ -49,7 +49,7 @@ class Metric:
 
     score: Context -> float64 (N,).
     arrange: (scores (n,) of a pool, seed) -> its order, indices (n,); by default higher scores come first.
-    ours: not in the study [D]: of ours, or of RobOT.
+    ours: not in the study [D], but ours or RobOT's.
     by_fol: an order by FOL: of inputs whose originals and labels are known.
     referenced: compares with clean training inputs.
     """

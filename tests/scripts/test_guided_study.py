@@ -8,6 +8,7 @@ import types
 import numpy
 import pytest
 
+from adv import attacks, autoattack
 from adv.guided import configuration, inputs, ordering, retraining
 from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
@@ -127,6 +128,27 @@ def test_two_processes_make_the_same_models(done, call):
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
     assert again.code == 0, again.err
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
+
+
+def test_autoattack_runs_anew_on_the_best_prefix(done, call, monkeypatch, unfinish):
+    few = {
+        name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
+        for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
+    }
+    monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
+    shutil.rmtree(done / "retrain")
+    asked = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
+    said = call("guided_retraining/4_retrain", *CELL, *asked)
+    assert said.code == 0, said.err
+    measures = result_row.load(done / "retrain" / "row-c3-dsa.json")["measures"]
+    assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
+    first = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
+    unfinish(done / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
+    again = call("guided_retraining/4_retrain", *CELL, *asked)
+    assert again.code == 0, again.err
+    after = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    assert (after["robust"], after["accuracies"]) == (first["robust"], first["accuracies"])
 
 
 def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
