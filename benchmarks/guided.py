@@ -1,4 +1,4 @@
-"""Speed of the metrics of guided retraining, compared with libraries and with the forward passes they need.
+"""Speed of guided retraining: its metrics, compared with libraries and with the forward passes they need; its prefixes.
 
     python benchmarks/guided.py                # CIFAR-10's size: 47,999 inputs, 41,999 references, 64 columns
     python benchmarks/guided.py --scale 0.1

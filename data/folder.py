@@ -189,7 +189,9 @@ def read_unlabelled(
     path = pathlib.Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one with images below it")
-    images, paths = [], sorted(file for file in path.rglob("*") if _is_image(file))
+    found = sorted(file for file in path.rglob("*") if _is_image(file))
+    paths = [file for file in found if not any(_is_hidden(parent) for parent in file.relative_to(path).parents[:-1])]
+    images = []
     if not paths:
         raise ValueError(f"{path}: no image ({', '.join(ENDINGS)}), expected at least one")
     for file in paths:
