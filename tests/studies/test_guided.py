@@ -206,7 +206,8 @@ def test_paired_inputs_have_the_variance_of_their_differences():
 
 
 def test_robot_has_a_table_of_its_own_and_no_part_in_the_conclusions():
-    rows = [row("c2", "lsa"), row("robot", "be-st"), row("robot", "random")]
+    rows = [row("c2", "lsa"), row("c2", "be-st", (1, 1, 1)), row("robot", "be-st"), row("robot", "random")]
+    assert "be-st" not in str(guided_claims.guided_claims(guided_tables.of_study(rows)).rows)
     tables_of = {table.name: table for table in guided_tables.guided_tables(rows)}
     assert list(tables_of) == [f"guided_retraining-mnist-mnist_cnn{end}" for end in ("", "-metrics", "-robot")]
     assert len(tables_of["guided_retraining-mnist-mnist_cnn-robot"].rows) == 2
