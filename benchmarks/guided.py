@@ -1,4 +1,4 @@
-"""Speed of the metrics of guided retraining, compared with libraries and with the forward passes they need.
+"""Speed of guided retraining: its metrics, compared with libraries and with the forward passes they need; its prefixes.
 
     python benchmarks/guided.py                # CIFAR-10's size: 47,999 inputs, 41,999 references, 64 columns
     python benchmarks/guided.py --scale 0.1
@@ -12,12 +12,14 @@ import argparse
 import importlib.util
 import time
 
+import keras
 import numpy
 import scipy.stats
+import timing
 
 import data
 import models
-from adv.guided import ordering, retraining, surprise
+from adv.guided import configuration, ordering, retraining, surprise
 from models import compute
 
 
@@ -44,6 +46,7 @@ def main():
     else:
         print("dnn-tip is not installed: not compared")
     metrics(arguments.images)
+    retrainings(arguments.images)
 
 
 def timed(function, *values, **settings):
@@ -134,6 +137,33 @@ def metrics(count):
     share = f"{total / (passes + floor):.2f} of them (<= 1; one pass {once:.2f} s)"
     print(f"six metrics of {count} images of {x.shape[1:]}: {total:.2f} s ({listed})")
     print(f"two forward passes {passes:.2f} s and the products {floor:.2f} s: {share}")
+
+
+def retrainings(count):
+    """Processor time of the prefixes of an order, with their measures, relative to plain fits of as many images."""
+    dataset = data.load("digits")
+    repeated = 1 + count // len(dataset.x_train)
+    x = numpy.concatenate([data.to_unit(dataset.x_train)] * repeated)[:count]
+    y = numpy.concatenate([dataset.y_train] * repeated)[:count].astype("int32")
+    model, plain = (models.build("mnist_cnn", x.shape[1:], 10) for _ in range(2))
+    weights, recipe = model.get_weights(), retraining.Recipe(epochs=2)
+    sizes = configuration.prefixes(count, count=4)
+    tests = {"clean": (x[: count // 8], y[: count // 8]), "adversarial": (x[-count // 8 :], y[-count // 8 :])}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    plain.compile(recipe.optimizer, loss, jit_compile=False)
+
+    def ours():
+        for size in sizes:
+            retraining.fit(model, weights, x[:size], y[:size], recipe=recipe, seed=0)
+            retraining.measure_parts(model, tests)
+
+    def floor():
+        for size in sizes:
+            plain.fit(x[:size], y[:size], batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
+
+    seconds, _ = timing.fastest({"ours": ours, "plain": floor}, clock=time.process_time)
+    print(f"{len(sizes)} prefixes of {count} images, trained and measured: {seconds['ours']:.1f} s of processor time, "
+          f"{seconds['ours'] / seconds['plain']:.2f} of plain fits of as many images and epochs (<= 1.1)")  # fmt: skip
 
 
 if __name__ == "__main__":

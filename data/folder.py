@@ -176,6 +176,33 @@ def stack(images: list, channels: int) -> numpy.ndarray:
     return numpy.stack([numpy.broadcast_to(image, shape) for image in images])
 
 
+def read_unlabelled(
+    path: str | pathlib.Path, *, size: tuple[int, int] | None = None, channels: int
+) -> tuple[numpy.ndarray, list[str]]:
+    """All images below a folder, in folders or not: (uint8 (N, H, W, channels), file names relative to it, sorted).
+
+    size: (H, W) to resize to (None: images as they are, which must be of one size).
+    channels: 3, or 1 for images that are all greyscale.
+    Raises FileNotFoundError if the folder is missing, and ValueError for no image, an unreadable image, images of
+    several sizes, and a coloured image where 1 channel is expected.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; expected one with images below it")
+    found = sorted(file for file in path.rglob("*") if _is_image(file))
+    paths = [file for file in found if not any(_is_hidden(parent) for parent in file.relative_to(path).parents[:-1])]
+    images = []
+    if not paths:
+        raise ValueError(f"{path}: no image ({', '.join(ENDINGS)}), expected at least one")
+    for file in paths:
+        image = read_image(file, size)
+        _same_size(file, image, paths, images)
+        if image.shape[2] > channels:
+            raise ValueError(f"{file}: a coloured image, expected {channels} channel: save it in grey")
+        images.append(image)
+    return stack(images, channels), [file.relative_to(path).as_posix() for file in paths]
+
+
 def read(path: str | pathlib.Path, *, size: tuple[int, int] | None = None) -> tuple[tuple, tuple]:
     """Read a folder: ``((x_train, y_train, x_test, y_test, further), classes)``.
 

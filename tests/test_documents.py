@@ -242,7 +242,7 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     namespace = {}
     for example in examples:
         exec(compile(example, "example", "exec"), namespace)
-    assert len(examples) == 7
+    assert len(examples) == 9
     assert namespace["tuned"].count_params() == namespace["mine"].count_params()
     assert namespace["images"].shape == namespace["x"].shape
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import numpy
 
-from adv.guided import coverage, surprise, uncertainty
+from adv.guided import coverage, selection, surprise, uncertainty
 from train.seeds import stream
+
+TIES = "of equal scores the input that stands first in the pool"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Context:
 
     reference_activations, reference_classes: activations (M, D) and predicted classes (M,) of clean training inputs.
     activations, classes, probabilities: the same (N, D), (N,) and softmax (N, K) of the inputs to rank.
-    seed: of the random order.
+    fol: first-order loss (N,) of adversarial inputs (adv/guided/fol.py); None: the orders by FOL are refused.
+    seed: of the random orders.
     """
 
     reference_activations: numpy.ndarray
@@ -23,21 +26,41 @@ class Context:
     activations: numpy.ndarray
     classes: numpy.ndarray
     probabilities: numpy.ndarray
+    fol: numpy.ndarray | None = None
     seed: int = 0
+
+
+def order(scores: numpy.ndarray) -> numpy.ndarray:
+    """Indices from the highest score to the lowest: int64 (N,); ties as in TIES. Raises ValueError for NaN."""
+    scores = numpy.asarray(scores, numpy.float64)
+    if scores.ndim != 1 or numpy.isnan(scores).any():
+        raise ValueError(f"scores of shape {scores.shape} with {numpy.isnan(scores).sum()} NaN, expected numbers (N,)")
+    return numpy.argsort(-scores, kind="stable")
+
+
+def descending(scores: numpy.ndarray, seed: int) -> numpy.ndarray:
+    """`order`, which draws no random number: the arrangement of most metrics."""
+    return order(scores)
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A metric.
 
-    score: Context -> float64 (N,); higher scores come first.
-    ours: not in the study [D].
+    score: Context -> float64 (N,).
+    arrange: (scores (n,) of a pool, seed) -> its order, indices (n,); by default higher scores come first.
+    ours: not in the study [D], but ours or RobOT's.
+    by_fol: an order by FOL: of inputs whose originals and labels are known.
+    referenced: compares with clean training inputs.
     """
 
     title: str
     citation: str
     score: Callable
+    arrange: Callable = descending
     ours: bool = False
+    by_fol: bool = False
+    referenced: bool = False
 
 
 def _surprise(function):
@@ -48,10 +71,26 @@ def _surprise(function):
     return score
 
 
+def _selector(select):
+    """A selector of RobOT as an arrangement; in a pool of fewer than SECTIONS inputs each is a section [D]."""
+
+    def arrange(scores, seed):
+        if select is selection.be_st:
+            return select(scores)
+        return select(scores, sections=min(selection.SECTIONS, len(scores)), seed=seed)
+
+    return arrange
+
+
+def _fol(context):
+    return selection.checked(context.fol)
+
+
 KIM, FENG = "Kim, Feldt, Yoo, ICSE 2019", "Feng, Shi, Gao, Wan, Fang, Chen, ISSTA 2020"
+WANG = "Wang, Chen, Sun, Ma, Wang, Sun, Cheng, ICSE 2021"
 METRICS = {
-    "lsa": Metric("likelihood-based surprise adequacy", KIM, _surprise(surprise.lsa)),
-    "dsa": Metric("distance-based surprise adequacy", KIM, _surprise(surprise.dsa)),
+    "lsa": Metric("likelihood-based surprise adequacy", KIM, _surprise(surprise.lsa), referenced=True),
+    "dsa": Metric("distance-based surprise adequacy", KIM, _surprise(surprise.dsa), referenced=True),
     "deepgini": Metric("DeepGini", FENG, lambda context: uncertainty.deepgini(context.probabilities)),
     "softmax_entropy": Metric(
         "entropy of the softmax",
@@ -72,16 +111,12 @@ METRICS = {
     "max_softmax": Metric(
         "largest softmax", "-", lambda context: uncertainty.max_softmax(context.probabilities), ours=True
     ),
+    "be-st": Metric("both ends of FOL", WANG, _fol, _selector(selection.be_st), ours=True, by_fol=True),
+    "km-st": Metric("sections of FOL", WANG, _fol, _selector(selection.km_st), ours=True, by_fol=True),
+    "km-st-released": Metric(
+        "blocks of ranks of FOL", WANG, _fol, _selector(selection.km_st_released), ours=True, by_fol=True
+    ),
 }
-TIES = "of equal scores the input that stands first in the pool"
-
-
-def order(scores: numpy.ndarray) -> numpy.ndarray:
-    """Indices from the highest score to the lowest: int64 (N,); ties as in TIES. Raises ValueError for NaN."""
-    scores = numpy.asarray(scores, numpy.float64)
-    if scores.ndim != 1 or numpy.isnan(scores).any():
-        raise ValueError(f"scores of shape {scores.shape} with {numpy.isnan(scores).sum()} NaN, expected numbers (N,)")
-    return numpy.argsort(-scores, kind="stable")
 
 
 def ties(scores: numpy.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Callable
 
@@ -78,9 +79,52 @@ def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_siz
     A class that is never predicted has precision 0. Errors as adv.search.minimal.
     """
     contract.check(model, x, y, batch_size=batch_size)
-    labels = numpy.asarray(y)
+    return of_logits(logits_of(model, x, batch_size=batch_size), y)
+
+
+def measure_parts(model: keras.Model, parts: dict, *, batch_size: int = 512) -> dict[str, dict]:
+    """`measure` of every part, and of all together as "both"; each image is predicted once.
+
+    parts: name -> (images, labels), as of `measure`.
+    """
+    return of_parts(logits_of_parts(model, parts, batch_size=batch_size), parts)
+
+
+def logits_of_parts(model: keras.Model, parts: dict, *, batch_size: int = 512) -> dict[str, numpy.ndarray]:
+    """name -> logits (N, K) of the parts of `measure_parts`."""
+    for x, y in parts.values():
+        contract.check(model, x, y, batch_size=batch_size)
+    return {name: logits_of(model, x, batch_size=batch_size) for name, (x, _) in parts.items()}
+
+
+def of_parts(logits: dict, parts: dict) -> dict[str, dict]:
+    """The measures of `measure_parts`, from logits by part."""
+    measures = {name: of_logits(logits[name], y) for name, (_, y) in parts.items()}
+    together = numpy.concatenate(list(logits.values())), numpy.concatenate([y for _, y in parts.values()])
+    return {**measures, "both": of_logits(*together)}
+
+
+def correct_of(logits: dict, parts: dict) -> str:
+    """Which test inputs are classified correctly, all parts in a row: base64 of packed bits, the first the highest."""
+    flags = numpy.concatenate([logits[name].argmax(axis=1) == y for name, (_, y) in parts.items()])
+    return base64.b64encode(numpy.packbits(flags).tobytes()).decode()
+
+
+def flags_of(correct: str, count: int) -> numpy.ndarray:
+    """bool (count,) of `correct_of`."""
+    return numpy.unpackbits(numpy.frombuffer(base64.b64decode(correct), numpy.uint8), count=count).astype(bool)
+
+
+def logits_of(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 512) -> numpy.ndarray:
+    """Logits (N, K). Raises ValueError for outputs that are not."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     contract.check_logits(model, logits)
+    return logits
+
+
+def of_logits(logits: numpy.ndarray, y: numpy.ndarray) -> dict[str, float]:
+    """The measures of `measure`, from logits (N, K) and labels (N,)."""
+    labels = numpy.asarray(y)
     predicted = logits.argmax(axis=1)
     losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
     precision, recall, _, _ = sklearn.metrics.precision_recall_fscore_support(

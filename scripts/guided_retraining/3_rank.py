@@ -32,8 +32,11 @@ def main(arguments):
     )
     activations, classes, probabilities = (numpy.concatenate(both) for both in zip(clean, made, strict=True))
     forward = time.perf_counter() - begun
-    given = ordering.Context(clean[0], clean[1], activations, classes, probabilities, seed=arguments.seed)
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
+    begun = time.perf_counter()
+    loss = guided_cell.fol_of_pool(cell, adversarial)
+    fol_seconds = time.perf_counter() - begun
+    given = ordering.Context(clean[0], clean[1], activations, classes, probabilities, loss, seed=arguments.seed)
     scores, facts = {}, {}
     with Progress("rank", arguments.quiet) as progress:
         for place, (name, metric) in enumerate(ordering.METRICS.items(), start=1):
@@ -42,21 +45,21 @@ def main(arguments):
                 begun = time.perf_counter()
                 scores[name] = metric.score(given)
                 seconds = time.perf_counter() - begun
-            failed = classes != labels
+            failed, order = classes != labels, metric.arrange(scores[name], arguments.seed)
             facts[name] = {
                 "seconds": round(seconds, 3),
                 "ties": ordering.ties(scores[name]),
-                "apfd": round(ordering.apfd(ordering.order(scores[name]), failed), 5) if failed.any() else None,
+                "apfd": round(ordering.apfd(order, failed), 5) if failed.any() else None,
                 "warnings": [str(one.message) for one in caught],
             }
             progress(place, len(ordering.METRICS), name)
     guided_cell.save_scores(stage.folder / "scores.h5", scores, cell)
     run_directory.finish(
-        stage, forward_s=round(forward, 3), metrics=facts, failures=int(failed.sum()), inputs_ranked=len(labels),
-        tie_rule=ordering.TIES, layer=retraining.last_hidden(cell.model).name,
+        stage, forward_s=round(forward, 3), fol_s=round(fol_seconds, 3), metrics=facts, failures=int(failed.sum()),
+        inputs_ranked=len(labels), tie_rule=ordering.TIES, layer=retraining.last_hidden(cell.model).name,
     )  # fmt: skip
     counts = f"{len(labels)} inputs, {failed.sum()} of them misclassified"
-    print(f"rank: {counts}, forward passes {forward:.2f} s ({stage.folder})")
+    print(f"rank: {counts}, forward passes {forward:.2f} s, FOL {fol_seconds:.2f} s ({stage.folder})")
     for name, one in facts.items():
         shown = "-" if one["apfd"] is None else f"{one['apfd']:.3f}"
         print(f"rank {name}: {one['seconds']:.2f} s, {one['ties']} ties, APFD {shown}")

@@ -41,7 +41,11 @@ def main(arguments):
     found = {}
     for name, metric, count in jobs:
         found.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
-    rows = [guided_row.write(arguments, stage, *key, original, curve) for key, curve in found.items()]
+    robust = attacked(arguments, stage, found) if arguments.attack_images else {}
+    rows = [
+        guided_row.write(arguments, stage, *key, original, curve, robust=robust.get(key), anchor=robust.get("original"))
+        for key, curve in found.items()
+    ]
     run_directory.finish(stage, original=original)
     for row in rows:
         best = row["measures"]["best"]["value"]
@@ -77,6 +81,20 @@ def plan(arguments):
         size = {"count": arguments.prefixes} if arguments.prefixes else steps
         jobs += [(name, metric, end) for metric in arguments.metric for end in configuration.prefixes(total, **size)]
     return sorted(jobs, key=lambda one: one[2])
+
+
+def attacked(arguments, stage, found):
+    """AutoAttack on the original model and on the best prefix of every order: order -> result."""
+    best = {key: max(curve, key=lambda point: point["both"]["accuracy"])["inputs"] for key, curve in found.items()}
+    results = {}
+    for key in ("original", *best):
+        job = ("original", "", 0) if key == "original" else (*key, best[key])
+        path = stage.folder / "attacked" / f"{'original' if key == 'original' else '-'.join(map(str, job))}.json"
+        path.parent.mkdir(exist_ok=True)
+        settings = {"images": arguments.attack_images, "epsilon": arguments.attack_epsilon}
+        with Progress(f"attack {path.stem}", arguments.quiet) as progress:
+            results[key] = worker.attack(*job, path, **settings, progress=progress)
+    return results
 
 
 def path_of(stage, name, metric, count):
@@ -119,6 +137,12 @@ def options():
     published = [name for name, one in ordering.METRICS.items() if not one.ours]
     parser.add_argument("--metric", nargs="+", type=metric, default=published, help="what orders the inputs")
     parser.add_argument("--prefixes", type=command.whole(1), help="how many, of equal steps (default: published steps)")
+    parser.add_argument(
+        "--attack-images", type=command.whole(0, 500), default=0, help="clean test images under AutoAttack, by order"
+    )
+    parser.add_argument(
+        "--attack-epsilon", type=command.real(above=0), default=0.05, help="its radius, Linf (default: 0.05)"
+    )
     parser.add_argument("--workers", type=command.whole(1), default=1, help="models trained at once, a process each")
     return parser
 

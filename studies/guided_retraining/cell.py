@@ -9,7 +9,9 @@ import numpy
 
 import data
 import models
-from adv.guided import ordering, retraining
+from adv import search
+from adv.guided import fol, ordering, retraining
+from adv.guided import inputs as inputs_of
 from data import files
 from pipeline import command, run_directory
 from train import history as histories
@@ -140,6 +142,19 @@ def pool(cell: Cell, adversarial: Inputs) -> tuple[numpy.ndarray, numpy.ndarray,
     images = numpy.concatenate([data.to_unit(cell.split.x_train), adversarial.images["train"]])
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
     return images, labels, numpy.arange(len(labels)) >= len(cell.split.y_train)
+
+
+def fol_of_pool(cell: Cell, adversarial: Inputs) -> numpy.ndarray:
+    """FOL of every input of the pool at the original model, in the Linf ball of inputs.EPSILON: float64 (n,).
+
+    A clean input is the centre of its ball. Carlini-Wagner's L2 has no epsilon: the ball of an input that leaves
+    EPSILON is the smallest that holds it [D].
+    """
+    images, labels, are = pool(cell, adversarial)
+    centres = images.copy()
+    centres[are] = data.to_unit(cell.split.x_train[adversarial.rows["train"]])
+    radius = numpy.maximum(inputs_of.EPSILON, search.norm(images - centres, "linf"))
+    return fol.fol(cell.model, images, centres, labels, epsilon=radius)
 
 
 def save_scores(path, scores: dict, cell: Cell) -> None:

@@ -2,7 +2,8 @@
 
 The interval of a difference of accuracies has two parts. The first is the variance of trainings: all orders of a
 configuration end with the same inputs, so the differences between their last accuracies show the random variation of a
-training. The second is the sampling variance of the test inputs, computed as if both accuracies were measured on
+training. The second is the sampling variance of the test inputs. Where the rows have the correct inputs of every
+prefix, it is that of the paired differences of each input; else it is computed as if both accuracies were measured on
 different inputs, which is too wide.
 """
 
@@ -10,6 +11,7 @@ import math
 
 import numpy
 
+from adv.guided import ordering, retraining
 from reporting import claims, marks, statistics
 from reporting.claims import Claim, Effect
 from reporting.statistics import Interval
@@ -21,6 +23,7 @@ EARLIER = "Durán et al., arXiv 2207.03689"
 CLOSE = 2.0  # points of best accuracy; in the published curves C3 is at most 1.6 below C2
 CHEAP = 3.0  # factor by which fewer images are trained on
 FEW = 0.5  # fraction of the inputs that an order saves
+BY_FOL = [name for name, one in ordering.METRICS.items() if one.by_fol]  # of RobOT: the conclusions are not on these
 UNCERTAIN, SURPRISED = ("deepgini", "softmax_entropy"), ("lsa", "dsa")
 
 
@@ -28,7 +31,7 @@ def guided_claims(rows) -> claims.Judged:
     """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     sound, left_out = marks.sound(rows)
-    table = {(row["configuration"], row["metric"]): row for row in sound}
+    table = {(row["configuration"], row["metric"]): row for row in sound if row["metric"] not in BY_FOL}
     judged = [claim(table) for claim in (c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2)]
     return claims.table(
         f"{tables.name_of(dataset, model)}-claims", f"{dataset}, {model}", "the conclusions", judged, left_out
@@ -39,13 +42,20 @@ def _mean(table, keys, measure="area"):
     return float(numpy.mean([table[key]["measures"][measure]["value"] for key in keys]))
 
 
+def area_over_random(rows) -> dict[tuple, Interval]:
+    """(configuration, metric) -> the difference of its area to that of the random order, in points."""
+    table = {(row["configuration"], row["metric"]): row for row in rows}
+    pairs = [(key, (key[0], "random")) for key in table if key[1] != "random" and (key[0], "random") in table]
+    return {key: _difference("", table, [key], [random]).interval for key, random in pairs}
+
+
 def _difference(what, table, keys, others, *, measure="area", needed=0.0, level=0.95):
     """The Effect: the mean of a measure over the orders `keys` minus that over `others`, in points.
 
     keys, others: lists of (configuration, metric)
     """
     value = _mean(table, keys, measure) - _mean(table, others, measure)
-    parts = [_images(table, keys, measure), _images(table, others, measure)]
+    parts = _paired(table, keys, others, measure) or [_images(table, some, measure) for some in (keys, others)]
     parts += [
         (variance / len(some) ** 2, freedom) for some in (keys, others) for variance, freedom in _trainings(table, some)
     ]
@@ -63,6 +73,46 @@ def _images(table, keys, measure):
     share = min(max(_mean(table, keys, measure) / 100, 0.0), 1.0)
     counts = [row["measures"]["best"]["n"] * len(row["curves"]) for row in (table[key] for key in keys)]
     return 1e4 * max(share * (1 - share), 1e-4) / min(counts), math.inf
+
+
+def _paired(table, keys, others, measure):
+    """[(variance of the mean paired difference over test inputs, infinity)]; [] if it is not known.
+
+    Compared are the mean scores of each input over the orders `keys` and over `others`.
+    """
+    rows = {key: table[key] for key in (*keys, *others)}
+    seeds = min(len(row["curves"]) for row in rows.values())
+    same = {tuple(row["seeds"]) for row in rows.values()}
+    if keys == others or len(same) > 1 or not all(_has_flags(row) for row in rows.values()):
+        return []
+    variances = []
+    for seed in range(seeds):
+        of_order = {
+            key: scores(row["curves"][seed], row["measures"]["best"]["n"], measure) for key, row in rows.items()
+        }
+        first, second = (numpy.mean([of_order[key] for key in some], axis=0) for some in (keys, others))
+        difference = 100 * (first - second)
+        variances.append(max(difference.var(), 1.0) / len(difference))  # as _images: at least of a share of 1e-4
+    return [(float(numpy.mean(variances)) / seeds, math.inf)]
+
+
+def _has_flags(row):
+    return all("correct" in point for curve in row["curves"] for point in curve)
+
+
+def scores(curve: list[dict], count: int, measure: str) -> numpy.ndarray:
+    """The score of each test input, of which a measure ("area" or "best") is the mean: float64 (count,).
+
+    Of "area" the fraction of the curve on which the input is correct, of "best" whether it is at the best prefix.
+    """
+    flags = numpy.array([retraining.flags_of(point["correct"], count) for point in curve], float)
+    if measure == "best":
+        return flags[numpy.argmax([point["both"]["accuracy"] for point in curve])]
+    counts = numpy.array([point["inputs"] for point in curve], float)
+    if len(curve) == 1:
+        return flags[0]
+    widths = numpy.diff(counts) / (counts[-1] - counts[0]) / 2
+    return numpy.append(widths, 0) @ flags + numpy.append(0, widths) @ flags
 
 
 def _trainings(table, keys):

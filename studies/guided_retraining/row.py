@@ -2,34 +2,37 @@
 
 The details of a row:
 
-    configuration, metric
+    configuration, metric   in RobOT's own retraining "robot" and the selector
     curves      for each seed a list with a dictionary for each prefix: inputs; accuracy, loss, precision and recall on
-                "both", "clean" and "adversarial" test inputs; seconds, peak memory, joules
+                "both", "clean" and "adversarial" test inputs; correct, which inputs of both, packed
+                (adv.guided.retraining.flags_of; older rows lack it); seconds, peak memory, joules
     originals   the same measures of the original models
     rank        time, ties and APFD of the metric
 
 The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the fewest inputs that reach 99 % of the
-best), area (under the curve, as a mean accuracy).
+best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
+model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>.
 """
 
 import dataclasses
 
 import numpy
 
-from adv.guided import configuration, inputs, ordering
+from adv.guided import configuration, inputs, ordering, robot
 from pipeline import command, run_directory
 from reporting import measures as of_measures
 from reporting import published
 from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
 
+ROBOT = "robot"  # the configuration of RobOT's own retraining
 MEASURES = ("best", "inputs-to-best", "inputs-to-99", "area")
 
 
-def summary(curve: list[dict]) -> dict[str, float]:
-    """The measures of one curve: name -> number."""
+def summary(curve: list[dict], part: str = "both") -> dict[str, float]:
+    """The measures of one curve, on a part of the test inputs: name -> number."""
     counts = numpy.array([point["inputs"] for point in curve], float)
-    accuracy = 100 * numpy.array([point["both"]["accuracy"] for point in curve])
+    accuracy = 100 * numpy.array([point[part]["accuracy"] for point in curve])
     best = int(accuracy.argmax())
     enough = int(numpy.flatnonzero(accuracy >= 0.99 * accuracy[best])[0])
     area = accuracy[0]
@@ -39,12 +42,15 @@ def summary(curve: list[dict]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def write(arguments, stage, name: str, metric: str, original: dict, curve: list[dict]) -> result_row.Row:
+def write(
+    arguments, stage, name: str, metric: str, original: dict, curve: list[dict], *, robust=None, anchor=None
+) -> result_row.Row:
     """Write row-<configuration>-<metric>.json into the stage's folder. Returns the row.
 
     name: of the configuration
     original: measures of the original model
     curve: a dictionary for each prefix, in any order
+    robust, anchor: of worker.attack, on the best prefix and on the original model (None: not attacked)
     """
     trained = run_directory.record(run_directory.folder(arguments, "train"))
     adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))
@@ -71,9 +77,10 @@ def write(arguments, stage, name: str, metric: str, original: dict, curve: list[
             "prefixes": len(curve),
             "gray": trained["arguments"]["gray"],
         },
-        measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2]),
+        measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
+        | (_robust(robust, anchor) if robust else {}),
         checks=trained.get("checks"),  # of the original model
-        attacks={},
+        attacks=robust["attacks"] if robust else {},
         details={
             "configuration": name,
             "metric": metric,
@@ -86,10 +93,63 @@ def write(arguments, stage, name: str, metric: str, original: dict, curve: list[
     return row
 
 
+def write_robot(
+    arguments, stage, selector: str, original: dict, curve: list[dict], *, epsilon, recipe, pool, seconds
+) -> result_row.Row:
+    """Write row-robot-<selector>.json into the stage's folder. Returns the row; its measures are on "adversarial".
+
+    pool: inputs of the pool
+    seconds: of FOL and the probabilities of the pool
+    Other arguments as write.
+    """
+    trained = run_directory.record(run_directory.folder(arguments, "train"))
+    curve = sorted(curve, key=lambda point: point["inputs"])
+    row = result_row.of_stage(
+        stage,
+        study="guided_retraining",
+        dataset=arguments.dataset,
+        method=f"{ROBOT}-{selector}",
+        title=f"{selector}; RobOT's retraining on all training images and the selected inputs",
+        role="control" if selector == "random" else "method",
+        verified=trained["verified"],
+        hyperparameters={
+            "images": sum(trained["counts"]),
+            "epochs": recipe.epochs,
+            "optimizer": recipe.optimizer,
+            "batch_size": recipe.batch_size,
+            "epsilon": epsilon,
+            "pool": pool,
+            "prefixes": len(curve),
+            "gray": trained["arguments"]["gray"],
+        },
+        measures=_measures([summary(curve, "adversarial")], None, len(robot.ATTACKS) * trained["counts"][2]),
+        checks=trained.get("checks"),  # of the original model
+        attacks={name: {"steps": steps, "rel_stepsize": size} for name, (steps, size) in robot.ATTACKS.items()},
+        details={
+            "configuration": ROBOT,
+            "metric": selector,
+            "curves": [curve],
+            "originals": [original],
+            "rank": [
+                {"seconds": seconds, "ties": 0, "apfd": None, "warnings": [], "forward_s": seconds, "inputs": pool}
+            ],
+        },
+    )
+    result_row.save(row, stage.folder / f"row-{ROBOT}-{selector}.json")
+    return row
+
+
 def _measures(summaries, best, n):
     """name -> measure, from the summaries of one or more curves, with the published best and its inputs."""
     beside = {"best": best and best[0], "inputs-to-best": best and best[1]}
     return {name: of_measures.measure([each[name] for each in summaries], n, beside.get(name)) for name in MEASURES}
+
+
+def _robust(robust, anchor):
+    """The accuracies under AutoAttack as measures, of the best prefix and of the original model."""
+    n, size = robust["robust"]["total"], f"autoattack@{robust['epsilon']:g}"
+    shares = {size: robust["robust"], f"original-{size}": anchor["robust"]}
+    return {name: of_measures.measure([100 * share["value"]], n, None) for name, share in shares.items()}
 
 
 def pool(rows) -> result_row.Row:
@@ -97,5 +157,6 @@ def pool(rows) -> result_row.Row:
     lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
     pooled, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
     best = first["best"]["published"], first["inputs-to-best"]["published"]
-    measures = _measures([summary(curve) for curve in pooled["curves"]], best, first["best"]["n"])
-    return dataclasses.replace(pooled, measures=measures)
+    part = "adversarial" if rows[0]["configuration"] == ROBOT else "both"
+    measures = _measures([summary(curve, part) for curve in pooled["curves"]], best, first["best"]["n"])
+    return dataclasses.replace(pooled, measures={**pooled["measures"], **measures})

@@ -2,6 +2,7 @@
 
 guided_retraining-<dataset>-<model>          a line for each order, by configuration: best, inputs, area, time
 guided_retraining-<dataset>-<model>-metrics  a line for each metric: seconds, ties, APFD
+guided_retraining-<dataset>-<model>-robot    a line for each selector of RobOT's own retraining
 """
 
 import numpy
@@ -9,11 +10,18 @@ import numpy
 from reporting import marks, notes
 from reporting.cell import cell_name
 from reporting.tables import Cell, Table
+from studies.guided_retraining.row import ROBOT
 
 READ = (
     "best: highest accuracy over the prefixes of the order, on clean and adversarial test inputs together, %; clean, "
     "adversarial: accuracies of the same model; to best, to 99 %: inputs of the shortest prefix with the best accuracy "
     "or 99 % of it; area: mean accuracy over the prefixes, weighted by inputs; seconds: of all trainings of the line."
+)
+READ_ROBOT = (
+    "Retrained on all training images and the selected attacked ones. best: highest accuracy over the numbers of "
+    "selected inputs, on attacked test images made once on the original model, %; clean, adversarial: accuracies of "
+    "the same model; to best, to 99 %: fewest selected inputs with the best accuracy or 99 % of it; area: mean "
+    "accuracy, weighted by selected inputs; seconds: of all trainings of the line."
 )
 OVERWRITTEN = " In the published run, a third of CIFAR-10's adversarial inputs was a copy of another third."
 PUBLISHED = "(in brackets): published in PeerJ CS 9:e1454 (2023), on all images, about twenty prefixes, one run."
@@ -38,17 +46,29 @@ def guided_tables(rows) -> list[Table]:
     """Two tables for every data set and model."""
     tables = []
     for (dataset, model), own in cells(rows).items():
-        tables += [_orders(dataset, model, own), _metrics(dataset, model, own)]
+        study, robot = of_study(own), [row for row in own if row["configuration"] == ROBOT]
+        if study:
+            tables += [_orders(dataset, model, study), _metrics(dataset, model, study)]
+        if robot:
+            tables.append(_orders(dataset, model, robot))
     return tables
 
 
+def of_study(rows) -> list:
+    """The rows without those of RobOT's own retraining."""
+    return [row for row in rows if row["configuration"] != ROBOT]
+
+
 def _orders(dataset, model, rows):
-    lines = []
+    """The orders of C1 to C3, or RobOT's selections: those are measured on other inputs."""
+    robot, lines = rows[0]["configuration"] == ROBOT, []
+    part = "adversarial" if robot else "both"
+    attacked = sorted({name for row in rows for name in row["measures"] if name.startswith("autoattack@")})
     for row in rows:
         measures = row["measures"]
-        at_best = [max(curve, key=lambda point: point["both"]["accuracy"]) for curve in row["curves"]]
+        at_best = [max(curve, key=lambda point: point[part]["accuracy"]) for curve in row["curves"]]
         parts = [
-            100 * float(numpy.mean([point[part]["accuracy"] for point in at_best])) for part in ("clean", "adversarial")
+            100 * float(numpy.mean([point[one]["accuracy"] for point in at_best])) for one in ("clean", "adversarial")
         ]
         seconds = numpy.mean([sum(point["seconds"] for point in curve) for curve in row["curves"]])
         lines.append(
@@ -60,6 +80,7 @@ def _orders(dataset, model, rows):
                 _cell(measures["inputs-to-99"], 0),
                 _cell(measures["area"]),
                 Cell(float(seconds), digits=0),
+                *(_cell(measures[name]) if name in measures else Cell(None) for name in attacked),
             )
         )
     first = rows[0]
@@ -78,23 +99,36 @@ def _orders(dataset, model, rows):
     counts = {row["configuration"]: len(row["curves"][0]) for row in rows}
     prefixes = ", ".join(f"{count} of {name}" for name, count in counts.items())
     spread = any(measure["spread"] is not None for row in rows for measure in row["measures"].values())
-    columns = "order", "best", "clean", "adversarial", "to best", "to 99 %", "area", "seconds"
+    columns = "order", "best", "clean", "adversarial", "to best", "to 99 %", "area", "seconds", *attacked
     return Table(
-        name_of(dataset, model),
-        f"{dataset}, {model}: guided retraining",
+        name_of(dataset, model) + ("-robot" if robot else ""),
+        f"{dataset}, {model}: {'RobOT' if robot else 'guided retraining'}",
         columns,
         tuple(lines),
         (
             *unverified,
             *marks.raised_note(rows),
-            READ,
+            READ_ROBOT if robot else READ,
             original_note,
+            *_attacked_notes(rows, attacked),
             *(["a ± b: mean and standard deviation over seeds."] if spread else []),
-            PUBLISHED + (OVERWRITTEN if dataset == "cifar10" else ""),
+            *([] if robot else [PUBLISHED + (OVERWRITTEN if dataset == "cifar10" else "")]),
             f"All: {notes.settings(alike)}; seeds {', '.join(map(str, first['seeds']))}; prefixes: {prefixes}.",
             f"Machine: {', '.join(dict.fromkeys(row['device'] for row in rows))}.",
         ),
     )
+
+
+def _attacked_notes(rows, attacked):
+    """What the columns of AutoAttack are, and the original model's accuracy there."""
+    sentences = []
+    for name in attacked:
+        [first, *_] = [row["measures"] for row in rows if name in row["measures"]]
+        sentences.append(
+            f"{name}: accuracy of the best model on {first[name]['n']} clean test images under AutoAttack (Linf), run "
+            f"anew on it, %; the original model: {first[f'original-{name}']['value']:.1f} %."
+        )
+    return sentences
 
 
 def _metrics(dataset, model, rows):

@@ -7,12 +7,14 @@ import time
 import numpy
 
 import data
+from adv import evaluation
 from adv.guided import configuration, ordering, retraining
 from data import files, ledger
 from models import compute
 from pipeline import command, run_directory
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import energy
+from train import seeds
 
 _cell = {}
 
@@ -33,20 +35,18 @@ def prepare(settings: dict, beside=None) -> None:
     cell = guided_cell.load(arguments)
     adversarial = guided_cell.inputs(arguments, cell)
     images, labels, are = guided_cell.pool(cell, adversarial)
-    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell)
+    scores = guided_cell.load_scores(run_directory.folder(arguments, "rank") / "scores.h5", cell, arguments.metric)
     tests = {
         "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
         "adversarial": (adversarial.images["test"], adversarial.labels["test"]),
     }
-    tests["both"] = tuple(numpy.concatenate(both) for both in zip(*tests.values(), strict=True))
     fresh = guided_cell.build(arguments, cell.split).get_weights()
     _cell.update(arguments=arguments, cell=cell, images=images, labels=labels, are=are, scores=scores, tests=tests)
     _cell.update(fresh=fresh, alone=beside is None)
     first = slice(cell.recipe.batch_size + 3)
     warm = dataclasses.replace(cell.recipe, epochs=1)
     retraining.fit(cell.model, fresh, images[first], labels[first], recipe=warm, seed=0)
-    for test in tests.values():
-        retraining.measure(cell.model, *(part[:600] for part in test))
+    retraining.measure_parts(cell.model, {name: (x[:600], y[:600]) for name, (x, y) in tests.items()})
 
 
 def job(name: str, metric: str, count: int, path) -> dict:
@@ -57,20 +57,16 @@ def job(name: str, metric: str, count: int, path) -> dict:
     name: of the configuration
     count: inputs of the prefix
     """
-    cell, chosen = _cell["cell"], configuration.CONFIGURATIONS[name]
-    ranked = configuration.pool(ordering.order(_cell["scores"][metric]), _cell["are"], chosen)[:count]
-    weights = cell.original if chosen.original else _cell["fresh"]
+    cell = _cell["cell"]
     meter, begun = energy.Meter(), time.perf_counter()
-    retraining.fit(
-        cell.model, weights, _cell["images"][ranked], _cell["labels"][ranked], recipe=cell.recipe,
-        seed=_cell["arguments"].seed,
-    )  # fmt: skip
+    ranked = _fit(name, metric, count)
     seconds, joules = time.perf_counter() - begun, meter.joules() if _cell["alone"] else None
-    measures = {part: retraining.measure(cell.model, *images) for part, images in _cell["tests"].items()}
+    logits = retraining.logits_of_parts(cell.model, _cell["tests"])
     result = {
         "inputs": count,
         "adversarial_inputs": int(_cell["are"][ranked].sum()),
-        **measures,
+        **retraining.of_parts(logits, _cell["tests"]),
+        "correct": retraining.correct_of(logits, _cell["tests"]),
         "seconds": round(seconds, 2),
         "peak_memory_mib": run_directory.peak_memory(),
         "joules": None if joules is None else round(joules, 1),
@@ -79,7 +75,50 @@ def job(name: str, metric: str, count: int, path) -> dict:
     return result
 
 
+def _fit(name, metric, count):
+    """Train the cell's model on a prefix; returns the rows of the pool that it holds."""
+    cell, chosen = _cell["cell"], configuration.CONFIGURATIONS[name]
+    scores, seed = _cell["scores"][metric], _cell["arguments"].seed
+    rows = configuration.pool(numpy.arange(len(scores)), _cell["are"], chosen)
+    ranked = rows[ordering.METRICS[metric].arrange(scores[rows], seed)][:count]
+    weights = cell.original if chosen.original else _cell["fresh"]
+    retraining.fit(
+        cell.model, weights, _cell["images"][ranked], _cell["labels"][ranked], recipe=cell.recipe,
+        seed=seed,
+    )  # fmt: skip
+    return ranked
+
+
+def attack(name: str, metric: str, count: int, path, *, images: int, epsilon: float, progress) -> dict:
+    """Accuracy under AutoAttack, run anew on the model of a prefix, written to `path`; the flags lie beside it.
+
+    The model is retrained, which gives the same bits on the same machine.
+
+    name: of the configuration; "original": the original model
+    images: number of clean test images that are attacked, drawn by the seed
+    epsilon: Linf radius
+    """
+    if path.is_file():
+        return files.read_sealed(path)
+    model = _cell["cell"].model
+    if name == "original":
+        model.set_weights(_cell["cell"].original)
+    else:
+        _fit(name, metric, count)
+    x, y = _cell["tests"]["clean"]
+    seed = _cell["arguments"].seed
+    rows = numpy.sort(seeds.stream(seed, "attacked images").permutation(len(y))[:images])
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    attacked = evaluation.benchmark(
+        model, x[rows], y[rows], epsilon=epsilon, seed=seed, folder=folder, progress=progress
+    )  # fmt: skip
+    result = {"inputs": count, **attacked.row()}
+    files.write_sealed(path, result)
+    return result
+
+
 def original() -> dict:
     """The measures of the original model."""
     _cell["cell"].model.set_weights(_cell["cell"].original)
-    return {part: retraining.measure(_cell["cell"].model, *images) for part, images in _cell["tests"].items()}
+    return retraining.measure_parts(_cell["cell"].model, _cell["tests"])

@@ -217,7 +217,7 @@ def test_apfd_against_its_formula():
 def test_every_metric_of_the_catalogue_scores_every_input(traces):
     train, train_classes, rows, classes = traces
     p = numpy.random.default_rng(2).dirichlet(numpy.ones(3), len(rows))
-    context = ordering.Context(train, train_classes, rows, classes, p, seed=3)
+    context = ordering.Context(train, train_classes, rows, classes, p, numpy.linspace(1, 0, len(rows)), seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name, metric in ordering.METRICS.items():

@@ -100,6 +100,30 @@ def test_a_retraining_depends_on_its_arguments_alone(optimizer, net, images):
     assert all(map(numpy.array_equal, once, net.get_weights()))
 
 
+def test_one_net_for_all_prefixes_trains_as_fresh_nets_do(net, images):
+    """To the bit: weights, state of the optimizer and random numbers of one training leave nothing to the next."""
+    begin, sizes = net.get_weights(), (9, 20, 31)
+    shared, fresh = [], []
+    for size in sizes:
+        part = tuple(each[:size] for each in images)
+        retraining.fit(net, begin, *part, recipe=RECIPE, seed=1)
+        shared.append(net.get_weights())
+        own = keras.models.clone_model(net)
+        retraining.fit(own, begin, *part, recipe=RECIPE, seed=1)
+        fresh.append(own.get_weights())
+    for ours, theirs in zip(shared, fresh, strict=True):
+        assert all(map(numpy.array_equal, ours, theirs))
+
+
+def test_parts_are_measured_as_each_is(net, images):
+    x, y = images
+    parts = {"clean": (x[:20], y[:20]), "adversarial": (x[20:], y[20:])}
+    measures = retraining.measure_parts(net, parts)
+    assert list(measures) == ["clean", "adversarial", "both"]
+    for name, part in {**parts, "both": images}.items():
+        assert measures[name] == pytest.approx(retraining.measure(net, *part), rel=1e-6), name
+
+
 def test_rmsprop_is_keras_own(images):
     """Without dropout and in one batch: the weights after two epochs are those of two steps of Keras's RMSprop."""
 

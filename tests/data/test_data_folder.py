@@ -195,3 +195,22 @@ def test_train_in_two_spellings_is_refused(tmp_path):
     fill(tmp_path / "train"), fill(tmp_path / "Train"), fill(tmp_path / "test")
     with pytest.raises(ValueError, match="has both .* keep one of them"):
         data.load(f"folder:{tmp_path}")
+
+
+def test_unlabelled_images_lie_anywhere_below_the_folder(tmp_path):
+    pictures = {name: picture(tmp_path / name, seed) for seed, name in enumerate(("b.png", "a/z.png", "c/d/e.png"))}
+    grey = picture(tmp_path / "f.png", 7, mode="L")
+    picture(tmp_path / ".hidden" / "g.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    images, names = folder.read_unlabelled(tmp_path, channels=3)
+    assert names == ["a/z.png", "b.png", "c/d/e.png", "f.png"] and images.dtype == numpy.uint8
+    assert all(numpy.array_equal(images[names.index(name)], pixels) for name, pixels in pictures.items())
+    assert (images[3] == grey[..., None]).all()
+    assert folder.read_unlabelled(tmp_path, size=(3, 4), channels=3)[0].shape == (4, 3, 4, 3)
+    with pytest.raises(ValueError, match="z.png: a coloured image, expected 1 channel"):
+        folder.read_unlabelled(tmp_path, channels=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        folder.read_unlabelled(tmp_path / "none", channels=3)
+    with pytest.raises(ValueError, match="no image"):
+        folder.read_unlabelled(tmp_path / "empty", channels=3)

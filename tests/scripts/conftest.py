@@ -37,7 +37,7 @@ SMALL = {
 
 def narrow(script, options):
     """The options with the small model, where they name none and the script takes one."""
-    takes_none = script.endswith(("tables", "evaluate", "import", "pack"))
+    takes_none = script.endswith(("tables", "evaluate", "import", "pack", "/rank"))
     return [*options] if takes_none or "--model" in options else ["--model", MODEL, *options]
 
 

@@ -8,6 +8,7 @@ import types
 import numpy
 import pytest
 
+from adv import attacks, autoattack
 from adv.guided import configuration, inputs, ordering, retraining
 from reporting import row as result_row
 from studies.guided_retraining import cell as guided_cell
@@ -16,6 +17,7 @@ from studies.guided_retraining import row as guided_row
 pytestmark = pytest.mark.slow
 
 CELL = ["--dataset", "digits", "--model", "mnist_cnn@0.1", "--quiet", "--deterministic"]
+ROBOT = ["--percent", "5", "20", "--epochs", "2", "--selector", "be-st", "random"]
 RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", "deepgini"]
 
 
@@ -28,6 +30,7 @@ def finished(shell, tmp_path_factory):
         "2_inputs": [*CELL, "--export", "npy"],
         "3_rank": CELL,
         "4_retrain": [*CELL, *RETRAIN],
+        "5_robot": [*CELL, *ROBOT],
     }
     stages = {f"guided_retraining/{name}": options for name, options in stages.items()}
     said = shell.all_here(stages | {"tables": ["--study", "guided_retraining"]}, folder)
@@ -125,6 +128,50 @@ def test_two_processes_make_the_same_models(done, call):
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
     assert again.code == 0, again.err
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
+
+
+def test_autoattack_runs_anew_on_the_best_prefix(done, call, monkeypatch, unfinish):
+    few = {
+        name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
+        for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
+    }
+    monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
+    shutil.rmtree(done / "retrain")
+    asked = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
+    said = call("guided_retraining/4_retrain", *CELL, *asked)
+    assert said.code == 0, said.err
+    measures = result_row.load(done / "retrain" / "row-c3-dsa.json")["measures"]
+    assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
+    first = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
+    unfinish(done / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
+    again = call("guided_retraining/4_retrain", *CELL, *asked)
+    assert again.code == 0, again.err
+    after = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    assert (after["robust"], after["accuracies"]) == (first["robust"], first["accuracies"])
+
+
+def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
+    names = {path.name for path in (finished.cell / "robot").glob("*.json")}
+    assert names == {
+        *(f"{selector}-{n}.json" for selector in ("be-st", "random") for n in (10, 42)),
+        *("run.json", "row-robot-be-st.json", "row-robot-random.json"),
+    }
+    row = result_row.load(finished.cell / "robot" / "row-robot-be-st.json")
+    best = max(one["adversarial"]["accuracy"] for one in row["curves"][0])
+    assert row["measures"]["best"]["value"] == pytest.approx(100 * best) and row["measures"]["best"]["n"] == 60
+    assert [one["inputs"] for one in row["curves"][0]] == [10, 42] and row["role"] == "method"
+
+
+def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
+    folder = done / "robot"
+    before = {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")}
+    unfinish(folder, "be-st-42.json", "random-10.json")
+    again = call("guided_retraining/5_robot", *CELL, *ROBOT)
+    assert again.code == 0, again.err
+    assert {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")} == before
+    refused = call("guided_retraining/5_robot", *CELL, "--overwrite", "--percent", "400")
+    assert refused.code == 2 and "pass a smaller --percent" in refused.err and refused.err.count("\n") == 1
 
 
 def test_inputs_of_another_model_are_refused(done, call):

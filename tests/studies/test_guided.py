@@ -1,15 +1,16 @@
 """Rows, tables, figure and conclusions of guided retraining, from curves made by hand."""
 
+import base64
 import dataclasses
 
 import numpy
 import pytest
 import scipy.stats
 
-from reporting import claims, tables
+from reporting import claims, statistics, tables
 from reporting import row as result_row
 from studies.guided_retraining import claims as guided_claims
-from studies.guided_retraining import figures
+from studies.guided_retraining import figures, report
 from studies.guided_retraining import row as guided_row
 from studies.guided_retraining import tables as guided_tables
 from studies.guided_retraining.energy import Meter
@@ -46,6 +47,28 @@ def test_the_summary_of_a_curve():
         "area": pytest.approx(100 * ((0.5 + 0.895) / 2 + (0.895 + 0.9) / 2) / 2),
     }  # fmt: skip
     assert guided_row.summary([point(100, 0.5)])["area"] == pytest.approx(50)
+
+
+def test_a_band_is_of_the_seeds_or_of_the_test_inputs():
+    one = row("c2", "lsa")
+    counts, mean, low, high = figures.band(one)
+    assert counts == [100, 200, 300] and mean.tolist() == [50, 90, 80]
+    expected = statistics.wilson(900, 1000)
+    assert (low[1], high[1]) == (pytest.approx(100 * expected.low), pytest.approx(100 * expected.high))
+    pooled = guided_row.pool([one, row("c2", "lsa", (0.6, 0.8, 0.8), seed=1)])
+    _, mean, low, high = figures.band(pooled)
+    assert (
+        mean.tolist() == pytest.approx([55, 85, 80]) and low.tolist() == [50, 80, 80] and high.tolist() == [60, 90, 80]
+    )
+
+
+def test_areas_are_drawn_beside_a_random_order():
+    rows = cell(0.01, c2_lsa=(0.6, 0.7, 0.9), c2_dsa=(0.7, 0.7, 0.9), c2_random=(0.5, 0.6, 0.9))
+    intervals = guided_claims.area_over_random(rows)
+    assert list(intervals) == [("c2", "lsa"), ("c2", "dsa")]
+    assert intervals["c2", "lsa"].value == pytest.approx(7.5)  # 0.1, and half of it towards the end
+    [(_, _, figure)] = figures.figures(rows)
+    assert [axis.get_title() for axis in figure.axes] == ["c2, ours", "c2, published", "c2, area minus random"]
 
 
 def test_seeds_are_pooled():
@@ -144,6 +167,67 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
         (means[0] - means[1], half)
     )
     assert effect.freedom == pytest.approx(freedom)
+
+
+def with_flags(rows, n=40):
+    """The rows with the correct inputs of each prefix: as many as the accuracy says, the first of a fixed order."""
+    generator = numpy.random.default_rng(0)
+    for each in rows:
+        for point in each["curves"][0]:
+            ranked = generator.permutation(n)
+            flags = ranked < round(point["both"]["accuracy"] * n)
+            point["correct"] = base64.b64encode(numpy.packbits(flags).tobytes()).decode()
+        for measure in each["measures"].values():
+            measure["n"] = n
+    return rows
+
+
+def test_the_score_of_an_input_has_the_measure_as_its_mean():
+    [each] = with_flags(cell(c2_lsa=(0.5, 0.9, 0.8)))
+    for measure in ("area", "best"):
+        scores = guided_claims.scores(each["curves"][0], 40, measure)
+        assert 100 * scores.mean() == pytest.approx(each["measures"][measure]["value"])
+    one = guided_claims.scores(each["curves"][0][:1], 40, "area")
+    assert one.mean() == pytest.approx(0.5) and set(one) == {0.0, 1.0}
+
+
+def test_paired_inputs_have_the_variance_of_their_differences():
+    rows = with_flags(cell(c2_deepgini=(0.9, 0.9, 0.8), c2_lsa=(0.7, 0.7, 0.8)))
+    table = {(each["configuration"], each["metric"]): each for each in rows}
+    keys, others = [("c2", "deepgini")], [("c2", "lsa")]
+    effect = guided_claims._difference("", table, keys, others)
+    first, second = (guided_claims.scores(each["curves"][0], 40, "area") for each in rows)
+    half = 1.959964 * (100 * (first - second)).std() / 40**0.5  # the last prefixes end alike
+    assert effect.interval.high - effect.interval.value == pytest.approx(half)
+    assert effect.interval.value == pytest.approx(100 * (first - second).mean())
+    del rows[1]["curves"][0][0]["correct"]
+    unpaired = guided_claims._difference("", table, keys, others)
+    assert unpaired.interval.high - unpaired.interval.value != pytest.approx(half)
+
+
+def test_robot_has_a_table_of_its_own_and_no_part_in_the_conclusions():
+    rows = [row("c2", "lsa"), row("c2", "be-st", (1, 1, 1)), row("robot", "be-st"), row("robot", "random")]
+    assert "be-st" not in str(guided_claims.guided_claims(guided_tables.of_study(rows)).rows)
+    tables_of = {table.name: table for table in guided_tables.guided_tables(rows)}
+    assert list(tables_of) == [f"guided_retraining-mnist-mnist_cnn{end}" for end in ("", "-metrics", "-robot")]
+    assert len(tables_of["guided_retraining-mnist-mnist_cnn-robot"].rows) == 2
+    assert "attacked test images" in "".join(tables_of["guided_retraining-mnist-mnist_cnn-robot"].notes)
+    [(_, _, figure)] = figures.figures(rows)
+    assert {axis.get_title() for axis in figure.axes} == {"c2, ours", "c2, published"}
+    assert [table.name for table in report.tables(rows)].count("guided_retraining-mnist-mnist_cnn-claims") == 1
+
+
+def test_accuracy_under_autoattack_is_a_column_of_its_own():
+    rows = [row("c2", "lsa"), row("c2", "dsa")]
+    attacked = {"robust": {"value": 0.25, "total": 40}, "epsilon": 0.05}
+    anchor = {"robust": {"value": 0.1, "total": 40}}
+    rows[0]["measures"].update(guided_row._robust(attacked, anchor))
+    orders, _ = guided_tables.guided_tables(rows)
+    assert orders.columns[-1] == "autoattack@0.05"
+    assert {str(line[0]): line[-1].value for line in orders.rows} == {"c2-lsa": 25, "c2-dsa": None}
+    assert "40 clean test images under AutoAttack" in "".join(orders.notes) and "10.0 %" in "".join(orders.notes)
+    pooled = guided_row.pool([rows[0], dataclasses.replace(rows[0], seeds=[1])])
+    assert pooled["measures"]["autoattack@0.05"]["value"] == 25
 
 
 def test_trainings_that_end_alike_leave_the_test_inputs():

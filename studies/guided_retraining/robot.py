@@ -1,0 +1,96 @@
+"""RobOT in a cell of guided retraining: its attacked images, and a retraining of each selection."""
+
+from __future__ import annotations
+
+import time
+
+import numpy
+
+import data
+from adv import search
+from adv.guided import fol, retraining, robot, selection
+from data import files
+from pipeline import run_directory
+from studies.guided_retraining import cell as guided_cell
+from studies.guided_retraining.cell import Cell, Inputs
+
+
+def attack(cell: Cell, *, epsilon: float, seed: int) -> Inputs:
+    """The pool of training images, those that fool the original model [P], and all attacked test images [D].
+
+    Raises ValueError if no attack succeeds.
+    """
+    parts = {"train": (cell.split.x_train, cell.split.y_train), "test": (cell.split.x_test, cell.split.y_test)}
+    fields = {name: {} for name in ("images", "labels", "rows", "attack")}
+    for part, (x, y) in parts.items():
+        made = {name: robot.attack(cell.model, x, y, name, epsilon=epsilon, seed=seed) for name in robot.ATTACKS}
+        images, labels = numpy.concatenate(list(made.values())), numpy.concatenate([y] * len(made))
+        rows, names = numpy.tile(numpy.arange(len(y)), len(made)), numpy.repeat(list(made), len(y))
+        kept = search.classes(cell.model, images) != labels if part == "train" else numpy.ones(len(labels), bool)
+        if not kept.any():
+            raise ValueError(f"no attack of epsilon {epsilon:g} fools the original model: pass a larger --epsilon")
+        for name, values in zip(fields, (images, labels, rows, names), strict=True):
+            fields[name][part] = values[kept]
+    return Inputs(**fields, model=cell.identity, data=cell.split.fingerprint)
+
+
+def evidence(cell: Cell, inputs: Inputs, *, epsilon: float) -> tuple[dict, float]:
+    """({"fol": (N,), "probabilities": (N, K)} of the pool at the original model, seconds)."""
+    begun = time.perf_counter()
+    x, y, rows = (getattr(inputs, name)["train"] for name in ("images", "labels", "rows"))
+    loss = fol.fol(cell.model, x, data.to_unit(cell.split.x_train[rows]), y, epsilon=epsilon)
+    _, _, probabilities = retraining.traces(cell.model, x)
+    return {"fol": loss, "probabilities": probabilities}, time.perf_counter() - begun
+
+
+def counts(cell: Cell, inputs: Inputs, percent: list[float]) -> list[int]:
+    """Numbers of selected inputs: percentages of the training images, at least 1. Raises ValueError for too many."""
+    numbers = [max(1, round(each * len(cell.split.y_train) / 100)) for each in percent]
+    pool = len(inputs.labels["train"])
+    if max(numbers) > pool:
+        raise ValueError(
+            f"{max(numbers)} inputs to select, but the attacks succeeded on {pool}: pass a smaller --percent, of at "
+            f"most {100 * pool / len(cell.split.y_train):.3g}"
+        )
+    return sorted(set(numbers))
+
+
+def tests_of(cell: Cell, inputs: Inputs) -> dict:
+    """The test parts: name -> (images, labels)."""
+    return {
+        "clean": (data.to_unit(cell.split.x_test), cell.split.y_test),
+        "adversarial": (inputs.images["test"], inputs.labels["test"]),
+    }
+
+
+def retrain(cell, inputs, found, selector, n, path, *, recipe, seed, sections) -> dict:
+    """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
+
+    found: of `evidence`.
+    """
+    rows = selection.take(selector, n, **found, sections=sections, seed=seed)
+    x = numpy.concatenate([data.to_unit(cell.split.x_train), inputs.images["train"][rows]])
+    y = numpy.concatenate([cell.split.y_train, inputs.labels["train"][rows]])
+    begun = time.perf_counter()
+    retraining.fit(cell.model, cell.original, x, y, recipe=recipe, seed=seed)
+    seconds = time.perf_counter() - begun
+    parts = tests_of(cell, inputs)
+    logits = retraining.logits_of_parts(cell.model, parts)
+    result = {
+        "inputs": len(rows),
+        "adversarial_inputs": len(rows),
+        **retraining.of_parts(logits, parts),
+        "correct": retraining.correct_of(logits, parts),
+        "seconds": round(seconds, 2),
+        "peak_memory_mib": run_directory.peak_memory(),
+        "joules": None,
+    }
+    files.write_sealed(path, result)
+    return result
+
+
+def open_inputs(path, cell: Cell, *, epsilon: float, seed: int) -> Inputs:
+    """The Inputs in a file, made first if there is none."""
+    if not path.is_file():
+        attack(cell, epsilon=epsilon, seed=seed).save(path)
+    return guided_cell.Inputs.load(path, model=cell.identity, data=cell.split.fingerprint)
