@@ -102,15 +102,22 @@ def train_step(
     training: bool,
     regularise: bool,
     keep: list,
+    displace: Callable | None = None,
 ) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     differentiate = _differentiate(model, objective, follow, training, regularise)
 
     @jax.jit
     def pure(trainable, frozen, state, *arrays):
+        if displace is not None:
+            gradients, *_ = differentiate(trainable, frozen, *arrays)
+            moves = displace(gradients, trainable)
+            trainable = [value + move for value, move in zip(trainable, moves, strict=True)]
         gradients, frozen, *results = differentiate(trainable, frozen, *arrays)
         trainable, state = optimizer.stateless_apply(state, gradients, trainable)
         trainable = list(trainable)
+        if displace is not None:
+            trainable = [value - move for value, move in zip(trainable, moves, strict=True)]
         for place, mask, original in keep:
             trainable[place] = keras.ops.where(mask, trainable[place], original)
         return tuple(results), trainable, frozen, state

@@ -12,7 +12,7 @@ from reporting import figures, marks
 from studies.robust_training import tables
 from train import robust
 
-KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
+KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART", "robust overfitting")
 COLOURS = (*figures.CYCLE, "black", "#999933")
 OTHERS = "#DDDDDD"
 
@@ -26,6 +26,8 @@ def kind(method: str) -> str | None:
         return KINDS[0]
     if isinstance(strategy, robust.Yopo):
         return KINDS[2]
+    if strategy.awp is not None:
+        return KINDS[5]
     if strategy.loss != "cross-entropy":
         return strategy.loss.upper()
     return KINDS[2] if strategy.friendly else KINDS[1]

@@ -21,21 +21,15 @@ def kind(strategy):
     """A strategy without its numbers: methods that differ only in those or in the controller run the same code."""
     if isinstance(strategy, Adversarial):
         losses = strategy.loss, strategy.attack_loss
-        return Adversarial, *losses, strategy.attack_mode, strategy.friendly is None, strategy.update_order
+        parts = strategy.friendly is None, strategy.awp is None
+        return Adversarial, *losses, strategy.attack_mode, *parts, strategy.update_order
     return type(strategy), strategy.start, getattr(strategy, "persistent", None)
 
 
 # One name a kind, and the control; under jax, where every one takes seconds to compile, fewer.
 STRATEGIES = ["standard", *{kind(METHODS[name].strategy): name for name in METHODS if name != "standard"}.values()]
 if compute.BACKEND == "jax":
-    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3"]
-SCALE = numpy.float32([0.5, 2.0])
-
-
-# One name a kind, and the control; under jax, where every one takes seconds to compile, fewer.
-STRATEGIES = ["standard", *{kind(METHODS[name].strategy): name for name in METHODS if name != "standard"}.values()]
-if compute.BACKEND == "jax":
-    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3"]
+    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3", "awp"]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

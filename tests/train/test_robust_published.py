@@ -31,6 +31,8 @@ PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, whether 
     "amata-2-10-deat": ((10, 2), "zero", True, "train", 0),
     "m+trades-deat": ((2, 10), "gaussian", False, "train", 6),
     "m+mart-deat": ((2, 10), "gaussian", True, "train", 6),
+    "awp": ((2, 10), "uniform", True, "train", 0),
+    "trades-awp": ((2, 10), "gaussian", False, "eval", 6),
 }
 
 
@@ -59,10 +61,12 @@ def test_what_passes_through_the_net_in_an_update():
     }  # fmt: skip
     assert {name for name, order in orders.items() if order == paired} == {
         "mart", "m+mart", "m+mart-2021", "mart-deat", "m+mart-deat", "f+trades", "f+trades-deat", "f+mart-deat",
+        "trades-awp",
     }  # fmt: skip
     assert orders["f+mart"] == ("adversarial", "clean")
     assert {METHODS[name].strategy.guided_by for name in ("m+trades-deat", "m+mart-deat")} == {"last"}
     assert [METHODS[name].passes for name in ("pgd-7", "trades", "mart", "trades-deat")] == [8, 13.5, 12, 18]
+    assert [METHODS[name].passes for name in ("awp", "trades-awp")] == [12, 14.5]
 
 
 def test_the_published_controllers():
@@ -88,7 +92,7 @@ def test_the_published_controllers():
         "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
         "f+mart": 10, "yopo-5-3": 5, "trades-deat": 10, "mart-deat": 10, "fat-5-deat": 5, "f+trades-deat": 10,
-        "f+mart-deat": 10,
+        "f+mart-deat": 10, "awp": 10, "trades-awp": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
     settings = {

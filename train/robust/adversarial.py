@@ -14,6 +14,7 @@ import numpy
 
 from models import compute, perturb, updates
 from train.robust import losses, perturbation
+from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
 from train.robust.friendly import Friendly
 
@@ -97,6 +98,7 @@ class Adversarial:
     guide: loss whose gradient magnitude guides the controller, "training" (DEAT's rule of 2022) or "attack" (2021).
     guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
     factors: for single classes.
+    awp: moves the weights before the update (awp.Awp); None: they stay.
     Raises ValueError for unknown names, and for friendly attacks in train mode.
     """
 
@@ -112,6 +114,7 @@ class Adversarial:
     guide: str = "training"
     guided_by: str = "all"
     factors: ClassFactors = NONE
+    awp: Awp | None = None
 
     def __post_init__(self):
         for name, valid in (
@@ -136,7 +139,12 @@ class Adversarial:
 
     def passes(self, steps: int) -> float:
         """Forward and backward passes per image with this number of attack steps, at most."""
-        return self.attack_passes(steps) + len(self.update_order)
+        return self.attack_passes(steps) + self.update_passes
+
+    @property
+    def update_passes(self) -> int:
+        """Forward and backward passes per image of the update, at most."""
+        return len(self.update_order) * (1 if self.awp is None else 2)
 
     def attack_passes(self, steps: int) -> float:
         """Forward and backward passes per image of the attack; a forward pass alone counts half.
@@ -171,15 +179,21 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
-        train_step = updates.train_step(model, optimizer, objective, follow=follow, regularise=False)
+        settings = {"follow": follow, "regularise": False}
+        plain = updates.train_step(model, optimizer, objective, **settings)
+        moving = None
+        if self.awp is not None:
+            moving = updates.train_step(model, optimizer, objective, **settings, displace=self.awp.displace)
         attack = self._attack(model, scale)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0):
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
+            moved = self.awp is not None and self.awp.moved(progress)
+            train_step = moving if moved else plain
             loss, correct, *followed = train_step(current, images, labels, scale, weight, beta)
-            passes += len(self.update_order)
+            passes += len(self.update_order) * (2 if moved else 1)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
         return run

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from train.robust import controller
 from train.robust.adversarial import Adversarial
+from train.robust.awp import Awp
 from train.robust.friendly import Friendly
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
@@ -88,6 +89,7 @@ ZHANG_FAT = "Zhang, Xu, Han, Niu, Cui, Sugiyama, Kankanhalli, ICML 2020"
 ZHANG_YOPO = "Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019"
 TIAN = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 YE = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
+WU = "Wu, Xia, Wang, NeurIPS 2020"
 
 QUARTER = StepSize(share=0.25)  # 2/255 at 8/255
 SEVEN = StepSize(share=0.007 / 0.031)
@@ -106,6 +108,9 @@ FAT = Adversarial(step=SEVEN, attack_mode="eval", friendly=FRIEND)
 F_TRADES = dataclasses.replace(TRADES, order=(), clip_start=True, friendly=STILL)
 F_MART = dataclasses.replace(MART, beta=6.0, order=TWICE[1:], clip_start=True, friendly=STILL)
 AMATA = Adversarial(step=StepSize(share=2.5, rule="spread"))  # 20/255 over the steps, at 8/255
+# Against robust overfitting.
+RICE = dataclasses.replace(PGD, clip_start=True)  # PGD as in the scripts of Rice, Wong, Kolter and of AWP
+TRADES_AWP = dataclasses.replace(TRADES, order=TWICE[:2], step=QUARTER, awp=Awp(gamma=0.005, start=10 / 200))
 # Baselines as in DEAT's scripts, where they differ from their authors' settings.
 DEAT_TRADES = dataclasses.replace(TRADES, step=QUARTER, attack_mode="train")
 DEAT_MART = dataclasses.replace(MART, beta=6.0, clip_start=True, step=QUARTER, attack_mode="train")
@@ -174,6 +179,8 @@ METHODS = {
     **_magnitude_guided("PGD", MADRY, dataclasses.replace(PGD, clip_start=True), 7, "M+PGD"),
     **_magnitude_guided("TRADES", ZHANG_TRADES, TRADES, 10),
     **_magnitude_guided("MART", WANG_MART, MART, 10),
+    "awp": Method("AWP-PGD-10", WU, dataclasses.replace(RICE, awp=Awp(gamma=0.01)), _fixed(10)),
+    "trades-awp": Method("TRADES-AWP", f"{ZHANG_TRADES}; {WU}", TRADES_AWP, _fixed(10)),
     "trades-deat": _of_deat("TRADES", ZHANG_TRADES, DEAT_TRADES, _fixed(10), "TRADES"),
     "mart-deat": _of_deat("MART", WANG_MART, DEAT_MART, _fixed(10), "MART"),
     "fat-5-deat": _of_deat("FAT-5", ZHANG_FAT, DEAT_FAT, _fixed(5), "FAT-5"),

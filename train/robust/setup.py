@@ -92,6 +92,10 @@ SETUPS = {
         milestones=(74 / 120, 89 / 120, 99 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
         standardised=False,
     ),
+    "rice": Setup(
+        title="Robust overfitting", citation="Rice, Wong, Kolter, ICML 2020", epochs=200, learning_rate=0.1,
+        milestones=(0.5, 0.75),
+    ),
     "yopo": Setup(
         title="YOPO-5-3", citation="Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019", epochs=36, learning_rate=0.04,
         milestones=(30 / 36, 34 / 36), factors=(0.1, 0.01), batch_size=256,
