@@ -80,6 +80,11 @@ def gradients(
     return compute.backend.gradients(model, objective, follow, training)
 
 
+def blend(variables: list, averages: list) -> Callable:
+    """Compile ``run(share)``: each of `averages` becomes (1 - share) of itself and share of its variable."""
+    return compute.backend.blend(variables, averages)
+
+
 def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """Compile an update by gradients, one for each variable: ``run(*gradients)``."""
     optimizer.build(variables)

@@ -157,6 +157,19 @@ def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     return run
 
 
+def blend(variables: list, averages: list) -> Callable:
+    """As models.updates.blend."""
+
+    @jax.jit
+    def mix(share, values, means):
+        return [(1 - share) * mean + share * value for value, mean in zip(values, means, strict=True)]
+
+    def run(share):
+        assign(averages, mix(share, _values(variables), _values(averages)))
+
+    return run
+
+
 def _differentiate(model, objective, follow, training, regularise):
     """``run(trainable, frozen, x, *arrays) -> (gradients of the weights, frozen, mean value, extra[, followed])``."""
 

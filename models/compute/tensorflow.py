@@ -109,6 +109,16 @@ def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     return _graph(lambda *gradients: optimizer.apply(gradients, variables))
 
 
+def blend(variables: list, averages: list) -> Callable:
+    """As models.updates.blend."""
+
+    def mix(share):
+        for variable, average in zip(variables, averages, strict=True):
+            average.assign((1 - share) * average + share * variable)
+
+    return _graph(mix)
+
+
 def _graph(function, any_count=False):
     graph = tensorflow.function(function, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
 

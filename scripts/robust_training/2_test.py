@@ -36,9 +36,7 @@ def main(arguments):
 
 def asked(arguments):
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
-    finished = [
-        name for name in robust.METHODS if (run_directory.folder(arguments, f"train-{name}") / "run.json").is_file()
-    ]
+    finished = trained_models.finished(arguments)
     if not finished:
         raise FileNotFoundError(
             f"{run_directory.folder(arguments, 'train-*')}: none finished; "
@@ -93,6 +91,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "magnitude",
     )
     trajectories = {part: [round(one[part], 5) for one in epochs] for part in trajectory}
+    trajectories["probe_learnt"] = [one.get("probe_learnt", 1.0) for one in epochs]
     result = row.of_stage(
         stage,
         study="robust_training",
@@ -126,11 +125,10 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     )
     row.save(result, stage.folder / "row.json")
     run_directory.finish(stage)
-    shown = ", ".join(
-        f"{epoch} epoch's {tables.worst(result, prefix)['value']:.1f} %"
-        for epoch, prefix in (("selected", ""), ("last", "last/"))
-    )
-    print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case, {shown} ({stage.folder})")
+    for what, both in (("clean", tables.clean(result)), ("worst case", tables.worst_case(result))):
+        best, last = (each["value"] for each in both)
+        where = f" ({stage.folder})" if what == "worst case" else ""
+        print(f"test {name}: {what}: best {best:.1f} %, last {last:.1f} %, best - last {best - last:.1f}{where}")
     print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
 
 

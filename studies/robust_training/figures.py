@@ -22,11 +22,13 @@ def kind(method: str) -> str | None:
     if method not in robust.METHODS or method == "standard":
         return None
     strategy = robust.METHODS[method].strategy
+    if robust.METHODS[method].average is not None or isinstance(strategy, robust.Nuclear):
+        return KINDS[5]
     if isinstance(strategy, robust.Replay):
         return KINDS[0]
     if isinstance(strategy, robust.Yopo):
         return KINDS[2]
-    if strategy.awp is not None:
+    if strategy.awp or strategy.targets or strategy.noise:
         return KINDS[5]
     if strategy.loss != "cross-entropy":
         return strategy.loss.upper()

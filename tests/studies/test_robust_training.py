@@ -49,6 +49,18 @@ def test_the_best_method_comes_first_and_the_control_last(row):
     assert "worst@0.1 (n=1000)" in text and "published" not in text
 
 
+def test_best_last_and_their_difference_stand_in_a_line_with_the_chance_level(row):
+    rows = [row("pgd-7", worst=40.0, seed=seed) for seed in range(2)]
+    rows[1]["measures"]["last/white-box/worst@0.1"] |= {"value": 36.0, "values": [36.0]}
+    table, cost = robust_tables.robust_training_tables([robust_tables.pool(rows)])
+    line = dict(zip(cost.columns, cost.rows[0], strict=True))
+    fall = line["best - last: worst case"]
+    assert (fall.value, round(fall.spread, 3)) == (2.5, 2.121) and line["best - last: clean"].value == -1.0
+    assert line["worst case"].value - line["last: worst case"].value == fall.value
+    for one in (table, cost):
+        assert any("about 10.0 % in every column" in note for note in one.notes)
+
+
 def test_the_figure_has_a_panel_for_each_kind_of_method_and_one_of_test_images(row):
     rows = [row("pgd-7", worst=30.0), row("standard", worst=99.0, role="control"), row("m+deat", worst=40.0)]
     figure = figures.trajectories([*rows, row("fat"), row("free-8")])
@@ -133,7 +145,8 @@ def test_published_rows_were_selected_by_todays_rule():
         if epoch is not None:  # of one seed
             course = row["trajectories"][0]
             by = "probe_clean" if row["role"] == "control" else "probe_robust"
-            ranks = zip(course[by], course["probe_clean"], strict=True)
+            learnt = course.get("probe_learnt", [1.0] * len(course[by]))
+            ranks = zip(learnt, course[by], course["probe_clean"], strict=True)
             assert epoch == max(enumerate(ranks, 1), key=lambda each: (each[1], -each[0]))[0], row["method"]
 
 

@@ -11,6 +11,7 @@ from models import compute, perturb
 from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
 from train.robust.fit import _recorded
+from train.robust.nuclear import Nuclear
 from train.robust.optimizer import CoupledSGD
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
@@ -21,15 +22,17 @@ def kind(strategy):
     """A strategy without its numbers: methods that differ only in those or in the controller run the same code."""
     if isinstance(strategy, Adversarial):
         losses = strategy.loss, strategy.attack_loss
-        parts = strategy.friendly is None, strategy.awp is None
+        parts = strategy.friendly is None, strategy.awp is None, strategy.targets is None, strategy.noise
         return Adversarial, *losses, strategy.attack_mode, *parts, strategy.update_order
+    if isinstance(strategy, Nuclear):
+        return Nuclear, strategy.decay
     return type(strategy), strategy.start, getattr(strategy, "persistent", None)
 
 
 # One name a kind, and the control; under jax, where every one takes seconds to compile, fewer.
 STRATEGIES = ["standard", *{kind(METHODS[name].strategy): name for name in METHODS if name != "standard"}.values()]
 if compute.BACKEND == "jax":
-    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3", "awp"]
+    STRATEGIES = ["m+mart", "f+trades", "free-8-persistent", "yopo-5-3", "awp", "sat", "nuat2-wa"]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -37,7 +40,8 @@ def test_perturbations_stay_in_the_ball_and_the_box(tiny, name, batch, seen):
     images, labels = batch
     strategy, _ = METHODS[name].tailored(SETUPS["standard"])
     passed = seen(1 if isinstance(strategy, Yopo) else 0)
-    run = tiny.prepared(strategy, tiny.build(), measure=not isinstance(strategy, Yopo))
+    radius = tiny.epsilon * (5 if name == "n-fgsm" else 1)  # a start of two epsilons, and the three steps below
+    run = tiny.prepared(strategy, tiny.build(), measure=not isinstance(strategy, Yopo | Nuclear))
     carried, generator = None, numpy.random.default_rng(0)
     for _ in range(2):
         outcome = run(images, labels, 3, generator, carried)
@@ -46,7 +50,7 @@ def test_perturbations_stay_in_the_ball_and_the_box(tiny, name, batch, seen):
     assert passed
     begun = passed[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
     for passed_images in passed:
-        assert abs(passed_images - images).max() <= tiny.epsilon + 1e-6
+        assert abs(passed_images - images).max() <= radius + 1e-6
         assert any(passed_images is start for start in begun) or (passed_images.min() >= 0 and passed_images.max() <= 1)
     moved = max(abs(batch - images).max() for batch in passed)
     assert moved > 0.02 * tiny.epsilon

@@ -17,6 +17,7 @@ from train.robust import losses, perturbation
 from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
 from train.robust.friendly import Friendly
+from train.robust.targets import Batch, Mined, SelfAdaptive
 
 
 class Outcome(typing.NamedTuple):
@@ -99,6 +100,10 @@ class Adversarial:
     guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
     factors: for single classes.
     awp: moves the weights before the update (awp.Awp); None: they stay.
+    targets: soft targets from the run's own outputs (targets.SelfAdaptive for TRADES, targets.Mined for the
+        cross-entropy); None: labels.
+    noise: radius of the uniform start as a multiple of epsilon; steps are then not clipped to the epsilon ball, so that
+        adversarials lie up to `noise` and the steps from the image (N-FGSM); None: all is inside the ball.
     Raises ValueError for unknown names, and for friendly attacks in train mode.
     """
 
@@ -115,6 +120,8 @@ class Adversarial:
     guided_by: str = "all"
     factors: ClassFactors = NONE
     awp: Awp | None = None
+    targets: SelfAdaptive | Mined | None = None
+    noise: float | None = None
 
     def __post_init__(self):
         for name, valid in (
@@ -129,6 +136,10 @@ class Adversarial:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if tuple(self.order) not in ((), *ORDERS[self.loss]):
             raise ValueError(f"order of {self.loss} is {self.order}, expected one of {ORDERS[self.loss]}")
+        if self.targets is not None and self.targets.loss != self.loss:
+            raise ValueError(f"{type(self.targets).__name__} are targets of {self.targets.loss}, not of {self.loss}")
+        if self.noise is not None and not (self.noise > 0 and self.start == "uniform" and self.friendly is None):
+            raise ValueError(f"noise is {self.noise}: expected above 0, of a uniform start, not in a friendly attack")
         if self.friendly is not None and self.attack_mode != "eval":
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
 
@@ -162,13 +173,17 @@ class Adversarial:
         epsilon: float,
         scale: numpy.ndarray,
         measure: bool = False,
+        count: int = 0,
     ) -> Callable:
-        """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model.
+        """``run(images, labels, steps, generator, carried=None, progress=0.0, rows=None) -> Outcome`` for one model.
 
         epsilon: Linf radius in [0, 1] pixel scale.
         scale: standard deviations of the channels (C,), for the magnitude.
         measure: whether a controller needs the magnitude.
-        Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done.
+        count: number of training images, for targets.
+        Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done;
+            rows: their places among the training images, for targets (None: the first).
+        With targets it is a targets.Batch, whose state is saved with each epoch.
         The model's own weight decay is not used: the optimizer has that of the set-up.
         Raises ValueError if a controller needs a magnitude that the strategy does not measure.
         """
@@ -179,6 +194,10 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
+        table = None
+        if self.targets is not None:
+            objective = self.targets.objective(self.update_order)
+            table = self.targets.begin(count, model.output_shape[-1])
         settings = {"follow": follow, "regularise": False}
         plain = updates.train_step(model, optimizer, objective, **settings)
         moving = None
@@ -186,17 +205,22 @@ class Adversarial:
             moving = updates.train_step(model, optimizer, objective, **settings, displace=self.awp.displace)
         attack = self._attack(model, scale)
 
-        def run(images, labels, steps, generator, carried=None, progress=0.0):
+        def run(images, labels, steps, generator, carried=None, progress=0.0, rows=None):
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
             moved = self.awp is not None and self.awp.moved(progress)
             train_step = moving if moved else plain
-            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta)
+            rows = numpy.arange(len(images)) if rows is None else rows
+            arrays = () if table is None else table.of(rows, labels, progress)
+            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
+            if table is not None:
+                correct, told = correct
+                table.learn(rows, labels, progress, generator, told)
             passes += len(self.update_order) * (2 if moved else 1)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
-        return run
+        return run if table is None else Batch(run, table.state, table.restore)
 
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
@@ -209,7 +233,8 @@ class Adversarial:
             befriend = self.friendly.attack(model, self.attack_loss)
 
         def run(images, labels, steps, epsilon, generator, progress):
-            current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
+            radius = epsilon if self.noise is None else self.noise * epsilon
+            current = perturbation.begin(images, radius, self.start, generator, clip=self.clip_start)
             targets, passes, magnitude = labels, self.attack_passes(steps), 0.0
             if self.attack_loss == "kl" and not alongside and steps:
                 targets = anchor(images)
@@ -217,14 +242,15 @@ class Adversarial:
             if self.friendly is not None:
                 current, taken = befriend(images, current, labels, targets, steps, epsilon, size, generator, progress)
                 return current, magnitude, taken + passes - steps
+            ball = epsilon if self.noise is None else radius + steps * size  # what no step can leave
             for _ in range(steps):
-                current, magnitude = step(current, images, targets, epsilon, size, scale)
+                current, magnitude = step(current, images, targets, ball, size, scale)
             return current, magnitude, passes
 
         return run
 
 
-def _magnitude(current, gradient, images, labels, scale, weight, beta):
+def _magnitude(current, gradient, images, labels, scale, weight, beta, *targets):
     return perturbation.magnitude(gradient, scale)
 
 
