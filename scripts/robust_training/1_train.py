@@ -34,7 +34,8 @@ def main(arguments):
 
 
 def train(arguments, name):
-    stage = run_directory.begin(f"train-{name}", arguments, uses=uses(arguments, name))
+    inputs = [f"train-{teacher}" for teacher in robust.METHODS[name].teachers]
+    stage = run_directory.begin(f"train-{name}", arguments, inputs, uses(arguments, name))
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
@@ -71,6 +72,7 @@ def train(arguments, name):
             budget=arguments.bp_epochs,
             keep=arguments.keep,
             probe=probe_of(arguments),
+            teachers=trained_models.teachers(arguments, split, method),
             progress=clock.listen(progress),
             on_epoch=record,
         )

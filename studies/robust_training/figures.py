@@ -28,7 +28,7 @@ def kind(method: str) -> str | None:
         return KINDS[0]
     if isinstance(strategy, robust.Yopo):
         return KINDS[2]
-    if strategy.awp or strategy.targets or strategy.noise:
+    if strategy.awp or strategy.targets or strategy.distil or strategy.noise:
         return KINDS[5]
     if strategy.loss != "cross-entropy":
         return strategy.loss.upper()

@@ -31,9 +31,10 @@ COST = (
 )
 PUBLISHED = {
     "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. A method with "
-    "the suffix -deat, such as trades-deat, has DEAT's settings.",
+    "the suffix -deat, such as trades-deat, has DEAT's settings. With the set-up of Rice et al.: by Wu, Xia, Wang, "
+    "NeurIPS 2020, for 200 epochs.",
     "resnet18": "published for the PGD baseline on 50,000 images, for the last of equally many epochs.",
-    "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
+    "wrn_34_10": "published with TRADES, ICML 2019, with the methods themselves, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",
 }
 OTHER = "published in arXiv 2103.03076; worst: AutoAttack."

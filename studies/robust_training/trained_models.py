@@ -24,6 +24,25 @@ def robust(arguments, method: str) -> tuple:
     return data.load_split(folder / "split.h5", dataset), History(folder / "history"), record
 
 
+def teachers(arguments, split: data.Split, method: training.Method) -> list:
+    """The nets that a method distils, in their order: of each finished stage train-<teacher> the selected epoch.
+
+    Raises ValueError if one was trained on other images.
+    """
+    nets = []
+    for name in method.teachers:
+        own, history, made = robust(arguments, name)
+        if own.fingerprint != split.fingerprint:
+            raise ValueError(
+                f"{run_directory.folder(arguments, f'train-{name}')} was trained on other images: train the teacher "
+                "with the same --images and --validation"
+            )
+        net = robust_model(arguments, split, made["setup"].get("standardised", True))
+        history.load_weights(net, made["selected"])
+        nets.append(net)
+    return nets
+
+
 def finished(arguments) -> list[str]:
     """The methods with a finished stage train-<method>, in the order of the catalogue, with averages behind."""
     cell = run_directory.folder(arguments, "train-").parent

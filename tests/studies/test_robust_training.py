@@ -122,6 +122,22 @@ def test_the_published_values_of_robust_training():
     assert published.robust("cifar10", "vgg16_bn", "FREE-8", "white-box/worst@4/255", 4 / 255) is None
 
 
+def test_the_published_values_of_robust_overfitting():
+    values = {"selected": (None, 81.18, 55.39), "last": (200, 81.65, 54.3)}
+    for epochs, *expected in values.values():
+        for measure, value in zip(("clean", "white-box/pgd-20@8/255"), expected, strict=True):
+            of = METHODS["awp"].published, measure, 8 / 255, epochs
+            assert published.robust("cifar10", "preact_resnet18@0.5", *of, setup="rice") == value
+            assert published.robust("cifar10", "preact_resnet18", *of, setup="standard") is None
+            assert published.robust("svhn", "preact_resnet18", *of, setup="rice") is None
+    of = METHODS["sat"].published, "white-box/worst@0.031", 0.031
+    assert published.robust("cifar10", "wrn_34_10", *of, setup="sat") == 53.34
+    with open(published.FOLDER / "robust_overfitting.csv", newline="", encoding="utf-8") as file:
+        assert {line["method"] for line in csv.DictReader(file)} >= {
+            METHODS[name].published for name in ("pgd-10", "awp", "trades-awp", "sat", "nuat2", "nuat2-wa")
+        }
+
+
 def test_published_values_stand_beside_deats_own_settings():
     with open(published.FOLDER / "deat_cifar10_preact18.csv", newline="", encoding="utf-8") as file:
         rows = {line["method"] for line in csv.DictReader(file)}

@@ -16,6 +16,7 @@ from models import compute, perturb, updates
 from train.robust import losses, perturbation
 from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
+from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
 from train.robust.targets import Batch, Mined, SelfAdaptive
 
@@ -102,6 +103,7 @@ class Adversarial:
     awp: moves the weights before the update (awp.Awp); None: they stay.
     targets: soft targets from the run's own outputs (targets.SelfAdaptive for TRADES, targets.Mined for the
         cross-entropy); None: labels.
+    distil: teachers of the cross-entropy (distil.Distillation); None: none.
     noise: radius of the uniform start as a multiple of epsilon; steps are then not clipped to the epsilon ball, so that
         adversarials lie up to `noise` and the steps from the image (N-FGSM); None: all is inside the ball.
     Raises ValueError for unknown names, and for friendly attacks in train mode.
@@ -121,6 +123,7 @@ class Adversarial:
     factors: ClassFactors = NONE
     awp: Awp | None = None
     targets: SelfAdaptive | Mined | None = None
+    distil: Distillation | None = None
     noise: float | None = None
 
     def __post_init__(self):
@@ -138,6 +141,8 @@ class Adversarial:
             raise ValueError(f"order of {self.loss} is {self.order}, expected one of {ORDERS[self.loss]}")
         if self.targets is not None and self.targets.loss != self.loss:
             raise ValueError(f"{type(self.targets).__name__} are targets of {self.targets.loss}, not of {self.loss}")
+        if self.distil is not None and (self.loss != "cross-entropy" or self.targets is not None):
+            raise ValueError("distillation replaces the targets of the cross-entropy: use it with no other loss")
         if self.noise is not None and not (self.noise > 0 and self.start == "uniform" and self.friendly is None):
             raise ValueError(f"noise is {self.noise}: expected above 0, of a uniform start, not in a friendly attack")
         if self.friendly is not None and self.attack_mode != "eval":
@@ -150,12 +155,11 @@ class Adversarial:
 
     def passes(self, steps: int) -> float:
         """Forward and backward passes per image with this number of attack steps, at most."""
-        return self.attack_passes(steps) + self.update_passes
+        return self.attack_passes(steps) + self.update_passes(moved=self.awp is not None)
 
-    @property
-    def update_passes(self) -> int:
-        """Forward and backward passes per image of the update, at most."""
-        return len(self.update_order) * (1 if self.awp is None else 2)
+    def update_passes(self, moved: bool) -> float:
+        """Forward and backward passes per image of the update. moved: whether it moves the weights first."""
+        return len(self.update_order) * (2 if moved else 1) + (0.0 if self.distil is None else self.distil.passes)
 
     def attack_passes(self, steps: int) -> float:
         """Forward and backward passes per image of the attack; a forward pass alone counts half.
@@ -174,6 +178,7 @@ class Adversarial:
         scale: numpy.ndarray,
         measure: bool = False,
         count: int = 0,
+        teachers: tuple = (),
     ) -> Callable:
         """``run(images, labels, steps, generator, carried=None, progress=0.0, rows=None) -> Outcome`` for one model.
 
@@ -181,6 +186,7 @@ class Adversarial:
         scale: standard deviations of the channels (C,), for the magnitude.
         measure: whether a controller needs the magnitude.
         count: number of training images, for targets.
+        teachers: models, for distillation.
         Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done;
             rows: their places among the training images, for targets (None: the first).
         With targets it is a targets.Batch, whose state is saved with each epoch.
@@ -194,6 +200,8 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
+        if self.distil is not None:
+            objective = self.distil.objective
         table = None
         if self.targets is not None:
             objective = self.targets.objective(self.update_order)
@@ -204,6 +212,7 @@ class Adversarial:
         if self.awp is not None:
             moving = updates.train_step(model, optimizer, objective, **settings, displace=self.awp.displace)
         attack = self._attack(model, scale)
+        taught = None if self.distil is None else self.distil.nets(teachers)
 
         def run(images, labels, steps, generator, carried=None, progress=0.0, rows=None):
             radius = epsilon * self.factors.of("epsilon", labels)
@@ -213,11 +222,12 @@ class Adversarial:
             train_step = moving if moved else plain
             rows = numpy.arange(len(images)) if rows is None else rows
             arrays = () if table is None else table.of(rows, labels, progress)
+            arrays = arrays if taught is None else taught(current)
             loss, correct, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
             if table is not None:
                 correct, told = correct
                 table.learn(rows, labels, progress, generator, told)
-            passes += len(self.update_order) * (2 if moved else 1)
+            passes += self.update_passes(moved)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
         return run if table is None else Batch(run, table.state, table.restore)

@@ -12,6 +12,7 @@ from train.robust import controller
 from train.robust.adversarial import Adversarial
 from train.robust.average import AVERAGES, TITLES, Ema, Swa
 from train.robust.awp import Awp
+from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
 from train.robust.nuclear import Nuclear
 from train.robust.perturbation import StepSize
@@ -47,6 +48,11 @@ class Method:
         """Forward and backward passes per image in an epoch, at most."""
         steps = self.controller().most
         return self.strategy.passes(steps) if hasattr(self.strategy, "passes") else steps
+
+    @property
+    def teachers(self) -> tuple:
+        """The methods whose trained nets it distils."""
+        return getattr(getattr(self.strategy, "distil", None), "teachers", ())
 
     def epochs(self, setup: Setup) -> int:
         """Number of epochs under a set-up.
@@ -116,6 +122,7 @@ ZHANG_YOPO = "Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019"
 TIAN = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 YE = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
 WU = "Wu, Xia, Wang, NeurIPS 2020"
+CHEN = "Chen, Zhang, Liu, Chang, Wang, ICLR 2021"
 HUANG = "Huang, Zhang, Zhang, NeurIPS 2020"
 DE_JORGE = "de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022"
 SRIRAMANAN = "Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021"
@@ -184,7 +191,7 @@ METHODS = Catalogue(
             "no attack", None, Adversarial(start="zero", step=QUARTER), _fixed(0), None, 1.0, "probe_clean"
         ),
         "pgd-7": Method("PGD-7", MADRY, PGD, _fixed(7), "PGD-7"),
-        "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10)),
+        "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10), "PGD-10"),
         "t-pgd-7": Method(
             "Temperature-PGD-7, 1/T = 5", TIAN, dataclasses.replace(PGD, attack_loss="tempered"), _fixed(7)
         ),
@@ -219,12 +226,13 @@ METHODS = Catalogue(
         **_magnitude_guided("PGD", MADRY, dataclasses.replace(PGD, clip_start=True), 7, "M+PGD"),
         **_magnitude_guided("TRADES", ZHANG_TRADES, TRADES, 10),
         **_magnitude_guided("MART", WANG_MART, MART, 10),
-        "awp": Method("AWP-PGD-10", WU, dataclasses.replace(RICE, awp=Awp(gamma=0.01)), _fixed(10)),
-        "trades-awp": Method("TRADES-AWP", f"{ZHANG_TRADES}; {WU}", TRADES_AWP, _fixed(10)),
-        "sat": Method("TRADES with self-adaptive targets", f"{ZHANG_TRADES}; {HUANG}", SAT, _fixed(10)),
+        "awp": Method("AWP-PGD-10", WU, dataclasses.replace(RICE, awp=Awp(gamma=0.01)), _fixed(10), "AWP"),
+        "trades-awp": Method("TRADES-AWP", f"{ZHANG_TRADES}; {WU}", TRADES_AWP, _fixed(10), "TRADES-AWP"),
+        "kd": Method("PGD-10, distilled", CHEN, dataclasses.replace(RICE, distil=Distillation()), _fixed(10)),
+        "sat": Method("TRADES with self-adaptive targets", f"{ZHANG_TRADES}; {HUANG}", SAT, _fixed(10), "TRADES+SAT"),
         "n-fgsm": Method("N-FGSM", DE_JORGE, N_FGSM, _fixed(1)),
-        "nuat2": Method("NuAT2", SRIRAMANAN, Nuclear(), _fixed(2)),
-        "nuat2-wa": Method("NuAT2-WA", SRIRAMANAN, Nuclear(decay=0.99), _fixed(2), average=NUAT_AVERAGE),
+        "nuat2": Method("NuAT2", SRIRAMANAN, Nuclear(), _fixed(2), "NuAT2"),
+        "nuat2-wa": Method("NuAT2-WA", SRIRAMANAN, Nuclear(decay=0.99), _fixed(2), "NuAT2-WA", average=NUAT_AVERAGE),
         **{
             name: Method(f"PGD-10 with {title}", OURS, dataclasses.replace(RICE, targets=Mined(kind=kind)), _fixed(10))
             for name, kind, title in (

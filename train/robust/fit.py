@@ -17,6 +17,7 @@ import keras
 import numpy
 
 import data
+from models.fingerprint import fingerprint
 from train.augment import augment
 from train.history import History, confidence
 from train.robust import optimizer as sgd  # the module: what loads Keras is loaded late (pipeline/late.py)
@@ -42,6 +43,7 @@ def fit(
     budget: float | None = None,
     keep: str = "selected",
     probe: Probe | None = None,
+    teachers: tuple = (),
     progress: Callable | None = None,
     on_epoch: Callable | None = None,
 ) -> History:
@@ -55,6 +57,7 @@ def fit(
         within an epoch.
     keep: which epochs' weights stay: "all", or "selected": those of the selected epoch (probe.selected) and the newest.
     probe: Probe.
+    teachers: trained models, for a method that distils them (Method.teachers).
     progress: called as progress(done, total, note) after each batch, in thousandths of the run.
     on_epoch: called with the history after each epoch.
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
@@ -78,6 +81,7 @@ def fit(
             "controller": {"kind": type(controller).__name__, **controller.state()},
             "average": method.average and {"kind": type(method.average).__name__, **dataclasses.asdict(method.average)},
             "setup": dataclasses.asdict(setup),
+            "teachers": [fingerprint(teacher) for teacher in teachers] or None,
             "guard": method.guard,
             "probe": dataclasses.asdict(probe),
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
@@ -88,7 +92,8 @@ def fit(
     guided = isinstance(controller, MagnitudeGuided)
     last_alone = getattr(strategy, "guided_by", "all") == "last"
     count = len(split.x_train)
-    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided, count=count)
+    settings = {"measure": guided, "count": count, **({"teachers": teachers} if method.teachers else {})}
+    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, **settings)
     average = None if method.average is None else Average(method.average, model)
     carried = {"average": average, "batch": batch if hasattr(batch, "state") else None}
     held_out = _held_out(split, probe.images, seed)
