@@ -71,6 +71,7 @@ def measure(arguments, stage, name):
 def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
+    compared = None if steps(made["arguments"]) else method.published
     used = made["uses"]["method"] if "uses" in made else resolved.resolved(method)  # as trained, whatever it is now
     probed = min(made["arguments"]["probe_images"], len(split.x_validation))
     measures = {}
@@ -78,7 +79,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         for measure, correct in found[which].correct.items():
             epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
             recipe = epochs, made["arguments"]["setup"]
-            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, *recipe)
+            value = published.robust(split.name, arguments.model, compared, measure, epsilon, *recipe)
             measures[prefix + measure] = of_measures.share([correct], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (
@@ -109,6 +110,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "bp_epochs": round(made["bp_epochs"], 2),
             "stopped": made["stopped"],
             "setup": made["setup"] | length(method, made["arguments"]),
+            **steps(made["arguments"]),
             "precision": made["arguments"]["precision"],
             "attack_mode": used.get("strategy", {}).get("attack_mode", "train"),
             "batch_norm": "eval",
@@ -130,6 +132,11 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         where = f" ({stage.folder})" if what == "worst case" else ""
         print(f"test {name}: {what}: best {best:.1f} %, last {last:.1f} %, best - last {best - last:.1f}{where}")
     print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
+
+
+def steps(asked):
+    """The number of attack steps, where it was not the method's own."""
+    return {"attack_steps": asked["steps"]} if asked.get("steps") else {}
 
 
 def length(method, asked):

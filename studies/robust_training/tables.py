@@ -50,7 +50,7 @@ OLDER = (
 DEFAULTS = {
     field.name: field.default for field in dataclasses.fields(robust.Setup) if field.default is not dataclasses.MISSING
 }
-ALIKE = ("epsilon", "images", "validation", "precision")
+ALIKE = ("epsilon", "images", "validation", "precision", "attack_steps")
 SHARED = (*ALIKE, "setup")
 
 

@@ -111,6 +111,16 @@ def test_passes_are_an_upper_bound_that_is_reached(name, batch, update):
     assert outcome.passes <= method.passes if friendly else outcome.passes == method.passes
 
 
+def test_another_number_of_steps_covers_the_ball():
+    method = METHODS["awp+ema"].of_steps(2)
+    strategy, controller = method.tailored(SETUPS["standard"])
+    assert (controller.steps, strategy.step.of(2), method.passes) == (2, 0.5, 4) and strategy.awp and method.average
+    assert METHODS["trades"].of_steps(20).tailored(SETUPS["standard"])[0].step.of(20) == 0.007 / 0.031
+    for name in ("m+pgd", "free-8", "nuat2", "amata-2-10"):
+        with pytest.raises(ValueError, match="has a number of steps of its own"):
+            METHODS[name].of_steps(2)
+
+
 def test_a_controller_that_a_strategy_cannot_serve_is_refused(tiny, batch):
     with pytest.raises(ValueError, match="measures no gradient magnitude"):
         tiny.prepared(METHODS["yopo-5-3"].strategy, tiny.build(), measure=True)

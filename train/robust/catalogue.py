@@ -3,6 +3,8 @@
 METHODS["<name>+ema"] and METHODS["<name>+swa"] are a method with averaged weights (average.AVERAGES).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
@@ -65,6 +67,17 @@ class Method:
             return math.ceil(setup.epochs * setup.delayed_share - 1e-9)
         replays = fresh.steps if getattr(self.strategy, "persistent", False) else 1
         return math.ceil(setup.epochs / replays)
+
+    def of_steps(self, steps: int) -> Method:
+        """The method with another number of attack steps, of a size that covers the ball (StepSize "cover").
+
+        Raises ValueError for a method whose number of steps is not fixed, or is no number of attack steps.
+        """
+        if type(self.controller()) is not controller.Fixed or not isinstance(self.strategy, Adversarial):
+            raise ValueError(f"{self.title} has a number of steps of its own: expected a method of fixed attack steps")
+        step = StepSize(share=self.strategy.step.share, rule="cover")
+        strategy = dataclasses.replace(self.strategy, step=step)
+        return dataclasses.replace(self, strategy=strategy, controller=_fixed(steps), published=None)
 
     def tailored(self, setup: Setup) -> tuple:
         """(strategy, new controller) with the values of a set-up.
