@@ -223,10 +223,10 @@ class Adversarial:
             rows = numpy.arange(len(images)) if rows is None else rows
             arrays = () if table is None else table.of(rows, labels, progress)
             arrays = arrays if taught is None else taught(current)
-            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
+            loss, extra, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
+            correct, *told = (extra,) if table is None else extra
             if table is not None:
-                correct, told = correct
-                table.learn(rows, labels, progress, generator, told)
+                table.learn(rows, labels, progress, generator, *told)
             passes += self.update_passes(moved)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
