@@ -45,7 +45,7 @@ def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
         return
     for images in batches:
         for variable, _ in kept:
-            variable.assign(keras.ops.zeros_like(variable))
+            variable.assign(numpy.zeros(variable.shape, "float32"))
         run(images)
         for place, (variable, momentum) in enumerate(kept):  # from 0 it moves to 1 - momentum of the batch's
             value = numpy.asarray(variable, "float64") / (1 - momentum)
