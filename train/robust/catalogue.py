@@ -139,7 +139,7 @@ CHEN = "Chen, Zhang, Liu, Chang, Wang, ICLR 2021"
 HUANG = "Huang, Zhang, Zhang, NeurIPS 2020"
 DE_JORGE = "de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022"
 SRIRAMANAN = "Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021"
-OURS = "ours; PGD: Rice, Wong, Kolter, ICML 2020"
+OURS = "Rice, Wong, Kolter, ICML 2020; the targets are ours"
 
 QUARTER = StepSize(share=0.25)  # 2/255 at 8/255
 SEVEN = StepSize(share=0.007 / 0.031)
