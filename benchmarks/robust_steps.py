@@ -10,6 +10,9 @@ run; aims are in brackets.
     TRADES      clean softmax computed once a batch / computed at each attack step
     FREE-8      8 replays / 8 updates
     FAT         K 10, tau 3 / PGD-10 in eval mode: its time, beside the ratio of passes
+    AWP         PGD-10 and an update at moved weights / the passes that it takes, 10 input gradients and two updates
+    EMA         PGD-10 and the average of the weights after it / PGD-10
+    N-FGSM      a step and an update / an input gradient and an update
 """
 
 import argparse
@@ -25,6 +28,7 @@ import models
 from models import compute, perturb, updates
 from train import robust
 from train.robust import adversarial, losses, perturbation
+from train.robust.average import Average
 from train.robust.optimizer import CoupledSGD
 
 EPSILON = 8 / 255
@@ -37,21 +41,32 @@ def main():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--warm-up", type=int, default=60, help="steps of PGD-2 training first")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[""], help="beginnings of the lines to measure, such as AWP EMA")
     parser.add_argument("--cpu-time", action="store_true", help="seconds of all cores, less disturbed by other work")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     model, images, labels, batches = prepare(arguments)
-    seconds, passes = timing.fastest(jobs(model, images, labels, batches), arguments.repeats, clock=clock)
+    ratios = {name: pair for name, pair in RATIOS.items() if name.startswith(tuple(arguments.only))}
+    needed = {job for pair in ratios.values() for job in pair[:2]}
+    chosen = {name: job for name, job in jobs(model, images, labels, batches).items() if name in needed}
+    seconds, passes = timing.fastest(chosen, arguments.repeats, clock=clock)
     print(f"{compute.BACKEND}, {arguments.model} on {arguments.dataset}, batches of {len(images)}")
-    for name, (job, reference, aim) in {
-        "PGD-10, train mode / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
-        "PGD-10, eval mode / 10 input gradients and an update": ("pgd-10-eval", "floor-eval", "<= 1.15"),
-        "TRADES, clean softmax once / at every step": ("trades", "trades-anew", "<= 0.82"),
-        "FREE-8 / 8 updates": ("free-8", "updates", "no more than the gradient of the images"),
-        "FAT / PGD-10 in eval mode": ("fat", "pgd-10-eval", f"passes {passes['fat'] / passes['pgd-10-eval']:.2f}"),
-    }.items():
+    for name, (job, reference, aim) in ratios.items():
+        aim = aim or f"passes {passes[job] / passes[reference]:.2f}"
         ratio = f"{seconds[job]:.3f} s / {seconds[reference]:.3f} s = {seconds[job] / seconds[reference]:.2f}"
         print(f"{name}: {ratio} ({aim})")
+
+
+RATIOS = {
+    "PGD-10, train mode / 10 input gradients and an update": ("pgd-10", "floor", "<= 1.15"),
+    "PGD-10, eval mode / 10 input gradients and an update": ("pgd-10-eval", "floor-eval", "<= 1.15"),
+    "TRADES, clean softmax once / at every step": ("trades", "trades-anew", "<= 0.82"),
+    "FREE-8 / 8 updates": ("free-8", "updates", "no more than the gradient of the images"),
+    "FAT / PGD-10 in eval mode": ("fat", "pgd-10-eval", None),
+    "AWP, 10 steps / 10 input gradients and two updates": ("awp", "floor-two", "<= 1.05"),
+    "EMA of the weights after PGD-10 / PGD-10": ("ema", "pgd-10", "<= 1.02"),
+    "N-FGSM / an input gradient and an update": ("n-fgsm", "floor-one", "<= 1.10"),
+}
 
 
 def prepare(arguments):
@@ -83,12 +98,14 @@ def jobs(model, images, labels, batches):
     objective = adversarial.paired(losses.trades, robust.METHODS["trades"].strategy.update_order)
     paired = updates.train_step(model, CoupledSGD(0.01), objective)
 
-    def floor(gradient):
+    def floor(gradient, steps=10, count=1):
         def job():
-            for _ in range(10):
+            for _ in range(steps):
                 last = gradient(images, labels)
             numpy.asarray(last)
-            return float(update(images, images, labels, scale, 1.0, 0.0)[0])
+            for _ in range(count):
+                value = update(images, images, labels, scale, 1.0, 0.0)[0]
+            return float(value)
 
         return job
 
@@ -103,9 +120,11 @@ def jobs(model, images, labels, batches):
             current = anew(current, images, EPSILON, EPSILON * 0.25)
         return float(paired(current, images, labels, scale, 1.0, 6.0)[0])
 
-    def strategy(run, steps):
+    def strategy(run, steps, after=None):
         def job():
             outcome = run(images, labels, steps, numpy.random.default_rng(0))
+            if after is not None:
+                after("batch", 0.0)
             float(outcome.loss)
             return outcome.passes
 
@@ -121,6 +140,11 @@ def jobs(model, images, labels, batches):
         "trades-anew": trades_anew,
         "free-8": strategy(batches("free-8"), 8),
         "fat": strategy(batches("fat"), 10),
+        "awp": strategy(batches("awp"), 10),
+        "floor-two": floor(gradients[True], count=2),
+        "ema": strategy(batches("pgd-10"), 10, Average(robust.AVERAGES["ema"], model).after),
+        "n-fgsm": strategy(batches("n-fgsm"), 1),
+        "floor-one": floor(gradients[True], steps=1),
     }
 
 

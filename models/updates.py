@@ -41,6 +41,7 @@ def train_step(
     training: bool = True,
     restore: list | None = None,
     regularise: bool = True,
+    displace: Callable | None = None,
 ) -> Callable:
     """Compile a training update: ``step(x, *arrays) -> (mean value, extra[, followed])``.
 
@@ -52,6 +53,9 @@ def train_step(
     restore: list of (variable, mask): after each step, entries outside the boolean mask are set back to the value that
         they have now, bit for bit.
     regularise: add the model's own regularisation.
+    displace: ``displace(gradients, weights)`` -> a displacement for each of model.trainable_variables, from the
+        gradients at the weights in a first pass, which leaves all other variables (batch-norm statistics, random
+        numbers) unchanged. The update is that of the displaced weights, from which the displacement is then taken away.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -63,7 +67,7 @@ def train_step(
         )
         for target, mask in restore or ()
     ]
-    return compute.backend.train_step(model, optimizer, objective, follow, training, regularise, keep)
+    return compute.backend.train_step(model, optimizer, objective, follow, training, regularise, keep, displace)
 
 
 def gradients(
@@ -74,6 +78,11 @@ def gradients(
     gradients: list of d mean value / d w for each of model.trainable_variables.
     """
     return compute.backend.gradients(model, objective, follow, training)
+
+
+def blend(variables: list, averages: list) -> Callable:
+    """Compile ``run(share)``: each of `averages` becomes (1 - share) of itself and share of its variable."""
+    return compute.backend.blend(variables, averages)
 
 
 def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:

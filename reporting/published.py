@@ -56,14 +56,17 @@ def robust(
     """The published value of a measure of robust training on CIFAR-10 at 8/255.
 
     Sources: DEAT for PreAct-ResNet-18, VGG16 and DenseNet-121; TRADES and FREE for wide nets; the PGD baseline for
-    ResNet-18.
+    ResNet-18; of robust overfitting, on other data sets too, those that robust_overfitting.csv names.
 
     model: a narrower model is compared with the value of the published width
     method: its published name (None: it was not published)
     measure: "clean" or "white-box/<attack>@..."; the worst case over our attacks is compared with AutoAttack
-    epochs: of the PGD baseline's training, which has to match
+    epochs: length of training, if the value is of its last epoch; it has to match
     setup: name of the recipe, which has to match for all nets except PreAct-ResNet-18
     """
+    overfitted = _overfitting(dataset, model, method, measure, epsilon, epochs, setup)
+    if overfitted is not None:
+        return overfitted
     if dataset != "cifar10" or abs(255 * epsilon - 8) > 0.1:
         return None
     attack = "clean" if measure == "clean" else measure.partition("/")[2].partition("@")[0]
@@ -77,6 +80,19 @@ def robust(
         cell = {"model": net, "method": method, "setup": setup}
         rows = [row for row in _read("robust_training_other_nets") if cell.items() <= row.items()]
     value = rows[0].get(columns.get(attack)) if rows else None
+    return float(value) if value else None
+
+
+OVERFITTING = {"clean": "clean", "pgd-10": "pgd10", "pgd-20": "pgd20", "worst": "autoattack"}
+
+
+def _overfitting(dataset, model, method, measure, epsilon, epochs, setup):
+    """As `robust`, of robust_overfitting.csv at Linf: of the selected epoch, or the last of so many epochs."""
+    attack = "clean" if measure == "clean" else measure.partition("/")[2].partition("@")[0]
+    cell = {"dataset": dataset, "model": model.partition("@")[0], "method": method, "setup": setup}
+    cell |= {"epoch": str(epochs or "selected"), "norm": "linf", "epsilon": f"{255 * epsilon:.0f}/255"}
+    rows = [row for row in _read("robust_overfitting") if cell.items() <= row.items()]
+    value = rows[0].get(OVERFITTING.get(attack)) if rows else None
     return float(value) if value else None
 
 

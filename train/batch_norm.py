@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 import numpy
 
@@ -28,3 +30,30 @@ def reestimate(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 256) -
         ))  # fmt: skip
         layer.moving_mean.assign(mean.astype("float32"))
         layer.moving_variance.assign(numpy.maximum(square - mean**2, 0).astype("float32"))
+
+
+def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
+    """Set each BatchNormalization's moving mean and variance to the mean of those of the batches, in place.
+
+    In one pass in training mode, as PyTorch's `update_bn` and the authors of SWA do; batches count by their size.
+    batches: yields images float32 (n, H, W, C) in [0, 1].
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    kept = [(variable, layer.momentum) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    run, total, sums = compute.compiled(model, _pass, training=True), 0, [0.0] * len(kept)
+    if not kept:
+        return
+    for images in batches:
+        for variable, _ in kept:
+            variable.assign(numpy.zeros(variable.shape, "float32"))
+        run(images)
+        for place, (variable, momentum) in enumerate(kept):  # from 0 it moves to 1 - momentum of the batch's
+            value = numpy.asarray(variable, "float64") / (1 - momentum)
+            sums[place] = sums[place] + len(images) * value
+        total += len(images)
+    for (variable, _), value in zip(kept, sums, strict=True):
+        variable.assign((value / total).astype("float32"))
+
+
+def _pass(call, images):
+    return call(images)

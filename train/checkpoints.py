@@ -22,7 +22,7 @@ from models import flat
 from train import history
 
 ENDINGS = (".weights.h5", ".keras", ".h5")
-OTHER_PARTS = (".record.h5", ".optimizer.h5")
+OTHER_PARTS = (".record.h5", ".optimizer.h5", ".state.h5")
 MEND = "name them so that one whole number counts the epochs, as in epoch-0001.weights.h5"
 
 

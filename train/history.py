@@ -7,6 +7,7 @@ A folder of
     epoch-0007.record.h5            log p(y|x) and predicted class of each x_validation sample, the metrics, and the
                                     digests of the weights and of architecture.json
     epoch-0007.optimizer.h5         optimizer state, of the newest epoch alone, for resuming
+    epoch-0007.state.h5             what else a method carries from epoch to epoch, likewise, if there is any
 An epoch exists once its record does; the record is written last.
 """
 
@@ -80,11 +81,13 @@ class History:
         *,
         metrics: dict | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
+        state: dict[str, numpy.ndarray] | None = None,
     ) -> None:
         """Add an epoch: weights, optimizer state (older states are deleted), and last the record, which completes it.
 
         log_probability, prediction: as returned by `confidence`.
         metrics: JSON values.
+        state: arrays that the training method carries from epoch to epoch.
         """
         architecture = self.path / "architecture.json"
         if not architecture.is_file():
@@ -93,6 +96,8 @@ class History:
         if optimizer is not None:
             values = {f"{index:04d}": numpy.asarray(value) for index, value in enumerate(optimizer.variables)}
             files.save_artefact(self.file(epoch, "optimizer"), "optimizer state", values)
+        if state:
+            files.save_artefact(self.file(epoch, "state"), "state of a method", state)
         arrays = {
             "log_probability": numpy.asarray(log_probability, "float32"),
             "prediction": prediction,
@@ -125,6 +130,10 @@ class History:
         values, _ = files.load_artefact(self.file(epoch, "optimizer"), "optimizer state", names)
         for variable, name in zip(optimizer.variables, names, strict=True):
             variable.assign(values[name])
+
+    def load_state(self, epoch: int, names: list[str]) -> dict[str, numpy.ndarray]:
+        """The arrays of these names in the state saved with an epoch."""
+        return files.load_artefact(self.file(epoch, "state"), "state of a method", names)[0]
 
     def architecture(self) -> keras.Model:
         """Build the model (with untrained weights) from architecture.json."""
@@ -174,13 +183,15 @@ class History:
         files.remove(self.file(epoch, "weights"))
 
     def drop_older_optimizers(self) -> None:
-        """Delete all optimizer states except the newest epoch's."""
-        for epoch in self._numbers("optimizer"):
-            if epoch != self.last:
-                files.remove(self.file(epoch, "optimizer"))
+        """Delete all optimizer states, and states of the method, except the newest epoch's."""
+        last = self.last
+        for part in ("optimizer", "state"):
+            for epoch in self._numbers(part):
+                if epoch != last:
+                    files.remove(self.file(epoch, part))
 
     def file(self, epoch: int, part: str) -> pathlib.Path:
-        """The path of an epoch's "weights", "record" or "optimizer"."""
+        """The path of an epoch's "weights", "record", "optimizer" or "state"."""
         return self.path / f"epoch-{epoch:04d}.{part}.h5"
 
     def _numbers(self, part):

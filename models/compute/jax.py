@@ -102,15 +102,22 @@ def train_step(
     training: bool,
     regularise: bool,
     keep: list,
+    displace: Callable | None = None,
 ) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     differentiate = _differentiate(model, objective, follow, training, regularise)
 
     @jax.jit
     def pure(trainable, frozen, state, *arrays):
+        if displace is not None:
+            gradients, *_ = differentiate(trainable, frozen, *arrays)
+            moves = displace(gradients, trainable)
+            trainable = [value + move for value, move in zip(trainable, moves, strict=True)]
         gradients, frozen, *results = differentiate(trainable, frozen, *arrays)
         trainable, state = optimizer.stateless_apply(state, gradients, trainable)
         trainable = list(trainable)
+        if displace is not None:
+            trainable = [value - move for value, move in zip(trainable, moves, strict=True)]
         for place, mask, original in keep:
             trainable[place] = keras.ops.where(mask, trainable[place], original)
         return tuple(results), trainable, frozen, state
@@ -146,6 +153,19 @@ def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
         trainable, state = pure(_values(optimizer.variables), list(gradients), _values(variables))
         assign(variables, trainable)
         assign(optimizer.variables, state)
+
+    return run
+
+
+def blend(variables: list, averages: list) -> Callable:
+    """As models.updates.blend."""
+
+    @jax.jit
+    def mix(share, values, means):
+        return [(1 - share) * mean + share * value for value, mean in zip(values, means, strict=True)]
+
+    def run(share):
+        assign(averages, mix(share, _values(variables), _values(averages)))
 
     return run
 

@@ -71,14 +71,27 @@ def train_step(
     training: bool,
     regularise: bool,
     keep: list,
+    displace: Callable | None = None,
 ) -> Callable:
     """As models.updates.train_step; keep: (place of a variable, mask, original values), tensors."""
     variables = model.trainable_variables
     differentiate = _differentiate(model, objective, follow, training, regularise)
 
+    def displaced(*arrays):
+        others = [(variable, keras.ops.copy(variable)) for variable in model.non_trainable_variables]
+        gradients, *_ = differentiate(*arrays)
+        for variable, value in others:
+            variable.assign(value)
+        return list(zip(variables, displace(gradients, variables), strict=True))
+
     def step(*arrays):
+        moves = [] if displace is None else displaced(*arrays)
+        for variable, move in moves:
+            variable.assign_add(move)
         gradients, *results = differentiate(*arrays)
         optimizer.apply(gradients, variables)
+        for variable, move in moves:
+            variable.assign_sub(move)
         for place, mask, original in keep:
             variables[place].assign(keras.ops.where(mask, variables[place], original))
         return tuple(results)
@@ -94,6 +107,16 @@ def gradients(model: keras.Model, objective: Callable, follow: Callable | None, 
 def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
     """As models.updates.apply."""
     return _graph(lambda *gradients: optimizer.apply(gradients, variables))
+
+
+def blend(variables: list, averages: list) -> Callable:
+    """As models.updates.blend."""
+
+    def mix(share):
+        for variable, average in zip(variables, averages, strict=True):
+            average.assign((1 - share) * average + share * variable)
+
+    return _graph(mix)
 
 
 def _graph(function, any_count=False):

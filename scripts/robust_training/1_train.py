@@ -34,13 +34,14 @@ def main(arguments):
 
 
 def train(arguments, name):
-    stage = run_directory.begin(f"train-{name}", arguments, uses=uses(arguments, name))
+    inputs = [f"train-{teacher}" for teacher in method_of(arguments, name).teachers]
+    stage = run_directory.begin(f"train-{name}", arguments, inputs, uses(arguments, name))
     if stage is None:
         return
     seeds.seed_weights(arguments.seed)
     dataset = trained_models.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
-    method, setup = robust.METHODS[name], tailored(arguments, split.x_train.shape[-1])
+    method, setup = method_of(arguments, name), tailored(arguments, split.x_train.shape[-1])
     model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
     kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
     needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
@@ -71,6 +72,7 @@ def train(arguments, name):
             budget=arguments.bp_epochs,
             keep=arguments.keep,
             probe=probe_of(arguments),
+            teachers=trained_models.teachers(arguments, split, method),
             progress=clock.listen(progress),
             on_epoch=record,
         )
@@ -115,7 +117,13 @@ def uses(arguments, name):
     shape = trained_cell.shape_of(arguments)
     channels = {"set-up": shape[-1]} if shape else {"set-up": 3, "set-up of grey images": 1}
     setups = {name: tailored(arguments, count) for name, count in channels.items()}
-    return {"method": robust.METHODS[name], "probe": probe_of(arguments), **setups}
+    return {"method": method_of(arguments, name), "probe": probe_of(arguments), **setups}
+
+
+def method_of(arguments, name):
+    """The method of the catalogue; with --steps, of so many attack steps."""
+    method = robust.METHODS[name]
+    return method.of_steps(arguments.steps) if arguments.steps and name != "standard" else method
 
 
 def probe_of(arguments):
@@ -203,7 +211,8 @@ def passes(arguments, name):
     count = arguments.bp_epochs
     if count is None:
         setup = robust.setup_of(arguments.setup, arguments.model)
-        count = (arguments.epochs or robust.METHODS[name].epochs(setup)) * robust.METHODS[name].passes
+        method = method_of(arguments, name)
+        count = (arguments.epochs or method.epochs(setup)) * method.passes
     return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - validation_of(arguments)))
 
 
@@ -225,6 +234,7 @@ def options():
         type=command.real(above=0),
         help="end after so many forward and backward passes over the images, whatever the method",
     )
+    parser.add_argument("--steps", type=command.whole(1), help="attack steps instead of the method's, to spend less")
     above, share = command.real(above=0), command.real(above=0, most=1)
     parser.add_argument("--epsilon", type=share, help="Linf radius (default: the set-up's; 0.1 for grey images)")
     parser.add_argument("--learning-rate", type=above, help="instead of the set-up's")

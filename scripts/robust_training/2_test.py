@@ -36,9 +36,7 @@ def main(arguments):
 
 def asked(arguments):
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
-    finished = [
-        name for name in robust.METHODS if (run_directory.folder(arguments, f"train-{name}") / "run.json").is_file()
-    ]
+    finished = trained_models.finished(arguments)
     if not finished:
         raise FileNotFoundError(
             f"{run_directory.folder(arguments, 'train-*')}: none finished; "
@@ -73,6 +71,7 @@ def measure(arguments, stage, name):
 def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
+    compared = None if steps(made["arguments"]) else method.published
     used = made["uses"]["method"] if "uses" in made else resolved.resolved(method)  # as trained, whatever it is now
     probed = min(made["arguments"]["probe_images"], len(split.x_validation))
     measures = {}
@@ -80,7 +79,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         for measure, correct in found[which].correct.items():
             epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
             recipe = epochs, made["arguments"]["setup"]
-            value = published.robust(split.name, arguments.model, method.published, measure, epsilon, *recipe)
+            value = published.robust(split.name, arguments.model, compared, measure, epsilon, *recipe)
             measures[prefix + measure] = of_measures.share([correct], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
     trajectory = (
@@ -93,6 +92,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "magnitude",
     )
     trajectories = {part: [round(one[part], 5) for one in epochs] for part in trajectory}
+    trajectories["probe_learnt"] = [one.get("probe_learnt", 1.0) for one in epochs]
     result = row.of_stage(
         stage,
         study="robust_training",
@@ -110,6 +110,7 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "bp_epochs": round(made["bp_epochs"], 2),
             "stopped": made["stopped"],
             "setup": made["setup"] | length(method, made["arguments"]),
+            **steps(made["arguments"]),
             "precision": made["arguments"]["precision"],
             "attack_mode": used.get("strategy", {}).get("attack_mode", "train"),
             "batch_norm": "eval",
@@ -126,12 +127,16 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     )
     row.save(result, stage.folder / "row.json")
     run_directory.finish(stage)
-    shown = ", ".join(
-        f"{epoch} epoch's {tables.worst(result, prefix)['value']:.1f} %"
-        for epoch, prefix in (("selected", ""), ("last", "last/"))
-    )
-    print(f"test {name}: clean {measures['clean']['value']:.1f} %, worst case, {shown} ({stage.folder})")
+    for what, both in (("clean", tables.clean(result)), ("worst case", tables.worst_case(result))):
+        best, last = (each["value"] for each in both)
+        where = f" ({stage.folder})" if what == "worst case" else ""
+        print(f"test {name}: {what}: best {best:.1f} %, last {last:.1f} %, best - last {best - last:.1f}{where}")
     print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
+
+
+def steps(asked):
+    """The number of attack steps, where it was not the method's own."""
+    return {"attack_steps": asked["steps"]} if asked.get("steps") else {}
 
 
 def length(method, asked):

@@ -77,9 +77,8 @@ def of_robust_training(arguments) -> list[Contestant]:
     """The selected epoch of every method of robust training, with the epsilon of training."""
     arguments = command.narrow(arguments, study="robust_training")
     contestants = []
-    for name, method in robust.METHODS.items():
-        if not _finished(arguments, f"train-{name}"):
-            continue
+    for name in trained_models.finished(arguments):
+        method = robust.METHODS[name]
         epsilon = run_directory.record(run_directory.folder(arguments, f"train-{name}"))["setup"]["epsilon"]
         role, stages = "control" if name == "standard" else "method", (f"robust_training/train-{name}",)
         opened = functools.partial(selected, arguments, name)

@@ -13,6 +13,7 @@ from studies.robust_training import tables
 from train import robust
 
 KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
+KINDS += ("moved or averaged weights", "soft targets", "one or two steps")  # against robust overfitting
 COLOURS = (*figures.CYCLE, "black", "#999933")
 OTHERS = "#DDDDDD"
 
@@ -22,10 +23,16 @@ def kind(method: str) -> str | None:
     if method not in robust.METHODS or method == "standard":
         return None
     strategy = robust.METHODS[method].strategy
+    if isinstance(strategy, robust.Nuclear):
+        return KINDS[7]
+    if robust.METHODS[method].average is not None:
+        return KINDS[5]
     if isinstance(strategy, robust.Replay):
         return KINDS[0]
     if isinstance(strategy, robust.Yopo):
         return KINDS[2]
+    if strategy.awp or strategy.targets or strategy.distil or strategy.noise:
+        return KINDS[5 if strategy.awp else 7 if strategy.noise else 6]
     if strategy.loss != "cross-entropy":
         return strategy.loss.upper()
     return KINDS[2] if strategy.friendly else KINDS[1]

@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy
 
+import data
 from reporting import marks, notes, order
 from reporting import measures as of_measures
 from reporting import row as result_row
@@ -24,14 +25,16 @@ SELECTED = (
 )
 COST = (
     "BP-epochs: forward and backward passes, divided by the number of training images; a forward pass alone counts "
-    "half. seconds: training time on the machine below, including the evaluation after each epoch (probes), if "
-    "measured. Times are omitted if seeds differ by more than a fifth."
+    "half. best - last: points lost after the selected epoch (robust overfitting). seconds: training time on the "
+    "machine below, including the evaluation after each epoch (probes), if measured. Times are omitted if seeds differ "
+    "by more than a fifth."
 )
 PUBLISHED = {
     "preact_resnet18": "published in arXiv 2103.03076 for 50 epochs on 50,000 images; worst: AutoAttack. A method with "
-    "the suffix -deat, such as trades-deat, has DEAT's settings.",
+    "the suffix -deat, such as trades-deat, has DEAT's settings. With the set-up of Rice et al.: by Wu, Xia, Wang, "
+    "NeurIPS 2020, for 200 epochs.",
     "resnet18": "published for the PGD baseline on 50,000 images, for the last of equally many epochs.",
-    "wrn_34_10": "published with TRADES, ICML 2019, and by AutoAttack's authors (worst).",
+    "wrn_34_10": "published with TRADES, ICML 2019, with the methods themselves, and by AutoAttack's authors (worst).",
     "wrn_32_10": "published with FREE, NeurIPS 2019.",
 }
 OTHER = "published in arXiv 2103.03076; worst: AutoAttack."
@@ -47,7 +50,7 @@ OLDER = (
 DEFAULTS = {
     field.name: field.default for field in dataclasses.fields(robust.Setup) if field.default is not dataclasses.MISSING
 }
-ALIKE = ("epsilon", "images", "validation", "precision")
+ALIKE = ("epsilon", "images", "validation", "precision", "attack_steps")
 SHARED = (*ALIKE, "setup")
 
 
@@ -100,6 +103,25 @@ def worst(row, prefix: str = "") -> dict:
     return min(chosen or attacked.values(), key=lambda each: each["value"], default={"value": None})
 
 
+def worst_case(row) -> tuple[dict, dict]:
+    """The measures of a row's worst case: of the selected epoch, and of the last."""
+    return worst(row), worst(row, "last/")
+
+
+def clean(row) -> tuple[dict, dict]:
+    """The same of its clean accuracy."""
+    return row["measures"]["clean"], row["measures"].get("last/clean", {"value": None})
+
+
+def chance(dataset: str) -> list[str]:
+    """The note on what a net that learnt nothing scores: a list with at most one sentence."""
+    entry = data.DATASETS.get(dataset)
+    if entry is None:
+        return []
+    classes = len(entry.classes)
+    return [f"Chance: a net that predicts one class for all images has about {100 / classes:.1f} % in every column."]
+
+
 def robust_training_tables(rows) -> list[Table]:
     """Two tables for every data set and model."""
     tables = []
@@ -124,7 +146,13 @@ def robust_training_tables(rows) -> list[Table]:
                         ),
                     ),
                     rows=tuple((marks.label(row), *(_cell(row, measure) for measure in measures)) for row in methods),
-                    notes=(*first_notes, *_numbers(methods, measures), *marks.margins(methods), *_lines(methods)),
+                    notes=(
+                        *first_notes,
+                        *chance(dataset),
+                        *_numbers(methods, measures),
+                        *marks.margins(methods),
+                        *_lines(methods),
+                    ),
                 ),
                 methods,
             )
@@ -141,20 +169,31 @@ def _cost(name, dataset, model, methods):
         if name.startswith("last/white-box/") and "/worst@" not in name and measure.get("published") is not None
     )
     columns = ("method", "BP-epochs", "seconds", "probes", "worst case", "clean", "last: worst case", "last: clean")
+    columns += ("best - last: worst case", "best - last: clean")
     columns += (*(f"last: {name.removeprefix('last/white-box/')}" for name in further), "stopped")
     lines, methods = [], sorted(methods, key=lambda row: row["hyperparameters"]["bp_epochs"])
     for row in methods:
         seconds = (Cell(_close(row.get(name)), digits=0) for name in ("training_s", "probe_s"))
-        both = worst(row), row["measures"]["clean"]
-        last = worst(row, "last/"), *(row["measures"].get(name, {"value": None}) for name in ("last/clean", *further))
-        cells = [Cell(measure["value"], measure.get("spread")) for measure in both]
-        cells += [Cell(measure["value"], measure.get("spread"), measure.get("published")) for measure in last]
+        both = worst_case(row), clean(row)
+        cells = [Cell(best["value"], best.get("spread")) for best, _ in both]
+        cells += [Cell(last["value"], last.get("spread"), last.get("published")) for _, last in both]
+        cells += [_fall(best, last) for best, last in both]
+        others = (row["measures"].get(name, {"value": None}) for name in further)
+        cells += [Cell(measure["value"], measure.get("spread"), measure.get("published")) for measure in others]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
     machine = f"Machine: {'; '.join(result_row.devices(methods))}."
-    sentences = (*older(methods), COST, STOPPED, machine, *marks.raised_note(methods))
+    sentences = (*older(methods), COST, STOPPED, *chance(dataset), machine, *marks.raised_note(methods))
     table = Table(name, f"{dataset}, {model}: cost of robust training", columns, tuple(lines), sentences)
     return marks.saturated(dataclasses.replace(table, notes=(*sentences, *marks.margins(methods))), methods)
+
+
+def _fall(best, last):
+    """The cell of best - last in points: mean and standard deviation over seeds."""
+    if best["value"] is None or last["value"] is None:
+        return Cell(None)
+    points = numpy.subtract(best["values"], last["values"])
+    return Cell(float(points.mean()), float(points.std(ddof=1)) if len(points) > 1 else None)
 
 
 def _close(seconds):

@@ -3,6 +3,7 @@
 import data
 import models
 from pipeline import command, run_directory
+from train import robust as training
 from train.history import History
 
 
@@ -21,6 +22,33 @@ def robust(arguments, method: str) -> tuple:
     settings = {name: record["arguments"][name] for name in ("images", "validation")}
     dataset = reduced_dataset(command.narrow(arguments, **settings))
     return data.load_split(folder / "split.h5", dataset), History(folder / "history"), record
+
+
+def teachers(arguments, split: data.Split, method: training.Method) -> list:
+    """The nets that a method distils, in their order: of each finished stage train-<teacher> the selected epoch.
+
+    Raises ValueError if one was trained on other images.
+    """
+    nets = []
+    for name in method.teachers:
+        own, history, made = robust(arguments, name)
+        if own.fingerprint != split.fingerprint:
+            raise ValueError(
+                f"{run_directory.folder(arguments, f'train-{name}')} was trained on other images: train the teacher "
+                "with the same --images and --validation"
+            )
+        net = robust_model(arguments, split, made["setup"].get("standardised", True))
+        history.load_weights(net, made["selected"])
+        nets.append(net)
+    return nets
+
+
+def finished(arguments) -> list[str]:
+    """The methods with a finished stage train-<method>, in the order of the catalogue, with averages behind."""
+    cell = run_directory.folder(arguments, "train-").parent
+    found = {path.parent.name.removeprefix("train-") for path in cell.glob("train-*/run.json")}
+    known = [name for name in training.METHODS if name in found]
+    return known + sorted(name for name in found - {*known} if name in training.METHODS)
 
 
 def robust_model(arguments, split: data.Split, standardised: bool, precision: str = "float32"):

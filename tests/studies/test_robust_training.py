@@ -49,6 +49,18 @@ def test_the_best_method_comes_first_and_the_control_last(row):
     assert "worst@0.1 (n=1000)" in text and "published" not in text
 
 
+def test_best_last_and_their_difference_stand_in_a_line_with_the_chance_level(row):
+    rows = [row("pgd-7", worst=40.0, seed=seed) for seed in range(2)]
+    rows[1]["measures"]["last/white-box/worst@0.1"] |= {"value": 36.0, "values": [36.0]}
+    table, cost = robust_tables.robust_training_tables([robust_tables.pool(rows)])
+    line = dict(zip(cost.columns, cost.rows[0], strict=True))
+    fall = line["best - last: worst case"]
+    assert (fall.value, round(fall.spread, 3)) == (2.5, 2.121) and line["best - last: clean"].value == -1.0
+    assert line["worst case"].value - line["last: worst case"].value == fall.value
+    for one in (table, cost):
+        assert any("about 10.0 % in every column" in note for note in one.notes)
+
+
 def test_the_figure_has_a_panel_for_each_kind_of_method_and_one_of_test_images(row):
     rows = [row("pgd-7", worst=30.0), row("standard", worst=99.0, role="control"), row("m+deat", worst=40.0)]
     figure = figures.trajectories([*rows, row("fat"), row("free-8")])
@@ -110,6 +122,22 @@ def test_the_published_values_of_robust_training():
     assert published.robust("cifar10", "vgg16_bn", "FREE-8", "white-box/worst@4/255", 4 / 255) is None
 
 
+def test_the_published_values_of_robust_overfitting():
+    values = {"selected": (None, 81.18, 55.39), "last": (200, 81.65, 54.3)}
+    for epochs, *expected in values.values():
+        for measure, value in zip(("clean", "white-box/pgd-20@8/255"), expected, strict=True):
+            of = METHODS["awp"].published, measure, 8 / 255, epochs
+            assert published.robust("cifar10", "preact_resnet18@0.5", *of, setup="rice") == value
+            assert published.robust("cifar10", "preact_resnet18", *of, setup="standard") is None
+            assert published.robust("svhn", "preact_resnet18", *of, setup="rice") is None
+    of = METHODS["sat"].published, "white-box/worst@0.031", 0.031
+    assert published.robust("cifar10", "wrn_34_10", *of, setup="sat") == 53.34
+    with open(published.FOLDER / "robust_overfitting.csv", newline="", encoding="utf-8") as file:
+        assert {line["method"] for line in csv.DictReader(file)} >= {
+            METHODS[name].published for name in ("pgd-10", "awp", "trades-awp", "sat", "nuat2", "nuat2-wa")
+        }
+
+
 def test_published_values_stand_beside_deats_own_settings():
     with open(published.FOLDER / "deat_cifar10_preact18.csv", newline="", encoding="utf-8") as file:
         rows = {line["method"] for line in csv.DictReader(file)}
@@ -133,7 +161,8 @@ def test_published_rows_were_selected_by_todays_rule():
         if epoch is not None:  # of one seed
             course = row["trajectories"][0]
             by = "probe_clean" if row["role"] == "control" else "probe_robust"
-            ranks = zip(course[by], course["probe_clean"], strict=True)
+            learnt = course.get("probe_learnt", [1.0] * len(course[by]))
+            ranks = zip(learnt, course[by], course["probe_clean"], strict=True)
             assert epoch == max(enumerate(ranks, 1), key=lambda each: (each[1], -each[0]))[0], row["method"]
 
 

@@ -28,7 +28,9 @@ def build(*, dropout=False):
 def prepared(strategy, model, rate=0.05, **settings):
     """The update of `model` by a strategy, with an optimizer of its own."""
     optimizer = CoupledSGD(rate)
-    return strategy.batch(model, optimizer, epsilon=EPSILON, scale=SCALE, **settings)
+    if getattr(strategy, "distil", None) is not None:
+        settings = {"teachers": [build(), build()], **settings}
+    return strategy.batch(model, optimizer, **{"epsilon": EPSILON, "scale": SCALE, "count": 12, **settings})
 
 
 def weights(model):

@@ -57,6 +57,20 @@ def test_a_start_is_clipped_to_the_box_where_the_set_up_says_so(tiny, batch, see
     numpy.testing.assert_allclose(passed[1], (images + noise).clip(0, 1), atol=1e-6)
 
 
+def test_n_fgsm_steps_from_its_noise_and_is_not_clipped_to_the_ball(tiny, batch, seen):
+    images, labels = batch
+    strategy = dataclasses.replace(METHODS["n-fgsm"].strategy, attack_mode="eval")
+    model, passed = tiny.build(), seen(0)
+    run = tiny.prepared(strategy, model)
+    noise = 2 * tiny.epsilon * (2 * numpy.random.default_rng(5).random(images.shape, "float32") - 1)
+    start = (images + noise).clip(0, 1)
+    gradient = numpy.asarray(compute.input_gradient(model, perturb.cross_entropy)(start, labels))
+    expected = (start + tiny.epsilon * numpy.sign(gradient)).clip(0, 1)
+    run(images, labels, 1, numpy.random.default_rng(5))
+    assert (abs(passed[0] - expected) > 1e-6).mean() < 0.01
+    assert 2 * tiny.epsilon < abs(passed[0] - images).max() <= 3 * tiny.epsilon + 1e-6
+
+
 @pytest.mark.parametrize("name", ["trades", "mart", "f+trades", "f+mart", "trades-deat"])
 def test_images_pass_through_the_net_in_the_order_of_the_authors_code(tiny, name, batch, seen):
     """Batch norm's moving mean after an update of one attack step, passed through in float64."""

@@ -18,6 +18,8 @@ PROBE = robust.Probe(images=12, steps=2)
 FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8, replay_clip=False)
 # each kind of strategy, a controller with a state, and a momentum that cycles with the rate
 RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
+# each kind of state: targets with averaged weights, an average of its own for the attack, statistics measured anew
+RESUMED += [("sat+ema", SETUP), ("history-at-random", SETUP), ("nuat2-wa", SETUP), ("pgd-7+swa", SETUP), ("awp", FAST)]
 RESUMED = [RESUMED[0], *(pytest.param(*values, marks=pytest.mark.slow) for values in RESUMED[1:])]
 
 
@@ -42,6 +44,9 @@ def build():
 
 def fit(split, path, name, model=None, *, guard=1.0, **settings):
     method = dataclasses.replace(robust.METHODS[name], guard=guard)
+    if getattr(method.strategy, "targets", None):  # before the epoch that is killed
+        early = dataclasses.replace(method.strategy.targets, start=0.25 if name.startswith("sat") else 0.75)
+        method = dataclasses.replace(method, strategy=dataclasses.replace(method.strategy, targets=early))
     settings = {"epochs": 4, "method": method, "setup": SETUP, "probe": PROBE, "seed": 0, **settings}
     return robust.fit(model or build(), split, history=path, **settings)
 
@@ -149,6 +154,18 @@ def test_robustness_is_lost_by_a_fall_or_by_two_epochs_below_half(robust_accurac
 def test_a_net_that_leaves_a_constant_answer_has_not_lost_its_robustness():
     learning = [0.1, 0.1, 0.085, 0.01, 0.01], [2.307, 2.306, 2.304, 2.303, 2.299]
     assert probe.fallen(*learning, 0.2, 512) is False
+
+
+def test_a_constant_net_is_not_selected_before_one_that_begins_to_learn():
+    def epoch(learnt, robust, clean):
+        return {"probe_robust": robust, "probe_clean": clean, **({} if learnt is None else {"probe_learnt": learnt})}
+
+    assert probe.best({1: epoch(0.0, 0.12, 0.12), 2: epoch(1.0, 0.09, 0.2), 3: epoch(1.0, 0.08, 0.3)}) == 2
+    assert probe.best({1: epoch(0.0, 0.12, 0.12), 2: epoch(0.0, 0.13, 0.13)}) == 2, "nothing was learnt at all"
+    assert probe.best({1: epoch(None, 0.12, 0.12), 2: epoch(None, 0.09, 0.2)}) == 1, "an older history"
+    labels = numpy.arange(500) % 10
+    assert not probe.learnt(0.1, labels) and not probe.learnt(0.12, labels) and probe.learnt(0.13, labels)
+    assert not probe.learnt(0.9, numpy.zeros(40, int)), "one class alone"
 
 
 def test_the_guard_remembers_the_epochs_of_a_killed_training(split, tmp_path):

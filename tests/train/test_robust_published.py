@@ -31,6 +31,11 @@ PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, whether 
     "amata-2-10-deat": ((10, 2), "zero", True, "train", 0),
     "m+trades-deat": ((2, 10), "gaussian", False, "train", 6),
     "m+mart-deat": ((2, 10), "gaussian", True, "train", 6),
+    "awp": ((2, 10), "uniform", True, "train", 0),
+    "trades-awp": ((2, 10), "gaussian", False, "eval", 6),
+    "sat": ((SEVEN, 10), "gaussian", False, "eval", 6),
+    "n-fgsm": ((8, 1), "uniform", True, "train", 0),
+    "history-at": ((2, 10), "uniform", True, "train", 0),
 }
 
 
@@ -55,14 +60,17 @@ def test_what_passes_through_the_net_in_an_update():
     orders = {name: getattr(method.strategy, "update_order", ("adversarial",)) for name, method in METHODS.items()}
     twice, paired = ("clean", "adversarial", "clean"), ("clean", "adversarial")
     assert {name for name, order in orders.items() if order == twice} == {
-        "trades", "m+trades", "m+trades-2021", "trades-deat", "m+trades-deat",
+        "trades", "m+trades", "m+trades-2021", "trades-deat", "m+trades-deat", "sat",
     }  # fmt: skip
     assert {name for name, order in orders.items() if order == paired} == {
         "mart", "m+mart", "m+mart-2021", "mart-deat", "m+mart-deat", "f+trades", "f+trades-deat", "f+mart-deat",
+        "trades-awp",
     }  # fmt: skip
     assert orders["f+mart"] == ("adversarial", "clean")
     assert {METHODS[name].strategy.guided_by for name in ("m+trades-deat", "m+mart-deat")} == {"last"}
     assert [METHODS[name].passes for name in ("pgd-7", "trades", "mart", "trades-deat")] == [8, 13.5, 12, 18]
+    assert [METHODS[name].passes for name in ("awp", "trades-awp", "sat", "n-fgsm")] == [12, 14.5, 13.5, 2]
+    assert [METHODS[name].passes for name in ("nuat2", "nuat2-wa", "history-at", "kd")] == [4.5, 4.5, 11, 12]
 
 
 def test_the_published_controllers():
@@ -88,7 +96,8 @@ def test_the_published_controllers():
         "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
         "f+mart": 10, "yopo-5-3": 5, "trades-deat": 10, "mart-deat": 10, "fat-5-deat": 5, "f+trades-deat": 10,
-        "f+mart-deat": 10,
+        "f+mart-deat": 10, "awp": 10, "trades-awp": 10, "kd": 10, "sat": 10, "n-fgsm": 1, "nuat2": 2, "nuat2-wa": 2,
+        "history-at": 10, "history-at-mean": 10, "history-at-random": 10, "history-at-smoothed": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
     settings = {
@@ -107,6 +116,11 @@ SCHEDULES = {
     "fast": [(0.0, 0.0), (0.25, 0.05), (0.5, 0.1), (0.75, 0.05), (1.0, 0.0)],
     "fgsm-rs": [(0.5, 0.2)],
     "trades": [(73.9 / 76, 0.1), (74 / 76, 0.01)],
+    "rice": [(0.0, 0.1), (0.5, 0.01), (0.75, 0.001)],
+    "sat": [(0.73, 0.1), (0.74, 0.01), (0.89, 0.001)],
+    "kd": [(0.24, 0.1), (0.25, 0.01), (0.75, 0.001)],
+    "n-fgsm": [(0.25, 0.1), (0.5, 0.2), (1.0, 0.0)],
+    "nuat2-wa": [(0.25, 0.1), (0.625, 0.05)],
     "mart": [(0.0, 0.01), (74 / 120, 0.001), (89 / 120, 1e-4), (99 / 120, 1e-5)],
 }
 

@@ -14,8 +14,11 @@ import numpy
 
 from models import compute, perturb, updates
 from train.robust import losses, perturbation
+from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
+from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
+from train.robust.targets import Batch, Mined, SelfAdaptive
 
 
 class Outcome(typing.NamedTuple):
@@ -97,6 +100,12 @@ class Adversarial:
     guide: loss whose gradient magnitude guides the controller, "training" (DEAT's rule of 2022) or "attack" (2021).
     guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
     factors: for single classes.
+    awp: moves the weights before the update (awp.Awp); None: they stay.
+    targets: soft targets from the run's own outputs (targets.SelfAdaptive for TRADES, targets.Mined for the
+        cross-entropy); None: labels.
+    distil: teachers of the cross-entropy (distil.Distillation); None: none.
+    noise: radius of the uniform start as a multiple of epsilon; steps are then not clipped to the epsilon ball, so that
+        adversarials lie up to `noise` and the steps from the image (N-FGSM); None: all is inside the ball.
     Raises ValueError for unknown names, and for friendly attacks in train mode.
     """
 
@@ -112,6 +121,10 @@ class Adversarial:
     guide: str = "training"
     guided_by: str = "all"
     factors: ClassFactors = NONE
+    awp: Awp | None = None
+    targets: SelfAdaptive | Mined | None = None
+    distil: Distillation | None = None
+    noise: float | None = None
 
     def __post_init__(self):
         for name, valid in (
@@ -126,6 +139,12 @@ class Adversarial:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
         if tuple(self.order) not in ((), *ORDERS[self.loss]):
             raise ValueError(f"order of {self.loss} is {self.order}, expected one of {ORDERS[self.loss]}")
+        if self.targets is not None and self.targets.loss != self.loss:
+            raise ValueError(f"{type(self.targets).__name__} are targets of {self.targets.loss}, not of {self.loss}")
+        if self.distil is not None and (self.loss != "cross-entropy" or self.targets is not None):
+            raise ValueError("distillation replaces the targets of the cross-entropy: use it with no other loss")
+        if self.noise is not None and not (self.noise > 0 and self.start == "uniform" and self.friendly is None):
+            raise ValueError(f"noise is {self.noise}: expected above 0, of a uniform start, not in a friendly attack")
         if self.friendly is not None and self.attack_mode != "eval":
             raise ValueError("friendly attacks drop finished images from the batch: attack_mode must be eval")
 
@@ -136,7 +155,11 @@ class Adversarial:
 
     def passes(self, steps: int) -> float:
         """Forward and backward passes per image with this number of attack steps, at most."""
-        return self.attack_passes(steps) + len(self.update_order)
+        return self.attack_passes(steps) + self.update_passes(moved=self.awp is not None)
+
+    def update_passes(self, moved: bool) -> float:
+        """Forward and backward passes per image of the update. moved: whether it moves the weights first."""
+        return len(self.update_order) * (2 if moved else 1) + (0.0 if self.distil is None else self.distil.passes)
 
     def attack_passes(self, steps: int) -> float:
         """Forward and backward passes per image of the attack; a forward pass alone counts half.
@@ -154,13 +177,19 @@ class Adversarial:
         epsilon: float,
         scale: numpy.ndarray,
         measure: bool = False,
+        count: int = 0,
+        teachers: tuple = (),
     ) -> Callable:
-        """``run(images, labels, steps, generator, carried=None, progress=0.0) -> Outcome`` for one model.
+        """``run(images, labels, steps, generator, carried=None, progress=0.0, rows=None) -> Outcome`` for one model.
 
         epsilon: Linf radius in [0, 1] pixel scale.
         scale: standard deviations of the channels (C,), for the magnitude.
         measure: whether a controller needs the magnitude.
-        Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done.
+        count: number of training images, for targets.
+        teachers: models, for distillation.
+        Arguments of `run`: images float32 (n, H, W, C); labels int32 (n,); progress: fraction of the run that is done;
+            rows: their places among the training images, for targets (None: the first).
+        With targets it is a targets.Batch, whose state is saved with each epoch.
         The model's own weight decay is not used: the optimizer has that of the set-up.
         Raises ValueError if a controller needs a magnitude that the strategy does not measure.
         """
@@ -171,18 +200,37 @@ class Adversarial:
         measured = measure and self.guide == "training"
         follow = _magnitude if measured else None
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
-        train_step = updates.train_step(model, optimizer, objective, follow=follow, regularise=False)
+        if self.distil is not None:
+            objective = self.distil.objective
+        table = None
+        if self.targets is not None:
+            objective = self.targets.objective(self.update_order)
+            table = self.targets.begin(count, model.output_shape[-1])
+        settings = {"follow": follow, "regularise": False}
+        plain = updates.train_step(model, optimizer, objective, **settings)
+        moving = None
+        if self.awp is not None:
+            moving = updates.train_step(model, optimizer, objective, **settings, displace=self.awp.displace)
         attack = self._attack(model, scale)
+        taught = None if self.distil is None else self.distil.nets(teachers)
 
-        def run(images, labels, steps, generator, carried=None, progress=0.0):
+        def run(images, labels, steps, generator, carried=None, progress=0.0, rows=None):
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
-            loss, correct, *followed = train_step(current, images, labels, scale, weight, beta)
-            passes += len(self.update_order)
+            moved = self.awp is not None and self.awp.moved(progress)
+            train_step = moving if moved else plain
+            rows = numpy.arange(len(images)) if rows is None else rows
+            arrays = () if table is None else table.of(rows, labels, progress)
+            arrays = arrays if taught is None else taught(current)
+            loss, extra, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
+            correct, *told = (extra,) if table is None else extra
+            if table is not None:
+                table.learn(rows, labels, progress, generator, *told)
+            passes += self.update_passes(moved)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
-        return run
+        return run if table is None else Batch(run, table.state, table.restore)
 
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
@@ -195,7 +243,8 @@ class Adversarial:
             befriend = self.friendly.attack(model, self.attack_loss)
 
         def run(images, labels, steps, epsilon, generator, progress):
-            current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
+            radius = epsilon if self.noise is None else self.noise * epsilon
+            current = perturbation.begin(images, radius, self.start, generator, clip=self.clip_start)
             targets, passes, magnitude = labels, self.attack_passes(steps), 0.0
             if self.attack_loss == "kl" and not alongside and steps:
                 targets = anchor(images)
@@ -203,14 +252,15 @@ class Adversarial:
             if self.friendly is not None:
                 current, taken = befriend(images, current, labels, targets, steps, epsilon, size, generator, progress)
                 return current, magnitude, taken + passes - steps
+            ball = epsilon if self.noise is None else radius + steps * size  # what no step can leave
             for _ in range(steps):
-                current, magnitude = step(current, images, targets, epsilon, size, scale)
+                current, magnitude = step(current, images, targets, ball, size, scale)
             return current, magnitude, passes
 
         return run
 
 
-def _magnitude(current, gradient, images, labels, scale, weight, beta):
+def _magnitude(current, gradient, images, labels, scale, weight, beta, *targets):
     return perturbation.magnitude(gradient, scale)
 
 

@@ -1,11 +1,14 @@
 """The loop of robust training for every method; every epoch is recorded, and a resumed run gives the same bits.
 
-An epoch is a pure function of (weights, optimizer state, controller state, passes spent, seed, epoch number), all of
-which the history's newest record has. The unit of cost, a BP-epoch, is a forward and backward pass over all images.
+An epoch is a pure function of (weights, optimizer state, controller state, the method's state, passes spent, seed,
+epoch number), all of which the history's newest record has. The method's state are soft targets and, where weights are
+averaged, the run's own weights: an epoch's weights are then the average. The unit of cost, a BP-epoch, is a forward and
+backward pass over all images.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -14,9 +17,11 @@ import keras
 import numpy
 
 import data
+from models.fingerprint import fingerprint
 from train.augment import augment
 from train.history import History, confidence
 from train.robust import optimizer as sgd  # the module: what loads Keras is loaded late (pipeline/late.py)
+from train.robust.average import Average
 from train.robust.catalogue import Method
 from train.robust.controller import MagnitudeGuided
 from train.robust.probe import Probe, best, course, fallen
@@ -38,6 +43,7 @@ def fit(
     budget: float | None = None,
     keep: str = "selected",
     probe: Probe | None = None,
+    teachers: tuple = (),
     progress: Callable | None = None,
     on_epoch: Callable | None = None,
 ) -> History:
@@ -51,6 +57,7 @@ def fit(
         within an epoch.
     keep: which epochs' weights stay: "all", or "selected": those of the selected epoch (probe.selected) and the newest.
     probe: Probe.
+    teachers: trained models, for a method that distils them (Method.teachers).
     progress: called as progress(done, total, note) after each batch, in thousandths of the run.
     on_epoch: called with the history after each epoch.
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
@@ -72,7 +79,9 @@ def fit(
             "strategy": type(strategy).__name__,
             **_recorded(strategy),
             "controller": {"kind": type(controller).__name__, **controller.state()},
+            "average": method.average and {"kind": type(method.average).__name__, **dataclasses.asdict(method.average)},
             "setup": dataclasses.asdict(setup),
+            "teachers": [fingerprint(teacher) for teacher in teachers] or None,
             "guard": method.guard,
             "probe": dataclasses.asdict(probe),
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
@@ -82,13 +91,18 @@ def fit(
     scale = _scale(model, split.x_train.shape[-1])
     guided = isinstance(controller, MagnitudeGuided)
     last_alone = getattr(strategy, "guided_by", "all") == "last"
-    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, measure=guided)
+    count = len(split.x_train)
+    settings = {"measure": guided, "count": count, **({"teachers": teachers} if method.teachers else {})}
+    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, **settings)
+    average = None if method.average is None else Average(method.average, model)
+    carried = {"average": average, "batch": batch if hasattr(batch, "state") else None}
     held_out = _held_out(split, probe.images, seed)
     spent, recorded = 0.0, course(history)
     if history.last:  # resume
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
+        _restore(history, carried)
         metrics = recorded[history.last]
         controller.restore(metrics["controller"])
         spent = metrics["bp_epochs"]
@@ -108,34 +122,39 @@ def fit(
             if progress is not None:
                 progress(min(round(1000 * share), 1000), 1000, f"epoch {epoch} {note}")
 
-        trained = _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch)
-        log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
-        if not (numpy.isfinite(trained["loss"]) and numpy.isfinite(log_probability).all()):
-            raise ArithmeticError(
-                f"the loss became {trained['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the "
-                "history: lower the learning rate or check the images"
-            )
-        # Probe the model and update the controller.
+        trained = _epoch(
+            model, optimizer, batch, average, split, setup, seed, epoch, steps, spent, budget, share_done, watch
+        )
         spent, magnitudes = trained["bp_epochs"], trained.pop("magnitudes")
         trained["magnitude"] = float(magnitudes[-1] if last_alone else magnitudes.sum())
-        measured = probe.measure(model, *held_out, epsilon=setup.epsilon, scale=scale, seed=seed)
-        controller.update(
-            epoch - 1,
-            trained["magnitude"],
-            accuracy=trained["robust_accuracy"],
-            progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 as the last epoch begins
-            over=spent / budget if budget else epoch / epochs,
-        )
-        # Record the epoch, and stop if robust accuracy has collapsed.
-        so_far = [*recorded.values(), measured]
-        robust, losses = ([probed[name] for probed in so_far] for name in ("probe_robust", "probe_robust_loss"))
-        stopped = fallen(robust, losses, method.guard, len(held_out[0]))
-        metrics = {"epoch": epoch, "steps": steps, **trained, **measured, "stopped": stopped}
-        metrics |= {
-            "validation_accuracy": float((prediction == split.y_validation).mean()),
-            "controller": controller.state(),
-        }
-        history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
+        with _shown(average, share_done(1, spent), split, setup, seed, epoch) as passes:
+            spent = trained["bp_epochs"] = spent + passes
+            log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
+            if not (numpy.isfinite(trained["loss"]) and numpy.isfinite(log_probability).all()):
+                raise ArithmeticError(
+                    f"the loss became {trained['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the "
+                    "history: lower the learning rate or check the images"
+                )
+            # Probe the model and update the controller.
+            measured = probe.measure(model, *held_out, epsilon=setup.epsilon, scale=scale, seed=seed)
+            controller.update(
+                epoch - 1,
+                trained["magnitude"],
+                accuracy=trained["robust_accuracy"],
+                progress=spent / budget if budget else epoch / max(epochs - 1, 1),  # 1 as the last epoch begins
+                over=spent / budget if budget else epoch / epochs,
+            )
+            # Record the epoch, and stop if robust accuracy has collapsed.
+            so_far = [*recorded.values(), measured]
+            robust, losses = ([probed[name] for probed in so_far] for name in ("probe_robust", "probe_robust_loss"))
+            stopped = fallen(robust, losses, method.guard, len(held_out[0]))
+            metrics = {"epoch": epoch, "steps": steps, **trained, **measured, "stopped": stopped}
+            metrics |= {
+                "validation_accuracy": float((prediction == split.y_validation).mean()),
+                "controller": controller.state(),
+            }
+            saved = {"metrics": metrics, "optimizer": optimizer, "state": _state(carried)}
+            history.save(model, epoch, log_probability, prediction, **saved)
         recorded[epoch] = metrics
         if keep == "selected":
             _drop_weights(history, best(recorded, method.select))
@@ -147,7 +166,7 @@ def fit(
     return history
 
 
-def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
+def _epoch(model, optimizer, batch, average, split, setup, seed, epoch, steps, spent, budget, share_done, watch):
     """Train an epoch: its metrics. spent: BP-epochs before it; the epoch ends early when they reach the budget."""
     generator = stream(seed, "epoch of robust training", epoch)
     seed_dropout(model, generator)
@@ -160,7 +179,9 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         optimizer.learning_rate, optimizer.momentum = rate, setup.momentum_of(rate)
         images = augment(split.x_train[rows], generator, flip=setup.flip, shift=setup.crop, fill="constant")
         labels = split.y_train[rows].astype("int32")
-        outcome = batch(data.to_unit(images), labels, steps, generator, carried, progress)
+        outcome = batch(data.to_unit(images), labels, steps, generator, carried, progress, rows=rows)
+        if average is not None:
+            average.after("batch", progress)
         carried = outcome.carried
         outcomes.append(outcome._replace(carried=None))
         sizes.append(len(rows))
@@ -179,6 +200,41 @@ def _epoch(model, optimizer, batch, split, setup, seed, epoch, steps, spent, bud
         "magnitudes": magnitude,
         "bp_epochs": spent,
     }
+
+
+@contextlib.contextmanager
+def _shown(average, progress, split, setup, seed, epoch):
+    """The averaged weights, if there are any, in the model, after the epoch; yields the passes that this cost."""
+    if average is None:
+        yield 0.0
+        return
+
+    def images():
+        generator = stream(seed, "batch norm of averaged weights", epoch)
+        order = generator.permutation(len(split.x_train))
+        for start in range(0, len(order), setup.batch_size):
+            rows = order[start : start + setup.batch_size]
+            clean = augment(split.x_train[rows], generator, flip=setup.flip, shift=setup.crop, fill="constant")
+            yield data.to_unit(clean)
+
+    average.after("epoch", progress)
+    with average.shown(images):
+        yield average.passes
+
+
+def _state(carried):
+    """The arrays of all that a method carries from epoch to epoch."""
+    parts = {name: part.state() for name, part in carried.items() if part is not None}
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+
+
+def _restore(history, carried):
+    """Restore what the newest epoch carries; the model has that epoch's weights."""
+    for name, part in carried.items():
+        if part is not None:
+            keys = [*part.state()]
+            arrays = history.load_state(history.last, [f"{name}.{key}" for key in keys])
+            part.restore({key: arrays[f"{name}.{key}"] for key in keys})
 
 
 def _recorded(strategy):

@@ -36,6 +36,8 @@ class Probe:
         """Measures of a model in inference mode, a dictionary:
 
         probe_clean, probe_robust: fraction correct, without and under PGD.
+        probe_learnt: 1.0 if probe_clean is more than two standard deviations above the fraction of the most frequent
+            class, which a constant net reaches, else 0.0.
         probe_clean_loss, probe_robust_loss: their mean cross-entropy; PGD stops when an image is misclassified.
         probe_magnitude: mean over images of the input gradient's magnitude at PGD's last point.
         probe_lipschitz: mean of ||z(x') - z(x)||_1 / ||x' - x||_inf of logits z (Yang et al., NeurIPS 2020, section 3),
@@ -53,7 +55,8 @@ class Probe:
             batch = x[start:stop], y[start:stop], epsilon, scale, stream(seed, "probe start", start)
             for name, values in self._batch(model, *batch).items():
                 values_of[name].append(numpy.asarray(values, "float64"))
-        return {f"probe_{name}": float(numpy.concatenate(values).mean()) for name, values in values_of.items()}
+        means = {f"probe_{name}": float(numpy.concatenate(values).mean()) for name, values in values_of.items()}
+        return means | {"probe_learnt": float(learnt(means["probe_clean"], y[: self.images]))}
 
     def _batch(self, model, images, labels, epsilon, scale, generator):
         labels, size = numpy.asarray(labels, "int32"), epsilon * self.share
@@ -77,6 +80,12 @@ class Probe:
         }
 
 
+def learnt(clean: float, labels: numpy.ndarray) -> bool:
+    """Whether an accuracy is two standard deviations above what the best constant net has on these labels (N,) [D]."""
+    share = numpy.unique(labels, return_counts=True)[1].max() / len(labels)
+    return clean > share + 2 * numpy.sqrt(share * (1 - share) / len(labels))
+
+
 def course(history: History) -> dict[int, dict]:
     """The metrics of all recorded epochs: epoch -> dictionary, in order."""
     return {epoch: history.record(epoch)[2] for epoch in history.epochs}
@@ -85,9 +94,16 @@ def course(history: History) -> dict[int, dict]:
 def best(course: dict[int, dict], by: str = "probe_robust") -> int:
     """The epoch with the highest probe measure `by`; of equals that with the higher clean accuracy, then the earliest.
 
-    course: as returned by `course`.
+    A constant net is as robust as its class is frequent, which a net that begins to learn is not yet. Therefore epochs
+    in which the net has learnt something come first, if there are any (`learnt`) [D].
+    course: as returned by `course`; metrics of older histories do not say it, and count as learnt.
     """
-    return max(course, key=lambda epoch: (course[epoch][by], course[epoch]["probe_clean"], -epoch))
+
+    def rank(epoch):
+        metrics = course[epoch]
+        return metrics.get("probe_learnt", 1.0), metrics[by], metrics["probe_clean"], -epoch
+
+    return max(course, key=rank)
 
 
 def selected(history: History, by: str = "probe_robust") -> int:

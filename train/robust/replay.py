@@ -41,12 +41,13 @@ class Replay:
         epsilon: float,
         scale: numpy.ndarray,
         measure: bool = False,
+        count: int = 0,
     ) -> Callable:
         """As adversarial.Adversarial.batch; `steps` are the replays, at least 1, each a forward and backward pass."""
         follow = _follow_unboxed if self.persistent else _follow
         train_step = updates.train_step(model, optimizer, _objective, follow=follow, regularise=False)
 
-        def run(images, labels, steps, generator, carried=None, progress=0.0):
+        def run(images, labels, steps, generator, carried=None, progress=0.0, rows=None):
             if steps < 1:
                 raise ValueError(f"{steps} replays of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)

@@ -92,6 +92,26 @@ SETUPS = {
         milestones=(74 / 120, 89 / 120, 99 / 120), factors=(0.1, 0.01, 0.001), weight_decay=3.5e-3, epsilon=0.031,
         standardised=False,
     ),
+    "rice": Setup(
+        title="Robust overfitting", citation="Rice, Wong, Kolter, ICML 2020", epochs=200, learning_rate=0.1,
+        milestones=(0.5, 0.75),
+    ),
+    "sat": Setup(
+        title="Self-adaptive training", citation="Huang, Zhang, Zhang, NeurIPS 2020", epochs=100, learning_rate=0.1,
+        milestones=(0.74, 0.89), factors=(0.1, 0.01), weight_decay=2e-4, epsilon=0.031, standardised=False,
+    ),
+    "kd": Setup(
+        title="KD and SWA", citation="Chen, Zhang, Liu, Chang, Wang, ICLR 2021", epochs=200, learning_rate=0.1,
+        milestones=(0.25, 0.75),
+    ),
+    "n-fgsm": Setup(
+        title="N-FGSM", citation="de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022", epochs=30,
+        learning_rate=0.2, cyclic=True, milestones=(0.5,), factors=(),
+    ),
+    "nuat2-wa": Setup(
+        title="NuAT2-WA", citation="Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021", epochs=80,
+        learning_rate=0.1, cyclic=True, milestones=(0.25,), factors=(), batch_size=64,
+    ),
     "yopo": Setup(
         title="YOPO-5-3", citation="Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019", epochs=36, learning_rate=0.04,
         milestones=(30 / 36, 34 / 36), factors=(0.1, 0.01), batch_size=256,

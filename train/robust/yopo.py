@@ -38,6 +38,7 @@ class Yopo:
         epsilon: float,
         scale: numpy.ndarray,
         measure: bool = False,
+        count: int = 0,
     ) -> Callable:
         """As adversarial.Adversarial.batch; `steps` are the rounds m, at least 1."""
         if measure:
@@ -51,7 +52,7 @@ class Yopo:
         where, tail = ([places[variable.path] for variable in part.trainable_variables] for part in (tapped, first))
         size = numpy.float32(epsilon * self.step.share)
 
-        def run(images, labels, steps, generator, carried=None, progress=0.0):
+        def run(images, labels, steps, generator, carried=None, progress=0.0, rows=None):
             if steps < 1:
                 raise ValueError(f"{steps} rounds of a batch; expected at least 1: start the controller there")
             current = perturbation.begin(images, epsilon, self.start, generator, clip=self.clip_start)
