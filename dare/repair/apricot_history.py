@@ -28,7 +28,7 @@ class ApricotHistory:
 
     title: str
     citation: str = "Zhang, Chan, ASE 2019"
-    adjustment: apricot.Adjustment = apricot.Adjustment()
+    adjustment: apricot.Adjustment = dataclasses.field(default_factory=apricot.Adjustment)
     thetas: tuple = (0.03, 0.1, 0.3, 1.0)
     steps: int = 0
     batch_size: int = 128

@@ -34,7 +34,7 @@ class Arachne:
     citation: str = "Sohn, Kang, Yoo, TOSEM 32(4) 2023"
     locate_by: str = "front"
     alpha: float = 10.0
-    search: Evolution = Evolution()
+    search: Evolution = dataclasses.field(default_factory=Evolution)
 
     def repair(self, problem: Problem) -> Repaired:
         """M with the located entries at the best vector."""

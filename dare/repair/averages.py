@@ -94,7 +94,7 @@ class GreedySoup:
     def repair(self, problem: Problem) -> Repaired:
         """The soup."""
         epochs = [*problem.mined, problem.history.last]
-        alone = {epoch: problem.score(as_float32(problem, past.mean_of_epochs(problem, {epoch: 1}))) for epoch in epochs}
+        alone = {epoch: problem.score(self.mean(problem, [epoch], None)) for epoch in epochs}
         order = sorted(epochs, key=lambda epoch: (-alone[epoch], -epoch))
         soup, reached, trials = order[:1], alone[order[0]], 0
         for epoch in order[1:]:

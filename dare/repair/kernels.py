@@ -40,7 +40,7 @@ def places(model: keras.Model, names) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entries:
-    """Kernel entries: layer name -> ascending flat positions in its kernel, int64 (m_l,). The values of all are (m,)."""
+    """Kernel entries. of: layer name -> ascending flat positions in its kernel, int64 (m_l,). All values are (m,)."""
 
     of: dict
 

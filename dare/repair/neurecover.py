@@ -10,8 +10,8 @@ Differences from the paper:
 1. [D] Convolutions take part (`convolutions`); released: dense layers alone.
 2. [D] C' is drawn without replacement; `as_released` draws with.
 3. [D] D or I is empty: the suspicion of a layer is its share of the change, or nothing is spared.
-4. [D] `history`: D and I over all mined epochs; an entry's change is |w_E - mean over D of w_r(i)|, r(i) the mined epoch
-   that is right and most confident of image i, as DARE chooses it. Published: only the epochs E and E-1.
+4. [D] `history`: D and I over all mined epochs; an entry's change is |w_E - mean over D of w_r(i)|, r(i) the mined
+   epoch that is right and most confident of image i, as DARE chooses it. Published: only the epochs E and E-1.
 """
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
@@ -47,7 +47,7 @@ class NeuRecover:
     intact: int = 200
     start: str = "drawn"
     convolutions: bool = True
-    search: Swarm = Swarm()
+    search: Swarm = dataclasses.field(default_factory=Swarm)
 
     def repair(self, problem: Problem) -> Repaired:
         """M with the located entries at the best particle; M itself where nothing is located."""

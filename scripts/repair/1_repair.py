@@ -161,8 +161,8 @@ def options():
     )  # fmt: skip
     command.add_attacks(parser, "the adversarial sets that ER is measured on")
     parser.add_argument("--repeats", type=count, default=3, help="repeats of a method that draws random numbers")
-    parser.add_argument("--particles", type=command.whole(4), help="of a search, or vectors (default: as published, 100)")
-    parser.add_argument("--generations", type=count, help="of a search, at most (default: as published, 100)")
+    parser.add_argument("--particles", type=command.whole(4), help="of a swarm, or vectors (default: 100, published)")
+    parser.add_argument("--generations", type=count, help="of a search, at most (default: 100, as published)")
     parser.add_argument("--most-failures", type=count, help="repair so many failures, drawn at random (default: all)")
     parser.add_argument("--most-kept", type=count, help="keep so many correct images in view (default: all)")
     parser.add_argument("--norm-images", type=count, default=5000, help="x_train images that re-measure batch norm")
@@ -176,7 +176,8 @@ def options():
         lambda asked: {"all", *SEARCHED} & {*asked.method},
         "--method all or one that searches",
     )
-    parser.needs(["--repeats"], lambda asked: {"all", *catalogue.DRAWN} & {*asked.method}, "--method all or a drawn one")
+    drawn = {"all", *catalogue.DRAWN}
+    parser.needs(["--repeats"], lambda asked: drawn & {*asked.method}, "a --method that draws random numbers")
     parser.require(
         lambda asked: asked.failures == "clean" or {*asked.repair_on} <= {*asked.attack},
         lambda asked: f"--repair-on {' '.join(asked.repair_on)}: expected names of --attack {' '.join(asked.attack)}",

@@ -7,7 +7,7 @@ import dataclasses
 import numpy
 
 import models
-from adv import autoattack, evaluate, evaluation, scoring
+from adv import evaluate, evaluation, scoring
 from dare import controls
 from dare.flags import Flags
 from dare.repair import catalogue, metrics, problem
@@ -96,7 +96,7 @@ class Cell:
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
 
     def _measured(self, repaired, repeat, folder):
-        """measure -> (predicted, label, rows) of a model on images that no method has seen, and on those it repaired."""
+        """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired."""
         split, given = self.split, self.problem(repeat)
         with models.keeping_weights(self.model, self.original):
             model = repaired.model or self.model

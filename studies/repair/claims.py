@@ -25,9 +25,7 @@ def repair_claims(rows) -> claims.Judged:
             methods, "NeuRecover breaks fewer images than DARE", NEURECOVER, "neurecover", "dare", ["nfr"], turned=True
         ),
         _against(methods, "NeuRecover reaches a higher ER than DARE", OURS, "neurecover", "dare", _er(rows)),
-        _against(
-            methods, "The whole history helps NeuRecover", OURS, "neurecover-history", "neurecover", ["clean"]
-        ),
+        _against(methods, "The whole history helps NeuRecover", OURS, "neurecover-history", "neurecover", ["clean"]),
         _against(
             methods,
             "Apricot moves towards the models that are right",

@@ -1,12 +1,9 @@
 """Every repair method on a small net with a history: what it changes, what it leaves, and what it refuses."""
 
-import dataclasses
-
 import numpy
 import pytest
 
-from dare.repair import at_random, catalogue, kernels, neurecover, problem, search, swarm
-from train.history import History, confidence
+from dare.repair import at_random, catalogue, problem
 
 SMALL = {"particles": 6, "generations": 3}
 
