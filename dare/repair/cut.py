@@ -29,12 +29,13 @@ class Cut:
 
     def activations(self, x: numpy.ndarray, *, batch_size: int = 256) -> list[numpy.ndarray]:
         """The activations at the cut, one array (N, ...) for each tensor. x: images, uint8 or float32 in [0, 1]."""
-        return list(compute.predict(compute.compiled(self.prefix, _listed), x, batch_size=batch_size,
-                                    prepare=data.to_unit))  # fmt: skip
+        run = compute.compiled(self.prefix, _listed, any_count=True)
+        return list(compute.predict(run, x, batch_size=batch_size, prepare=data.to_unit))
 
     def logits(self, activations: list[numpy.ndarray], *, batch_size: int = 256) -> numpy.ndarray:
         """The model's output (N, K) from the activations at the cut, with the weights that it has now."""
-        return compute.predict(compute.compiled(self.suffix, joined), *activations, batch_size=batch_size)
+        run = compute.compiled(self.suffix, joined, any_count=True)
+        return compute.predict(run, *activations, batch_size=batch_size)
 
 
 def before(model: keras.Model, names) -> Cut:

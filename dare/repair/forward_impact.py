@@ -37,7 +37,7 @@ def received_by(model: keras.Model, sets: list, layers: dict, *, batch_size: int
         found = keras.tree.flatten(call(images))
         return tuple(_sum(layer, keras.ops.abs(part)) for layer, part in zip(items, found, strict=True))
 
-    run = compute.compiled(keras.Model(model.inputs[0], [layer.input for layer in items]), sums)
+    run = compute.compiled(keras.Model(model.inputs[0], [layer.input for layer in items]), sums, any_count=True)
     result = []
     for x in sets:
         totals = [numpy.zeros((*layer.kernel.shape[:-1], 1)) for layer in items]

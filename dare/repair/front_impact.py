@@ -57,7 +57,7 @@ def behind(model: keras.Model, sets: list, layer: keras.Layer, *, batch_size: in
         total = keras.ops.sum(gradient, axis=tuple(range(1, len(gradient.shape))), keepdims=True)
         return keras.ops.sum(gradient / keras.ops.where(total > 0, total, 1.0), axis=0)
 
-    run, result = compute.compiled(parts.suffix, shares), []
+    run, result = compute.compiled(parts.suffix, shares, any_count=True), []
     for x in sets:
         result.append(numpy.zeros(shape))
         for start in range(0, len(x), batch_size):
