@@ -104,6 +104,9 @@ def narrow(arguments, name):
     unread = {"method": name, **({} if name in SEARCHED else {"particles": None, "generations": None})}
     if name in (*repair_cell.GIVEN, *OF_HISTORY):
         unread["repair_on"] = unread["failures"] = None
+    unread["attacked"] = None
+    if not repair_cell.attacks(arguments, name):
+        unread["images"] = unread["epsilon"] = unread["attack_repeats"] = None
     if name not in catalogue.DRAWN:
         unread["repeats"] = None
     elif arguments.failures == "clean":
@@ -115,7 +118,8 @@ def narrow(arguments, name):
 def uses(arguments, name):
     """The method, and the white-box attack."""
     own = {"method": repair_cell.method(arguments, name)} if name in catalogue.METHODS else {}
-    return own | {"attack": autoattack.AutoAttack(seed=arguments.seed)}
+    attacked = repair_cell.attacks(arguments, name)
+    return own | ({"attack": autoattack.AutoAttack(seed=arguments.seed)} if attacked else {})
 
 
 def is_noise(measure):
@@ -167,10 +171,16 @@ def options():
     parser.add_argument("--most-kept", type=count, help="keep so many correct images in view (default: all)")
     parser.add_argument("--norm-images", type=count, default=5000, help="x_train images that re-measure batch norm")
     parser.add_argument("--images", type=count, default=500, help="x_test images under AutoAttack")
+    parser.add_argument(
+        "--attacked", nargs="+", type=command.name("method", ["all", *ALL]), default=["all"],
+        help="whose nets, and noise of the same norm, are under AutoAttack (default: all but ensemble)",
+    )  # fmt: skip
     parser.add_argument("--attack-repeats", type=command.whole(0), default=1, help="repeats under AutoAttack")
     parser.add_argument("--epsilon", type=ball, help="its Linf radius (default: 0.02; colour 2/255)")
     parser.needs(["--repair-on"], lambda asked: asked.failures == "adversarial", "--failures adversarial")
-    parser.needs(["--images", "--epsilon"], lambda asked: asked.attack_repeats, "--attack-repeats of at least 1")
+    parser.needs(
+        ["--images", "--epsilon", "--attacked"], lambda asked: asked.attack_repeats, "--attack-repeats of at least 1"
+    )
     parser.needs(
         ["--particles", "--generations"],
         lambda asked: {"all", *SEARCHED} & {*asked.method},

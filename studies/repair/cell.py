@@ -81,7 +81,8 @@ class Cell:
 
         folder: where AutoAttack keeps its flags.
         """
-        predicted = self._measured(repaired, repeat, folder / f"autoattack-{repeat}")
+        attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
+        predicted = self._measured(repaired, repeat, folder / f"autoattack-{repeat}" if attacked else None)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
         if repaired.weights is not None:
@@ -89,14 +90,18 @@ class Cell:
             facts |= {"changed": metrics.changed(self.original, repaired.weights), "relative_change": change}
         if name != "original" and repaired.weights is not None:
             noise = controls.weight_noise(self.original, repaired.weights, seed=1000 * self.arguments.seed + repeat)
-            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repeat, folder / f"noise-{repeat}")
+            kept = folder / f"noise-{repeat}" if attacked else None
+            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repeat, kept)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
 
     def _measured(self, repaired, repeat, folder):
-        """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired."""
+        """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
+
+        folder: where AutoAttack keeps its flags; None: it does not run
+        """
         split, given = self.split, self.problem(repeat)
         with models.keeping_weights(self.model, self.original):
             model = repaired.model or self.model
@@ -121,7 +126,7 @@ class Cell:
                     if len(images.labels):
                         predicted = _classes(model, images.images, images.labels)
                         found[f"{measure}/{attack}"] = predicted, images.labels, images.index
-            if repeat < self.arguments.attack_repeats and repaired.model is None:
+            if folder is not None:
                 found[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = self._attacked(model, after, folder)
         return {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in found.items()}
 
@@ -152,6 +157,11 @@ class Cell:
         trained = record["steps"] * record["batch_size"]
         facts = {"learning_rate": record["learning_rate"], "passes": "of the tuning alone"}
         return problem.Repaired(weights=weights, forward=trained, backward=trained, facts=facts)
+
+
+def attacks(arguments, name: str) -> bool:
+    """Whether AutoAttack is run on a method's net."""
+    return name != "ensemble" and arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
 
 
 def method(arguments, name: str):

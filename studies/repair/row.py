@@ -6,7 +6,7 @@ from pipeline import command, lineage
 from reporting import measures as of_measures
 from reporting import row, statistics
 from studies.dare import mined
-from studies.repair.cell import GIVEN, method
+from studies.repair.cell import GIVEN, attacks, method
 
 PREFIX = {"clean": "", "adversarial": "adv-"}  # failures that are repaired -> prefix of a method's name
 PER_REPEAT = ("changed", "relative_change", "forward", "backward", "facts", "p")
@@ -32,9 +32,10 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
     for each, repeat in zip(facts, correct, strict=True):
         gained, lost = int(repeat["rr"].sum()) if "rr" in repeat else 0, int(repeat["nfr"].sum())
         each["p"] = statistics.mcnemar(gained, lost)
-    attack = autoattack.AutoAttack(seed=arguments.seed)
-    attacks = {set_name: one.attack for set_name, one in cell.sets.items()}
-    attacks["white-box/autoattack"] = attack.specification() | {"epsilons": [cell.epsilon]}
+    attacked = {set_name: one.attack for set_name, one in cell.sets.items()}
+    if attacks(arguments, name):
+        attack = autoattack.AutoAttack(seed=arguments.seed)
+        attacked["white-box/autoattack"] = attack.specification() | {"epsilons": [cell.epsilon]}
     hyperparameters = {"width": command.width(arguments), "source_epochs": cell.history.last}
     if name in catalogue.METHODS:
         hyperparameters |= {"failures": arguments.failures, "repair_on": repaired_on(arguments)}
@@ -52,7 +53,7 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
         repeats=len(flags),
         measures=measures,
         checks=mined.checks_of(lineage.above(stage)),
-        attacks=attacks,
+        attacks=attacked,
         details={what: [each[what] for each in facts] for what in PER_REPEAT},
     )
 
