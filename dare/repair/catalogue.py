@@ -41,6 +41,7 @@ METHODS = {
     "random-neurecover": RandomLocation(title="as many weights as neurecover at random, its search", of=NEURECOVER),
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
+OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
 CONTROLS = ("swa", "random-neurecover", "random-arachne")
 DRAWN = (  # methods that draw random numbers, so that a repeat differs
     "neurecover",

@@ -27,8 +27,6 @@ from train import history as histories
 
 ALL = (*repair_cell.GIVEN, *catalogue.METHODS)
 SEARCHED = tuple(name for name, one in catalogue.METHODS.items() if repair_row.sizes(one))
-OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
-OF_PROBLEM = ("failures", "repair_on", "most_failures", "most_kept")
 
 
 def main(arguments):
@@ -96,14 +94,14 @@ def lacking(arguments, name):
     """Whether the run directory lacks what a method of "all" needs, or the failures are none of its concern."""
     if name == "dare":
         return not (run_directory.folder(arguments, "finetune_dare-dare") / "run.json").is_file()
-    return arguments.failures == "adversarial" and name in OF_HISTORY
+    return arguments.failures == "adversarial" and name in catalogue.OF_HISTORY
 
 
 def narrow(arguments, name):
     """(the arguments that a method reads, the stages that it reads)."""
     unread = {"method": name, **({} if name in SEARCHED else {"particles": None, "generations": None})}
-    if name in (*repair_cell.GIVEN, *OF_HISTORY):
-        unread["repair_on"] = unread["failures"] = None
+    if name in (*repair_cell.GIVEN, *catalogue.OF_HISTORY):
+        unread |= dict.fromkeys(("repair_on", "failures", "most_failures", "most_kept"))
     unread["attacked"] = None
     if not repair_cell.attacks(arguments, name):
         unread["images"] = unread["epsilon"] = unread["attack_repeats"] = None
@@ -193,8 +191,8 @@ def options():
         lambda asked: f"--repair-on {' '.join(asked.repair_on)}: expected names of --attack {' '.join(asked.attack)}",
     )
     parser.require(
-        lambda asked: asked.failures == "clean" or not {*OF_HISTORY} & {*asked.method},
-        lambda asked: f"--failures adversarial: {', '.join(OF_HISTORY)} read no failures, leave them out",
+        lambda asked: asked.failures == "clean" or not {*catalogue.OF_HISTORY} & {*asked.method},
+        lambda asked: f"--failures adversarial: {', '.join(catalogue.OF_HISTORY)} read no failures, leave them out",
     )
     return parser
 

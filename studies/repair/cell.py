@@ -79,10 +79,12 @@ class Cell:
     def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder) -> tuple[Flags, dict]:
         """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
 
+        seen: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags.
         """
         attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
-        predicted = self._measured(repaired, repeat, folder / f"autoattack-{repeat}" if attacked else None)
+        seen = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
+        predicted = self._measured(repaired, seen, folder / f"autoattack-{repeat}" if attacked else None)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
         if repaired.weights is not None:
@@ -91,18 +93,19 @@ class Cell:
         if name != "original" and repaired.weights is not None:
             noise = controls.weight_noise(self.original, repaired.weights, seed=1000 * self.arguments.seed + repeat)
             kept = folder / f"noise-{repeat}" if attacked else None
-            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repeat, kept)
+            noisy = self._measured(dataclasses.replace(repaired, weights=noise), seen, kept)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
 
-    def _measured(self, repaired, repeat, folder):
+    def _measured(self, repaired, seen, folder):
         """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
 
+        seen: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags; None: it does not run
         """
-        split, given = self.split, self.problem(repeat)
+        split = self.split
         with models.keeping_weights(self.model, self.original):
             model = repaired.model or self.model
             if repaired.model is None:
@@ -117,9 +120,9 @@ class Cell:
             right = numpy.flatnonzero(self.before)
             if len(right):
                 found["br"] = _flagged(~after[right], right)
-            seen = given.failures
-            numbers = numpy.arange(len(seen)) if seen.rows is None else seen.rows
-            found["rr-seen"] = _classes(model, seen.x, seen.y), seen.y, numbers
+            if seen is not None:
+                numbers = numpy.arange(len(seen)) if seen.rows is None else seen.rows
+                found["rr-seen"] = _classes(model, seen.x, seen.y), seen.y, numbers
             for attack, one in self.sets.items():
                 for part, measure in (("test", "er"), ("heldout", "er-heldout")):
                     images = one.parts[part]
