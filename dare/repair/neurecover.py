@@ -75,15 +75,13 @@ class NeuRecover:
         changed = largest(change)
         blamed = [largest(part[0]) for part in (forward, backward)] if len(degraded) else []
         spared = [largest(part[1]) for part in (forward, backward)] if len(improved) else []
-        entries = kernels.Entries(
-            {
-                name: numpy.flatnonzero(
-                    numpy.logical_and.reduce([changed[name], *(part[name] for part in blamed)])
-                    & (~numpy.logical_and.reduce([part[name] for part in spared]) if spared else True)
-                )
-                for name in layers
-            }
-        )
+        entries = {}
+        for name in layers:
+            found = numpy.logical_and.reduce([changed[name], *(part[name] for part in blamed)])
+            if spared:
+                found &= ~numpy.logical_and.reduce([part[name] for part in spared])
+            entries[name] = numpy.flatnonzero(found)
+        entries = kernels.Entries(entries)
         both = len(degraded) + len(improved)
         facts = {"degraded": len(degraded), "improved": len(improved), "located": len(entries)}
         facts["located_in"] = {name: len(entries.of[name]) for name in layers}

@@ -14,7 +14,7 @@ import logging
 
 from adv import attacks, autoattack
 from dare.flags import Flags
-from dare.repair import catalogue
+from dare.repair import catalogue, problem
 from data import files
 import models
 from reporting import row as result_row
@@ -62,8 +62,6 @@ def unit(cell, name, repeat, folder):
 
 def repaired(cell, name, repeat, folder):
     """The result of a repeat: its weights and cost are kept before they are measured."""
-    from dare.repair import problem
-
     weights, cost, state = (folder / f"{part}-{repeat}{ending}" for part, ending in
                             (("weights", ".weights.h5"), ("cost", ".json"), ("state", ".h5")))  # fmt: skip
     if not (weights.is_file() and cost.is_file()):

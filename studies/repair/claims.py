@@ -4,6 +4,8 @@ Differences are paired over the same test images, with a bootstrap interval that
 source models. A row with a raised check is left out.
 """
 
+import scipy.stats
+
 from reporting import claims, marks, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
@@ -114,8 +116,6 @@ def _effect(row, reference, measure, turned=False):
 
 def _widened(effect, level):
     """The effect with its interval at another level than 95 %, by the normal approximation."""
-    import scipy.stats
-
     factor = float(scipy.stats.norm.ppf((1 + level) / 2) / scipy.stats.norm.ppf(0.975))
     one = effect.interval
     interval = statistics.Interval(

@@ -1,7 +1,7 @@
 """The row of a repair method: its measures over the repeats, beside weight noise of the same norm, and its cost."""
 
 from adv import autoattack
-from dare.repair import catalogue
+from dare.repair import catalogue, metrics
 from pipeline import command, lineage
 from reporting import measures as of_measures
 from reporting import row, statistics
@@ -30,8 +30,8 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
         for measure in correct[0]
     }
     for each, repeat in zip(facts, correct, strict=True):
-        gained, lost = int(repeat["rr"].sum()) if "rr" in repeat else 0, int(repeat["nfr"].sum())
-        each["p"] = statistics.mcnemar(gained, lost)
+        change = metrics.fixing(cell.before, repeat["clean"])
+        each["p"] = statistics.mcnemar(change.fixed, change.broken)
     attacked = {set_name: one.attack for set_name, one in cell.sets.items()}
     if attacks(arguments, name):
         attack = autoattack.AutoAttack(seed=arguments.seed)
