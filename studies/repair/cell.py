@@ -91,7 +91,7 @@ class Cell:
             change = controls.relative_change(self.original, repaired.weights)
             facts |= {"changed": metrics.changed(self.original, repaired.weights), "relative_change": change}
         if name != "original" and repaired.weights is not None:
-            noise = controls.weight_noise(self.original, repaired.weights, seed=1000 * self.arguments.seed + repeat)
+            noise = noise_like(self.problem(repeat), repaired.weights)
             kept = folder / f"noise-{repeat}" if attacked else None
             noisy = self._measured(dataclasses.replace(repaired, weights=noise), seen, kept)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
@@ -160,6 +160,21 @@ class Cell:
         trained = record["steps"] * record["batch_size"]
         facts = {"learning_rate": record["learning_rate"], "passes": "of the tuning alone"}
         return problem.Repaired(weights=weights, forward=trained, backward=trained, facts=facts)
+
+
+def noise_like(given: problem.Problem, weights: list) -> list:
+    """M's weights with Gaussian noise in every trainable array, of the norm of a method's change there.
+
+    Batch-norm statistics get no noise, which could make a variance negative; where the method changed them they are
+    measured again, as the method does. [D]
+    """
+    trainable = {id(variable) for variable in given.model.trainable_variables}
+    drawn = [id(variable) in trainable for variable in given.model.weights]
+    changed = [after if draw else before for before, after, draw in zip(given.original, weights, drawn, strict=True)]
+    noise = controls.weight_noise(given.original, changed, seed=given.seed)
+    pairs = zip(given.original, weights, drawn, strict=True)
+    moved = any(not draw and (before != after).any() for before, after, draw in pairs)
+    return given.remeasured(noise) if moved else noise
 
 
 def attacks(arguments, name: str) -> bool:

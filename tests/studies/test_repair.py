@@ -124,3 +124,23 @@ def test_differences_are_paired_with_other_methods_and_with_own_noise(line, tmp_
         assert median["differences"][reference]["clean"]["value"] == pytest.approx(expected, abs=0.01)
     assert "noise" not in swa.get("differences", {}), "no noise was measured"
     assert attach.attach(rows, {}) == rows
+
+
+def test_noise_has_the_norm_of_the_change_and_no_noise_in_statistics(small_net, images):
+    from dare.repair.problem import Images, Problem
+    from studies.repair.cell import noise_like
+
+    x, y = images
+    part = Images(x, y)
+    given = Problem(model=small_net, original=small_net.get_weights(), history=None, x_train=x, repair=part,
+                    choice=part, failures=part, kept=part, seed=4)  # fmt: skip
+    weights = [array + numpy.float32(0.1) * (array.ndim > 1) for array in given.original]
+    noise = noise_like(given, weights)
+    for variable, before, after, noisy in zip(small_net.weights, given.original, weights, noise, strict=True):
+        assert numpy.linalg.norm(noisy - before) == pytest.approx(numpy.linalg.norm(after - before), rel=1e-4)
+        assert "moving" not in variable.path or (noisy == before).all()
+    names = [variable.path for variable in small_net.weights]
+    moved = [array + 5 * ("moving_variance" in name) for name, array in zip(names, weights, strict=True)]
+    measured = noise_like(given, moved)
+    place = next(number for number, name in enumerate(names) if "moving_variance" in name)
+    assert (measured[place] >= 0).all() and (measured[place] != given.original[place]).any()
