@@ -30,8 +30,8 @@ COST = (
 )
 NOISE = (
     "Each entry is the method minus Gaussian weight noise whose norm is that of the method's change in every trainable "
-    "array, in points; of BR, RR seen and p the values themselves. Where a method measures batch-norm statistics again, "
-    "so does its noise."
+    "array, in points; of BR, RR seen and p the values themselves. Where a method measures batch-norm statistics "
+    "again, so does its noise."
 )
 ENSEMBLE = "ensemble is not one model: it costs several times as much, and was not attacked."
 
