@@ -38,9 +38,7 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
         attacked["white-box/autoattack"] = attack.specification() | {"epsilons": [cell.epsilon]}
     hyperparameters = {"width": command.width(arguments), "source_epochs": cell.history.last}
     if name in catalogue.METHODS:
-        hyperparameters |= {"failures": arguments.failures, "repair_on": repaired_on(arguments)}
-        searched = sizes(method(arguments, name))
-        hyperparameters |= searched
+        hyperparameters |= repaired_on(arguments) | sizes(method(arguments, name))
     return row.of_stage(
         stage,
         study="repair",
@@ -58,9 +56,9 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
     )
 
 
-def repaired_on(arguments) -> list[str] | None:
-    """The attacks whose adversarials are repaired; None where clean failures are."""
-    return list(arguments.repair_on) if arguments.failures == "adversarial" else None
+def repaired_on(arguments) -> dict:
+    """The attacks whose adversarials are repaired; {} where clean failures are."""
+    return {"repair_on": ", ".join(arguments.repair_on)} if arguments.failures == "adversarial" else {}
 
 
 def sizes(chosen) -> dict:

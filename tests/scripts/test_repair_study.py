@@ -90,7 +90,7 @@ def test_adversarial_failures_have_lines_of_their_own(done, call):
     said = call(SCRIPT, "--method", "apricot-history", *FEW, "--failures", "adversarial", "--attacked", "swa")
     assert said.code == 0, said.err
     row = result_row.load(done / "repair-adv-apricot-history" / "row.json")
-    assert row["method"] == "adv-apricot-history" and row["hyperparameters"]["repair_on"] == ["fgsm"]
+    assert row["method"] == "adv-apricot-history" and row["hyperparameters"]["repair_on"] == "fgsm"
     assert "adversarial failures" in row["title"]
 
 
