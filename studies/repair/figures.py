@@ -26,6 +26,9 @@ def draw_cell(rows) -> matplotlib.figure.Figure:
         axis.set_xlabel("change of clean accuracy (points)")
         axis.set_ylabel(what)
         axis.grid(alpha=0.3)
+        axis.margins(0.15)
+        if all(score(row) is None for row in rows):
+            axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", fontsize=9)
         level = score(original)
         if level is not None:
             axis.axhline(level, color=figures.ROLES["original"], linewidth=0.8)
