@@ -241,3 +241,11 @@ def signed_rank(first, second, *, least: int = LEAST_PAIRS) -> SignedRank:
     for rank in doubled:
         chance = (numpy.pad(chance, (0, rank)) + numpy.pad(chance, (rank, 0))) / 2
     return SignedRank(len(first), statistic / 2, float(min(1, chance[statistic:].sum())))
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The two-sided p of McNemar's exact test that a change gains as many images as it loses (McNemar 1947).
+
+    gained, lost: images that are right only after, and only before, the change; 1 where there are none
+    """
+    return float(scipy.stats.binomtest(int(gained), int(gained + lost)).pvalue) if gained + lost else 1.0

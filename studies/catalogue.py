@@ -55,6 +55,13 @@ STUDIES = {
         Study("ablation", "DARE", "dare", "ours", "which of DARE's choices matter?"),
         Study("hardening", "DARE", "dare", "ours", "does history help under white-box attack?"),
         Study(
+            "repair",
+            "DARE",
+            "dare",
+            "NeuRecover, SANER 2022; Arachne, TOSEM 2023; Apricot, ASE 2019",
+            "does repair fix more than DARE and averages do, and at what cost?",
+        ),
+        Study(
             "robust_training",
             "Robust training",
             "robust_training",

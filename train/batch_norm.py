@@ -21,12 +21,8 @@ def reestimate(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 256) -
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
-        received = keras.ops.cast(layer.input, "float32")
-        positions = tuple(range(1, len(layer.input.shape) - 1))
-        moments = [keras.ops.mean(power, axis=positions) if positions else power for power in (received, received**2)]
-        run = compute.forward(keras.Model(model.inputs[0], moments))
         mean, square = (part.mean(0, dtype="float64") for part in compute.predict(
-            run, x, batch_size=batch_size, prepare=data.to_unit
+            _moments(model, layer), x, batch_size=batch_size, prepare=data.to_unit
         ))  # fmt: skip
         layer.moving_mean.assign(mean.astype("float32"))
         layer.moving_variance.assign(numpy.maximum(square - mean**2, 0).astype("float32"))
@@ -57,3 +53,14 @@ def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
 
 def _pass(call, images):
     return call(images)
+
+
+def _moments(model, layer):
+    """The compiled first and second moments of what a layer receives, kept with the model."""
+    cache = model.__dict__.setdefault("__received_moments", {})
+    if layer.name not in cache:
+        received = keras.ops.cast(layer.input, "float32")
+        positions = tuple(range(1, len(layer.input.shape) - 1))
+        moments = [keras.ops.mean(power, axis=positions) if positions else power for power in (received, received**2)]
+        cache[layer.name] = compute.forward(keras.Model(model.inputs[0], moments))
+    return cache[layer.name]

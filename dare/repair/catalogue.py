@@ -1,0 +1,84 @@
+"""The catalogue of the methods that edit a trained net.
+
+A method has `title`, `citation` and `repair(problem)`. A new one is a file like averages.py and a line here.
+"""
+
+import dataclasses
+
+from dare.repair.apricot import Adjustment
+from dare.repair.apricot_history import ApricotHistory
+from dare.repair.arachne import Arachne
+from dare.repair.at_random import RandomLocation
+from dare.repair.averages import EmaEpoch, GreedySoup, Median, Swa
+from dare.repair.ensemble import Ensemble
+from dare.repair.neurecover import NeuRecover
+
+NEURECOVER = NeuRecover(title="NeuRecover, two checkpoints")
+ARACHNE = Arachne(title="Arachne")
+APRICOT = ApricotHistory(title="Apricot with checkpoints, to the right ones")
+METHODS = {
+    "neurecover": NEURECOVER,
+    "neurecover-history": dataclasses.replace(
+        NEURECOVER, title="NeuRecover, all mined checkpoints", history=True, start="history"
+    ),
+    "arachne": ARACHNE,
+    "arachne-gl": dataclasses.replace(ARACHNE, title="Arachne, located by the gradient alone", locate_by="gl"),
+    "apricot-history": APRICOT,
+    "apricot-history-released": dataclasses.replace(
+        APRICOT, title="Apricot with checkpoints, the released sign", adjustment=Adjustment(sign="as-released")
+    ),
+    "apricot-history-right": dataclasses.replace(
+        APRICOT, title="Apricot with checkpoints, to the right ones alone", adjustment=Adjustment(only="right")
+    ),
+    "apricot-history-tuned": dataclasses.replace(
+        APRICOT, title="Apricot with checkpoints, then ten training steps", steps=10
+    ),
+    "ema-epoch": EmaEpoch(),
+    "median": Median(),
+    "greedy-soup": GreedySoup(),
+    "ensemble": Ensemble(),
+    "swa": Swa(),
+    "random-neurecover": RandomLocation(title="as many weights as neurecover at random, its search", of=NEURECOVER),
+    "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
+}
+OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
+CONTROLS = ("swa", "random-neurecover", "random-arachne")
+DRAWN = (  # methods that draw random numbers, so that a repeat differs
+    "neurecover",
+    "neurecover-history",
+    "arachne",
+    "arachne-gl",
+    "apricot-history",
+    "apricot-history-released",
+    "apricot-history-right",
+    "apricot-history-tuned",
+    "random-neurecover",
+    "random-arachne",
+)
+
+
+def method(name: str, *, particles: int | None = None, generations: int | None = None, images: int | None = None):
+    """The method of a name, with other sizes than the published ones.
+
+    particles: of a swarm, and vectors of an evolution; generations: of both, the most.
+    images: of x_train, for batch-norm statistics.
+    """
+    return _sized(METHODS[name], particles, generations, images)
+
+
+def _sized(chosen, particles, generations, images):
+    changes = {}
+    if isinstance(chosen, RandomLocation):
+        changes["of"] = _sized(chosen.of, particles, generations, images)
+    if isinstance(chosen, NeuRecover):
+        sizes = {"particles": particles, "iterations": generations}
+    elif isinstance(chosen, Arachne):
+        sizes = {"vectors": particles, "generations": generations}
+    else:
+        sizes = {}
+    if hasattr(chosen, "search"):
+        given = {name: size for name, size in sizes.items() if size is not None}
+        changes["search"] = dataclasses.replace(chosen.search, **given)
+    if hasattr(chosen, "images"):
+        changes["images"] = images
+    return dataclasses.replace(chosen, **changes)

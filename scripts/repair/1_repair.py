@@ -1,0 +1,199 @@
+"""Repair the trained model by every method that edits weights, and measure each in one way.
+
+Reads train/, generate_adv-*/ and, where it is there, finetune_dare-dare/; writes repair-<method>/ with the state of a
+search after each generation, weights-<repeat>.weights.h5, flags-<repeat>.h5 and row.json. A killed run continues with
+the last whole generation. x_validation locates, searches and chooses; x_test is only measured.
+"""
+
+try:
+    from pipeline import command, run_directory
+except ModuleNotFoundError as error:  # another Python than that of the environment
+    raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
+
+import logging
+
+from adv import attacks, autoattack
+from dare.flags import Flags
+from dare.repair import catalogue, problem
+from data import files
+import models
+from reporting import row as result_row
+from reporting import tables
+from studies.dare import trained_cell
+from studies.repair import cell as repair_cell
+from studies.repair import row as repair_row
+from studies.repair import tables as repair_tables
+from train import history as histories
+
+ALL = (*repair_cell.GIVEN, *catalogue.METHODS)
+SEARCHED = tuple(name for name, one in catalogue.METHODS.items() if repair_row.sizes(one))
+
+
+def main(arguments):
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every cut compiles a graph of its own
+    cell = None
+    for name in wanted(arguments):
+        settings, inputs = narrow(arguments, name)
+        label = repair_row.label(arguments, name)
+        stage = run_directory.begin(f"repair-{label}", settings, inputs=inputs, uses=uses(arguments, name))
+        if stage is None:
+            continue
+        cell = cell or repair_cell.Cell(arguments)
+        units = [unit(cell, name, repeat, stage.folder) for repeat in range(cell.repeats(name))]
+        row = repair_row.make(arguments, cell, stage, name, *zip(*units, strict=True))
+        result_row.save(row, stage.folder / "row.json")
+        run_directory.finish(stage)
+        shown = ", ".join(
+            f"{measure} {one['value']:.2f} %" for measure, one in row["measures"].items() if not is_noise(measure)
+        )
+        print(f"repair {label}: {shown} ({stage.folder})")
+    report(arguments)
+
+
+def unit(cell, name, repeat, folder):
+    """(Flags, facts) of a repeat; what is finished is read back."""
+    flags, facts = folder / f"flags-{repeat}.h5", folder / f"facts-{repeat}.json"
+    if not (flags.is_file() and facts.is_file()):
+        made, found = cell.flags(name, repeat, repaired(cell, name, repeat, folder), folder)
+        made.save(flags)
+        files.write_sealed(facts, found)
+    return Flags.load(flags, data=cell.split.fingerprint), files.read_sealed(facts)
+
+
+def repaired(cell, name, repeat, folder):
+    """The result of a repeat: its weights and cost are kept before they are measured."""
+    weights, cost, state = (folder / f"{part}-{repeat}{ending}" for part, ending in
+                            (("weights", ".weights.h5"), ("cost", ".json"), ("state", ".h5")))  # fmt: skip
+    if not (weights.is_file() and cost.is_file()):
+        found = cell.repaired(name, repeat, state)
+        if found.weights is None:  # of several models
+            return found
+        with models.keeping_weights(cell.model, cell.original):
+            cell.model.set_weights(found.weights)
+            histories.save_weights(cell.model, weights)
+        files.write_sealed(cost, {"forward": found.forward, "backward": found.backward, "facts": found.facts})
+    if state.is_file():
+        files.remove(state)
+    with models.keeping_weights(cell.model, cell.original):
+        histories.load_weights(cell.model, weights)
+        return problem.Repaired(weights=cell.model.get_weights(), **files.read_sealed(cost))
+
+
+def wanted(arguments):
+    """The original, and the methods that were asked for or can be made here."""
+    for name in dict.fromkeys(["original", *arguments.method]):
+        if name == "all":
+            yield from (one for one in ALL if one != "original" and not lacking(arguments, one))
+        else:
+            yield name
+
+
+def lacking(arguments, name):
+    """Whether the run directory lacks what a method of "all" needs, or the failures are none of its concern."""
+    if name == "dare":
+        return not (run_directory.folder(arguments, "finetune_dare-dare") / "run.json").is_file()
+    return arguments.failures == "adversarial" and name in catalogue.OF_HISTORY
+
+
+def narrow(arguments, name):
+    """(the arguments that a method reads, the stages that it reads)."""
+    unread = {"method": name, **({} if name in SEARCHED else {"particles": None, "generations": None})}
+    if name in (*repair_cell.GIVEN, *catalogue.OF_HISTORY):
+        unread |= dict.fromkeys(("repair_on", "failures", "most_failures", "most_kept"))
+    unread["attacked"] = None
+    if not repair_cell.attacks(arguments, name):
+        unread["images"] = unread["epsilon"] = unread["attack_repeats"] = None
+    if name not in catalogue.DRAWN:
+        unread["repeats"] = None
+    elif arguments.failures == "clean":
+        unread["repair_on"] = None
+    inputs = ["train", *(f"generate_adv-{attack}" for attack in arguments.attack)]
+    return command.narrow(arguments, **unread), [*inputs, *(["finetune_dare-dare"] if name == "dare" else [])]
+
+
+def uses(arguments, name):
+    """The method, and the white-box attack."""
+    own = {"method": repair_cell.method(arguments, name)} if name in catalogue.METHODS else {}
+    attacked = repair_cell.attacks(arguments, name)
+    return own | ({"attack": autoattack.AutoAttack(seed=arguments.seed)} if attacked else {})
+
+
+def is_noise(measure):
+    """Whether a measure is of weight noise."""
+    return measure.startswith(repair_cell.NOISE)
+
+
+def report(arguments):
+    """Print and write the tables of this seed's finished rows."""
+    stages = run_directory.folder(arguments, "repair-original").parent.glob("repair-*")
+    rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
+    made = repair_tables.tables(rows)
+    for table in made:
+        tables.print_table(table)
+    folder = run_directory.folder(arguments, "repair")
+    tables.write(made, folder)
+    print(f"repair: {len(rows)} rows ({folder})")
+
+
+def stages(arguments):
+    """The stages that these arguments ask for."""
+    return [f"repair-{repair_row.label(arguments, name)}" for name in wanted(arguments)]
+
+
+def options():
+    """The parser of the options."""
+    parser = trained_cell.parser(__doc__, "--method neurecover swa")
+    count, ball = command.whole(1), command.real(above=0, most=1)
+    parser.add_argument(
+        "--method",
+        nargs="+",
+        type=command.name("method", ["all", *ALL]),
+        default=["all"],
+        help="what to make, in this order, after the original; all: whatever this cell has the files for",
+    )
+    parser.add_argument(
+        "--failures", choices=("clean", "adversarial"), default="clean",
+        help="what is repaired: images of x_validation that the model gets wrong, or adversarials",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repair-on", nargs="+", type=command.name("attack", attacks.ATTACKS), default=["fgsm"],
+        help="whose train parts are repaired, and whose validation parts choose",
+    )  # fmt: skip
+    command.add_attacks(parser, "the adversarial sets that ER is measured on")
+    parser.add_argument("--repeats", type=count, default=3, help="repeats of a method that draws random numbers")
+    parser.add_argument("--particles", type=command.whole(4), help="of a swarm, or vectors (default: 100, published)")
+    parser.add_argument("--generations", type=count, help="of a search, at most (default: 100, as published)")
+    parser.add_argument("--most-failures", type=count, help="repair so many failures, drawn at random (default: all)")
+    parser.add_argument("--most-kept", type=count, help="keep so many correct images in view (default: all)")
+    parser.add_argument("--norm-images", type=count, default=5000, help="x_train images that re-measure batch norm")
+    parser.add_argument("--images", type=count, default=500, help="x_test images under AutoAttack")
+    parser.add_argument(
+        "--attacked", nargs="+", type=command.name("method", ["all", *ALL]), default=["all"],
+        help="whose nets, and noise of the same norm, are under AutoAttack (default: all but ensemble)",
+    )  # fmt: skip
+    parser.add_argument("--attack-repeats", type=command.whole(0), default=1, help="repeats under AutoAttack")
+    parser.add_argument("--epsilon", type=ball, help="its Linf radius (default: 0.02; colour 2/255)")
+    parser.needs(["--repair-on"], lambda asked: asked.failures == "adversarial", "--failures adversarial")
+    parser.needs(
+        ["--images", "--epsilon", "--attacked"], lambda asked: asked.attack_repeats, "--attack-repeats of at least 1"
+    )
+    parser.needs(
+        ["--particles", "--generations"],
+        lambda asked: {"all", *SEARCHED} & {*asked.method},
+        "--method all or one that searches",
+    )
+    drawn = {"all", *catalogue.DRAWN}
+    parser.needs(["--repeats"], lambda asked: drawn & {*asked.method}, "a --method that draws random numbers")
+    parser.require(
+        lambda asked: asked.failures == "clean" or {*asked.repair_on} <= {*asked.attack},
+        lambda asked: f"--repair-on {' '.join(asked.repair_on)}: expected names of --attack {' '.join(asked.attack)}",
+    )
+    parser.require(
+        lambda asked: asked.failures == "clean" or not {*catalogue.OF_HISTORY} & {*asked.method},
+        lambda asked: f"--failures adversarial: {', '.join(catalogue.OF_HISTORY)} read no failures, leave them out",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, options())

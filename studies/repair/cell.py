@@ -1,0 +1,204 @@
+"""A cell of the repair study: problems for the methods, and what a repaired model is measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy
+
+import models
+from adv import evaluate, evaluation, scoring
+from dare import controls
+from dare.flags import Flags
+from dare.repair import catalogue, metrics, problem
+from pipeline import run_directory
+from pipeline.progress import Progress
+from studies.dare import trained_cell
+from train import history as histories
+from train.seeds import stream
+
+NOISE = "noise-"  # measures of weight noise of the method's own norm
+GIVEN = ("original", "dare")  # weights that are there already
+
+
+class Cell:
+    """The trained model, the parts of its images, its adversarial sets, and the model's own flags.
+
+    epsilon: Linf radius of the white-box attack, in [0, 1] pixel scale
+    attacked: rows of x_test under white-box attack
+    """
+
+    def __init__(self, arguments):
+        self.arguments, self.trained = arguments, trained_cell.load(arguments)
+        self.split, self.history, self.model = self.trained.split, self.trained.history, self.trained.model
+        self.original = self.trained.original
+        self.sets = trained_cell.adversarial_sets(arguments, self.trained, arguments.attack)
+        self.epsilon = arguments.epsilon or scoring.EPSILONS[self.split.x_test.shape[-1]][0]
+        order = stream(arguments.seed, "images under AutoAttack").permutation(len(self.split.x_test))
+        self.attacked = numpy.sort(order[: arguments.images])
+        self.before = evaluate.correct(self.model, self.split.x_test, self.split.y_test)
+
+    def problem(self, repeat: int, state=None, progress=None) -> problem.Problem:
+        """What a repeat of a method may read: nothing of x_test."""
+        arguments, split = self.arguments, self.split
+        order = stream(arguments.seed, "images of batch norm").permutation(len(split.x_train))
+        adversarial = {}
+        if arguments.failures == "adversarial":
+            adversarial = {"adversarial": self._part("train"), "judged": self._part("validation")}
+        return problem.make(
+            self.model,
+            self.history,
+            split.x_validation,
+            split.y_validation,
+            x_train=split.x_train[numpy.sort(order[: arguments.norm_images])],
+            most_failures=arguments.most_failures,
+            most_kept=arguments.most_kept,
+            seed=1000 * arguments.seed + repeat,
+            split_seed=arguments.seed,
+            state=state,
+            progress=progress,
+            **adversarial,
+        )
+
+    def repaired(self, name: str, repeat: int, state=None) -> problem.Repaired:
+        """The result of a repeat of a method, or the weights of the original or of a repeat of DARE."""
+        if name == "original":
+            return problem.Repaired(weights=self.original)
+        if name == "dare":
+            return self._dare(repeat)
+        with Progress(f"repair {name} {repeat}", self.arguments.quiet) as progress:
+            return method(self.arguments, name).repair(self.problem(repeat, state, progress))
+
+    def repeats(self, name: str) -> int:
+        """The repeats of a method: 1 of one that draws no random number."""
+        if name == "dare":
+            found = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
+            return found["arguments"]["repeats"]
+        return self.arguments.repeats if name in catalogue.DRAWN else 1
+
+    def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder) -> tuple[Flags, dict]:
+        """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
+
+        seen: the images that it repaired; None: it read none
+        folder: where AutoAttack keeps its flags.
+        """
+        attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
+        seen = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
+        predicted = self._measured(repaired, seen, folder / f"autoattack-{repeat}" if attacked else None)
+        facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
+        facts |= {"changed": None, "relative_change": None}
+        if repaired.weights is not None:
+            change = controls.relative_change(self.original, repaired.weights)
+            facts |= {"changed": metrics.changed(self.original, repaired.weights), "relative_change": change}
+        if name != "original" and repaired.weights is not None:
+            noise = noise_like(self.problem(repeat), repaired.weights)
+            kept = folder / f"noise-{repeat}" if attacked else None
+            noisy = self._measured(dataclasses.replace(repaired, weights=noise), seen, kept)
+            predicted |= {NOISE + measure: part for measure, part in noisy.items()}
+        groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
+        identity = models.fingerprint(self.model)
+        return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
+
+    def _measured(self, repaired, seen, folder):
+        """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
+
+        seen: the images that it repaired; None: it read none
+        folder: where AutoAttack keeps its flags; None: it does not run
+        """
+        split = self.split
+        with models.keeping_weights(self.model, self.original):
+            model = repaired.model or self.model
+            if repaired.model is None:
+                self.model.set_weights(repaired.weights)
+            clean = _classes(model, split.x_test, split.y_test)
+            after, rows = clean == split.y_test, numpy.arange(len(clean))
+            found = {"clean": (clean, split.y_test, rows)}
+            wrong = numpy.flatnonzero(~self.before)
+            if len(wrong):
+                found["rr"] = clean[wrong], split.y_test[wrong], wrong
+            found["nfr"] = _flagged(self.before & ~after, rows)
+            right = numpy.flatnonzero(self.before)
+            if len(right):
+                found["br"] = _flagged(~after[right], right)
+            if seen is not None:
+                numbers = numpy.arange(len(seen)) if seen.rows is None else seen.rows
+                found["rr-seen"] = _classes(model, seen.x, seen.y), seen.y, numbers
+            for attack, one in self.sets.items():
+                for part, measure in (("test", "er"), ("heldout", "er-heldout")):
+                    images = one.parts[part]
+                    if len(images.labels):
+                        predicted = _classes(model, images.images, images.labels)
+                        found[f"{measure}/{attack}"] = predicted, images.labels, images.index
+            if folder is not None:
+                found[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = self._attacked(model, after, folder)
+        return {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in found.items()}
+
+    def _attacked(self, model, after, folder):
+        """AutoAttack on the model itself: images that withstand it keep their label, the others have none."""
+        x, y = self.split.x_test[self.attacked], self.split.y_test[self.attacked]
+        right = after[self.attacked]
+        if right.any():  # a net that is right on no image withstands nothing
+            with Progress(f"AutoAttack {folder.name}", self.arguments.quiet) as progress:
+                result = evaluation.benchmark(
+                    model, x, y, epsilon=self.epsilon, seed=self.arguments.seed, folder=folder, progress=progress
+                )
+            right = [*result.flags.values()][-1]
+        return numpy.where(right, y, -1), y, self.attacked
+
+    def _part(self, part):
+        parts = [self.sets[name].parts[part] for name in self.arguments.repair_on]
+        return problem.Images(
+            numpy.concatenate([each.images for each in parts]), numpy.concatenate([each.labels for each in parts])
+        )
+
+    def _dare(self, repeat):
+        folder = run_directory.folder(self.arguments, "finetune_dare-dare")
+        record = run_directory.record(folder)
+        with models.keeping_weights(self.model, self.original):
+            histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
+            weights = self.model.get_weights()
+        trained = record["steps"] * record["batch_size"]
+        facts = {"learning_rate": record["learning_rate"], "passes": "of the tuning alone"}
+        return problem.Repaired(weights=weights, forward=trained, backward=trained, facts=facts)
+
+
+def noise_like(given: problem.Problem, weights: list) -> list:
+    """M's weights with Gaussian noise in every trainable array, of the norm of a method's change there.
+
+    Batch-norm statistics get no noise, which could make a variance negative; where the method changed them they are
+    measured again, as the method does. [D]
+    """
+    trainable = {id(variable) for variable in given.model.trainable_variables}
+    drawn = [id(variable) in trainable for variable in given.model.weights]
+    changed = [after if draw else before for before, after, draw in zip(given.original, weights, drawn, strict=True)]
+    noise = controls.weight_noise(given.original, changed, seed=given.seed)
+    pairs = zip(given.original, weights, drawn, strict=True)
+    moved = any(not draw and (before != after).any() for before, after, draw in pairs)
+    return given.remeasured(noise) if moved else noise
+
+
+def attacks(arguments, name: str) -> bool:
+    """Whether AutoAttack is run on a method's net."""
+    return name != "ensemble" and arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
+
+
+def method(arguments, name: str):
+    """The method of a name with the sizes that the arguments ask for."""
+    return catalogue.method(name, particles=arguments.particles, generations=arguments.generations)
+
+
+def _classes(model, x, y):
+    """Predicted classes; -1 for every image of a model whose logits are not finite."""
+    try:
+        return evaluate.classes(model, x, y)
+    except models.NonFiniteLogits:
+        return numpy.full(len(y), -1)
+
+
+def _flagged(flags, rows):
+    """Flags in the form of predictions: correct where they are True."""
+    return flags.astype("int32"), numpy.ones(len(flags), "int32"), rows
+
+
+def _int(values):
+    return numpy.asarray(values).astype("int32")

@@ -1,0 +1,24 @@
+"""Tables, figures and claims of the repair study's rows."""
+
+from collections.abc import Iterator
+
+from reporting.cell import cell_name
+from studies.repair import claims
+from studies.repair import figures as drawing
+from studies.repair.attach import attach
+from studies.repair.tables import cells, pool
+from studies.repair.tables import tables as of_rows
+
+__all__ = ["attach", "figures", "pool", "tables"]
+
+
+def tables(rows) -> list:
+    """Two tables of every cell, and its claims."""
+    return [*of_rows(rows), *(claims.repair_claims(methods) for methods in cells(rows).values())]
+
+
+def figures(rows) -> Iterator[tuple]:
+    """Yield (file name, caption, Figure) of every cell."""
+    for (dataset, model), methods in cells(rows).items():
+        caption = "Repair: change of clean accuracy against ER and against accuracy under AutoAttack."
+        yield f"{cell_name(dataset, model)}-repair", caption, drawing.draw_cell(methods)

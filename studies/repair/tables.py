@@ -1,0 +1,128 @@
+"""The tables of the repair study.
+
+repair-<dataset>-<model>          a line for each method: clean, RR, NFR, ER, white box, and what it changed and cost
+repair-<dataset>-<model>-noise    the same minus weight noise of the method's own norm, with the remaining rates
+"""
+
+import numpy
+
+from reporting import marks, notes
+from reporting import measures as of_measures
+from reporting import row as result_row
+from reporting.cell import cell_name
+from reporting.tables import Cell, Table
+
+TOGETHER = ("changed", "relative_change", "forward", "backward", "facts", "p")
+HEADINGS = {"clean": "clean", "rr": "RR", "nfr": "NFR"}
+RATES = (
+    "RR, repair rate: test images that the original gets wrong and the method right, of all that the original gets "
+    "wrong. NFR, negative flip rate: test images that the original gets right and the method wrong, of all test images."
+)
+SEEN = (
+    "BR, break rate: the same as NFR, of the images that the original gets right. RR seen: RR on the images that were "
+    "searched or adjusted on. p: McNemar's exact test that as many test images were fixed as broken, of the first "
+    "repeat."
+)
+COST = (
+    "weights changed: number of weights whose value differs. change: norm of the change of all weights, relative to "
+    "their norm. forward, backward: passes in images, each counted in full, also from cached activations; of DARE "
+    "those of its tuning alone."
+)
+NOISE = (
+    "Each entry is the method minus Gaussian weight noise whose norm is that of the method's change in every trainable "
+    "array, in points; of BR, RR seen and p the values themselves. Where a method measures batch-norm statistics "
+    "again, so does its noise."
+)
+ENSEMBLE = "ensemble is not one model: it costs several times as much, and was not attacked."
+
+
+def pool(rows) -> result_row.Row:
+    """One row for several seeds of one method: as reporting.row.pool, with the costs of all repeats."""
+    return result_row.pool(rows, details={name: of_measures.together for name in TOGETHER})
+
+
+def cells(rows) -> dict[tuple, list]:
+    """(dataset, model) -> its rows: the original, DARE, the methods, the controls."""
+    by_cell, order = {}, list(notes.ROLES)
+    for row in sorted(rows, key=lambda row: order.index(row["role"])):
+        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
+    return by_cell
+
+
+def tables(rows) -> list[Table]:
+    """Two tables for each data set and model among the rows."""
+    result = []
+    for (dataset, model), methods in cells(rows).items():
+        name, title = f"repair-{cell_name(dataset, model)}", f"{dataset}, {model}: a trained net repaired, %"
+        result += [_whole(name, title, methods), _beyond(f"{name}-noise", title, methods)]
+    return result
+
+
+def measures(rows) -> dict[str, str]:
+    """measure -> heading, of those that any row has: clean, RR, NFR, ER of each attack, AutoAttack."""
+    found = dict.fromkeys(name for row in rows for name in row["measures"])
+    result = {name: heading for name, heading in HEADINGS.items() if name in found}
+    result |= {name: f"ER {name.removeprefix('er/')}" for name in found if name.startswith("er/")}
+    return result | {name: name.removeprefix("white-box/") for name in found if name.startswith("white-box/")}
+
+
+def mean_er(row, prefix: str = "") -> float | None:
+    """Mean ER over the attacks, in percent; None without ER. prefix: "noise-" for weight noise of the same norm."""
+    values = [one["value"] for name, one in row["measures"].items() if name.startswith(f"{prefix}er/")]
+    return float(numpy.mean(values)) if values else None
+
+
+def white_box(row, prefix: str = "") -> float | None:
+    """Accuracy under AutoAttack, in percent; None where it was not run."""
+    values = [one["value"] for name, one in row["measures"].items() if name.startswith(f"{prefix}white-box/")]
+    return values[0] if values else None
+
+
+def passes(row) -> float:
+    """Forward and backward passes of a method, in images: the mean over repeats."""
+    return float(numpy.mean(row["forward"]) + numpy.mean(row["backward"]))
+
+
+def _whole(name, title, rows):
+    columns = measures(rows)
+    lines = []
+    for row in rows:
+        cells = [_cell(row, measure) for measure in columns]
+        change = [None if value is None else 100 * value for value in row["relative_change"]]
+        cost = [_mean(row["changed"], 0), _mean(change, 2), _mean(row["forward"], 0), _mean(row["backward"], 0)]
+        lines.append((marks.label(row), *cells, *cost))
+    headings = [f"{heading}{notes.count(rows, measure)}" for measure, heading in columns.items()]
+    columns = ("method", *headings, "weights changed", "change, %", "forward", "backward")
+    ensemble = [ENSEMBLE] if any(row["method"] == "ensemble" for row in rows) else []
+    return Table(name, title, columns, tuple(lines), (RATES, COST, *ensemble, *_sentences(rows)))
+
+
+def _beyond(name, title, rows):
+    columns = measures(rows)
+    lines = []
+    for row in (row for row in rows if any(measure.startswith("noise-") for measure in row["measures"])):
+        differences = [Cell(_difference(row, measure)) for measure in columns]
+        rates = [_cell(row, "br"), _cell(row, "rr-seen"), Cell(row["p"][0], digits=3)]
+        lines.append((marks.label(row), *differences, *rates))
+    headings = ("method", *columns.values(), "BR", "RR seen", "p")
+    title = f"{title}, minus weight noise of the same norm"
+    return Table(name, title, headings, tuple(lines), (NOISE, SEEN, *notes.numbers(rows, [], without=("attacks",))))
+
+
+def _sentences(rows):
+    return (*notes.numbers(rows, list(measures(rows)), without=("published",)), *notes.lines(rows))
+
+
+def _cell(row, measure):
+    one = row["measures"].get(measure, {"value": None})
+    return Cell(one["value"], one.get("spread"))
+
+
+def _difference(row, measure):
+    pair = [row["measures"].get(name) for name in (measure, f"noise-{measure}")]
+    return None if None in pair else pair[0]["value"] - pair[1]["value"]
+
+
+def _mean(values, digits):
+    known = [value for value in values if value is not None]
+    return Cell(float(numpy.mean(known)) if known else None, digits=digits)

@@ -1,0 +1,171 @@
+"""Repair methods on a small net with a history: what they change, what they leave, and what they refuse."""
+
+import dataclasses
+import types
+
+import keras
+import numpy
+import pytest
+
+import data
+from dare.repair import averages, candidates, catalogue, cut, ensemble, kernels, problem
+from train.history import History, confidence
+
+SMALL = {"particles": 5, "generations": 2}
+
+
+@pytest.fixture
+def net(tmp_path):
+    """A small net of two dense layers behind a convolution with batch norm: .model, .history of four epochs, .x, .y."""
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 1))
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    x = layers.Flatten(name="flatten")(layers.BatchNormalization(name="bn")(x))
+    x = layers.Dense(6, activation="relu", name="hidden")(x)
+    model = keras.Model(inputs, layers.Dense(3, name="logits")(x), name="tiny")
+    generator = numpy.random.default_rng(0)
+    images, labels = generator.integers(0, 256, (45, 6, 6, 1), dtype="uint8"), numpy.arange(45) % 3
+    history = History(tmp_path / "history")
+    start = model.get_weights()
+    for epoch in range(1, 5):
+        model.set_weights([w + 0.3 * generator.standard_normal(w.shape, "float32") ** 2 for w in start])
+        history.save(model, epoch, *confidence(model, images, labels))
+    return types.SimpleNamespace(model=model, history=history, x=images, y=labels)
+
+
+def at(net, **changes):
+    """The Problem of the net."""
+    return problem.make(net.model, net.history, net.x, net.y, **{"x_train": net.x, "seed": 3} | changes)
+
+
+def same(first, second):
+    for a, b in zip(first, second, strict=True):
+        numpy.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.METHODS if name != "ensemble"])
+def test_a_method_gives_whole_weights_and_leaves_the_model_as_it_was(net, name):
+    given, method = at(net), catalogue.method(name, **SMALL)
+    made = method.repair(given)
+    same(net.model.get_weights(), given.original)
+    assert [array.shape for array in made.weights] == [array.shape for array in given.original]
+    assert all(numpy.isfinite(array).all() for array in made.weights) and made.forward > 0
+    if "located" in made.facts:
+        changed = {
+            variable.path: int((after != before).sum())
+            for variable, before, after in zip(net.model.weights, given.original, made.weights, strict=True)
+        }
+        assert sum(changed.values()) <= made.facts["located"]
+        assert all(not count or path.endswith("kernel") for path, count in changed.items())
+        assert made.facts["fitness"][1] >= made.facts["fitness"][0], "never worse than M"
+        same(method.repair(given).weights, made.weights)
+
+
+@pytest.mark.parametrize("names", [["logits"], ["hidden"], ["conv", "logits"]])
+def test_candidates_equal_a_net_with_their_weights(net, names):
+    model, generator = net.model, numpy.random.default_rng(1)
+    sizes = {name: int(numpy.prod(model.get_layer(name).kernel.shape)) for name in names}
+    entries = kernels.Entries({name: numpy.arange(0, size, 3) for name, size in sizes.items()})
+    original, positions = model.get_weights(), generator.normal(size=(4, len(entries)))
+    scored = candidates.Candidates(model, original, entries, [net.x[:20], net.x[20:].astype("float32") / 255])
+    assert scored.linear == (names == ["logits"])
+    found = scored.logits(positions)
+    same(model.get_weights(), original)
+    for logits, values in zip(found, positions, strict=True):
+        model.set_weights(entries.written(model, original, values.astype("float32")))
+        numpy.testing.assert_allclose(logits, model(data.to_unit(net.x)), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no weight is located"):
+        candidates.Candidates(model, original, kernels.Entries({}), [net.x])
+
+
+def test_a_cut_goes_through_a_residual_net():
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 1))
+    first = layers.Conv2D(2, 3, padding="same", name="first")(inputs)
+    second = layers.Conv2D(2, 3, padding="same", name="second")(layers.ReLU()(first))
+    joined = layers.Add(name="add")([first, second])
+    model = keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten()(joined)))
+    x = numpy.random.default_rng(0).random((5, 6, 6, 1), "float32")
+    for parts, count in (
+        (cut.before(model, ["second"]), 2),
+        (cut.before(model, ["first"]), 1),
+        (cut.after(model, "second"), 2),
+        (cut.after(model, "add"), 1),
+    ):
+        assert len(parts.tensors) == count
+        numpy.testing.assert_allclose(parts.logits(parts.activations(x)), model(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="nothing behind this cut"):
+        cut.after(model, "logits")
+
+
+def test_nothing_is_located_where_the_last_two_epochs_are_equal(net):
+    net.history.save(net.model, 5, *confidence(net.model, net.x, net.y))
+    given = at(net)
+    made = catalogue.method("neurecover", **SMALL).repair(given)
+    assert made.facts["degraded"] == made.facts["located"] == 0
+    same(made.weights, given.original)
+
+
+def test_averages_of_equal_checkpoints_are_the_checkpoint(net):
+    net.history.save(net.model, 5, *confidence(net.model, net.x, net.y))
+    given = at(net)
+    same(averages.median_of(given, [5]), given.original)
+    same(averages.median_of(given, [4, 5]), given.original)
+    weights = [net.model.get_weights() for epoch in (2, 3, 4) if net.history.load_weights(net.model, epoch) is None]
+    net.model.set_weights(given.original)
+    same(averages.median_of(given, [2, 3, 4]), [numpy.median(parts, axis=0) for parts in zip(*weights, strict=True)])
+    only = dataclasses.replace(given, history=types.SimpleNamespace(
+        path=net.history.path, epochs=[5], last=5, stored=[5], load_weights=net.history.load_weights))  # fmt: skip
+    with pytest.raises(ValueError, match="no weights of the epochs"):
+        catalogue.method("greedy-soup").repair(only)
+    soup = averages.GreedySoup().repair(at(net))
+    assert soup.facts["checkpoints"] >= 1 and set(soup.facts["epochs"]) <= {2, 3, 4, 5}
+
+
+def test_the_ensemble_is_the_log_of_the_mean_softmax(net):
+    made = ensemble.of(net.model, net.history, [2, 4])
+    total = 0
+    for epoch in (2, 4):
+        net.history.load_weights(net.model, epoch)
+        total = total + numpy.asarray(keras.ops.softmax(net.model(data.to_unit(net.x)))) / 2
+    numpy.testing.assert_allclose(numpy.exp(made(data.to_unit(net.x))), total, rtol=1e-4)
+
+
+def test_the_parts_are_disjoint_and_failures_are_what_they_are_called(net):
+    given = at(net, most_kept=3)
+    assert not set(given.repair.rows) & set(given.choice.rows)
+    assert len(given.repair) + len(given.choice) == len(net.y) and len(given.choice) == 9
+    predicted = numpy.asarray(net.model(data.to_unit(net.x))).argmax(1)
+    assert (predicted[given.failures.rows] != given.failures.y).all()
+    assert (predicted[given.kept.rows] == given.kept.y).all() and len(given.kept) == 3
+    assert "x_test" not in {field.name for field in dataclasses.fields(problem.Problem)}
+
+
+def test_adversarial_failures_are_searched_with_their_own_past(net):
+    adversarial = problem.Images(net.x[:9].astype("float32") / 255, (net.y[:9] + 1) % 3)
+    given = at(net, adversarial=adversarial, judged=adversarial)
+    assert len(given.failures) == 9 and given.scored == 9 + len(given.choice)
+    for name in ("neurecover-history", "apricot-history", "arachne-gl"):
+        assert catalogue.method(name, **SMALL).repair(given).forward > 0
+
+
+def test_bad_input_is_named(net, tmp_path):
+    right = numpy.asarray(net.history.record(4)[1]).astype(int)
+    with pytest.raises(ValueError, match="tiny is wrong on no image of the repair part"):
+        problem.make(net.model, net.history, net.x, right, x_train=net.x)
+    with pytest.raises(ValueError, match="records 45 images, expected the 9"):
+        problem.make(net.model, net.history, net.x[:9], net.y[:9], x_train=net.x)
+    given = at(net)
+    for epoch in (2, 3):
+        net.history.drop_weights(epoch)
+    for name in ("neurecover", "neurecover-history", "swa", "apricot-history"):
+        with pytest.raises(ValueError, match="train with --keep second-half or all"):
+            catalogue.method(name, **SMALL).repair(given)
+    inputs = keras.Input((6, 6, 1))
+    bare = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs), name="bare")
+    with pytest.raises(ValueError, match="bare has no Dense or Conv2D layer, only GlobalAveragePooling2D, InputLayer"):
+        kernels.layers(bare)
+    grouped = keras.Model(inputs, keras.layers.Conv2D(2, 3, groups=1, name="c")(inputs))
+    grouped.get_layer("c").groups = 2
+    with pytest.raises(ValueError, match="convolves in 2 groups"):
+        kernels.layers(grouped)

@@ -1,0 +1,311 @@
+"""The numbers of repair against naive float64 references, on random and on extreme inputs."""
+
+import itertools
+
+import keras
+import numpy
+import pytest
+
+from dare.repair import (
+    apricot,
+    averages,
+    candidates,
+    evolution,
+    forward_impact,
+    front_impact,
+    kernels,
+    loss_gradient,
+    metrics,
+    neurecover,
+    pareto,
+    problem,
+    search,
+    swarm,
+)
+from reporting import statistics
+
+
+def activations(model, layer, x):
+    """What a layer receives, float64."""
+    found = keras.Model(model.inputs[0], model.get_layer(layer).input)(x.astype("float32") / 255)
+    return numpy.asarray(found, "float64")
+
+
+def windows(received, layer):
+    """(N, positions, kh, kw, C) of a convolution of stride 1; (N, 1, C) of a dense layer."""
+    if isinstance(layer, keras.layers.Dense):
+        return received[:, None]
+    height, width = layer.kernel_size
+    if layer.padding == "same":
+        above, left = (height - 1) // 2, (width - 1) // 2
+        received = numpy.pad(received, ((0, 0), (above, height - 1 - above), (left, width - 1 - left), (0, 0)))
+    shape = received.shape[1] - height + 1, received.shape[2] - width + 1
+    found = [received[:, i : i + height, j : j + width] for i, j in numpy.ndindex(*shape)]
+    return numpy.stack(found, 1)
+
+
+def test_forward_impact_equals_a_loop(small_net, images):
+    x, _ = images
+    layers = kernels.layers(small_net)
+    found, nothing = forward_impact.of(small_net, [x, x[:0]], layers)
+    for name, layer in layers.items():
+        seen = numpy.abs(windows(activations(small_net, name, x), layer)).mean(axis=(0, 1))
+        expected = numpy.abs(numpy.asarray(layer.kernel, "float64")) * seen[..., None]
+        numpy.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-7)
+        assert not nothing[name].any()
+
+
+def test_front_impact_of_dense_layers_equals_a_loop(small_net, images):
+    x, _ = images
+    layers = {name: small_net.get_layer(name) for name in ("dense1", "logits")}
+    [found] = front_impact.of(small_net, [x], layers)
+    for name, layer in layers.items():
+        received, kernel = activations(small_net, name, x), numpy.asarray(layer.kernel, "float64")
+        front, share = numpy.zeros(kernel.shape), numpy.zeros(kernel.shape[1])
+        for image in received:
+            parts = numpy.abs(image[:, None] * kernel)
+            total = parts.sum(axis=0)
+            front += numpy.divide(parts, total, out=numpy.zeros_like(parts), where=total > 0) / len(x)
+            out = numpy.abs(small_net.get_layer("logits").get_weights()[0].sum(axis=1, dtype="float64"))
+            gradient = out if name == "dense1" else numpy.ones(kernel.shape[1])
+            share += gradient / gradient.sum() / len(x)
+        numpy.testing.assert_allclose(found[name], front * share, rtol=2e-4, atol=1e-9)
+
+
+def test_front_impact_of_a_convolution_equals_a_loop(images):
+    """The convolution is the last but one layer, so that the gradient behind it is the dense kernel's."""
+    x, _ = images
+    inputs = keras.Input((12, 12, 2))
+    hidden = keras.layers.Conv2D(3, 3, strides=1, padding="same", name="conv")(inputs)
+    outputs = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(hidden))
+    net = keras.Model(inputs, outputs)
+    x = numpy.concatenate([x[:6], numpy.zeros_like(x[:1])])  # the last image gives nothing: n = 0
+    [found] = front_impact.of(net, [x], {"conv": net.get_layer("conv")})
+    kernel = numpy.asarray(net.get_layer("conv").kernel, "float64")
+    gradient = numpy.abs(numpy.asarray(net.get_layer("logits").kernel, "float64").sum(axis=1)).reshape(144, 3)
+    share, expected = gradient / gradient.sum(), numpy.zeros(kernel.shape)
+    for image in windows(x.astype("float64") / 255, net.get_layer("conv")):
+        for position, window in enumerate(image):
+            parts = numpy.abs(window[..., None] * kernel)
+            total = parts.sum(axis=(0, 1, 2))
+            if (total > 0).all():
+                expected += parts / total * share[position] / len(x)
+    numpy.testing.assert_allclose(found["conv"], expected, rtol=2e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 200.0])  # the second saturates the softmax
+def test_the_gradient_of_the_loss_equals_a_loop(small_net, images, scale):
+    x, y = images
+    layer = small_net.get_layer("logits")
+    layer.set_weights([scale * weight for weight in layer.get_weights()])
+    [found, nothing] = loss_gradient.of(
+        small_net, [problem.Images(x, y), problem.Images(x[:0], y[:0])], {"logits": layer}, batch_size=7
+    )
+    received = activations(small_net, "logits", x)
+    kernel, bias = (part.astype("float64") for part in layer.get_weights())
+    logits = received @ kernel + bias
+    probabilities = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = numpy.abs(received.T @ (probabilities - numpy.eye(3)[y]))
+    numpy.testing.assert_allclose(found["logits"], expected, rtol=1e-3, atol=1e-3 * expected.max())
+    assert not nothing["logits"].any()
+
+
+def test_the_front_equals_its_definition_with_ties_and_infinities():
+    generator = numpy.random.default_rng(0)
+    for points in (
+        generator.integers(0, 12, (500, 2)).astype(float),
+        generator.random((500, 2)),
+        numpy.zeros((40, 2)),
+        numpy.array([[0.0, numpy.inf], [1.0, 1.0], [1.0, 1.0], [0.0, 3.0]]),
+        numpy.zeros((0, 2)),
+        numpy.array([[1.0, 2.0]]),
+    ):
+        first, second = points.T
+        expected = [not any((other >= point).all() and (other > point).any() for other in points) for point in points]
+        numpy.testing.assert_array_equal(pareto.front(first, second), numpy.array(expected, bool))
+
+
+def test_suspicion_by_hand_on_two_layers():
+    change = {"a": numpy.array([1.0, 3.0]), "b": numpy.array([6.0])}  # means 2, 6: shares 1/4, 3/4
+    degraded = {"a": numpy.array([1.0, 1.0]), "b": numpy.array([1.0])}  # 1/2, 1/2
+    improved = {"a": numpy.array([0.0, 2.0]), "b": numpy.array([3.0])}  # 1/4, 3/4
+    found = neurecover.suspicion(change, degraded, improved)
+    assert found == pytest.approx({"a": 0.25 * 0.5 / 0.75, "b": 0.75 * 0.5 / 1.25})
+    assert neurecover.suspicion(change, degraded, improved, blame=False) == {"a": 0.25, "b": 0.75}
+    assert neurecover.suspicion(change, degraded, improved, spare=False) == {"a": 0.25, "b": 0.75}
+    nothing = {name: 0 * part for name, part in degraded.items()}
+    assert neurecover.suspicion(change, nothing, improved) == {"a": 0.0, "b": 0.0}
+
+
+def test_fitness_and_outcomes_equal_their_formulas():
+    generator = numpy.random.default_rng(0)
+    logits = generator.normal(0, 5, (3, 7, 4)).astype("float32")
+    logits[0, 0] = [1e4, 0, 0, 0]  # saturated
+    logits[0, 1] = 2.0  # tied: the first class
+    logits[1, 2, 1] = numpy.nan
+    labels = numpy.array([0, 0, 1, 2, 3, 1, 0])
+    right, loss = candidates.outcomes(logits, labels)
+    for p, i in numpy.ndindex(3, 7):
+        if (p, i) == (1, 2):
+            assert not right[p, i] and numpy.isinf(loss[p, i])
+            continue
+        z = logits[p, i].astype("float64")
+        assert right[p, i] == (z.argmax() == labels[i])
+        assert loss[p, i] == pytest.approx(numpy.log(numpy.exp(z - z.max()).sum()) + z.max() - z[labels[i]], abs=1e-9)
+    value = neurecover.fitness(right, loss, 3, 2.0)
+    a, b = right[0, :3], right[0, 3:]
+    expected = (a.mean() + 1) / (loss[0, :3].mean() + 1) + 2 * (b.mean() + 1) / (loss[0, 3:].mean() + 1)
+    assert value[0] == pytest.approx(expected)
+    from dare.repair import arachne
+
+    h = numpy.where(right, 1.0, 1 / (1 + loss))
+    numpy.testing.assert_allclose(arachne.fitness(right, loss, 3, 10.0), h[:, 3:].sum(1) + 10 * h[:, :3].sum(1))
+
+
+@pytest.mark.parametrize("adjustment", [{}, {"sign": "as-released"}, {"only": "right"}, {"only": "wrong"}])
+def test_coefficients_of_apricot_equal_the_loop(adjustment):
+    generator = numpy.random.default_rng(1)
+    right = generator.random((60, 5)) < 0.5
+    right[0], right[1] = True, False  # skipped
+    models, start = generator.normal(size=(5, 30)), generator.normal(size=30)
+    rule = apricot.Adjustment(**adjustment)
+    weights, eta = start.copy(), 0.02 if rule.sign == "toward" else -0.02
+    for row in right:
+        if row.all() or not row.any():
+            continue
+        change = numpy.zeros(30)
+        if rule.only != "wrong":
+            change += row.mean() * (weights - models[row].mean(axis=0))
+        if rule.only != "right":
+            change -= (~row).mean() * (weights - models[~row].mean(axis=0))
+        weights = weights - eta * change
+    kappa, c = apricot.coefficients(right, rule, eta=0.02)
+    assert kappa + c.sum() == pytest.approx(1)
+    numpy.testing.assert_allclose(kappa * start + c @ models, weights, rtol=1e-12)
+
+
+def test_one_step_of_apricot_is_mirrored_by_the_other_sign():
+    right = numpy.array([[True, False, True]])
+    (kappa, c), (other, d) = (
+        apricot.coefficients(right, apricot.Adjustment(sign=sign), eta=0.1) for sign in apricot.SIGNS
+    )
+    assert kappa - 1 == pytest.approx(1 - other)
+    numpy.testing.assert_allclose(c, -d)
+    with pytest.raises(ValueError, match="sign is 'away', expected one of toward, as-released"):
+        apricot.Adjustment(sign="away")
+
+
+def test_coefficients_of_the_exponential_mean_equal_the_recursion():
+    values = numpy.random.default_rng(0).normal(size=6)
+    for tau in (0.5, 0.7, 0.9):
+        mean = values[0]
+        for value in values[1:]:
+            mean = tau * mean + (1 - tau) * value
+        found = averages.coefficients(list(range(6)), tau)
+        assert sum(found.values()) == pytest.approx(1)
+        assert sum(found[place] * value for place, value in enumerate(values)) == pytest.approx(mean)
+
+
+def test_the_rates_obey_their_identity_and_are_undefined_without_images():
+    generator = numpy.random.default_rng(0)
+    for n, share in itertools.product((1, 2, 50), (0.0, 0.3, 1.0)):
+        before, after = generator.random(n) < share, generator.random(n) < 0.6
+        found = metrics.fixing(before, after)
+        change = (found.repair_rate or 0.0) * (1 - before.mean()) - found.negative_flip_rate
+        assert change == pytest.approx(after.mean() - before.mean())
+        assert (found.repair_rate is None) == before.all() and (found.break_rate is None) == (not before.any())
+    adversarials = metrics.fixing(numpy.zeros(9, bool), numpy.arange(9) < 4)
+    assert adversarials.repair_rate == 4 / 9, "ER is the repair rate of adversarials"
+    assert metrics.fixing(numpy.zeros(0, bool), numpy.zeros(0, bool)).negative_flip_rate is None
+    with pytest.raises(ValueError, match="expected bool"):
+        metrics.fixing(numpy.zeros(3), numpy.zeros(3, bool))
+
+
+def test_mcnemar_is_the_binomial_test():
+    assert statistics.mcnemar(0, 0) == 1
+    assert statistics.mcnemar(6, 0) == pytest.approx(2 / 64)
+    assert statistics.mcnemar(3, 3) == 1
+
+
+def sphere(positions):
+    """A smooth score, largest at 1."""
+    return -((positions - 1) ** 2).sum(axis=1)
+
+
+def a_space(size=5, others=()):
+    generator = numpy.random.default_rng(2)
+    low = -numpy.abs(generator.normal(size=size))
+    return search.Space(
+        original=generator.normal(size=size), mean=numpy.zeros(size), std=numpy.ones(size), low=low, high=1 - low,
+        others=numpy.array(others).reshape(-1, size),
+    )  # fmt: skip
+
+
+def test_a_swarm_moves_by_the_rule():
+    space, one = a_space(), swarm.Swarm(particles=7, iterations=4)
+    assert one.constriction == pytest.approx(0.7298, abs=1e-4)
+    arrays = one.start(space, sphere, 3)
+    numpy.testing.assert_array_equal(arrays["positions"][0], space.original)
+    for number in (1, 2, 3):
+        later = one.generation(arrays, sphere, space, 3, number)
+        draws = swarm.stream(3, "swarm", number).uniform(0, one.phi / 2, (2, 7, 1))
+        for i in range(7):
+            x = arrays["positions"][i] + arrays["velocities"][i]
+            v = one.constriction * (
+                arrays["velocities"][i] + draws[0, i] * (arrays["own"][i] - x) + draws[1, i] * (arrays["best"][0] - x)
+            )
+            size = 5 * (space.high - space.low)
+            numpy.testing.assert_allclose(later["positions"][i], x)
+            numpy.testing.assert_allclose(later["velocities"][i], numpy.clip(v, -size, size))
+            assert later["own fitness"][i] == max(arrays["own fitness"][i], sphere(x[None])[0])
+        assert later["best fitness"][0] == later["own fitness"].max()
+        arrays = later
+
+
+def test_an_evolution_stays_in_its_bounds_and_replaces_only_by_as_good():
+    space, one = a_space(others=numpy.zeros((2, 5))), evolution.Evolution(vectors=8, generations=6)
+    arrays = one.start(space, sphere, 0)
+    low, high = evolution.bounds(space)
+    numpy.testing.assert_array_equal(low, 2 * space.low)
+    for number in range(1, 5):
+        later = one.generation(arrays, sphere, space, 0, number)
+        assert (later["fitness"] >= arrays["fitness"]).all()
+        moved = later["positions"] != arrays["positions"]
+        assert ((later["positions"] >= low) & (later["positions"] <= high))[moved].all()
+        arrays = later
+    assert arrays["best fitness"][0] == arrays["fitness"].max()
+    with pytest.raises(ValueError, match="3 vectors, expected at least 4"):
+        evolution.Evolution(vectors=3).start(space, sphere, 0)
+
+
+@pytest.mark.parametrize("one", [swarm.Swarm(particles=9), evolution.Evolution(vectors=9)])
+def test_a_search_is_never_worse_than_its_start_and_stops_where_nothing_improves(one):
+    space = a_space()
+    found = search.run(one, space, sphere, seed=1)
+    assert sphere(found.best[None])[0] == found.trace[-1] >= sphere(space.original[None])[0]
+    assert found.trace == sorted(found.trace)
+    flat = search.run(one, space, lambda positions: numpy.zeros(len(positions)), seed=1)
+    assert len(flat.trace) - 1 == (12 if isinstance(one, swarm.Swarm) else 11)
+    assert flat.evaluations == 9 * len(flat.trace)
+
+
+@pytest.mark.parametrize("one", [swarm.Swarm(particles=5, iterations=6), evolution.Evolution(vectors=5, generations=6)])
+def test_a_search_that_was_killed_continues_with_the_same_bits(one, tmp_path):
+    class Killed(Exception):
+        pass
+
+    space, path = a_space(), tmp_path / "state.h5"
+    whole = search.run(one, space, sphere, seed=4)
+
+    def progress(done, total, note):
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        search.run(one, space, sphere, seed=4, path=path, progress=progress)
+    continued = search.run(one, space, sphere, seed=4, path=path)
+    numpy.testing.assert_array_equal(continued.best, whole.best)
+    assert (continued.trace, continued.evaluations) == (whole.trace, whole.evaluations)
+    with pytest.raises(ValueError, match="another seed"):
+        search.run(one, space, sphere, seed=5, path=path)

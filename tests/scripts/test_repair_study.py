@@ -1,0 +1,115 @@
+"""The study of repair as a user runs it: what it writes, how it is continued, what it refuses."""
+
+import json
+import re
+import shutil
+import types
+
+import pytest
+
+from dare.flags import Flags
+from dare.repair import catalogue
+from reporting import row as result_row
+from studies.repair import report
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = "repair/1_repair"
+FEW = ["--attack", "fgsm", "pgd", "--particles", "5", "--generations", "3", "--repeats", "2", "--most-failures", "20"]
+FEW += ["--most-kept", "20", "--deterministic", "--quiet"]
+METHODS = ("dare", "neurecover", "apricot-history", "ensemble", "swa")
+OPTIONS = ["--method", *METHODS, *FEW, "--attacked", "swa", "--images", "3", "--epsilon", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def finished(study, shell, tmp_path_factory):
+    """The study, run once on what DARE's stages of the small cell made: .folder, .cell, .out."""
+    folder = tmp_path_factory.mktemp("repaired")
+    cell = folder / study.cell.relative_to(study.folder)
+    for stage in ("train", "slice", "get_ats", "generate_adv-fgsm", "generate_adv-pgd", "finetune_dare-dare"):
+        shutil.copytree(study.cell / stage, cell / stage)
+    said = shell.here(SCRIPT, *OPTIONS, cwd=folder)
+    assert said.code == 0, said.err
+    return types.SimpleNamespace(folder=folder, cell=cell, out=said.out)
+
+
+def rows_of(cell):
+    return {path.parent.name: result_row.load(path) for path in sorted(cell.glob("repair-*/row.json"))}
+
+
+def test_what_it_writes(finished):
+    rows = rows_of(finished.cell)
+    assert set(rows) == {f"repair-{name}" for name in ("original", *METHODS)}
+    assert {path.suffix for path in (finished.cell / "repair").iterdir()} == {".md", ".tex", ".csv"}
+    for name, row in rows.items():
+        assert row["study"] == "repair" and row["measures"]["er/fgsm"]["n"] > 0
+        assert ("rr-seen" in row["measures"]) == (name in ("repair-neurecover", "repair-apricot-history"))
+        assert ("white-box/autoattack@0.05" in row["measures"]) == (name == "repair-swa")
+        assert len(row["forward"]) == row["repeats"] == len(row["p"])
+        before, after = rows["repair-original"]["measures"], row["measures"]
+        wrong = 1 - before["clean"]["value"] / 100
+        change = after["rr"]["value"] * wrong - after["nfr"]["value"]
+        assert after["clean"]["value"] - before["clean"]["value"] == pytest.approx(change, abs=0.05), "the identity"
+    assert rows["repair-original"]["changed"] == [0] and rows["repair-original"]["measures"]["nfr"]["value"] == 0
+    assert rows["repair-original"]["measures"]["er/fgsm"]["value"] == 0
+    assert rows["repair-ensemble"]["changed"] == [None]
+    searched = rows["repair-neurecover"]
+    assert searched["repeats"] == 2 and searched["hyperparameters"]["particles"] == 5
+    for changed, facts in zip(searched["changed"], searched["facts"], strict=True):
+        assert changed <= facts["located"]
+    noise = Flags.load(finished.cell / "repair-swa" / "flags-0.h5")
+    assert "noise-white-box/autoattack@0.05" in noise.label
+    assert report.tables(list(rows.values())) and list(report.figures(list(rows.values())))
+    assert not list(finished.cell.glob("repair-*/state-*")), "a finished search keeps no state"
+    inputs = json.loads((finished.cell / "repair-dare" / "run.json").read_text())["inputs"]
+    assert "finetune_dare-dare" in inputs
+
+
+def test_the_second_run_skips_and_changes_nothing(done, shell, call):
+    before = shell.digests(done)
+    said = call(SCRIPT, *OPTIONS)
+    assert said.code == 0 and said.out.count("done before, skipped") == len(METHODS) + 1
+    assert shell.digests(done) == before
+
+
+def test_a_killed_search_continues_with_the_same_bits(finished, done, shell, call):
+    options = ["--method", "neurecover", *FEW, "--attack-repeats", "0"]
+    stage = done / "repair-neurecover"
+    whole = {path.name: path.read_bytes() for path in stage.glob("weights-*")}
+    shutil.rmtree(stage)
+    shutil.rmtree(done / "repair-original")
+    process = shell.start(SCRIPT, *options, cwd=done.parents[3])
+    shell.kill_when(process, stage, "state-0.h5")
+    assert not (stage / "run.json").exists()
+    said = call(SCRIPT, *options)
+    assert said.code == 0 and "goes on with what was begun" in said.out, said.err
+    assert {path.name: path.read_bytes() for path in stage.glob("weights-*")} == whole
+
+
+def test_adversarial_failures_have_lines_of_their_own(done, call):
+    said = call(SCRIPT, "--method", "apricot-history", *FEW, "--failures", "adversarial", "--attacked", "swa")
+    assert said.code == 0, said.err
+    row = result_row.load(done / "repair-adv-apricot-history" / "row.json")
+    assert row["method"] == "adv-apricot-history" and row["hyperparameters"]["repair_on"] == "fgsm"
+    assert "adversarial failures" in row["title"]
+
+
+def one_sentence(said, *words):
+    assert said.code == 2, said
+    assert re.match(r"1_repair\.py: ", said.err.strip().splitlines()[-1]) and "Traceback" not in said.err
+    for word in words:
+        assert word in said.err
+
+
+def test_bad_input_is_named(done, call, shell):
+    before = shell.digests(done)
+    one_sentence(call(SCRIPT, "--method", "neurecovery"), "did you mean neurecover?")
+    one_sentence(call(SCRIPT, "--method", "swa", "--particles", "9"), "without effect here, it needs")
+    one_sentence(call(SCRIPT, "--method", "swa", "--failures", "adversarial"), "read no failures")
+    one_sentence(call(SCRIPT, "--failures", "adversarial", "--repair-on", "jsma"), "expected names of --attack")
+    one_sentence(call(SCRIPT, *OPTIONS, "--images", "4"), "images 3, not 4", "--overwrite")
+    shutil.rmtree(done / "finetune_dare-dare")
+    one_sentence(call(SCRIPT, *OPTIONS, "--overwrite"), "5_finetune_dare.py")
+    for name in ("repair-dare", "repair-original"):
+        assert (done / name).is_dir()
+    assert set(before) and set(catalogue.DRAWN) < set(catalogue.METHODS)

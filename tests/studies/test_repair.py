@@ -1,0 +1,146 @@
+"""The repair study's tables, claims and figure, of synthetic rows, and its paired differences, of synthetic flags."""
+
+import numpy
+import pytest
+
+from dare.flags import Flags
+from reporting import figures, tables
+from studies.repair import attach, claims, report
+from studies.repair import figures as drawing
+from studies.repair import tables as repair_tables
+
+N = 400
+
+
+def differences(**values):
+    """reference -> measure -> a difference with an interval of a point to each side."""
+    return {
+        reference.replace("_", "-"): {
+            measure: {"value": value, "interval": [value - 1, value + 1], "n": N} for measure, value in own.items()
+        }
+        for reference, own in values.items()
+    }
+
+
+@pytest.fixture
+def line(synthetic):
+    """One row: method, role, (clean, RR, NFR, ER, AutoAttack) in percent; other differences on demand."""
+
+    def line(method, role, clean, rr, nfr, er, attacked, *, noise=True, **changes):
+        values = {"clean": clean, "rr": rr, "nfr": nfr, "br": 1.1 * nfr, "rr-seen": rr + 20, "er/fgsm": er}
+        values |= {} if attacked is None else {"white-box/autoattack@0.02": attacked}
+        measures = {name: synthetic.measure(value, n=N, interval=[value, value]) for name, value in values.items()}
+        if noise:
+            measures |= {f"noise-{name}": synthetic.measure(one["value"] / 2, n=N) for name, one in measures.items()}
+        facts = {"study": "repair", "repeats": 1, "changed": [12], "relative_change": [0.01], "forward": [1000]}
+        facts |= {"backward": [500], "facts": [{"located": 12}], "p": [0.25]}
+        facts |= {"hyperparameters": {"width": 0.25, "source_epochs": 24}}
+        return synthetic.whole(synthetic.row(method, role, f"title of {method}", measures, **(facts | changes)))
+
+    return line
+
+
+@pytest.fixture
+def cell(line):
+    """A cell in which NeuRecover breaks less than DARE, history changes nothing, and one method beats swa."""
+    by_noise = {"white-box/autoattack@0.02": 5.0, "clean": 0.0}
+    against_dare = {"nfr": -4.0, "er/fgsm": -20.0}
+    return [
+        line("swa", "control", 88, 10, 1, 60, 30),
+        line("original", "original", 87, 0, 0, 0, 25, noise=False, changed=[0], relative_change=[0.0]),
+        line("dare", "method", 86, 12, 5, 50, 26, differences=differences(swa={"clean": -3.0, "er/fgsm": 2.0})),
+        line("neurecover", "baseline", 87, 4, 1, 30, 25, differences=differences(dare=against_dare)),
+        line("neurecover-history", "baseline", 87, 4, 1, 30, 25,
+             differences=differences(neurecover={"clean": 0.2})),
+        line("median", "baseline", 88, 10, 1, 70, 31,
+             differences=differences(swa={"clean": 0.0, "er/fgsm": 10.0}, noise=by_noise)),
+        line("ensemble", "baseline", 90, 30, 1, 90, None, noise=False, changed=[None], relative_change=[None]),
+    ]  # fmt: skip
+
+
+def test_the_tables_have_a_line_for_each_method_with_its_cost(cell):
+    whole, noise = repair_tables.tables(cell)
+    lines = {str(line[0]): line for line in whole.rows}
+    assert next(iter(lines)) == "original" and len(lines) == len(cell)
+    assert whole.columns[1:4] == (f"clean (n={N})", f"RR (n={N})", f"NFR (n={N})")
+    assert [str(each) for each in lines["median"][-4:]] == ["12", "1.00", "1000", "500"]
+    assert [str(each) for each in lines["ensemble"][-5:-2]] == ["-", "-", "-"], "not attacked, not one weight set"
+    assert any("ensemble is not one model" in note for note in whole.notes)
+    beyond = {str(line[0]): line for line in noise.rows}
+    assert set(beyond) == set(lines) - {"original", "ensemble"}
+    assert str(beyond["median"][1]) == "44.0" and str(beyond["median"][-1]) == "0.250"
+    assert tables.to_csv(whole) and tables.markdown(noise)
+
+
+def test_the_verdicts_follow_from_the_differences(cell):
+    judged = claims.repair_claims(cell)
+    found = [claim.verdict for claim in judged.claims]
+    assert found == ["holds", "does not hold", "undecided", "not measured", "holds", "holds"]
+    assert judged.name == "repair-fashion_mnist-alexnet-claims"
+    broken = judged.claims[0].evidence
+    assert broken.startswith("nfr: dare minus neurecover +4.0 points")
+    assert "1,500 image passes" in judged.claims[4].evidence and "median minus swa" in judged.claims[4].evidence
+    nothing = claims.repair_claims(cell[:2])
+    assert {claim.verdict for claim in nothing.claims} == {"not measured"}
+
+
+def test_a_method_that_costs_clean_accuracy_does_not_beat_swa(cell):
+    without = [row for row in cell if row["method"] != "median"]
+    assert claims.repair_claims(without).claims[4].verdict == "not measured", "DARE loses three points"
+
+
+def test_the_figure_draws_every_method_and_needs_the_original(cell, tmp_path):
+    [(name, _, figure)] = report.figures(cell)
+    assert name == "fashion_mnist-alexnet-repair"
+    figures.save(figure, tmp_path / "figure.png")
+    written = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert written == {row["method"] for row in cell if row["role"] != "original"}
+    with pytest.raises(ValueError, match="no row of the original"):
+        drawing.draw_cell(cell[2:])
+
+
+def flags(correct, noise=None):
+    """Flags of the measure clean, and of noise."""
+    groups = {"clean": correct} | ({} if noise is None else {"noise-clean": noise})
+    label = {name: numpy.ones(N, "int32") for name in groups}
+    predicted = {name: part.astype("int32") for name, part in groups.items()}
+    return Flags(predicted, label, {name: numpy.arange(N) for name in groups}, {}, model="m", data="d")
+
+
+def test_differences_are_paired_with_other_methods_and_with_own_noise(line, tmp_path):
+    generator = numpy.random.default_rng(0)
+    base = generator.random(N) < 0.8
+    better = base | (generator.random(N) < 0.3)
+    rows = [line(name, "baseline", 88, 10, 1, 70, 31) for name in ("median", "swa")]
+    folders = {}
+    for row, found in zip(rows, (flags(better, base), flags(base)), strict=True):
+        folder = tmp_path / "seed0" / f"repair-{row['method']}"
+        folder.mkdir(parents=True)
+        found.save(folder / "flags-0.h5")
+        folders["repair", row["dataset"], row["model"], row["method"]] = [folder]
+    median, swa = attach.attach(rows, folders)
+    expected = 100 * (better.mean() - base.mean())
+    for reference in ("swa", "noise"):
+        assert median["differences"][reference]["clean"]["value"] == pytest.approx(expected, abs=0.01)
+    assert "noise" not in swa.get("differences", {}), "no noise was measured"
+    assert attach.attach(rows, {}) == rows
+
+
+def test_noise_has_the_norm_of_the_change_and_no_noise_in_statistics(small_net, images):
+    from dare.repair.problem import Images, Problem
+    from studies.repair.cell import noise_like
+
+    x, y = images
+    part = Images(x, y)
+    given = Problem(model=small_net, original=small_net.get_weights(), history=None, x_train=x, repair=part,
+                    choice=part, failures=part, kept=part, seed=4)  # fmt: skip
+    weights = [array + numpy.float32(0.1) * (array.ndim > 1) for array in given.original]
+    noise = noise_like(given, weights)
+    for variable, before, after, noisy in zip(small_net.weights, given.original, weights, noise, strict=True):
+        assert numpy.linalg.norm(noisy - before) == pytest.approx(numpy.linalg.norm(after - before), rel=1e-4)
+        assert "moving" not in variable.path or (noisy == before).all()
+    names = [variable.path for variable in small_net.weights]
+    moved = [array + 5 * ("moving_variance" in name) for name, array in zip(names, weights, strict=True)]
+    measured = noise_like(given, moved)
+    place = next(number for number, name in enumerate(names) if "moving_variance" in name)
+    assert (measured[place] >= 0).all() and (measured[place] != given.original[place]).any()
