@@ -87,10 +87,10 @@ def test_a_killed_search_continues_with_the_same_bits(finished, done, shell, cal
 
 
 def test_adversarial_failures_have_lines_of_their_own(done, call):
-    said = call(SCRIPT, "--method", "apricot-history", *FEW, "--failures", "adversarial", "--attacked", "swa")
+    said = call(SCRIPT, "--method", "neurecover", *FEW, "--failures", "adversarial", "--attacked", "swa")
     assert said.code == 0, said.err
-    row = result_row.load(done / "repair-adv-apricot-history" / "row.json")
-    assert row["method"] == "adv-apricot-history" and row["hyperparameters"]["repair_on"] == "fgsm"
+    row = result_row.load(done / "repair-adv-neurecover" / "row.json")
+    assert row["method"] == "adv-neurecover" and row["hyperparameters"]["repair_on"] == "fgsm"
     assert "adversarial failures" in row["title"]
 
 
