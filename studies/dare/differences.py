@@ -139,7 +139,7 @@ def attach(rows: list, folders: dict) -> list:
     attached = {}
     for cell in {_cell(row) for row in rows}:
         own = [row for row in rows if _cell(row) == cell]
-        flags = {row["method"]: _read(folders.get((*cell, row["method"]), [])) for row in own}
+        flags = {row["method"]: flags_of(folders.get((*cell, row["method"]), [])) for row in own}
         flags = {method: seeds for method, seeds in flags.items() if seeds}
         methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
         compared = []
@@ -158,8 +158,8 @@ def _cell(row):
     return row["study"], row["dataset"], row["model"]
 
 
-def _read(folders):
-    """seed folder -> the Flags of its repeats, in their order."""
+def flags_of(folders) -> dict[str, list[Flags]]:
+    """seed folder -> the Flags of its repeats, in their order. folders: of test stages, one for each seed."""
     by_seed = {}
     for folder in map(pathlib.Path, folders):
         paths = sorted(folder.glob("flags-*.h5"), key=lambda path: int(path.stem.split("-")[1]))

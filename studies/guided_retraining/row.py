@@ -67,15 +67,11 @@ def write(
         role="control" if metric == "random" else "method",
         verified=trained["verified"],
         hyperparameters={
-            "images": sum(trained["counts"]),
-            "epochs": recipe.epochs,
-            "optimizer": recipe.optimizer,
-            "batch_size": recipe.batch_size,
+            **_trained_with(trained, recipe),
             "profile": adversarial["arguments"]["profile"],
             "duplicate_fgsm": adversarial["arguments"]["duplicate_fgsm"],
             "epsilon": inputs.EPSILON,
             "prefixes": len(curve),
-            "gray": trained["arguments"]["gray"],
         },
         measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
         | (_robust(robust, anchor) if robust else {}),
@@ -91,6 +87,17 @@ def write(
     )
     result_row.save(row, stage.folder / f"row-{name}-{metric}.json")
     return row
+
+
+def _trained_with(trained, recipe):
+    """The hyper-parameters of every retraining of a cell."""
+    return {
+        "images": sum(trained["counts"]),
+        "epochs": recipe.epochs,
+        "optimizer": recipe.optimizer,
+        "batch_size": recipe.batch_size,
+        "gray": trained["arguments"]["gray"],
+    }
 
 
 def write_robot(
@@ -113,14 +120,10 @@ def write_robot(
         role="control" if selector == "random" else "method",
         verified=trained["verified"],
         hyperparameters={
-            "images": sum(trained["counts"]),
-            "epochs": recipe.epochs,
-            "optimizer": recipe.optimizer,
-            "batch_size": recipe.batch_size,
+            **_trained_with(trained, recipe),
             "epsilon": epsilon,
             "pool": pool,
             "prefixes": len(curve),
-            "gray": trained["arguments"]["gray"],
         },
         measures=_measures([summary(curve, "adversarial")], None, len(robot.ATTACKS) * trained["counts"][2]),
         checks=trained.get("checks"),  # of the original model

@@ -9,9 +9,8 @@ noise of its own norm:
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
-from dare.flags import GROUPS, Flags
+from dare.flags import GROUPS
 from reporting import row as result_row
 from studies.dare import differences
 from studies.repair.cell import NOISE
@@ -25,7 +24,7 @@ def attach(rows: list, folders: dict) -> list:
     rows: pooled (reporting.row)
     folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one for each seed
     """
-    flags = {key: _read(paths) for key, paths in folders.items()}
+    flags = {key: differences.flags_of(paths) for key, paths in folders.items()}
     attached = []
     for row in rows:
         cell = row["study"], row["dataset"], row["model"]
@@ -55,13 +54,3 @@ def _of_noise(flags):
         for group in GROUPS
     }
     return dataclasses.replace(flags, **groups)
-
-
-def _read(folders):
-    """seed folder -> the Flags of its repeats, in their order."""
-    by_seed = {}
-    for folder in map(pathlib.Path, folders):
-        paths = sorted(folder.glob("flags-*.h5"), key=lambda path: int(path.stem.split("-")[1]))
-        if paths:
-            by_seed[folder.parent.name] = [Flags.load(path) for path in paths]
-    return by_seed
