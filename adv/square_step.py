@@ -77,6 +77,7 @@ def _grid(generator, height, width, channels):
     return grid / search.norm(grid[None], "l2").astype(numpy.float32)[0]
 
 
+TIE = 1e-6  # a fall of the margin below this fraction of the largest logit is rounding
 _START = {"linf": _stripes, "l2": _grid}
 
 
@@ -101,8 +102,10 @@ def query(norm: str, p: float, queries: int, as_released: bool) -> Callable:
         numbers = ops.cast(ops.take(draws, index, axis=1), "int32")
         number = first[0] + index
         proposed = propose(schedule, number, numbers, as_released, images, epsilon, best)
-        value, hit = judge(call, proposed, labels)
-        better = ops.logical_not(fooled) & (hit | (value < margin))
+        logits = call(proposed)
+        value, hit = -perturb.margin(logits, labels), perturb.is_misclassified(logits, labels)
+        rounding = TIE * ops.max(ops.abs(logits), axis=1)
+        better = ops.logical_not(fooled) & (hit | (value < margin - rounding))
         best = ops.where(perturb.per_image(better, images), proposed, best)
         return best, ops.where(better, value, margin), fooled | hit
 

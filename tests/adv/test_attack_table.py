@@ -150,10 +150,7 @@ def test_images_that_are_wrong_already_stay(name, images, minimal):
 def test_images_do_not_depend_on_their_batch_or_their_order(name, net, images, minimal):
     x, y = (part[::-1] for part in images)
     whole = search.minimal(net, x, y, small(name), batch_size=14)
-    equal = numpy.isclose(whole.images[::-1], minimal(name)[0].images, rtol=1e-7, atol=2e-6).all(axis=(1, 2, 3))
-    # Square keeps a patch if the margin falls. Where a patch changes only what a dead unit sees, the margin stays, and
-    # a kernel that rounds otherwise in another batch decides: that image may take another way.
-    assert equal.sum() >= len(equal) - name.startswith("square"), numpy.flatnonzero(~equal)
+    numpy.testing.assert_allclose(whole.images[::-1], minimal(name)[0].images, atol=2e-6)
     numpy.testing.assert_array_equal(whole.success[::-1], minimal(name)[0].success)
 
 
