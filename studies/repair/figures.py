@@ -33,8 +33,8 @@ def draw_cell(rows) -> matplotlib.figure.Figure:
         if level is not None:
             axis.axhline(level, color=figures.ROLES["original"], linewidth=0.8)
             axis.axvline(0, color=figures.ROLES["original"], linewidth=0.8)
-        for row in (row for row in rows if row["role"] != "original"):
-            _draw(axis, row, base, score)
+        points = [_draw(axis, row, base, score) for row in rows if row["role"] != "original"]
+        figures.label(axis, [point for point in points if point is not None])
     handles = [
         axes[0, 0].plot([], [], "o", color=figures.ROLES[role], label=name)[0]
         for role, name in (("method", "DARE"), ("baseline", "repair and averages"), ("control", "controls"))
@@ -49,10 +49,10 @@ def draw_cell(rows) -> matplotlib.figure.Figure:
 
 
 def _draw(axis, row, base, score):
-    """A method's point with its name, and that of its weight noise."""
+    """Draw a method's point and that of its weight noise. Returns (name, x, y, colour); None if it was not measured."""
     value = score(row)
     if value is None:
-        return
+        return None
     colour, change = figures.ROLES[row["role"]], row["measures"]["clean"]["value"] - base
     noise, noise_clean = score(row, "noise-"), row["measures"].get("noise-clean")
     if noise is not None and noise_clean is not None:
@@ -61,4 +61,4 @@ def _draw(axis, row, base, score):
         axis.plot([change, place[0]], [value, place[1]], color=grey, linewidth=0.5, zorder=1)
         axis.plot(*place, "o", color=grey, markerfacecolor="white", markersize=4, zorder=2)
     axis.plot(change, value, "o", color=colour, markerfacecolor=figures.face(row, colour), zorder=3)
-    axis.annotate(marks.name(row), (change, value), xytext=(4, 3), textcoords="offset points", fontsize=6)
+    return marks.name(row), change, value, colour
