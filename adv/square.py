@@ -8,8 +8,8 @@ attack loss and AutoAttack's schedule. Differences between the paper, AutoAttack
    and column (released code: one window and sign vector for a whole batch, its corner below H - side; paper: one image
    at a time). `as_released` follows the released code, with all images as one batch.
 4. [D] An image stops when it is misclassified (released code: when the margin is at most 0).
-5. [D] A margin falls if it falls by more than rounding (square_step.TIE). A window that changes only what dead units see
-   leaves it as it is, and kernels round otherwise in batches of another size: images would depend on their batch.
+5. [D] A margin falls if it falls by more than rounding (square_step.TIE). A window that only dead units see leaves it
+   as it is, and kernels round otherwise in batches of another size: images would depend on their batch.
 6. [D] Windows and the grid of the L2 start fit into images that are not square (released code: square images only).
 """
 

@@ -18,7 +18,9 @@ def tables(rows) -> list:
 
 
 def figures(rows) -> Iterator[tuple]:
-    """Yield (file name, caption, Figure) of every cell."""
+    """Yield (file name, caption, Figure) of every cell that has a row of the original, against which it is drawn."""
     for (dataset, model), methods in cells(rows).items():
+        if all(row["role"] != "original" for row in methods):
+            continue
         caption = "Repair: change of clean accuracy against ER and against accuracy under AutoAttack."
         yield f"{cell_name(dataset, model)}-repair", caption, drawing.draw_cell(methods)
