@@ -2,6 +2,7 @@
 
 import numpy
 
+from adv import scoring
 from reporting import measures as of_measures
 from reporting import published
 
@@ -23,3 +24,12 @@ def measures(found, *, dataset: str, model: str, method: str, before: numpy.ndar
     if failed is not None and "er/worst" in made:
         made["er/worst"]["failed"] = failed
     return made | {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
+
+
+def transferred(model, split, sets: dict, drawn: dict) -> dict:
+    """What a model predicts for clean images and adversarial sets, without any attack: as adv.scoring.score.
+
+    drawn: as of adv.scoring.score.
+    """
+    none = numpy.zeros(0, int)
+    return scoring.score(model, split, sets, white_box={}, epsilons=(), minimal={}, rows=none, drawn=drawn)

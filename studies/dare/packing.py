@@ -17,16 +17,14 @@ import tempfile
 
 import numpy
 
-from adv import adversarial_set, packed_set, scoring
+from adv import adversarial_set, packed_set
 from dare.flags import Flags
 from data import release
 from pipeline import provenance, records
 from pipeline.progress import Progress
 from reporting import row as result_row
-from studies.dare import cards, methods, trained_cell
+from studies.dare import cards, measured, methods, trained_cell
 from train import history as histories
-
-NO_ROWS = numpy.zeros(0, int)
 
 
 def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
@@ -107,9 +105,7 @@ def _load(opened, path):
 
 def _changed(opened, flags, decoded, drawn):
     """The attacks on whose decoded images the model predicts another class than its flags say."""
-    again = scoring.score(
-        opened.model, opened.split, decoded, white_box={}, epsilons=(), minimal={}, rows=NO_ROWS, drawn=drawn
-    )
+    again = measured.transferred(opened.model, opened.split, decoded, drawn)
     return {
         measure.rpartition("/")[2]
         for measure, predicted in again["prediction"].items()

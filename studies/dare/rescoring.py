@@ -101,8 +101,7 @@ def _again(model, flags, split, sets, drawn):
     """(the flags with every prediction that can be made anew, sentences on those that differ)."""
     if models.fingerprint(model) != flags.model:
         raise ValueError("a net of the release is not the one that its flags are of: pack the release again")
-    none = numpy.zeros(0, int)
-    scored = scoring.score(model, split, sets, white_box={}, epsilons=(), minimal={}, rows=none, drawn=drawn)
+    scored = measured.transferred(model, split, sets, drawn)
     differing = []
     for measure, predicted in scored["prediction"].items():
         kept = flags.prediction.get(measure)
