@@ -1,6 +1,10 @@
 """A measure's name in figures and sentences: "white-box/pgd@2/255" becomes "white box, PGD at 2/255"."""
 
-WHOLE = {"changed": "clean images classified otherwise than by the original"}
+WHOLE = {
+    "changed": "clean images classified otherwise than by the original",
+    "rr": "repair rate",
+    "nfr": "negative flip rate",
+}
 ATTACKS = {
     "cw": "C&W",
     "deepfool": "DeepFool",

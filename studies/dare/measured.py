@@ -8,7 +8,10 @@ from reporting import published
 
 
 def measures(found, *, dataset: str, model: str, method: str, before: numpy.ndarray, failed: int | None) -> dict:
-    """name -> measure (reporting/measures.py) of every measure of the flags, and "changed".
+    """name -> measure (reporting/measures.py) of every measure of the flags, and of "changed", "rr" and "nfr".
+
+    changed: clean test images whose predicted class is not the original's. rr, nfr: repair rate and negative flip rate
+    (dare/repair/metrics.py) of clean test images; there is no rr where the original misclassifies none.
 
     found: list of dare.flags.Flags, one for each repeat.
     dataset, model, method: of the row.
@@ -21,6 +24,10 @@ def measures(found, *, dataset: str, model: str, method: str, before: numpy.ndar
         for name in correct[0]
     }
     made["changed"] = of_measures.share([flags.prediction["clean"] != before for flags in found])
+    was_correct = before == found[0].label["clean"]
+    if not was_correct.all():
+        made["rr"] = of_measures.share([repeat["clean"][~was_correct] for repeat in correct])
+    made["nfr"] = of_measures.share([was_correct & ~repeat["clean"] for repeat in correct])
     if failed is not None and "er/worst" in made:
         made["er/worst"]["failed"] = failed
     return made | {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}

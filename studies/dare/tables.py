@@ -1,6 +1,7 @@
-"""The DARE study's tables: three for every data set and model.
+"""The DARE study's tables: four for every data set and model.
 
     <study>-<dataset>-<model>-er            clean accuracy and Empirical Robustness, the published value in brackets
+    <study>-<dataset>-<model>-change        clean images that are classified otherwise, fixed and broken
     <study>-<dataset>-<model>-transfer      ER on held-out images and with enlarged perturbations; worst case
     <study>-<dataset>-<model>-white-box     white-box accuracy within epsilon, and the median minimal perturbation
 
@@ -27,6 +28,9 @@ UNSEEN = (
 HELDOUT = (
     "held-out: adversarials of x_test; ×1.1, ×1.5: adversarials of x_train, perturbations enlarged by this factor."
 )
+CHANGED = "changed: clean test images whose predicted class is not the original's."
+REPAIRED = "RR, repair rate: clean test images that are correct now, of those that the original misclassifies."
+BROKEN = "NFR, negative flip rate: test images that the original classifies correctly and the method not, of all."
 WORST = "worst case: correct on every attack's adversarial of the same image of x_train"
 DROPPED = "images on which an attack failed are left out"
 NONE_FAILED = "every attack succeeded on each image"
@@ -50,7 +54,8 @@ def dare_tables(rows) -> list[Table]:
     candidates = []
     for (study, dataset, model), methods in cells(rows).items():
         name = f"{study}-{cell_name(dataset, model)}"
-        candidates += [_robustness(name, methods), _transfer(name, methods), _white_box(name, methods)]
+        candidates += [_robustness(name, methods), _change(name, methods)]
+        candidates += [_transfer(name, methods), _white_box(name, methods)]
     return [table for table in candidates if table is not None]
 
 
@@ -81,6 +86,14 @@ def _robustness(name, rows):
         return table
     lines = tuple((*line, Cell(unseen(row, known))) for line, row in zip(table.rows, rows, strict=True))
     return dataclasses.replace(table, columns=(*table.columns, "unseen"), rows=lines, notes=(UNSEEN, *table.notes))
+
+
+def _change(name, rows):
+    explained = {"changed": CHANGED, "rr": REPAIRED, "nfr": BROKEN}
+    if all(row["measures"].keys().isdisjoint(explained) for row in rows):
+        return None
+    columns = [("clean", "clean", 1), ("changed", "changed", 2), ("RR", "rr", 2), ("NFR", "nfr", 2)]
+    return _table(f"{name}-change", "clean images that are classified otherwise, %", rows, columns, explained)
 
 
 def unseen(row, known) -> float | None:

@@ -34,6 +34,17 @@ def test_three_tables_in_the_papers_order(rows):
     )
 
 
+def test_what_changed_is_a_table_of_rows_that_know_it(rows):
+    for row in rows:
+        row["measures"] |= {"changed": {"value": 4.25, "n": 10000}, "nfr": {"value": 0.0, "n": 10000}}
+    original = next(row for row in rows if row["method"] == "original")
+    original["measures"]["rr"] = {"value": 30.0, "n": 1500}
+    table = by_name(rows)["change"]
+    assert table.columns == ("method", "clean (n=10000)", "changed (n=10000)", "RR (n=1500)", "NFR (n=10000)")
+    assert [str(cell) for cell in table.rows[0][2:]] == ["4.25", "30.00", "0.00"]
+    assert str(table.rows[1][3]) == "-" and len([note for note in table.notes if "original" in note]) >= 3
+
+
 def test_cells_of_the_robustness_table(rows):
     cells = {line[0]: [str(cell) for cell in line[1:]] for line in by_name(rows)["er"].rows}
     assert cells["dare"] == ["88.2 ± 0.0", "62.0 ± 0.4 (64.5)", "68.0 ± 0.4 (76.3)", "61.0 ± 0.4", "63.7"]
