@@ -35,6 +35,7 @@ def fit(
     keep: str = "all",
     loss: Callable = perturb.cross_entropy,
     targets: numpy.ndarray | None = None,
+    twin: keras.Model | None = None,
     origin: dict | None = None,
     progress: Callable | None = None,
     observe: Callable | None = None,
@@ -49,6 +50,8 @@ def fit(
     keep: which epochs' weights stay: "all", "second-half" (mining reads only these) or "last".
     loss: ``loss(logits, targets)`` -> a value for each example.
     targets: (N, ...), a row for each image of x_train (None: its labels).
+    twin: a model of the same layers that takes the training steps, such as one that computes in bfloat16; `model` gets
+        its weights after each epoch, and is what is recorded. None: `model` takes them.
     origin: further facts about the run, JSON values that must be the same when it is resumed.
     progress: called as progress(done, total, note) after each batch.
     observe: called as observe(model, epoch, log_probability, prediction) before an epoch is recorded; once more for the
@@ -67,14 +70,17 @@ def fit(
     facts |= origin or {}
     contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
     contract.check(model, split.x_validation, split.y_validation)
+    trained = model if twin is None else twin
     history.claim(facts)
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
-    step = updates.supervised_step(model, optimizer, loss)
+    step = updates.supervised_step(trained, optimizer, loss)
     if history.last:  # resume
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
         _drop_weights(history, keep, epochs)
+    if twin is not None:
+        twin.set_weights(model.get_weights())
     for epoch in range(history.last + 1, epochs + 1):
         rate = recipe.learning_rate(epoch, epochs)
         optimizer.learning_rate = rate
@@ -83,7 +89,9 @@ def fit(
             if progress is not None:
                 progress((epoch - 1) * total + done, epochs * total, f"epoch {epoch}/{epochs} {note}")
 
-        mean_loss, accuracy = _epoch(model, step, split, targets, recipe, seed, epoch, watch)
+        mean_loss, accuracy = _epoch(trained, step, split, targets, recipe, seed, epoch, watch)
+        if twin is not None:
+            model.set_weights(twin.get_weights())
         log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
         if not (numpy.isfinite(mean_loss) and numpy.isfinite(log_probability).all()):
             raise ArithmeticError(

@@ -32,12 +32,10 @@ def main(arguments):
     if stage is None:
         return
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
-    model = models.build(
-        arguments.model,
-        split.x_train.shape[1:],
-        len(split.classes),
-        preprocessing=data.statistics(split.x_train),
-    )
+    net = arguments.model, split.x_train.shape[1:], len(split.classes), data.statistics(split.x_train)
+    model, twin = models.build(*net), None
+    if arguments.precision != "float32":
+        twin = models.build(*net, precision=arguments.precision)
     recipe = recipe_of(arguments, split.x_train.shape[1:])
     epochs = arguments.epochs or recipe.epochs
     history = History(stage.folder / "history")
@@ -63,6 +61,8 @@ def main(arguments):
             seed=arguments.seed,
             epochs=epochs,
             keep=arguments.keep,
+            twin=twin,
+            origin={} if twin is None else {"precision": arguments.precision},
             progress=progress,
             observe=None if miner is None else miner.observe,
             on_epoch=record,
@@ -128,6 +128,12 @@ def options():
     parser.add_argument("--batch-size", type=command.whole(1), help="images a step (default: the recipe's)")
     parser.add_argument(
         "--no-flip", action="store_true", help="do not mirror images (sensible for digits; the paper does)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=[*models.PRECISIONS],
+        default="float32",
+        help="of the training steps, bfloat16 for GPUs; all that is recorded and mined is computed in float32",
     )
     parser.add_argument("--tensorboard", action="store_true", help="also log to <cell>/tensorboard/")
     parser.add_argument("--keep", choices=KEEP, default="all", help="which epochs' weights to keep")

@@ -34,6 +34,21 @@ def test_targets_are_the_same_without_checkpoints(study, call, tmp_path):
     assert not (cell(tmp_path) / "train" / "mined").exists()
 
 
+@pytest.mark.slow
+def test_training_in_bfloat16_is_mined_in_float32(call, tmp_path):
+    """On the way and from the checkpoints alike; a run in float32 is another run."""
+    made = []
+    for how in (["--mine", "--keep", "last"], ["--keep", "all"]):
+        said = call("1_train", *TRAIN[:-3], *how, "--precision", "bfloat16", "--overwrite")
+        assert said.code == 0, said.err
+        said = call("3_get_ats", "--deterministic", "--quiet", "--overwrite")
+        assert said.code == 0, said.err
+        made.append(targets(tmp_path))
+    assert made[0] == made[1]
+    said = call("1_train", *TRAIN[:-3], "--keep", "all")
+    assert said.code == 2 and "precision" in said.err and "bfloat16" in said.err
+
+
 def test_somebodys_checkpoints_are_mined(study, call, tmp_path):
     for epoch in range(1, 5):
         shutil.copy(

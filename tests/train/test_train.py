@@ -1,5 +1,6 @@
 """Augmentation, recipes, the history's files, exact resume, fine-tuning and batch-norm statistics."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -113,6 +114,36 @@ def test_a_history_is_continued_as_it_was_begun(tmp_path, small_net, split):
         fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=1, epochs=2)
     with pytest.raises(ValueError, match="this history has epochs 2, not 3"):
         fit(small_net, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=3)
+
+
+def test_a_twin_takes_the_steps_and_the_model_is_recorded(tmp_path, small_net, split):
+    start = small_net.get_weights()
+    alone = fit(small_net, split, recipe=RECIPE, history=tmp_path / "alone", seed=0, epochs=3)
+    settings = {"recipe": RECIPE, "history": tmp_path / "twin", "seed": 0, "epochs": 3}
+
+    def stop(recorded):
+        if recorded.last == 2:
+            raise KeyboardInterrupt
+
+    for on_epoch, ends in ((stop, pytest.raises(KeyboardInterrupt)), (None, contextlib.nullcontext())):
+        model, twin = keras.models.clone_model(small_net), keras.models.clone_model(small_net)
+        model.set_weights(start)
+        with ends:
+            made = fit(model, split, **settings, twin=twin, on_epoch=on_epoch)
+    numpy.testing.assert_array_equal(made.log_probability, alone.log_probability)
+    assert [weights_of(made, epoch) for epoch in made.epochs] == [weights_of(alone, epoch) for epoch in alone.epochs]
+
+
+def test_records_of_a_twin_in_bfloat16_are_float32(tmp_path, split):
+    model, twin = (models.build("preact_resnet18@0.05", (12, 12, 2), 3, precision=name) for name in models.PRECISIONS)
+    recorded = fit(model, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=2, twin=twin)
+    saved = recorded.architecture()
+    recorded.load_weights(saved, 2)
+    assert {layer.compute_dtype for layer in saved.layers} == {"float32"}
+    assert "bfloat16" in {layer.compute_dtype for layer in twin.layers}
+    logits = numpy.asarray(saved(data.to_unit(split.x_validation), training=False), "float64")
+    naive = logits - numpy.log(numpy.exp(logits).sum(1, keepdims=True))
+    numpy.testing.assert_allclose(recorded.log_probability[1], naive[range(len(naive)), split.y_validation], atol=1e-5)
 
 
 def test_retention_keeps_what_mining_reads(tmp_path, small_net, split):
