@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import runpy
 import shutil
 import subprocess
@@ -40,11 +41,11 @@ STAGES = {  # script -> (what it writes, its options), in an order in which each
     "guided_retraining/3_rank": ("rank", GUIDED),
     "guided_retraining/4_retrain": ("retrain", [*GUIDED, "--prefixes", "2", "--configuration", "c3"]),
 }
-TIMES = "wall_s", "seconds", "probe_seconds", "training_s", "probe_s", "forward_s", "peak_memory_mib", "joules"
+TIME, EFFORT = re.compile(r"(.*_)?(s|seconds)"), ("peak_memory_mib", "joules")
 DIGESTS = "metrics", "digest"
 ORIGINS = "command", "commands", "commit", "commits", "dirty", "device", "devices", "resumed", "outputs", "inputs"
 PROCESSES = "processes", "continued", "cores", "kernels"
-VARYING = {*TIMES, *DIGESTS, *ORIGINS, *PROCESSES, "rank", "arguments", "of"}
+VARYING = {*EFFORT, *DIGESTS, *ORIGINS, *PROCESSES, "rank", "arguments", "of"}
 
 
 def begin(script, folder):
@@ -79,7 +80,7 @@ def content(path):
 
 def steady(value):
     if isinstance(value, dict):
-        return {name: steady(part) for name, part in value.items() if name not in VARYING}
+        return {name: steady(part) for name, part in value.items() if name not in VARYING and not TIME.fullmatch(name)}
     return [steady(part) for part in value] if isinstance(value, list) else value
 
 
