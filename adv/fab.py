@@ -138,8 +138,10 @@ def _step(norm, overshoot, most, back, count):
         offset = ops.sum(gradient * (images - current), axis=(1, 2, 3))
         from_current = boundary.project(current, gradient, lead, norm)
         from_image = boundary.project(images, gradient, lead + offset, norm)
-        here, there = (ops.maximum(boundary.length(change, norm), 1e-8) for change in (from_current, from_image))
-        weight = perturb.per_image(ops.minimum(here / (here + there), most), images)
+        iterate_distance, image_distance = (
+            ops.maximum(boundary.length(change, norm), 1e-8) for change in (from_current, from_image)
+        )
+        weight = perturb.per_image(ops.minimum(iterate_distance / (iterate_distance + image_distance), most), images)
         candidate = (1 - weight) * (current + overshoot * from_current) + weight * (images + overshoot * from_image)
         candidate = ops.clip(candidate, 0.0, 1.0)
 

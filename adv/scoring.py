@@ -121,8 +121,8 @@ def score(
         covered = functools.reduce(numpy.union1d, (index[measure] for measure in measures)) if measures else source[:0]
         source = numpy.intersect1d(source, covered)
         if len(source):
-            under = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
-            add(worst, _first_misclassified(under, labels[source]), labels[source], source)
+            predictions = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
+            add(worst, _first_misclassified(predictions, labels[source]), labels[source], source)
     return {"prediction": prediction, "label": label, "index": index, "distance": distance}
 
 

@@ -104,10 +104,10 @@ def norm(difference: compute.Tensor) -> compute.Tensor:
 
 def _objective(call, current, images, labels, factor):
     clean = keras.ops.cast(call(images), "float32")
-    moved = keras.ops.cast(call(current), "float32")
-    correct = keras.ops.logical_not(perturb.is_misclassified(moved, labels))
+    adversarial = keras.ops.cast(call(current), "float32")
+    correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
     count = keras.ops.cast(keras.ops.shape(clean)[0], "float32")
-    return perturb.cross_entropy(clean, labels) + factor * norm(clean - moved) / count, correct
+    return perturb.cross_entropy(clean, labels) + factor * norm(clean - adversarial) / count, correct
 
 
 def _climb(call, current, images, labels, clean, epsilon, factor):
