@@ -16,13 +16,13 @@ class Fixing:
 
     fixed: int
     broken: int
-    correct: int
+    correct_before: int
     n: int
 
     @property
     def repair_rate(self) -> float | None:
         """RR, a fraction."""
-        return _rate(self.fixed, self.n - self.correct)
+        return _rate(self.fixed, self.n - self.correct_before)
 
     @property
     def negative_flip_rate(self) -> float | None:
@@ -32,7 +32,7 @@ class Fixing:
     @property
     def break_rate(self) -> float | None:
         """BR, a fraction of the images that were correct."""
-        return _rate(self.broken, self.correct)
+        return _rate(self.broken, self.correct_before)
 
 
 def fixing(before: numpy.ndarray, after: numpy.ndarray) -> Fixing:
