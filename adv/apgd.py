@@ -129,10 +129,10 @@ class APGD(Searched):
             batch_size=batch_size,
         )
         state = apgd_step.State(*state)
-        bad = int((~numpy.isfinite(state.highest)).sum())
-        if bad:
+        non_finite = int((~numpy.isfinite(state.highest)).sum())
+        if non_finite:
             raise contract.NonFiniteLogits(
-                f"the loss of {self.title} is NaN or infinite near {bad} of {len(state.highest)} images, "
+                f"the loss of {self.title} is NaN or infinite near {non_finite} of {len(state.highest)} images, "
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )
         return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled

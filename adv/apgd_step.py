@@ -94,8 +94,8 @@ def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int
         # At a checkpoint: halve the step size if the loss rises too rarely, and return to the best point.
         window = ops.take(lengths, index)
         due = window >= 0
-        few = ops.cast(rises, "float32") < rho * ops.cast(window, "float32")
-        halve = due & (few | (state.steady & (highest == state.checked)))
+        rare = ops.cast(rises, "float32") < rho * ops.cast(window, "float32")
+        halve = due & (rare | (state.steady & (highest == state.checked)))
         size = ops.where(halve, state.size / 2, state.size)
         origin = ops.where(_wide(halve), best, state.current)
         gradient = ops.where(_wide(halve), best_gradient, gradient)
@@ -103,10 +103,10 @@ def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int
         # The step, with momentum.
         target = perturb.move(origin, images, gradient, epsilon, size, norm)
         weight = ops.where(index == 0, 1.0, alpha)
-        moved = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
-        moved = perturb.project(moved, images, epsilon, norm)
+        candidate = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
+        candidate = perturb.project(candidate, images, epsilon, norm)
         return State(
-            current=ops.where(_wide(fooled), state.current, moved),
+            current=ops.where(_wide(fooled), state.current, candidate),
             previous=origin,
             best=best,
             gradient=best_gradient,

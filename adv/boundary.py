@@ -31,30 +31,30 @@ def project(x: compute.Tensor, gradient: compute.Tensor, gap: compute.Tensor, no
     ops = keras.ops
     largest = ops.max(ops.abs(gradient), axis=(1, 2, 3))
     scale = ops.where(largest > 0, largest, 1.0)
-    gradient, missing = gradient / perturb.per_image(scale, x), ops.abs(gap) / scale
+    gradient, absolute_gap = gradient / perturb.per_image(scale, x), ops.abs(gap) / scale
     falls = gradient * perturb.per_image(ops.where(gap >= 0, 1.0, -1.0), x)
     room = ops.where(falls > 0, x, 1 - x)
     size = ops.abs(gradient)
     speed = ops.cast(size > 0, "float32") if norm == "linf" else size
 
-    def moved(lam):
+    def change_at(lam):
         return ops.minimum(perturb.per_image(lam, x) * speed, room)
 
     def go_on(count, lam, going):
         return (count < ITERATIONS) & ops.any(going)
 
     def newton(count, lam, going):
-        change = moved(lam)
-        rest = missing - _total(size * change)
+        change = change_at(lam)
+        residual = absolute_gap - _total(size * change)
         derivative = _total(ops.where(change < room, size * speed, 0.0))
-        going = (rest > ENOUGH * missing) & (derivative > 0)
-        return count + 1, lam + ops.where(going, rest / ops.where(going, derivative, 1.0), 0.0), going
+        going = (residual > ENOUGH * absolute_gap) & (derivative > 0)
+        return count + 1, lam + ops.where(going, residual / ops.where(going, derivative, 1.0), 0.0), going
 
-    lam, going = ops.zeros_like(missing), ops.ones_like(missing, dtype="bool")
+    lam, going = ops.zeros_like(absolute_gap), ops.ones_like(absolute_gap, dtype="bool")
     lam = ops.while_loop(go_on, newton, (0, lam, going))[1]
-    reachable = _total(size * room) > missing
-    most = ops.where(size > 0, room, 0.0)
-    return -ops.sign(falls) * ops.where(perturb.per_image(reachable, x), moved(lam), most)
+    reachable = _total(size * room) > absolute_gap
+    largest_change = ops.where(size > 0, room, 0.0)
+    return -ops.sign(falls) * ops.where(perturb.per_image(reachable, x), change_at(lam), largest_change)
 
 
 def length(change: compute.Tensor, norm: str) -> compute.Tensor:

@@ -100,8 +100,8 @@ def check(
         _large_epsilon(count_correct(attack_clean(STEPS, LARGE)), logits.shape),
     ]
     if transferred is not None:
-        what, other = f"correct under PGD at {epsilon:.3g}", "under the same attack on another model"
-        results.append(_at_most("transfer", many_steps, count_correct(transferred), what, other))
+        white_box, transfer = f"correct under PGD at {epsilon:.3g}", "under the same attack on another model"
+        results.append(_at_most("transfer", many_steps, count_correct(transferred), white_box, transfer))
     return [*results, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
 
 
@@ -120,12 +120,14 @@ def answers(predicted: numpy.ndarray, labels: numpy.ndarray, classes: int) -> li
             f"predictions of shape {predicted.shape} and labels of shape {labels.shape}, expected as many, (N,)"
         )
     count, total = int((predicted == labels).sum()), len(labels)
-    most = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
+    by_chance = int(scipy.stats.binom.ppf(1 - CHANCE, total, 1 / classes))
     seen = f"{count} of {total} images classified correctly"
-    chance = Check("chance", count > most, seen, f"more than {most}, which guessing reaches once in {1 / CHANCE:.0f}")
-    often, expected = (int(numpy.bincount(column).max()) for column in (predicted, labels))
-    constant = often >= NEARLY_ALL * total > expected
-    seen = f"one predicted class for {often} of {total} images"
+    chance = Check(
+        "chance", count > by_chance, seen, f"more than {by_chance}, which guessing reaches once in {1 / CHANCE:.0f}"
+    )
+    most_predicted, most_labelled = (int(numpy.bincount(column).max()) for column in (predicted, labels))
+    constant = most_predicted >= NEARLY_ALL * total > most_labelled
+    seen = f"one predicted class for {most_predicted} of {total} images"
     return [chance, Check("constant", not constant, seen, f"for fewer than {100 * NEARLY_ALL:.0f} %")]
 
 
@@ -136,14 +138,14 @@ def _logits(model, outputs):
     if probabilities:
         seen = f"probabilities ({probabilities})"
     elif not finite:
-        bad = int((~numpy.isfinite(outputs)).any(axis=1).sum())
-        seen = f"outputs that are NaN or infinite on {bad} of {len(outputs)} images"
+        non_finite = int((~numpy.isfinite(outputs)).any(axis=1).sum())
+        seen = f"outputs that are NaN or infinite on {non_finite} of {len(outputs)} images"
     return Check("logits", finite and not probabilities, seen, "logits: finite, before softmax")
 
 
-def _batch(logits, again):
+def _batch(logits, rebatched):
     spread = float(logits.std())
-    change = float(numpy.abs(logits - again).max())
+    change = float(numpy.abs(logits - rebatched).max())
     passed = change <= 0.01 * spread  # False of NaN
     seen = f"logits that change by {change:.2g} with the size of the batch"
     return Check("batch", passed, seen, f"at most {0.01 * spread:.2g}, a hundredth of their standard deviation")
@@ -191,5 +193,5 @@ def _large_epsilon(count, shape):
     return Check("large-epsilon", count <= most, seen, f"at most {most}, which is chance")
 
 
-def _at_most(name, strong, weak, what, other):
-    return Check(name, strong <= weak + SLACK, f"{strong} {what}, {weak} {other}", f"at most {SLACK} more")
+def _at_most(name, strong, weak, strong_case, weak_case):
+    return Check(name, strong <= weak + SLACK, f"{strong} {strong_case}, {weak} {weak_case}", f"at most {SLACK} more")

@@ -109,9 +109,9 @@ def _step(steps, stepsize, confidence, abort_early):
 
     Once a check has ended an image's search, its later iterates are not recorded.
     """
-    taken = numpy.arange(1, 1 + steps, dtype=numpy.float64)
+    step_numbers = numpy.arange(1, 1 + steps, dtype=numpy.float64)
     # Adam's step size over the bias of its first moment, and the inverse bias of its second.
-    rates = numpy.float32([stepsize / (1 - BETAS[0] ** taken), 1 / (1 - BETAS[1] ** taken)])
+    rates = numpy.float32([stepsize / (1 - BETAS[0] ** step_numbers), 1 / (1 - BETAS[1] ** step_numbers)])
     ops = keras.ops
 
     def step(call, index, images, space, labels, const, *state):

@@ -41,8 +41,8 @@ class DeepFool(Attack):
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256
     ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """(last iterates, whether they are misclassified); failed images come back unchanged."""
-        others = other_classes(model, images, labels, self.candidates - 1, batch_size=batch_size)
-        classes = numpy.hstack([labels[:, None], others]).astype(numpy.int32)
+        rivals = other_classes(model, images, labels, self.candidates - 1, batch_size=batch_size)
+        classes = numpy.hstack([labels[:, None], rivals]).astype(numpy.int32)
         state = images, numpy.zeros_like(images), numpy.zeros(len(images), bool)
         step = _step(self.norm, self.overshoot, classes.shape[1])
         current, _, _ = compute.repeat(
@@ -61,7 +61,7 @@ def _step(norm, overshoot, count):
     """
     ops = keras.ops
 
-    def step(call, index, images, classes, current, moved, misclassified):
+    def step(call, index, images, classes, current, perturbation, misclassified):
         def leads(x):
             logits = call(x)
             considered = ops.take_along_axis(logits, classes, 1)
@@ -77,8 +77,8 @@ def _step(norm, overshoot, count):
             direction = gradient / ops.sum(nearest * sizes, 1)[:, None, None, None]
         else:
             direction = ops.sign(gradient)
-        moved = moved + distance[:, None, None, None] * direction
-        further = ops.clip(images + (1 + overshoot) * moved, 0.0, 1.0)
-        return ops.where(perturb.per_image(misclassified, images), current, further), moved, misclassified
+        perturbation = perturbation + distance[:, None, None, None] * direction
+        overshot = ops.clip(images + (1 + overshoot) * perturbation, 0.0, 1.0)
+        return ops.where(perturb.per_image(misclassified, images), current, overshot), perturbation, misclassified
 
     return step

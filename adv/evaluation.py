@@ -61,9 +61,9 @@ class Benchmark:
         """Everything except the flags as JSON values, accuracies in percent."""
         accuracies = {name: round(100 * float(flags.mean()), 2) for name, flags in self.flags.items()}
         ends = {which: dataclasses.asdict(getattr(self, which)) for which in ("clean", "robust")}
-        asked = {name: getattr(self, name) for name in ("norm", "epsilon", "version", "seed")}
+        settings = {name: getattr(self, name) for name in ("norm", "epsilon", "version", "seed")}
         return {
-            **asked, "accuracies": accuracies, **ends, "attacks": self.attacks,
+            **settings, "accuracies": accuracies, **ends, "attacks": self.attacks,
             "checks": [dataclasses.asdict(check) for check in self.checks],
         }  # fmt: skip
 

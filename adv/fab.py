@@ -108,11 +108,11 @@ class FAB(Attack):
         current, best, nearest, _ = compute.repeat(
             model, step, state, self.steps, constants=(*constants, stop), until=3, batch_size=batch_size
         )
-        bad = int((~numpy.isfinite(current)).any(axis=(1, 2, 3)).sum())
-        if bad:
+        non_finite = int((~numpy.isfinite(current)).any(axis=(1, 2, 3)).sum())
+        if non_finite:
             raise contract.NonFiniteLogits(
-                f"the steps of {self.title} are NaN near {bad} of {len(current)} images, expected a model whose logits "
-                f"are finite everywhere near an image"
+                f"the steps of {self.title} are NaN near {non_finite} of {len(current)} images, expected a model whose "
+                f"logits are finite everywhere near an image"
             )
         return best, nearest
 
@@ -138,18 +138,22 @@ def _step(norm, overshoot, most, back, count):
         offset = ops.sum(gradient * (images - current), axis=(1, 2, 3))
         from_current = boundary.project(current, gradient, lead, norm)
         from_image = boundary.project(images, gradient, lead + offset, norm)
-        here, there = (ops.maximum(boundary.length(change, norm), 1e-8) for change in (from_current, from_image))
-        weight = perturb.per_image(ops.minimum(here / (here + there), most), images)
-        moved = (1 - weight) * (current + overshoot * from_current) + weight * (images + overshoot * from_image)
-        moved = ops.clip(moved, 0.0, 1.0)
+        iterate_distance, image_distance = (
+            ops.maximum(boundary.length(change, norm), 1e-8) for change in (from_current, from_image)
+        )
+        weight = perturb.per_image(ops.minimum(iterate_distance / (iterate_distance + image_distance), most), images)
+        candidate = (1 - weight) * (current + overshoot * from_current) + weight * (images + overshoot * from_image)
+        candidate = ops.clip(candidate, 0.0, 1.0)
 
         # Record a nearer adversarial, and move back towards the image after each adversarial.
-        misclassified = perturb.is_misclassified(call(moved), labels)
-        distance = boundary.length(moved - images, norm)
+        misclassified = perturb.is_misclassified(call(candidate), labels)
+        distance = boundary.length(candidate - images, norm)
         better = misclassified & (distance < nearest)
-        best = ops.where(perturb.per_image(better, images), moved, best)
+        best = ops.where(perturb.per_image(better, images), candidate, best)
         nearest = ops.where(better, distance, nearest)
-        pulled_back = ops.where(perturb.per_image(misclassified, images), images + back * (moved - images), moved)
+        pulled_back = ops.where(
+            perturb.per_image(misclassified, images), images + back * (candidate - images), candidate
+        )
         held = perturb.per_image(ended, images)
         return ops.where(held, current, pulled_back), best, nearest, ended | (nearest <= stop)
 

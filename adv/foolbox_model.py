@@ -86,9 +86,9 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
     ) -> compute.Tensor:
         """The last iterate, as the parent class returns it. Options are the parent's, which has none."""
         criterion = foolbox.attacks.base.get_criterion(criterion)
-        ours = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())
+        unmodified = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())
         plain = isinstance(criterion, foolbox.Misclassification) and not self.random_start and not options
-        if not (ours and plain and tuple(model.bounds) == (0, 1) and hasattr(model, "keras_model")):
+        if not (unmodified and plain and tuple(model.bounds) == (0, 1) and hasattr(model, "keras_model")):
             return super().run(model, inputs, criterion, epsilon=epsilon, **options)
         x, restore = eagerpy.astensor_(inputs)
         foolbox.attacks.base.verify_input_bounds(x, model)

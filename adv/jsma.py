@@ -145,7 +145,7 @@ def saliency_map(
     current = images.reshape(len(images), -1).copy()
     allowed = numpy.ones(current.shape, bool)
     changes = numpy.zeros(current.shape, numpy.uint16)
-    taken, changed = numpy.zeros(len(images), int), numpy.zeros(len(images), int)
+    step_counts, changed = numpy.zeros(len(images), int), numpy.zeros(len(images), int)
     success = numpy.zeros(len(images), bool)
     waiting = numpy.arange(len(images))
     while len(waiting):
@@ -161,14 +161,14 @@ def saliency_map(
         )
         success[rows] = misclassified
         allowed[rows] &= ~idle
-        taken[rows] += 1 + idle.sum(axis=1)
+        step_counts[rows] += 1 + idle.sum(axis=1)
         # Change it. foolbox adds in float64 and stores float32: in float32 alone, 0.1 - 0.1 would end an element early.
-        going = ~misclassified & (direction != 0) & (taken[rows] < steps)
+        going = ~misclassified & (direction != 0) & (step_counts[rows] < steps)
         rows, element, direction = rows[going], element[going], direction[going].astype(numpy.float64)
-        moved = (current[rows, element] - direction * theta).astype(numpy.float32)
-        current[rows, element] = numpy.clip(moved, 0, 1)
+        pixel = (current[rows, element] - direction * theta).astype(numpy.float32)
+        current[rows, element] = numpy.clip(pixel, 0, 1)
         changes[rows, element] += 1
-        allowed[rows, element] &= (moved > 0) & (moved < 1) & (changes[rows, element] < repeats)
+        allowed[rows, element] &= (pixel > 0) & (pixel < 1) & (changes[rows, element] < repeats)
         changed[rows] += changes[rows, element] == 1
         waiting = numpy.concatenate([rows[changed[rows] <= budget], waiting[batch_size:]])
     candidates = current.reshape(images.shape)

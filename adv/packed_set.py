@@ -46,31 +46,31 @@ def _bytes(source):
     return numpy.rint(255 * data.to_unit(source)).astype(numpy.uint8)
 
 
-def candidate(made: AdversarialSet, split) -> str:
+def candidate(adversarials: AdversarialSet, split) -> str:
     """The smallest encoding that may hold for a set: "uint8" where it is exact, else "float16"."""
     exact = all(
         numpy.array_equal(decode(encode(part.images, source, "uint8"), source, "uint8"), part.images)
-        for part, source in _scored(made, split)
+        for part, source in _scored(adversarials, split)
     )
     return "uint8" if exact else "float16"
 
 
-def _scored(made, split):
+def _scored(adversarials, split):
     """Yield (Part, the images that it was made from)."""
-    for name, of in SCORED.items():
-        yield made.parts[name], getattr(split, of)[made.parts[name].index]
+    for name, images_name in SCORED.items():
+        yield adversarials.parts[name], getattr(split, images_name)[adversarials.parts[name].index]
 
 
-def save(made: AdversarialSet, split, path: pathlib.Path | str, encoding: str) -> None:
+def save(adversarials: AdversarialSet, split, path: pathlib.Path | str, encoding: str) -> None:
     """Write the scored parts of a set. split: data.Split that it was made from."""
     arrays = {}
-    for name, (part, source) in zip(SCORED, _scored(made, split), strict=True):
+    for name, (part, source) in zip(SCORED, _scored(adversarials, split), strict=True):
         arrays |= {
             f"{name}_images": encode(part.images, source, encoding),
             f"{name}_labels": part.labels,
             f"{name}_index": part.index,
         }
-    facts = {name: getattr(made, name) for name in FACTS[:-1]} | {"encoding": encoding}
+    facts = {name: getattr(adversarials, name) for name in FACTS[:-1]} | {"encoding": encoding}
     files.save_artefact(path, KIND, arrays, facts)
 
 
@@ -87,13 +87,13 @@ def load(path: pathlib.Path | str, split) -> AdversarialSet:
     if facts["encoding"] not in ENCODINGS:
         raise ValueError(f"{path}: encoding {facts['encoding']!r:.80}, expected one of {', '.join(ENCODINGS)}")
     parts = {}
-    for name, of in SCORED.items():
+    for name, images_name in SCORED.items():
         images, labels, index = (arrays[f"{name}_{field}"] for field in ("images", "labels", "index"))
-        source = getattr(split, of)
+        source = getattr(split, images_name)
         if images.shape != (len(index), *source.shape[1:]) or labels.shape != index.shape:
             raise ValueError(f"{path}: part {name} has images of shape {images.shape} for {len(index)} rows: damaged")
         if len(index) and not (0 <= index.min() and index.max() < len(source)):
-            raise ValueError(f"{path}: part {name} is of rows that {of} lacks: damaged")
+            raise ValueError(f"{path}: part {name} is of rows that {images_name} lacks: damaged")
         parts[name] = Part(decode(images, source[index], facts["encoding"]), labels, index)
     empty = Part(parts["test"].images[:0], parts["test"].labels[:0], parts["test"].index[:0])
     parts |= dict.fromkeys(UNSCORED, empty)

@@ -121,8 +121,8 @@ def score(
         covered = functools.reduce(numpy.union1d, (index[measure] for measure in measures)) if measures else source[:0]
         source = numpy.intersect1d(source, covered)
         if len(source):
-            under = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
-            add(worst, _first_misclassified(under, labels[source]), labels[source], source)
+            predictions = [_placed(prediction[measure], index[measure], source, labels) for measure in measures]
+            add(worst, _first_misclassified(predictions, labels[source]), labels[source], source)
     return {"prediction": prediction, "label": label, "index": index, "distance": distance}
 
 
@@ -138,13 +138,14 @@ def failures(index: Mapping, names: Sequence[str]) -> int:
 
 def _refuse_overlap(sets):
     """Raise ValueError where sets of different sizes put the same image into different parts (adversarial_set.draw)."""
-    for (name, tested), (other, tuned) in itertools.permutations(sets.items(), 2):
+    for (tested_name, tested), (tuned_name, tuned) in itertools.permutations(sets.items(), 2):
         used = numpy.concatenate([tuned.parts["train"].index, tuned.parts["validation"].index])
         common = len(numpy.intersect1d(tested.parts["test"].index, used))
         if common:
             raise ValueError(
-                f"{common} source images of the test part of {name} are in the train or validation part of {other}: "
-                f"make both with the same --parts ({name}: {tested.drawn}, {other}: {tuned.drawn})"
+                f"{common} source images of the test part of {tested_name} are in the train or validation part of "
+                f"{tuned_name}: make both with the same --parts ({tested_name}: {tested.drawn}, "
+                f"{tuned_name}: {tuned.drawn})"
             )
 
 
@@ -189,8 +190,8 @@ def _worst_cases(split, sets, white_box, epsilons, rows, drawn):
 def _placed(predicted, index, rows, labels):
     """The classes predicted for the images `rows`; images that are not in `index` have no adversarial: their label."""
     placed = labels[rows].astype(numpy.int32)
-    _, ours, theirs = numpy.intersect1d(rows, index, return_indices=True)
-    placed[ours] = predicted[theirs]
+    _, row_places, index_places = numpy.intersect1d(rows, index, return_indices=True)
+    placed[row_places] = predicted[index_places]
     return placed
 
 

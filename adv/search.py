@@ -109,11 +109,11 @@ def grid(trial: Callable, count: int, *, epsilons: int = 1000, fine: int = 20, b
     coarse = numpy.linspace(0, 1, epsilons + 1)[1:]
     first = _first_success(trial, numpy.arange(count), numpy.broadcast_to(coarse, (count, epsilons)), block)
     smallest = numpy.where(first < epsilons, coarse[numpy.minimum(first, epsilons - 1)], numpy.nan)
-    again = numpy.flatnonzero(first < 20)
-    finer = numpy.linspace(0, smallest[again], fine + 1, axis=-1)[:, 1:]
-    first = _first_success(trial, again, finer, block)
+    early = numpy.flatnonzero(first < 20)
+    finer = numpy.linspace(0, smallest[early], fine + 1, axis=-1)[:, 1:]
+    first = _first_success(trial, early, finer, block)
     hit = first < fine
-    smallest[again[hit]] = finer[hit, first[hit]]
+    smallest[early[hit]] = finer[hit, first[hit]]
     return smallest
 
 
@@ -161,22 +161,22 @@ def bisection(
         return success
 
     # Grow epsilon for the images without a success.
-    good = numpy.full(len(images), numpy.nan)
+    successful = numpy.full(len(images), numpy.nan)
     survivors = numpy.arange(len(images))
     for _ in range(growths):
         if not len(survivors):
             break
         success = attempt(survivors, numpy.full(len(survivors), float(epsilon)))
-        good[survivors[success]] = epsilon
+        successful[survivors[success]] = epsilon
         survivors = survivors[~success]
         epsilon *= growth
-    # Bisect it for the others.
-    rows = numpy.flatnonzero(~numpy.isnan(good))
-    bad, good = numpy.zeros(len(rows)), good[rows]
+    # Bisect it for the images with a success.
+    rows = numpy.flatnonzero(~numpy.isnan(successful))
+    failed, successful = numpy.zeros(len(rows)), successful[rows]
     for _ in range(bisections if len(rows) else 0):
-        middle = (good + bad) / 2
+        middle = (successful + failed) / 2
         success = attempt(rows, middle)
-        good, bad = numpy.where(success, middle, good), numpy.where(success, bad, middle)
+        successful, failed = numpy.where(success, middle, successful), numpy.where(success, failed, middle)
     return closest, numpy.isfinite(nearest)
 
 

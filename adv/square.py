@@ -83,11 +83,11 @@ class Square(Searched):
         best = perturb.random_start(images, square_step.start(images, self.seed, self.norm), epsilon)
         judge = compute.compiled(model, square_step.judge)
         margin, fooled = compute.predict(judge, best, labels, batch_size=batch_size)
-        bad = int((~numpy.isfinite(margin)).sum())
-        if bad:
+        non_finite = int((~numpy.isfinite(margin)).sum())
+        if non_finite:
             raise contract.NonFiniteLogits(
-                f"the margin is NaN or infinite near {bad} of {len(images)} images, expected a model whose logits are "
-                f"finite everywhere within epsilon of an image"
+                f"the margin is NaN or infinite near {non_finite} of {len(images)} images, expected a model whose "
+                f"logits are finite everywhere within epsilon of an image"
             )
         step = square_step.query(self.norm, self.p, self.queries, self.as_released)
         for first in range(0, self.queries, BLOCK):

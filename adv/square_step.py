@@ -133,21 +133,21 @@ def _propose_l2(schedule, number, numbers, as_released, images, epsilon, best):
     window = ops.take(patterns.reshape(len(known), -1), ops.take(numpy.searchsorted(known, schedule), number), axis=0)
 
     # Both windows, and the pattern (transposed or not) at the place of the first.
-    inside, rows, columns = _window(side, numbers[:, 0], numbers[:, 1], as_released, images)
-    other = _window(side, numbers[:, 2], numbers[:, 3], as_released, images)[0]
+    first, rows, columns = _window(side, numbers[:, 0], numbers[:, 1], as_released, images)
+    second = _window(side, numbers[:, 2], numbers[:, 3], as_released, images)[0]
     rows, columns = (ops.clip(place, 0, most - 1) for place in (rows[:, :, None], columns[:, None, :]))
     turned = numbers[:, 4, None, None] < 1 << 15
     shape = ops.take(window, ops.where(turned, columns * most + rows, rows * most + columns))[..., None]
 
     # The new perturbation: pattern plus old direction in the first window, with the budget of both and the unused rest.
     change, epsilon = best - images, perturb.per_image(epsilon, images)
-    own = ops.where(inside, change, 0.0)
-    new = ops.where(inside, shape * _signs(numbers[:, 5:]), 0.0) + own / (1e-12 + _channels(own))
-    used, size = ops.where(inside | other, change, 0.0), perturb.per_image(boundary.length(change, "l2"), images)
+    own = ops.where(first, change, 0.0)
+    new = ops.where(first, shape * _signs(numbers[:, 5:]), 0.0) + own / (1e-12 + _channels(own))
+    used, size = ops.where(first | second, change, 0.0), perturb.per_image(boundary.length(change, "l2"), images)
     unused = ops.maximum(epsilon**2 - size**2, 0.0) / images.shape[-1]
     budget = ops.sqrt(unused + ops.sum(ops.square(used), axis=(1, 2, 3), keepdims=True))
     new = budget * new / (1e-12 + _channels(new))
-    change = ops.where(inside, new, ops.where(other, 0.0, change))
+    change = ops.where(first, new, ops.where(second, 0.0, change))
     change = epsilon * change / (1e-12 + perturb.per_image(boundary.length(change, "l2"), images))
     return ops.clip(images + change, 0.0, 1.0)
 

@@ -63,9 +63,9 @@ def after(flags: dict[str, numpy.ndarray]) -> list[Check]:
     earlier = flags[names[names.index("square") - 1]].mean()
     drop = float(earlier - flags["square"].mean())
     seen = f"{100 * drop:.1f} points of robust accuracy lost to Square"
-    others = len(names) > 2
+    preceded = len(names) > 2
     return [
-        Check("square", not others or drop <= LOWERED, seen, f"at most {100 * LOWERED:.1f}: it follows no gradient")
+        Check("square", not preceded or drop <= LOWERED, seen, f"at most {100 * LOWERED:.1f}: it follows no gradient")
     ]
 
 
@@ -76,9 +76,9 @@ def _redrawn(call, images, number):
 def _randomised(passes, labels):
     correct = [int((outputs.argmax(axis=1) == labels).sum()) for outputs in passes]
     unit = [outputs / (numpy.linalg.norm(outputs, axis=1, keepdims=True) + 1e-10) for outputs in passes]
-    moved = max(float(numpy.linalg.norm(a - b, axis=1).max()) for a, b in itertools.combinations(unit, 2))
-    seen = f"logits of norm 1 that move by {moved:.2g}, {min(correct)} to {max(correct)} images correct"
-    passed = len(set(correct)) == 1 and moved <= MOVED
+    distance = max(float(numpy.linalg.norm(a - b, axis=1).max()) for a, b in itertools.combinations(unit, 2))
+    seen = f"logits of norm 1 that move by {distance:.2g}, {min(correct)} to {max(correct)} images correct"
+    passed = len(set(correct)) == 1 and distance <= MOVED
     return Check(
         "randomised", passed, seen, f"at most {MOVED:g} in {PASSES} passes, the same images: else version rand"
     )

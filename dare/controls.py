@@ -109,12 +109,12 @@ def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: i
         for _ in range(30):
             middle = (low + high) / 2
             noisy = weight_noise(original, tuned, seed=seed, scale=2.0**middle)
-            reached = change(noisy)
-            if abs(reached - target) <= tolerance * target:
+            logit_change = change(noisy)
+            if abs(logit_change - target) <= tolerance * target:
                 return noisy
-            low, high = (middle, high) if reached < target else (low, middle)
+            low, high = (middle, high) if logit_change < target else (low, middle)
         raise ArithmeticError(
-            f"noise changes the logits by {reached:.3g}, not by the {target:.3g} of tuning, at any scale"
+            f"noise changes the logits by {logit_change:.3g}, not by the {target:.3g} of tuning, at any scale"
         )
 
 
@@ -152,13 +152,14 @@ def checkpoint(model, history, *, epoch: int | None = None) -> list:
     return model.get_weights()
 
 
-def other_seed(model, other) -> list:
+def other_seed(model, other_history) -> list:
     """The final weights of a training from another seed.
 
-    other: its history. This model keeps its own preprocessing, with the statistics of its own half of the data [D].
+    other_history: of that training.
+    This model keeps its own preprocessing, with the statistics of its own half of the data [D].
     Raises ValueError where the architectures differ.
     """
-    other.load_weights(model, other.last)
+    other_history.load_weights(model, other_history.last)
     return model.get_weights()
 
 

@@ -76,7 +76,7 @@ def _through(node, branches):
     if isinstance(node.operation, keras.layers.Concatenate) and len(branches) == len(node.input_tensors):
         return numpy.concatenate(branches)
     if isinstance(node.operation, keras.layers.Concatenate) or any(
-        not numpy.array_equal(other, branches[0]) for other in branches
+        not numpy.array_equal(branch, branches[0]) for branch in branches
     ):
         raise ValueError(
             f"{node.operation.name} mixes channels of the regression layer with others: key neurons need a layer "

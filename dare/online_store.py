@@ -121,11 +121,11 @@ class Store:
         """Raise ValueError, naming the first fact that differs, unless the store was kept for the `expected` facts."""
         expected = json.loads(json.dumps(expected))
         for name in sorted({*self.facts, *expected}):
-            seen, wanted = self.facts.get(name), expected.get(name)
-            if seen != wanted:
-                long = max(len(str(seen)), len(str(wanted))) > 40
+            stored, required = self.facts.get(name), expected.get(name)
+            if stored != required:
+                long = max(len(str(stored)), len(str(required))) > 40
                 raise ValueError(
-                    f"{self.folder}: was kept for {f'another {name}' if long else f'{name} {seen}, not {wanted}'}: "
+                    f"{self.folder}: was kept for {f'another {name}' if long else f'{name} {stored}, not {required}'}: "
                     "mine what it was kept for, or train anew with mining"
                 )
 

@@ -41,7 +41,7 @@ def regression_layer(model: keras.Model) -> str:
         )
     layer = convolutions[-1]
     while True:
-        consumers = [other for other in model.layers if _reads(other, layer)]
+        consumers = [consumer for consumer in model.layers if _reads(consumer, layer)]
         if len(consumers) != 1 or not isinstance(consumers[0], FOLLOWERS):
             return layer.name
         layer = consumers[0]

@@ -119,11 +119,11 @@ class Tuner:
                 f"all {len(targets.index)} selected samples are among the images that judge a learning rate: give one "
                 "value to --learning-rates"
             )
-        others = targets.subset(rows)
+        tuning_targets = targets.subset(rows)
         clean = self.score(self.original, judges)["clean"]
         rate, grid = learning_rate.choose(
             rates,
-            lambda rate: self.tuned(variant, others, rate, 0),
+            lambda rate: self.tuned(variant, tuning_targets, rate, 0),
             lambda weights: self.score(weights, judges),
             clean=clean,
         )

@@ -42,7 +42,7 @@ def read(path: str | pathlib.Path, folder: str, names: Iterable[str]) -> dict[st
     Raises ValueError if the archive is cut, announces more bytes than its size allows, lacks a file, or has a member
     with an absolute path, a path with "..", or of another kind than plain files and folders.
     """
-    wanted = {f"{folder}/{name}": name for name in names}
+    paths = {f"{folder}/{name}": name for name in names}
     contents = {}
     with damage.named(path, "not a whole tar.gz archive", "fetch it again"):
         with _Forward(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -56,8 +56,8 @@ def read(path: str | pathlib.Path, folder: str, names: Iterable[str]) -> dict[st
                     )
                 if count == MEMBERS:
                     raise ValueError(f"it has more than {MEMBERS} members")
-                if member.isreg() and member.name in wanted:
-                    contents[wanted[member.name]] = archive.extractfile(member).read()
+                if member.isreg() and member.name in paths:
+                    contents[paths[member.name]] = archive.extractfile(member).read()
             while stream.read(1 << 20):  # to the end, where gzip's own checksum stands
                 pass
     missing = sorted(set(names) - set(contents))

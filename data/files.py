@@ -131,9 +131,9 @@ def save_artefact(path: Path, kind: str, arrays: dict, attributes: dict | None =
 
 def _crc32(stream, size=None):
     """The CRC-32 of the next `size` bytes of a stream (None: of all bytes left)."""
-    checksum, left = 0, float("inf") if size is None else size
-    while left and (block := stream.read(int(min(left, 2**20)))):
-        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    checksum, remaining = 0, float("inf") if size is None else size
+    while remaining and (block := stream.read(int(min(remaining, 2**20)))):
+        checksum, remaining = zlib.crc32(block, checksum), remaining - len(block)
     return checksum
 
 

@@ -79,9 +79,9 @@ def _parts(path):
             parts[part] = directory
     if len(parts) == 1:
         (part,) = parts
-        other = {"train": "test", "test": "train"}[part]
+        missing = {"train": "test", "test": "train"}[part]
         raise ValueError(
-            f"{path}: has {part}/<class> but no {other}/<class>: add it, or put the classes directly "
+            f"{path}: has {part}/<class> but no {missing}/<class>: add it, or put the classes directly "
             "below the folder to have them divided"
         )
     return [parts[part] for part in ("train", "test") if parts]
@@ -138,7 +138,10 @@ def read_image(path: pathlib.Path, size: tuple[int, int] | None = None) -> numpy
 def _is_deep(image):
     """Whether an open image has more than eight bits a channel, which Pillow may cut to eight without warning."""
     stored = [args if isinstance(args, tuple) else (args,) for *_, args in image.tile]
-    return any(";16" in str(mode) or (image.format == "PPM" and rest and rest[0] > 255) for mode, *rest in stored)
+    return any(
+        ";16" in str(mode) or (image.format == "PPM" and parameters and parameters[0] > 255)
+        for mode, *parameters in stored
+    )
 
 
 def _same_size(path, image, paths, images):
@@ -189,8 +192,10 @@ def read_unlabelled(
     path = pathlib.Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one with images below it")
-    found = sorted(file for file in path.rglob("*") if _is_image(file))
-    paths = [file for file in found if not any(_is_hidden(parent) for parent in file.relative_to(path).parents[:-1])]
+    image_files = sorted(file for file in path.rglob("*") if _is_image(file))
+    paths = [
+        file for file in image_files if not any(_is_hidden(parent) for parent in file.relative_to(path).parents[:-1])
+    ]
     images = []
     if not paths:
         raise ValueError(f"{path}: no image ({', '.join(ENDINGS)}), expected at least one")

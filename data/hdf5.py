@@ -42,11 +42,11 @@ class Unfailing(io.BytesIO):
         return self.name
 
     def write(self, block):
-        rest = memoryview(block).cast("B")
-        size = len(rest)
-        while self.error is None and len(rest):
+        unwritten = memoryview(block).cast("B")
+        size = len(unwritten)
+        while self.error is None and len(unwritten):
             try:
-                rest = rest[self.raw.write(rest) :]
+                unwritten = unwritten[self.raw.write(unwritten) :]
             except OSError as error:
                 self.error = error
         return size
@@ -106,10 +106,10 @@ def check(path: str | pathlib.Path, member: str | None = None):
     """
     answer = _ask(path=os.path.abspath(path), member=member, allowed=damage.most(os.path.getsize(path)))
     if answer.get("system"):
-        error = OSError(answer["said"]) if answer["errno"] is None else OSError(answer["errno"], answer["said"])
+        error = OSError(answer["error"]) if answer["errno"] is None else OSError(answer["errno"], answer["error"])
         raise damage.environment(error, path) or error
-    if answer["said"]:
-        raise ValueError(f"{path}: damaged ({damage.reason(answer['said'])}): delete it and make it again")
+    if answer["error"]:
+        raise ValueError(f"{path}: damaged ({damage.reason(answer['error'])}): delete it and make it again")
 
 
 def _ask(**request):
@@ -121,7 +121,7 @@ def _ask(**request):
             process = _prober(os.getpid())
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
-        return json.loads(process.stdout.readline() or '{"said": "", "system": true, "errno": 10}')
+        return json.loads(process.stdout.readline() or '{"error": "", "system": true, "errno": 10}')
 
 
 @functools.cache

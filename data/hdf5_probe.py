@@ -1,7 +1,7 @@
 """Check HDF5 files in a separate process, since HDF5 crashes the process, or never returns, on some damaged files.
 
 Started by data/hdf5.py. Each line of standard input asks about one file, as JSON: path, member (its name in a zip, or
-null) and allowed (bytes that it may unpack to). Each line of standard output answers with said (the error, "" for
+null) and allowed (bytes that it may unpack to). Each line of standard output answers with error (a message, "" for
 none), system (whether it is an error of the system) and errno. Ends with standard input.
 """
 
@@ -27,14 +27,14 @@ ENTRY = 1 << 20  # bytes of a data set that are read as a trial
 
 def look(file: h5py.File, allowed: int):
     """Visit all objects of an open file. Raises ValueError where one refers to another file, or announces too much."""
-    left, seen, announced = [file], set(), 0
-    while left:
-        item = left.pop()
+    pending, visited, announced = [file], set(), 0
+    while pending:
+        item = pending.pop()
         place = h5py.h5o.get_info(item.id).addr
-        if place in seen:
+        if place in visited:
             continue
-        seen.add(place)
-        if len(seen) > OBJECTS:
+        visited.add(place)
+        if len(visited) > OBJECTS:
             raise ValueError(f"it has more than {OBJECTS} objects")
         for name in item.attrs:
             attribute = item.attrs.get_id(name)
@@ -45,7 +45,7 @@ def look(file: h5py.File, allowed: int):
             for name in item:
                 if not isinstance(item.get(name, getlink=True), h5py.HardLink):
                     raise ValueError(f"{item.name}/{name} is a link, expected its own content")
-                left.append(item[name])
+                pending.append(item[name])
         elif isinstance(item, h5py.Dataset):
             if item.is_virtual or item.external:
                 raise ValueError(f"{item.name} is read from another file, expected its own content")
@@ -86,12 +86,12 @@ def probe(path: str, member: str | None, allowed: int) -> dict:
         with h5py.File(_member(path, member), "r") if member else h5py.File(path, "r", locking=False) as file:
             look(file, allowed)
     except OSError as error:
-        return {"said": str(error), "system": True, "errno": error.errno}
+        return {"error": str(error), "system": True, "errno": error.errno}
     except MemoryError:
-        return {"said": "it takes more memory than there is", "system": False}
+        return {"error": "it takes more memory than there is", "system": False}
     except Exception as error:
-        return {"said": str(error) or type(error).__name__, "system": False}
-    return {"said": ""}
+        return {"error": str(error) or type(error).__name__, "system": False}
+    return {"error": ""}
 
 
 def in_a_child(request: dict) -> dict:
@@ -111,8 +111,8 @@ def in_a_child(request: dict) -> dict:
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         how = "does not end with" if os.WTERMSIG(status) == signal.SIGALRM else "crashes on"
-        return {"said": f"HDF5 {how} it", "system": False}
-    return json.loads(answer or '{"said": "HDF5 ends on it", "system": false}')
+        return {"error": f"HDF5 {how} it", "system": False}
+    return json.loads(answer or '{"error": "HDF5 ends on it", "system": false}')
 
 
 if __name__ == "__main__":

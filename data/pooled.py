@@ -68,8 +68,8 @@ def three_way(
     rows = numpy.arange(len(y))
     if images is not None and images < len(y):
         rows, _ = stratify.divide(y, (images, len(y)), seed, groups, least=1 if groups is None else PARTS)
-    test_rows, rest = _part(rows, test, y, groups, seed)
-    validation_rows, train_rows = _part(rest, validation / (1 - test), y, groups, seed + 1)
+    test_rows, remaining_rows = _part(rows, test, y, groups, seed)
+    validation_rows, train_rows = _part(remaining_rows, validation / (1 - test), y, groups, seed + 1)
     x = grey(numpy.concatenate([dataset.x_train, dataset.x_test]), weights)
     joined = dataclasses.replace(
         dataset,

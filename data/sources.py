@@ -97,11 +97,11 @@ def locate(
     Raises FileNotFoundError if the user's folder lacks them or they cannot be downloaded, and ValueError for a file
     with another digest, unless `unverified`.
     """
-    named = _named(data_dir)
+    chosen_folder = _chosen_folder(data_dir)
     origin = "--data-dir" if data_dir is not None else f"${VARIABLE}"
-    root = cache() if named is None else files.expanded(named)
+    root = cache() if chosen_folder is None else files.expanded(chosen_folder)
     paths, alternative, incomplete = search(sources, root)
-    if paths is None and named is not None:
+    if paths is None and chosen_folder is not None:
         raise _absent(sources, root, origin, incomplete)
     if paths is None:
         return fetch(sources, root, progress), True
@@ -126,8 +126,8 @@ def locate_folder(name: str, entry, data_dir=None, *, unverified: bool = False) 
     entry: its catalogue entry. Raises FileNotFoundError, with the address of the images, where there is no such folder,
     and ValueError unless `unverified`, since single images have no published digest.
     """
-    named = _named(data_dir)
-    root = cache() if named is None else files.expanded(named)
+    chosen_folder = _chosen_folder(data_dir)
+    root = cache() if chosen_folder is None else files.expanded(chosen_folder)
     path = tracks.find(root, entry.folders, entry.classes)
     if path is None:
         raise FileNotFoundError(
@@ -139,6 +139,6 @@ def locate_folder(name: str, entry, data_dir=None, *, unverified: bool = False) 
     return path
 
 
-def _named(data_dir):
+def _chosen_folder(data_dir):
     """The folder that the user named, by argument or environment variable, or None."""
     return data_dir if data_dir is not None else os.environ.get(VARIABLE) or None

@@ -135,9 +135,9 @@ def without_class(dataset: Dataset, label: int) -> Dataset:
     parts = {}
     for part in ("train", "test"):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
-        others = y != label
-        parts |= {f"x_{part}": x[others], f"y_{part}": y[others] - (y[others] > label)}
-        parts |= {f"{of}_{part}": _rows(getattr(dataset, f"{of}_{part}"), others) for of in ("group", "files")}
+        retained = y != label
+        parts |= {f"x_{part}": x[retained], f"y_{part}": y[retained] - (y[retained] > label)}
+        parts |= {f"{of}_{part}": _rows(getattr(dataset, f"{of}_{part}"), retained) for of in ("group", "files")}
     classes = tuple(name for place, name in enumerate(dataset.classes) if place != label)
     return dataclasses.replace(dataset, **parts, classes=classes)
 

@@ -32,13 +32,13 @@ def stratify(labels: numpy.ndarray, share: tuple[int, int], seed: int) -> tuple[
     labels = numpy.asarray(labels)
     numerator, denominator = share
     generator = numpy.random.PCG64(seed)
-    first, second, seen, assigned = [], [], 0, 0
+    first, second, counted, assigned = [], [], 0, 0
     for label in numpy.unique(labels):
         members = numpy.flatnonzero(labels == label)
         if len(members) < 2:
             raise ValueError(f"class {label} has one example: a split needs at least two of every class")
-        seen += len(members)
-        quota = (seen * numerator + denominator // 2) // denominator
+        counted += len(members)
+        quota = (counted * numerator + denominator // 2) // denominator
         count = min(max(quota - assigned, 1), len(members) - 1)
         assigned = quota
         members = members[shuffled(len(members), generator)]
@@ -75,7 +75,7 @@ def divide(
             if count + sizes[place] <= 1.5 * quota and len(chosen) < len(names) - 1 and count < quota:
                 chosen.append(place)
                 count += sizes[place]
-        left = [place for place in numpy.argsort(sizes, kind="stable") if place not in chosen]
-        chosen += left[: max(0, least - len(chosen))]
+        unchosen = [place for place in numpy.argsort(sizes, kind="stable") if place not in chosen]
+        chosen += unchosen[: max(0, least - len(chosen))]
         in_first |= (labels == label) & numpy.isin(groups, names[chosen])
     return numpy.flatnonzero(in_first), numpy.flatnonzero(~in_first)

@@ -41,10 +41,10 @@ def check(
     Nothing is predicted (`check_logits` checks predictions), and lazy images (HDF5) are not read.
     """
     check_model(model, squashed=squashed)
-    shape, wanted = numpy.shape(x), model.inputs[0].shape[1:]
-    fits = len(shape) == 4 and all(size in (None, actual) for size, actual in zip(wanted, shape[1:], strict=True))
+    shape, image_shape = numpy.shape(x), model.inputs[0].shape[1:]
+    fits = len(shape) == 4 and all(size in (None, actual) for size, actual in zip(image_shape, shape[1:], strict=True))
     if not fits or not shape[0]:
-        expected = ", ".join("any" if size is None else str(size) for size in wanted)
+        expected = ", ".join("any" if size is None else str(size) for size in image_shape)
         raise ValueError(f"images have shape {shape}, expected (N, {expected}) with N at least 1")
     pixels.check(x if hasattr(x, "dtype") else numpy.asarray(x))
     if y is not None:

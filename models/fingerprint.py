@@ -30,11 +30,11 @@ def fingerprint(model: keras.Model) -> str:
     first = {}
     for number, call in enumerate(listed):
         operation, arguments = call.operation, [call.args, _without_none(call.kwargs)]
-        seen = first.setdefault(id(operation), number)
+        first_number = first.setdefault(id(operation), number)
         if not number:
             _describe(total, ["input", call.outputs[0].shape[1:], call.outputs[0].dtype])
-        elif seen != number:
-            _describe(total, ["again", seen, *arguments])
+        elif first_number != number:
+            _describe(total, ["again", first_number, *arguments])
         elif flat.function(operation) is not None:  # a nested model that stays closed
             _describe(total, ["model", fingerprint(operation), *arguments])
         else:

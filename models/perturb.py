@@ -95,8 +95,8 @@ def surrogate_tempered(logits: Tensor, labels: Tensor, temperature: float) -> Te
         raise ValueError(f"logits of {logits.shape[-1]} class, expected at least two")
     logits = _at_least_float32(logits)
     is_label = keras.ops.one_hot(labels, logits.shape[-1], dtype="bool")
-    others = keras.ops.where(is_label, -math.inf, logits / temperature)
-    return temperature * keras.ops.logsumexp(others, axis=-1) - _at(logits, labels)
+    other_logits = keras.ops.where(is_label, -math.inf, logits / temperature)
+    return temperature * keras.ops.logsumexp(other_logits, axis=-1) - _at(logits, labels)
 
 
 @functools.cache

@@ -37,8 +37,8 @@ def read(source: Mapping | pathlib.Path | str) -> dict[str, numpy.ndarray]:
             state = state[wrapper]
     if not isinstance(state, collections.abc.Mapping) or not all(isinstance(name, str) for name in state):
         raise ValueError(f"weights of type {type(state).__name__}, expected a mapping of names to arrays")
-    named = {name.removeprefix("module."): value for name, value in state.items()}
-    return {name: _array(value) for name, value in named.items() if not UNUSED.fullmatch(name)}
+    arrays = {name.removeprefix("module."): value for name, value in state.items()}
+    return {name: _array(value) for name, value in arrays.items() if not UNUSED.fullmatch(name)}
 
 
 def head(state: dict[str, numpy.ndarray]) -> str:
@@ -51,13 +51,13 @@ def head(state: dict[str, numpy.ndarray]) -> str:
 
 def assign(model: keras.Model, net: str, state: dict[str, numpy.ndarray]) -> None:
     """Set the weights of every layer of a model of NETS from `state`; each array must be used once."""
-    left, downsampled = dict(state), any(".downsample." in name for name in state)
+    remaining, downsampled = dict(state), any(".downsample." in name for name in state)
     for layer in model.layers:
         if layer.weights:
             module = head(state) if layer.name == "logits" else _module(layer.name, net, downsampled)
-            layer.set_weights(_take(layer, module, left))
-    if left:
-        extra = f"{len(left)} weights that {model.name} has no place for ({_listed(left)})"
+            layer.set_weights(_take(layer, module, remaining))
+    if remaining:
+        extra = f"{len(remaining)} weights that {model.name} has no place for ({_listed(remaining)})"
         raise ValueError(f"{extra}, expected none left over: name another net, or its options")
 
 
@@ -98,18 +98,18 @@ def _module(layer, net, downsampled):
     return f"{block}.{kind}{'abc'.index(place) + 1}"
 
 
-def _take(layer, module, left):
+def _take(layer, module, remaining):
     """Remove a layer's weights from `left` and return them in Keras's order."""
     norm = isinstance(layer, keras.layers.BatchNormalization)
     parts = ("weight", "bias", "running_mean", "running_var") if norm else ("weight", "bias")[: len(layer.weights)]
     values = []
     for part, variable in zip(parts, layer.weights, strict=True):
         name = f"{module}.{part}"
-        if name not in left:
+        if name not in remaining:
             raise ValueError(
-                f"no {name} for layer {layer.name} among {_listed(left)}: name another net, or its options"
+                f"no {name} for layer {layer.name} among {_listed(remaining)}: name another net, or its options"
             )
-        value = left.pop(name)
+        value = remaining.pop(name)
         # From (outputs, inputs, ...).
         turned = value.transpose(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
         if turned.shape != tuple(variable.shape):

@@ -21,17 +21,17 @@ def augment(
     columns = _shifted(generator, count, width, shift)
     if flip:
         columns = numpy.where(generator.random(count)[:, None] < 0.5, columns[:, ::-1], columns)
-    moved = images[
+    augmented = images[
         numpy.arange(count)[:, None, None],
         rows.clip(0, height - 1)[:, :, None],
         columns.clip(0, width - 1)[:, None, :],
     ]
     if fill == "constant":
         outside = ((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :]
-        moved[outside] = 0
+        augmented[outside] = 0
     elif fill != "nearest":
         raise ValueError(f"fill is {fill!r}; expected 'constant' or 'nearest'")
-    return moved
+    return augmented
 
 
 def _shifted(generator, count, size, shift):

@@ -35,19 +35,21 @@ def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
     batches: yields images float32 (n, H, W, C) in [0, 1].
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    kept = [(variable, layer.momentum) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    run, total, sums = compute.compiled(model, _pass, training=True), 0, [0.0] * len(kept)
-    if not kept:
+    statistics = [
+        (variable, layer.momentum) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)
+    ]
+    run, total, sums = compute.compiled(model, _pass, training=True), 0, [0.0] * len(statistics)
+    if not statistics:
         return
     for images in batches:
-        for variable, _ in kept:
+        for variable, _ in statistics:
             variable.assign(numpy.zeros(variable.shape, "float32"))
         run(images)
-        for place, (variable, momentum) in enumerate(kept):  # from 0 it moves to 1 - momentum of the batch's
+        for place, (variable, momentum) in enumerate(statistics):  # from 0 it moves to 1 - momentum of the batch's
             value = numpy.asarray(variable, "float64") / (1 - momentum)
             sums[place] = sums[place] + len(images) * value
         total += len(images)
-    for (variable, _), value in zip(kept, sums, strict=True):
+    for (variable, _), value in zip(statistics, sums, strict=True):
         variable.assign((value / total).astype("float32"))
 
 

@@ -116,9 +116,9 @@ def _by_epoch(folder):
     first = min(numbers)
     by_epoch = {}
     for number, path in zip(numbers, paths, strict=True):
-        other = by_epoch.setdefault(number + (first == 0), path)
-        if other != path:
-            raise ValueError(f"{folder}: {other.name} and {path.name} are both epoch {number}: keep one of them")
+        earlier = by_epoch.setdefault(number + (first == 0), path)
+        if earlier != path:
+            raise ValueError(f"{folder}: {earlier.name} and {path.name} are both epoch {number}: keep one of them")
     epochs = sorted(by_epoch)
     step = math.gcd(*(later - epoch for epoch, later in itertools.pairwise(epochs))) or 1
     missing = sorted({*range(epochs[0], epochs[-1], step)} - {*epochs})

@@ -31,7 +31,7 @@ def rank(
     Ties: as ordering.TIES. Warnings as surprise.lsa and surprise.dsa.
     Raises ValueError for another metric, missing training images, and as adv.search.minimal.
     """
-    known = [name for name, one in ordering.METRICS.items() if not one.by_fol]
+    known = [name for name, entry in ordering.METRICS.items() if not entry.by_fol]
     if metric not in known:
         raise ValueError(f"metric is {metric!r}, expected one of {', '.join(known)}")
     contract.check(model, x_new, batch_size=batch_size)

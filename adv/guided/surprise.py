@@ -199,10 +199,10 @@ def _distances(rows, reference, row, column):
     step = max(1, PAIRS // rows.shape[1])
     for start in range(0, len(row), step):
         pairs = slice(start, start + step)
-        apart = rows[row[pairs]] - reference[column[pairs]]
-        unit = _unit(abs(apart).max(axis=1))
+        differences = rows[row[pairs]] - reference[column[pairs]]
+        unit = _unit(abs(differences).max(axis=1))
         with numpy.errstate(over="ignore"):
-            distances[pairs] = numpy.sqrt(((apart / unit[:, None]) ** 2).sum(axis=1)) * unit
+            distances[pairs] = numpy.sqrt(((differences / unit[:, None]) ** 2).sum(axis=1)) * unit
     return distances
 
 

@@ -77,13 +77,13 @@ class Hardener:
             stops=sorted({strategies.updates_for(budget, **effort) for budget in budgets}),
             seed=seed,
         )
-        trajectory, seconds, begun = [], 0.0, time.monotonic()
+        trajectory, seconds, started_at = [], 0.0, time.monotonic()
         # The trajectory ends where a loss is not finite.
         with models.keeping_weights(self.model, self.original), contextlib.suppress(ArithmeticError):
             for updates, _ in tuning:
-                seconds += time.monotonic() - begun
+                seconds += time.monotonic() - started_at
                 trajectory.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
-                begun = time.monotonic()
+                started_at = time.monotonic()
         return trajectory, seconds
 
     def _point(self, updates, bp_epochs):

@@ -155,7 +155,7 @@ def harden(
 
     # Each batch: perturb the inputs, then update the weights.
     radius, step_size = numpy.float32(epsilon), numpy.float32(size * epsilon)
-    for done, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
+    for number, rows in enumerate(_batches(len(x), min(batch_size, len(x)), max(stops), seed), 1):
         inputs, batch_targets = data.to_unit(x[rows]), targets[rows]
         if count:
             start = perturbation.begin(inputs, radius, "uniform", noise)
@@ -163,9 +163,9 @@ def harden(
             inputs = keras.ops.concatenate([inputs, adversarial]) if strategy.paired else adversarial
         loss = float(update(inputs, batch_targets)[0])
         if not numpy.isfinite(loss):
-            raise ArithmeticError(f"the loss became {loss} at update {done}: use a rate below {learning_rate}")
-        if done in stops:
-            yield done, loss
+            raise ArithmeticError(f"the loss became {loss} at update {number}: use a rate below {learning_rate}")
+        if number in stops:
+            yield number, loss
 
 
 @functools.cache

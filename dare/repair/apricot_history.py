@@ -1,8 +1,8 @@
 """Apricot's adjustment with the checkpoints of the history in the place of reduced models. [D]
 
-Right or wrong comes from the history, and nothing is trained. One pass over the failures in a seeded order with eta =
-theta / |N|; theta by choice, and batch-norm statistics are measured again. At theta = 1 the means have largely replaced
-w_E. `steps` continues with so many training steps on the repair part.
+Which epochs are correct comes from the history, and nothing is trained. One pass over the failures in a seeded order
+with eta = theta / |N|; theta by choice, and batch-norm statistics are measured again. At theta = 1 the means have
+largely replaced w_E. `steps` continues with so many training steps on the repair part.
 """
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
@@ -38,21 +38,21 @@ class ApricotHistory:
     def repair(self, problem: Problem) -> Repaired:
         """The adjusted weights with the theta that does best on the choice part."""
         epochs, count = problem.mined, len(problem.failures)
-        right, _, passes = past.outcomes(problem, problem.failures, epochs)
-        right = right.T[stream(problem.seed, "order of failures").permutation(count)]
-        made = {theta: self.adjusted(problem, epochs, right, theta / count) for theta in self.thetas}
-        weights, facts = averages.best(problem, made, "theta")
-        kappa, c = apricot.coefficients(right, self.adjustment, eta=facts["theta"] / count)
+        correct, _, passes = past.outcomes(problem, problem.failures, epochs)
+        correct = correct.T[stream(problem.seed, "order of failures").permutation(count)]
+        candidates = {theta: self.adjusted(problem, epochs, correct, theta / count) for theta in self.thetas}
+        weights, facts = averages.best(problem, candidates, "theta")
+        kappa, c = apricot.coefficients(correct, self.adjustment, eta=facts["theta"] / count)
         facts |= {"kappa": round(kappa, 6), "of_checkpoints": [round(float(value), 6) for value in c]}
-        passes += len(made) * (averages.remeasuring(problem, self.images) + problem.scored)
+        passes += len(candidates) * (averages.remeasuring(problem, self.images) + problem.scored)
         trained = self.steps * self.batch_size
         if self.steps:
             weights = self.tuned(problem, weights)
         return Repaired(weights=weights, forward=passes + trained, backward=trained, facts=facts)
 
-    def adjusted(self, problem: Problem, epochs: list[int], right, eta: float) -> list:
+    def adjusted(self, problem: Problem, epochs: list[int], correct, eta: float) -> list:
         """The weights after the adjustment of every image with one eta."""
-        kappa, c = apricot.coefficients(right, self.adjustment, eta=eta)
+        kappa, c = apricot.coefficients(correct, self.adjustment, eta=eta)
         parts = {problem.history.last: kappa} | dict(zip(epochs, map(float, c), strict=True))
         mean = past.mean_of_epochs(problem, parts)  # the coefficients sum to 1
         return problem.remeasured(averages.as_float32(problem, mean), self.images)

@@ -1,8 +1,8 @@
-"""Arachne: search the few weights that matter for the failures and not for what is right (Sohn, Kang, Yoo 2023).
+"""Arachne: search the few weights that matter for the failures and not for correct images (Sohn, Kang, Yoo 2023).
 
 Costs of an entry: GL_N / (1 + GL_K), FI_N / (1 + FI_K), of the failures N and of K, as many kept images, every class as
 often. Located is their Pareto front; differential evolution searches the values. Sohn, Kang, Yoo, TOSEM 32(4) 2023,
-arXiv 1912.12463. Fitness = sum over C of h + alpha times the sum over N of h, h = 1 if right, else 1 / (1 + CE).
+arXiv 1912.12463. Fitness = sum over C of h + alpha times the sum over N of h, h = 1 if correct, else 1 / (1 + CE).
 
 Differences from the paper:
 1. [D] GL and FI are means over images; published: GL is a sum, so that the 1 depends on the number of images.
@@ -47,8 +47,8 @@ class Arachne:
         failing, kept = problem.failures, alike(problem.failures, problem.kept, problem.seed)
         gradients = loss_gradient.of(problem.model, [failing, kept], layers)
         of_failing, of_kept = (
-            {name: part / len(images) for name, part in found.items()}
-            for found, images in zip(gradients, (failing, kept), strict=True)
+            {name: part / len(images) for name, part in by_layer.items()}
+            for by_layer, images in zip(gradients, (failing, kept), strict=True)
         )
         impacts = front_impact.of(problem.model, [failing.x, kept.x], layers)
         first = _ratio(of_failing, of_kept)
@@ -60,37 +60,37 @@ class Arachne:
         ends = numpy.cumsum([numpy.prod(layer.kernel.shape) for layer in layers.values()]).astype(int)
         parts = numpy.split(located, ends[:-1])
         entries = kernels.Entries({name: numpy.flatnonzero(part) for name, part in zip(layers, parts, strict=True)})
-        both = len(failing) + len(kept)
+        images = len(failing) + len(kept)
         facts = {"located": count, "located_in": {name: len(entries.of[name]) for name in layers}}
         return entries, Repaired(
             weights=problem.original,
-            forward=both * (1 + 2 * len(layers)),
-            backward=both * (1 + len(layers)),
+            forward=images * (1 + 2 * len(layers)),
+            backward=images * (1 + len(layers)),
             facts=facts,
         )
 
     def searched(self, problem: Problem, entries: kernels.Entries, located: Repaired) -> Repaired:
         """M with some entries at the best vector, and the cost of locating added."""
 
-        def scored(right, loss, failures):
-            return fitness(right, loss, failures, self.alpha)
+        def scored(correct, loss, failures):
+            return fitness(correct, loss, failures, self.alpha)
 
         return patch.patched(problem, entries, located, problem.kept, by=self.search, fitness=scored)
 
 
-def fitness(right: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: float) -> numpy.ndarray:
-    """Arachne's fitness (P,). right, loss: (P, n), the failing images first; failures: their number."""
-    value = numpy.where(right, 1.0, 1 / (1 + loss))
-    return value[:, failures:].sum(axis=1) + alpha * value[:, :failures].sum(axis=1)
+def fitness(correct: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: float) -> numpy.ndarray:
+    """Arachne's fitness (P,). correct, loss: (P, n), the failing images first; failures: their number."""
+    h = numpy.where(correct, 1.0, 1 / (1 + loss))
+    return h[:, failures:].sum(axis=1) + alpha * h[:, :failures].sum(axis=1)
 
 
 def alike(failing: Images, kept: Images, seed: int) -> Images:
-    """K: as many of the kept images as fail, of each class its share of all kept ones, at least 1, drawn at random."""
+    """K: as many kept images as fail, of each class its share of all kept images, at least 1, drawn at random."""
     generator, rows = stream(seed, "kept images that locate"), []
     for label in numpy.unique(kept.y):
         members = numpy.flatnonzero(kept.y == label)
-        wanted = max(1, round(len(failing) * len(members) / len(kept)))
-        rows.append(generator.permutation(members)[:wanted])
+        quota = max(1, round(len(failing) * len(members) / len(kept)))
+        rows.append(generator.permutation(members)[:quota])
     return kept.take(numpy.sort(numpy.concatenate(rows)))
 
 

@@ -23,8 +23,8 @@ class RandomLocation:
 
     def repair(self, problem: Problem) -> Repaired:
         """M with entries at random at the best point of the search; locating is not counted."""
-        located, found = self.of.locate(problem)
+        method_entries, located = self.of.locate(problem)
         layers = kernels.layers(problem.model)
-        entries = kernels.at_random(layers, len(located), stream(problem.seed, "random location"))
+        entries = kernels.at_random(layers, len(method_entries), stream(problem.seed, "random location"))
         facts = {"located": len(entries), "located_in": {name: len(entries.of[name]) for name in layers}}
-        return self.of.searched(problem, entries, Repaired(weights=found.weights, facts=facts))
+        return self.of.searched(problem, entries, Repaired(weights=located.weights, facts=facts))

@@ -46,9 +46,9 @@ class EmaEpoch:
     def repair(self, problem: Problem) -> Repaired:
         """The mean with the tau that does best on the choice part."""
         epochs = [*problem.mined, problem.history.last]
-        made = {tau: self.mean(problem, epochs, tau) for tau in self.taus}
-        weights, facts = best(problem, made, "tau")
-        passes = len(made) * (remeasuring(problem, self.images) + problem.scored)
+        candidates = {tau: self.mean(problem, epochs, tau) for tau in self.taus}
+        weights, facts = best(problem, candidates, "tau")
+        passes = len(candidates) * (remeasuring(problem, self.images) + problem.scored)
         return Repaired(weights=weights, forward=passes, facts=facts | {"checkpoints": len(epochs)})
 
     def mean(self, problem: Problem, epochs: list[int], tau: float) -> list:
@@ -94,14 +94,14 @@ class GreedySoup:
     def repair(self, problem: Problem) -> Repaired:
         """The soup."""
         epochs = [*problem.mined, problem.history.last]
-        alone = {epoch: problem.score(self.mean(problem, [epoch], None)) for epoch in epochs}
-        order = sorted(epochs, key=lambda epoch: (-alone[epoch], -epoch))
-        soup, reached, trials = order[:1], alone[order[0]], 0
+        scores = {epoch: problem.score(self.mean(problem, [epoch], None)) for epoch in epochs}
+        order = sorted(epochs, key=lambda epoch: (-scores[epoch], -epoch))
+        soup, soup_score, trials = order[:1], scores[order[0]], 0
         for epoch in order[1:]:
-            tried = self.mean(problem, [*soup, epoch], self.trial)
+            trial_weights = self.mean(problem, [*soup, epoch], self.trial)
             trials += 1
-            if (value := problem.score(tried)) > reached:
-                soup, reached = [*soup, epoch], value
+            if (trial_score := problem.score(trial_weights)) > soup_score:
+                soup, soup_score = [*soup, epoch], trial_score
         weights = self.mean(problem, soup, self.images)
         passes = (len(epochs) + trials) * problem.scored + trials * remeasuring(problem, self.trial)
         facts = {"checkpoints": len(soup), "epochs": sorted(soup)}
@@ -140,15 +140,15 @@ def as_float32(problem: Problem, weights: list) -> list:
     return [numpy.asarray(array).astype(like.dtype) for array, like in zip(weights, problem.original, strict=True)]
 
 
-def best(problem: Problem, made: dict, name: str) -> tuple[list, dict]:
+def best(problem: Problem, candidates: dict, name: str) -> tuple[list, dict]:
     """(the weights that do best on the images that choose, facts); the first of equals.
 
     made: value of a hyper-parameter -> weights; name: of the hyper-parameter.
     """
-    scores = {value: problem.score(weights) for value, weights in made.items()}
+    scores = {value: problem.score(weights) for value, weights in candidates.items()}
     chosen = max(scores, key=scores.get)
     shown = {f"{value:g}": round(100 * score, 2) for value, score in scores.items()}
-    return made[chosen], {name: chosen, "choice": shown}
+    return candidates[chosen], {name: chosen, "choice": shown}
 
 
 def remeasuring(problem: Problem, images: int | None) -> int:

@@ -82,14 +82,14 @@ def last_dense(model: keras.Model) -> str | None:
 
 
 def outcomes(logits: numpy.ndarray, labels: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(whether each candidate is right, its cross-entropy in nats): bool and float64 (P, n).
+    """(whether each candidate is correct, its cross-entropy in nats): bool and float64 (P, n).
 
-    logits: (P, n, K); labels: integers (n,). A candidate without finite logits is wrong, and its loss infinite.
+    logits: (P, n, K); labels: integers (n,). A candidate without finite logits is not correct, and its loss infinite.
     """
     finite = numpy.isfinite(logits).all(axis=2)
     shifted = numpy.where(finite[..., None], logits, 0).astype("float64")
     top = shifted.max(axis=2)
     total = numpy.log(numpy.exp(shifted - top[..., None]).sum(axis=2)) + top
     own = numpy.take_along_axis(shifted, numpy.asarray(labels)[None, :, None], axis=2)[..., 0]
-    right = (shifted.argmax(axis=2) == labels) & finite
-    return right, numpy.where(finite, total - own, numpy.inf)
+    correct = (shifted.argmax(axis=2) == labels) & finite
+    return correct, numpy.where(finite, total - own, numpy.inf)

@@ -66,19 +66,19 @@ def method(name: str, *, particles: int | None = None, generations: int | None =
     return _sized(METHODS[name], particles, generations, images)
 
 
-def _sized(chosen, particles, generations, images):
+def _sized(entry, particles, generations, images):
     changes = {}
-    if isinstance(chosen, RandomLocation):
-        changes["of"] = _sized(chosen.of, particles, generations, images)
-    if isinstance(chosen, NeuRecover):
+    if isinstance(entry, RandomLocation):
+        changes["of"] = _sized(entry.of, particles, generations, images)
+    if isinstance(entry, NeuRecover):
         sizes = {"particles": particles, "iterations": generations}
-    elif isinstance(chosen, Arachne):
+    elif isinstance(entry, Arachne):
         sizes = {"vectors": particles, "generations": generations}
     else:
         sizes = {}
-    if hasattr(chosen, "search"):
-        given = {name: size for name, size in sizes.items() if size is not None}
-        changes["search"] = dataclasses.replace(chosen.search, **given)
-    if hasattr(chosen, "images"):
+    if hasattr(entry, "search"):
+        overrides = {name: size for name, size in sizes.items() if size is not None}
+        changes["search"] = dataclasses.replace(entry.search, **overrides)
+    if hasattr(entry, "images"):
         changes["images"] = images
-    return dataclasses.replace(chosen, **changes)
+    return dataclasses.replace(entry, **changes)

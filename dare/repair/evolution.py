@@ -36,7 +36,7 @@ class Evolution:
         if self.vectors < 4:
             raise ValueError(f"{self.vectors} vectors, expected at least 4")
         positions = space.drawn(self.vectors, stream(seed, "evolution", 0))
-        known = numpy.concatenate([space.original[None], space.others])[: self.vectors]
+        known = numpy.concatenate([space.original[None], space.starts])[: self.vectors]
         positions[: len(known)] = known
         fitness = score(positions)
         best = int(fitness.argmax())
@@ -55,8 +55,8 @@ class Evolution:
         generator = stream(seed, "evolution", number)
         factor = generator.uniform(*self.factor)
         for i in range(len(positions)):
-            others = generator.permutation(len(positions) - 1)[:3]
-            a, b, c = positions[others + (others >= i)]
+            indices = generator.permutation(len(positions) - 1)[:3]
+            a, b, c = positions[indices + (indices >= i)]
             crossed = generator.random(len(low)) < self.crossover
             crossed[generator.integers(len(low))] = True
             trial = numpy.where(crossed, numpy.clip(a + factor * (b - c), low, high), positions[i])
@@ -69,9 +69,9 @@ class Evolution:
 
     def ended(self, trace: list) -> bool:
         """After all generations, or when more than `patience` of them left the best unchanged in float32."""
-        done = len(trace) - 1
+        generations = len(trace) - 1
         recent = numpy.asarray(trace[-2 - self.patience :], "float32")
-        return done >= self.generations or (done > self.patience and bool((recent == recent[0]).all()))
+        return generations >= self.generations or (generations > self.patience and bool((recent == recent[0]).all()))
 
 
 def bounds(space) -> tuple:

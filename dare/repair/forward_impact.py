@@ -26,7 +26,7 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
     weights, place = model.get_weights(), kernels_of.places(model, layers)
     size = {name: numpy.abs(weights[place[name]], dtype="float64") for name in layers}
     received = received_by(model, sets, layers, batch_size=batch_size)
-    return [{name: size[name] * mean for name, mean in found.items()} for found in received]
+    return [{name: size[name] * mean for name, mean in means.items()} for means in received]
 
 
 def received_by(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -> list[dict]:
@@ -34,8 +34,8 @@ def received_by(model: keras.Model, sets: list, layers: dict, *, batch_size: int
     items = list(layers.values())
 
     def sums(call, images):
-        found = keras.tree.flatten(call(images))
-        return tuple(_sum(layer, keras.ops.abs(part)) for layer, part in zip(items, found, strict=True))
+        received = keras.tree.flatten(call(images))
+        return tuple(_sum(layer, keras.ops.abs(part)) for layer, part in zip(items, received, strict=True))
 
     run = compute.compiled(keras.Model(model.inputs[0], [layer.input for layer in items]), sums, any_count=True)
     result = []

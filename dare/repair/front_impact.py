@@ -30,11 +30,11 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
     for name, layer in layers.items():
         run = compute.compiled(keras.Model(model.inputs[0], layer.input), _fronts(layer))
         size = numpy.abs(keras.ops.convert_to_numpy(layer.kernel)).astype("float64")
-        for found, x, share in zip(result, sets, behind(model, sets, layer, batch_size=batch_size), strict=True):
+        for impacts, x, share in zip(result, sets, behind(model, sets, layer, batch_size=batch_size), strict=True):
             share, total = share.astype("float32"), numpy.zeros(size.shape)
             for start in range(0, len(x), batch_size):
                 total += numpy.asarray(run(data.to_unit(x[start : start + batch_size]), share), "float64")
-            found[name] = size * total / len(x)
+            impacts[name] = size * total / len(x)
     return result
 
 

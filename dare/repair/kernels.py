@@ -14,22 +14,22 @@ from models import flat
 
 
 def layers(model: keras.Model, *, convolutions: bool = True) -> dict:
-    """name -> layer with a kernel, in the order of the model.
+    """name -> layer with a kernel that repair may change, in the order of the model.
 
     convolutions: False for the dense layers alone.
     Raises ValueError for a model without such a layer, and for a convolution in groups.
     """
     flat.check_open(model)
     kinds = (keras.layers.Dense, keras.layers.Conv2D) if convolutions else keras.layers.Dense
-    found = {layer.name: layer for layer in model.layers if isinstance(layer, kinds)}
-    for name, layer in found.items():
+    repairable = {layer.name: layer for layer in model.layers if isinstance(layer, kinds)}
+    for name, layer in repairable.items():
         if getattr(layer, "groups", 1) != 1:
             raise ValueError(f"layer {name!r} convolves in {layer.groups} groups: repair needs groups=1")
-    if not found:
+    if not repairable:
         seen = ", ".join(sorted({type(layer).__name__ for layer in model.layers}))
         kind = "Dense or Conv2D" if convolutions else "Dense"
         raise ValueError(f"{model.name} has no {kind} layer, only {seen}: there is no kernel to repair")
-    return found
+    return repairable
 
 
 def places(model: keras.Model, names) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What a change of weights fixes and breaks, from a flag an image before and after.
 
-b, a: right before and after. RR, repair rate = #(not b and a) / #(not b). NFR, negative flip rate = #(b and not a) / n.
-BR, break rate = #(b and not a) / #b. The change of accuracy is RR (1 - acc_b) - NFR.
+b, a: whether an image is correct before and after. RR, repair rate = #(not b and a) / #(not b). NFR, negative flip
+rate = #(b and not a) / n. BR, break rate = #(b and not a) / #b. The change of accuracy is RR (1 - acc_b) - NFR.
 Where a denominator is 0 the rate is undefined: None, not 0.
 """
 
@@ -12,17 +12,17 @@ import numpy
 
 @dataclasses.dataclass(frozen=True)
 class Fixing:
-    """Numbers of images: fixed and broken, right before, and all n."""
+    """Numbers of images: fixed and broken, correct before, and all n."""
 
     fixed: int
     broken: int
-    right: int
+    correct_before: int
     n: int
 
     @property
     def repair_rate(self) -> float | None:
         """RR, a fraction."""
-        return _rate(self.fixed, self.n - self.right)
+        return _rate(self.fixed, self.n - self.correct_before)
 
     @property
     def negative_flip_rate(self) -> float | None:
@@ -31,8 +31,8 @@ class Fixing:
 
     @property
     def break_rate(self) -> float | None:
-        """BR, a fraction of the images that were right."""
-        return _rate(self.broken, self.right)
+        """BR, a fraction of the images that were correct."""
+        return _rate(self.broken, self.correct_before)
 
 
 def fixing(before: numpy.ndarray, after: numpy.ndarray) -> Fixing:

@@ -1,9 +1,9 @@
 """NeuRecover: repair regressions of training by searching the weights that changed and matter (Tokui et al. 2022).
 
-D are images that M gets wrong and an earlier checkpoint had right, I those that improved. Of each layer l the n_l
-entries that changed most, with the largest forward and the largest backward impact on D are located, but those that
-matter on I. Particles search their values. Tokui, Tokumoto, Yoshii, Ishikawa, Nakagawa, Munakata, Kikuchi, SANER 2022,
-arXiv 2203.00191. Fitness = (patched / |N| + 1) / (L_N + 1) + alpha (intact / |C'| + 1) / (L_C' + 1), L mean
+D are images that M misclassifies and an earlier checkpoint classified correctly, I those that improved. Of each layer l
+the n_l entries that changed most and have the largest forward and backward impact on D are located, except those with
+the largest impacts on I. Particles search their values. Tokui, Tokumoto, Yoshii, Ishikawa, Nakagawa, Munakata, Kikuchi,
+SANER 2022, arXiv 2203.00191. Fitness = (patched / |N| + 1) / (L_N + 1) + alpha (intact / |C'| + 1) / (L_C' + 1), L mean
 cross-entropy.
 
 Differences from the paper:
@@ -11,7 +11,7 @@ Differences from the paper:
 2. [D] C' is drawn without replacement; `as_released` draws with.
 3. [D] D or I is empty: the suspicion of a layer is its share of the change, or nothing is spared.
 4. [D] `history`: D and I over all mined epochs; an entry's change is |w_E - mean over D of w_r(i)|, r(i) the mined
-   epoch that is right and most confident of image i, as DARE chooses it. Published: only the epochs E and E-1.
+   epoch that is correct and most confident on image i, as DARE chooses it. Published: only the epochs E and E-1.
 """
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
@@ -77,26 +77,26 @@ class NeuRecover:
         spared = [largest(part[1]) for part in (forward, backward)] if len(improved) else []
         entries = {}
         for name in layers:
-            found = numpy.logical_and.reduce([changed[name], *(part[name] for part in blamed)])
+            located = numpy.logical_and.reduce([changed[name], *(part[name] for part in blamed)])
             if spared:
-                found &= ~numpy.logical_and.reduce([part[name] for part in spared])
-            entries[name] = numpy.flatnonzero(found)
+                located &= ~numpy.logical_and.reduce([part[name] for part in spared])
+            entries[name] = numpy.flatnonzero(located)
         entries = kernels.Entries(entries)
-        both = len(degraded) + len(improved)
+        images = len(degraded) + len(improved)
         facts = {"degraded": len(degraded), "improved": len(improved), "located": len(entries)}
         facts["located_in"] = {name: len(entries.of[name]) for name in layers}
-        return entries, Repaired(weights=problem.original, forward=2 * both + passes, backward=both, facts=facts)
+        return entries, Repaired(weights=problem.original, forward=2 * images + passes, backward=images, facts=facts)
 
     def sides(self, problem: Problem, epochs: list[int]) -> tuple[Images, Images, dict, int]:
         """(D, I, epoch -> number of the images of D whose r(i) it is, forward passes)."""
-        right, confidence, passes = past.outcomes(problem, problem.failures, epochs)
-        degraded = right.any(axis=0)
-        chosen = numpy.where(right, confidence, -numpy.inf).argmax(axis=0)[degraded]
-        found, number = numpy.unique(chosen, return_counts=True)
-        counts = {epochs[place]: float(count) for place, count in zip(found, number, strict=True)}
-        kept_right, _, more = past.outcomes(problem, problem.kept, epochs)
-        improved = problem.kept.take(numpy.flatnonzero(~kept_right.all(axis=0)))
-        return problem.failures.take(numpy.flatnonzero(degraded)), improved, counts, passes + more
+        correct, confidence, passes = past.outcomes(problem, problem.failures, epochs)
+        degraded = correct.any(axis=0)
+        chosen = numpy.where(correct, confidence, -numpy.inf).argmax(axis=0)[degraded]
+        places, numbers = numpy.unique(chosen, return_counts=True)
+        counts = {epochs[place]: float(count) for place, count in zip(places, numbers, strict=True)}
+        kept_correct, _, kept_passes = past.outcomes(problem, problem.kept, epochs)
+        improved = problem.kept.take(numpy.flatnonzero(~kept_correct.all(axis=0)))
+        return problem.failures.take(numpy.flatnonzero(degraded)), improved, counts, passes + kept_passes
 
     def searched(self, problem: Problem, entries: kernels.Entries, located: Repaired) -> Repaired:
         """M with some entries at the best particle, and the cost of locating added."""
@@ -109,21 +109,21 @@ class NeuRecover:
         epochs = problem.mined[-(self.search.particles // 2) :] if self.start == "history" else []
         starts = [past.mean_of_epochs(problem, {epoch: 1.0}) for epoch in epochs] if len(entries) else []
 
-        def scored(right, loss, failures):
-            return fitness(right, loss, failures, self.alpha)
+        def scored(correct, loss, failures):
+            return fitness(correct, loss, failures, self.alpha)
 
         kept = problem.kept.take(rows)
         return patch.patched(problem, entries, located, kept, by=self.search, fitness=scored, starts=starts)
 
 
-def fitness(right: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: float) -> numpy.ndarray:
+def fitness(correct: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: float) -> numpy.ndarray:
     """NeuRecover's fitness (P,).
 
-    right, loss: bool and float (P, n), the failing images first; failures: their number.
+    correct, loss: bool and float (P, n), the failing images first; failures: their number.
     """
     total = 0.0
     for weight, part in ((1.0, slice(None, failures)), (alpha, slice(failures, None))):
-        total = total + weight * (right[:, part].mean(axis=1) + 1) / (loss[:, part].mean(axis=1) + 1)
+        total = total + weight * (correct[:, part].mean(axis=1) + 1) / (loss[:, part].mean(axis=1) + 1)
     return total
 
 
@@ -152,9 +152,9 @@ def _shares(values):
 
 def _largest(values, count):
     """Where the `count` largest values are, ties by index: bool, flat."""
-    kept = numpy.zeros(values.size, bool)
-    kept[numpy.argsort(-values.ravel(), kind="stable")[:count]] = True
-    return kept
+    largest = numpy.zeros(values.size, bool)
+    largest[numpy.argsort(-values.ravel(), kind="stable")[:count]] = True
+    return largest
 
 
 def _last_but_one(problem):

@@ -1,4 +1,4 @@
-"""Which images the checkpoints of the history have right, and how confident they are.
+"""Which images the checkpoints of the history classify correctly, and with what confidence.
 
 Of x_validation images the history records both; of adversarials they are computed, one forward pass an image and epoch.
 """
@@ -13,10 +13,10 @@ from train import history as histories
 
 
 def outcomes(problem: Problem, images: Images, epochs: list[int]) -> tuple[numpy.ndarray, numpy.ndarray, int]:
-    """(right: bool (T, n), log p_t(y|x): float32 (T, n), forward passes) of some images under some epochs."""
+    """(correct: bool (T, n), log p_t(y|x): float32 (T, n), forward passes) of some images under some epochs."""
     if not len(images):
         return numpy.zeros((len(epochs), 0), bool), numpy.zeros((len(epochs), 0), "float32"), 0
-    right, confidence = [], []
+    correct, confidence = [], []
     with models.keeping_weights(problem.model, problem.original):
         for epoch in epochs:
             if images.rows is not None:
@@ -25,10 +25,10 @@ def outcomes(problem: Problem, images: Images, epochs: list[int]) -> tuple[numpy
             else:
                 problem.history.load_weights(problem.model, epoch)
                 log_probability, predicted = histories.confidence(problem.model, images.x, images.y)
-            right.append(predicted == images.y)
+            correct.append(predicted == images.y)
             confidence.append(log_probability)
     passes = 0 if images.rows is not None else len(epochs) * len(images)
-    return numpy.array(right), numpy.array(confidence), passes
+    return numpy.array(correct), numpy.array(confidence), passes
 
 
 def mean_of_epochs(problem: Problem, counts: dict[int, float]) -> list[numpy.ndarray]:

@@ -25,9 +25,9 @@ def patched(
 
     entries: located; without any M comes back.
     located: what locating cost, and its facts, which are added.
-    kept: images that should stay right.
+    kept: images that should stay correct.
     by: the search (search.py).
-    fitness: (right, loss, number of failures) -> (P,), of candidates.outcomes with the failures first.
+    fitness: (correct, loss, number of failures) -> (P,), of candidates.outcomes with the failures first.
     starts: weight sets whose values are further first points.
     """
     if not len(entries):
@@ -44,7 +44,7 @@ def patched(
 
     space = search.space(entries, problem.model, problem.original, starts or [])
     before = float(score(space.original[None])[0])
-    found = search.run(
+    result = search.run(
         by,
         space,
         score,
@@ -53,11 +53,11 @@ def patched(
         path=problem.state,
         progress=problem.progress,
     )
-    facts = {"generations": len(found.trace) - 1, "evaluations": found.evaluations}
-    facts |= {"fitness": [before, found.trace[-1]]}
+    facts = {"generations": len(result.trace) - 1, "evaluations": result.evaluations}
+    facts |= {"fitness": [before, result.trace[-1]]}
     return Repaired(
-        weights=entries.written(problem.model, problem.original, found.best.astype("float32")),
-        forward=located.forward + (found.evaluations + 1) * len(labels),
+        weights=entries.written(problem.model, problem.original, result.best.astype("float32")),
+        forward=located.forward + (result.evaluations + 1) * len(labels),
         backward=located.backward,
         facts=located.facts | facts,
     )

@@ -51,8 +51,8 @@ class Problem:
     history: its train.history.History.
     x_train: images that batch-norm statistics are measured on.
     repair, choice: the two parts of x_validation.
-    failures: the images N that M gets wrong: of `repair`, or adversarials of M.
-    kept: the images C of `repair` that M gets right.
+    failures: the images N that M misclassifies: of `repair`, or adversarials of M.
+    kept: the images C of `repair` that M classifies correctly.
     judged: adversarials that take part in a choice, where the failures are adversarial (None: clean images alone).
     seed: of this repeat.
     state: file in which a search keeps its state (None: it is not kept).
@@ -146,29 +146,31 @@ def make(
     most_kept: int | None = None,
     seed: int = 0,
     split_seed: int | None = None,
-    **others,
+    **fields,
 ) -> Problem:
     """The Problem of a final model.
 
-    x, y: x_validation and its labels. Which images are right is read from the history, without a forward pass.
-    adversarial: failures in place of the images of `repair` that M gets wrong.
+    x, y: x_validation and its labels. Which images are correct is read from the history, without a forward pass.
+    adversarial: failures in place of the images of `repair` that M misclassifies.
     judged: see Problem.
     most_failures, most_kept: draw so many of N and of C, seeded (None: all).
     split_seed: of the two parts (default: `seed`).
-    others: state and progress of Problem.
+    fields: state and progress of Problem.
     Raises ValueError where nothing fails, and where the history records another number of images.
     """
     predicted = history.record(history.last)[1]
     if len(predicted) != len(y):
         raise ValueError(f"the history records {len(predicted)} images, expected the {len(y)} of x_validation")
     repair, choice = parts.cut(y, seed if split_seed is None else split_seed)
-    right = predicted[repair] == y[repair]
-    wrong = Images(x[repair[~right]], y[repair[~right]], repair[~right]) if adversarial is None else adversarial
-    kept = Images(x[repair[right]], y[repair[right]], repair[right])
-    if not len(wrong) or not len(kept):
-        what = "is wrong on no image" if not len(wrong) else "is right on no image"
+    correct = predicted[repair] == y[repair]
+    rows = repair[~correct]
+    failures = Images(x[rows], y[rows], rows) if adversarial is None else adversarial
+    rows = repair[correct]
+    kept = Images(x[rows], y[rows], rows)
+    if not len(failures) or not len(kept):
+        outcome = "misclassifies no image" if not len(failures) else "classifies no image correctly"
         raise ValueError(
-            f"{model.name} {what} of the repair part ({len(repair)} of {len(y)} images of x_validation): there is "
+            f"{model.name} {outcome} of the repair part ({len(repair)} of {len(y)} images of x_validation): there is "
             "nothing to repair; with adversarial failures the attack fooled none: make more (--parts)"
         )
     return Problem(
@@ -178,11 +180,11 @@ def make(
         x_train=x_train,
         repair=Images(x[repair], y[repair], repair),
         choice=Images(x[choice], y[choice], choice),
-        failures=_few(wrong, most_failures, seed, "failures"),
+        failures=_few(failures, most_failures, seed, "failures"),
         kept=_few(kept, most_kept, seed, "kept images"),
         judged=judged,
         seed=seed,
-        **others,
+        **fields,
     )
 
 

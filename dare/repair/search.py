@@ -31,7 +31,7 @@ class Space:
 
     original: M's own (m,).
     mean, std, low, high: mean, standard deviation, smallest and largest value of each entry's kernel (m,).
-    others: further starting points (k, m), such as the values of older checkpoints.
+    starts: further starting points (k, m), such as the values of older checkpoints.
     """
 
     original: numpy.ndarray
@@ -39,7 +39,7 @@ class Space:
     std: numpy.ndarray
     low: numpy.ndarray
     high: numpy.ndarray
-    others: numpy.ndarray
+    starts: numpy.ndarray
 
     def drawn(self, count: int, generator: numpy.random.Generator) -> numpy.ndarray:
         """`count` points (count, m), each value normal with mean and deviation of its kernel."""
@@ -52,7 +52,7 @@ class Space:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
+class Result:
     """The result of a search. best: (m,); trace: best fitness after each generation; evaluations: points scored."""
 
     best: numpy.ndarray = dataclasses.field(repr=False)
@@ -60,16 +60,16 @@ class Found:
     evaluations: int
 
 
-def space(entries, model, original: list, others: list[list]) -> Space:
-    """The Space of some kernel entries. others: weight sets whose values are further starting points."""
+def space(entries, model, original: list, starts: list[list]) -> Space:
+    """The Space of some kernel entries. starts: weight sets whose values are further starting points."""
     place = kernels.places(model, entries.layers)
     statistics = {
         name: entries.each({layer: float(function(original[place[layer]].astype("float64"))) for layer in place})
         for name, function in (("mean", numpy.mean), ("std", numpy.std), ("low", numpy.min), ("high", numpy.max))
     }
     values = entries.read(model, original).astype("float64")
-    points = [entries.read(model, weights).astype("float64") for weights in others]
-    return Space(original=values, others=numpy.array(points).reshape(len(points), len(values)), **statistics)
+    points = [entries.read(model, weights).astype("float64") for weights in starts]
+    return Space(original=values, starts=numpy.array(points).reshape(len(points), len(values)), **statistics)
 
 
 def run(
@@ -81,8 +81,8 @@ def run(
     identity: str = "",
     path: pathlib.Path | None = None,
     progress: Callable | None = None,
-) -> Found:
-    """Search until the search ends: Found.
+) -> Result:
+    """Search until the search ends: Result.
 
     score: positions (P, m) -> fitness (P,), larger is better.
     identity: of what else the score depends on.
@@ -105,7 +105,7 @@ def run(
         _write(path, arrays, facts, trace, counted.count)
         if progress is not None:
             progress(len(trace) - 1, search.generations, f"fitness {trace[-1]:.6g}")
-    return Found(best=arrays["best"][0], trace=trace, evaluations=counted.count)
+    return Result(best=arrays["best"][0], trace=trace, evaluations=counted.count)
 
 
 class _Counted:

@@ -51,7 +51,7 @@ class Swarm:
         """The first swarm, scored."""
         positions = space.drawn(self.particles, stream(seed, "swarm", 0))
         if not self.as_released:
-            known = numpy.concatenate([space.original[None], space.others])[: self.particles]
+            known = numpy.concatenate([space.original[None], space.starts])[: self.particles]
             positions[: len(known)] = known
         fitness = score(positions)
         best = int(fitness.argmax())
@@ -90,9 +90,9 @@ class Swarm:
 
     def ended(self, trace: list) -> bool:
         """After all iterations, or from `first_stop` on when `patience` of them brought no new best."""
-        done = len(trace) - 1
-        stale = done >= max(self.first_stop, self.patience) and trace[-1] <= trace[-1 - self.patience]
-        return done >= self.iterations or stale
+        iterations = len(trace) - 1
+        stale = iterations >= max(self.first_stop, self.patience) and trace[-1] <= trace[-1 - self.patience]
+        return iterations >= self.iterations or stale
 
     def _clipped(self, velocities, size):
         least = size / 5 if self.as_released else 0.0

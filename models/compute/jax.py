@@ -138,8 +138,8 @@ def gradients(model: keras.Model, objective: Callable, follow: Callable | None, 
 
     def run(*arrays):
         frozen = model.non_trainable_variables
-        gradients, moved, *results = pure(_values(model.trainable_variables), _values(frozen), *arrays)
-        assign(frozen, moved)
+        gradients, states, *results = pure(_values(model.trainable_variables), _values(frozen), *arrays)
+        assign(frozen, states)
         return gradients, *results
 
     return run

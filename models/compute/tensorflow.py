@@ -78,9 +78,9 @@ def train_step(
     differentiate = _differentiate(model, objective, follow, training, regularise)
 
     def displaced(*arrays):
-        others = [(variable, keras.ops.copy(variable)) for variable in model.non_trainable_variables]
+        non_trainable = [(variable, keras.ops.copy(variable)) for variable in model.non_trainable_variables]
         gradients, *_ = differentiate(*arrays)
-        for variable, value in others:
+        for variable, value in non_trainable:
             variable.assign(value)
         return list(zip(variables, displace(gradients, variables), strict=True))
 

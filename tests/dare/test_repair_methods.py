@@ -151,7 +151,7 @@ def test_adversarial_failures_are_searched_with_their_own_past(net):
 
 def test_bad_input_is_named(net, tmp_path):
     right = numpy.asarray(net.history.record(4)[1]).astype(int)
-    with pytest.raises(ValueError, match="tiny is wrong on no image of the repair part"):
+    with pytest.raises(ValueError, match="tiny misclassifies no image of the repair part"):
         problem.make(net.model, net.history, net.x, right, x_train=net.x)
     with pytest.raises(ValueError, match="records 45 images, expected the 9"):
         problem.make(net.model, net.history, net.x[:9], net.y[:9], x_train=net.x)

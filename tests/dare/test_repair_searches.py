@@ -11,12 +11,12 @@ def sphere(positions):
     return -((positions - 1) ** 2).sum(axis=1)
 
 
-def a_space(size=5, others=()):
+def a_space(size=5, starts=()):
     generator = numpy.random.default_rng(2)
     low = -numpy.abs(generator.normal(size=size))
     return search.Space(
         original=generator.normal(size=size), mean=numpy.zeros(size), std=numpy.ones(size), low=low, high=1 - low,
-        others=numpy.array(others).reshape(-1, size),
+        starts=numpy.array(starts).reshape(-1, size),
     )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_a_swarm_moves_by_the_rule():
 
 
 def test_an_evolution_stays_in_its_bounds_and_replaces_only_by_as_good():
-    space, one = a_space(others=numpy.zeros((2, 5))), evolution.Evolution(vectors=8, generations=6)
+    space, one = a_space(starts=numpy.zeros((2, 5))), evolution.Evolution(vectors=8, generations=6)
     arrays = one.start(space, sphere, 0)
     low, high = evolution.bounds(space)
     numpy.testing.assert_array_equal(low, 2 * space.low)

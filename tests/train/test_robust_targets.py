@@ -70,7 +70,7 @@ def test_the_target_is_the_output_of_the_most_confident_epoch_mixed_with_the_lab
     (targets,) = table.of(numpy.arange(2), labels, 0.9)
     expected = 0.25 * numpy.eye(3)[:2] + 0.75 * EPOCHS[[1, 0], [0, 1]]
     numpy.testing.assert_allclose(targets, expected, atol=1e-6)
-    assert table.seen.tolist() == [3, 3]
+    assert table.counts.tolist() == [3, 3]
     numpy.testing.assert_allclose(numpy.exp(table.confidence), [0.9, 0.8], rtol=1e-6)
 
 

@@ -65,11 +65,11 @@ def paired(loss: Callable, order: tuple[str, ...]) -> Callable:
 
     def objective(call, current, images, labels, scale, weight, beta):
         passed = {"clean": [], "adversarial": []}
-        for which in order:
-            passed[which].append(_float32(call(images if which == "clean" else current)))
-        (clean, *again), (adversarial,) = passed.values()
+        for kind in order:
+            passed[kind].append(_float32(call(images if kind == "clean" else current)))
+        (clean, *repeated), (adversarial,) = passed.values()
         correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
-        second = {"again": again[0]} if again else {}
+        second = {"again": repeated[0]} if repeated else {}
         return weight * loss(clean, adversarial, labels, beta=beta, **second), correct
 
     return objective
@@ -218,16 +218,16 @@ class Adversarial:
             radius = epsilon * self.factors.of("epsilon", labels)
             current, magnitude, passes = attack(images, labels, steps, radius, generator, progress)
             weight, beta = self.factors.of("weight", labels), self.beta * self.factors.of("beta", labels)
-            moved = self.awp is not None and self.awp.moved(progress)
-            train_step = moving if moved else plain
+            displaced = self.awp is not None and self.awp.moved(progress)
+            train_step = moving if displaced else plain
             rows = numpy.arange(len(images)) if rows is None else rows
             arrays = () if table is None else table.of(rows, labels, progress)
             arrays = arrays if taught is None else taught(current)
             loss, extra, *followed = train_step(current, images, labels, scale, weight, beta, *arrays)
-            correct, *told = (extra,) if table is None else extra
+            correct, *outputs = (extra,) if table is None else extra
             if table is not None:
-                table.learn(rows, labels, progress, generator, *told)
-            passes += self.update_passes(moved)
+                table.learn(rows, labels, progress, generator, *outputs)
+            passes += self.update_passes(displaced)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
         return run if table is None else Batch(run, table.state, table.restore)
@@ -250,8 +250,10 @@ class Adversarial:
                 targets = anchor(images)
             size = epsilon * self.step.of(steps)
             if self.friendly is not None:
-                current, taken = befriend(images, current, labels, targets, steps, epsilon, size, generator, progress)
-                return current, magnitude, taken + passes - steps
+                current, friendly_passes = befriend(
+                    images, current, labels, targets, steps, epsilon, size, generator, progress
+                )
+                return current, magnitude, friendly_passes + passes - steps
             ball = epsilon if self.noise is None else radius + steps * size  # what no step can leave
             for _ in range(steps):
                 current, magnitude = step(current, images, targets, ball, size, scale)

@@ -44,7 +44,7 @@ class Ema:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Swa:
-    """s <- s + (w - s) / (n + 1) after every epoch; batch norm's statistics are measured anew for evaluation.
+    """s <- s + (w - s) / (n + 1) after every epoch; batch norm's statistics are measured again for evaluation.
 
     Izmailov et al., UAI 2018; in robust training Chen et al., ICLR 2021, who measure them on clean augmented images.
     start: fraction of the run, at the end of an epoch, from which weights are averaged (epoch 55 of 200).
@@ -86,7 +86,7 @@ class Average:
     def shown(self, images: Callable[[], Iterable[numpy.ndarray]]) -> Iterator[None]:
         """The model with the averaged weights, if there are any yet, and after that with its own again.
 
-        images: ``images()`` yields batches on which batch norm's statistics are measured anew, where the rule says so.
+        images: ``images()`` yields batches on which batch norm's statistics are measured again, where the rule says so.
         """
         self.own = _values(self.model.weights)
         if self.count:

@@ -108,7 +108,7 @@ class Catalogue(dict):
             raise KeyError(name)
         title, citation = TITLES[suffix]
         method = dict.__getitem__(self, base)
-        cited = "; ".join(one for one in (method.citation, citation) if one)
+        cited = "; ".join(reference for reference in (method.citation, citation) if reference)
         changes = {"title": f"{method.title}, {title}", "citation": cited, "published": None}
         return dataclasses.replace(method, **changes, average=AVERAGES[suffix])
 

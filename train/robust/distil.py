@@ -48,11 +48,11 @@ class Distillation:
         """The objective of the update: (values (n,), correct (n,)). soft: as `nets` returns."""
         logits = keras.ops.cast(call(current), "float32")
         correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
-        value = self.weights[0] * perturb.cross_entropy(logits, labels)
+        loss = self.weights[0] * perturb.cross_entropy(logits, labels)
         for share, log_q in zip(self.weights[1:], soft, strict=True):
-            apart = perturb.soft_cross_entropy(logits / self.temperature, log_q)
-            value = value + share * self.temperature**2 * apart
-        return weight * value, correct
+            distillation = perturb.soft_cross_entropy(logits / self.temperature, log_q)
+            loss = loss + share * self.temperature**2 * distillation
+        return weight * loss, correct
 
 
 def _logits(call, images):

@@ -114,9 +114,9 @@ def fit(
     while history.last < epochs if budget is None else spent < budget - 1e-9:
         epoch, steps = history.last + 1, controller.steps
 
-        def share_done(seen, spent, epoch=epoch):
+        def share_done(epoch_share, spent, epoch=epoch):
             """The fraction of the run that is over, after a fraction of the epoch's images."""
-            return spent / budget if budget else (epoch - 1 + seen) / epochs
+            return spent / budget if budget else (epoch - 1 + epoch_share) / epochs
 
         def watch(share, note, epoch=epoch):
             if progress is not None:

@@ -43,11 +43,11 @@ class Friendly:
 
             count = len(images)
             sizes = (numpy.broadcast_to(numpy.float32(size), count) for size in (epsilon, step_size))
-            passes, left = numpy.zeros(count, "int32"), numpy.full(count, self.patience(progress), "int32")
+            passes, remaining = numpy.zeros(count, "int32"), numpy.full(count, self.patience(progress), "int32")
             current, _, passes, _ = compute.repeat(
                 model,
                 STEPS[attack_loss],
-                (current, left, passes, numpy.zeros(count, bool)),
+                (current, remaining, passes, numpy.zeros(count, bool)),
                 steps,
                 constants=(images, labels, targets, *sizes),
                 until=3,
@@ -65,13 +65,15 @@ def _step(loss):
     State: current images, steps left while misclassified, steps taken, whether an image has ended.
     """
 
-    def step(call, index, noise, images, labels, targets, epsilon, step_size, current, left, passes, ended):
+    def step(call, index, noise, images, labels, targets, epsilon, step_size, current, remaining, passes, ended):
         def is_done(logits):
-            return keras.ops.logical_and(perturb.is_misclassified(logits, labels), left == 0)
+            return keras.ops.logical_and(perturb.is_misclassified(logits, labels), remaining == 0)
 
         settings = {"epsilon": epsilon, "step_size": step_size, "loss": loss, "hold": is_done, "noise": noise}
         moved, logits, _ = perturb.ascent_step(call, current, images, targets, **settings)
-        fewer = keras.ops.where(perturb.is_misclassified(logits, labels), keras.ops.maximum(left - 1, 0), left)
+        fewer = keras.ops.where(
+            perturb.is_misclassified(logits, labels), keras.ops.maximum(remaining - 1, 0), remaining
+        )
         return moved, fewer, passes + 1, is_done(logits)
 
     return step

@@ -49,7 +49,7 @@ class Nuclear:
         measure: bool = False,
         count: int = 0,
     ) -> Callable:
-        """As adversarial.Adversarial.batch; the first of the `steps` climbs the norm too."""
+        """As adversarial.Adversarial.batch; the first of the `steps` increases the norm too."""
         if measure:
             raise ValueError("NuAT measures no gradient magnitude: give it another controller")
         train_step = updates.train_step(model, optimizer, _objective, regularise=False)
@@ -58,7 +58,7 @@ class Nuclear:
             guide = keras.models.clone_model(model)
             guide.set_weights(model.get_weights())
             blend = updates.blend(model.weights, guide.weights)
-        climb = compute.compiled(guide, _climb)
+        first_step = compute.compiled(guide, _first_step)
         ascend = compute.compiled(model, perturbation.STEPS["cross-entropy"])
         anchor = compute.compiled(guide, _logits)
 
@@ -67,7 +67,7 @@ class Nuclear:
             if steps:
                 signs = numpy.float32(2 * generator.integers(0, 2, images.shape) - 1)
                 current = perturb.random_start(images, signs / 2, epsilon)
-                current = climb(current, images, labels, anchor(images), numpy.float32(epsilon), factor)
+                current = first_step(current, images, labels, anchor(images), numpy.float32(epsilon), factor)
             for _ in range(steps - 1):
                 current, _ = ascend(current, images, labels, epsilon, epsilon, scale)
             loss, correct = train_step(current, images, labels, factor)
@@ -104,13 +104,13 @@ def norm(difference: compute.Tensor) -> compute.Tensor:
 
 def _objective(call, current, images, labels, factor):
     clean = keras.ops.cast(call(images), "float32")
-    moved = keras.ops.cast(call(current), "float32")
-    correct = keras.ops.logical_not(perturb.is_misclassified(moved, labels))
+    adversarial = keras.ops.cast(call(current), "float32")
+    correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
     count = keras.ops.cast(keras.ops.shape(clean)[0], "float32")
-    return perturb.cross_entropy(clean, labels) + factor * norm(clean - moved) / count, correct
+    return perturb.cross_entropy(clean, labels) + factor * norm(clean - adversarial) / count, correct
 
 
-def _climb(call, current, images, labels, clean, epsilon, factor):
+def _first_step(call, current, images, labels, clean, epsilon, factor):
     def attack_loss(x):
         logits = keras.ops.cast(call(x), "float32")
         count = keras.ops.cast(keras.ops.shape(logits)[0], "float32")

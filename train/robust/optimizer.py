@@ -36,7 +36,7 @@ class CoupledSGD(keras.optimizers.Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.velocities[self._get_variable_index(variable)]
-        moved = gradient + self.coupled_decay * variable
-        moved = keras.ops.cast(self._momentum, variable.dtype) * velocity + moved
-        self.assign(velocity, moved)
-        self.assign_sub(variable, keras.ops.cast(learning_rate, variable.dtype) * moved)
+        direction = gradient + self.coupled_decay * variable
+        direction = keras.ops.cast(self._momentum, variable.dtype) * velocity + direction
+        self.assign(velocity, direction)
+        self.assign_sub(variable, keras.ops.cast(learning_rate, variable.dtype) * direction)

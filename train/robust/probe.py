@@ -122,8 +122,8 @@ def fallen(robust: list[float], losses: list[float], guard: float, images: int) 
     images: number of probed images.
     """
     best = max(robust)
-    worse = losses[-1] > losses[robust.index(best)]
-    halved = best * images >= FEW and max(robust[-2:]) < best / 2 and worse
+    risen = losses[-1] > losses[robust.index(best)]
+    halved = best * images >= FEW and max(robust[-2:]) < best / 2 and risen
     return guard < 1 and (robust[-1] < best - guard or halved)
 
 

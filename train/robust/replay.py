@@ -71,13 +71,13 @@ def _objective(call, current, images, labels, epsilon, step_size, scale, carried
 
 
 def _follow(current, gradient, images, labels, epsilon, step_size, scale):
-    moved = perturb.move(current, images, gradient, epsilon, step_size)
-    return moved, perturbation.magnitude(gradient, scale)
+    next_images = perturb.move(current, images, gradient, epsilon, step_size)
+    return next_images, perturbation.magnitude(gradient, scale)
 
 
 def _follow_unboxed(current, gradient, images, labels, epsilon, step_size, scale, carried):
     """The step of the carried perturbation, not clipped to [0, 1]; pixels that are clipped have no gradient."""
     inside = keras.ops.abs(images + carried - 0.5) <= 0.5
     step = keras.ops.where(inside, step_size * keras.ops.sign(gradient), 0.0)
-    moved = keras.ops.clip(carried + step, -epsilon, epsilon)
-    return moved, perturbation.magnitude(gradient, scale)
+    next_carried = keras.ops.clip(carried + step, -epsilon, epsilon)
+    return next_carried, perturbation.magnitude(gradient, scale)

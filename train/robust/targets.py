@@ -54,13 +54,13 @@ class SelfAdaptive:
 
         def objective(call, current, images, labels, scale, weight, beta, targets, rate):
             passed = {"clean": [], "adversarial": []}
-            for which in order:
-                logits = keras.ops.cast(call(images if which == "clean" else current), "float32")
-                passed[which].append(logits)
-            (clean, *again), (adversarial,) = passed.values()
+            for kind in order:
+                logits = keras.ops.cast(call(images if kind == "clean" else current), "float32")
+                passed[kind].append(logits)
+            (clean, *repeated), (adversarial,) = passed.values()
             targets = adapted(targets, keras.ops.stop_gradient(keras.ops.softmax(clean)), rate)
             fitted = weighted(clean, targets)
-            pair = keras.ops.log_softmax(again[0] if again else clean), keras.ops.log_softmax(adversarial)
+            pair = keras.ops.log_softmax(repeated[0] if repeated else clean), keras.ops.log_softmax(adversarial)
             correct = keras.ops.logical_not(perturb.is_misclassified(adversarial, labels))
             return weight * (fitted + beta * losses.divergence(*pair)), (correct, (targets,))
 
@@ -109,8 +109,8 @@ def _soft(call, current, images, labels, scale, weight, beta, targets):
     correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
     log_p = -keras.ops.softplus(perturb.log_odds(logits, labels))
     log_targets = keras.ops.log(keras.ops.maximum(targets, LEAST))
-    told = keras.ops.stop_gradient(keras.ops.softmax(logits)), keras.ops.stop_gradient(log_p)
-    return weight * perturb.soft_cross_entropy(logits, log_targets), (correct, told)
+    outputs = keras.ops.stop_gradient(keras.ops.softmax(logits)), keras.ops.stop_gradient(log_p)
+    return weight * perturb.soft_cross_entropy(logits, log_targets), (correct, outputs)
 
 
 def adapted(targets: compute.Tensor, probabilities: compute.Tensor, rate: compute.Tensor) -> compute.Tensor:
@@ -136,10 +136,10 @@ class _Adapting:
         rate = 1 - self.rule.momentum if progress >= self.rule.start - 1e-9 else 0.0
         return or_labels(self.targets[rows], labels), numpy.float32(rate)
 
-    def learn(self, rows, labels, progress, generator, told):
-        """Take over what the update says of a batch."""
+    def learn(self, rows, labels, progress, generator, outputs):
+        """Take over the update's outputs for a batch."""
         if progress >= self.rule.start - 1e-9:
-            self.targets[rows] = numpy.asarray(told[0])
+            self.targets[rows] = numpy.asarray(outputs[0])
 
     def state(self):
         return {"targets": self.targets}
@@ -149,11 +149,11 @@ class _Adapting:
 
 
 class _Recording:
-    """What was recorded of every image: probabilities, the log-probability of the true class, and how often."""
+    """The record of every image: probabilities, the log-probability of the true class, and the number of epochs."""
 
     def __init__(self, rule, count, classes):
         self.rule, self.probabilities = rule, numpy.zeros((count, classes), "float32")
-        self.confidence, self.seen = numpy.full(count, -numpy.inf, "float32"), numpy.zeros(count, "int32")
+        self.confidence, self.counts = numpy.full(count, -numpy.inf, "float32"), numpy.zeros(count, "int32")
 
     def of(self, rows, labels, progress):
         recorded = or_labels(self.probabilities[rows], labels)
@@ -162,26 +162,26 @@ class _Recording:
         mixed = self.rule.share * one_hot(labels, recorded.shape[1]) + (1 - self.rule.share) * recorded
         return (smoothed(entropy(mixed), labels, mixed.shape[1]) if self.rule.kind == "smoothed" else mixed,)
 
-    def learn(self, rows, labels, progress, generator, told):
+    def learn(self, rows, labels, progress, generator, outputs):
         if progress >= self.rule.start - 1e-9:
             return
-        probabilities, confidence = map(numpy.asarray, told)
+        probabilities, confidence = map(numpy.asarray, outputs)
         if self.rule.kind == "mean":
             before = or_labels(self.probabilities[rows], labels)
             self.probabilities[rows] = MOMENTUM * before + (1 - MOMENTUM) * probabilities
         else:
-            taken = confidence > self.confidence[rows]
+            replaced = confidence > self.confidence[rows]
             if self.rule.kind == "random":  # each of the epochs so far with equal probability
-                taken = generator.random(len(rows)) * (self.seen[rows] + 1) < 1
-            self.probabilities[rows[taken]] = probabilities[taken]
+                replaced = generator.random(len(rows)) * (self.counts[rows] + 1) < 1
+            self.probabilities[rows[replaced]] = probabilities[replaced]
         self.confidence[rows] = numpy.maximum(self.confidence[rows], confidence)
-        self.seen[rows] += 1
+        self.counts[rows] += 1
 
     def state(self):
-        return {"probabilities": self.probabilities, "confidence": self.confidence, "seen": self.seen}
+        return {"probabilities": self.probabilities, "confidence": self.confidence, "seen": self.counts}
 
     def restore(self, state):
-        self.probabilities, self.confidence, self.seen = (state[name] for name in self.state())
+        self.probabilities, self.confidence, self.counts = (state[name] for name in self.state())
 
 
 def one_hot(labels: numpy.ndarray, classes: int) -> numpy.ndarray:
@@ -208,8 +208,8 @@ def smoothed(entropies: numpy.ndarray, labels: numpy.ndarray, classes: int) -> n
     low, high = numpy.zeros(len(labels)), numpy.full(len(labels), (classes - 1) / classes)
     for _ in range(50):
         middle = (low + high) / 2
-        kept = 1 - middle
-        value = -kept * numpy.log(kept) - middle * numpy.log(numpy.maximum(middle, LEAST) / (classes - 1))
+        on_label = 1 - middle
+        value = -on_label * numpy.log(on_label) - middle * numpy.log(numpy.maximum(middle, LEAST) / (classes - 1))
         low, high = numpy.where(value < entropies, middle, low), numpy.where(value < entropies, high, middle)
     share = ((low + high) / 2)[:, None]
     return numpy.where(one_hot(labels, classes) > 0, 1 - share, share / (classes - 1)).astype("float32")

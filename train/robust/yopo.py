@@ -81,9 +81,9 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """
     layer = next(layer for layer in model.layers if getattr(layer, "kernel", None) is not None)
     first = keras.Model(model.input, layer.output, name="first")
-    rest = keras.Model(layer.output, model.output, name="rest")
+    remainder = keras.Model(layer.output, model.output, name="rest")
     tap = keras.Input(layer.output.shape[1:], name="tap")
-    tapped = keras.Model([tap, model.input], rest(first(model.input) + tap), name="tapped")
+    tapped = keras.Model([tap, model.input], remainder(first(model.input) + tap), name="tapped")
     return first, tapped
 
 
