@@ -49,8 +49,8 @@ def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
 
 def lines(rows) -> list[str]:
     """Sentences on the lines of a table: titles by role, shared hyper-parameters, seeds and repeats."""
-    first, *others = (row.get("hyperparameters", {}) for row in rows)
-    common = {name: value for name, value in first.items() if all(row.get(name) == value for row in others)}
+    first, *further = (row.get("hyperparameters", {}) for row in rows)
+    common = {name: value for name, value in first.items() if all(row.get(name) == value for row in further)}
     titles = []
     for role, heading in ROLES.items():
         described = [_who(row, common) for row in rows if row["role"] == role]
