@@ -97,7 +97,7 @@ def pareto(rows) -> matplotlib.figure.Figure:
         axis.plot(*point, "o" if lever else "s", **style)
         points.append(point)
         names.append((marks.name(row), *point, colour))
-    front = sorted(each for each in points if not any(_beats(other, each) for other in points))
+    front = sorted(each for each in points if not any(_beats(rival, each) for rival in points))
     axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
     axis.margins(0.12)
     drawing.label(axis, [each for each in names if each[1:3] in front or each[3] == drawing.VERMILION])

@@ -139,6 +139,8 @@ def _lines(rows):
     sentences = []
     for name in names:
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
-        alike = {key: value for key, value in own[0].items() if all(other.get(key) == value for other in own)}
+        alike = {
+            key: value for key, value in own[0].items() if all(specification.get(key) == value for specification in own)
+        }
         sentences.append(f"{name}: {attack_words.words(alike)}.")
     return [*marks.raised_note(rows), *sentences, *notes.lines(shown)]

@@ -71,10 +71,10 @@ def targets(arguments, trained: Trained) -> get_ats.Targets:
 
 def slices(arguments, trained):
     """The Slice of slice/, which must be of this model."""
-    found = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
-    if found.model != trained.identity:
+    saved_slice = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
+    if saved_slice.model != trained.identity:
         raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
-    return found
+    return saved_slice
 
 
 def shape_of(arguments) -> tuple[int, int, int] | None:

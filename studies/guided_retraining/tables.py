@@ -68,7 +68,7 @@ def _orders(dataset, model, rows):
         measures = row["measures"]
         at_best = [max(curve, key=lambda point: point[part]["accuracy"]) for curve in row["curves"]]
         parts = [
-            100 * float(numpy.mean([point[one]["accuracy"] for point in at_best])) for one in ("clean", "adversarial")
+            100 * float(numpy.mean([point[half]["accuracy"] for point in at_best])) for half in ("clean", "adversarial")
         ]
         seconds = numpy.mean([sum(point["seconds"] for point in curve) for curve in row["curves"]])
         lines.append(
