@@ -29,18 +29,18 @@ def test_help_loads_no_heavy_library(script, tmp_path):
 def test_nor_does_an_argument_error(tmp_path):
     script = str(ROOT / "scripts/dare/1_train.py")
     done = run("-X", "importtime", script, "--dataset", "cifra10", cwd=tmp_path)
-    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert done.returncode == 2 and len(said) == 1 and "did you mean cifar10?" in said[0]
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2 and len(errors) == 1 and "did you mean cifar10?" in errors[0]
     assert not {"tensorflow", "jax", "keras.src"} & {line.split()[-1] for line in done.stderr.splitlines()}
 
 
 def test_another_python_is_told_which_to_use(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = run("-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment)
-    said = "no module pipeline: run it with .venv/bin/python (make quick makes it)\n"
-    assert done.returncode and done.stderr == said
+    message = "no module pipeline: run it with .venv/bin/python (make quick makes it)\n"
+    assert done.returncode and done.stderr == message
     done = run("-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 2 and done.stderr == f"1_train.py: {said.replace('pipeline', 'numpy')}"
+    assert done.returncode == 2 and done.stderr == f"1_train.py: {message.replace('pipeline', 'numpy')}"
 
 
 def test_a_program_that_imports_the_packages_loads_them_at_once(tmp_path):

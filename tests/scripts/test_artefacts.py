@@ -62,20 +62,20 @@ def targets_of(tmp_path):
 def slice_of(tmp_path):
     path = tmp_path / "slice.h5"
     kept = {"conv1": numpy.ones((2, 3, 5), bool), "logits": numpy.zeros((2, 5, 2), bool)}
-    made = nnslicer.Slice(
+    random_slice = nnslicer.Slice(
         kept=kept, per=0.95, rule="dare", theta=None, representative="mean", model="m" * 64, data="d" * 64
     )
-    made.save(path)
+    random_slice.save(path)
     return path, lambda: nnslicer.Slice.load(path)
 
 
 def adversarials_of(tmp_path):
     path = tmp_path / "adversarials.h5"
     parts = {name: adversarial_set.Part(IMAGES, ROWS % 2, ROWS) for name in adversarial_set.PARTS}
-    made = adversarial_set.AdversarialSet(
+    adversarials = adversarial_set.AdversarialSet(
         parts, dict.fromkeys(adversarial_set.PARTS, 6), {"name": "fgsm"}, "m" * 64, "d" * 64
     )
-    made.save(path)
+    adversarials.save(path)
     return path, lambda: adversarial_set.load(path)
 
 

@@ -20,7 +20,7 @@ NAME = "digits-alexnet@0.03"
 
 @pytest.fixture(scope="module")
 def packed(study, shell, tmp_path_factory):
-    """A release of the small study in a folder without runs: .path, .said."""
+    """A release of the small study in a folder without runs: .path, what was printed."""
     folder = tmp_path_factory.mktemp("packed")
     path = folder / "release.zip"
     done = shell.here("pack", "--runs", str(study.folder / "runs"), "--out", str(path), "--quiet", cwd=folder)
@@ -34,8 +34,8 @@ def again(shell, path, folder):
 
 
 def test_every_number_comes_back_without_the_runs(study, shell, packed, tmp_path):
-    path, said = packed
-    assert "pack: 1 cell" in said
+    path, printed = packed
+    assert "pack: 1 cell" in printed
     done = again(shell, path, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = sorted(study.cell.glob("test-*/row.json"))

@@ -23,12 +23,12 @@ def on_terminal(monkeypatch):
         with os.fdopen(slave, "w") as stream, monkeypatch.context() as changed:
             changed.setattr(sys, "stderr", stream)
             action()
-        found = b""
+        output = b""
         with contextlib.suppress(OSError):  # the other end is closed
             while block := os.read(master, 10_000):
-                found += block
+                output += block
         os.close(master)
-        return found.decode()
+        return output.decode()
 
     return shown
 
