@@ -25,12 +25,12 @@ def unfinish():
 
     def unfinish(folder, *lost):
         record = files.read_sealed(folder / "run.json")
-        written = {name: digest for name, digest in record["outputs"].items() if name not in lost}
+        outputs = {name: digest for name, digest in record["outputs"].items() if name not in lost}
         for name in ("run.json", *lost):
             (folder / name).unlink()
         files.write_sealed(folder / "started.json", record)
         (folder / ledger.NAME).write_text(
-            "".join(f"{digest}  {name}\nnamed  {name}\n" for name, digest in written.items())
+            "".join(f"{digest}  {name}\nnamed  {name}\n" for name, digest in outputs.items())
         )
 
     return unfinish

@@ -45,10 +45,10 @@ def test_generated_sections_and_tables_say_what_was_measured():
         text = TEXTS[document]
         for name in set(document_sections.names(ROOT / document)) - set(tables_by_name):
             assert f"<!-- generated: {name} -->\n<!-- end generated -->" in text, f"{document}: {name} is not measured"
-    written = {path.stem for path in (ROOT / "results" / "tables").glob("*.csv")}
-    assert written == set(tables_by_name)
-    shown = {path.relative_to(ROOT) for path in (ROOT / pages.FOLDER).iterdir()}
-    assert shown == set(pages.pages(rows, list(tables_by_name.values()), ROOT))
+    table_names = {path.stem for path in (ROOT / "results" / "tables").glob("*.csv")}
+    assert table_names == set(tables_by_name)
+    page_paths = {path.relative_to(ROOT) for path in (ROOT / pages.FOLDER).iterdir()}
+    assert page_paths == set(pages.pages(rows, list(tables_by_name.values()), ROOT))
     for name, table in tables_by_name.items():
         assert (ROOT / "results" / "tables" / f"{name}.csv").read_text(encoding="utf-8") == tables.to_csv(table)
 
@@ -88,15 +88,15 @@ def test_every_link_and_path_exists(document):
             headings = re.findall(r"^#+ (.+)$", (path.parent / target if target else path).read_text(), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
     words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()}
-    named = [word for word in words if word.split("/")[0] in TOP and "/" in word and not set(word) & set("*<")]
-    for word in named:
+    paths = [word for word in words if word.split("/")[0] in TOP and "/" in word and not set(word) & set("*<")]
+    for word in paths:
         assert (ROOT / word).exists(), word
 
 
 def commands(text):
     """Every command line of a document that runs a script of ours: [script path, options]."""
     lines = re.findall(r"(?:python )?(scripts/[\w/]+\.py)([^`#\n]*)", text)
-    return [(path, re.findall(r"--[\w-]+", rest)) for path, rest in lines]
+    return [(path, re.findall(r"--[\w-]+", options)) for path, options in lines]
 
 
 def shared_sources():
@@ -255,8 +255,8 @@ def test_only_an_editable_installation_is_made(tmp_path):
     copy = tmp_path / "source"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "runs", "results", "tests", "build", "*.egg-info"))
     wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, copy]
-    done = subprocess.run(wheel, capture_output=True, text=True)
-    assert done.returncode and "is installed from its checkout alone" in done.stdout + done.stderr
+    completed = subprocess.run(wheel, capture_output=True, text=True)
+    assert completed.returncode and "is installed from its checkout alone" in completed.stdout + completed.stderr
     assert not list(tmp_path.glob("*.whl"))
     with open(ROOT / "pyproject.toml", "rb") as file:
         rooms = tomllib.load(file)["tool"]["setuptools"]["packages"]["find"]["include"]

@@ -146,8 +146,10 @@ def write_row(arguments, tester, stage, method, role, title, inputs, flags_of_re
     )
     row.save(method_row, stage.folder / "row.json")
     run_directory.finish(stage)
-    shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
-    print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in shown.items())} ({stage.folder})")
+    headline = {
+        name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")
+    }
+    print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in headline.items())} ({stage.folder})")
     if row.raised(method_row.checks):
         print(f"test {method}: {row.raised(method_row.checks)}")
 

@@ -59,9 +59,9 @@ def make(arguments, stage):
         for name in dict.fromkeys(adversarial.attack["test"])
     }
     run_directory.finish(stage, counts={part: len(labels) for part, labels in adversarial.labels.items()}, right=shares)
-    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
+    accuracies = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
     counts = " and ".join(str(len(labels)) for labels in adversarial.labels.values())
-    print(f"inputs: {counts}, original correct: {shown} ({stage.folder})")
+    print(f"inputs: {counts}, original correct: {accuracies} ({stage.folder})")
 
 
 def write(folder, cell, adversarial):

@@ -61,8 +61,8 @@ def main(arguments):
     counts = f"{len(labels)} inputs, {failed.sum()} of them misclassified"
     print(f"rank: {counts}, forward passes {forward:.2f} s, FOL {fol_seconds:.2f} s ({stage.folder})")
     for name, metric_facts in facts.items():
-        shown = "-" if metric_facts["apfd"] is None else f"{metric_facts['apfd']:.3f}"
-        print(f"rank {name}: {metric_facts['seconds']:.2f} s, {metric_facts['ties']} ties, APFD {shown}")
+        apfd = "-" if metric_facts["apfd"] is None else f"{metric_facts['apfd']:.3f}"
+        print(f"rank {name}: {metric_facts['seconds']:.2f} s, {metric_facts['ties']} ties, APFD {apfd}")
         for warning in metric_facts["warnings"]:
             print(f"rank {name}: {warning}")
 

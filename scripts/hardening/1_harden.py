@@ -46,10 +46,10 @@ def main(arguments):
         result_row.save(row, stage.folder / "row.json")
         facts = {"measures": {measure: values["value"] for measure, values in row["measures"].items()}}
         run_directory.finish(stage, **facts)
-        shown = ", ".join(
+        summary = ", ".join(
             f"{measure} {'-' if value is None else f'{value:.4g}'}" for measure, value in facts["measures"].items()
         )
-        print(f"harden {name}: {shown} ({stage.folder})")
+        print(f"harden {name}: {summary} ({stage.folder})")
     report(arguments)
 
 

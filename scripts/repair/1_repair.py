@@ -43,10 +43,10 @@ def main(arguments):
         row = repair_row.make(arguments, cell, stage, name, *zip(*units, strict=True))
         result_row.save(row, stage.folder / "row.json")
         run_directory.finish(stage)
-        shown = ", ".join(
+        summary = ", ".join(
             f"{measure} {values['value']:.2f} %" for measure, values in row["measures"].items() if not is_noise(measure)
         )
-        print(f"repair {label}: {shown} ({stage.folder})")
+        print(f"repair {label}: {summary} ({stage.folder})")
     report(arguments)
 
 

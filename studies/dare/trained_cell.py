@@ -31,8 +31,8 @@ class Trained:
 
 def parser(description: str, example: str = "") -> command.Parser:
     """The parser of a stage on a source model: a net with a recipe, or an imported one. example: options of its own."""
-    shown = f"--dataset fashion_mnist --model alexnet@0.25 {example}".strip()
-    return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=shown)
+    example_options = f"--dataset fashion_mnist --model alexnet@0.25 {example}".strip()
+    return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=example_options)
 
 
 def load(arguments) -> Trained:

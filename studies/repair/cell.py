@@ -79,12 +79,11 @@ class Cell:
     def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder) -> tuple[Flags, dict]:
         """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
 
-        seen: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags.
         """
         attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
-        seen = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
-        predicted = self._measured(repaired, seen, folder / f"autoattack-{repeat}" if attacked else None)
+        repaired_images = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
+        predicted = self._measured(repaired, repaired_images, folder / f"autoattack-{repeat}" if attacked else None)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
         if repaired.weights is not None:
@@ -93,16 +92,16 @@ class Cell:
         if name != "original" and repaired.weights is not None:
             noise = noise_like(self.problem(repeat), repaired.weights)
             noise_folder = folder / f"noise-{repeat}" if attacked else None
-            noisy = self._measured(dataclasses.replace(repaired, weights=noise), seen, noise_folder)
+            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
 
-    def _measured(self, repaired, seen, folder):
+    def _measured(self, repaired, repaired_images, folder):
         """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
 
-        seen: the images that it repaired; None: it read none
+        repaired_images: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags; None: it does not run
         """
         split = self.split
@@ -120,9 +119,13 @@ class Cell:
             correct = numpy.flatnonzero(self.before)
             if len(correct):
                 by_measure["br"] = _flagged(~after[correct], correct)
-            if seen is not None:
-                numbers = numpy.arange(len(seen)) if seen.rows is None else seen.rows
-                by_measure["rr-seen"] = _classes(model, seen.x, seen.y), seen.y, numbers
+            if repaired_images is not None:
+                numbers = numpy.arange(len(repaired_images)) if repaired_images.rows is None else repaired_images.rows
+                by_measure["rr-seen"] = (
+                    _classes(model, repaired_images.x, repaired_images.y),
+                    repaired_images.y,
+                    numbers,
+                )
             for attack, adversarials in self.sets.items():
                 for part, measure in (("test", "er"), ("heldout", "er-heldout")):
                     images = adversarials.parts[part]

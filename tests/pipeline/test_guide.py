@@ -28,8 +28,8 @@ def following(monkeypatch):
 def test_the_next_command_is_of_the_same_cell(following):
     cell = "--dataset mnist --model alexnet@0.25 --seed 1"
     assert following("dare/1_train.py") == f"next: python dare/2_slice.py {cell} --runs 'my runs' --data-dir d"
-    shown = following("dare/2_slice.py", seed=0, runs="runs", data_dir=None, deterministic=True)
-    assert shown == "next: python dare/3_get_ats.py --dataset mnist --model alexnet@0.25 --deterministic"
+    sentence = following("dare/2_slice.py", seed=0, runs="runs", data_dir=None, deterministic=True)
+    assert sentence == "next: python dare/3_get_ats.py --dataset mnist --model alexnet@0.25 --deterministic"
     assert following("dare/1_train.py", quiet=True) is None
     assert following("dare/1_train.py", "4_generate").startswith("next: python dare/4_generate_adv.py ")
 

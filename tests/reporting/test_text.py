@@ -33,7 +33,7 @@ def test_a_name_stays_in_its_line_and_cell(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "expected"),
     [
         ("a|b_<i>", "a\\|b_&lt;i>"),
         ("[x](javascript:ran())", "[x\\](javascript:ran())"),
@@ -46,13 +46,13 @@ def test_a_name_stays_in_its_line_and_cell(name):
         ("a\x1b[2Jb", "aU+001B[2Jb"),
     ],
 )
-def test_markdown(name, shown):
-    assert text.markdown(name) == shown
+def test_markdown(name, expected):
+    assert text.markdown(name) == expected
 
 
-@pytest.mark.parametrize(("line", "shown"), [("a `b` <c>", "`` a `b` <c> ``"), ("a|b", "`a\\|b`"), ("`", "`` ` ``")])
-def test_code(line, shown):
-    assert text.code(line) == shown
+@pytest.mark.parametrize(("line", "expected"), [("a `b` <c>", "`` a `b` <c> ``"), ("a|b", "`a\\|b`"), ("`", "`` ` ``")])
+def test_code(line, expected):
+    assert text.code(line) == expected
 
 
 @pytest.mark.parametrize("name", ["[x]", "*"])
@@ -60,10 +60,12 @@ def test_no_cell_is_an_option_of_the_line_before_it(name):
     assert f"{{}}{name} & 1.0 \\\\\n" in tables.latex(table(name))
 
 
-@pytest.mark.parametrize(("cell", "kept"), [("=1", "'=1"), ("@x", "'@x"), ("+x", "'+x"), ("-", "-"), ("-1.5", "-1.5")])
-def test_a_spreadsheet_computes_no_name(cell, kept):
+@pytest.mark.parametrize(
+    ("cell", "expected"), [("=1", "'=1"), ("@x", "'@x"), ("+x", "'+x"), ("-", "-"), ("-1.5", "-1.5")]
+)
+def test_a_spreadsheet_computes_no_name(cell, expected):
     sheet = tables.to_csv(tables.Table("t", "t", ("a",), ((cell,), (tables.Label(cell, ("x",)),))))
-    assert [line[0] for line in csv.reader(io.StringIO(sheet))][1:] == [kept, kept]
+    assert [line[0] for line in csv.reader(io.StringIO(sheet))][1:] == [expected, expected]
 
 
 def test_a_terminal_is_sent_no_command():

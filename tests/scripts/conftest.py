@@ -126,7 +126,7 @@ def call(tmp_path):
 
 
 @pytest.fixture
-def done(finished, tmp_path):
+def cell_copy(finished, tmp_path):
     """The cell of a file's fixture `finished` (.folder, .cell) in tmp_path, to be changed."""
     shutil.copytree(finished.folder / "runs", tmp_path / "runs")
     return tmp_path / finished.cell.relative_to(finished.folder)

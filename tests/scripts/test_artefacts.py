@@ -37,19 +37,19 @@ def history_of(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(model.trainable_variables)
-    kept = history.History(tmp_path)
-    kept.save(model, 1, numpy.zeros(6), numpy.zeros(6), metrics={"epoch": 1}, optimizer=optimizer)
-    return kept, model, optimizer
+    saved = history.History(tmp_path)
+    saved.save(model, 1, numpy.zeros(6), numpy.zeros(6), metrics={"epoch": 1}, optimizer=optimizer)
+    return saved, model, optimizer
 
 
 def record_of(tmp_path):
-    kept, _, _ = history_of(tmp_path)
-    return kept.file(1, "record"), lambda: kept.record(1)
+    saved, _, _ = history_of(tmp_path)
+    return saved.file(1, "record"), lambda: saved.record(1)
 
 
 def optimizer_of(tmp_path):
-    kept, _, optimizer = history_of(tmp_path)
-    return kept.file(1, "optimizer"), lambda: kept.load_optimizer(optimizer, 1)
+    saved, _, optimizer = history_of(tmp_path)
+    return saved.file(1, "optimizer"), lambda: saved.load_optimizer(optimizer, 1)
 
 
 def targets_of(tmp_path):
@@ -238,7 +238,7 @@ def test_a_group_in_the_place_of_a_data_set_is_named(artefact):
 
 @pytest.mark.parametrize("content", ["", "{", '{"class_name": "Nothing"}', "[]"])
 def test_a_damaged_architecture_is_named(tmp_path, content):
-    kept, _, _ = history_of(tmp_path)
+    saved, _, _ = history_of(tmp_path)
     path = tmp_path / "architecture.json"
     path.write_text(content)
-    refused(types.SimpleNamespace(path=path, load=kept.final_model), "train it again")
+    refused(types.SimpleNamespace(path=path, load=saved.final_model), "train it again")

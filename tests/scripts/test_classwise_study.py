@@ -92,10 +92,10 @@ def test_the_report_has_tables_figures_and_claims(finished):
     assert "-levers.png" in text and "-confusion.png" in text
 
 
-def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call):
+def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(cell_copy, call):
     again = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert again.code == 0 and again.out.count("done before, skipped") == 2
-    run_json = done.parents[2] / "robust_training" / f"digits-{MODEL}" / "seed0" / "train-fgsm-rs" / "run.json"
+    run_json = cell_copy.parents[2] / "robust_training" / f"digits-{MODEL}" / "seed0" / "train-fgsm-rs" / "run.json"
     record = load(run_json)
     del record["digest"]
     (run_json.parent / "metrics.csv").write_text("another")
@@ -125,7 +125,7 @@ def test_a_row_says_what_made_the_model_that_it_is_of(finished):
         ("5_levers", attacks.ATTACKS, "fgsm", {"epsilons": 9}, "another attack: fgsm epsilons 1000, not 9"),
     ],
 )
-def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+def test_an_edited_entry_of_a_catalogue_is_named(cell_copy, call, monkeypatch, script, catalogue, name, change, words):
     monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
     own = {
         "1_attack": [*ATTACK, "--reach-images", "20"],
@@ -136,15 +136,15 @@ def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script
     assert completed.code == 2 and words in completed.err and "--overwrite" in completed.err, completed.err
 
 
-def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(done, call, monkeypatch):
+def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(cell_copy, call, monkeypatch):
     monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(robust.METHODS["fgsm-rs"], guard=0.3))
     completed = call("classwise/5_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
     assert completed.code == 2 and "train-fgsm-rs was trained with another method: guard 0.2, not 0.3" in completed.err
 
 
-def test_flags_of_another_model_are_refused_and_can_be_overwritten(done, call, unfinish):
-    unfinish(done / "attack-fgsm-rs")
-    shutil.copy(done / "attack-standard" / "flags.h5", done / "attack-fgsm-rs" / "flags.h5")
+def test_flags_of_another_model_are_refused_and_can_be_overwritten(cell_copy, call, unfinish):
+    unfinish(cell_copy / "attack-fgsm-rs")
+    shutil.copy(cell_copy / "attack-standard" / "flags.h5", cell_copy / "attack-fgsm-rs" / "flags.h5")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert refused.code == 2 and "flags.h5: is not the file that the stage wrote" in refused.err
     assert call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20", "--overwrite").code == 0
@@ -171,6 +171,6 @@ def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
     assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
 
 
-def test_an_unknown_model_of_the_cell(done, call):
+def test_an_unknown_model_of_the_cell(cell_copy, call):
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--method", "dare")
     assert refused.code == 2 and "no trained model dare in this cell, expected of standard, fgsm-rs" in refused.err

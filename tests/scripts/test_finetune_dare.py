@@ -47,9 +47,9 @@ def test_variants_read_other_layers_and_epochs_and_controls_compare_with_dare(ce
     assert layers == {"dare": "conv5", "dare-last": "dense2", "dare-rand": "conv5", "dare-key": "conv5"}
     assert all(record(cell, name)["frozen_share"].keys() == {f"conv{n}" for n in range(1, 6)} for name in names[:4])
     assert len(record(cell, "dare-key")["key_share"]) == 10
-    written = {name: sorted(path.name for path in (cell / f"finetune_dare-{name}").iterdir()) for name in names}
-    assert written.pop("weight-noise") == ["run.json", "weights-0.weights.h5", "weights-1.weights.h5"]
-    assert all(names_of_files == ["run.json", "weights-0.weights.h5"] for names_of_files in written.values())
+    files_of = {name: sorted(path.name for path in (cell / f"finetune_dare-{name}").iterdir()) for name in names}
+    assert files_of.pop("weight-noise") == ["run.json", "weights-0.weights.h5", "weights-1.weights.h5"]
+    assert all(names_of_files == ["run.json", "weights-0.weights.h5"] for names_of_files in files_of.values())
     change = {name: record(cell, name)["relative_change"] for name in names}
     assert change["negated"] == pytest.approx(change["dare"], rel=1e-3)
     assert change["weight-noise"] == pytest.approx(2 * change["dare"], rel=1e-2)
@@ -89,14 +89,16 @@ def test_what_a_cell_lacks_is_left_out_unless_it_is_asked_for(cell, call, monkey
             monkeypatch.delitem(dare.VARIANTS if name in dare.VARIANTS else controls.CONTROLS, name)
     completed = call("5_finetune_dare", "--learning-rates", "1e-4", "--repeats", "1", "--quiet")
     assert completed.code == 0 and not completed.err, completed.err
-    first, *others = completed.out.splitlines()
+    first, *further = completed.out.splitlines()
     assert first.startswith("finetune_dare dare: 1 repeat, learning rate 0.0001")
-    assert [line.partition(", ")[0] for line in others] == [
+    assert [line.partition(", ")[0] for line in further] == [
         "finetune_dare dare-last: left out",
         "finetune_dare checkpoint: left out",
         "finetune_dare other-seed: left out",
     ]
-    assert "weights of mined epochs are deleted" in others[0] and "1_train.py" in others[2] and "--seed 1" in others[2]
+    assert (
+        "weights of mined epochs are deleted" in further[0] and "1_train.py" in further[2] and "--seed 1" in further[2]
+    )
     assert not [path for path in cell.iterdir() if path.name in ("finetune_dare-dare-last", "finetune_dare-other-seed")]
     for name, words in (("other-seed", "1_train.py"), ("checkpoint", "no weights of epoch 2"), ("dare-last", "epoch")):
         completed = call("5_finetune_dare", "--variant", name, "--quiet")

@@ -75,7 +75,7 @@ def test_every_prefix_has_its_file_and_every_order_its_row(finished):
         ("4_retrain", retraining.RECIPES, "digits", {"optimizer": "adam"}, "another recipe: optimizer 'rmsprop', not"),
     ],
 )
-def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+def test_an_edited_entry_of_a_catalogue_is_named(cell_copy, call, monkeypatch, script, catalogue, name, change, words):
     entry = dataclasses.replace(catalogue[name], **change) if isinstance(change, dict) else change
     monkeypatch.setitem(catalogue, name, entry)
     own = {"1_train": ["--images", "300", "--epochs", "2"], "4_retrain": RETRAIN}.get(script, [])
@@ -111,18 +111,18 @@ def test_the_report_has_the_curves_and_the_conclusions(finished):
         assert part in text
 
 
-def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(done, call, unfinish):
-    folder = done / "retrain"
-    kept = load(folder / "c2-dsa-120.json")
+def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(cell_copy, call, unfinish):
+    folder = cell_copy / "retrain"
+    first_result = load(folder / "c2-dsa-120.json")
     before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
     unfinish(folder, "c2-dsa-240.json", "c3-deepgini-30.json")
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "1")
-    assert again.code == 0 and load(folder / "c2-dsa-120.json") == kept
+    assert again.code == 0 and load(folder / "c2-dsa-120.json") == first_result
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_two_processes_make_the_same_models(done, call):
-    folder = done / "retrain"
+def test_two_processes_make_the_same_models(cell_copy, call):
+    folder = cell_copy / "retrain"
     before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
     shutil.rmtree(folder)
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
@@ -130,24 +130,24 @@ def test_two_processes_make_the_same_models(done, call):
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_autoattack_runs_anew_on_the_best_prefix(done, call, monkeypatch, unfinish):
+def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, unfinish):
     few = {
         name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
         for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
     }
     monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
-    shutil.rmtree(done / "retrain")
+    shutil.rmtree(cell_copy / "retrain")
     options = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
     completed = call("guided_retraining/4_retrain", *CELL, *options)
     assert completed.code == 0, completed.err
-    measures = result_row.load(done / "retrain" / "row-c3-dsa.json")["measures"]
+    measures = result_row.load(cell_copy / "retrain" / "row-c3-dsa.json")["measures"]
     assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
-    first = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    first = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
-    unfinish(done / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
+    unfinish(cell_copy / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
     again = call("guided_retraining/4_retrain", *CELL, *options)
     assert again.code == 0, again.err
-    after = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    after = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert (after["robust"], after["accuracies"]) == (first["robust"], first["accuracies"])
 
 
@@ -163,8 +163,8 @@ def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
     assert [point["inputs"] for point in row["curves"][0]] == [10, 42] and row["role"] == "method"
 
 
-def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
-    folder = done / "robot"
+def test_a_stopped_robot_goes_on_and_ends_the_same(cell_copy, call, unfinish):
+    folder = cell_copy / "robot"
     before = {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")}
     unfinish(folder, "be-st-42.json", "random-10.json")
     again = call("guided_retraining/5_robot", *CELL, *ROBOT)
@@ -174,12 +174,12 @@ def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
     assert refused.code == 2 and "pass a smaller --percent" in refused.err and refused.err.count("\n") == 1
 
 
-def test_inputs_of_another_model_are_refused(done, call):
-    record = load(done / "train" / "run.json")
+def test_inputs_of_another_model_are_refused(cell_copy, call):
+    record = load(cell_copy / "train" / "run.json")
     del record["digest"]
     record["identity"] = "0" * 64
-    (done / "train" / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    shutil.rmtree(done / "rank")
+    (cell_copy / "train" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    shutil.rmtree(cell_copy / "rank")
     refused = call("guided_retraining/3_rank", *CELL)
     assert refused.code == 2 and "made from other images than these, or damaged" in refused.err
 

@@ -104,14 +104,14 @@ def test_what_it_writes(finished):
     assert inputs.keys() == {"train", "get_ats", "harden-original"}
 
 
-def test_the_second_run_skips_and_changes_nothing(done, shell, call):
-    before = shell.digests(done)
+def test_the_second_run_skips_and_changes_nothing(cell_copy, shell, call):
+    before = shell.digests(cell_copy)
     completed = call(SCRIPT, *OPTIONS)
     assert completed.code == 0 and completed.err == "" and completed.out.count("done before, skipped") == 4
-    assert shell.digests(done) == before
+    assert shell.digests(cell_copy) == before
 
 
-def test_an_edited_strategy_is_named(done, call, monkeypatch):
+def test_an_edited_strategy_is_named(cell_copy, call, monkeypatch):
     strategy = strategies.STRATEGIES["trades-1"]
     monkeypatch.setitem(strategies.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
     completed = call(SCRIPT, *OPTIONS)
@@ -172,8 +172,8 @@ def test_bad_input_is_named(cell, call, shell):
     assert {name: digest for name, digest in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
 
 
-def test_a_damaged_unit_and_a_changed_argument_are_named(done, call, unfinish):
-    stage = done / "harden-regression"
+def test_a_damaged_unit_and_a_changed_argument_are_named(cell_copy, call, unfinish):
+    stage = cell_copy / "harden-regression"
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 8, not 11", "--overwrite")
     one_sentence(call(SCRIPT, *OPTIONS, "--steps", "4"), "steps 3, not 4", "--overwrite")
     unfinish(stage)

@@ -106,8 +106,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(
     sentence = completed.err.strip()
     assert sentence.startswith(f"{script}.py: runs/dare/digits-{MODEL[1]}/seed0/{stage}/") and "\n" not in sentence
     assert sentence.endswith("File too large")
-    left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv", ".written"])
-    assert left.items() <= whole.digests[script].items()
+    leftovers = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv", ".written"])
+    assert leftovers.items() <= whole.digests[script].items()
     completed = call(script, *options)
     assert completed.code == 0, completed.err
     assert digests_of(shell, trained, script) == whole.digests[script]

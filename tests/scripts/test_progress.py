@@ -40,8 +40,8 @@ def work(quiet=False):
 
 
 def test_a_terminal_shows_a_bar(on_terminal):
-    shown = on_terminal(work)
-    assert "work" in shown and "━" in shown and "100%" in shown and "note 3" in shown
+    output = on_terminal(work)
+    assert "work" in output and "━" in output and "100%" in output and "note 3" in output
 
 
 def test_quiet_shows_nothing_even_there(on_terminal):

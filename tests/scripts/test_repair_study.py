@@ -65,20 +65,20 @@ def test_what_it_writes(finished):
     assert "finetune_dare-dare" in inputs
 
 
-def test_the_second_run_skips_and_changes_nothing(done, shell, call):
-    before = shell.digests(done)
+def test_the_second_run_skips_and_changes_nothing(cell_copy, shell, call):
+    before = shell.digests(cell_copy)
     completed = call(SCRIPT, *OPTIONS)
     assert completed.code == 0 and completed.out.count("done before, skipped") == len(METHODS) + 1
-    assert shell.digests(done) == before
+    assert shell.digests(cell_copy) == before
 
 
-def test_a_killed_search_continues_with_the_same_bits(finished, done, shell, call):
+def test_a_killed_search_continues_with_the_same_bits(finished, cell_copy, shell, call):
     options = ["--method", "neurecover", *FEW, "--attack-repeats", "0"]
-    stage = done / "repair-neurecover"
+    stage = cell_copy / "repair-neurecover"
     whole = {path.name: path.read_bytes() for path in stage.glob("weights-*")}
     shutil.rmtree(stage)
-    shutil.rmtree(done / "repair-original")
-    process = shell.start(SCRIPT, *options, cwd=done.parents[3])
+    shutil.rmtree(cell_copy / "repair-original")
+    process = shell.start(SCRIPT, *options, cwd=cell_copy.parents[3])
     shell.kill_when(process, stage, "state-0.h5")
     assert not (stage / "run.json").exists()
     completed = call(SCRIPT, *options)
@@ -86,10 +86,10 @@ def test_a_killed_search_continues_with_the_same_bits(finished, done, shell, cal
     assert {path.name: path.read_bytes() for path in stage.glob("weights-*")} == whole
 
 
-def test_adversarial_failures_have_lines_of_their_own(done, call):
+def test_adversarial_failures_have_lines_of_their_own(cell_copy, call):
     completed = call(SCRIPT, "--method", "neurecover", *FEW, "--failures", "adversarial", "--attacked", "swa")
     assert completed.code == 0, completed.err
-    row = result_row.load(done / "repair-adv-neurecover" / "row.json")
+    row = result_row.load(cell_copy / "repair-adv-neurecover" / "row.json")
     assert row["method"] == "adv-neurecover" and row["hyperparameters"]["repair_on"] == "fgsm"
     assert "adversarial failures" in row["title"]
 
@@ -101,15 +101,15 @@ def one_sentence(completed, *words):
         assert word in completed.err
 
 
-def test_bad_input_is_named(done, call, shell):
-    before = shell.digests(done)
+def test_bad_input_is_named(cell_copy, call, shell):
+    before = shell.digests(cell_copy)
     one_sentence(call(SCRIPT, "--method", "neurecovery"), "did you mean neurecover?")
     one_sentence(call(SCRIPT, "--method", "swa", "--particles", "9"), "without effect here, it needs")
     one_sentence(call(SCRIPT, "--method", "swa", "--failures", "adversarial"), "read no failures")
     one_sentence(call(SCRIPT, "--failures", "adversarial", "--repair-on", "jsma"), "expected names of --attack")
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "4"), "images 3, not 4", "--overwrite")
-    shutil.rmtree(done / "finetune_dare-dare")
+    shutil.rmtree(cell_copy / "finetune_dare-dare")
     one_sentence(call(SCRIPT, *OPTIONS, "--overwrite"), "5_finetune_dare.py")
     for name in ("repair-dare", "repair-original"):
-        assert (done / name).is_dir()
+        assert (cell_copy / name).is_dir()
     assert set(before) and set(catalogue.DRAWN) < set(catalogue.METHODS)

@@ -30,13 +30,13 @@ def test_it_shows_every_method_of_the_cell(study, report):
 
 
 def test_it_has_every_figure_and_the_tables_in_three_formats(study, report):
-    shown = re.findall(r"]\(figure-(.*?)\.png\)", (report / "report.md").read_text())
-    assert {"training-history", "chosen-epochs", "frozen-share", "slice-size", "robustness"} <= set(shown)
-    assert "er-by-attack" in shown and any(name.startswith("transfer-") for name in shown)
+    figure_names = re.findall(r"]\(figure-(.*?)\.png\)", (report / "report.md").read_text())
+    assert {"training-history", "chosen-epochs", "frozen-share", "slice-size", "robustness"} <= set(figure_names)
+    assert "er-by-attack" in figure_names and any(name.startswith("transfer-") for name in figure_names)
     tables = {"mining", *(f"dare-{study.cell.parent.name}-{kind}" for kind in ("er", "transfer", "white-box"))}
-    written = {path.name for path in report.iterdir()}
-    assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= written
-    assert {f"figure-{name}.png" for name in shown} <= written
+    file_names = {path.name for path in report.iterdir()}
+    assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= file_names
+    assert {f"figure-{name}.png" for name in figure_names} <= file_names
 
 
 def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others(study, call, tmp_path):

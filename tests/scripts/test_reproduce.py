@@ -176,18 +176,18 @@ def test_status_reads_the_run_directories_and_runs_nothing(reproduce, fake, tmp_
         (cell / stage).mkdir(parents=True)
         (cell / stage / "run.json").write_text("{}")
     assert fake.main(arguments(status=True)) == 0 and not fake.ran
-    first, time, left, command = capsys.readouterr().out.splitlines()
+    first, time, unfinished, command = capsys.readouterr().out.splitlines()
     assert first == "1 done, 0 running, 1 left" and time.startswith("hours left: ") and " of 2 stages" in time
-    assert left == "left: digits-alexnet-seed0, 0 of 2 stages done, next:"
+    assert unfinished == "left: digits-alexnet-seed0, 0 of 2 stages done, next:"
     assert "dare/1_train.py --dataset digits --model alexnet --seed 0 --runs runs" in command
     folder = tmp_path / "runs" / "dare" / "digits-alexnet" / "seed0" / "train"
     folder.mkdir(parents=True)
     (folder / "started.json").write_text("{}")
-    held = records.lock(folder)
+    descriptor = records.lock(folder)
     assert fake.main(arguments(status=True)) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("1 done, 1 running, 0 left\n") and "\nrunning: digits-alexnet-seed0, 0 of 2" in printed
-    os.close(held)
+    os.close(descriptor)
     assert fake.main(arguments(status=True)) == 0 and "0 running, 1 left" in capsys.readouterr().out
 
 
@@ -284,6 +284,6 @@ def test_the_status_of_the_tables_is_passed_on(fake):
 
 @pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "x"], ["--preset", "huge"], ["--study", "x"]])
 def test_wrong_options_end_with_status_2(options):
-    done = subprocess.run([sys.executable, PATH, *options], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "--help lists the options" in done.stderr
+    completed = subprocess.run([sys.executable, PATH, *options], capture_output=True, text=True)
+    assert completed.returncode == 2
+    assert completed.stderr.count("\n") == 1 and "--help lists the options" in completed.stderr

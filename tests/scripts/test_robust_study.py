@@ -75,7 +75,7 @@ def test_the_report_has_tables_claims_and_the_figure(finished):
     assert {path.suffix for path in report.iterdir()} >= {".md", ".tex", ".csv", ".png"}
 
 
-def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
+def test_finished_stages_are_skipped_and_others_refused(cell_copy, shell, tmp_path):
     again = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS, cwd=tmp_path)
     assert again.code == 0 and again.out.count("done before, skipped") == 2
     other = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "5", "--method", "m+deat", cwd=tmp_path)
@@ -91,7 +91,7 @@ def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
     ],
 )
 def test_an_edited_entry_of_a_catalogue_is_named(
-    done, shell, tmp_path, monkeypatch, script, catalogue, name, change, words
+    cell_copy, shell, tmp_path, monkeypatch, script, catalogue, name, change, words
 ):
     monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
     own = TEST if script == "2_test" else [*TRAIN, "--bp-epochs", "3", "--method", *METHODS]
@@ -100,14 +100,14 @@ def test_an_edited_entry_of_a_catalogue_is_named(
 
 
 def test_the_row_says_what_the_model_was_trained_with_whatever_the_catalogue_says_now(
-    done, shell, tmp_path, monkeypatch
+    cell_copy, shell, tmp_path, monkeypatch
 ):
     method = robust.METHODS["fgsm-rs"]
     strategy = dataclasses.replace(method.strategy, attack_mode="eval")
     monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(method, strategy=strategy))
     completed = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "fgsm-rs", "--overwrite", cwd=tmp_path)
     assert completed.code == 0, completed.err
-    assert load(done / "test-fgsm-rs" / "row.json")["hyperparameters"]["attack_mode"] == "train"
+    assert load(cell_copy / "test-fgsm-rs" / "row.json")["hyperparameters"]["attack_mode"] == "train"
 
 
 @pytest.mark.slow
@@ -165,10 +165,10 @@ def test_bad_input_is_one_sentence(options, message, shell, tmp_path):
     assert not list(tmp_path.rglob("run.json"))
 
 
-def test_flags_of_another_model_are_refused(done, shell, unfinish, tmp_path):
-    stage = done / "test-m+deat"
+def test_flags_of_another_model_are_refused(cell_copy, shell, unfinish, tmp_path):
+    stage = cell_copy / "test-m+deat"
     unfinish(stage)
     flags = next(stage.glob("flags-*.h5"))
-    shutil.copy(next((done / "test-fgsm-rs").glob("flags-*.h5")), flags)
+    shutil.copy(next((cell_copy / "test-fgsm-rs").glob("flags-*.h5")), flags)
     completed = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "m+deat", cwd=tmp_path)
     assert completed.code == 2 and f"{flags.name}: is not the file that the stage wrote" in completed.err

@@ -40,9 +40,11 @@ def test_images_are_epochs_and_passes_times_images(script, options, images):
 
 def test_weights_are_four_bytes_a_parameter_and_file():
     epochs = "--dataset cifar10 --model alexnet@0.25 --epochs"
-    kept = 4e-9 * estimate.parameters("cifar10", "alexnet@0.25")
+    gigabytes = 4e-9 * estimate.parameters("cifar10", "alexnet@0.25")
     for options, kept_files in (("", 1000), ("--keep second-half", 501), ("--keep last", 1)):
-        assert lines(("dare/1_train", f"{epochs} 1000 {options}"))[1] == f"weights kept: {kept_files * kept:.1f} GB"
+        assert (
+            lines(("dare/1_train", f"{epochs} 1000 {options}"))[1] == f"weights kept: {kept_files * gigabytes:.1f} GB"
+        )
     assert estimate.parameters("cifar10", "alexnet@0.25") == 608_074
 
 

@@ -155,9 +155,9 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
     rows = cell(c2_deepgini=(0.9, 0.9, 0.80), c2_softmax_entropy=(0.9, 0.9, 0.82), c2_lsa=(0.7, 0.7, 0.81),
                 c2_dsa=(0.7, 0.7, 0.83), c2_random=(0.7, 0.7, 0.79))  # fmt: skip
     table = {(each["configuration"], each["metric"]): each for each in rows}
-    keys, others = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
-    effect = guided_claims._difference("", table, keys, others)
-    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, others)]
+    keys, references = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
+    effect = guided_claims._difference("", table, keys, references)
+    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, references)]
     trained = numpy.var([80.0, 82.0, 81.0, 83.0, 79.0], ddof=1)
     images = [mean * (100 - mean) / 1000 for mean in means]
     total = sum(images) + trained
@@ -194,14 +194,14 @@ def test_the_score_of_an_input_has_the_measure_as_its_mean():
 def test_paired_inputs_have_the_variance_of_their_differences():
     rows = with_flags(cell(c2_deepgini=(0.9, 0.9, 0.8), c2_lsa=(0.7, 0.7, 0.8)))
     table = {(each["configuration"], each["metric"]): each for each in rows}
-    keys, others = [("c2", "deepgini")], [("c2", "lsa")]
-    effect = guided_claims._difference("", table, keys, others)
+    keys, references = [("c2", "deepgini")], [("c2", "lsa")]
+    effect = guided_claims._difference("", table, keys, references)
     first, second = (guided_claims.scores(each["curves"][0], 40, "area") for each in rows)
     half = 1.959964 * (100 * (first - second)).std() / 40**0.5  # the last prefixes end alike
     assert effect.interval.high - effect.interval.value == pytest.approx(half)
     assert effect.interval.value == pytest.approx(100 * (first - second).mean())
     del rows[1]["curves"][0][0]["correct"]
-    unpaired = guided_claims._difference("", table, keys, others)
+    unpaired = guided_claims._difference("", table, keys, references)
     assert unpaired.interval.high - unpaired.interval.value != pytest.approx(half)
 
 

@@ -92,8 +92,8 @@ def test_a_figure_is_a_png():
 @pytest.mark.slow
 def test_the_published_page_shows_figures_and_adversarial_images(tmp_path):
     line = [sys.executable, str(publish.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "examples-fgsm</figcaption>" in text and len(text) < 20e6
     for part in ("robustness", "transfer-worst@", "er-by-attack", "BP-epochs", "guided", "hardening"):
@@ -180,8 +180,8 @@ def test_a_button_shows_what_made_a_line(opened):
     tab, errors, _, _ = opened
     tab.locator(".dt-button", has_text=re.compile("^columns")).click()
     tab.locator(".dt-button", has_text=re.compile("^commands$")).click()
-    shown = tab.locator("#results th", has_text=re.compile("^commands$")).first
-    assert shown.is_visible() and "python scripts/" in tab.locator("#results tbody tr").first.inner_text()
+    commands = tab.locator("#results th", has_text=re.compile("^commands$")).first
+    assert commands.is_visible() and "python scripts/" in tab.locator("#results tbody tr").first.inner_text()
     tab.keyboard.press("Escape")
     assert errors == []
 

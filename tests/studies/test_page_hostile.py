@@ -92,14 +92,14 @@ def check(tab, errors):
 def test_hostile_names_are_text_in_the_table(opened):
     tab, errors = opened
     check(tab, errors)
-    shown, place = set(), page.SHOWN.index("method") + 1
+    cell_texts, place = set(), page.SHOWN.index("method") + 1
     following = tab.locator(".dt-paging-button.next:not(.disabled)")
     while True:
-        shown |= set(tab.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
+        cell_texts |= set(tab.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
         if not following.count():
             break
         following.click()
-    assert {text.shown(name) for name in NAMES + BROKEN} == shown
+    assert {text.shown(name) for name in NAMES + BROKEN} == cell_texts
     check(tab, errors)
 
 

@@ -95,8 +95,8 @@ def test_the_figure_draws_every_method_and_needs_the_original(cell, tmp_path):
     [(name, _, figure)] = report.figures(cell)
     assert name == "fashion_mnist-alexnet-repair"
     figures.save(figure, tmp_path / "figure.png")
-    written = {text.get_text() for axis in figure.axes for text in axis.texts}
-    assert written == {row["method"] for row in cell if row["role"] != "original"}
+    labels = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert labels == {row["method"] for row in cell if row["role"] != "original"}
     with pytest.raises(ValueError, match="no row of the original"):
         drawing.draw_cell(cell[2:])
 

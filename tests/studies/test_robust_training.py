@@ -141,8 +141,8 @@ def test_the_published_values_of_robust_overfitting():
 def test_published_values_stand_beside_deats_own_settings():
     with open(published.FOLDER / "deat_cifar10_preact18.csv", newline="", encoding="utf-8") as file:
         rows = {line["method"] for line in csv.DictReader(file)}
-    named = [method.published for method in METHODS.values()]
-    assert rows <= set(named) and all(named.count(row) == 1 for row in rows)
+    published_rows = [method.published for method in METHODS.values()]
+    assert rows <= set(published_rows) and all(published_rows.count(row) == 1 for row in rows)
     assert {name for name in METHODS if name.endswith("-deat")} < {
         name for name, method in METHODS.items() if method.published in rows
     }
