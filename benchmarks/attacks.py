@@ -61,9 +61,11 @@ def main():
     for name, (aim, jobs) in pairs(model, images, labels, epsilon).items():
         if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
             seconds, attacked = timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG)
-            (ours, fast), (other, slow) = seconds.items()
+            (faster, fast), (slower, slow) = seconds.items()
             same = numpy.mean([(image == twin).all() for image, twin in zip(*attacked.values(), strict=True)])
-            print(f"{name}: {other} {slow:.2f} s, {ours} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}")
+            print(
+                f"{name}: {slower} {slow:.2f} s, {faster} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}"
+            )
 
 
 def prepare(arguments):
@@ -82,8 +84,8 @@ def prepare(arguments):
 def report(name, norm, seconds, attacked, model, images, labels):
     ours = seconds["ours"]
     times = [f"{ours:.2f}"]
-    for other in ("foolbox", "art"):
-        times += [f"{seconds[other]:.2f}", f"{seconds[other] / ours:.2f}"] if other in seconds else ["-", "-"]
+    for library in ("foolbox", "art"):
+        times += [f"{seconds[library]:.2f}", f"{seconds[library] / ours:.2f}"] if library in seconds else ["-", "-"]
     results = [result(attacked[whose], norm, model, images, labels) if whose in attacked else "-" for whose in
                ("ours", "foolbox", "art")]  # fmt: skip
     print(ROW.format(name, *times, *results), flush=True)
@@ -110,14 +112,14 @@ def rows(model, images, labels, epsilon, arguments):
     l1 = L1(rel_stepsize=bim.rel_stepsize, steps=bim.steps, random_start=False)
     art = art_attacks(model, images, labels, cw_settings)
 
-    def within(attack, other, epsilon):
+    def within(attack, foolbox_attack, epsilon):
         return {
             "ours": lambda: attack.within(model, images, labels, epsilon=epsilon, **size),
-            "foolbox": lambda: foolbox_model.run(other, model, images, labels, epsilon=epsilon, **size),
+            "foolbox": lambda: foolbox_model.run(foolbox_attack, model, images, labels, epsilon=epsilon, **size),
         }
 
-    def closest(attack, other):
-        jobs = {"ours": lambda: attack.closest(model, images, labels, **size)[0], "foolbox": other}
+    def closest(attack, foolbox_job):
+        jobs = {"ours": lambda: attack.closest(model, images, labels, **size)[0], "foolbox": foolbox_job}
         return attack.norm, jobs
 
     def theirs(attack):
@@ -142,12 +144,14 @@ def rows(model, images, labels, epsilon, arguments):
     return table
 
 
-def searched(model, images, labels, attack, other, whole):
+def searched(model, images, labels, attack, foolbox_attack, whole):
     """search.bisection around a foolbox attack; each trial takes all steps."""
 
     def trial(rows, epsilon):
         sizes = keras.ops.convert_to_tensor((whole * epsilon).astype(numpy.float32)[:, None, None, None])
-        attacked = foolbox_model.run(other, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes)
+        attacked = foolbox_model.run(
+            foolbox_attack, model, images[rows], labels[rows], batch_size=len(images), epsilon=sizes
+        )
         return attacked, search.classes(model, attacked) != labels[rows]
 
     settings = {name: getattr(attack, name) for name in ("epsilon", "growth", "growths", "bisections")}

@@ -86,9 +86,9 @@ def ours(model, x, y, arguments):
         rows = numpy.flatnonzero(robust)
         for count in (2, 3):  # batches of two sizes are traced as any size
             attack.within(model, x[rows[:count]], y[rows[:count]], **sizes)
-        begun = time.process_time()
+        started_at = time.process_time()
         attacked = attack.within(model, x[rows], y[rows], **sizes)
-        seconds = time.process_time() - begun
+        seconds = time.process_time() - started_at
         robust[rows] = search.classes(model, attacked) == y[rows]
         results[name] = 100 * robust.mean(), seconds
     return results
@@ -102,9 +102,9 @@ def theirs(name, model, x, y, arguments):
         rows = numpy.flatnonzero(search.classes(model, x) == y)
         probe = compute.predict(compute.forward(model), x[:4])
         numpy.savez(inputs, x=x[rows], y=y[rows].astype(numpy.int64), probe_x=x[:4], probe=probe, **weights)
-        asked = {"which": name, "norm": arguments.norm, "epsilon": arguments.epsilon, "seed": arguments.seed}
-        asked |= {"batch_size": arguments.batch_size, "inputs": str(inputs), "outputs": str(outputs)}
-        subprocess.run([arguments.torch_python, str(SIDE), json.dumps(asked)], check=True)
+        settings = {"which": name, "norm": arguments.norm, "epsilon": arguments.epsilon, "seed": arguments.seed}
+        settings |= {"batch_size": arguments.batch_size, "inputs": str(inputs), "outputs": str(outputs)}
+        subprocess.run([arguments.torch_python, str(SIDE), json.dumps(settings)], check=True)
         arrays = numpy.load(outputs)
         robust, results = numpy.ones(len(rows), bool), {}
         for attack in arrays["names"]:

@@ -27,8 +27,8 @@ class Net(torch.nn.Module):
 
 
 def main():
-    asked = json.loads(sys.argv[1])
-    inputs = numpy.load(asked["inputs"])
+    settings = json.loads(sys.argv[1])
+    inputs = numpy.load(settings["inputs"])
     net = Net(inputs).eval()
     with torch.no_grad():
         difference = net(channels_first(inputs["probe_x"])).numpy() - inputs["probe"]
@@ -36,18 +36,18 @@ def main():
         raise ValueError(f"the PyTorch copy's logits differ by {numpy.abs(difference).max()}, expected at most 1e-3")
     torch.set_flush_denormal(True)  # as TensorFlow does
     torch.set_num_threads(1)  # waiting threads of a small net would count as processor time
-    jobs = {"torchattacks": torchattacks_jobs, "art": art_jobs}[asked["which"]]
-    results = jobs(net, inputs["x"], inputs["y"], asked)
+    jobs = {"torchattacks": torchattacks_jobs, "art": art_jobs}[settings["which"]]
+    results = jobs(net, inputs["x"], inputs["y"], settings)
     names = [name.removesuffix("-images") for name in results if name.endswith("-images")]
-    numpy.savez(asked["outputs"], names=numpy.array(names), **results)
+    numpy.savez(settings["outputs"], names=numpy.array(names), **results)
 
 
-def torchattacks_jobs(net, x, y, asked):
+def torchattacks_jobs(net, x, y, settings):
     """Each attack on the survivors of those before: "<name>-images" of all and "<name>-seconds"."""
     import torchattacks
 
-    classes, norm = 10, {"linf": "Linf", "l2": "L2"}[asked["norm"]]
-    same = {"eps": asked["epsilon"], "norm": norm, "seed": asked["seed"], "n_restarts": 1}
+    classes, norm = 10, {"linf": "Linf", "l2": "L2"}[settings["norm"]]
+    same = {"eps": settings["epsilon"], "norm": norm, "seed": settings["seed"], "n_restarts": 1}
     attacks = {
         "apgd-ce": torchattacks.APGD(net, loss="ce", steps=100, **same),
         "apgd-t": torchattacks.APGDT(net, steps=100, n_classes=classes, **same),
@@ -56,30 +56,30 @@ def torchattacks_jobs(net, x, y, asked):
     }
     rows, results = numpy.arange(len(x)), {}
     for name, attack in attacks.items():
-        images, begun = x.copy(), time.process_time()
-        for start in range(0, len(rows), asked["batch_size"]):
-            part = rows[start : start + asked["batch_size"]]
+        images, started_at = x.copy(), time.process_time()
+        for start in range(0, len(rows), settings["batch_size"]):
+            part = rows[start : start + settings["batch_size"]]
             images[part] = attack(channels_first(x[part]), torch.tensor(y[part])).detach().numpy().transpose(0, 2, 3, 1)
-        results[f"{name}-images"], results[f"{name}-seconds"] = images, time.process_time() - begun
+        results[f"{name}-images"], results[f"{name}-seconds"] = images, time.process_time() - started_at
         with torch.no_grad():
             rows = rows[net(channels_first(images[rows])).argmax(1).numpy() == y[rows]]
     return results
 
 
-def art_jobs(net, x, y, asked):
+def art_jobs(net, x, y, settings):
     """ART's AutoAttack as it is: its four attacks together."""
     from art.attacks.evasion import AutoAttack
     from art.estimators.classification import PyTorchClassifier
 
-    numpy.random.seed(asked["seed"])  # noqa: NPY002 - ART draws from the global generator
+    numpy.random.seed(settings["seed"])  # noqa: NPY002 - ART draws from the global generator
     classifier = PyTorchClassifier(
         net, torch.nn.CrossEntropyLoss(), (x.shape[3], *x.shape[1:3]), 10, clip_values=(0, 1), device_type="cpu"
     )
-    norm = {"linf": numpy.inf, "l2": 2}[asked["norm"]]
-    sizes = {"eps": asked["epsilon"], "eps_step": 2 * asked["epsilon"], "batch_size": asked["batch_size"]}
-    attack, begun = AutoAttack(classifier, norm=norm, **sizes), time.process_time()
+    norm = {"linf": numpy.inf, "l2": 2}[settings["norm"]]
+    sizes = {"eps": settings["epsilon"], "eps_step": 2 * settings["epsilon"], "batch_size": settings["batch_size"]}
+    attack, started_at = AutoAttack(classifier, norm=norm, **sizes), time.process_time()
     images = attack.generate(x.transpose(0, 3, 1, 2).copy(), numpy.eye(10, dtype=numpy.float32)[y])
-    return {"autoattack-images": images.transpose(0, 2, 3, 1), "autoattack-seconds": time.process_time() - begun}
+    return {"autoattack-images": images.transpose(0, 2, 3, 1), "autoattack-seconds": time.process_time() - started_at}
 
 
 def channels_first(images):

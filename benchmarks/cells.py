@@ -34,9 +34,9 @@ def main():
     for _ in range(arguments.rounds):
         for name, run in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                begun = time.perf_counter()
+                started_at = time.perf_counter()
                 run(commands, folder)
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.perf_counter() - started_at)
     middle = {name: statistics.median(rounds) for name, rounds in seconds.items()}
     print(f"{len(commands)} plain commands: {middle['plain']:.1f} s (median of {arguments.rounds} rounds)")
     for name, module in (("reproduce", "studies.presets"), ("job", "submitit")):
@@ -46,8 +46,8 @@ def main():
 
 def printed():
     """The cell's commands with the tables' at the end, as --dry-run prints them."""
-    done = subprocess.run([*REPRODUCE, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT)
-    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("python ")]
+    dry_run = subprocess.run([*REPRODUCE, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = [line.split() for line in dry_run.stdout.splitlines() if line.startswith("python ")]
     return [[sys.executable, str(ROOT / script), *options] for _, script, *options in lines]
 
 
@@ -73,9 +73,9 @@ def imported(module):
     """Seconds that a new process takes to import a module, without its start."""
     seconds = []
     for line in ("pass", f"import {module}"):
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         subprocess.run([sys.executable, "-c", line], check=True, cwd=ROOT)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started_at)
     return seconds[1] - seconds[0]
 
 

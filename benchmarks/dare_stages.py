@@ -111,8 +111,8 @@ def main(arguments):
     grown = []
     for count in (arguments.images // 4, arguments.images):
         with tempfile.TemporaryDirectory() as folder:
-            other, pixels, _ = make(count, arguments.width)
-            make_history(pathlib.Path(folder) / "history", other, pixels, 4)
+            net, pixels, _ = make(count, arguments.width)
+            make_history(pathlib.Path(folder) / "history", net, pixels, 4)
             command = [
                 sys.executable,
                 __file__,

@@ -50,9 +50,9 @@ def main():
 
 
 def timed(function, *values, **settings):
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     result = function(*values, **settings)
-    return result, time.perf_counter() - begun
+    return result, time.perf_counter() - started_at
 
 
 def dsa(train, train_classes, rows, classes, few):

@@ -90,7 +90,7 @@ def main(arguments):
         checkpoints, rows = size(weights), size((folder / "mined").iterdir())
         targets_size = size([folder / "stored.h5"])
     count = len(split.y_validation)
-    first, *others = observing
+    first, *later = observing
     print(
         f"{count} images of {arguments.dataset}, {arguments.model} ({model.count_params():,} parameters), "
         f"{arguments.epochs} epochs, {len(targets.index)} selected from {len(numpy.unique(targets.epoch))}: same bits"
@@ -101,7 +101,7 @@ def main(arguments):
     print(f"observing / training without it           {sum(observing) / (training - sum(observing)):.3f}  (aim 0.1)")
     print(f"mining + observing / mining checkpoints   {(from_store + sum(observing)) / from_checkpoints:.2f}")
     print(f"mining what was kept / mining checkpoints {from_store / from_checkpoints:.2f}")
-    facts = {"training_s": training, "first_observation_s": first, "later_observations_s": sum(others)}
+    facts = {"training_s": training, "first_observation_s": first, "later_observations_s": sum(later)}
     facts |= {"mining_checkpoints_s": from_checkpoints, "mining_kept_s": from_store}
     sizes = {
         "checkpoints_mb": checkpoints,

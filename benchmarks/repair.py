@@ -30,12 +30,12 @@ def job(model, name, x, count, located, seed=0):
     scored = candidates.Candidates(model, original, entries, [x])
 
     def load_and_predict():
-        found = []
+        logits = []
         with models.keeping_weights(model, original):
             for values in positions:
                 model.set_weights(entries.written(model, original, values.astype("float32")))
-                found.append(compute.predict(compute.forward(model), x, prepare=data.to_unit))
-        return numpy.stack(found)
+                logits.append(compute.predict(compute.forward(model), x, prepare=data.to_unit))
+        return numpy.stack(logits)
 
     return lambda: scored.logits(positions), load_and_predict
 
@@ -48,8 +48,8 @@ def main(arguments):
     result = {}
     for name in names:
         ours, theirs = job(model, name, x, arguments.candidates, arguments.located)
-        seconds, found = timing.fastest({"cached": ours, "loaded": theirs}, arguments.repeats, clock=time.process_time)
-        numpy.testing.assert_allclose(found["cached"], found["loaded"], rtol=1e-3, atol=1e-3)
+        seconds, logits = timing.fastest({"cached": ours, "loaded": theirs}, arguments.repeats, clock=time.process_time)
+        numpy.testing.assert_allclose(logits["cached"], logits["loaded"], rtol=1e-3, atol=1e-3)
         result[name] = {"seconds": seconds, "times faster": round(seconds["loaded"] / seconds["cached"], 1)}
     print(json.dumps(result, indent=1))
 

@@ -43,11 +43,11 @@ class Meter:
         def metered(*arguments, **options):
             if self.inside:
                 return function(*arguments, **options)
-            self.inside, begun = True, time.process_time()
+            self.inside, started_at = True, time.process_time()
             try:
                 return function(*arguments, **options)
             finally:
-                self.seconds, self.inside = self.seconds + time.process_time() - begun, False
+                self.seconds, self.inside = self.seconds + time.process_time() - started_at, False
 
         return metered
 
@@ -57,10 +57,10 @@ def run(name):
     script = stages.script(SCRIPTS / f"{name}.py")
     arguments = script.options().parse_args([*CELL, *COMMANDS[name]])
     keras.utils.set_random_seed(0)
-    begun = time.process_time()
+    started_at = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         script.main(arguments)
-    return time.process_time() - begun
+    return time.process_time() - started_at
 
 
 def main():
@@ -76,11 +76,11 @@ def main():
             print(f"{name:16s} {seconds:7.2f} s, of it comparing inputs {100 * meter.seconds / seconds:5.2f} %")
         cell = next(pathlib.Path("runs/dare").iterdir())
         finished = len([*cell.glob("seed0/*/run.json")])
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         for _ in range(1 + COPIES):
             for name in COMMANDS:
                 run(name)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started_at
         print(f"{(1 + COPIES) * finished} finished stages of {1 + COPIES} cells skipped in {seconds:.2f} s")
         os.chdir("/")
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,9 +16,9 @@ def fastest(jobs, repeats=1, *, clock=time.perf_counter, long=float("inf")):
         for name, job in jobs.items():
             if name != ours and seconds.get(name, 0.0) > long:
                 continue
-            begun = clock()
+            started_at = clock()
             result = job()
-            spent = clock() - begun
+            spent = clock() - started_at
             if (turn or (spent > long and name != ours)) and spent < seconds.get(name, float("inf")):
                 seconds[name], results[name] = spent, result
     return {name: seconds[name] for name in jobs}, results

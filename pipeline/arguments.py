@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         """As argparse's, with an error for options without effect, and for ``--option=--``, which argparse reads as an
         empty list."""
-        parsed, rest = super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
         for action in self._actions:
             if action.nargs in (None, "+") and getattr(parsed, action.dest, None) == []:
                 self.error(f"argument {'/'.join(action.option_strings)}: '--' given, expected one argument")
@@ -113,7 +113,7 @@ class Parser(argparse.ArgumentParser):
         for met, words in self.requirements:
             if not met(parsed):
                 self.error(words(parsed) if callable(words) else words)
-        return parsed, rest
+        return parsed, unknown
 
     def _refuse_without_effect(self, args, parsed):
         """Exit with an error where the command line has an option without effect."""

@@ -77,25 +77,27 @@ def parser(
     accepted: models of the catalogue that the stage accepts, of any width (None: all); own: also the names of nets that
     a user imported before; add_model: whether there is --model; example: options of a command; settings: argparse's.
     """
-    made = Parser(description=description, example=example, **settings)
-    made.set_defaults(study=study)
+    parser = Parser(description=description, example=example, **settings)
+    parser.set_defaults(study=study)
     accepted = tuple(accepted or models.MODELS)
-    cell = made.add_argument_group("cell")
+    cell = parser.add_argument_group("cell")
     cell.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help="images")
     if add_model:
         also = ", or the name of a net that 0_import.py took" if own else ""
         cell.add_argument("--model", type=model(accepted, own), default="alexnet", help=WIDTHS + also)
     cell.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of split, training and sampling")
     if own:
-        made.require(
-            lambda asked: not _refused(asked.model, accepted) or _is_imported(asked),
-            lambda asked: f"argument --model: {_refused(asked.model, accepted)}; none of that name was imported",
+        parser.require(
+            lambda arguments: not _refused(arguments.model, accepted) or _is_imported(arguments),
+            lambda arguments: (
+                f"argument --model: {_refused(arguments.model, accepted)}; none of that name was imported"
+            ),
         )
-    add_data(made)
-    running = add_running(made)
+    add_data(parser)
+    running = add_running(parser)
     running.add_argument("--runs", type=path, default="runs", help="folder of all run directories")
     running.add_argument("--overwrite", action="store_true", help="replace a run made with other arguments")
-    return made
+    return parser
 
 
 def add_data(parser: Parser):

@@ -18,7 +18,7 @@ class Progress:
         self.title, self.quiet = title, quiet
         self.console = rich.console.Console(stderr=True)
         self.bar, self.task = None, None
-        self.begun = self.last_line = time.monotonic()
+        self.started_at = self.last_line = time.monotonic()
         self.first = None  # (what was done, when) at the first call: resumed work does not begin at 0
 
     def __enter__(self):
@@ -44,7 +44,9 @@ class Progress:
         if now - self.last_line > 10 or done == total:
             self.last_line = now
             line = f"{self.title}: {done}/{total} {note}".rstrip()
-            print(f"{line}, {duration(now - self.begun)}{self._left(done, total, now)}", file=sys.stderr, flush=True)
+            print(
+                f"{line}, {duration(now - self.started_at)}{self._left(done, total, now)}", file=sys.stderr, flush=True
+            )
 
     def _left(self, done, total, now):
         """The time left, in words, at the speed since the first call; "" where that is not known."""

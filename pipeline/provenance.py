@@ -68,8 +68,8 @@ def commit() -> dict:
 
     def git(*arguments):
         line = ["git", "-C", ROOT, *arguments]
-        done = subprocess.run(line, capture_output=True, text=True, check=False, env=own)
-        return done.stdout.strip() if done.returncode == 0 else None
+        completed = subprocess.run(line, capture_output=True, text=True, check=False, env=own)
+        return completed.stdout.strip() if completed.returncode == 0 else None
 
     try:
         top = git("rev-parse", "--show-toplevel")

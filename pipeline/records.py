@@ -35,14 +35,14 @@ def place(path: pathlib.Path, name: str) -> pathlib.Path:
     return path.parents[1] / stage if stage else path.parent / name
 
 
-def label(path: pathlib.Path, other: pathlib.Path) -> str:
-    """The name of the stage in `other` for the stage in `path`: the inverse of `place`, or "dare/seed1/train"."""
-    if other.parent == path.parent:
-        return other.name
-    if other.parents[1] == path.parents[1]:
-        return f"../{other.parent.name}/{other.name}"
-    seed = "" if other.parent.name == path.parent.name else f"{other.parent.name}/"
-    return f"{other.parents[2].name}/{seed}{other.name}"
+def label(path: pathlib.Path, stage: pathlib.Path) -> str:
+    """The name of the stage in `stage` for the stage in `path`: the inverse of `place`, or "dare/seed1/train"."""
+    if stage.parent == path.parent:
+        return stage.name
+    if stage.parents[1] == path.parents[1]:
+        return f"../{stage.parent.name}/{stage.name}"
+    seed = "" if stage.parent.name == path.parent.name else f"{stage.parent.name}/"
+    return f"{stage.parents[2].name}/{seed}{stage.name}"
 
 
 def record(path: pathlib.Path) -> dict:
@@ -78,8 +78,8 @@ def _is_record(value):
     objects = all(isinstance(value.get(name), dict) for name in ("arguments", "uses", *TEXTS))
     texts = objects and all(isinstance(text, str) for name in TEXTS for text in value[name].values())
     numbers = all(isinstance(value.get(name, 0), int | float) for name in ("wall_s", "spent_s", "session_began"))
-    others = isinstance(value.get("processes", []), list) and isinstance(value.get("command", ""), str)
-    return texts and numbers and others and all(isinstance(each, dict) for each in value.get("processes", []))
+    optional = isinstance(value.get("processes", []), list) and isinstance(value.get("command", ""), str)
+    return texts and numbers and optional and all(isinstance(each, dict) for each in value.get("processes", []))
 
 
 def result(path: pathlib.Path) -> str:

@@ -43,7 +43,7 @@ class Stage:
 
     folder: where it writes.
     identity: its arguments, catalogue entries and input digests.
-    begun: time.monotonic() at its start in this process.
+    started_at: time.monotonic() at its start in this process.
     spent: seconds of earlier processes that it continues.
     resumed: whether it continues earlier work.
     processes: provenance.facts of each process that worked on it, this one's last ({} where an earlier version recorded
@@ -54,7 +54,7 @@ class Stage:
 
     folder: pathlib.Path
     identity: dict
-    begun: float
+    started_at: float
     spent: float
     resumed: bool
     processes: tuple
@@ -150,7 +150,7 @@ def so_far(stage: Stage) -> dict:
         **({"processes": list(stage.processes)} if len(stage.processes) > 1 else {}),
         **({"continued": changed} if changed else {}),
         "resumed": stage.resumed,
-        "wall_s": round(stage.spent + time.monotonic() - stage.begun, 1),
+        "wall_s": round(stage.spent + time.monotonic() - stage.started_at, 1),
     }
 
 
@@ -252,11 +252,11 @@ def _outputs(stage):
 
 def _lock(path):
     """Lock a stage's folder against other processes, for the life of this one. Returns the descriptor to close."""
-    for left in reversed(range(PATIENCE)):
+    for tries_left in reversed(range(PATIENCE)):
         try:
             return lock(path)
         except BlockingIOError as error:
-            if not left:
+            if not tries_left:
                 message = f"{path}: another process is at work on this stage; wait for it or stop it"
                 raise ValueError(message) from error
             time.sleep(0.1)

@@ -101,20 +101,21 @@ def submit(sweep: Sweep, resources: Resources) -> tuple[list[str], str]:
     if not str(sweep.folder).isprintable():
         raise ValueError(f"{str(sweep.folder)!r} would be a line of its own in a job's script: name another --runs")
     queued = queue(sweep.folder.name)
-    left = [name for name, cell in _states(sweep, queued).items() if cell["state"] in ("new", "failed")]
+    unfinished = [name for name, cell in _states(sweep, queued).items() if cell["state"] in ("new", "failed")]
     cwd, jobs = os.getcwd(), known(sweep.folder)
-    if not left and jobs["tables"] in queued:
+    if not unfinished and jobs["tables"] in queued:
         return [], jobs["tables"]
 
     # The cells, as one array.
     sweep.folder.mkdir(parents=True, exist_ok=True)
     executor = submitit.AutoExecutor(folder=sweep.logs, cluster="slurm", slurm_max_num_timeout=1000)
-    executor.update_parameters(**resources.parameters(sweep.folder.name, len(left)))
-    if left:
+    executor.update_parameters(**resources.parameters(sweep.folder.name, len(unfinished)))
+    if unfinished:
         with _refusals("the cells; nothing was submitted"):
-            submitted = executor.submit_array([Job(sweep.cells[name], cwd) for name in left])
+            submitted = executor.submit_array([Job(sweep.cells[name], cwd) for name in unfinished])
         jobs["cells"] |= {
-            name: {"id": job.job_id, "commands": sweep.cells[name]} for name, job in zip(left, submitted, strict=True)
+            name: {"id": job.job_id, "commands": sweep.cells[name]}
+            for name, job in zip(unfinished, submitted, strict=True)
         }
         files.write_json(sweep.folder / "jobs.json", jobs)
 
@@ -126,7 +127,7 @@ def submit(sweep: Sweep, resources: Resources) -> tuple[list[str], str]:
     with _refusals("the tables' job; the cells are submitted, and the same command submits the tables alone"):
         jobs["tables"] = executor.submit(Job(sweep.tables, cwd)).job_id
     files.write_json(sweep.folder / "jobs.json", jobs)
-    return left, jobs["tables"]
+    return unfinished, jobs["tables"]
 
 
 @contextlib.contextmanager

@@ -38,10 +38,10 @@ def words(specification: dict) -> str:
     elif specification.keys() >= {*SEARCH}:
         parts.append(_search(specification))
     targets = specification.get("loss") == "dlr-targeted"
-    others = {
+    settings = {
         name: value for name, value in specification.items() if name not in WORDED and PUBLISHED.get(name) != value
     }
-    parts += [_setting(name, value) for name, value in others.items() if targets or name != "targets"]
+    parts += [_setting(name, value) for name, value in settings.items() if targets or name != "targets"]
     return ", ".join(part for part in parts if part)
 
 

@@ -34,12 +34,12 @@ def embed(path, marker: str, text: str, check: bool = False) -> bool:
     if BEGIN.search(text) or END.search(text):
         raise ValueError(f"the text for section {marker} of {path} holds a marker itself")
     start, stop = sections[marker]
-    wanted = "\n" + text.strip("\n") + "\n"
-    if document[start:stop] == wanted:
+    section = "\n" + text.strip("\n") + "\n"
+    if document[start:stop] == section:
         return False
     if check:
         raise ValueError(f"{path}: section {marker} differs from the measured results: generate it again")
-    files.write_text(path, document[:start] + wanted + document[stop:])
+    files.write_text(path, document[:start] + section + document[stop:])
     return True
 
 

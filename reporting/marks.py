@@ -73,11 +73,11 @@ def saturated(table: Table, rows) -> Table:
 
 def saturation(rows) -> list[str]:
     """The same as one sentence in a list, for tables whose lines are not single rows."""
-    shown = "; ".join(f"{row['method']} {cell}" for row in rows if isinstance(cell := _saturation(row), Cell))
+    saturations = "; ".join(f"{row['method']} {cell}" for row in rows if isinstance(cell := _saturation(row), Cell))
     unchecked = [row["method"] for row in rows if not isinstance(_saturation(row), Cell)]
-    if not shown:
+    if not saturations:
         return [f"{SATURATED}: {UNKNOWN}."]
-    return [f"{SATURATED}, %: {shown}{f'; {UNKNOWN}: ' if unchecked else ''}{', '.join(unchecked)}."]
+    return [f"{SATURATED}, %: {saturations}{f'; {UNKNOWN}: ' if unchecked else ''}{', '.join(unchecked)}."]
 
 
 def _saturation(row):

@@ -21,7 +21,7 @@ def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
 
     without: keys of sentences to leave out: unverified, raised, spread, published, intervals, attacks
     """
-    shown = [row["measures"][measure] for row in rows for measure in measures if measure in row["measures"]]
+    printed = [row["measures"][measure] for row in rows for measure in measures if measure in row["measures"]]
     by_key = {}
     unverified = [row["method"] for row in rows if row.get("verified") is False]
     if unverified:
@@ -31,14 +31,14 @@ def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
         )
         by_key["unverified"] = [sentence]
     by_key["raised"] = marks.raised_note(rows)
-    if any(measure.get("spread") is not None for measure in shown):
+    if any(measure.get("spread") is not None for measure in printed):
         source = " of the tuning, all from one source model" if len(_seeds(rows)) == 1 else ""
         by_key["spread"] = [f"a ± b: mean and standard deviation over repeats{source}."]
-    if any(measure.get("published") is not None for measure in shown):
+    if any(measure.get("published") is not None for measure in printed):
         by_key["published"] = [
             "(in brackets): published in TOSEM 33(3) 2024, mean of nine runs, on other source models."
         ]
-    halves = [(high - low) / 2 for low, high in (measure["interval"] for measure in shown if measure.get("interval"))]
+    halves = [(high - low) / 2 for low, high in (measure["interval"] for measure in printed if measure.get("interval"))]
     if halves:
         by_key["intervals"] = [f"95 % intervals (Wilson, over images) are at most ±{max(halves):.1f} points."]
     used = {part for measure in measures for part in (measure.split("/", 1)[-1], measure.partition("@")[0])}
@@ -49,8 +49,8 @@ def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
 
 def lines(rows) -> list[str]:
     """Sentences on the lines of a table: titles by role, shared hyper-parameters, seeds and repeats."""
-    first, *others = (row.get("hyperparameters", {}) for row in rows)
-    common = {name: value for name, value in first.items() if all(row.get(name) == value for row in others)}
+    first, *further = (row.get("hyperparameters", {}) for row in rows)
+    common = {name: value for name, value in first.items() if all(row.get(name) == value for row in further)}
     titles = []
     for role, heading in ROLES.items():
         described = [_who(row, common) for row in rows if row["role"] == role]

@@ -93,8 +93,8 @@ def of_stage(stage, *, details: dict, **fields) -> Row:
     details: the study's own entries
     fields: the other fields, study to attacks; repeats is 1 by default
     """
-    asked = stage.identity["arguments"]
-    complete = {"model": asked["model"], "seeds": [asked["seed"]], "repeats": 1, **fields}
+    arguments = stage.identity["arguments"]
+    complete = {"model": arguments["model"], "seeds": [arguments["seed"]], "repeats": 1, **fields}
     return Row(**complete, details=details, **lineage.of(stage), origins=[])
 
 
@@ -137,10 +137,10 @@ def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -
         other details are those of the first row
     Raises ValueError if the seeds were trained or tested differently.
     """
-    first, *others = rows
-    if not others:
+    first, *further = rows
+    if not further:
         return first
-    for row in others:
+    for row in further:
         pair = alike(first), alike(row)
         differing = [name for name in {**pair[0], **pair[1]} if pair[0].get(name) != pair[1].get(name)]
         if differing:

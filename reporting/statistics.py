@@ -246,6 +246,6 @@ def signed_rank(first, second, *, least: int = LEAST_PAIRS) -> SignedRank:
 def mcnemar(gained: int, lost: int) -> float:
     """The two-sided p of McNemar's exact test that a change gains as many images as it loses (McNemar 1947).
 
-    gained, lost: images that are right only after, and only before, the change; 1 where there are none
+    gained, lost: images that are correct only after, and only before, the change; 1 where there are none
     """
     return float(scipy.stats.binomtest(int(gained), int(gained + lost)).pvalue) if gained + lost else 1.0

@@ -219,13 +219,13 @@ def print_table(table: Table, console: rich.console.Console | None = None, *, wi
         console = rich.console.Console()
         if width or not console.is_terminal:
             console.width = width or 200
-    shown = rich.table.Table(title=_plain_text(table.title), title_justify="left")
+    terminal_table = rich.table.Table(title=_plain_text(table.title), title_justify="left")
     for place, column in enumerate(table.columns):
         justify = "left" if place in of_text(table) else "right"
-        shown.add_column(_plain_text(column), justify=justify, overflow="fold")
+        terminal_table.add_column(_plain_text(column), justify=justify, overflow="fold")
     for row in table.rows:
-        shown.add_row(*map(_plain_text, row))
-    console.print(shown)
+        terminal_table.add_row(*map(_plain_text, row))
+    console.print(terminal_table)
     for note in table.notes:
         console.print(_plain_text(note, style="dim"))
 

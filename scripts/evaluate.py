@@ -32,7 +32,7 @@ def main(arguments):
     order = stream(arguments.seed, "test images").permutation(len(dataset.x_test))
     rows = numpy.sort(order[: arguments.images])
     out = pathlib.Path(arguments.out or f"{pathlib.Path(arguments.weights).with_suffix('')}-{arguments.norm}")
-    with progress.Progress("evaluate", arguments.quiet) as told:
+    with progress.Progress("evaluate", arguments.quiet) as bar:
         result = evaluation.benchmark(
             model,
             dataset.x_test[rows],
@@ -43,7 +43,7 @@ def main(arguments):
             seed=arguments.seed,
             batch_size=arguments.batch_size,
             folder=out,
-            progress=told,
+            progress=bar,
         )
     about = {"weights": str(arguments.weights), "dataset": dataset.name, "images": rows.tolist()}
     files.write_json(out / "row.json", {**about, **result.row(), **provenance.facts()})

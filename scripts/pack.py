@@ -24,11 +24,13 @@ def main(arguments):
         paths = light_parts.write(arguments.runs, arguments.out, most=arguments.part << 20)
         print(f"pack: rows, flags and logs in {', '.join(map(str, paths))}")
         return
-    found = sorted((pathlib.Path(arguments.runs) / "dare").glob("*/seed*/test-original/run.json"))
-    seeds = [path.parents[1] for path in found if not arguments.cell or path.parents[2].name in arguments.cell]
+    records = sorted((pathlib.Path(arguments.runs) / "dare").glob("*/seed*/test-original/run.json"))
+    seeds = [path.parents[1] for path in records if not arguments.cell or path.parents[2].name in arguments.cell]
     if not seeds:
-        asked = f" of {', '.join(arguments.cell)}" if arguments.cell else ""
-        raise FileNotFoundError(f"{arguments.runs}/dare: no tested cell{asked}; test one with scripts/dare/7_test.py")
+        of_cells = f" of {', '.join(arguments.cell)}" if arguments.cell else ""
+        raise FileNotFoundError(
+            f"{arguments.runs}/dare: no tested cell{of_cells}; test one with scripts/dare/7_test.py"
+        )
     for sentence in packing.pack(arguments.out, seeds, arguments):
         print(f"pack: {sentence}")
     size = pathlib.Path(arguments.out).stat().st_size
@@ -46,8 +48,8 @@ def options():
     parser.add_argument("--part", type=command.whole(1), default=15, help="MiB of an archive of --light, at most")
     command.add_data(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.needs(["--part"], lambda asked: asked.light, "--light")
-    parser.needs(["--cell"], lambda asked: not asked.light, "no --light")
+    parser.needs(["--part"], lambda arguments: arguments.light, "--light")
+    parser.needs(["--cell"], lambda arguments: not arguments.light, "no --light")
     return parser
 
 

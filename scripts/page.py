@@ -14,12 +14,12 @@ from studies import catalogue, page, publish, verdicts
 
 
 def main(arguments):
-    rows, found = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
-    examples = [(path.stem, path) for path in found]
+    rows, paths = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
+    examples = [(path.stem, path) for path in paths]
     if arguments.runs:
         rows = catalogue.collect_all(arguments.runs)
-        found = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
-        examples = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in found]
+        paths = sorted(pathlib.Path(arguments.runs).glob("*/*/report/figure-*examples*.png"))
+        examples = [(f"{path.parents[1].name}: {path.stem.removeprefix('figure-')}", path) for path in paths]
     if not rows:
         raise FileNotFoundError(f"{arguments.runs}: no row.json of any study: run its test stage first")
     left_out = []

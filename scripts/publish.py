@@ -1,7 +1,7 @@
 """Publish the rows of finished cells: results/measured/, and all tables, figures and documents that are made of them.
 
 Reads <runs>/*/*/seed*/*/row*.json; writes results/ and the generated sections of README.md and REPRODUCTION.md. Where
-there are no runs, what is published already is written anew; --check only tells whether it says what was measured.
+there are no runs, what is published already is written again; --check only tells whether it says what was measured.
 """
 
 try:
@@ -44,7 +44,7 @@ def options():
     )
     parser.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.needs(("--runs", "--add", "--data-dir", "--study"), lambda asked: not asked.check, "no --check")
+    parser.needs(("--runs", "--add", "--data-dir", "--study"), lambda arguments: not arguments.check, "no --check")
     return parser
 
 

@@ -45,8 +45,8 @@ def main(arguments):
     presets = STUDIES[arguments.study].presets()
     if arguments.preset not in presets:
         known = ", ".join(presets)
-        said = f"{arguments.study} has no preset {arguments.preset!r}: give {known} (--help lists the options)"
-        print(f"reproduce.py: {said}", file=sys.stderr)
+        message = f"{arguments.study} has no preset {arguments.preset!r}: give {known} (--help lists the options)"
+        print(f"reproduce.py: {message}", file=sys.stderr)
         return 2
     chosen = cells_of(presets[arguments.preset], arguments.dataset, arguments.model, arguments.seed)
     cells = [commands(arguments, cell, lines) for cell, lines in chosen.items()]
@@ -62,19 +62,19 @@ def main(arguments):
 
         command.load()
         for lines in [*cells, [tables]]:
-            print("\n".join(show(one) for one in lines))
+            print("\n".join(show(line) for line in lines))
         print("\n".join(f"# {line}" for line in estimate.lines(cells)))
         return 0
     cell_names = [f"{cell_name(dataset, model)}-seed{seed}" for dataset, model, seed in chosen]
-    named = dict(zip(cell_names, cells, strict=True))
+    by_name = dict(zip(cell_names, cells, strict=True))
     if arguments.cluster:
         try:
-            return on_cluster(arguments, named, tables)
+            return on_cluster(arguments, by_name, tables)
         except ValueError as error:
             print(f"reproduce.py: {error}", file=sys.stderr)
             return 2
     if arguments.status:
-        return here(named, arguments.runs)
+        return here(by_name, arguments.runs)
     until = time.monotonic() + 60 * arguments.minutes if arguments.minutes else math.inf
     with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
         failed = [code for code in pool.map(lambda commands: run_cell(commands, until), cells) if code]
@@ -109,15 +109,16 @@ def here(cells, runs):
     from studies import hours
 
     command.load()
-    found = {name: stages.progress(commands) for name, commands in cells.items()}
-    states = [one.state for one in found.values()]
+    progress_of = {name: stages.progress(commands) for name, commands in cells.items()}
+    states = [progress.state for progress in progress_of.values()]
     print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "left")))
     if {*states} - {"done"}:
         every = [command for commands in cells.values() for command in commands]
         print(hours.sentence(every, hours.measured(runs), unfinished=True))
-    for name, one in found.items():
-        if one.state != "done":
-            print(f"{one.state}: {name}, {one.done} of {one.of} stages done, next:\n    $ {show(one.next)}")
+    for name, progress in progress_of.items():
+        if progress.state != "done":
+            stages_done = f"{progress.done} of {progress.of} stages done"
+            print(f"{progress.state}: {name}, {stages_done}, next:\n    $ {show(progress.next)}")
     return 0
 
 
@@ -128,20 +129,20 @@ def on_cluster(arguments, cells, tables):
     folder = pathlib.Path(arguments.runs) / "cluster" / f"{arguments.study}-{arguments.preset}"
     sweep = slurm.Sweep(folder, cells, [tables])
     if not arguments.status:
-        asked = ("gpus", "cpus", "memory", "minutes", "partition", "account", "qos")
-        resources = {name: getattr(arguments, name) for name in asked} | {"minutes": arguments.minutes or 240}
-        left, after = slurm.submit(sweep, slurm.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
-        print(f"{len(left)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
+        names = ("gpus", "cpus", "memory", "minutes", "partition", "account", "qos")
+        resources = {name: getattr(arguments, name) for name in names} | {"minutes": arguments.minutes or 240}
+        submitted, after = slurm.submit(sweep, slurm.Resources(**resources, sbatch=dict(arguments.sbatch or ())))
+        print(f"{len(submitted)} of {len(cells)} cells submitted, the tables after them in job {after} ({folder})")
         return 0
-    found = slurm.status(sweep)
-    states = [one["state"] for one in found.values()]
+    statuses = slurm.status(sweep)
+    states = [status["state"] for status in statuses.values()]
     print(", ".join(f"{states.count(state)} {state}" for state in ("done", "running", "waiting", "failed", "new")))
-    for (name, one), cell in zip(found.items(), cells.values(), strict=True):
-        if one["state"] == "failed":
+    for (name, status), cell in zip(statuses.items(), cells.values(), strict=True):
+        if status["state"] == "failed":
             dataset, model, seed = (cell[0][cell[0].index(option) + 1] for option in ("--dataset", "--model", "--seed"))
             again = ["--dataset", dataset, "--model", model, "--seed", seed]
-            print(f"failed: {name}, {one['log']}")
-            print("\n".join(f"    {line}" for line in slurm.last_lines(one["log"])))
+            print(f"failed: {name}, {status['log']}")
+            print("\n".join(f"    {line}" for line in slurm.last_lines(status["log"])))
             print(f"    $ {again_of(arguments, again)}")
     return 1 if "failed" in states else 0
 
@@ -170,15 +171,15 @@ def run_cell(commands, until=math.inf):
     until: time.monotonic() at which the running command is ended and no other begun; the status is then NOT_YET.
     A process that a signal ended counts as 128 plus the signal, as in a shell.
     """
-    for one in commands:
+    for command in commands:
         if time.monotonic() >= until:
             return NOT_YET
-        print(f"$ {show(one)}", flush=True)
-        code = signals.run(one, until)
+        print(f"$ {show(command)}", flush=True)
+        code = signals.run(command, until)
         if code and time.monotonic() >= until:
             return NOT_YET
         if code:
-            print(f"stopped with exit status {code}: {show(one)}", file=sys.stderr, flush=True)
+            print(f"stopped with exit status {code}: {show(command)}", file=sys.stderr, flush=True)
             return code
     return 0
 
@@ -190,10 +191,10 @@ def show(command):
 
 def sbatch_option(text):
     """(name, value) of an option of sbatch given as NAME=VALUE, or as NAME alone: then the value is True."""
-    name, given, value = text.partition("=")
-    if not re.fullmatch(r"[a-z][a-z-]*", name) or (given and not (value and value.isprintable())):
+    name, equals, value = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z-]*", name) or (equals and not (value and value.isprintable())):
         raise argparse.ArgumentTypeError(f"{text!r} given, expected NAME=VALUE or NAME, as constraint=a100")
-    return name, value if given else True
+    return name, value if equals else True
 
 
 def options():
@@ -235,8 +236,12 @@ def options():
         help="further options of sbatch, without dashes: constraint=a100 wckey=project exclusive",
     )  # fmt: skip
     of_jobs = ("--gpus", "--cpus", "--memory", "--partition", "--account", "--qos", "--sbatch")
-    parser.needs(of_jobs, lambda asked: asked.cluster and not asked.status, "--cluster slurm, and no --status")
-    parser.needs(["--minutes"], lambda asked: not asked.status and not asked.dry_run, "no --status and no --dry-run")
+    parser.needs(
+        of_jobs, lambda arguments: arguments.cluster and not arguments.status, "--cluster slurm, and no --status"
+    )
+    parser.needs(
+        ["--minutes"], lambda arguments: not arguments.status and not arguments.dry_run, "no --status and no --dry-run"
+    )
     of_studies = (
         "--preset",
         "--dry-run",
@@ -248,9 +253,11 @@ def options():
         "--minutes",
         "--cluster",
     )
-    parser.needs(of_studies, lambda asked: not asked.from_artefacts, "no --from-artefacts")
-    parser.needs(["--workers"], lambda asked: not asked.cluster and not asked.status, "no --cluster and no --status")
-    parser.needs(["--status"], lambda asked: not asked.dry_run, "no --dry-run")
+    parser.needs(of_studies, lambda arguments: not arguments.from_artefacts, "no --from-artefacts")
+    parser.needs(
+        ["--workers"], lambda arguments: not arguments.cluster and not arguments.status, "no --cluster and no --status"
+    )
+    parser.needs(["--status"], lambda arguments: not arguments.dry_run, "no --dry-run")
     return parser
 
 

@@ -62,14 +62,14 @@ def _alike(key, known):
     from studies.estimate import work  # late: it imports this module
 
     dataset, model, stage = key
-    same = [other for other in known if other[2] == stage]
-    kind = same or [other for other in known if _kind(other[2]) == _kind(stage)]
-    nets = [other for other in kind if other[0] in data.DATASETS]
+    same = [timed for timed in known if timed[2] == stage]
+    kind = same or [timed for timed in known if _kind(timed[2]) == _kind(stage)]
+    nets = [timed for timed in kind if timed[0] in data.DATASETS]
     if not nets or dataset not in data.DATASETS:
         return None
     with contextlib.suppress(ValueError):  # a net outside the catalogue
         own = work(dataset, model)
-        return statistics.median(known[other] * own / work(*other[:2]) for other in nets)
+        return statistics.median(known[timed] * own / work(*timed[:2]) for timed in nets)
     return None
 
 

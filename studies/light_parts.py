@@ -16,21 +16,21 @@ def write(runs, folder, *, most: int) -> list[pathlib.Path]:
     more than PARTS archives would be needed.
     """
     runs, folder = pathlib.Path(runs), pathlib.Path(folder)
-    found = sorted({path for pattern in KEPT for path in runs.rglob(pattern) if path.is_file()})
-    if not found:
+    paths = sorted({path for pattern in KEPT for path in runs.rglob(pattern) if path.is_file()})
+    if not paths:
         raise FileNotFoundError(f"{runs}: no row, record, flags or log in it")
     parts = [[]]
-    for path in found:
+    for path in paths:
         if path.stat().st_size > most:
             raise ValueError(f"{path}: has {path.stat().st_size:,} bytes, expected at most {most:,} an archive")
-        if sum(kept.stat().st_size for kept in parts[-1]) + path.stat().st_size > most:
+        if sum(member.stat().st_size for member in parts[-1]) + path.stat().st_size > most:
             parts.append([])
         parts[-1].append(path)
     if len(parts) > PARTS:
         raise ValueError(f"{runs}: its rows and flags fill {len(parts)} archives, expected at most {PARTS}")
-    made = [folder / f"part-{number}.zip" for number in range(1, len(parts) + 1)]
-    for path, content in zip(made, parts, strict=True):
-        with release.writing(path, {"runs": [kept.relative_to(runs).as_posix() for kept in content]}) as add:
-            for kept in content:
-                add(kept.relative_to(runs).as_posix(), kept)
-    return made
+    archives = [folder / f"part-{number}.zip" for number in range(1, len(parts) + 1)]
+    for path, content in zip(archives, parts, strict=True):
+        with release.writing(path, {"runs": [member.relative_to(runs).as_posix() for member in content]}) as add:
+            for member in content:
+                add(member.relative_to(runs).as_posix(), member)
+    return archives

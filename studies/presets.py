@@ -23,8 +23,8 @@ def load(study: str) -> dict[str, tuple[Part, ...]]:
     """preset name -> its Parts, in the order of the file. Raises ValueError for an unknown script."""
     path = FOLDER / f"{study}.toml"
     with open(path, "rb") as file:
-        written = tomllib.load(file)
-    return {name: tuple(_part(path, name, part) for part in parts) for name, parts in written.items()}
+        presets = tomllib.load(file)
+    return {name: tuple(_part(path, name, part) for part in parts) for name, parts in presets.items()}
 
 
 def cells(parts, datasets=None, models=None, seeds=None) -> dict[tuple, tuple]:
@@ -33,17 +33,17 @@ def cells(parts, datasets=None, models=None, seeds=None) -> dict[tuple, tuple]:
     datasets, models, seeds: replace the preset's, in all combinations; without `models`, a data set of the preset
         keeps its own models
     """
-    named = {cell: part.commands for part in parts for cell in part.cells}
+    commands_of = {cell: part.commands for part in parts for cell in part.cells}
     if not (datasets or models):
-        wanted = dict.fromkeys((*pair, seed) for *pair, own in named for seed in seeds or [own])
+        selected = dict.fromkeys((*pair, seed) for *pair, own in commands_of for seed in seeds or [own])
     else:
-        own = [dict.fromkeys(values) for values in zip(*named, strict=True)]
-        wanted = itertools.product(datasets or own[0], models or own[1], seeds or own[2])
+        own = [dict.fromkeys(values) for values in zip(*commands_of, strict=True)]
+        selected = itertools.product(datasets or own[0], models or own[1], seeds or own[2])
         if not models:
-            alone = {name: {model for dataset, model, _ in named if dataset == name} for name in own[0]}
-            wanted = [cell for cell in wanted if cell[1] in alone.get(cell[0], {cell[1]})]
-    by_pair = {cell[:2]: commands for cell, commands in named.items()}
-    return {tuple(cell): by_pair.get(tuple(cell[:2]), parts[0].commands) for cell in wanted}
+            alone = {name: {model for dataset, model, _ in commands_of if dataset == name} for name in own[0]}
+            selected = [cell for cell in selected if cell[1] in alone.get(cell[0], {cell[1]})]
+    by_pair = {cell[:2]: commands for cell, commands in commands_of.items()}
+    return {tuple(cell): by_pair.get(tuple(cell[:2]), parts[0].commands) for cell in selected}
 
 
 def _part(path, name, part):

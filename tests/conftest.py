@@ -25,12 +25,12 @@ def unfinish():
 
     def unfinish(folder, *lost):
         record = files.read_sealed(folder / "run.json")
-        written = {name: digest for name, digest in record["outputs"].items() if name not in lost}
+        outputs = {name: digest for name, digest in record["outputs"].items() if name not in lost}
         for name in ("run.json", *lost):
             (folder / name).unlink()
         files.write_sealed(folder / "started.json", record)
         (folder / ledger.NAME).write_text(
-            "".join(f"{digest}  {name}\nnamed  {name}\n" for name, digest in written.items())
+            "".join(f"{digest}  {name}\nnamed  {name}\n" for name, digest in outputs.items())
         )
 
     return unfinish
@@ -64,13 +64,13 @@ def measure(*values, n=950, published=None, interval=None):
     """One measure of a row, as reporting.row makes it."""
     mean = sum(values) / len(values)
     spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5 if len(values) > 1 else None
-    made = {"value": mean, "n": n, "values": list(values), "spread": spread, "published": published}
-    return made if interval is None else made | {"interval": interval}
+    fields = {"value": mean, "n": n, "values": list(values), "spread": spread, "published": published}
+    return fields if interval is None else fields | {"interval": interval}
 
 
 def row(method, role, title=None, measures=None, **changes):
     """One row; measures: name -> measure."""
-    made = {
+    fields = {
         "study": "dare",
         "dataset": "fashion_mnist",
         "model": "alexnet",
@@ -87,7 +87,7 @@ def row(method, role, title=None, measures=None, **changes):
         "commit": "0123456",
         "device": "CPU",
     }
-    return made | changes
+    return fields | changes
 
 
 def line(method, role, clean, *robustness, repeats=3, seen=(), **changes):
@@ -108,10 +108,10 @@ def line(method, role, clean, *robustness, repeats=3, seen=(), **changes):
     return row(method, role, measures=measures, repeats=repeats, **changes)
 
 
-def whole(made):
+def whole(fields):
     """The Row of a dictionary: a field that it lacks is not known, what is no field is a detail."""
-    details = {name: value for name, value in made.items() if name not in result_row.FIELDS}
-    known = {name: value for name, value in made.items() if name not in details}
+    details = {name: value for name, value in fields.items() if name not in result_row.FIELDS}
+    known = {name: value for name, value in fields.items() if name not in details}
     return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, "details": details})
 
 

@@ -40,16 +40,16 @@ TOP = (*ROOMS, "benchmarks", "docs", "scripts", "tests")
 def test_generated_sections_and_tables_say_what_was_measured():
     rows = publish.measured()
     assert publish.write(rows, check=True) == []
-    made = {table.name: table for table in publish.all_tables(rows)}
+    tables_by_name = {table.name: table for table in publish.all_tables(rows)}
     for document in publish.DOCUMENTS:
         text = TEXTS[document]
-        for name in set(document_sections.names(ROOT / document)) - set(made):
+        for name in set(document_sections.names(ROOT / document)) - set(tables_by_name):
             assert f"<!-- generated: {name} -->\n<!-- end generated -->" in text, f"{document}: {name} is not measured"
-    written = {path.stem for path in (ROOT / "results" / "tables").glob("*.csv")}
-    assert written == set(made)
-    shown = {path.relative_to(ROOT) for path in (ROOT / pages.FOLDER).iterdir()}
-    assert shown == set(pages.pages(rows, list(made.values()), ROOT))
-    for name, table in made.items():
+    table_names = {path.stem for path in (ROOT / "results" / "tables").glob("*.csv")}
+    assert table_names == set(tables_by_name)
+    page_paths = {path.relative_to(ROOT) for path in (ROOT / pages.FOLDER).iterdir()}
+    assert page_paths == set(pages.pages(rows, list(tables_by_name.values()), ROOT))
+    for name, table in tables_by_name.items():
         assert (ROOT / "results" / "tables" / f"{name}.csv").read_text(encoding="utf-8") == tables.to_csv(table)
 
 
@@ -57,22 +57,22 @@ def test_a_changed_row_is_noticed(tmp_path, monkeypatch):
     """The check above can fail: a section that holds another value than the rows is an error."""
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     measure = {"clean": {"value": 90.0, "n": 100, "values": [90.0], "spread": None, "published": None}}
-    found = {"study": "dare", "dataset": "digits", "model": "alexnet", "method": "original", "title": "original"}
-    found |= {"role": "original", "hyperparameters": {}, "seeds": [0], "repeats": 1, "measures": measure}
-    found |= {"verified": True, "command": "python test.py", "commands": None, "commit": None, "device": "a machine"}
+    row = {"study": "dare", "dataset": "digits", "model": "alexnet", "method": "original", "title": "original"}
+    row |= {"role": "original", "hyperparameters": {}, "seeds": [0], "repeats": 1, "measures": measure}
+    row |= {"verified": True, "command": "python test.py", "commands": None, "commit": None, "device": "a machine"}
     text = "<!-- generated: dare-digits-alexnet-er -->\n<!-- end generated -->\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
-    assert publish.write([found])
-    assert publish.write([found], check=True) == []
+    assert publish.write([row])
+    assert publish.write([row], check=True) == []
     measure["clean"]["value"] = 91.0
     with pytest.raises(ValueError, match="differs from the measured results"):
-        publish.write([found], check=True)
+        publish.write([row], check=True)
 
 
 def test_measured_rows_hold_no_path_of_one_machine():
     for path in (ROOT / "results" / "measured").rglob("*.json"):
-        one = json.loads(path.read_text(encoding="utf-8"))
-        for command in (one["command"], *(one["commands"] or {}).values()):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        for command in (row["command"], *(row["commands"] or {}).values()):
             absolute = [word for word in shlex.split(command) if word.startswith(("/", "~"))]
             assert not absolute, f"{path.name}: {command}"
 
@@ -88,15 +88,15 @@ def test_every_link_and_path_exists(document):
             headings = re.findall(r"^#+ (.+)$", (path.parent / target if target else path).read_text(), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
     words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()}
-    named = [word for word in words if word.split("/")[0] in TOP and "/" in word and not set(word) & set("*<")]
-    for word in named:
+    paths = [word for word in words if word.split("/")[0] in TOP and "/" in word and not set(word) & set("*<")]
+    for word in paths:
         assert (ROOT / word).exists(), word
 
 
 def commands(text):
     """Every command line of a document that runs a script of ours: [script path, options]."""
     lines = re.findall(r"(?:python )?(scripts/[\w/]+\.py)([^`#\n]*)", text)
-    return [(path, re.findall(r"--[\w-]+", rest)) for path, rest in lines]
+    return [(path, re.findall(r"--[\w-]+", options)) for path, options in lines]
 
 
 def shared_sources():
@@ -146,14 +146,16 @@ def test_the_small_preset_is_the_list_of_the_documents():
         lines = [line for line in commands if path in line]
         if path.endswith("8_tables.py"):
             continue
-        wanted = [option.split() for option in re.findall(r"--[\w-]+(?: (?!--)[\w.-]+)*", options)]
-        assert any(all(holds(line, name, values) for name, *values in wanted) for line in lines), f"{path} {options}"
+        documented = [option.split() for option in re.findall(r"--[\w-]+(?: (?!--)[\w.-]+)*", options)]
+        assert any(all(holds(line, name, values) for name, *values in documented) for line in lines), (
+            f"{path} {options}"
+        )
 
 
 def holds(line, name, values):
     """Whether a command has the option with all of these values, perhaps among others; per is .95 by default."""
-    given = re.findall(rf"{name}((?: (?!--)[\w.-]+)*)", line)
-    return (name, values) == ("--per", ["0.95"]) or any(set(values) <= set(each.split()) for each in given)
+    matches = re.findall(rf"{name}((?: (?!--)[\w.-]+)*)", line)
+    return (name, values) == ("--per", ["0.95"]) or any(set(values) <= set(each.split()) for each in matches)
 
 
 CATALOGUES = {
@@ -220,18 +222,18 @@ def test_requirements_of_all_backends_agree():
     pins, names = {}, {}
     for kind in ("", "-gpu", "-jax", "-test"):
         text = (ROOT / f"requirements{kind}.txt").read_text(encoding="utf-8")
-        found = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)[^\n]*\\\n    --hash=sha256:", text, re.MULTILINE)
-        assert len(found) == text.count("==") - text.count(" == "), kind
-        names[kind] = {name for name, _ in found}
-        for name, version in found:
+        locked = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)[^\n]*\\\n    --hash=sha256:", text, re.MULTILINE)
+        assert len(locked) == text.count("==") - text.count(" == "), kind
+        names[kind] = {name for name, _ in locked}
+        for name, version in locked:
             assert pins.setdefault(name, version) == version, f"{name} in requirements{kind}.txt"
     assert names[""] < names["-test"]
     with open(ROOT / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)["project"]
     extras = project["optional-dependencies"]
     for kind, extra in (("", "cpu"), ("-gpu", "gpu"), ("-jax", "jax")):
-        wanted = [*project["dependencies"], *extras[extra], *extras["cluster"], *extras["page"]]
-        assert {re.match(r"[\w.-]+", line)[0] for line in wanted} <= names[kind], kind
+        declared = [*project["dependencies"], *extras[extra], *extras["cluster"], *extras["page"]]
+        assert {re.match(r"[\w.-]+", line)[0] for line in declared} <= names[kind], kind
 
 
 @pytest.mark.slow
@@ -253,8 +255,8 @@ def test_only_an_editable_installation_is_made(tmp_path):
     copy = tmp_path / "source"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "runs", "results", "tests", "build", "*.egg-info"))
     wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, copy]
-    done = subprocess.run(wheel, capture_output=True, text=True)
-    assert done.returncode and "is installed from its checkout alone" in done.stdout + done.stderr
+    completed = subprocess.run(wheel, capture_output=True, text=True)
+    assert completed.returncode and "is installed from its checkout alone" in completed.stdout + completed.stderr
     assert not list(tmp_path.glob("*.whl"))
     with open(ROOT / "pyproject.toml", "rb") as file:
         rooms = tomllib.load(file)["tool"]["setuptools"]["packages"]["find"]["include"]

@@ -77,11 +77,11 @@ class Variation:
         except ArithmeticError:  # the loss is no longer finite: a model that classifies nothing correctly
             tuned = None
         original, seed = self.cell.original, self.tuner.repeat_seed(repeat)
-        found = {"change": None if tuned is None else controls.relative_change(original, tuned)}
+        scores = {"change": None if tuned is None else controls.relative_change(original, tuned)}
         noise = None if tuned is None else controls.weight_noise(original, tuned, seed=seed)
         for prefix, weights in (("", tuned), ("noise-", noise)):
-            found |= {prefix + name: score for name, score in self.scores(weights).items()}
-        return found
+            scores |= {prefix + name: score for name, score in self.scores(weights).items()}
+        return scores
 
     def targets_of(self, variant, repeat):
         """The targets of a setting: kept for the next unit, since the repeats share them unless they are random."""
@@ -93,7 +93,7 @@ class Variation:
     def scores(self, weights):
         """measure -> [number correct, number of images] of a weight set; None, or a net without finite logits: 0."""
         split, model = self.cell.split, self.cell.model
-        parts = {name: one.parts["test"] for name, one in self.sets.items()}
+        parts = {name: adversarials.parts["test"] for name, adversarials in self.sets.items()}
         probes = {"clean": (split.x_test, split.y_test)}
         probes |= {f"er/{name}": (part.images, part.labels) for name, part in parts.items()}
         try:
@@ -112,7 +112,7 @@ def save_row(arguments, variation, stage, factor, level, variant, units):
         for name in units[0]
         if name != "change"
     }
-    made = row.of_stage(
+    ablation_row = row.of_stage(
         stage,
         study="ablation",
         dataset=variation.cell.split.name,
@@ -128,10 +128,10 @@ def save_row(arguments, variation, stage, factor, level, variant, units):
         repeats=len(units),
         measures=measures,
         checks=mined.checks_of(lineage.above(stage)),
-        attacks={name: one.attack for name, one in variation.sets.items()},
+        attacks={name: adversarials.attack for name, adversarials in variation.sets.items()},
         details={"factor": factor, "level": level, "change": [unit["change"] for unit in units]},
     )
-    row.save(made, stage.folder / f"row-{made.method}.json")
+    row.save(ablation_row, stage.folder / f"row-{ablation_row.method}.json")
 
 
 def stages(arguments):

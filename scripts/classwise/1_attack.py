@@ -13,27 +13,30 @@ from studies.classwise import attack, models_to_attack
 
 
 def main(arguments):
-    found = {one.method: one for one in models_to_attack.find(arguments)}
-    unknown = [name for name in arguments.method or [] if name not in found]
+    contestants = {contestant.method: contestant for contestant in models_to_attack.find(arguments)}
+    unknown = [name for name in arguments.method or [] if name not in contestants]
     if unknown:
-        raise ValueError(f"no trained model {', '.join(unknown)} in this cell, expected of {', '.join(found)}")
-    for name in arguments.method or found:
-        one = found[name]
-        epsilon = arguments.epsilon or one.epsilon
+        raise ValueError(f"no trained model {', '.join(unknown)} in this cell, expected of {', '.join(contestants)}")
+    for name in arguments.method or contestants:
+        contestant = contestants[name]
+        epsilon = arguments.epsilon or contestant.epsilon
         uses = attack.uses(arguments, radius=epsilon)
-        narrowed = command.narrow(arguments, method=name, of=one.of)
-        stage = run_directory.begin(f"attack-{name}", narrowed, inputs=one.stages, uses=uses)
+        narrowed = command.narrow(arguments, method=name, of=contestant.of)
+        stage = run_directory.begin(f"attack-{name}", narrowed, inputs=contestant.stages, uses=uses)
         if stage is None:
             continue
-        model, split = one.open()
-        about = {"method": name, "title": one.title, "role": one.role, "hyperparameters": {}}
+        model, split = contestant.open()
+        about = {"method": name, "title": contestant.title, "role": contestant.role, "hyperparameters": {}}
         how = {"epsilon": epsilon, "reach": arguments.reach_images}
-        attack.score(arguments, stage, model, split, about=about, details={"of": one.of}, **how)
+        attack.score(arguments, stage, model, split, about=about, details={"of": contestant.of}, **how)
 
 
 def stages(arguments):
     """The stages that these arguments ask for, of what has been trained so far."""
-    return [f"attack-{name}" for name in arguments.method or [one.method for one in models_to_attack.find(arguments)]]
+    return [
+        f"attack-{name}"
+        for name in arguments.method or [contestant.method for contestant in models_to_attack.find(arguments)]
+    ]
 
 
 def options():

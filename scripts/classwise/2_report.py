@@ -24,13 +24,13 @@ from studies.robust_training import trained_models
 
 
 def main(arguments):
-    found = {study: list(saved(arguments, study)) for study in models_to_attack.STUDIES}
-    if not any(found.values()):
+    rows_of = {study: list(saved(arguments, study)) for study in models_to_attack.STUDIES}
+    if not any(rows_of.values()):
         raise FileNotFoundError(
             f"{run_directory.folder(command.narrow(arguments, study='*'), 'test-*')}: no saved flags; make them with "
             "scripts/dare/7_test.py or scripts/robust_training/2_test.py"
         )
-    for study, rows in found.items():
+    for study, rows in rows_of.items():
         folder = run_directory.folder(arguments, f"report-{study}")
         for table in class_tables.class_tables(rows):
             tables.print_table(table)

@@ -13,9 +13,9 @@ from studies.classwise import claims, rows
 
 
 def main(arguments):
-    found = rows.of_cell(arguments)
+    cell_rows = rows.of_cell(arguments)
     for name in arguments.claim:
-        claims.show(claims.CLAIMS[name](found))
+        claims.show(claims.CLAIMS[name](cell_rows))
 
 
 def options():

@@ -23,8 +23,8 @@ from train import robust
 
 def main(arguments):
     before, alike, inputs = attack.attacked(arguments)
-    for without, told in left_out(before, arguments.method):
-        train(alike, before, without, told, inputs)
+    for without, removal in left_out(before, arguments.method):
+        train(alike, before, without, removal, inputs)
     claims.show(claims_of_changes.similar(rows.of_cell(arguments)))
 
 
@@ -45,40 +45,45 @@ def left_out(before, method):
 def stages(arguments):
     """The stages that these arguments ask for. Raises FileNotFoundError where --method was not attacked before."""
     before, _, _ = attack.attacked(arguments)
-    return [f"retrained-{name_of(told)}" for _, told in left_out(before, arguments.method)]
+    return [f"retrained-{name_of(removal)}" for _, removal in left_out(before, arguments.method)]
 
 
-def name_of(told):
-    return "-".join((told["method"], plain(told["watched"]), "without", plain(told["without"])))
+def name_of(removal):
+    return "-".join((removal["method"], plain(removal["watched"]), "without", plain(removal["without"])))
 
 
-def train(arguments, before, without, told, inputs):
-    """Retrain without one class, attack as before, and write the row. told: what the row says of it."""
-    method, name = arguments.method, name_of(told)
+def train(arguments, before, without, removal, inputs):
+    """Retrain without one class, attack as before, and write the row. removal: that class, in the row."""
+    method, name = arguments.method, name_of(removal)
     uses = attack.uses(arguments, method=robust.METHODS[method])
     stage = run_directory.begin(
         f"retrained-{name}", command.narrow(arguments, without=without), inputs=inputs, uses=uses
     )
     if stage is None:
         return
-    made = run_directory.record(
+    record = run_directory.record(
         run_directory.folder(command.narrow(arguments, study="robust_training"), f"train-{method}")
     )
-    settings = {name: made["arguments"][name] for name in ("images", "validation")}
+    settings = {name: record["arguments"][name] for name in ("images", "validation")}
     dataset = data.without_class(trained_models.reduced_dataset(command.narrow(arguments, **settings)), without)
     held_out = round(settings["validation"] * (1 - 1 / len(before["classes"])))
     split = data.holdout_split(dataset, arguments.seed, validation=held_out)
     model, facts = retrain.retrain(
-        arguments, method, stage.folder, split, changed=robust.METHODS[method], note=f"train without {told['without']}"
+        arguments,
+        method,
+        stage.folder,
+        split,
+        changed=robust.METHODS[method],
+        note=f"train without {removal['without']}",
     )
     files.write_json(stage.folder / "facts.json", facts)
     about = {
         "method": name,
-        "title": f"{before['title']}, without {told['without']}",
+        "title": f"{before['title']}, without {removal['without']}",
         "role": "retrained",
         "hyperparameters": facts,
     }
-    attack.score(arguments, stage, model, split, about=about, details={"retrained": told}, epsilon=arguments.epsilon)
+    attack.score(arguments, stage, model, split, about=about, details={"retrained": removal}, epsilon=arguments.epsilon)
 
 
 def plain(name):

@@ -1,7 +1,7 @@
 """Claim 7: changes in training and in inference lift the worst class. The levers are ours.
 
 Takes the selected epoch of --method and changes it on its held-out images alone: the last layer's norms (tau) or its
-bias, chosen under attack; or trains it anew with class weights, radii or, of TRADES and MART, betas from each class's
+bias, chosen under attack; or retrains it with class weights, radii or, of TRADES and MART, betas from each class's
 held-out robust accuracy. Writes <runs>/classwise/<dataset>-<model>/seed<k>/lever-<method>-<lever>/: flags.h5, row.json.
 """
 
@@ -30,7 +30,7 @@ TITLES = {
 }
 
 
-ABLE = {name: one for name, one in robust.METHODS.items() if hasattr(one.strategy, "factors")}
+ABLE = {name: method for name, method in robust.METHODS.items() if hasattr(method.strategy, "factors")}
 
 
 def main(arguments):
@@ -67,7 +67,7 @@ def pull(arguments, name, inputs):
     if name in INFERENCE:
         with Progress(f"choose {name}", arguments.quiet) as progress:
             choice = INFERENCE[name](model, *held_out, CHOSEN_BY, epsilon=epsilon, progress=progress)
-        facts = {name: choice.value, "tried": [list(one) for one in choice.tried]}
+        facts = {name: choice.value, "tried": [list(trial) for trial in choice.tried]}
     else:
         flags = evaluate.robust_flags(model, *held_out, CHOSEN_BY, epsilon=epsilon)
         accuracy = evaluate.class_wise(flags, split.y_validation, classes=len(split.classes)).share
@@ -107,7 +107,7 @@ def options():
         "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
     )
     trained = [name for name in TITLES if name not in INFERENCE]
-    parser.needs(["--strength"], lambda asked: {*asked.lever} & {*trained}, f"--lever {' or '.join(trained)}")
+    parser.needs(["--strength"], lambda arguments: {*arguments.lever} & {*trained}, f"--lever {' or '.join(trained)}")
     return parser
 
 

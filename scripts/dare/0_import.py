@@ -141,7 +141,9 @@ def options():
         type=command.real(above=0),
         help="largest pixel that whole models were trained on, as in 255 (default: 1)",
     )
-    parser.require(lambda asked: asked.weights or asked.checkpoints, "give --weights, --checkpoints, or both")
+    parser.require(
+        lambda arguments: arguments.weights or arguments.checkpoints, "give --weights, --checkpoints, or both"
+    )
     return parser
 
 

@@ -80,28 +80,32 @@ def main(arguments):
 
 def recipe_of(arguments, shape):
     """The model's recipe for images of this shape, with what the command line changes of it."""
-    found = params.recipe(arguments.model, shape)
-    size = arguments.batch_size or found.batch_size
-    return dataclasses.replace(found, batch_size=size, flip=found.flip and not arguments.no_flip)
+    recipe = params.recipe(arguments.model, shape)
+    size = arguments.batch_size or recipe.batch_size
+    return dataclasses.replace(recipe, batch_size=size, flip=recipe.flip and not arguments.no_flip)
 
 
 def uses(arguments):
     """The recipe; of a folder of images, whose size is not known here, also that of small ones."""
     shape = trained_cell.shape_of(arguments)
     shapes = {"recipe": shape} if shape else {"recipe": None, "recipe of small images": (1, 1)}
-    found = {name: recipe_of(arguments, shape) for name, shape in shapes.items()}
-    return {name: dataclasses.replace(one, epochs=arguments.epochs or one.epochs) for name, one in found.items()}
+    recipes = {name: recipe_of(arguments, shape) for name, shape in shapes.items()}
+    return {
+        name: dataclasses.replace(recipe, epochs=arguments.epochs or recipe.epochs) for name, recipe in recipes.items()
+    }
 
 
 def check_disk(folder, model, epochs, keep, miner):
     """Refuse to start where the checkpoints (4 bytes a parameter and epoch) and what is mined will not fit."""
-    kept = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
-    kept = max(kept - len(History(folder / "history").stored), 0)
-    needed = 4 * model.count_params() * (kept + 3) + (0 if miner is None else miner.largest_size)
+    checkpoints = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
+    checkpoints = max(checkpoints - len(History(folder / "history").stored), 0)
+    needed = 4 * model.count_params() * (checkpoints + 3) + (0 if miner is None else miner.largest_size)
     free = shutil.disk_usage(folder).free
     if needed > free:
         mined = "" if miner is None else " and mining"
-        raise OSError(f"{folder}: {kept} checkpoints{mined} need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+        raise OSError(
+            f"{folder}: {checkpoints} checkpoints{mined} need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        )
 
 
 def stages(arguments):
@@ -112,8 +116,8 @@ def stages(arguments):
 def cost(arguments):
     """The Cost of these arguments."""
     epochs = arguments.epochs or params.recipe(arguments.model).epochs
-    kept = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[arguments.keep]
-    return Cost(epochs * half(arguments.dataset), kept)
+    checkpoints = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[arguments.keep]
+    return Cost(epochs * half(arguments.dataset), checkpoints)
 
 
 def options():

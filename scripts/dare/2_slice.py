@@ -20,7 +20,7 @@ def main(arguments):
         return
     cell = trained_cell.load(arguments)
     with Progress("slice", arguments.quiet) as progress:
-        found = nnslicer.slice_model(
+        model_slice = nnslicer.slice_model(
             cell.model,
             cell.split.x_train,
             cell.split.y_train,
@@ -31,9 +31,9 @@ def main(arguments):
             layers=layers,
             progress=progress,
         )
-    found.save(stage.folder / "slice.h5")
-    frozen = found.frozen_share()
-    run_directory.finish(stage, frozen_share=frozen, kept_share=found.kept_share())
+    model_slice.save(stage.folder / "slice.h5")
+    frozen = model_slice.frozen_share()
+    run_directory.finish(stage, frozen_share=frozen, kept_share=model_slice.kept_share())
     shares = ", ".join(f"{layer} {100 * share['intersection']:.0f}" for layer, share in frozen.items())
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 
@@ -51,8 +51,8 @@ def options():
     parser.add_argument("--rule", choices=["dare", "nnslicer"], default="dare", help="how connections are cut")
     parser.add_argument("--theta", type=command.real(least=0), help="tolerance of rule nnslicer")
     parser.add_argument("--representative", choices=["mean", "first"], default="mean", help="what stands for a class")
-    parser.needs(["--theta"], lambda asked: asked.rule == "nnslicer", "--rule nnslicer")
-    parser.needs(["--per"], lambda asked: asked.rule == "dare", "--rule dare")
+    parser.needs(["--theta"], lambda arguments: arguments.rule == "nnslicer", "--rule nnslicer")
+    parser.needs(["--per"], lambda arguments: arguments.rule == "dare", "--rule dare")
     return parser
 
 

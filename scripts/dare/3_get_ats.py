@@ -132,8 +132,10 @@ def options():
         default="all",
         help="mined: delete all weights but the last epoch's afterwards (the checkpoint and swa controls need them)",
     )
-    parser.needs(("--evaluate", "--keep"), lambda asked: not asked.checkpoints, "train/, not your own --checkpoints")
-    parser.needs(("--scale",), lambda asked: asked.checkpoints, "--checkpoints, whose whole models it is of")
+    parser.needs(
+        ("--evaluate", "--keep"), lambda arguments: not arguments.checkpoints, "train/, not your own --checkpoints"
+    )
+    parser.needs(("--scale",), lambda arguments: arguments.checkpoints, "--checkpoints, whose whole models it is of")
     return parser
 
 

@@ -36,7 +36,7 @@ def craft(arguments, name):
         return
     cell = trained_cell.load(arguments)
     with Progress(f"generate_adv {name}", arguments.quiet) as progress:
-        made = generate_adv.generate(
+        adversarials = generate_adv.generate(
             cell.model,
             cell.split,
             name,
@@ -46,11 +46,11 @@ def craft(arguments, name):
             folder=stage.folder,
             progress=progress,
         )
-    made.save(stage.folder / "adversarials.h5")
+    adversarials.save(stage.folder / "adversarials.h5")
     generate_adv.remove_blocks(stage.folder)
-    kept = {part: len(one.labels) for part, one in made.parts.items()}
-    run_directory.finish(stage, specification=made.attack, drawn=made.drawn, kept=kept)
-    counts = ", ".join(f"{part} {kept[part]} of {drawn}" for part, drawn in made.drawn.items())
+    kept = {part: len(images.labels) for part, images in adversarials.parts.items()}
+    run_directory.finish(stage, specification=adversarials.attack, drawn=adversarials.drawn, kept=kept)
+    counts = ", ".join(f"{part} {kept[part]} of {drawn}" for part, drawn in adversarials.drawn.items())
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 
 

@@ -25,8 +25,8 @@ NOISES = ("weight-noise", "logit-noise")
 
 def main(arguments):
     cell = None
-    for name, asked in wanted(arguments.variant):
-        reason = None if asked or finished(arguments, name) else lacking(arguments, name)
+    for name, by_name in chosen_variants(arguments.variant):
+        reason = None if by_name or finished(arguments, name) else lacking(arguments, name)
         if reason:
             print(f"finetune_dare {name}: left out, {reason}")
             continue
@@ -35,10 +35,10 @@ def main(arguments):
         if stage is None:
             continue
         cell = cell or tuning_cell.Cell(arguments)
-        made, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
+        weight_sets, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
         copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
         changes = []
-        for repeat, weights in enumerate(made):
+        for repeat, weights in enumerate(weight_sets):
             cell.save(weights, stage.folder / f"weights-{repeat}.weights.h5", copied[repeat] if copied else None)
             changes.append(float(f"{controls.relative_change(cell.original, weights):.4g}"))
         run_directory.finish(stage, **facts, relative_change=changes)
@@ -47,11 +47,11 @@ def main(arguments):
         print(f"finetune_dare {name}: {many}{rate} ({stage.folder})")
 
 
-def wanted(names):
+def chosen_variants(names):
     """Yield (variant or control, whether it was asked for by name)."""
     for name in names:
         if name == "all":
-            yield from ((one, False) for one in KNOWN if one not in ONLY_BY_NAME)
+            yield from ((known, False) for known in KNOWN if known not in ONLY_BY_NAME)
         else:
             yield name, True
 
@@ -87,8 +87,8 @@ def uses(arguments, name):
 def other_seed(arguments):
     """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
     if arguments.other_seed is None and finished(arguments, "other-seed"):
-        made = run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))
-        return made["arguments"]["other_seed"]
+        record = run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))
+        return record["arguments"]["other_seed"]
     return seeds_of_cell.other(arguments, arguments.other_seed)
 
 
@@ -108,11 +108,11 @@ def lacking(arguments, name):
 
 def stages(arguments):
     """The stages that these arguments ask for, without those that this cell has not the files for."""
-    names = wanted(arguments.variant)
+    names = chosen_variants(arguments.variant)
     return [
-        f"finetune_dare-{one}"
-        for one, asked in names
-        if asked or finished(arguments, one) or not lacking(arguments, one)
+        f"finetune_dare-{name}"
+        for name, by_name in names
+        if by_name or finished(arguments, name) or not lacking(arguments, name)
     ]
 
 
@@ -159,7 +159,7 @@ def options():
     ):
         able = {"all", *names}
         whom = "a variant of DARE" if names is dare.VARIANTS else " or ".join(names)
-        parser.needs([option], lambda asked, able=able: able & {*asked.variant}, f"--variant all or {whom}")
+        parser.needs([option], lambda arguments, able=able: able & {*arguments.variant}, f"--variant all or {whom}")
     return parser
 
 

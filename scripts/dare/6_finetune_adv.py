@@ -99,7 +99,7 @@ def distil(arguments):
         for _ in range(2)
     )
     with Progress("distillation", arguments.quiet) as progress:
-        kept = distillation.distil(
+        history = distillation.distil(
             teacher,
             student,
             split,
@@ -109,7 +109,7 @@ def distil(arguments):
             settings=dataclasses.replace(settings, epochs=epochs),
             progress=progress,
         )
-    metrics = kept.record(epochs)[2]
+    metrics = history.record(epochs)[2]
     histories.save_weights(student, stage.folder / "weights-0.weights.h5")
     files.remove(stage.folder / "histories")
     run_directory.finish(stage, epochs=epochs, temperature=arguments.temperature, metrics=metrics)
@@ -152,9 +152,13 @@ def options():
     parser.add_argument(
         "--distillation-epochs", type=count, help="of teacher and of student (default: as many as the original's)"
     )
-    parser.needs(("--temperature", "--distillation-epochs"), lambda asked: asked.distillation, "--distillation")
-    parser.needs(("--repeats", "--epochs", "--learning-rate"), lambda asked: asked.attack, "--attack with a name")
-    parser.needs(["--attack"], lambda asked: asked.attack or asked.distillation, "a name, or --distillation")
+    parser.needs(("--temperature", "--distillation-epochs"), lambda arguments: arguments.distillation, "--distillation")
+    parser.needs(
+        ("--repeats", "--epochs", "--learning-rate"), lambda arguments: arguments.attack, "--attack with a name"
+    )
+    parser.needs(
+        ["--attack"], lambda arguments: arguments.attack or arguments.distillation, "a name, or --distillation"
+    )
     return parser
 
 

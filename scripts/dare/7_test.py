@@ -46,8 +46,8 @@ def main(arguments):
         if stage is None:
             continue
         tester = tester or Tester(arguments)
-        made = tester.test(method, inputs, stage.folder)
-        write_row(arguments, tester, stage, method, role, title, inputs, made)
+        flags_of_repeats = tester.test(method, inputs, stage.folder)
+        write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats)
 
 
 def uses(arguments):
@@ -69,7 +69,8 @@ class Tester:
         self.split, self.history, self.model = opened.split, opened.history, opened.model
         self.sets = trained_cell.adversarial_sets(arguments, opened, arguments.attack)
         self.drawn = {
-            name: adversarial_set.draw(self.split, one.drawn, arguments.seed)["test"] for name, one in self.sets.items()
+            name: adversarial_set.draw(self.split, adversarials.drawn, arguments.seed)["test"]
+            for name, adversarials in self.sets.items()
         }
         order = stream(arguments.seed, "test images").permutation(len(self.split.x_test))
         self.rows = numpy.sort(order[: arguments.white_box_images])
@@ -81,17 +82,17 @@ class Tester:
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
-        found = run_directory.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
-        weights = sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
-        made = []
+        paths = run_directory.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
+        weights = sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
+        flags_of_repeats = []
         for repeat, path in enumerate(weights):
             if path is None:
                 self.history.load_weights(self.model, self.history.last)
             else:
                 histories.load_weights(self.model, path)
             target, note = folder / f"flags-{repeat}.h5", f"test {method} {repeat + 1}/{len(weights)}"
-            made.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
-        return made
+            flags_of_repeats.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
+        return flags_of_repeats
 
     def how(self):
         """How every model is tested."""
@@ -109,18 +110,18 @@ class Tester:
         }
 
 
-def write_row(arguments, tester, stage, method, role, title, inputs, found):
+def write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats):
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
     measures = measured.measures(
-        found,
+        flags_of_repeats,
         dataset=arguments.dataset,
         model=arguments.model,
         method=method,
         before=tester.before,
-        failed=scoring.failures(found[0].index, tester.sets),
+        failed=scoring.failures(flags_of_repeats[0].index, tester.sets),
     )
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
-    made = row.of_stage(
+    method_row = row.of_stage(
         stage,
         study=arguments.study,
         dataset=tester.split.name,
@@ -133,9 +134,9 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
             "source_epochs": tester.history.last,
             **{name: source[name] for name in TUNING if source.get(name)},
         },
-        repeats=len(found),
+        repeats=len(flags_of_repeats),
         measures=measures,
-        checks=[*row.checks([flags.checks for flags in found]), *mined.checks_of(lineage.above(stage))],
+        checks=[*row.checks([flags.checks for flags in flags_of_repeats]), *mined.checks_of(lineage.above(stage))],
         attacks=specifications(tester),
         details={
             "chosen_on": source.get("chosen_on", []),
@@ -143,24 +144,26 @@ def write_row(arguments, tester, stage, method, role, title, inputs, found):
             "relative_change": source.get("relative_change"),
         },
     )
-    row.save(made, stage.folder / "row.json")
+    row.save(method_row, stage.folder / "row.json")
     run_directory.finish(stage)
-    shown = {name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")}
-    print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in shown.items())} ({stage.folder})")
-    if row.raised(made.checks):
-        print(f"test {method}: {row.raised(made.checks)}")
+    headline = {
+        name: measure["value"] for name, measure in measures.items() if name == "clean" or name.startswith("er/")
+    }
+    print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in headline.items())} ({stage.folder})")
+    if row.raised(method_row.checks):
+        print(f"test {method}: {row.raised(method_row.checks)}")
 
 
 def specifications(tester):
     """Every attack with all its settings: of the sets by name, "white-box/<name>", and "minimal/<name>" of no set."""
     arguments = tester.arguments
-    found = {name: one.attack for name, one in tester.sets.items()}
+    by_name = {name: adversarials.attack for name, adversarials in tester.sets.items()}
     for name in arguments.white_box:
-        found[f"white-box/{name}"] = attacks.ATTACKS[name].specification() | {"epsilons": list(tester.epsilons)}
+        by_name[f"white-box/{name}"] = attacks.ATTACKS[name].specification() | {"epsilons": list(tester.epsilons)}
     for name in arguments.minimal:
-        if name not in found:
-            found[f"minimal/{name}"] = attacks.ATTACKS[name].specification()
-    return found
+        if name not in by_name:
+            by_name[f"minimal/{name}"] = attacks.ATTACKS[name].specification()
+    return by_name
 
 
 def finished(arguments):

@@ -42,16 +42,16 @@ def main(arguments):
         )
     history.save_weights(model, stage.folder / "original.weights.h5")
     parts = {"validation": (split.x_validation, split.y_validation), "test": (split.x_test, split.y_test)}
-    found = {part: retraining.measure(model, *images) for part, images in parts.items()}
+    measures = {part: retraining.measure(model, *images) for part, images in parts.items()}
     answered = evaluate.classes(model, *parts["test"])
     checked = checks.answers(answered, split.y_test, len(split.classes))
     counts = [len(part) for part in (split.x_train, split.x_validation, split.x_test)]
     run_directory.finish(
         stage, identity=models.fingerprint(model), data=split.fingerprint, verified=split.verified, counts=counts,
-        measures=found, parameters=model.count_params(), checks=list(map(dataclasses.asdict, checked)),
+        measures=measures, parameters=model.count_params(), checks=list(map(dataclasses.asdict, checked)),
     )  # fmt: skip
     print(
-        f"train: {' / '.join(map(str, counts))} images, test accuracy {100 * found['test']['accuracy']:.2f} % "
+        f"train: {' / '.join(map(str, counts))} images, test accuracy {100 * measures['test']['accuracy']:.2f} % "
         f"after {recipe.epochs} epochs ({stage.folder})"
     )
     marks.warn("train", checked)
@@ -76,7 +76,7 @@ def options():
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
     coloured = [name for name in cell.NETS if data.DATASETS[name].shape[-1] == 3]
-    parser.needs(["--gray"], lambda asked: asked.dataset in coloured, f"colour images: {', '.join(coloured)}")
+    parser.needs(["--gray"], lambda arguments: arguments.dataset in coloured, f"colour images: {', '.join(coloured)}")
     return parser
 
 

@@ -44,21 +44,24 @@ def make(arguments, stage):
     ):
         rows = inputs.choose(min(count, len(y)), len(y), arguments.seed, place)
         with Progress(f"attack {part}", arguments.quiet) as progress:
-            made, names = inputs.attack(
+            images, names = inputs.attack(
                 cell.model, x[rows], y[rows], profile=arguments.profile, duplicate_fgsm=arguments.duplicate_fgsm,
                 progress=progress,
             )  # fmt: skip
         rows = inputs.duplicated(rows) if arguments.duplicate_fgsm else rows
-        for name, values in zip(parts, (made, y[rows], rows, names), strict=True):
+        for name, values in zip(parts, (images, y[rows], rows, names), strict=True):
             parts[name][part] = values
-    found = guided_cell.Inputs(**parts, model=cell.identity, data=split.fingerprint)
-    found.save(stage.folder / "inputs.h5")
-    correct = evaluate.correct(cell.model, found.images["test"], found.labels["test"])
-    shares = {name: float(correct[found.attack["test"] == name].mean()) for name in dict.fromkeys(found.attack["test"])}
-    run_directory.finish(stage, counts={part: len(one) for part, one in found.labels.items()}, right=shares)
-    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
-    counts = " and ".join(str(len(one)) for one in found.labels.values())
-    print(f"inputs: {counts}, original correct: {shown} ({stage.folder})")
+    adversarial = guided_cell.Inputs(**parts, model=cell.identity, data=split.fingerprint)
+    adversarial.save(stage.folder / "inputs.h5")
+    correct = evaluate.correct(cell.model, adversarial.images["test"], adversarial.labels["test"])
+    shares = {
+        name: float(correct[adversarial.attack["test"] == name].mean())
+        for name in dict.fromkeys(adversarial.attack["test"])
+    }
+    run_directory.finish(stage, counts={part: len(labels) for part, labels in adversarial.labels.items()}, right=shares)
+    accuracies = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
+    counts = " and ".join(str(len(labels)) for labels in adversarial.labels.values())
+    print(f"inputs: {counts}, original correct: {accuracies} ({stage.folder})")
 
 
 def write(folder, cell, adversarial):

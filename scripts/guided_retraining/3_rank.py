@@ -1,7 +1,7 @@
 """Score every training input, clean and adversarial, by every metric, with the original model and one pass over each.
 
 Reads train/ and inputs/; writes rank/scores.h5, and into run.json each metric's seconds, ties and APFD, the failures
-being the inputs that the original model gets wrong.
+being the inputs that the original model misclassifies.
 """
 
 try:
@@ -26,31 +26,31 @@ def main(arguments):
         return
     cell = guided_cell.load(arguments)
     adversarial = guided_cell.inputs(arguments, cell)
-    begun = time.perf_counter()
-    clean, made = (
+    started_at = time.perf_counter()
+    clean, attacked = (
         retraining.traces(cell.model, images) for images in (cell.split.x_train, adversarial.images["train"])
     )
-    activations, classes, probabilities = (numpy.concatenate(both) for both in zip(clean, made, strict=True))
-    forward = time.perf_counter() - begun
+    activations, classes, probabilities = (numpy.concatenate(both) for both in zip(clean, attacked, strict=True))
+    forward = time.perf_counter() - started_at
     labels = numpy.concatenate([cell.split.y_train, adversarial.labels["train"]])
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     loss = guided_cell.fol_of_pool(cell, adversarial)
-    fol_seconds = time.perf_counter() - begun
-    given = ordering.Context(clean[0], clean[1], activations, classes, probabilities, loss, seed=arguments.seed)
+    fol_seconds = time.perf_counter() - started_at
+    context = ordering.Context(clean[0], clean[1], activations, classes, probabilities, loss, seed=arguments.seed)
     scores, facts = {}, {}
     with Progress("rank", arguments.quiet) as progress:
         for place, (name, metric) in enumerate(ordering.METRICS.items(), start=1):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                begun = time.perf_counter()
-                scores[name] = metric.score(given)
-                seconds = time.perf_counter() - begun
+                started_at = time.perf_counter()
+                scores[name] = metric.score(context)
+                seconds = time.perf_counter() - started_at
             failed, order = classes != labels, metric.arrange(scores[name], arguments.seed)
             facts[name] = {
                 "seconds": round(seconds, 3),
                 "ties": ordering.ties(scores[name]),
                 "apfd": round(ordering.apfd(order, failed), 5) if failed.any() else None,
-                "warnings": [str(one.message) for one in caught],
+                "warnings": [str(warning.message) for warning in caught],
             }
             progress(place, len(ordering.METRICS), name)
     guided_cell.save_scores(stage.folder / "scores.h5", scores, cell)
@@ -60,10 +60,10 @@ def main(arguments):
     )  # fmt: skip
     counts = f"{len(labels)} inputs, {failed.sum()} of them misclassified"
     print(f"rank: {counts}, forward passes {forward:.2f} s, FOL {fol_seconds:.2f} s ({stage.folder})")
-    for name, one in facts.items():
-        shown = "-" if one["apfd"] is None else f"{one['apfd']:.3f}"
-        print(f"rank {name}: {one['seconds']:.2f} s, {one['ties']} ties, APFD {shown}")
-        for warning in one["warnings"]:
+    for name, metric_facts in facts.items():
+        apfd = "-" if metric_facts["apfd"] is None else f"{metric_facts['apfd']:.3f}"
+        print(f"rank {name}: {metric_facts['seconds']:.2f} s, {metric_facts['ties']} ties, APFD {apfd}")
+        for warning in metric_facts["warnings"]:
             print(f"rank {name}: {warning}")
 
 

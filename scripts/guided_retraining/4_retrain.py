@@ -28,23 +28,23 @@ def main(arguments):
     stage = run_directory.begin("retrain", narrowed, inputs=["train", "inputs", "rank"], uses=uses(arguments))
     if stage is None:
         return
-    left = [one for one in jobs if not path_of(stage, *one).is_file()]
+    unfinished = [job for job in jobs if not path_of(stage, *job).is_file()]
     settings = vars(narrowed)
     with Progress("retrain", arguments.quiet) as progress:
-        done = len(jobs) - len(left)
-        for one in finished(left, stage, settings, workers):
+        done = len(jobs) - len(unfinished)
+        for job in finished(unfinished, stage, settings, workers):
             done += 1
-            progress(done, len(jobs), "-".join(map(str, one)))
-    if not left:
+            progress(done, len(jobs), "-".join(map(str, job)))
+    if not unfinished:
         worker.prepare(settings)
     original = worker.original()
-    found = {}
+    curves = {}
     for name, metric, count in jobs:
-        found.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
-    robust = attacked(arguments, stage, found) if arguments.attack_images else {}
+        curves.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
+    robust = attacked(arguments, stage, curves) if arguments.attack_images else {}
     rows = [
         guided_row.write(arguments, stage, *key, original, curve, robust=robust.get(key), anchor=robust.get("original"))
-        for key, curve in found.items()
+        for key, curve in curves.items()
     ]
     run_directory.finish(stage, original=original)
     for row in rows:
@@ -59,12 +59,12 @@ def uses(arguments):
     """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
     trained = run_directory.record(run_directory.folder(arguments, "train"))["arguments"]
     chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
-    own = {name: {arguments.dataset: one.steps[arguments.dataset]} for name, one in chosen.items()}
+    own = {name: {arguments.dataset: definition.steps[arguments.dataset]} for name, definition in chosen.items()}
     return {
         "recipe": cell.recipe_of(command.narrow(arguments, epochs=trained["epochs"])),
         "configuration": {
-            name: dataclasses.replace(one, steps={} if arguments.prefixes else own[name])
-            for name, one in chosen.items()
+            name: dataclasses.replace(definition, steps={} if arguments.prefixes else own[name])
+            for name, definition in chosen.items()
         },
     }
 
@@ -80,12 +80,12 @@ def plan(arguments):
         steps = {"step": chosen.steps[arguments.dataset]}
         size = {"count": arguments.prefixes} if arguments.prefixes else steps
         jobs += [(name, metric, end) for metric in arguments.metric for end in configuration.prefixes(total, **size)]
-    return sorted(jobs, key=lambda one: one[2])
+    return sorted(jobs, key=lambda job: job[2])
 
 
-def attacked(arguments, stage, found):
+def attacked(arguments, stage, curves):
     """AutoAttack on the original model and on the best prefix of every order: order -> result."""
-    best = {key: max(curve, key=lambda point: point["both"]["accuracy"])["inputs"] for key, curve in found.items()}
+    best = {key: max(curve, key=lambda point: point["both"]["accuracy"])["inputs"] for key, curve in curves.items()}
     results = {}
     for key in ("original", *best):
         job = ("original", "", 0) if key == "original" else (*key, best[key])
@@ -105,18 +105,18 @@ def finished(jobs, stage, settings, workers):
     """Run the jobs, each model in this process or in one of several; yields each when it is done."""
     if not jobs:
         return
-    worker.prepare(settings)  # here in any case: what is wrong with the inputs is said before any process begins
+    worker.prepare(settings)  # here in any case: faulty inputs are reported before any process begins
     if workers == 1:
-        for one in jobs:
-            worker.job(*one, path_of(stage, *one))
-            yield one
+        for job in jobs:
+            worker.job(*job, path_of(stage, *job))
+            yield job
         return
     pool = signals.pool(min(workers, len(jobs)), worker.prepare, settings, stage.folder)
-    begun = {pool.submit(worker.job, *one, path_of(stage, *one)): one for one in jobs}
+    job_of = {pool.submit(worker.job, *job, path_of(stage, *job)): job for job in jobs}
     try:
-        for future in concurrent.futures.as_completed(begun):
+        for future in concurrent.futures.as_completed(job_of):
             future.result()
-            yield begun[future]
+            yield job_of[future]
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OSError("a process that trained was ended from outside (out of memory?): use fewer --workers") from error
     finally:
@@ -134,7 +134,7 @@ def options():
     known = list(configuration.CONFIGURATIONS)
     parser.add_argument("--configuration", nargs="+", choices=known, default=known, help="what is retrained on what")
     metric = command.name("metric", ordering.METRICS)
-    published = [name for name, one in ordering.METRICS.items() if not one.ours]
+    published = [name for name, definition in ordering.METRICS.items() if not definition.ours]
     parser.add_argument("--metric", nargs="+", type=metric, default=published, help="what orders the inputs")
     parser.add_argument("--prefixes", type=command.whole(1), help="how many, of equal steps (default: published steps)")
     parser.add_argument(

@@ -35,7 +35,7 @@ def main(arguments):
         return
     cell = guided_cell.load(arguments)
     inputs = guided_robot.open_inputs(stage.folder / "inputs.h5", cell, epsilon=epsilon, seed=arguments.seed)
-    found, seconds = guided_robot.evidence(cell, inputs, epsilon=epsilon)
+    pool_scores, seconds = guided_robot.evidence(cell, inputs, epsilon=epsilon)
     pool, counts = len(inputs.labels["train"]), guided_robot.counts(cell, inputs, percent)
     sections = min(selection.SECTIONS, pool)
     original = retraining.measure_parts(cell.model, guided_robot.tests_of(cell, inputs))
@@ -45,7 +45,7 @@ def main(arguments):
             path = stage.folder / f"{selector}-{n}.json"
             if not path.is_file():
                 guided_robot.retrain(
-                    cell, inputs, found, selector, n, path, recipe=recipe, seed=arguments.seed, sections=sections
+                    cell, inputs, pool_scores, selector, n, path, recipe=recipe, seed=arguments.seed, sections=sections
                 )
             progress(done, len(jobs), f"{selector} {n}")
     for selector in arguments.selector:

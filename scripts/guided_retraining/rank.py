@@ -66,7 +66,7 @@ def options():
     parser.add_argument("--images", type=images, required=True, help="images below it; @32x32 resizes them")
     known = command.name("data set", data.DATASETS, "folder:")
     parser.add_argument("--dataset", type=known, help="training images, for lsa and dsa")
-    labelled = {name: one for name, one in ordering.METRICS.items() if not one.by_fol}
+    labelled = {name: definition for name, definition in ordering.METRICS.items() if not definition.by_fol}
     metric = command.name("metric", labelled)
     parser.add_argument("--metric", type=metric, help="what orders (default: dsa with --dataset, else deepgini)")
     parser.add_argument("--scale", type=command.real(above=0), help="255 for a net of pixels in 0..255")

@@ -32,7 +32,7 @@ TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "sampl
 def main(arguments):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
     study = None
-    for name in asked(arguments):
+    for name in chosen_strategies(arguments):
         settings = command.narrow(arguments, strategy=name)
         if name in hardening_row.SINGLE:
             settings = command.narrow(settings, **dict.fromkeys(TUNING))
@@ -44,12 +44,12 @@ def main(arguments):
         trajectories, preparation = study.of(name, stage.folder)
         row = hardening_row.make(arguments, study.cell, stage, name, trajectories, preparation=preparation)
         result_row.save(row, stage.folder / "row.json")
-        facts = {"measures": {measure: one["value"] for measure, one in row["measures"].items()}}
+        facts = {"measures": {measure: values["value"] for measure, values in row["measures"].items()}}
         run_directory.finish(stage, **facts)
-        shown = ", ".join(
+        summary = ", ".join(
             f"{measure} {'-' if value is None else f'{value:.4g}'}" for measure, value in facts["measures"].items()
         )
-        print(f"harden {name}: {shown} ({stage.folder})")
+        print(f"harden {name}: {summary} ({stage.folder})")
     report(arguments)
 
 
@@ -83,30 +83,30 @@ class Study:
 
     def tuned(self, name, strategy, folder):
         """The trajectories of all learning rates and repeats, a file each; finished ones are read back."""
-        asked = self.arguments
-        units = [(rate, repeat) for rate in asked.learning_rates for repeat in range(asked.repeats)]
-        found = []
-        with Progress(f"harden {name}", asked.quiet) as progress:
+        arguments = self.arguments
+        units = [(rate, repeat) for rate in arguments.learning_rates for repeat in range(arguments.repeats)]
+        trajectories = []
+        with Progress(f"harden {name}", arguments.quiet) as progress:
             for rate, repeat in units:
                 path = folder / f"unit-{rate:g}-{repeat}.json"
                 if not path.is_file():
                     files.write_sealed(path, self.unit(strategy, rate, repeat))
-                found.append(files.read_sealed(path))
-                progress(len(found), len(units), f"learning rate {rate:g}")
-        return found
+                trajectories.append(files.read_sealed(path))
+                progress(len(trajectories), len(units), f"learning rate {rate:g}")
+        return trajectories
 
     def unit(self, strategy, rate, repeat):
         """One trajectory, from the original's point on."""
-        asked = self.arguments
-        original = result_row.load(run_directory.folder(asked, "harden-original") / "row.json")
+        arguments = self.arguments
+        original = result_row.load(run_directory.folder(arguments, "harden-original") / "row.json")
         points, seconds = self.hardener.trajectory(
             strategy,
             learning_rate=rate,
-            steps=asked.steps,
-            batch_size=asked.batch_size,
-            bp_epochs=asked.bp_epochs,
-            points=asked.points,
-            seed=1000 * asked.seed + repeat,
+            steps=arguments.steps,
+            batch_size=arguments.batch_size,
+            bp_epochs=arguments.bp_epochs,
+            points=arguments.points,
+            seed=1000 * arguments.seed + repeat,
         )
         points = [original["trajectories"][0]["points"][0], *points]
         return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}
@@ -121,23 +121,23 @@ def report(arguments):
     """Print and write the tables of this seed's finished rows, and draw them."""
     stages = run_directory.folder(arguments, "harden-original").parent.glob("harden-*")
     rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
-    made = hardening_tables.tables(rows)
-    for table in made:
+    seed_tables = hardening_tables.tables(rows)
+    for table in seed_tables:
         tables.print_table(table)
     folder = run_directory.folder(arguments, "harden")
-    tables.write(made, folder)
+    tables.write(seed_tables, folder)
     figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")
     print(f"harden: {len(rows)} rows ({folder})")
 
 
-def asked(arguments):
+def chosen_strategies(arguments):
     """The original, and the strategies that were asked for."""
     return ["original", *(name for name in arguments.strategy if name != "original")]
 
 
 def stages(arguments):
     """The stages that these arguments ask for."""
-    return [f"harden-{name}" for name in asked(arguments)]
+    return [f"harden-{name}" for name in chosen_strategies(arguments)]
 
 
 def options():
@@ -186,12 +186,14 @@ def options():
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")
     parser.add_argument("--swa-images", type=count, default=5000, help="images that re-estimate swa's statistics")
     tuned = [f"--{name.replace('_', '-')}" for name in TUNING]
-    parser.needs(tuned, lambda asked: {*asked.strategy} - {*hardening_row.SINGLE}, "a --strategy that is tuned")
-    parser.needs(["--swa-images"], lambda asked: "swa" in asked.strategy, "--strategy swa")
+    parser.needs(tuned, lambda arguments: {*arguments.strategy} - {*hardening_row.SINGLE}, "a --strategy that is tuned")
+    parser.needs(["--swa-images"], lambda arguments: "swa" in arguments.strategy, "--strategy swa")
     random = {name for name, attack in probes.PROBES.items() if probes.draws(attack)}
-    parser.needs(["--restarts"], lambda asked: random & {*asked.attack}, "an --attack that draws random numbers")
+    parser.needs(
+        ["--restarts"], lambda arguments: random & {*arguments.attack}, "an --attack that draws random numbers"
+    )
     stepped = {name for name, attack in probes.PROBES.items() if hasattr(attack, "steps")}
-    parser.needs(["--attack-steps"], lambda asked: stepped & {*asked.attack}, "an --attack of several steps")
+    parser.needs(["--attack-steps"], lambda arguments: stepped & {*arguments.attack}, "an --attack of several steps")
     return parser
 
 

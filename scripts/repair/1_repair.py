@@ -26,13 +26,13 @@ from studies.repair import tables as repair_tables
 from train import history as histories
 
 ALL = (*repair_cell.GIVEN, *catalogue.METHODS)
-SEARCHED = tuple(name for name, one in catalogue.METHODS.items() if repair_row.sizes(one))
+SEARCHED = tuple(name for name, method in catalogue.METHODS.items() if repair_row.sizes(method))
 
 
 def main(arguments):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every cut compiles a graph of its own
     cell = None
-    for name in wanted(arguments):
+    for name in chosen_methods(arguments):
         settings, inputs = narrow(arguments, name)
         label = repair_row.label(arguments, name)
         stage = run_directory.begin(f"repair-{label}", settings, inputs=inputs, uses=uses(arguments, name))
@@ -43,10 +43,10 @@ def main(arguments):
         row = repair_row.make(arguments, cell, stage, name, *zip(*units, strict=True))
         result_row.save(row, stage.folder / "row.json")
         run_directory.finish(stage)
-        shown = ", ".join(
-            f"{measure} {one['value']:.2f} %" for measure, one in row["measures"].items() if not is_noise(measure)
+        summary = ", ".join(
+            f"{measure} {values['value']:.2f} %" for measure, values in row["measures"].items() if not is_noise(measure)
         )
-        print(f"repair {label}: {shown} ({stage.folder})")
+        print(f"repair {label}: {summary} ({stage.folder})")
     report(arguments)
 
 
@@ -54,9 +54,9 @@ def unit(cell, name, repeat, folder):
     """(Flags, facts) of a repeat; what is finished is read back."""
     flags, facts = folder / f"flags-{repeat}.h5", folder / f"facts-{repeat}.json"
     if not (flags.is_file() and facts.is_file()):
-        made, found = cell.flags(name, repeat, repaired(cell, name, repeat, folder), folder)
-        made.save(flags)
-        files.write_sealed(facts, found)
+        repeat_flags, repeat_facts = cell.flags(name, repeat, repaired(cell, name, repeat, folder), folder)
+        repeat_flags.save(flags)
+        files.write_sealed(facts, repeat_facts)
     return Flags.load(flags, data=cell.split.fingerprint), files.read_sealed(facts)
 
 
@@ -65,13 +65,13 @@ def repaired(cell, name, repeat, folder):
     weights, cost, state = (folder / f"{part}-{repeat}{ending}" for part, ending in
                             (("weights", ".weights.h5"), ("cost", ".json"), ("state", ".h5")))  # fmt: skip
     if not (weights.is_file() and cost.is_file()):
-        found = cell.repaired(name, repeat, state)
-        if found.weights is None:  # of several models
-            return found
+        repair = cell.repaired(name, repeat, state)
+        if repair.weights is None:  # of several models
+            return repair
         with models.keeping_weights(cell.model, cell.original):
-            cell.model.set_weights(found.weights)
+            cell.model.set_weights(repair.weights)
             histories.save_weights(cell.model, weights)
-        files.write_sealed(cost, {"forward": found.forward, "backward": found.backward, "facts": found.facts})
+        files.write_sealed(cost, {"forward": repair.forward, "backward": repair.backward, "facts": repair.facts})
     if state.is_file():
         files.remove(state)
     with models.keeping_weights(cell.model, cell.original):
@@ -79,11 +79,11 @@ def repaired(cell, name, repeat, folder):
         return problem.Repaired(weights=cell.model.get_weights(), **files.read_sealed(cost))
 
 
-def wanted(arguments):
+def chosen_methods(arguments):
     """The original, and the methods that were asked for or can be made here."""
     for name in dict.fromkeys(["original", *arguments.method]):
         if name == "all":
-            yield from (one for one in ALL if one != "original" and not lacking(arguments, one))
+            yield from (method for method in ALL if method != "original" and not lacking(arguments, method))
         else:
             yield name
 
@@ -127,17 +127,17 @@ def report(arguments):
     """Print and write the tables of this seed's finished rows."""
     stages = run_directory.folder(arguments, "repair-original").parent.glob("repair-*")
     rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
-    made = repair_tables.tables(rows)
-    for table in made:
+    seed_tables = repair_tables.tables(rows)
+    for table in seed_tables:
         tables.print_table(table)
     folder = run_directory.folder(arguments, "repair")
-    tables.write(made, folder)
+    tables.write(seed_tables, folder)
     print(f"repair: {len(rows)} rows ({folder})")
 
 
 def stages(arguments):
     """The stages that these arguments ask for."""
-    return [f"repair-{repair_row.label(arguments, name)}" for name in wanted(arguments)]
+    return [f"repair-{repair_row.label(arguments, name)}" for name in chosen_methods(arguments)]
 
 
 def options():
@@ -153,7 +153,7 @@ def options():
     )
     parser.add_argument(
         "--failures", choices=("clean", "adversarial"), default="clean",
-        help="what is repaired: images of x_validation that the model gets wrong, or adversarials",
+        help="what is repaired: images of x_validation that the model misclassifies, or adversarials",
     )  # fmt: skip
     parser.add_argument(
         "--repair-on", nargs="+", type=command.name("attack", attacks.ATTACKS), default=["fgsm"],
@@ -173,24 +173,28 @@ def options():
     )  # fmt: skip
     parser.add_argument("--attack-repeats", type=command.whole(0), default=1, help="repeats under AutoAttack")
     parser.add_argument("--epsilon", type=ball, help="its Linf radius (default: 0.02; colour 2/255)")
-    parser.needs(["--repair-on"], lambda asked: asked.failures == "adversarial", "--failures adversarial")
+    parser.needs(["--repair-on"], lambda arguments: arguments.failures == "adversarial", "--failures adversarial")
     parser.needs(
-        ["--images", "--epsilon", "--attacked"], lambda asked: asked.attack_repeats, "--attack-repeats of at least 1"
+        ["--images", "--epsilon", "--attacked"],
+        lambda arguments: arguments.attack_repeats,
+        "--attack-repeats of at least 1",
     )
     parser.needs(
         ["--particles", "--generations"],
-        lambda asked: {"all", *SEARCHED} & {*asked.method},
+        lambda arguments: {"all", *SEARCHED} & {*arguments.method},
         "--method all or one that searches",
     )
     drawn = {"all", *catalogue.DRAWN}
-    parser.needs(["--repeats"], lambda asked: drawn & {*asked.method}, "a --method that draws random numbers")
+    parser.needs(["--repeats"], lambda arguments: drawn & {*arguments.method}, "a --method that draws random numbers")
     parser.require(
-        lambda asked: asked.failures == "clean" or {*asked.repair_on} <= {*asked.attack},
-        lambda asked: f"--repair-on {' '.join(asked.repair_on)}: expected names of --attack {' '.join(asked.attack)}",
+        lambda arguments: arguments.failures == "clean" or {*arguments.repair_on} <= {*arguments.attack},
+        lambda arguments: (
+            f"--repair-on {' '.join(arguments.repair_on)}: expected names of --attack {' '.join(arguments.attack)}"
+        ),
     )
     parser.require(
-        lambda asked: asked.failures == "clean" or not {*catalogue.OF_HISTORY} & {*asked.method},
-        lambda asked: f"--failures adversarial: {', '.join(catalogue.OF_HISTORY)} read no failures, leave them out",
+        lambda arguments: arguments.failures == "clean" or not {*catalogue.OF_HISTORY} & {*arguments.method},
+        lambda arguments: f"--failures adversarial: {', '.join(catalogue.OF_HISTORY)} read no failures, leave them out",
     )
     return parser
 

@@ -43,14 +43,16 @@ def train(arguments, name):
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = method_of(arguments, name), tailored(arguments, split.x_train.shape[-1])
     model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
-    kept = 3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
-    needed, free = 4 * model.count_params() * (kept + 2), shutil.disk_usage(stage.folder).free
+    checkpoints = (
+        3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
+    )
+    needed, free = 4 * model.count_params() * (checkpoints + 2), shutil.disk_usage(stage.folder).free
     if needed > free:
         raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
     split.save(stage.folder / "split.h5")
     if arguments.list_files:
         names = ("part", "file", "label", "class")
-        lines = (dict(zip(names, one, strict=True)) for one in split.listing())
+        lines = (dict(zip(names, entry, strict=True)) for entry in split.listing())
         files.write_csv(stage.folder / "split.csv", names, lines)
     clock = Clock(stage.folder / "seconds.json")
 
@@ -149,32 +151,32 @@ class Clock:
 
     def __init__(self, path):
         self.path = path
-        self.begun = self.heard = time.monotonic()
+        self.started_at = self.last_batch_at = time.monotonic()
         self.epochs = files.read_sealed(path)["epochs"] if path.is_file() else {}
 
     def listen(self, progress):
         """The progress of each batch, which is passed on."""
 
-        def heard(*progressed):
-            self.heard = time.monotonic()
+        def on_batch(*progressed):
+            self.last_batch_at = time.monotonic()
             progress(*progressed)
 
-        return heard
+        return on_batch
 
     def note(self, epoch):
         now = time.monotonic()
         self.epochs[str(epoch)] = {
-            "seconds": round(now - self.begun, 2),
-            "probe_seconds": round(now - self.heard, 2),
+            "seconds": round(now - self.started_at, 2),
+            "probe_seconds": round(now - self.last_batch_at, 2),
         }
-        self.begun = now
+        self.started_at = now
         files.write_sealed(self.path, {"epochs": self.epochs})
 
     def of(self, epoch):
         return self.epochs.get(str(epoch), {"seconds": None, "probe_seconds": None})
 
     def total(self, what):
-        return sum(one[what] for one in self.epochs.values())
+        return sum(epoch[what] for epoch in self.epochs.values())
 
 
 def write_metrics(history, clock, path, recorded):

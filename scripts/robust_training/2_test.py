@@ -26,15 +26,18 @@ EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
 def main(arguments):
-    names = asked(arguments)
+    names = chosen_methods(arguments)
     for name in names:
-        own, uses = command.narrow(arguments, method=name), {"attack": {one: LINF[one] for one in arguments.attack}}
+        own, uses = (
+            command.narrow(arguments, method=name),
+            {"attack": {attack: LINF[attack] for attack in arguments.attack}},
+        )
         stage = run_directory.begin(f"test-{name}", own, inputs=[f"train-{name}"], uses=uses)
         if stage is not None:
             measure(arguments, stage, name)
 
 
-def asked(arguments):
+def chosen_methods(arguments):
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
     finished = trained_models.finished(arguments)
     if not finished:
@@ -47,38 +50,38 @@ def asked(arguments):
 
 def stages(arguments):
     """The stages that these arguments ask for, of what has been trained so far."""
-    return [f"test-{name}" for name in asked(arguments)]
+    return [f"test-{name}" for name in chosen_methods(arguments)]
 
 
 def measure(arguments, stage, name):
-    split, history, made = trained_models.robust(arguments, name)
+    split, history, record = trained_models.robust(arguments, name)
     model = trained_models.robust_model(
-        arguments, split, made["setup"].get("standardised", True)
+        arguments, split, record["setup"].get("standardised", True)
     )  # float32, also of bfloat16
-    epsilon = arguments.epsilon or made["setup"]["epsilon"]
+    epsilon = arguments.epsilon or record["setup"]["epsilon"]
     order = stream(arguments.seed, "test images").permutation(len(split.x_test))
     chosen = {name: LINF[name] for name in arguments.attack}
     how = {"quiet": arguments.quiet, "checked": order[: checks.IMAGES], "epsilons": [epsilon], "white_box": chosen}
     how |= {"rows": numpy.sort(order[: arguments.test_images])}
-    found = {}
-    for which, epoch in {"selected": made["selected"], "last": history.last}.items():
+    flags_of = {}
+    for which, epoch in {"selected": record["selected"], "last": history.last}.items():
         history.load_weights(model, epoch)
         path, note = stage.folder / f"flags-{epoch}.h5", f"test {name}, epoch {epoch}"
-        found[which] = tested.test_and_keep(path, model, split, note=note, **how)
-    write_row(arguments, stage, name, split, history, made, epsilon, chosen, found)
+        flags_of[which] = tested.test_and_keep(path, model, split, note=note, **how)
+    write_row(arguments, stage, name, split, history, record, epsilon, chosen, flags_of)
 
 
-def write_row(arguments, stage, name, split, history, made, epsilon, chosen, found):
+def write_row(arguments, stage, name, split, history, record, epsilon, chosen, flags_of):
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
-    compared = None if steps(made["arguments"]) else method.published
-    used = made["uses"]["method"] if "uses" in made else resolved.resolved(method)  # as trained, whatever it is now
-    probed = min(made["arguments"]["probe_images"], len(split.x_validation))
+    compared = None if steps(record["arguments"]) else method.published
+    used = record["uses"]["method"] if "uses" in record else resolved.resolved(method)  # as trained, whatever it is now
+    probed = min(record["arguments"]["probe_images"], len(split.x_validation))
     measures = {}
     for which, prefix in (("selected", ""), ("last", "last/")):
-        for measure, correct in found[which].correct.items():
-            epochs = made["last"] if which == "last" else None  # the baseline's values are of its last epoch
-            recipe = epochs, made["arguments"]["setup"]
+        for measure, correct in flags_of[which].correct.items():
+            epochs = record["last"] if which == "last" else None  # the baseline's values are of its last epoch
+            recipe = epochs, record["arguments"]["setup"]
             value = published.robust(split.name, arguments.model, compared, measure, epsilon, *recipe)
             measures[prefix + measure] = of_measures.share([correct], value)
     epochs = [history.record(epoch)[2] for epoch in history.epochs]
@@ -91,8 +94,8 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
         "probe_lipschitz",
         "magnitude",
     )
-    trajectories = {part: [round(one[part], 5) for one in epochs] for part in trajectory}
-    trajectories["probe_learnt"] = [one.get("probe_learnt", 1.0) for one in epochs]
+    trajectories = {part: [round(metrics[part], 5) for metrics in epochs] for part in trajectory}
+    trajectories["probe_learnt"] = [metrics.get("probe_learnt", 1.0) for metrics in epochs]
     result = row.of_stage(
         stage,
         study="robust_training",
@@ -105,24 +108,26 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
             "epsilon": epsilon,
             "images": len(split.x_train),
             "validation": len(split.x_validation),
-            "selected_epoch": made["selected"],
-            "last_epoch": made["last"],
-            "bp_epochs": round(made["bp_epochs"], 2),
-            "stopped": made["stopped"],
-            "setup": made["setup"] | length(method, made["arguments"]),
-            **steps(made["arguments"]),
-            "precision": made["arguments"]["precision"],
+            "selected_epoch": record["selected"],
+            "last_epoch": record["last"],
+            "bp_epochs": round(record["bp_epochs"], 2),
+            "stopped": record["stopped"],
+            "setup": record["setup"] | length(method, record["arguments"]),
+            **steps(record["arguments"]),
+            "precision": record["arguments"]["precision"],
             "attack_mode": used.get("strategy", {}).get("attack_mode", "train"),
             "batch_norm": "eval",
             "selected_by": f"{used['select']}, {probed} held-out images",
         },
         measures=measures,
-        checks=row.checks([flags.checks for flags in found.values()]),
-        attacks={f"white-box/{name}": one.specification() | {"epsilons": [epsilon]} for name, one in chosen.items()},
+        checks=row.checks([flags.checks for flags in flags_of.values()]),
+        attacks={
+            f"white-box/{name}": attack.specification() | {"epsilons": [epsilon]} for name, attack in chosen.items()
+        },
         details={
             "trajectories": [{"seed": arguments.seed, **trajectories}],
-            "training_s": [made["training_s"]],
-            "probe_s": [made["probe_s"]],
+            "training_s": [record["training_s"]],
+            "probe_s": [record["probe_s"]],
         },
     )
     row.save(result, stage.folder / "row.json")
@@ -134,16 +139,16 @@ def write_row(arguments, stage, name, split, history, made, epsilon, chosen, fou
     print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
 
 
-def steps(asked):
+def steps(arguments):
     """The number of attack steps, where it was not the method's own."""
-    return {"attack_steps": asked["steps"]} if asked.get("steps") else {}
+    return {"attack_steps": arguments["steps"]} if arguments.get("steps") else {}
 
 
-def length(method, asked):
+def length(method, arguments):
     """How long training was asked to be: epochs, or a budget of BP-epochs."""
-    if asked["bp_epochs"]:
-        return {"epochs": None, "bp_epochs": asked["bp_epochs"]}
-    epochs = asked["epochs"] or method.epochs(robust.setup_of(asked["setup"], asked["model"]))
+    if arguments["bp_epochs"]:
+        return {"epochs": None, "bp_epochs": arguments["bp_epochs"]}
+    epochs = arguments["epochs"] or method.epochs(robust.setup_of(arguments["setup"], arguments["model"]))
     return {"epochs": epochs, "bp_epochs": None}
 
 

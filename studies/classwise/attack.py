@@ -32,9 +32,9 @@ def attacked(arguments) -> tuple[row.Row, object, list[str]]:
     """
     attack = f"attack-{arguments.method}"
     folder = run_directory.folder(arguments, attack)
-    asked = run_directory.record(folder)["arguments"]
+    settings = run_directory.record(folder)["arguments"]
     before = row.load(folder / "row.json")
-    alike = {name: asked[name] for name in ("attack", "test_images")}
+    alike = {name: settings[name] for name in ("attack", "test_images")}
     alike = command.narrow(arguments, **alike, epsilon=before["hyperparameters"]["epsilon"])
     return before, alike, [attack, f"robust_training/train-{arguments.method}"]
 
@@ -140,22 +140,22 @@ def count_reached(reachable_classes: numpy.ndarray, labels: numpy.ndarray) -> di
     classes = reachable_classes.shape[1]
     pairs = numpy.array([reachable_classes[labels == label].sum(axis=0) for label in range(classes)])
     own = numpy.eye(classes, dtype=bool)[labels]
-    other = reachable_classes & ~own
-    attackable = reachable_classes[own] & other.any(axis=1)
+    into_others = reachable_classes & ~own
+    attackable = reachable_classes[own] & into_others.any(axis=1)
     first = numpy.zeros(len(labels), bool)
     for label in range(classes):
         rows = numpy.flatnonzero(labels == label)
         first[rows[: len(rows) // 2]] = True
-    chosen = numpy.array([other[first & (labels == label)].sum(axis=0) for label in range(classes)])
+    chosen = numpy.array([into_others[first & (labels == label)].sum(axis=0) for label in range(classes)])
     diagonal, counts = numpy.eye(classes, dtype=bool), {"attackable": attackable, "judged": attackable & ~first}
     for name, popularity in (("similar", chosen), ("anywhere", chosen.sum(axis=0) - chosen)):
         ranked = numpy.argsort(-numpy.where(diagonal, -1, popularity), axis=1, kind="stable")[:, :2]
         allowed = numpy.zeros((classes, classes), bool)
         numpy.put_along_axis(allowed, ranked, True, axis=1)
-        counts[name] = counts["judged"] & ~(other & ~allowed[labels]).any(axis=1)
+        counts[name] = counts["judged"] & ~(into_others & ~allowed[labels]).any(axis=1)
     return {
         "pairs": pairs.tolist(),
         "images": numpy.bincount(labels, minlength=classes).tolist(),
         **{name: int(flags.sum()) for name, flags in counts.items()},
-        "sizes": numpy.bincount(other.sum(axis=1)[attackable], minlength=classes).tolist(),
+        "sizes": numpy.bincount(into_others.sum(axis=1)[attackable], minlength=classes).tolist(),
     }

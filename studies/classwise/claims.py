@@ -166,9 +166,9 @@ def temperature(rows) -> Claim:
     bootstrap over images, which all models share.
     """
     text = "Temperature-PGD is stronger than PGD and CW of as many steps"
-    others = "pgd-20", "cw-linf-20"
+    references = "pgd-20", "cw-linf-20"
     fooled = {}  # attack -> for each seed, the number of models that it fools on each image
-    models = [row for row in class_rows.sound(rows) if all(class_rows.measure_of(row, name) for name in others)]
+    models = [row for row in class_rows.sound(rows) if all(class_rows.measure_of(row, name) for name in references)]
     names = [
         name
         for name in dict.fromkeys(_short(measure) for row in models for measure in row["flags"])
@@ -179,15 +179,15 @@ def temperature(rows) -> Claim:
         return Claim(
             text, SOURCE, "Temperature-PGD, pgd-20 and cw-linf-20 were not all run on one model", "not measured"
         )
-    for name in (*names, *others):
+    for name in (*names, *references):
         fooled[name] = _fooled(models, name)
-    chosen = max(names, key=lambda name: sum(_gained(fooled, name, other, 0).sum() for other in others))
-    level, effects = claims.confidence(len(others)), []
-    for other in others:
-        strata = [_gained(fooled, chosen, other, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
+    chosen = max(names, key=lambda name: sum(_gained(fooled, name, reference, 0).sum() for reference in references))
+    level, effects = claims.confidence(len(references)), []
+    for reference in references:
+        strata = [_gained(fooled, chosen, reference, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
         gap = statistics.paired_bootstrap(strata, confidence=level)
         interval = statistics.Interval(*(100 * end for end in (gap.value, gap.low, gap.high)))
-        effects.append(Effect(what=f"{chosen} minus {other}", interval=interval, digits=2, confidence=level))
+        effects.append(Effect(what=f"{chosen} minus {reference}", interval=interval, digits=2, confidence=level))
     count = sum(len(stratum) for stratum in strata)
     evidence = (
         f"fooled: {'; '.join(map(str, effects))}; {len(models)} models, {count} images each; intervals over images"

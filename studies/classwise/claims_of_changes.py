@@ -31,8 +31,8 @@ def similar(rows) -> Claim:
     once = max(counts["judged"] for counts in reached)  # the models are attacked on the same images
     shares = [sum(counts[name] for counts in reached) / total for name in ("similar", "anywhere")]
     wilson = [statistics.wilson(round(share * once), once, confidence=level) for share in shares]
-    own, other = (Interval(share, ends.low, ends.high) for share, ends in zip(shares, wilson, strict=True))
-    gap = statistics.newcombe(own, other)
+    own, control_share = (Interval(share, ends.low, ends.high) for share, ends in zip(shares, wilson, strict=True))
+    gap = statistics.newcombe(own, control_share)
     gap = Interval(*(100 * end for end in (gap.value, gap.low, gap.high)))
     effects = [
         Effect(what="fraction", interval=own, needed=MOST, scale="share", unit="%", confidence=level),
@@ -58,7 +58,7 @@ def similar(rows) -> Claim:
 def _gain(row, rows):
     """(a sentence, "most" or "least", points gained by the watched class) of a retrained model."""
     change = row["retrained"]
-    before = next((other for other in rows if other["method"] == change["method"]), None)
+    before = next((model_row for model_row in rows if model_row["method"] == change["method"]), None)
     if before is None or not _comparable(row, before):
         return None
     shares = [

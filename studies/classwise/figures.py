@@ -36,9 +36,9 @@ def by_class(rows) -> matplotlib.figure.Figure:
     classes = rows[0]["classes"]
     figure, axes = drawing.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
     values = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
-    shown = _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
+    heat_map = _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
     axes[0, 0].set_title(f"{_cell(rows[0])}: {_words(class_rows.worst(rows[0]))}", fontsize=9)
-    figure.colorbar(shown, ax=axes[0, 0], label="images of the class that stay correct (%)", fraction=0.03)
+    figure.colorbar(heat_map, ax=axes[0, 0], label="images of the class that stay correct (%)", fraction=0.03)
     drawing.explain_raised(figure, rows)
     return figure
 
@@ -46,9 +46,11 @@ def by_class(rows) -> matplotlib.figure.Figure:
 def confused(row) -> matplotlib.figure.Figure:
     """Two heat maps of one model, clean and attacked: true class down, predicted class across, % of the true class."""
     classes = row["classes"]
-    shown = {name: row["confusion"][name] for name in ("clean", class_rows.worst(row)) if name in row["confusion"]}
-    figure, axes = drawing.panels(1, len(shown), ((0.5 * len(classes) + 2.2) * len(shown), 0.42 * len(classes) + 1.8))
-    for axis, (name, counts) in zip(axes.flat, shown.items(), strict=True):
+    confusions = {name: row["confusion"][name] for name in ("clean", class_rows.worst(row)) if name in row["confusion"]}
+    figure, axes = drawing.panels(
+        1, len(confusions), ((0.5 * len(classes) + 2.2) * len(confusions), 0.42 * len(classes) + 1.8)
+    )
+    for axis, (name, counts) in zip(axes.flat, confusions.items(), strict=True):
         counts = numpy.array(counts, float)
         image = _heat(axis, 100 * counts / counts.sum(axis=1, keepdims=True), classes, classes)
         axis.set_title(f"{marks.name(row)}, {_words(name)} (n = {counts.sum():,.0f})", fontsize=9)
@@ -97,7 +99,7 @@ def pareto(rows) -> matplotlib.figure.Figure:
         axis.plot(*point, "o" if lever else "s", **style)
         points.append(point)
         names.append((marks.name(row), *point, colour))
-    front = sorted(each for each in points if not any(_beats(other, each) for other in points))
+    front = sorted(each for each in points if not any(_beats(rival, each) for rival in points))
     axis.plot(*zip(*front, strict=True), color="#555555", linewidth=0.8)
     axis.margins(0.12)
     drawing.label(axis, [each for each in names if each[1:3] in front or each[3] == drawing.VERMILION])

@@ -130,15 +130,17 @@ def correlations(dataset: str, model: str, rows) -> list[Table]:
 
 
 def _lines(rows):
-    shown = []
+    described = []
     for row in rows:
         hyperparameters = {name: value for name, value in row["hyperparameters"].items() if name == "epsilon"}
         role = "method" if row["role"] == "lever" else row["role"]
-        shown.append({**row, "role": role, "hyperparameters": hyperparameters})
+        described.append({**row, "role": role, "hyperparameters": hyperparameters})
     names = list(dict.fromkeys(name for row in rows for name in row["attacks"] if name.startswith("white-box/")))
     sentences = []
     for name in names:
         own = [row["attacks"][name] for row in rows if name in row["attacks"]]
-        alike = {key: value for key, value in own[0].items() if all(other.get(key) == value for other in own)}
+        alike = {
+            key: value for key, value in own[0].items() if all(specification.get(key) == value for specification in own)
+        }
         sentences.append(f"{name}: {attack_words.words(alike)}.")
-    return [*marks.raised_note(rows), *sentences, *notes.lines(shown)]
+    return [*marks.raised_note(rows), *sentences, *notes.lines(described)]

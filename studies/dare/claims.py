@@ -126,11 +126,11 @@ def _shared(methods, first, second, measures):
     return [name for name in measures if all(name in methods[method]["measures"] for method in (first, second))]
 
 
-def difference(row, other, measures: list[str], *, confidence: float = 0.95) -> statistics.Interval:
+def difference(row, reference, measures: list[str], *, confidence: float = 0.95) -> statistics.Interval:
     """The mean over measures of a row's value minus that of another row, in points."""
-    paired = row.get("differences", {}).get(other["method"], {})
+    paired = row.get("differences", {}).get(reference["method"], {})
     gaps = [
-        _paired(paired[name], confidence) if name in paired else _unpaired(row, other, name, confidence)
+        _paired(paired[name], confidence) if name in paired else _unpaired(row, reference, name, confidence)
         for name in measures
     ]
     return statistics.Interval(*(float(numpy.mean([getattr(gap, end) for gap in gaps])) for end in ENDS))
@@ -144,8 +144,8 @@ def _paired(measured, confidence):
     return statistics.Interval(value, value - widening * (value - at_95.low), value + widening * (at_95.high - value))
 
 
-def _unpaired(row, other, name, confidence):
-    gap = statistics.newcombe(*(_wilson(each["measures"][name], confidence) for each in (row, other)))
+def _unpaired(row, reference, name, confidence):
+    gap = statistics.newcombe(*(_wilson(each["measures"][name], confidence) for each in (row, reference)))
     return statistics.Interval(*(100 * getattr(gap, end) for end in ENDS))
 
 

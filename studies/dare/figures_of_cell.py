@@ -103,8 +103,8 @@ def training_history(metrics: list[dict]) -> matplotlib.figure.Figure:
     marker = "." if len(epochs) < 40 else None
     for axis, name, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         axis.plot(epochs, scale * column[name], color=figures.BLUE, marker=marker, label="training images")
-        held = scale * column["validation_" + name]
-        axis.plot(epochs, held, color=figures.VERMILION, marker=marker, linestyle="--", label="x_validation")
+        held_out = scale * column["validation_" + name]
+        axis.plot(epochs, held_out, color=figures.VERMILION, marker=marker, linestyle="--", label="x_validation")
         axis.grid(alpha=0.3)
     loss.set_ylabel("loss (cross-entropy, nats)")
     loss.legend(frameon=False, fontsize=8)

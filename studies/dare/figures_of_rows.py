@@ -40,13 +40,13 @@ def er_by_attack(rows, methods) -> matplotlib.figure.Figure:
                 if measure is not None and measure["value"] is not None:
                     values[line, column] = measure["value"]
                     _write(axis, line, column, measure)
-        shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        heat_map = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
         axis.set_xticks(range(len(attacks)), [measure_words.attack(name) for name in attacks], rotation=50, fontsize=8)
         axis.set_yticks(range(len(own)), [marks.name(row) for row in own], fontsize=8)
         axis.tick_params(length=0)
         axis.set_title("\n".join(cell), fontsize=9)
         axis.spines[:].set_visible(False)
-    figure.colorbar(shown, ax=list(axes.flat), label="Empirical Robustness (%)", fraction=0.03)
+    figure.colorbar(heat_map, ax=list(axes.flat), label="Empirical Robustness (%)", fraction=0.03)
     figures.explain_raised(figure, [row for own in cells.values() for row in own])
     return figure
 

@@ -7,30 +7,35 @@ from reporting import measures as of_measures
 from reporting import published
 
 
-def measures(found, *, dataset: str, model: str, method: str, before: numpy.ndarray, failed: int | None) -> dict:
+def measures(
+    flags_of_repeats, *, dataset: str, model: str, method: str, before: numpy.ndarray, failed: int | None
+) -> dict:
     """name -> measure (reporting/measures.py) of every measure of the flags, and of "changed", "rr" and "nfr".
 
     changed: clean test images whose predicted class is not the original's. rr, nfr: repair rate and negative flip rate
     (dare/repair/metrics.py) of clean test images; there is no rr where the original misclassifies none.
 
-    found: list of dare.flags.Flags, one for each repeat.
+    flags_of_repeats: list of dare.flags.Flags.
     dataset, model, method: of the row.
     before: classes that the original predicts for x_test, (N,).
     failed: images of er/worst on which an attack failed; None if er/worst is no measure.
     """
-    correct = [flags.correct for flags in found]
-    made = {
+    correct = [flags.correct for flags in flags_of_repeats]
+    shares = {
         name: of_measures.share([repeat[name] for repeat in correct], published.dare(dataset, model, method, name))
         for name in correct[0]
     }
-    made["changed"] = of_measures.share([flags.prediction["clean"] != before for flags in found])
-    was_correct = before == found[0].label["clean"]
+    shares["changed"] = of_measures.share([flags.prediction["clean"] != before for flags in flags_of_repeats])
+    was_correct = before == flags_of_repeats[0].label["clean"]
     if not was_correct.all():
-        made["rr"] = of_measures.share([repeat["clean"][~was_correct] for repeat in correct])
-    made["nfr"] = of_measures.share([was_correct & ~repeat["clean"] for repeat in correct])
-    if failed is not None and "er/worst" in made:
-        made["er/worst"]["failed"] = failed
-    return made | {name: of_measures.median([flags.distance[name] for flags in found]) for name in found[0].distance}
+        shares["rr"] = of_measures.share([repeat["clean"][~was_correct] for repeat in correct])
+    shares["nfr"] = of_measures.share([was_correct & ~repeat["clean"] for repeat in correct])
+    if failed is not None and "er/worst" in shares:
+        shares["er/worst"]["failed"] = failed
+    return shares | {
+        name: of_measures.median([flags.distance[name] for flags in flags_of_repeats])
+        for name in flags_of_repeats[0].distance
+    }
 
 
 def transferred(model, split, sets: dict, drawn: dict) -> dict:

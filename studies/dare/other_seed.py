@@ -7,31 +7,33 @@ from pipeline import run_directory
 from train.history import History
 
 
-def other(arguments, asked: int | None = None) -> int:
-    """The seed `asked`, or the next seed of the cell that was trained with the recipe of arguments.seed.
+def other(arguments, requested: int | None = None) -> int:
+    """The seed `requested`, or the next seed of the cell that was trained with the recipe of arguments.seed.
 
     The next seed is the smallest above arguments.seed, or else the smallest of all.
 
-    Raises FileNotFoundError with the command that trains such a seed, and ValueError if `asked` is arguments.seed or
-    was trained with another recipe.
+    Raises FileNotFoundError with the command that trains such a seed, and ValueError if `requested` is arguments.seed
+    or was trained with another recipe.
     """
-    if asked == arguments.seed:
-        raise ValueError(f"--other-seed {asked} is the seed of this cell: give another")
+    if requested == arguments.seed:
+        raise ValueError(f"--other-seed {requested} is the seed of this cell: give another")
     own, alike = run_directory.folder(arguments, "train"), {}
     record = run_directory.record(own)
     for path in own.parents[1].glob("seed*/train/run.json"):
         seed = path.parents[1].name.removeprefix("seed")
         if seed.isdecimal() and int(seed) != arguments.seed:
             alike[int(seed)] = recipe(path.parent) == recipe(own)
-    if asked is not None and not alike.get(asked, True):
-        raise ValueError(f"seed {asked} was trained with another recipe than seed {arguments.seed}: train both alike")
-    seeds = [seed for seed in alike if alike[seed] and asked in (None, seed)]
+    if requested is not None and not alike.get(requested, True):
+        raise ValueError(
+            f"seed {requested} was trained with another recipe than seed {arguments.seed}: train both alike"
+        )
+    seeds = [seed for seed in alike if alike[seed] and requested in (None, seed)]
     if not seeds and History(own / "history").origin.get("imported"):
         raise FileNotFoundError(f"{arguments.model} was imported, and no other net of its recipe is known")
     if not seeds:
-        seed = arguments.seed + 1 if asked is None else asked
+        seed = arguments.seed + 1 if requested is None else requested
         line = command(record, {"--seed": seed, "--runs": arguments.runs, "--data-dir": arguments.data_dir})
-        whose = "another seed" if asked is None else f"seed {asked}"
+        whose = "another seed" if requested is None else f"seed {requested}"
         raise FileNotFoundError(f"no net of the same recipe from {whose}: make it with {line}")
     return min(seeds, key=lambda seed: (seed < arguments.seed, seed))
 

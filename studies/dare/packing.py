@@ -34,12 +34,12 @@ def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
     arguments: data_dir, unverified and quiet of the script
     Raises FileNotFoundError for a seed without a tested method.
     """
-    cells, nets, kept = [], {}, []
+    cells, nets, sentences = [], {}, []
     facts = {"cells": cells, "nets": nets, **provenance.facts()}
     with release.writing(path, facts) as add:
         for folder in seeds:
-            kept += _pack_seed(add, folder, arguments, cells, nets)
-    return kept
+            sentences += _pack_seed(add, folder, arguments, cells, nets)
+    return sentences
 
 
 def _pack_seed(add, folder, arguments, cells, nets):
@@ -49,21 +49,24 @@ def _pack_seed(add, folder, arguments, cells, nets):
         raise FileNotFoundError(f"{folder}: no tested method; test them with scripts/dare/7_test.py")
     trained_with = records.record(folder / "train")["arguments"]
     options = vars(arguments) | {name: trained_with[name] for name in ("dataset", "model", "seed")}
-    asked = argparse.Namespace(**options | {"study": "dare", "runs": str(folder.parents[2])})
-    opened = trained_cell.load(asked)
+    cell_arguments = argparse.Namespace(**options | {"study": "dare", "runs": str(folder.parents[2])})
+    opened = trained_cell.load(cell_arguments)
     attacks = records.record(folder / "test-original")["arguments"]["attack"]
-    sets = trained_cell.adversarial_sets(asked, opened, attacks)
+    sets = trained_cell.adversarial_sets(cell_arguments, opened, attacks)
     inputs = {name: stages for name, stages, *_ in methods.methods()}
     models_of = {name: _weights(folder, inputs[name]) for name in tested}
-    encodings = {name: packed_set.candidate(made, opened.split) for name, made in sets.items()}
+    encodings = {name: packed_set.candidate(adversarials, opened.split) for name, adversarials in sets.items()}
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         paths = {name: scratch / f"{name}.set.h5" for name in sets}
-        for name, made in sets.items():
-            packed_set.save(made, opened.split, paths[name], encodings[name])
+        for name, adversarials in sets.items():
+            packed_set.save(adversarials, opened.split, paths[name], encodings[name])
         decoded = {name: packed_set.load(path, opened.split) for name, path in paths.items()}
-        drawn = {name: adversarial_set.draw(opened.split, one.drawn, asked.seed)["test"] for name, one in sets.items()}
-        with Progress(f"pack {prefix}", asked.quiet) as progress:
+        drawn = {
+            name: adversarial_set.draw(opened.split, adversarials.drawn, cell_arguments.seed)["test"]
+            for name, adversarials in sets.items()
+        }
+        with Progress(f"pack {prefix}", cell_arguments.quiet) as progress:
             for done, (name, weights) in enumerate(models_of.items(), 1):
                 for repeat, path in enumerate(weights):
                     _load(opened, path)
@@ -79,21 +82,26 @@ def _pack_seed(add, folder, arguments, cells, nets):
                 add(f"{prefix}/{name}/card.md", cards.card(row).encode())
                 progress(done, len(models_of), name)
         rounded = [name for name, encoding in encodings.items() if encoding == "float32"]
-        for name, made in sets.items():
-            packed_set.save(made, opened.split, paths[name], encodings[name])
+        for name, adversarials in sets.items():
+            packed_set.save(adversarials, opened.split, paths[name], encodings[name])
             add(f"{prefix}/{name}.set.h5", paths[name])
     add(f"{prefix}/split.h5", folder / "train" / "split.h5")
-    cell = {"folder": prefix, "dataset": asked.dataset, "model": asked.model, "seed": asked.seed}
+    cell = {
+        "folder": prefix,
+        "dataset": cell_arguments.dataset,
+        "model": cell_arguments.model,
+        "seed": cell_arguments.seed,
+    }
     cells.append(cell | {"methods": {name: len(weights) for name, weights in models_of.items()}, "attacks": encodings})
-    suffix = f"-seed{asked.seed}" if asked.seed else ""
+    suffix = f"-seed{cell_arguments.seed}" if cell_arguments.seed else ""
     nets.update({f"{folder.parent.name}-{name}{suffix}": f"{prefix}/{name}/0.keras" for name in models_of})
     return [f"{prefix}: {name} is kept as float32, since float16 changes a prediction" for name in rounded]
 
 
 def _weights(folder, inputs):
     """The weight files of a method's repeats; [None] for the original."""
-    found = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
-    return sorted(found, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
+    paths = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
+    return sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
 
 
 def _load(opened, path):

@@ -38,10 +38,12 @@ def rescore(where, arguments, folder: pathlib.Path) -> tuple[list, list[str]]:
     rows, folders, differing = {}, {}, []
     with release.reading(where) as opened, tempfile.TemporaryDirectory() as scratch:
         for cell in _cells(opened):
-            for row, made, sentences in _seed(opened, cell, arguments, pathlib.Path(folder), pathlib.Path(scratch)):
+            for row, flags_folder, sentences in _seed(
+                opened, cell, arguments, pathlib.Path(folder), pathlib.Path(scratch)
+            ):
                 key = row["study"], row["dataset"], row["model"], row["method"]
                 rows.setdefault(key, []).append(row)
-                folders.setdefault(key, []).append(made)
+                folders.setdefault(key, []).append(flags_folder)
                 differing += sentences
     pooled = report.attach([report.pool(seeds) for seeds in rows.values()], folders)
     writing.write(catalogue.tables(pooled), pathlib.Path(folder) / "tables")
@@ -53,10 +55,10 @@ def _cells(opened):
     cells = opened.facts.get("cells")
     texts = ("folder", "dataset", "model")
     for cell in cells if isinstance(cells, list) else [None]:
-        right = isinstance(cell, dict) and all(isinstance(cell.get(name), str) for name in texts)
-        right = right and isinstance(cell.get("seed"), int)
-        right = right and all(isinstance(cell.get(name), dict) for name in ("methods", "attacks"))
-        names = [*cell["folder"].split("/"), *cell["methods"], *cell["attacks"]] if right else [""]
+        valid = isinstance(cell, dict) and all(isinstance(cell.get(name), str) for name in texts)
+        valid = valid and isinstance(cell.get("seed"), int)
+        valid = valid and all(isinstance(cell.get(name), dict) for name in ("methods", "attacks"))
+        names = [*cell["folder"].split("/"), *cell["methods"], *cell["attacks"]] if valid else [""]
         if not all(NAME.fullmatch(name) and ".." not in name for name in names):
             raise ValueError(f"{opened.path}: lists no cells, or names of none: not a release of scripts/pack.py")
     return cells
@@ -70,28 +72,31 @@ def _seed(opened, cell, arguments, folder, scratch):
         name: packed_set.load(opened.extract(f"{cell['folder']}/{name}.set.h5", scratch), split)
         for name in cell["attacks"]
     }
-    drawn = {name: adversarial_set.draw(split, one.drawn, cell["seed"])["test"] for name, one in sets.items()}
+    drawn = {
+        name: adversarial_set.draw(split, adversarials.drawn, cell["seed"])["test"]
+        for name, adversarials in sets.items()
+    }
     before = None
     with Progress(f"score {cell['folder']} again", arguments.quiet) as progress:
         ordered = sorted(cell["methods"].items(), key=lambda method: method[0] != "original")
         for done, (method, repeats) in enumerate(ordered, 1):
             target = folder / cell["folder"] / f"test-{method}"
-            found, sentences = [], []
+            rescored, sentences = [], []
             for repeat in range(repeats):
                 stem = f"{cell['folder']}/{method}/{repeat}"
                 flags = Flags.load(opened.extract(f"{stem}.flags.h5", scratch), data=split.fingerprint)
                 model = models.load(opened.extract(f"{stem}.keras", scratch))
                 again, changed = _again(model, flags, split, sets, drawn)
                 again.save(target / f"flags-{repeat}.h5")
-                found.append(again)
+                rescored.append(again)
                 sentences += [f"{stem}: {sentence}" for sentence in changed]
-            before = found[0].prediction["clean"] if before is None else before
+            before = rescored[0].prediction["clean"] if before is None else before
             row = result_row.load(opened.extract(f"{cell['folder']}/{method}/row.json", scratch))
-            failed = scoring.failures(found[0].index, sets)
+            failed = scoring.failures(rescored[0].index, sets)
             about = {"dataset": cell["dataset"], "model": cell["model"], "method": method}
-            made = measured.measures(found, **about, before=before, failed=failed)
-            sentences += [f"{cell['folder']}/{method}: {sentence}" for sentence in _numbers(row["measures"], made)]
-            row = dataclasses.replace(row, measures=made)
+            measures = measured.measures(rescored, **about, before=before, failed=failed)
+            sentences += [f"{cell['folder']}/{method}: {sentence}" for sentence in _numbers(row["measures"], measures)]
+            row = dataclasses.replace(row, measures=measures)
             result_row.save(row, target / "row.json")
             progress(done, len(ordered), method)
             yield row, target, sentences
@@ -104,17 +109,17 @@ def _again(model, flags, split, sets, drawn):
     scored = measured.transferred(model, split, sets, drawn)
     differing = []
     for measure, predicted in scored["prediction"].items():
-        kept = flags.prediction.get(measure)
-        if kept is None or not numpy.array_equal(flags.index[measure], scored["index"][measure]):
+        packed = flags.prediction.get(measure)
+        if packed is None or not numpy.array_equal(flags.index[measure], scored["index"][measure]):
             differing.append(f"{measure} was scored on other images")
-        elif (kept != predicted).any():
-            differing.append(f"{measure}: {int((kept != predicted).sum())} of {len(kept)} predictions differ")
+        elif (packed != predicted).any():
+            differing.append(f"{measure}: {int((packed != predicted).sum())} of {len(packed)} predictions differ")
     groups = {name: getattr(flags, name) | scored[name] for name in ("prediction", "label", "index")}
     return dataclasses.replace(flags, **groups), differing
 
 
-def _numbers(packed, made):
+def _numbers(packed, measures):
     """Sentences on the values of a row that are not as in the release."""
-    for name, measure in made.items():
+    for name, measure in measures.items():
         if name in packed and packed[name]["values"] != measure["values"]:
             yield f"{name} is {measure['value']} here, {packed[name]['value']} in the release"

@@ -107,7 +107,7 @@ def _tested(pairs):
     first, second = zip(*pairs, strict=True)
     test = statistics.signed_rank(first, second)
     if test.p is None:
-        return ", ".join(signed(one - other, 1) for one, other in pairs)
+        return ", ".join(signed(first_value - second_value, 1) for first_value, second_value in pairs)
     return f"p = {test.p:.2g} (n = {test.n})"
 
 
@@ -133,8 +133,8 @@ def _published():
             runs = {method: published.dare_runs(dataset, model, method, attack) for method in CONTENDERS}
             top = max(runs, key=lambda method: sum(runs[method]))
             highest[top] += 1
-            others = (runs[method] for method in CONTENDERS if method != top)
-            clearly[top] += all(statistics.signed_rank(runs[top], other).p < 0.05 for other in others)
+            rivals = (runs[method] for method in CONTENDERS if method != top)
+            clearly[top] += all(statistics.signed_rank(runs[top], rival).p < 0.05 for rival in rivals)
     return highest, clearly
 
 

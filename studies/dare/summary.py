@@ -13,14 +13,14 @@ FEW = ("original", "dare", "adv-pgd", "weight-noise", "swa", "other-seed")  # on
 def table(rows, methods=None, what: str = "what each method scores, %") -> Table:
     """The summary Table of one cell's rows. methods: names (None: all); what: text of the title."""
     ((study, dataset, model), own), *_ = tables.cells(rows).items()
-    shown = [row for row in own if methods is None or row["method"] in methods]
+    selected = [row for row in own if methods is None or row["method"] in methods]
     attacks, ball = shared_attacks(own), smallest_ball(own)
     columns = {"clean": ["clean"]}
     if attacks:
         columns[f"mean ER ({', '.join(attack.removeprefix('er/') for attack in attacks)})"] = attacks
     if ball:
         columns[ball.removeprefix("white-box/")] = [ball]
-    lines = tuple((marks.label(row), *(_mean(row, measures) for measures in columns.values())) for row in shown)
+    lines = tuple((marks.label(row), *(_mean(row, measures) for measures in columns.values())) for row in selected)
     name = f"{study}-{cell_name(dataset, model)}-{'short' if methods else 'summary'}"
     return Table(name, f"{dataset}, {model}: {what}", ("method", *columns), lines)
 

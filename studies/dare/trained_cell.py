@@ -31,8 +31,8 @@ class Trained:
 
 def parser(description: str, example: str = "") -> command.Parser:
     """The parser of a stage on a source model: a net with a recipe, or an imported one. example: options of its own."""
-    shown = f"--dataset fashion_mnist --model alexnet@0.25 {example}".strip()
-    return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=shown)
+    example_options = f"--dataset fashion_mnist --model alexnet@0.25 {example}".strip()
+    return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=example_options)
 
 
 def load(arguments) -> Trained:
@@ -71,10 +71,10 @@ def targets(arguments, trained: Trained) -> get_ats.Targets:
 
 def slices(arguments, trained):
     """The Slice of slice/, which must be of this model."""
-    found = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
-    if found.model != trained.identity:
+    saved_slice = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
+    if saved_slice.model != trained.identity:
         raise ValueError("slice/slice.h5 is of another model than train/: run 2_slice.py again with --overwrite")
-    return found
+    return saved_slice
 
 
 def shape_of(arguments) -> tuple[int, int, int] | None:

@@ -118,8 +118,8 @@ def build(arguments, split: data.Split) -> keras.Model:
 def load(arguments) -> Cell:
     """The Cell of 1_train.py. Raises FileNotFoundError or ValueError if it is incomplete or of other images."""
     folder = run_directory.folder(arguments, "train")
-    asked = run_directory.record(folder)["arguments"]
-    settings = {name: asked[name] for name in ("images", "gray", "epochs")}
+    trained_with = run_directory.record(folder)["arguments"]
+    settings = {name: trained_with[name] for name in ("images", "gray", "epochs")}
     whole = command.narrow(arguments, **settings)
     split = split_of(whole)
     model = build(whole, split)

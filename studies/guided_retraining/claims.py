@@ -23,7 +23,9 @@ EARLIER = "Durán et al., arXiv 2207.03689"
 CLOSE = 2.0  # points of best accuracy; in the published curves C3 is at most 1.6 below C2
 CHEAP = 3.0  # factor by which fewer images are trained on
 FEW = 0.5  # fraction of the inputs that an order saves
-BY_FOL = [name for name, one in ordering.METRICS.items() if one.by_fol]  # of RobOT: the conclusions are not on these
+BY_FOL = [
+    name for name, metric in ordering.METRICS.items() if metric.by_fol
+]  # of RobOT: the conclusions are not on these
 UNCERTAIN, SURPRISED = ("deepgini", "softmax_entropy"), ("lsa", "dsa")
 
 
@@ -49,15 +51,17 @@ def area_over_random(rows) -> dict[tuple, Interval]:
     return {key: _difference("", table, [key], [random]).interval for key, random in pairs}
 
 
-def _difference(what, table, keys, others, *, measure="area", needed=0.0, level=0.95):
-    """The Effect: the mean of a measure over the orders `keys` minus that over `others`, in points.
+def _difference(what, table, keys, references, *, measure="area", needed=0.0, level=0.95):
+    """The Effect: the mean of a measure over the orders `keys` minus that over `references`, in points.
 
-    keys, others: lists of (configuration, metric)
+    keys, references: lists of (configuration, metric)
     """
-    value = _mean(table, keys, measure) - _mean(table, others, measure)
-    parts = _paired(table, keys, others, measure) or [_images(table, some, measure) for some in (keys, others)]
+    value = _mean(table, keys, measure) - _mean(table, references, measure)
+    parts = _paired(table, keys, references, measure) or [_images(table, some, measure) for some in (keys, references)]
     parts += [
-        (variance / len(some) ** 2, freedom) for some in (keys, others) for variance, freedom in _trainings(table, some)
+        (variance / len(some) ** 2, freedom)
+        for some in (keys, references)
+        for variance, freedom in _trainings(table, some)
     ]
     total = sum(variance for variance, _ in parts)
     freedom = 0
@@ -75,22 +79,22 @@ def _images(table, keys, measure):
     return 1e4 * max(share * (1 - share), 1e-4) / min(counts), math.inf
 
 
-def _paired(table, keys, others, measure):
+def _paired(table, keys, references, measure):
     """[(variance of the mean paired difference over test inputs, infinity)]; [] if it is not known.
 
-    Compared are the mean scores of each input over the orders `keys` and over `others`.
+    Compared are the mean scores of each input over the orders `keys` and over `references`.
     """
-    rows = {key: table[key] for key in (*keys, *others)}
+    rows = {key: table[key] for key in (*keys, *references)}
     seeds = min(len(row["curves"]) for row in rows.values())
     same = {tuple(row["seeds"]) for row in rows.values()}
-    if keys == others or len(same) > 1 or not all(_has_flags(row) for row in rows.values()):
+    if keys == references or len(same) > 1 or not all(_has_flags(row) for row in rows.values()):
         return []
     variances = []
     for seed in range(seeds):
         of_order = {
             key: scores(row["curves"][seed], row["measures"]["best"]["n"], measure) for key, row in rows.items()
         }
-        first, second = (numpy.mean([of_order[key] for key in some], axis=0) for some in (keys, others))
+        first, second = (numpy.mean([of_order[key] for key in some], axis=0) for some in (keys, references))
         difference = 100 * (first - second)
         variances.append(max(difference.var(), 1.0) / len(difference))  # as _images: at least of a share of 1e-4
     return [(float(numpy.mean(variances)) / seeds, math.inf)]
@@ -133,11 +137,11 @@ def c2_uncertainty(table: dict) -> Claim:
     """C2 with an uncertainty order is best: in C2, better than every other order, including random."""
     text = "C2 ordered by uncertainty (DeepGini, entropy) is best"
     keys = [("c2", metric) for metric in UNCERTAIN if ("c2", metric) in table]
-    others = [key for key in table if key[0] == "c2" and key not in keys]
-    if not keys or not others:
+    references = [key for key in table if key[0] == "c2" and key not in keys]
+    if not keys or not references:
         return Claim(text, SOURCE, "C2 was not run with an uncertainty order and others", "not measured")
-    level = claims.confidence(len(others))
-    effects = [_difference(f"minus {key[1]}", table, keys, [key], level=level) for key in others]
+    level = claims.confidence(len(references))
+    effects = [_difference(f"minus {key[1]}", table, keys, [key], level=level) for key in references]
     best = max(table, key=lambda key: table[key]["measures"]["best"]["value"])
     evidence = f"mean area in C2 {_mean(table, keys):.2f} %, {'; '.join(map(str, effects))}"
     reservation = "" if best in keys else f"the best accuracy of all is that of {'-'.join(best)}"
@@ -147,14 +151,14 @@ def c2_uncertainty(table: dict) -> Claim:
 def surprise(table: dict) -> Claim:
     """The claim of the earlier version: surprise adequacy is best."""
     text = "Surprise adequacy orders best (the earlier version)"
-    keys, others = ([key for key in table if key[1] in metrics] for metrics in (SURPRISED, UNCERTAIN))
-    common = {name for name, _ in keys} & {name for name, _ in others}
-    keys, others = ([key for key in some if key[0] in common] for some in (keys, others))
+    keys, references = ([key for key in table if key[1] in metrics] for metrics in (SURPRISED, UNCERTAIN))
+    common = {name for name, _ in keys} & {name for name, _ in references}
+    keys, references = ([key for key in some if key[0] in common] for some in (keys, references))
     if not common:
         return Claim(text, EARLIER, "surprise and uncertainty were not run in the same configuration", "not measured")
-    effect = _difference("surprise minus uncertainty", table, keys, others)
+    effect = _difference("surprise minus uncertainty", table, keys, references)
     evidence = (
-        f"mean area of LSA and DSA {_mean(table, keys):.2f} %, of DeepGini and entropy {_mean(table, others):.2f} %"
+        f"mean area of LSA and DSA {_mean(table, keys):.2f} %, of DeepGini and entropy {_mean(table, references):.2f} %"
     )
     return claims.judged(text, EARLIER, f"{evidence}: {effect}", [effect])
 

@@ -19,7 +19,7 @@ class Meter:
     def __init__(self, root=ROOT):
         paths = sorted(root.glob("intel-rapl:[0-9]*/energy_uj"))
         self.counters = [path for path in paths if _named(path.parent).startswith("package-")]
-        self.begun = self._read()
+        self.at_start = self._read()
 
     def _read(self):
         try:
@@ -30,10 +30,10 @@ class Meter:
     def joules(self) -> float | None:
         """Joules since the Meter was created; None if no counter can be read."""
         ended = self._read()
-        if not ended or len(ended) != len(self.begun):
+        if not ended or len(ended) != len(self.at_start):
             return None
         spent = 0
-        for path, before, after in zip(self.counters, self.begun, ended, strict=True):
+        for path, before, after in zip(self.counters, self.at_start, ended, strict=True):
             if after < before:  # the counter has wrapped around
                 after += int((path.parent / "max_energy_range_uj").read_text())
             spent += after - before

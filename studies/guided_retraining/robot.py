@@ -23,9 +23,11 @@ def attack(cell: Cell, *, epsilon: float, seed: int) -> Inputs:
     parts = {"train": (cell.split.x_train, cell.split.y_train), "test": (cell.split.x_test, cell.split.y_test)}
     fields = {name: {} for name in ("images", "labels", "rows", "attack")}
     for part, (x, y) in parts.items():
-        made = {name: robot.attack(cell.model, x, y, name, epsilon=epsilon, seed=seed) for name in robot.ATTACKS}
-        images, labels = numpy.concatenate(list(made.values())), numpy.concatenate([y] * len(made))
-        rows, names = numpy.tile(numpy.arange(len(y)), len(made)), numpy.repeat(list(made), len(y))
+        adversarials = {
+            name: robot.attack(cell.model, x, y, name, epsilon=epsilon, seed=seed) for name in robot.ATTACKS
+        }
+        images, labels = numpy.concatenate(list(adversarials.values())), numpy.concatenate([y] * len(adversarials))
+        rows, names = numpy.tile(numpy.arange(len(y)), len(adversarials)), numpy.repeat(list(adversarials), len(y))
         kept = search.classes(cell.model, images) != labels if part == "train" else numpy.ones(len(labels), bool)
         if not kept.any():
             raise ValueError(f"no attack of epsilon {epsilon:g} fools the original model: pass a larger --epsilon")
@@ -36,11 +38,11 @@ def attack(cell: Cell, *, epsilon: float, seed: int) -> Inputs:
 
 def evidence(cell: Cell, inputs: Inputs, *, epsilon: float) -> tuple[dict, float]:
     """({"fol": (N,), "probabilities": (N, K)} of the pool at the original model, seconds)."""
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     x, y, rows = (getattr(inputs, name)["train"] for name in ("images", "labels", "rows"))
     loss = fol.fol(cell.model, x, data.to_unit(cell.split.x_train[rows]), y, epsilon=epsilon)
     _, _, probabilities = retraining.traces(cell.model, x)
-    return {"fol": loss, "probabilities": probabilities}, time.perf_counter() - begun
+    return {"fol": loss, "probabilities": probabilities}, time.perf_counter() - started_at
 
 
 def counts(cell: Cell, inputs: Inputs, percent: list[float]) -> list[int]:
@@ -63,17 +65,17 @@ def tests_of(cell: Cell, inputs: Inputs) -> dict:
     }
 
 
-def retrain(cell, inputs, found, selector, n, path, *, recipe, seed, sections) -> dict:
+def retrain(cell, inputs, pool_scores, selector, n, path, *, recipe, seed, sections) -> dict:
     """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
 
-    found: of `evidence`.
+    pool_scores: of `evidence`.
     """
-    rows = selection.take(selector, n, **found, sections=sections, seed=seed)
+    rows = selection.take(selector, n, **pool_scores, sections=sections, seed=seed)
     x = numpy.concatenate([data.to_unit(cell.split.x_train), inputs.images["train"][rows]])
     y = numpy.concatenate([cell.split.y_train, inputs.labels["train"][rows]])
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     retraining.fit(cell.model, cell.original, x, y, recipe=recipe, seed=seed)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started_at
     parts = tests_of(cell, inputs)
     logits = retraining.logits_of_parts(cell.model, parts)
     result = {

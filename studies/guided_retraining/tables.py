@@ -68,7 +68,7 @@ def _orders(dataset, model, rows):
         measures = row["measures"]
         at_best = [max(curve, key=lambda point: point[part]["accuracy"]) for curve in row["curves"]]
         parts = [
-            100 * float(numpy.mean([point[one]["accuracy"] for point in at_best])) for one in ("clean", "adversarial")
+            100 * float(numpy.mean([point[half]["accuracy"] for point in at_best])) for half in ("clean", "adversarial")
         ]
         seconds = numpy.mean([sum(point["seconds"] for point in curve) for curve in row["curves"]])
         lines.append(
@@ -133,10 +133,10 @@ def _attacked_notes(rows, attacked):
 
 def _metrics(dataset, model, rows):
     """A line for each metric; the cost of ranking does not depend on the configuration."""
-    lines, seen = [], {}
+    lines, row_of_metric = [], {}
     for row in rows:
-        seen.setdefault(row["metric"], row)
-    for name, row in sorted(seen.items()):
+        row_of_metric.setdefault(row["metric"], row)
+    for name, row in sorted(row_of_metric.items()):
         facts = row["rank"]
         apfd = [fact["apfd"] for fact in facts if fact["apfd"] is not None]
         lines.append(
@@ -152,7 +152,9 @@ def _metrics(dataset, model, rows):
         f"{first['inputs']} inputs; the forward passes shared by all metrics took {first['forward_s']:.1f} s. APFD: of "
         "the order, with the inputs that the original model misclassifies as faults; ties: inputs with equal scores."
     )
-    warned = dict.fromkeys(f"{name}: {warning}" for name, row in seen.items() for warning in row["rank"][0]["warnings"])
+    warned = dict.fromkeys(
+        f"{name}: {warning}" for name, row in row_of_metric.items() for warning in row["rank"][0]["warnings"]
+    )
     title = f"{dataset}, {model}: the metrics"
     columns = "metric", "seconds", "ties", "APFD"
     notes_below = (note, *warned, *marks.raised_note(rows))

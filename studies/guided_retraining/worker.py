@@ -58,9 +58,9 @@ def job(name: str, metric: str, count: int, path) -> dict:
     count: inputs of the prefix
     """
     cell = _cell["cell"]
-    meter, begun = energy.Meter(), time.perf_counter()
+    meter, started_at = energy.Meter(), time.perf_counter()
     ranked = _fit(name, metric, count)
-    seconds, joules = time.perf_counter() - begun, meter.joules() if _cell["alone"] else None
+    seconds, joules = time.perf_counter() - started_at, meter.joules() if _cell["alone"] else None
     logits = retraining.logits_of_parts(cell.model, _cell["tests"])
     result = {
         "inputs": count,
@@ -90,7 +90,7 @@ def _fit(name, metric, count):
 
 
 def attack(name: str, metric: str, count: int, path, *, images: int, epsilon: float, progress) -> dict:
-    """Accuracy under AutoAttack, run anew on the model of a prefix, written to `path`; the flags lie beside it.
+    """Accuracy under AutoAttack of the model of a prefix, written to `path`; the flags lie beside it.
 
     The model is retrained, which gives the same bits on the same machine.
 

@@ -46,14 +46,14 @@ class Cell:
     def accuracies(self) -> dict[str, float]:
         """Accuracies of the model with its current weights, in percent: clean and attacked, on x_test and held rows."""
         x, y = self.split.x_test, self.split.y_test
-        held = self.split.x_validation[self.held], self.split.y_validation[self.held]
+        held_out = self.split.x_validation[self.held], self.split.y_validation[self.held]
         few = self.images["choice near"]
         flags = {
             "clean": evaluate.correct(self.model, x, y),
             "near": self._withstood(x[self.tested], y[self.tested], "near"),
             "far": self._withstood(x[self.tested], y[self.tested], "far"),
-            "choice clean": evaluate.correct(self.model, *held),
-            "choice near": self._withstood(held[0][:few], held[1][:few], "near"),
+            "choice clean": evaluate.correct(self.model, *held_out),
+            "choice near": self._withstood(held_out[0][:few], held_out[1][:few], "near"),
         }
         return {name: 100 * float(values.mean()) for name, values in flags.items()}
 

@@ -117,18 +117,18 @@ def write(rows, path, pictures=(), verdicts=()):
     pictures: (caption, bytes of a PNG) of each, shown below the table
     verdicts: Tables shown first (studies/verdicts.py)
     """
-    shown = []
+    figure_elements = []
     for caption, content in pictures:
         name = html.escape(text.shown(caption))
         image = f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
-        shown.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
+        figure_elements.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
     page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         style=TEMPLATE.with_suffix(".css").read_text(encoding="utf-8"),
         datatables=itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle),
         count=f"{len(rows)} rows",
         verdicts="\n".join(map(matrix, verdicts)),
         table=table(rows),
-        pictures="\n".join(shown),
+        pictures="\n".join(figure_elements),
     )
     files.write_text(path, page)
     return path

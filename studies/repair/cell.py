@@ -72,19 +72,18 @@ class Cell:
     def repeats(self, name: str) -> int:
         """The repeats of a method: 1 of one that draws no random number."""
         if name == "dare":
-            found = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
-            return found["arguments"]["repeats"]
+            record = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
+            return record["arguments"]["repeats"]
         return self.arguments.repeats if name in catalogue.DRAWN else 1
 
     def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder) -> tuple[Flags, dict]:
         """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
 
-        seen: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags.
         """
         attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
-        seen = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
-        predicted = self._measured(repaired, seen, folder / f"autoattack-{repeat}" if attacked else None)
+        repaired_images = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
+        predicted = self._measured(repaired, repaired_images, folder / f"autoattack-{repeat}" if attacked else None)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
         if repaired.weights is not None:
@@ -92,17 +91,17 @@ class Cell:
             facts |= {"changed": metrics.changed(self.original, repaired.weights), "relative_change": change}
         if name != "original" and repaired.weights is not None:
             noise = noise_like(self.problem(repeat), repaired.weights)
-            kept = folder / f"noise-{repeat}" if attacked else None
-            noisy = self._measured(dataclasses.replace(repaired, weights=noise), seen, kept)
+            noise_folder = folder / f"noise-{repeat}" if attacked else None
+            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
 
-    def _measured(self, repaired, seen, folder):
+    def _measured(self, repaired, repaired_images, folder):
         """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
 
-        seen: the images that it repaired; None: it read none
+        repaired_images: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags; None: it does not run
         """
         split = self.split
@@ -112,38 +111,44 @@ class Cell:
                 self.model.set_weights(repaired.weights)
             clean = _classes(model, split.x_test, split.y_test)
             after, rows = clean == split.y_test, numpy.arange(len(clean))
-            found = {"clean": (clean, split.y_test, rows)}
-            wrong = numpy.flatnonzero(~self.before)
-            if len(wrong):
-                found["rr"] = clean[wrong], split.y_test[wrong], wrong
-            found["nfr"] = _flagged(self.before & ~after, rows)
-            right = numpy.flatnonzero(self.before)
-            if len(right):
-                found["br"] = _flagged(~after[right], right)
-            if seen is not None:
-                numbers = numpy.arange(len(seen)) if seen.rows is None else seen.rows
-                found["rr-seen"] = _classes(model, seen.x, seen.y), seen.y, numbers
-            for attack, one in self.sets.items():
+            by_measure = {"clean": (clean, split.y_test, rows)}
+            misclassified = numpy.flatnonzero(~self.before)
+            if len(misclassified):
+                by_measure["rr"] = clean[misclassified], split.y_test[misclassified], misclassified
+            by_measure["nfr"] = _flagged(self.before & ~after, rows)
+            correct = numpy.flatnonzero(self.before)
+            if len(correct):
+                by_measure["br"] = _flagged(~after[correct], correct)
+            if repaired_images is not None:
+                numbers = numpy.arange(len(repaired_images)) if repaired_images.rows is None else repaired_images.rows
+                by_measure["rr-seen"] = (
+                    _classes(model, repaired_images.x, repaired_images.y),
+                    repaired_images.y,
+                    numbers,
+                )
+            for attack, adversarials in self.sets.items():
                 for part, measure in (("test", "er"), ("heldout", "er-heldout")):
-                    images = one.parts[part]
+                    images = adversarials.parts[part]
                     if len(images.labels):
                         predicted = _classes(model, images.images, images.labels)
-                        found[f"{measure}/{attack}"] = predicted, images.labels, images.index
+                        by_measure[f"{measure}/{attack}"] = predicted, images.labels, images.index
             if folder is not None:
-                found[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = self._attacked(model, after, folder)
-        return {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in found.items()}
+                by_measure[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = self._attacked(
+                    model, after, folder
+                )
+        return {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in by_measure.items()}
 
     def _attacked(self, model, after, folder):
         """AutoAttack on the model itself: images that withstand it keep their label, the others have none."""
         x, y = self.split.x_test[self.attacked], self.split.y_test[self.attacked]
-        right = after[self.attacked]
-        if right.any():  # a net that is right on no image withstands nothing
+        robust = after[self.attacked]
+        if robust.any():  # a net that classifies no image correctly withstands nothing
             with Progress(f"AutoAttack {folder.name}", self.arguments.quiet) as progress:
                 result = evaluation.benchmark(
                     model, x, y, epsilon=self.epsilon, seed=self.arguments.seed, folder=folder, progress=progress
                 )
-            right = [*result.flags.values()][-1]
-        return numpy.where(right, y, -1), y, self.attacked
+            robust = [*result.flags.values()][-1]
+        return numpy.where(robust, y, -1), y, self.attacked
 
     def _part(self, part):
         parts = [self.sets[name].parts[part] for name in self.arguments.repair_on]
@@ -162,19 +167,21 @@ class Cell:
         return problem.Repaired(weights=weights, forward=trained, backward=trained, facts=facts)
 
 
-def noise_like(given: problem.Problem, weights: list) -> list:
+def noise_like(repair_problem: problem.Problem, weights: list) -> list:
     """M's weights with Gaussian noise in every trainable array, of the norm of a method's change there.
 
     Batch-norm statistics get no noise, which could make a variance negative; where the method changed them they are
     measured again, as the method does. [D]
     """
-    trainable = {id(variable) for variable in given.model.trainable_variables}
-    drawn = [id(variable) in trainable for variable in given.model.weights]
-    changed = [after if draw else before for before, after, draw in zip(given.original, weights, drawn, strict=True)]
-    noise = controls.weight_noise(given.original, changed, seed=given.seed)
-    pairs = zip(given.original, weights, drawn, strict=True)
+    trainable = {id(variable) for variable in repair_problem.model.trainable_variables}
+    drawn = [id(variable) in trainable for variable in repair_problem.model.weights]
+    changed = [
+        after if draw else before for before, after, draw in zip(repair_problem.original, weights, drawn, strict=True)
+    ]
+    noise = controls.weight_noise(repair_problem.original, changed, seed=repair_problem.seed)
+    pairs = zip(repair_problem.original, weights, drawn, strict=True)
     moved = any(not draw and (before != after).any() for before, after, draw in pairs)
-    return given.remeasured(noise) if moved else noise
+    return repair_problem.remeasured(noise) if moved else noise
 
 
 def attacks(arguments, name: str) -> bool:

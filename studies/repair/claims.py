@@ -46,36 +46,40 @@ def repair_claims(rows) -> claims.Judged:
 def beyond_swa(methods: dict, measures: list[str]) -> Claim:
     """A method has a higher ER than swa, by every attack's set, at equal clean accuracy."""
     text = f"Some method beats swa's ER at a clean accuracy at most {MARGIN:g} point lower"
-    found = {}
+    closest = {}
     for name, row in _others(methods).items():
         clean = _effect(row, "swa", "clean")
         if clean is not None and clean.interval.value >= -MARGIN:
             effects = [effect for measure in measures if (effect := _effect(row, "swa", measure)) is not None]
             if effects:
-                found[name] = min(effects, key=lambda effect: effect.interval.low)
-    return _any(text, OURS, found, methods, "the set on which the method is nearest to swa")
+                closest[name] = min(effects, key=lambda effect: effect.interval.low)
+    return _any(text, OURS, closest, methods, "the set on which the method is nearest to swa")
 
 
 def white_box(methods: dict) -> Claim:
     """A method has a higher accuracy under AutoAttack than each of: its own weight noise, weights at random."""
     text = "Some method gains under white-box attack beyond weight noise and weights at random"
-    found = {}
+    closest = {}
     for name, row in _others(methods).items():
-        measure = next((one for one in row["measures"] if one.startswith("white-box/")), None)
+        measure = next(
+            (name_of_measure for name_of_measure in row["measures"] if name_of_measure.startswith("white-box/")), None
+        )
         references = ("noise", "random-neurecover", "random-arachne")
-        effects = [effect for one in references if measure and (effect := _effect(row, one, measure)) is not None]
+        effects = [
+            effect for reference in references if measure and (effect := _effect(row, reference, measure)) is not None
+        ]
         if effects:
-            found[name] = min(effects, key=lambda effect: effect.interval.low)
-    return _any(text, OURS, found, methods, "the control that the method is nearest to")
+            closest[name] = min(effects, key=lambda effect: effect.interval.low)
+    return _any(text, OURS, closest, methods, "the control that the method is nearest to")
 
 
-def _any(text, source, found, methods, nearest):
+def _any(text, source, by_method, methods, nearest):
     """The claim that one of several methods has a positive effect; the interval of each allows for their number."""
-    if not found:
+    if not by_method:
         return Claim(text, source, "no such row was measured", "not measured")
-    level = claims.confidence(len(found))
-    effects = [_widened(effect, level) for effect in found.values()]
-    order = sorted(zip(found, effects, strict=True), key=lambda pair: -pair[1].interval.low)
+    level = claims.confidence(len(by_method))
+    effects = [_widened(effect, level) for effect in by_method.values()]
+    order = sorted(zip(by_method, effects, strict=True), key=lambda pair: -pair[1].interval.low)
     name, best = order[0]
     evidence = (
         f"the highest of {len(effects)} methods, on {nearest}: {best}, with {tables.passes(methods[name]):,.0f} image "
@@ -117,9 +121,11 @@ def _effect(row, reference, measure, turned=False):
 def _widened(effect, level):
     """The effect with its interval at another level than 95 %, by the normal approximation."""
     factor = float(scipy.stats.norm.ppf((1 + level) / 2) / scipy.stats.norm.ppf(0.975))
-    one = effect.interval
+    narrow = effect.interval
     interval = statistics.Interval(
-        one.value, one.value - factor * (one.value - one.low), one.value + factor * (one.high - one.value)
+        narrow.value,
+        narrow.value - factor * (narrow.value - narrow.low),
+        narrow.value + factor * (narrow.high - narrow.value),
     )
     return Effect(what=effect.what, interval=interval, confidence=level)
 

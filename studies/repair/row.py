@@ -32,7 +32,7 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
     for each, repeat in zip(facts, correct, strict=True):
         change = metrics.fixing(cell.before, repeat["clean"])
         each["p"] = statistics.mcnemar(change.fixed, change.broken)
-    attacked = {set_name: one.attack for set_name, one in cell.sets.items()}
+    attacked = {set_name: adversarials.attack for set_name, adversarials in cell.sets.items()}
     if attacks(arguments, name):
         attack = autoattack.AutoAttack(seed=arguments.seed)
         attacked["white-box/autoattack"] = attack.specification() | {"epsilons": [cell.epsilon]}

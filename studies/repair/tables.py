@@ -60,21 +60,21 @@ def tables(rows) -> list[Table]:
 
 def measures(rows) -> dict[str, str]:
     """measure -> heading, of those that any row has: clean, RR, NFR, ER of each attack, AutoAttack."""
-    found = dict.fromkeys(name for row in rows for name in row["measures"])
-    result = {name: heading for name, heading in HEADINGS.items() if name in found}
-    result |= {name: f"ER {name.removeprefix('er/')}" for name in found if name.startswith("er/")}
-    return result | {name: name.removeprefix("white-box/") for name in found if name.startswith("white-box/")}
+    names = dict.fromkeys(name for row in rows for name in row["measures"])
+    result = {name: heading for name, heading in HEADINGS.items() if name in names}
+    result |= {name: f"ER {name.removeprefix('er/')}" for name in names if name.startswith("er/")}
+    return result | {name: name.removeprefix("white-box/") for name in names if name.startswith("white-box/")}
 
 
 def mean_er(row, prefix: str = "") -> float | None:
     """Mean ER over the attacks, in percent; None without ER. prefix: "noise-" for weight noise of the same norm."""
-    values = [one["value"] for name, one in row["measures"].items() if name.startswith(f"{prefix}er/")]
+    values = [measure["value"] for name, measure in row["measures"].items() if name.startswith(f"{prefix}er/")]
     return float(numpy.mean(values)) if values else None
 
 
 def white_box(row, prefix: str = "") -> float | None:
     """Accuracy under AutoAttack, in percent; None where it was not run."""
-    values = [one["value"] for name, one in row["measures"].items() if name.startswith(f"{prefix}white-box/")]
+    values = [measure["value"] for name, measure in row["measures"].items() if name.startswith(f"{prefix}white-box/")]
     return values[0] if values else None
 
 
@@ -114,8 +114,8 @@ def _sentences(rows):
 
 
 def _cell(row, measure):
-    one = row["measures"].get(measure, {"value": None})
-    return Cell(one["value"], one.get("spread"))
+    values = row["measures"].get(measure, {"value": None})
+    return Cell(values["value"], values.get("spread"))
 
 
 def _difference(row, measure):

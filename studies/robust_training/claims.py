@@ -156,8 +156,8 @@ def cheaper(methods: dict) -> Claim:
     interval over seeds.
     """
     claim = "Up to 40 % less time at equal robustness"
-    others = [name for name in ("free-8", "pgd-7") if "m+deat" in methods and name in methods]
-    savings = {name: _savings(methods["m+deat"], methods[name]) for name in others}
+    references = [name for name in ("free-8", "pgd-7") if "m+deat" in methods and name in methods]
+    savings = {name: _savings(methods["m+deat"], methods[name]) for name in references}
     savings = {name: saving for name, saving in savings.items() if saving is not None}
     if not savings:
         return Claim(claim, SOURCE, "m+deat was not trained, or neither free-8 nor pgd-7 is robust", "not measured")
@@ -183,14 +183,13 @@ def cheaper(methods: dict) -> Claim:
     return claims.judged(claim, SOURCE, evidence, effects)
 
 
-def _savings(own, other):
-    """(the other's best held-out accuracy, % of BP-epochs saved by each seed (S,), a remark on goals never reached).
-
-    None if the other is not robust at all, or if the methods share no seed.
+def _savings(own, reference):
+    """(the reference's best held-out accuracy, % of BP-epochs saved by each seed (S,), a remark on goals not reached).
+    None if the reference is not robust at all, or if the methods share no seed.
     """
-    runs = [{run["seed"]: run for run in row["trajectories"]} for row in (own, other)]
+    runs = [{run["seed"]: run for run in row["trajectories"]} for row in (own, reference)]
     common = sorted(set(runs[0]) & set(runs[1]))
-    best = 100 * min(max(run["probe_robust"]) for run in other["trajectories"])
+    best = 100 * min(max(run["probe_robust"]) for run in reference["trajectories"])
     goals = [(best - points) / 100 for points in GOALS if best > points]
     if not goals or not common:
         return None

@@ -22,9 +22,9 @@ def retrain(arguments, method: str, folder, split, *, changed: robust.Method, no
     edited = "uses" in record and resolved.difference({name: record["uses"].get(name) for name in current}, current)
     if edited:
         raise ValueError(f"{path} was trained with another {edited}: train it again with --overwrite, or undo the edit")
-    asked, setup = record["arguments"], setup_of(record)
+    settings, setup = record["arguments"], setup_of(record)
     seeds.seed_weights(arguments.seed)
-    model = trained_models.robust_model(arguments, split, setup.standardised, asked["precision"])
+    model = trained_models.robust_model(arguments, split, setup.standardised, settings["precision"])
     with Progress(note, arguments.quiet) as progress:
         history = robust.fit(
             model,
@@ -33,8 +33,8 @@ def retrain(arguments, method: str, folder, split, *, changed: robust.Method, no
             setup=setup,
             history=histories.History(folder / "history"),
             seed=arguments.seed,
-            epochs=None if asked["bp_epochs"] else asked["epochs"],
-            budget=asked["bp_epochs"],
+            epochs=None if settings["bp_epochs"] else settings["epochs"],
+            budget=settings["bp_epochs"],
             probe=probe,
             progress=progress,
         )

@@ -129,7 +129,7 @@ def robust_training_tables(rows) -> list[Table]:
         name = f"robust_training-{cell_name(dataset, model)}"
         attacked = order.attacks(methods, "white-box")  # in the order of the catalogue, the worst case last
         measures = ["clean", *(f"white-box/{name}" for name in attacked)]
-        shown = tuple(measure.removeprefix("white-box/") for measure in measures)
+        headings = tuple(measure.removeprefix("white-box/") for measure in measures)
         published = any(each.get("published") is not None for row in methods for each in row["measures"].values())
         brackets = f"(in brackets): {PUBLISHED.get(model.partition('@')[0], OTHER)}"
         first_notes = (*older(methods), SELECTED, ATTACKED, *([brackets] if published else []))
@@ -142,7 +142,7 @@ def robust_training_tables(rows) -> list[Table]:
                         "method",
                         *(
                             f"{heading}{notes.count(methods, measure)}"
-                            for heading, measure in zip(shown, measures, strict=True)
+                            for heading, measure in zip(headings, measures, strict=True)
                         ),
                     ),
                     rows=tuple((marks.label(row), *(_cell(row, measure) for measure in measures)) for row in methods),
@@ -178,8 +178,8 @@ def _cost(name, dataset, model, methods):
         cells = [Cell(best["value"], best.get("spread")) for best, _ in both]
         cells += [Cell(last["value"], last.get("spread"), last.get("published")) for _, last in both]
         cells += [_fall(best, last) for best, last in both]
-        others = (row["measures"].get(name, {"value": None}) for name in further)
-        cells += [Cell(measure["value"], measure.get("spread"), measure.get("published")) for measure in others]
+        last_measures = (row["measures"].get(name, {"value": None}) for name in further)
+        cells += [Cell(measure["value"], measure.get("spread"), measure.get("published")) for measure in last_measures]
         stopped = "yes" if row["hyperparameters"]["stopped"] else "no"
         lines.append((marks.label(row), Cell(row["hyperparameters"]["bp_epochs"]), *seconds, *cells, stopped))
     machine = f"Machine: {'; '.join(result_row.devices(methods))}."
@@ -217,9 +217,9 @@ def _numbers(methods, measures):
 
 
 def _lines(methods):
-    shown = [
+    described = [
         {**row, "hyperparameters": {name: value for name, value in row["hyperparameters"].items() if name in ALIKE}}
         for row in methods
     ]
     setups = list(dict.fromkeys(notes.settings(settings(row, "setup")) for row in methods))
-    return [*notes.lines(shown), *(f"Set-up: {setup}." for setup in setups)]
+    return [*notes.lines(described), *(f"Set-up: {setup}." for setup in setups)]

@@ -31,14 +31,14 @@ def teachers(arguments, split: data.Split, method: training.Method) -> list:
     """
     nets = []
     for name in method.teachers:
-        own, history, made = robust(arguments, name)
+        own, history, record = robust(arguments, name)
         if own.fingerprint != split.fingerprint:
             raise ValueError(
                 f"{run_directory.folder(arguments, f'train-{name}')} was trained on other images: train the teacher "
                 "with the same --images and --validation"
             )
-        net = robust_model(arguments, split, made["setup"].get("standardised", True))
-        history.load_weights(net, made["selected"])
+        net = robust_model(arguments, split, record["setup"].get("standardised", True))
+        history.load_weights(net, record["selected"])
         nets.append(net)
     return nets
 
@@ -46,9 +46,9 @@ def teachers(arguments, split: data.Split, method: training.Method) -> list:
 def finished(arguments) -> list[str]:
     """The methods with a finished stage train-<method>, in the order of the catalogue, with averages behind."""
     cell = run_directory.folder(arguments, "train-").parent
-    found = {path.parent.name.removeprefix("train-") for path in cell.glob("train-*/run.json")}
-    known = [name for name in training.METHODS if name in found]
-    return known + sorted(name for name in found - {*known} if name in training.METHODS)
+    trained = {path.parent.name.removeprefix("train-") for path in cell.glob("train-*/run.json")}
+    known = [name for name in training.METHODS if name in trained]
+    return known + sorted(name for name in trained - {*known} if name in training.METHODS)
 
 
 def robust_model(arguments, split: data.Split, standardised: bool, precision: str = "float32"):

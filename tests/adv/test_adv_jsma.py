@@ -124,7 +124,7 @@ def steps_to_fool(weights, bias, image):
     """Steps in closed form: elements in the order of their weights, each .1 at a time down to 0 or seven times."""
     sign = 1 if (image * weights).sum() + bias > 0 else -1
     gains = sign * weights.ravel()
-    margin, taken = sign * ((image * weights).sum() + bias), 0
+    margin, steps = sign * ((image * weights).sum() + bias), 0
     for element in numpy.argsort(-gains):
         left = image.ravel()[element]
         for _ in range(7):
@@ -132,9 +132,9 @@ def steps_to_fool(weights, bias, image):
                 break
             margin -= min(left, 0.1) * gains[element]
             left -= 0.1
-            taken += 1
+            steps += 1
             if margin < 0:
-                return taken
+                return steps
     return None
 
 

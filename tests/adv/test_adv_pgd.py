@@ -71,19 +71,19 @@ def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeyp
     x = images[0]
     labels = search.classes(net, x).astype(numpy.int32)
     attack = attacks.PGD(steps=1, rel_stepsize=0.2, random_start=True)
-    asked = []
+    started_runs = []
 
     def spy(started, *, seed, draw):
-        asked.append((draw, len(started)))
+        started_runs.append((draw, len(started)))
         return noise(started, seed=seed, draw=draw)
 
     monkeypatch.setattr(pgd, "noise", spy)
     once = attack.within(net, x, labels, epsilon=0.05, batch_size=5)
     fooled = search.classes(net, once) != labels
-    asked.clear()
+    started_runs.clear()
     often = dataclasses.replace(attack, restarts=4).within(net, x, labels, epsilon=0.05, batch_size=5)
     numpy.testing.assert_array_equal(often[fooled], once[fooled])
-    assert asked[:2] == [(0, 14), (1, 14 - fooled.sum())] and 0 < fooled.sum() < 14
+    assert started_runs[:2] == [(0, 14), (1, 14 - fooled.sum())] and 0 < fooled.sum() < 14
     assert (search.classes(net, often) != labels).sum() > fooled.sum()
 
 

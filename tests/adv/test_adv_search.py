@@ -80,15 +80,15 @@ def test_grid_equals_one_image_at_a_time(seed):
         return success[row, int(size * 99991) % 1021]  # any rule that is not monotone in size
 
     expected = [sequential_grid(lambda size, row=row: adversarial(row, size)) for row in range(40)]
-    asked = []
+    tried = []
 
     def trial(rows, epsilon):
-        asked.extend(rows)
+        tried.extend(rows)
         return numpy.array([[adversarial(r, e) for e in line] for r, line in zip(rows, epsilon, strict=True)])
 
     smallest = search.grid(trial, 40)
     numpy.testing.assert_array_equal(smallest, [numpy.nan if value is None else value for value in expected])
-    assert asked.count(0) < 100  # found early, tried no more
+    assert tried.count(0) < 100  # found early, tried no more
 
 
 @pytest.mark.parametrize("seed", range(5))

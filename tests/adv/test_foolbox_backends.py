@@ -42,14 +42,14 @@ def attacked(net, images, tmp_path_factory):
     numpy.savez(folder / "images.npz", x=images[0], labels=search.classes(net, images[0]))
     paths = [folder / name for name in ("net.keras", "images.npz", "attacked.npz")]
     steps = [part for name, (_, steps) in ATTACKS.items() for part in (name, str(steps))]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, *map(str, paths), *steps],
         env={**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert not done.returncode, done.stderr
+    assert not completed.returncode, completed.stderr
     with numpy.load(paths[-1]) as arrays:
         results = dict(arrays)
     assert results.pop("backend") == other

@@ -134,15 +134,17 @@ def test_take_and_the_traps_of_the_released_code():
     for n, name in ((0, "gini"), (8, "gini"), (3, "st")):
         with pytest.raises(ValueError, match=f"{n} of 7 inputs by '{name}', expected at least one"):
             selection.take(name, n, **chosen)
-    for wrong, words in (([numpy.nan], "expected finite"), ([], "at least one"), (None, "no FOL: this order needs")):
+    for scores, words in (([numpy.nan], "expected finite"), ([], "at least one"), (None, "no FOL: this order needs")):
         with pytest.raises(ValueError, match=words):
-            selection.be_st(wrong)
+            selection.be_st(scores)
 
 
 def test_selectors_are_metrics_whose_prefixes_are_the_selections():
     activations, classes = numpy.random.default_rng(0).normal(size=(7, 3)), numpy.arange(7) % 2
     context = ordering.Context(activations, classes, activations, classes, numpy.eye(2)[classes], fol=VALUES)
-    ranked = {name: one.arrange(one.score(context), 0) for name, one in ordering.METRICS.items() if one.by_fol}
+    ranked = {
+        name: metric.arrange(metric.score(context), 0) for name, metric in ordering.METRICS.items() if metric.by_fol
+    }
     assert list(ranked) == ["be-st", "km-st", "km-st-released"]
     assert ranked["be-st"].tolist() == selection.be_st(VALUES).tolist()
     assert all(sorted(order) == list(range(7)) for order in ranked.values())

@@ -18,17 +18,17 @@ def test_all_steps_are_taken_inside_the_ball(linear):
         for _ in range(steps):
             expected = expected + 0.1 * relative * numpy.where(y == 0, 1, -1)[:, None, None, None] * sign
             expected = expected.clip(x - 0.1, x + 0.1).clip(0, 1)
-        made = robot.attack(model, x, y, name, epsilon=0.1, seed=3, batch_size=2)
-        assert made.dtype == numpy.float32
-        numpy.testing.assert_allclose(made, expected, atol=1e-6)
+        adversarials = robot.attack(model, x, y, name, epsilon=0.1, seed=3, batch_size=2)
+        assert adversarials.dtype == numpy.float32
+        numpy.testing.assert_allclose(adversarials, expected, atol=1e-6)
 
 
 def test_every_data_set_of_the_study_has_settings():
     assert set(robot.EPSILONS) == set(robot.PERCENT) == set(robot.RECIPES)
-    assert [round(600 * one) for one in robot.PERCENT["mnist"]] == [
+    assert [round(600 * share) for share in robot.PERCENT["mnist"]] == [
         *(600, 1200, 1800, 2400, 3600, 4800, 6000, 7200, 9600, 12000)
     ]
-    assert [round(500 * one) for one in robot.PERCENT["cifar10"]] == list(range(1000, 10001, 1000))
+    assert [round(500 * share) for share in robot.PERCENT["cifar10"]] == list(range(1000, 10001, 1000))
     assert inputs.EPSILON == 0.05 and selection.SECTIONS == 1000
 
 

@@ -21,7 +21,7 @@ def split():
     )
 
 
-def made(split, change):
+def changed_set(split, change):
     """A set of changed images: change(float64 images) -> float64 images."""
     parts = {}
     for name, of in (("train", "x_train"), ("validation", "x_train"), ("test", "x_train"), ("heldout", "x_test")):
@@ -45,7 +45,7 @@ def back(whole, split, path, encoding):
 
 
 def test_whole_255ths_are_kept_bit_for_bit_as_bytes(split, tmp_path):
-    whole = made(split, grid)
+    whole = changed_set(split, grid)
     assert packed_set.candidate(whole, split) == "uint8"
     again = back(whole, split, tmp_path / "a.h5", "uint8")
     for part in packed_set.SCORED:
@@ -58,7 +58,7 @@ def test_whole_255ths_are_kept_bit_for_bit_as_bytes(split, tmp_path):
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.1, 10.0])
 def test_other_differences_are_rounded_to_eleven_bits(split, tmp_path, scale):
-    whole = made(split, noise(scale))
+    whole = changed_set(split, noise(scale))
     assert packed_set.candidate(whole, split) == "float16" or scale == 10.0  # then nearly all pixels are clipped
     again = back(whole, split, tmp_path / "a.h5", "float16")
     for part, of in packed_set.SCORED.items():
@@ -70,13 +70,13 @@ def test_other_differences_are_rounded_to_eleven_bits(split, tmp_path, scale):
 
 
 def test_float32_is_the_image_itself(split, tmp_path):
-    whole = made(split, noise(0.1))
+    whole = changed_set(split, noise(0.1))
     again = back(whole, split, tmp_path / "a.h5", "float32")
     assert all(numpy.array_equal(again.parts[p].images, whole.parts[p].images) for p in packed_set.SCORED)
 
 
 def test_empty_parts(split, tmp_path):
-    whole = made(split, grid)
+    whole = changed_set(split, grid)
     empty = Part(*(getattr(whole.parts["heldout"], name)[:0] for name in ("images", "labels", "index")))
     again = back(dataclasses.replace(whole, parts={**whole.parts, "heldout": empty}), split, tmp_path / "a.h5", "uint8")
     assert again.parts["heldout"].images.shape == (0, 5, 4, 3)
@@ -84,12 +84,12 @@ def test_empty_parts(split, tmp_path):
 
 def test_what_does_not_belong_is_refused(split, tmp_path):
     path = tmp_path / "a.h5"
-    packed_set.save(made(split, grid), split, path, "uint8")
+    packed_set.save(changed_set(split, grid), split, path, "uint8")
     with pytest.raises(ValueError, match="made for data dddd"):
         packed_set.load(path, dataclasses.replace(split, fingerprint="e" * 64))
     arrays, facts = files.load_artefact(path, packed_set.KIND, [], packed_set.FACTS)
     arrays = {name: value[...] for name, value in files.load_artefact(path, packed_set.KIND)[0].items()}
-    for change, said in (
+    for change, message in (
         ({"encoding": "pickle"}, "expected one of uint8"),
         ({"test_index": arrays["test_index"] + 1000}, "rows that x_train lacks"),
         ({"test_index": arrays["test_index"] - 1000}, "rows that x_train lacks"),
@@ -98,5 +98,5 @@ def test_what_does_not_belong_is_refused(split, tmp_path):
     ):
         changed = {name: change.get(name, value) for name, value in arrays.items()}
         files.save_artefact(path, packed_set.KIND, changed, facts | {k: v for k, v in change.items() if k in facts})
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             packed_set.load(path, split)

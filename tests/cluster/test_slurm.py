@@ -46,9 +46,9 @@ def reproduce(folder, *options):
 
 
 def states(folder, sweep):
-    said = reproduce(folder, *sweep, "--cluster", "slurm", "--status")
-    first = said.stdout.splitlines()[0]
-    return {word: int(count) for count, word in (part.split() for part in first.split(", "))}, said.stdout
+    status = reproduce(folder, *sweep, "--cluster", "slurm", "--status")
+    first = status.stdout.splitlines()[0]
+    return {word: int(count) for count, word in (part.split() for part in first.split(", "))}, status.stdout
 
 
 def until(done, seconds=1800):
@@ -60,11 +60,11 @@ def until(done, seconds=1800):
 
 def rows(folder):
     """Every row, without what differs from run to run: times, commands, machine."""
-    found = {}
+    by_path = {}
     for path in sorted((folder / "runs" / "robust_training").glob("*/seed*/*/row.json")):
         row = result_row.load(path)
-        found[str(path.relative_to(folder))] = {name: one for name, one in row.items() if name not in VARYING}
-    return found
+        by_path[str(path.relative_to(folder))] = {name: value for name, value in row.items() if name not in VARYING}
+    return by_path
 
 
 def restart_node():
@@ -94,20 +94,20 @@ def test_a_sweep_survives_and_equals_the_local_one(sweep, tmp_path):
         pytest.fail("no SLURM here: see the docstring")
     far, near = tmp_path / "far", tmp_path / "near"
     far.mkdir(), near.mkdir()
-    asked = ["--cluster", "slurm", "--cpus", "1", "--memory", "3"]
-    first = reproduce(far, *sweep, *asked)
+    options = ["--cluster", "slurm", "--cpus", "1", "--memory", "3"]
+    first = reproduce(far, *sweep, *options)
     assert first.returncode == 0 and first.stdout.startswith("8 of 8 cells submitted"), first.stderr
     jobs = json.loads((far / "runs" / "cluster" / "robust_training-quick" / "jobs.json").read_text())["cells"]
     ids = [job["id"] for job in jobs.values()]
-    assert len({one.partition("_")[0] for one in ids}) == 1, "one array"
+    assert len({job_id.partition("_")[0] for job_id in ids}) == 1, "one array"
     until(lambda: states(far, sweep)[0]["running"] >= 2)
     subprocess.run(["scancel", ids[0]], check=True)
     restart_node()
     until(lambda: states(far, sweep)[0]["running"] + states(far, sweep)[0]["waiting"] == 0)
-    found, said = states(far, sweep)
-    assert found["failed"] == 1 and found["done"] == 7, said
-    assert f"failed: {next(iter(jobs))}" in said and "$ python" in said and "--seed 0" in said
-    second = reproduce(far, *sweep, *asked)
+    counts, output = states(far, sweep)
+    assert counts["failed"] == 1 and counts["done"] == 7, output
+    assert f"failed: {next(iter(jobs))}" in output and "$ python" in output and "--seed 0" in output
+    second = reproduce(far, *sweep, *options)
     assert second.stdout.startswith("1 of 8 cells submitted"), second.stdout + second.stderr
     until(lambda: states(far, sweep)[0]["done"] == 8)
     until(lambda: list((far / "runs" / "robust_training").glob("*/report/report.md")))

@@ -45,20 +45,20 @@ def same(first, second):
 
 @pytest.mark.parametrize("name", [name for name in catalogue.METHODS if name != "ensemble"])
 def test_a_method_gives_whole_weights_and_leaves_the_model_as_it_was(net, name):
-    given, method = at(net), catalogue.method(name, **SMALL)
-    made = method.repair(given)
-    same(net.model.get_weights(), given.original)
-    assert [array.shape for array in made.weights] == [array.shape for array in given.original]
-    assert all(numpy.isfinite(array).all() for array in made.weights) and made.forward > 0
-    if "located" in made.facts:
+    task, method = at(net), catalogue.method(name, **SMALL)
+    repaired = method.repair(task)
+    same(net.model.get_weights(), task.original)
+    assert [array.shape for array in repaired.weights] == [array.shape for array in task.original]
+    assert all(numpy.isfinite(array).all() for array in repaired.weights) and repaired.forward > 0
+    if "located" in repaired.facts:
         changed = {
             variable.path: int((after != before).sum())
-            for variable, before, after in zip(net.model.weights, given.original, made.weights, strict=True)
+            for variable, before, after in zip(net.model.weights, task.original, repaired.weights, strict=True)
         }
-        assert sum(changed.values()) <= made.facts["located"]
+        assert sum(changed.values()) <= repaired.facts["located"]
         assert all(not count or path.endswith("kernel") for path, count in changed.items())
-        assert made.facts["fitness"][1] >= made.facts["fitness"][0], "never worse than M"
-        same(method.repair(given).weights, made.weights)
+        assert repaired.facts["fitness"][1] >= repaired.facts["fitness"][0], "never worse than M"
+        same(method.repair(task).weights, repaired.weights)
 
 
 @pytest.mark.parametrize("names", [["logits"], ["hidden"], ["conv", "logits"]])
@@ -69,9 +69,9 @@ def test_candidates_equal_a_net_with_their_weights(net, names):
     original, positions = model.get_weights(), generator.normal(size=(4, len(entries)))
     scored = candidates.Candidates(model, original, entries, [net.x[:20], net.x[20:].astype("float32") / 255])
     assert scored.linear == (names == ["logits"])
-    found = scored.logits(positions)
+    cached = scored.logits(positions)
     same(model.get_weights(), original)
-    for logits, values in zip(found, positions, strict=True):
+    for logits, values in zip(cached, positions, strict=True):
         model.set_weights(entries.written(model, original, values.astype("float32")))
         numpy.testing.assert_allclose(logits, model(data.to_unit(net.x)), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no weight is located"):
@@ -100,21 +100,21 @@ def test_a_cut_goes_through_a_residual_net():
 
 def test_nothing_is_located_where_the_last_two_epochs_are_equal(net):
     net.history.save(net.model, 5, *confidence(net.model, net.x, net.y))
-    given = at(net)
-    made = catalogue.method("neurecover", **SMALL).repair(given)
-    assert made.facts["degraded"] == made.facts["located"] == 0
-    same(made.weights, given.original)
+    task = at(net)
+    repaired = catalogue.method("neurecover", **SMALL).repair(task)
+    assert repaired.facts["degraded"] == repaired.facts["located"] == 0
+    same(repaired.weights, task.original)
 
 
 def test_averages_of_equal_checkpoints_are_the_checkpoint(net):
     net.history.save(net.model, 5, *confidence(net.model, net.x, net.y))
-    given = at(net)
-    same(averages.median_of(given, [5]), given.original)
-    same(averages.median_of(given, [4, 5]), given.original)
+    task = at(net)
+    same(averages.median_of(task, [5]), task.original)
+    same(averages.median_of(task, [4, 5]), task.original)
     weights = [net.model.get_weights() for epoch in (2, 3, 4) if net.history.load_weights(net.model, epoch) is None]
-    net.model.set_weights(given.original)
-    same(averages.median_of(given, [2, 3, 4]), [numpy.median(parts, axis=0) for parts in zip(*weights, strict=True)])
-    only = dataclasses.replace(given, history=types.SimpleNamespace(
+    net.model.set_weights(task.original)
+    same(averages.median_of(task, [2, 3, 4]), [numpy.median(parts, axis=0) for parts in zip(*weights, strict=True)])
+    only = dataclasses.replace(task, history=types.SimpleNamespace(
         path=net.history.path, epochs=[5], last=5, stored=[5], load_weights=net.history.load_weights))  # fmt: skip
     with pytest.raises(ValueError, match="no weights of the epochs"):
         catalogue.method("greedy-soup").repair(only)
@@ -123,44 +123,44 @@ def test_averages_of_equal_checkpoints_are_the_checkpoint(net):
 
 
 def test_the_ensemble_is_the_log_of_the_mean_softmax(net):
-    made = ensemble.of(net.model, net.history, [2, 4])
+    mixture = ensemble.of(net.model, net.history, [2, 4])
     total = 0
     for epoch in (2, 4):
         net.history.load_weights(net.model, epoch)
         total = total + numpy.asarray(keras.ops.softmax(net.model(data.to_unit(net.x)))) / 2
-    numpy.testing.assert_allclose(numpy.exp(made(data.to_unit(net.x))), total, rtol=1e-4)
+    numpy.testing.assert_allclose(numpy.exp(mixture(data.to_unit(net.x))), total, rtol=1e-4)
 
 
 def test_the_parts_are_disjoint_and_failures_are_what_they_are_called(net):
-    given = at(net, most_kept=3)
-    assert not set(given.repair.rows) & set(given.choice.rows)
-    assert len(given.repair) + len(given.choice) == len(net.y) and len(given.choice) == 9
+    task = at(net, most_kept=3)
+    assert not set(task.repair.rows) & set(task.choice.rows)
+    assert len(task.repair) + len(task.choice) == len(net.y) and len(task.choice) == 9
     predicted = numpy.asarray(net.model(data.to_unit(net.x))).argmax(1)
-    assert (predicted[given.failures.rows] != given.failures.y).all()
-    assert (predicted[given.kept.rows] == given.kept.y).all() and len(given.kept) == 3
+    assert (predicted[task.failures.rows] != task.failures.y).all()
+    assert (predicted[task.kept.rows] == task.kept.y).all() and len(task.kept) == 3
     assert "x_test" not in {field.name for field in dataclasses.fields(problem.Problem)}
 
 
 def test_adversarial_failures_are_searched_with_their_own_past(net):
     adversarial = problem.Images(net.x[:9].astype("float32") / 255, (net.y[:9] + 1) % 3)
-    given = at(net, adversarial=adversarial, judged=adversarial)
-    assert len(given.failures) == 9 and given.scored == 9 + len(given.choice)
+    task = at(net, adversarial=adversarial, judged=adversarial)
+    assert len(task.failures) == 9 and task.scored == 9 + len(task.choice)
     for name in ("neurecover-history", "apricot-history", "arachne-gl"):
-        assert catalogue.method(name, **SMALL).repair(given).forward > 0
+        assert catalogue.method(name, **SMALL).repair(task).forward > 0
 
 
 def test_bad_input_is_named(net, tmp_path):
-    right = numpy.asarray(net.history.record(4)[1]).astype(int)
+    predicted = numpy.asarray(net.history.record(4)[1]).astype(int)
     with pytest.raises(ValueError, match="tiny misclassifies no image of the repair part"):
-        problem.make(net.model, net.history, net.x, right, x_train=net.x)
+        problem.make(net.model, net.history, net.x, predicted, x_train=net.x)
     with pytest.raises(ValueError, match="records 45 images, expected the 9"):
         problem.make(net.model, net.history, net.x[:9], net.y[:9], x_train=net.x)
-    given = at(net)
+    task = at(net)
     for epoch in (2, 3):
         net.history.drop_weights(epoch)
     for name in ("neurecover", "neurecover-history", "swa", "apricot-history"):
         with pytest.raises(ValueError, match="train with --keep second-half or all"):
-            catalogue.method(name, **SMALL).repair(given)
+            catalogue.method(name, **SMALL).repair(task)
     inputs = keras.Input((6, 6, 1))
     bare = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs), name="bare")
     with pytest.raises(ValueError, match="bare has no Dense or Conv2D layer, only GlobalAveragePooling2D, InputLayer"):

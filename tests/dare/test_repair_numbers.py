@@ -24,8 +24,8 @@ from reporting import statistics
 
 def activations(model, layer, x):
     """What a layer receives, float64."""
-    found = keras.Model(model.inputs[0], model.get_layer(layer).input)(x.astype("float32") / 255)
-    return numpy.asarray(found, "float64")
+    features = keras.Model(model.inputs[0], model.get_layer(layer).input)(x.astype("float32") / 255)
+    return numpy.asarray(features, "float64")
 
 
 def windows(received, layer):
@@ -37,25 +37,25 @@ def windows(received, layer):
         above, left = (height - 1) // 2, (width - 1) // 2
         received = numpy.pad(received, ((0, 0), (above, height - 1 - above), (left, width - 1 - left), (0, 0)))
     shape = received.shape[1] - height + 1, received.shape[2] - width + 1
-    found = [received[:, i : i + height, j : j + width] for i, j in numpy.ndindex(*shape)]
-    return numpy.stack(found, 1)
+    patches = [received[:, i : i + height, j : j + width] for i, j in numpy.ndindex(*shape)]
+    return numpy.stack(patches, 1)
 
 
 def test_forward_impact_equals_a_loop(small_net, images):
     x, _ = images
     layers = kernels.layers(small_net)
-    found, nothing = forward_impact.of(small_net, [x, x[:0]], layers)
+    impact, nothing = forward_impact.of(small_net, [x, x[:0]], layers)
     for name, layer in layers.items():
         seen = numpy.abs(windows(activations(small_net, name, x), layer)).mean(axis=(0, 1))
         expected = numpy.abs(numpy.asarray(layer.kernel, "float64")) * seen[..., None]
-        numpy.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-7)
+        numpy.testing.assert_allclose(impact[name], expected, rtol=1e-4, atol=1e-7)
         assert not nothing[name].any()
 
 
 def test_front_impact_of_dense_layers_equals_a_loop(small_net, images):
     x, _ = images
     layers = {name: small_net.get_layer(name) for name in ("dense1", "logits")}
-    [found] = front_impact.of(small_net, [x], layers)
+    [impact] = front_impact.of(small_net, [x], layers)
     for name, layer in layers.items():
         received, kernel = activations(small_net, name, x), numpy.asarray(layer.kernel, "float64")
         front, share = numpy.zeros(kernel.shape), numpy.zeros(kernel.shape[1])
@@ -66,7 +66,7 @@ def test_front_impact_of_dense_layers_equals_a_loop(small_net, images):
             out = numpy.abs(small_net.get_layer("logits").get_weights()[0].sum(axis=1, dtype="float64"))
             gradient = out if name == "dense1" else numpy.ones(kernel.shape[1])
             share += gradient / gradient.sum() / len(x)
-        numpy.testing.assert_allclose(found[name], front * share, rtol=2e-4, atol=1e-9)
+        numpy.testing.assert_allclose(impact[name], front * share, rtol=2e-4, atol=1e-9)
 
 
 def test_front_impact_of_a_convolution_equals_a_loop(images):
@@ -77,7 +77,7 @@ def test_front_impact_of_a_convolution_equals_a_loop(images):
     outputs = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(hidden))
     net = keras.Model(inputs, outputs)
     x = numpy.concatenate([x[:6], numpy.zeros_like(x[:1])])  # the last image gives nothing: n = 0
-    [found] = front_impact.of(net, [x], {"conv": net.get_layer("conv")})
+    [impact] = front_impact.of(net, [x], {"conv": net.get_layer("conv")})
     kernel = numpy.asarray(net.get_layer("conv").kernel, "float64")
     gradient = numpy.abs(numpy.asarray(net.get_layer("logits").kernel, "float64").sum(axis=1)).reshape(144, 3)
     share, expected = gradient / gradient.sum(), numpy.zeros(kernel.shape)
@@ -87,7 +87,7 @@ def test_front_impact_of_a_convolution_equals_a_loop(images):
             total = parts.sum(axis=(0, 1, 2))
             if (total > 0).all():
                 expected += parts / total * share[position] / len(x)
-    numpy.testing.assert_allclose(found["conv"], expected, rtol=2e-4, atol=1e-9)
+    numpy.testing.assert_allclose(impact["conv"], expected, rtol=2e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1.0, 200.0])  # the second saturates the softmax
@@ -95,7 +95,7 @@ def test_the_gradient_of_the_loss_equals_a_loop(small_net, images, scale):
     x, y = images
     layer = small_net.get_layer("logits")
     layer.set_weights([scale * weight for weight in layer.get_weights()])
-    [found, nothing] = loss_gradient.of(
+    [gradients, nothing] = loss_gradient.of(
         small_net, [problem.Images(x, y), problem.Images(x[:0], y[:0])], {"logits": layer}, batch_size=7
     )
     received = activations(small_net, "logits", x)
@@ -104,7 +104,7 @@ def test_the_gradient_of_the_loss_equals_a_loop(small_net, images, scale):
     probabilities = numpy.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     expected = numpy.abs(received.T @ (probabilities - numpy.eye(3)[y]))
-    numpy.testing.assert_allclose(found["logits"], expected, rtol=1e-3, atol=1e-3 * expected.max())
+    numpy.testing.assert_allclose(gradients["logits"], expected, rtol=1e-3, atol=1e-3 * expected.max())
     assert not nothing["logits"].any()
 
 
@@ -127,8 +127,8 @@ def test_suspicion_by_hand_on_two_layers():
     change = {"a": numpy.array([1.0, 3.0]), "b": numpy.array([6.0])}  # means 2, 6: shares 1/4, 3/4
     degraded = {"a": numpy.array([1.0, 1.0]), "b": numpy.array([1.0])}  # 1/2, 1/2
     improved = {"a": numpy.array([0.0, 2.0]), "b": numpy.array([3.0])}  # 1/4, 3/4
-    found = neurecover.suspicion(change, degraded, improved)
-    assert found == pytest.approx({"a": 0.25 * 0.5 / 0.75, "b": 0.75 * 0.5 / 1.25})
+    by_layer = neurecover.suspicion(change, degraded, improved)
+    assert by_layer == pytest.approx({"a": 0.25 * 0.5 / 0.75, "b": 0.75 * 0.5 / 1.25})
     assert neurecover.suspicion(change, degraded, improved, blame=False) == {"a": 0.25, "b": 0.75}
     assert neurecover.suspicion(change, degraded, improved, spare=False) == {"a": 0.25, "b": 0.75}
     nothing = {name: 0 * part for name, part in degraded.items()}
@@ -142,33 +142,33 @@ def test_fitness_and_outcomes_equal_their_formulas():
     logits[0, 1] = 2.0  # tied: the first class
     logits[1, 2, 1] = numpy.nan
     labels = numpy.array([0, 0, 1, 2, 3, 1, 0])
-    right, loss = candidates.outcomes(logits, labels)
+    correct, loss = candidates.outcomes(logits, labels)
     for p, i in numpy.ndindex(3, 7):
         if (p, i) == (1, 2):
-            assert not right[p, i] and numpy.isinf(loss[p, i])
+            assert not correct[p, i] and numpy.isinf(loss[p, i])
             continue
         z = logits[p, i].astype("float64")
-        assert right[p, i] == (z.argmax() == labels[i])
+        assert correct[p, i] == (z.argmax() == labels[i])
         assert loss[p, i] == pytest.approx(numpy.log(numpy.exp(z - z.max()).sum()) + z.max() - z[labels[i]], abs=1e-9)
-    value = neurecover.fitness(right, loss, 3, 2.0)
-    a, b = right[0, :3], right[0, 3:]
+    value = neurecover.fitness(correct, loss, 3, 2.0)
+    a, b = correct[0, :3], correct[0, 3:]
     expected = (a.mean() + 1) / (loss[0, :3].mean() + 1) + 2 * (b.mean() + 1) / (loss[0, 3:].mean() + 1)
     assert value[0] == pytest.approx(expected)
     from dare.repair import arachne
 
-    h = numpy.where(right, 1.0, 1 / (1 + loss))
-    numpy.testing.assert_allclose(arachne.fitness(right, loss, 3, 10.0), h[:, 3:].sum(1) + 10 * h[:, :3].sum(1))
+    h = numpy.where(correct, 1.0, 1 / (1 + loss))
+    numpy.testing.assert_allclose(arachne.fitness(correct, loss, 3, 10.0), h[:, 3:].sum(1) + 10 * h[:, :3].sum(1))
 
 
 @pytest.mark.parametrize("adjustment", [{}, {"sign": "as-released"}, {"only": "right"}, {"only": "wrong"}])
 def test_coefficients_of_apricot_equal_the_loop(adjustment):
     generator = numpy.random.default_rng(1)
-    right = generator.random((60, 5)) < 0.5
-    right[0], right[1] = True, False  # skipped
+    correct = generator.random((60, 5)) < 0.5
+    correct[0], correct[1] = True, False  # skipped
     models, start = generator.normal(size=(5, 30)), generator.normal(size=30)
     rule = apricot.Adjustment(**adjustment)
     weights, eta = start.copy(), 0.02 if rule.sign == "toward" else -0.02
-    for row in right:
+    for row in correct:
         if row.all() or not row.any():
             continue
         change = numpy.zeros(30)
@@ -177,15 +177,15 @@ def test_coefficients_of_apricot_equal_the_loop(adjustment):
         if rule.only != "right":
             change -= (~row).mean() * (weights - models[~row].mean(axis=0))
         weights = weights - eta * change
-    kappa, c = apricot.coefficients(right, rule, eta=0.02)
+    kappa, c = apricot.coefficients(correct, rule, eta=0.02)
     assert kappa + c.sum() == pytest.approx(1)
     numpy.testing.assert_allclose(kappa * start + c @ models, weights, rtol=1e-12)
 
 
 def test_one_step_of_apricot_is_mirrored_by_the_other_sign():
-    right = numpy.array([[True, False, True]])
+    correct = numpy.array([[True, False, True]])
     (kappa, c), (other, d) = (
-        apricot.coefficients(right, apricot.Adjustment(sign=sign), eta=0.1) for sign in apricot.SIGNS
+        apricot.coefficients(correct, apricot.Adjustment(sign=sign), eta=0.1) for sign in apricot.SIGNS
     )
     assert kappa - 1 == pytest.approx(1 - other)
     numpy.testing.assert_allclose(c, -d)
@@ -199,19 +199,19 @@ def test_coefficients_of_the_exponential_mean_equal_the_recursion():
         mean = values[0]
         for value in values[1:]:
             mean = tau * mean + (1 - tau) * value
-        found = averages.coefficients(list(range(6)), tau)
-        assert sum(found.values()) == pytest.approx(1)
-        assert sum(found[place] * value for place, value in enumerate(values)) == pytest.approx(mean)
+        by_epoch = averages.coefficients(list(range(6)), tau)
+        assert sum(by_epoch.values()) == pytest.approx(1)
+        assert sum(by_epoch[place] * value for place, value in enumerate(values)) == pytest.approx(mean)
 
 
 def test_the_rates_obey_their_identity_and_are_undefined_without_images():
     generator = numpy.random.default_rng(0)
     for n, share in itertools.product((1, 2, 50), (0.0, 0.3, 1.0)):
         before, after = generator.random(n) < share, generator.random(n) < 0.6
-        found = metrics.fixing(before, after)
-        change = (found.repair_rate or 0.0) * (1 - before.mean()) - found.negative_flip_rate
+        rates = metrics.fixing(before, after)
+        change = (rates.repair_rate or 0.0) * (1 - before.mean()) - rates.negative_flip_rate
         assert change == pytest.approx(after.mean() - before.mean())
-        assert (found.repair_rate is None) == before.all() and (found.break_rate is None) == (not before.any())
+        assert (rates.repair_rate is None) == before.all() and (rates.break_rate is None) == (not before.any())
     adversarials = metrics.fixing(numpy.zeros(9, bool), numpy.arange(9) < 4)
     assert adversarials.repair_rate == 4 / 9, "ER is the repair rate of adversarials"
     assert metrics.fixing(numpy.zeros(0, bool), numpy.zeros(0, bool)).negative_flip_rate is None

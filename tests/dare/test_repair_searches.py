@@ -21,16 +21,16 @@ def a_space(size=5, starts=()):
 
 
 def test_a_swarm_moves_by_the_rule():
-    space, one = a_space(), swarm.Swarm(particles=7, iterations=4)
-    assert one.constriction == pytest.approx(0.7298, abs=1e-4)
-    arrays = one.start(space, sphere, 3)
+    space, settings = a_space(), swarm.Swarm(particles=7, iterations=4)
+    assert settings.constriction == pytest.approx(0.7298, abs=1e-4)
+    arrays = settings.start(space, sphere, 3)
     numpy.testing.assert_array_equal(arrays["positions"][0], space.original)
     for number in (1, 2, 3):
-        later = one.generation(arrays, sphere, space, 3, number)
-        draws = swarm.stream(3, "swarm", number).uniform(0, one.phi / 2, (2, 7, 1))
+        later = settings.generation(arrays, sphere, space, 3, number)
+        draws = swarm.stream(3, "swarm", number).uniform(0, settings.phi / 2, (2, 7, 1))
         for i in range(7):
             x = arrays["positions"][i] + arrays["velocities"][i]
-            v = one.constriction * (
+            v = settings.constriction * (
                 arrays["velocities"][i] + draws[0, i] * (arrays["own"][i] - x) + draws[1, i] * (arrays["best"][0] - x)
             )
             size = 5 * (space.high - space.low)
@@ -42,12 +42,12 @@ def test_a_swarm_moves_by_the_rule():
 
 
 def test_an_evolution_stays_in_its_bounds_and_replaces_only_by_as_good():
-    space, one = a_space(starts=numpy.zeros((2, 5))), evolution.Evolution(vectors=8, generations=6)
-    arrays = one.start(space, sphere, 0)
+    space, settings = a_space(starts=numpy.zeros((2, 5))), evolution.Evolution(vectors=8, generations=6)
+    arrays = settings.start(space, sphere, 0)
     low, high = evolution.bounds(space)
     numpy.testing.assert_array_equal(low, 2 * space.low)
     for number in range(1, 5):
-        later = one.generation(arrays, sphere, space, 0, number)
+        later = settings.generation(arrays, sphere, space, 0, number)
         assert (later["fitness"] >= arrays["fitness"]).all()
         moved = later["positions"] != arrays["positions"]
         assert ((later["positions"] >= low) & (later["positions"] <= high))[moved].all()
@@ -57,33 +57,35 @@ def test_an_evolution_stays_in_its_bounds_and_replaces_only_by_as_good():
         evolution.Evolution(vectors=3).start(space, sphere, 0)
 
 
-@pytest.mark.parametrize("one", [swarm.Swarm(particles=9), evolution.Evolution(vectors=9)])
-def test_a_search_is_never_worse_than_its_start_and_stops_where_nothing_improves(one):
+@pytest.mark.parametrize("method", [swarm.Swarm(particles=9), evolution.Evolution(vectors=9)])
+def test_a_search_is_never_worse_than_its_start_and_stops_where_nothing_improves(method):
     space = a_space()
-    found = search.run(one, space, sphere, seed=1)
-    assert sphere(found.best[None])[0] == found.trace[-1] >= sphere(space.original[None])[0]
-    assert found.trace == sorted(found.trace)
-    flat = search.run(one, space, lambda positions: numpy.zeros(len(positions)), seed=1)
-    assert len(flat.trace) - 1 == (12 if isinstance(one, swarm.Swarm) else 11)
+    outcome = search.run(method, space, sphere, seed=1)
+    assert sphere(outcome.best[None])[0] == outcome.trace[-1] >= sphere(space.original[None])[0]
+    assert outcome.trace == sorted(outcome.trace)
+    flat = search.run(method, space, lambda positions: numpy.zeros(len(positions)), seed=1)
+    assert len(flat.trace) - 1 == (12 if isinstance(method, swarm.Swarm) else 11)
     assert flat.evaluations == 9 * len(flat.trace)
 
 
-@pytest.mark.parametrize("one", [swarm.Swarm(particles=5, iterations=6), evolution.Evolution(vectors=5, generations=6)])
-def test_a_search_that_was_killed_continues_with_the_same_bits(one, tmp_path):
+@pytest.mark.parametrize(
+    "method", [swarm.Swarm(particles=5, iterations=6), evolution.Evolution(vectors=5, generations=6)]
+)
+def test_a_search_that_was_killed_continues_with_the_same_bits(method, tmp_path):
     class Killed(Exception):
         pass
 
     space, path = a_space(), tmp_path / "state.h5"
-    whole = search.run(one, space, sphere, seed=4)
+    whole = search.run(method, space, sphere, seed=4)
 
     def progress(done, total, note):
         if done == 3:
             raise Killed
 
     with pytest.raises(Killed):
-        search.run(one, space, sphere, seed=4, path=path, progress=progress)
-    continued = search.run(one, space, sphere, seed=4, path=path)
+        search.run(method, space, sphere, seed=4, path=path, progress=progress)
+    continued = search.run(method, space, sphere, seed=4, path=path)
     numpy.testing.assert_array_equal(continued.best, whole.best)
     assert (continued.trace, continued.evaluations) == (whole.trace, whole.evaluations)
     with pytest.raises(ValueError, match="another seed"):
-        search.run(one, space, sphere, seed=5, path=path)
+        search.run(method, space, sphere, seed=5, path=path)

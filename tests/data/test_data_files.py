@@ -111,15 +111,15 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, limit):
             assert path.read_text() == "old"
     """
     root = pathlib.Path(__file__).resolve().parents[2]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), str(limit)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["text.json", "one.h5", "many.h5", "streamed.h5"]
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.split() == ["text.json", "one.h5", "many.h5", "streamed.h5"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.h5", "one.h5", "streamed.h5", "text.json"]
 
 

@@ -64,7 +64,7 @@ def manifest(**changes):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda members: members.update({"a/net.bin": b"other"}), "a/net.bin is not as its manifest says"),
         (lambda members: members.pop("a/row.json"), "holds 1 files"),
@@ -79,9 +79,9 @@ def manifest(**changes):
         (lambda members: members.update({"zeros": bytes(1 << 27)}), "announces"),
     ],
 )  # fmt: skip
-def test_a_changed_release_is_named(archive, change, said):
+def test_a_changed_release_is_named(archive, change, message):
     rewritten(archive, change)
-    if said == "announces":  # a bomb: 128 MiB in a few kilobytes
+    if message == "announces":  # a bomb: 128 MiB in a few kilobytes
         with zipfile.ZipFile(archive) as old:
             members = {name: old.read(name) for name in old.namelist()}
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as new:
@@ -89,7 +89,7 @@ def test_a_changed_release_is_named(archive, change, said):
                 new.writestr(name, content)
     with pytest.raises(ValueError) as error, release.reading(archive) as opened:
         opened.content("a/net.bin")
-    assert said in str(error.value) and str(archive) in str(error.value)
+    assert message in str(error.value) and str(archive) in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04cut"])
@@ -104,24 +104,24 @@ def test_what_is_no_zip_is_named(tmp_path, content):
 @contextlib.contextmanager
 def serving(folder):
     """The address of a local server of a folder, and the paths that it was asked for."""
-    asked = []
+    requests = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
-            asked.append(self.path)
+            requests.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requests
         server.shutdown()
 
 
 def test_an_address_is_fetched_once(archive, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    with serving(tmp_path) as (address, asked):
+    with serving(tmp_path) as (address, requests):
         for _ in range(2):
             with release.reading(f"{address}/release.zip") as opened:
                 assert opened.content("a/row.json") == b"{}"
-        assert asked == ["/release.zip"]
+        assert requests == ["/release.zip"]
         with pytest.raises(FileNotFoundError, match="cannot be downloaded"), release.reading(f"{address}/none.zip"):
             pass

@@ -55,10 +55,10 @@ def begin(script, folder):
 
 def finish(script, folder):
     """Run a stage to its end; returns the seconds that it took."""
-    begun, process = time.monotonic(), begin(script, folder)
+    started_at, process = time.monotonic(), begin(script, folder)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, (script, err)
-    return time.monotonic() - begun
+    return time.monotonic() - started_at
 
 
 def folders(script, folder):

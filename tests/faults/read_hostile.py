@@ -51,7 +51,7 @@ READERS = {
 
 def read(reader, path):
     """The outcome of reading a file."""
-    begun, message = time.monotonic(), ""
+    started_at, message = time.monotonic(), ""
     signal.alarm(SECONDS)  # ends this process
     try:
         reader(path)
@@ -61,7 +61,7 @@ def read(reader, path):
         if isinstance(error, OSError):
             outcome = "OSError"
     signal.alarm(0)
-    return {"name": path.name, "outcome": outcome, "said": message, "seconds": time.monotonic() - begun}
+    return {"name": path.name, "outcome": outcome, "said": message, "seconds": time.monotonic() - started_at}
 
 
 def memory():

@@ -247,9 +247,9 @@ def test_hostile_files(ending, tally, tmp_path):
         (folder / f"{number:02d}.{ending}").write_bytes(MAKERS[ending](chance, secret, *originals))
     before = sorted(map(str, tmp_path.rglob("*")))
     line = [sys.executable, str(READER), ending, str(folder)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=500, check=False, cwd=folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    *reports, last = map(json.loads, done.stdout.splitlines())
+    completed = subprocess.run(line, capture_output=True, text=True, timeout=500, check=False, cwd=folder)
+    assert completed.returncode == 0, completed.stderr[-2000:]
+    *reports, last = map(json.loads, completed.stdout.splitlines())
     assert len(reports) == COUNT and last["opened"] == [], last
     assert sorted(map(str, tmp_path.rglob("*"))) == before and os.stat(secret).st_atime == 10**9
     for report in reports:

@@ -42,10 +42,10 @@ def test_a_small_disk_ends_a_stage_in_one_sentence(whole, stages, tally, tmp_pat
         folder = stages.before(script, whole.folder, tmp_path / script.replace("/", "-"))
         command = shlex.join([sys.executable, str(stages.scripts / f"{script}.py"), *stages.options[script]])
         line = ["bash", "-c", f"ulimit -f 2; exec {command}"]  # two blocks of 1,024 bytes
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
-        tally[f"small disk: exit status {done.returncode}"] += 1
-        if done.returncode:
-            stages.refused(done.returncode, done.stderr, "File too large")
+        completed = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+        tally[f"small disk: exit status {completed.returncode}"] += 1
+        if completed.returncode:
+            stages.refused(completed.returncode, completed.stderr, "File too large")
             stages.finish(script, folder)
         assert stages.files(script, folder) == whole.files[script], script
         shutil.rmtree(folder)

@@ -38,8 +38,8 @@ def test_a_read_only_folder_is_named(script, whole, stages, tally, tmp_path):
         message = "Permission denied"
         for path in (folder, *folder.rglob("*")):
             path.chmod(path.stat().st_mode & ~0o222)
-    done = subprocess.run(line, cwd=folder, check=False, capture_output=True, text=True)
-    stages.refused(done.returncode, done.stderr, message)
+    completed = subprocess.run(line, cwd=folder, check=False, capture_output=True, text=True)
+    stages.refused(completed.returncode, completed.stderr, message)
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode | 0o200)
     assert sorted(map(str, folder.rglob("*"))) == before

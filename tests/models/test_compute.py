@@ -18,14 +18,14 @@ def net():
     return model
 
 
-def step(call, index, limits, x, taken, ended):
+def step(call, index, limits, x, steps, ended):
     """Doubles x and counts, until an image has taken as many steps as its limit."""
-    ended = taken >= limits
-    return keras.ops.where(ended[:, None], x, call(x)), taken + keras.ops.cast(~ended, "int32"), ended
+    ended = steps >= limits
+    return keras.ops.where(ended[:, None], x, call(x)), steps + keras.ops.cast(~ended, "int32"), ended
 
 
-def negate(call, limits, x, taken, ended):
-    return -x, taken, ended
+def negate(call, limits, x, steps, ended):
+    return -x, steps, ended
 
 
 def begin():
@@ -39,10 +39,10 @@ def test_each_image_takes_the_steps_it_needs(net, monkeypatch, one_call, shapes_
     monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
     monkeypatch.setattr(compute, "SHAPES_COMPILE", shapes_compile)
     settings = {"constants": [LIMITS], "until": 2, "leave": leave, "last": negate, "batch_size": 2}
-    x, taken, ended = compute.repeat(net, step, begin(), 6, **settings)
-    numpy.testing.assert_array_equal(taken, numpy.minimum(LIMITS, 6))
+    x, steps, ended = compute.repeat(net, step, begin(), 6, **settings)
+    numpy.testing.assert_array_equal(steps, numpy.minimum(LIMITS, 6))
     numpy.testing.assert_array_equal(ended, LIMITS < 6)
-    expected = 2.0**taken
+    expected = 2.0**steps
     numpy.testing.assert_array_equal(x[:, 0], numpy.where(ended, expected, -expected))  # what has not ended comes last
 
 
@@ -50,8 +50,8 @@ def test_no_step_and_no_end(net):
     start = begin()
     for after, before in zip(compute.repeat(net, step, start, 0, constants=[LIMITS], until=2), start, strict=True):
         numpy.testing.assert_array_equal(after, before)
-    x, taken, _ = compute.repeat(net, step, start, 4, constants=[numpy.full(5, 9, "int32")])
-    assert (x == 16).all() and (taken == 4).all()
+    x, steps, _ = compute.repeat(net, step, start, 4, constants=[numpy.full(5, 9, "int32")])
+    assert (x == 16).all() and (steps == 4).all()
     assert (start[0] == 1).all()  # what is handed in stays
 
 
@@ -64,13 +64,13 @@ def test_what_is_drawn_is_for_the_images_that_go_on(net, monkeypatch, one_call):
         counts.append(count)
         return numpy.full((count, 1), len(counts), "float32")
 
-    def add(call, index, noise, limits, x, taken, ended):
-        ended = taken >= limits
-        return keras.ops.where(ended[:, None], x, x + noise), taken + keras.ops.cast(~ended, "int32"), ended
+    def add(call, index, noise, limits, x, steps, ended):
+        ended = steps >= limits
+        return keras.ops.where(ended[:, None], x, x + noise), steps + keras.ops.cast(~ended, "int32"), ended
 
-    x, taken, _ = compute.repeat(net, add, begin(), 6, constants=[LIMITS], until=2, draw=draw)
+    x, steps, _ = compute.repeat(net, add, begin(), 6, constants=[LIMITS], until=2, draw=draw)
     assert counts == [5, 4, 3, 3, 2, 2]  # an image leaves with the step that sees that it has ended
-    numpy.testing.assert_array_equal(x[:, 0], 1 + taken * (taken + 1) / 2)
+    numpy.testing.assert_array_equal(x[:, 0], 1 + steps * (steps + 1) / 2)
 
 
 def test_the_index_counts_the_steps(net, monkeypatch):

@@ -114,14 +114,14 @@ def test_another_process_and_the_other_backend_have_the_same():
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
     root = pathlib.Path(__file__).resolve().parents[2]
     script = "import models; from tests.models.test_fingerprint import build; print(models.fingerprint(build()))"
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(root)},
         cwd=root,
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == models.fingerprint(build()), done.stderr
+    assert completed.stdout.strip() == models.fingerprint(build()), completed.stderr
 
 
 def test_a_subclassed_model_has_one_too():

@@ -76,10 +76,10 @@ def test_a_command_pins_them(tmp_path):
         "import keras; before = keras.config.floatx(); from pipeline import command; command.load(); "
         "print(before, keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == ["float64", "float32", "channels_last", "float32"], done.stderr
+    assert completed.stdout.split() == ["float64", "float32", "channels_last", "float32"], completed.stderr

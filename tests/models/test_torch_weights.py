@@ -225,10 +225,12 @@ def test_what_torch_loads_is_taken(x, tmp_path, monkeypatch):
     name, _, network = CASES["preact"]
     state, expected = passed(network, x)
     (tmp_path / "net.pt").write_bytes(b"")
-    asked = {}
-    fake = types.SimpleNamespace(load=lambda path, **settings: (asked.update(settings), {"state_dict": state})[1])
+    load_settings = {}
+    fake = types.SimpleNamespace(
+        load=lambda path, **settings: (load_settings.update(settings), {"state_dict": state})[1]
+    )
     monkeypatch.setitem(sys.modules, "torch", fake)
     model = models.load_torch(tmp_path / "net.pt", name, x.shape[1:])
     outputs = keras.ops.convert_to_numpy(model(x))
     numpy.testing.assert_allclose(outputs, expected, rtol=2e-5, atol=2e-5 * numpy.abs(expected).max())
-    assert asked["weights_only"] is True
+    assert load_settings["weights_only"] is True

@@ -29,8 +29,8 @@ def test_weights_come_back_after_an_error(small_net):
 
 
 def test_other_weights_can_be_restored(small_net):
-    wanted = [weight + 1 for weight in small_net.get_weights()]
-    with models.keeping_weights(small_net, wanted):
+    shifted = [weight + 1 for weight in small_net.get_weights()]
+    with models.keeping_weights(small_net, shifted):
         doubled(small_net)
-    for weight, other in zip(small_net.get_weights(), wanted, strict=True):
+    for weight, other in zip(small_net.get_weights(), shifted, strict=True):
         numpy.testing.assert_array_equal(weight, other)

@@ -33,19 +33,19 @@ def arguments(tmp_path):
 
 def whole(stage, arguments, content="made", inputs=(), uses=None):
     """One stage from begin to finish, which writes one file."""
-    begun = run_directory.begin(stage, arguments, inputs, uses)
-    files.write_text(begun.folder / "out.txt", content)
-    run_directory.finish(begun, extra=1)
-    return begun.folder
+    opened_stage = run_directory.begin(stage, arguments, inputs, uses)
+    files.write_text(opened_stage.folder / "out.txt", content)
+    run_directory.finish(opened_stage, extra=1)
+    return opened_stage.folder
 
 
 def killed(stage, arguments, uses=None, names=("half.txt",)):
     """A stage that wrote something and never finished."""
-    begun = run_directory.begin(stage, arguments, uses=uses)
+    opened_stage = run_directory.begin(stage, arguments, uses=uses)
     for name in names:
-        files.write_text(begun.folder / name, "half")
+        files.write_text(opened_stage.folder / name, "half")
     run_directory.abandon()
-    return begun.folder
+    return opened_stage.folder
 
 
 def listing(folder):

@@ -21,7 +21,7 @@ def parser():
     scripts_parser.add_argument("--gpus", "-g", type=int, default=0)
     scripts_parser.add_argument("--names", nargs="*", default=["a"])
     scripts_parser.add_argument("--flag", action="store_true")
-    scripts_parser.needs(("--gpus", "--names", "--flag"), lambda asked: asked.cluster, "--cluster slurm")
+    scripts_parser.needs(("--gpus", "--names", "--flag"), lambda parsed: parsed.cluster, "--cluster slurm")
     return scripts_parser
 
 
@@ -120,24 +120,24 @@ def test_what_is_no_path_is_refused(text):
 def test_the_help_tells_defaults_in_words_and_each_catalogue_once(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     known = arguments.name("attack", ["fgsm", "cw-linf-20"])
-    made = Parser(prog="it.py", description="What it does.\n\n    python it.py   # as is", example="--attack fgsm")
-    made.add_argument("--attack", nargs="+", type=known, default=["fgsm"], help="which")
-    made.add_argument("--other", type=known, default="fgsm", help="another")
-    made.add_argument("--all", nargs="+", type=known, default=["fgsm", "cw-linf-20"], help="80 % of them")
-    made.add_argument("--flag", action="store_true", help="a flag")
-    made.add_argument("--rate", type=arguments.real(above=0), default=1e-6, help="a rate")
-    said = made.format_help()
-    assert said.startswith("usage: it.py [options]\n\nWhat it does.\n\n    python it.py   # as is\n")
+    parser = Parser(prog="it.py", description="What it does.\n\n    python it.py   # as is", example="--attack fgsm")
+    parser.add_argument("--attack", nargs="+", type=known, default=["fgsm"], help="which")
+    parser.add_argument("--other", type=known, default="fgsm", help="another")
+    parser.add_argument("--all", nargs="+", type=known, default=["fgsm", "cw-linf-20"], help="80 % of them")
+    parser.add_argument("--flag", action="store_true", help="a flag")
+    parser.add_argument("--rate", type=arguments.real(above=0), default=1e-6, help="a rate")
+    help_text = parser.format_help()
+    assert help_text.startswith("usage: it.py [options]\n\nWhat it does.\n\n    python it.py   # as is\n")
     for line in ("which (default: fgsm)", "fgsm, cw-linf-20", "another (default: fgsm)", "names: those of --attack",
                  "80 % of them (default: all)", "a rate (default: 1e-06)"):  # fmt: skip
-        assert f"{line}\n" in said
-    assert "  a flag\n" in said and said.endswith(" --attack fgsm\n")
+        assert f"{line}\n" in help_text
+    assert "  a flag\n" in help_text and help_text.endswith(" --attack fgsm\n")
 
 
 @pytest.mark.parametrize("script", ["dare/2_slice", "hardening/1_harden", "ablation/1_vary"])
 def test_a_stage_of_dare_lists_and_takes_its_own_models_alone(script, capsys):
-    made = stages.script(str(SCRIPTS / f"{script}.py")).options()
-    assert "alexnet, vgg16, vgg19\n" in made.format_help() and "resnet18" not in made.format_help()
+    parser = stages.script(str(SCRIPTS / f"{script}.py")).options()
+    assert "alexnet, vgg16, vgg19\n" in parser.format_help() and "resnet18" not in parser.format_help()
     with pytest.raises(SystemExit, match="2"):
-        made.parse_args(["--model", "resnet18"])
+        parser.parse_args(["--model", "resnet18"])
     assert "does not fit here, 'resnet18': valid names: alexnet, vgg16, vgg19" in capsys.readouterr().err

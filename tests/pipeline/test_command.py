@@ -71,6 +71,6 @@ def test_another_backend_is_named(name):
     script = pathlib.Path(command.__file__).parents[1] / "scripts" / "dare" / "2_slice.py"
     environment = os.environ | {"KERAS_BACKEND": name}
     line = [sys.executable, str(script)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert f"Keras's backend is {name!r}, expected tensorflow or jax" in done.stderr
+    completed = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert completed.returncode == 2 and completed.stderr.count("\n") == 1
+    assert f"Keras's backend is {name!r}, expected tensorflow or jax" in completed.stderr

@@ -19,8 +19,8 @@ def following(monkeypatch):
     def line(script, follower=None, **changes):
         monkeypatch.delenv(signals.PARENT, raising=False)
         monkeypatch.setattr(sys, "argv", [str(SCRIPTS / script)])
-        said = guide.next_line(argparse.Namespace(**CELL | changes), follower)
-        return said and said.replace(f"{SCRIPTS}/", "")
+        sentence = guide.next_line(argparse.Namespace(**CELL | changes), follower)
+        return sentence and sentence.replace(f"{SCRIPTS}/", "")
 
     return line
 
@@ -28,8 +28,8 @@ def following(monkeypatch):
 def test_the_next_command_is_of_the_same_cell(following):
     cell = "--dataset mnist --model alexnet@0.25 --seed 1"
     assert following("dare/1_train.py") == f"next: python dare/2_slice.py {cell} --runs 'my runs' --data-dir d"
-    shown = following("dare/2_slice.py", seed=0, runs="runs", data_dir=None, deterministic=True)
-    assert shown == "next: python dare/3_get_ats.py --dataset mnist --model alexnet@0.25 --deterministic"
+    sentence = following("dare/2_slice.py", seed=0, runs="runs", data_dir=None, deterministic=True)
+    assert sentence == "next: python dare/3_get_ats.py --dataset mnist --model alexnet@0.25 --deterministic"
     assert following("dare/1_train.py", quiet=True) is None
     assert following("dare/1_train.py", "4_generate").startswith("next: python dare/4_generate_adv.py ")
 
@@ -51,14 +51,14 @@ def test_a_script_that_another_process_runs_names_no_next_command(monkeypatch):
 
 def test_the_first_line_is_what_the_script_does(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["a/1_train.py"])
-    said = guide.first_line("Train a\nmodel.\n\nMore of it.", argparse.Namespace(**CELL))
-    assert said == "1_train.py: Train a model (mnist, alexnet@0.25, seed 1)"
+    first_line = guide.first_line("Train a\nmodel.\n\nMore of it.", argparse.Namespace(**CELL))
+    assert first_line == "1_train.py: Train a model (mnist, alexnet@0.25, seed 1)"
     assert guide.first_line("Do it.\n", argparse.Namespace(seed=0)) == "1_train.py: Do it"
 
 
 def test_it_is_said_once_when_a_stage_begins_and_not_if_quiet(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["a/1_train.py"])
-    for quiet, said in ((False, "1_train.py: Do it (mnist, alexnet@0.25, seed 1)\n"), (True, "")):
+    for quiet, expected in ((False, "1_train.py: Do it (mnist, alexnet@0.25, seed 1)\n"), (True, "")):
         guide.announce("Do it.", argparse.Namespace(**CELL, quiet=quiet))
         guide.begin(), guide.begin()
-        assert capsys.readouterr().out == said
+        assert capsys.readouterr().out == expected

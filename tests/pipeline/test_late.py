@@ -20,30 +20,34 @@ def run(*arguments, **settings):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_loads_no_heavy_library(script, tmp_path):
-    done = run("-X", "importtime", str(ROOT / script), "--help", cwd=tmp_path)
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert done.returncode == 0 and done.stdout.startswith("usage: ") and "argparse" in loaded
+    completed = run("-X", "importtime", str(ROOT / script), "--help", cwd=tmp_path)
+    loaded = {
+        line.rpartition("|")[2].strip() for line in completed.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert completed.returncode == 0 and completed.stdout.startswith("usage: ") and "argparse" in loaded
     assert not loaded & HEAVY
 
 
 def test_nor_does_an_argument_error(tmp_path):
     script = str(ROOT / "scripts/dare/1_train.py")
-    done = run("-X", "importtime", script, "--dataset", "cifra10", cwd=tmp_path)
-    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert done.returncode == 2 and len(said) == 1 and "did you mean cifar10?" in said[0]
-    assert not {"tensorflow", "jax", "keras.src"} & {line.split()[-1] for line in done.stderr.splitlines()}
+    completed = run("-X", "importtime", script, "--dataset", "cifra10", cwd=tmp_path)
+    errors = [line for line in completed.stderr.splitlines() if not line.startswith("import time:")]
+    assert completed.returncode == 2 and len(errors) == 1 and "did you mean cifar10?" in errors[0]
+    assert not {"tensorflow", "jax", "keras.src"} & {line.split()[-1] for line in completed.stderr.splitlines()}
 
 
 def test_another_python_is_told_which_to_use(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = run("-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment)
-    said = "no module pipeline: run it with .venv/bin/python (make quick makes it)\n"
-    assert done.returncode and done.stderr == said
-    done = run("-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 2 and done.stderr == f"1_train.py: {said.replace('pipeline', 'numpy')}"
+    completed = run("-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment)
+    message = "no module pipeline: run it with .venv/bin/python (make quick makes it)\n"
+    assert completed.returncode and completed.stderr == message
+    completed = run(
+        "-S", str(ROOT / "scripts/dare/1_train.py"), cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}
+    )
+    assert completed.returncode == 2 and completed.stderr == f"1_train.py: {message.replace('pipeline', 'numpy')}"
 
 
 def test_a_program_that_imports_the_packages_loads_them_at_once(tmp_path):
     program = "import sys, pipeline.command; assert 'keras.src' in sys.modules"
-    done = run("-c", program, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
+    completed = run("-c", program, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert completed.returncode == 0, completed.stderr

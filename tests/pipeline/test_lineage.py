@@ -10,18 +10,18 @@ from pipeline import lineage, provenance, records, run_directory
 
 def whole(stage, arguments, content="made", inputs=()):
     """One stage from begin to finish, which writes one file."""
-    begun = run_directory.begin(stage, arguments, inputs)
-    files.write_text(begun.folder / "out.txt", content)
-    run_directory.finish(begun)
-    return begun.folder
+    opened_stage = run_directory.begin(stage, arguments, inputs)
+    files.write_text(opened_stage.folder / "out.txt", content)
+    run_directory.finish(opened_stage)
+    return opened_stage.folder
 
 
 def killed(stage, arguments):
     """A stage that wrote something and never finished."""
-    begun = run_directory.begin(stage, arguments)
-    files.write_text(begun.folder / "half.txt", "half")
+    opened_stage = run_directory.begin(stage, arguments)
+    files.write_text(opened_stage.folder / "half.txt", "half")
     run_directory.abandon()
-    return begun.folder
+    return opened_stage.folder
 
 
 def test_every_process_of_a_stage_is_recorded_and_a_change_of_code_or_kernels_is_said(arguments, monkeypatch, capsys):
@@ -69,8 +69,8 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     changed(whole("train", arguments()), command="python 1_train.py --data-dir=/there", commit="a", dirty=False)
     changed(whole("tune", arguments(), inputs=["train", "../seed4/train"]), device="a GPU", dirty=False)
     further = arguments(study="classwise")
-    begun = run_directory.begin("attack-x", further, ["dare/tune"])
-    of_row = lineage.of(begun)
+    stage = run_directory.begin("attack-x", further, ["dare/tune"])
+    of_row = lineage.of(stage)
     names = ["dare/train", "dare/seed4/train", "dare/tune"]
     assert list(of_row["commands"]) == names and list(of_row["wall_s"]) == [*names, "attack-x"]
     assert of_row["commands"]["dare/seed4/train"] == "python 1_train.py --seed 4"
@@ -83,10 +83,10 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     changed(run_directory.folder(other, "train"), dirty=False, resumed=True)
     changed(run_directory.folder(arguments(), "train"), continued={"cores": [1, 2]})
     changed(run_directory.folder(arguments(), "tune"), dirty=False, device=of_row["device"])
-    of_row = lineage.of(begun)
+    of_row = lineage.of(stage)
     assert of_row["continued"] == {"dare/train": {"cores": [1, 2]}, "dare/seed4/train": None}, "None: not recorded"
-    run_directory.finish(begun)
-    assert set(run_directory.record(begun.folder)["inputs"]) == {"dare/tune"}
+    run_directory.finish(stage)
+    assert set(run_directory.record(stage.folder)["inputs"]) == {"dare/tune"}
     whole("train", arguments(overwrite=True), "another")
     with pytest.raises(ValueError, match="dare/.*tune: made from another train than there is now: make tune again"):
         run_directory.begin("attack-x", further, ["dare/tune"])
@@ -107,10 +107,10 @@ def test_records_that_name_each_other_and_entries_of_the_wrong_type_are_refused(
 def test_a_stage_is_new_running_begun_or_done(arguments):
     path = run_directory.folder(arguments(), "train")
     assert records.state(path) == "new"
-    begun = run_directory.begin("train", arguments())
+    stage = run_directory.begin("train", arguments())
     assert records.state(path) == "running"
     files.write_text(path / "half.txt", "half")
     run_directory.abandon()
     assert records.state(path) == "begun"
     run_directory.finish(run_directory.begin("train", arguments()))
-    assert begun.folder == path and records.state(path) == "done"
+    assert stage.folder == path and records.state(path) == "done"

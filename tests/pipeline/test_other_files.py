@@ -58,34 +58,34 @@ def test_an_unfinished_stage_with_other_files_is_refused_and_can_be_overwritten(
 
 
 def test_a_file_that_a_killed_process_was_about_to_write_is_made_again(arguments):
-    begun = run_directory.begin("train", arguments())
+    stage = run_directory.begin("train", arguments())
     for name in ("a.txt", "b.txt"):
-        files.write_text(begun.folder / name, name)
+        files.write_text(stage.folder / name, name)
     run_directory.abandon()
-    (begun.folder / "a.txt").unlink()
-    lines = (begun.folder / ledger.NAME).read_text()
-    (begun.folder / ledger.NAME).write_text(lines.replace("named  a.txt\n", ""))
+    (stage.folder / "a.txt").unlink()
+    lines = (stage.folder / ledger.NAME).read_text()
+    (stage.folder / ledger.NAME).write_text(lines.replace("named  a.txt\n", ""))
     run_directory.finish(run_directory.begin("train", arguments()))
-    assert [*run_directory.record(begun.folder)["outputs"]] == ["b.txt"]
+    assert [*run_directory.record(stage.folder)["outputs"]] == ["b.txt"]
 
 
 def test_a_file_that_is_lost_while_its_stage_works_is_named_at_the_end(arguments):
-    begun = run_directory.begin("train", arguments())
+    stage = run_directory.begin("train", arguments())
     for name in ("a.txt", "b.txt", "c.txt"):
-        files.write_text(begun.folder / name, name)
-    files.remove(begun.folder / "a.txt")
-    (begun.folder / "b.txt").unlink()
+        files.write_text(stage.folder / name, name)
+    files.remove(stage.folder / "a.txt")
+    (stage.folder / "b.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.txt: was lost while its stage was at work"):
-        run_directory.finish(begun)
-    assert not (begun.folder / "run.json").exists()
+        run_directory.finish(stage)
+    assert not (stage.folder / "run.json").exists()
 
 
 def test_a_run_directory_that_is_deleted_while_its_stage_works_is_named(arguments, tmp_path):
-    begun = run_directory.begin("train", arguments())
-    files.write_text(begun.folder / "a.txt", "made")
+    stage = run_directory.begin("train", arguments())
+    files.write_text(stage.folder / "a.txt", "made")
     shutil.rmtree(tmp_path / "runs")
     with pytest.raises(FileNotFoundError, match="was deleted"):
-        run_directory.finish(begun)
+        run_directory.finish(stage)
 
 
 @pytest.mark.parametrize(

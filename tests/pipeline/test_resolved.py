@@ -79,8 +79,8 @@ def test_every_catalogue_is_json_and_every_two_entries_differ(name):
     ],
 )
 def test_a_difference_is_named_with_both_values(old, new, message):
-    named = difference({"x": resolved(old)}, {"x": resolved(new)})
-    assert named is None if message is None else message in named
+    sentence = difference({"x": resolved(old)}, {"x": resolved(new)})
+    assert sentence is None if message is None else message in sentence
 
 
 def test_a_default_of_a_function_and_of_one_that_it_encloses_counts(monkeypatch):

@@ -29,8 +29,8 @@ def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wr
         started = json.loads((folder / "started.json").read_text())
         assert started["spent_s"] == pytest.approx(before, abs=2)
         os.utime(folder / "half.txt", (started["session_began"] + worked,) * 2)
-        begun = run_directory.begin("train", arguments())
-        assert begun.spent == pytest.approx(before + worked, abs=2)
+        stage = run_directory.begin("train", arguments())
+        assert stage.spent == pytest.approx(before + worked, abs=2)
         os.utime(folder / "half.txt", (0, 0))
         run_directory.abandon()
     run_directory.finish(run_directory.begin("train", arguments()))
@@ -40,13 +40,13 @@ def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wr
 
 
 def test_run_json_comes_last_and_names_what_was_made(stages, arguments):
-    begun = run_directory.begin("train", arguments())
-    assert stages.listing(begun.folder) == [".written", "started.json"]
-    files.write_text(begun.folder / "deep" / "out.txt", "made")
-    run_directory.finish(begun, accuracy=0.5)
-    record = run_directory.record(begun.folder)
-    assert stages.listing(begun.folder) == ["deep", "deep/out.txt", "run.json"]
-    assert record["outputs"] == {"deep/out.txt": files.digest(begun.folder / "deep" / "out.txt")}
+    stage = run_directory.begin("train", arguments())
+    assert stages.listing(stage.folder) == [".written", "started.json"]
+    files.write_text(stage.folder / "deep" / "out.txt", "made")
+    run_directory.finish(stage, accuracy=0.5)
+    record = run_directory.record(stage.folder)
+    assert stages.listing(stage.folder) == ["deep", "deep/out.txt", "run.json"]
+    assert record["outputs"] == {"deep/out.txt": files.digest(stage.folder / "deep" / "out.txt")}
     assert record["arguments"]["epochs"] == 4 and record["accuracy"] == 0.5
     assert "overwrite" not in record["arguments"] and "runs" not in record["arguments"]
 
@@ -81,8 +81,8 @@ def test_an_edited_catalogue_entry_is_refused_by_name(stages, arguments, state):
         with pytest.raises(ValueError, match=f"holds a run with {words}: pass --overwrite .* or --runs"):
             run_directory.begin("train", arguments(), uses={**used, entry: value})
     assert stages.listing(folder) == before
-    begun = run_directory.begin("train", arguments(), uses=used)
-    assert begun is None if state == "whole" else begun.resumed
+    stage = run_directory.begin("train", arguments(), uses=used)
+    assert stage is None if state == "whole" else stage.resumed
 
 
 def test_a_record_without_catalogue_entries_is_compared_by_what_it_has(stages, arguments):
@@ -103,9 +103,9 @@ def test_an_argument_that_was_not_there_is_a_difference(stages, arguments):
 @pytest.mark.parametrize("state", ["whole", "killed"])
 def test_overwrite_begins_anew(stages, arguments, state):
     folder = getattr(stages, state)("train", arguments())
-    begun = run_directory.begin("train", arguments(epochs=5, overwrite=True))
-    assert stages.listing(folder) == [".written", "started.json"] and not begun.resumed
-    run_directory.finish(begun)
+    stage = run_directory.begin("train", arguments(epochs=5, overwrite=True))
+    assert stages.listing(folder) == [".written", "started.json"] and not stage.resumed
+    run_directory.finish(stage)
     assert run_directory.record(folder)["arguments"]["epochs"] == 5
 
 
@@ -114,19 +114,19 @@ def test_a_killed_stage_is_continued_without_leftovers(stages, arguments):
     (folder / "history").mkdir()
     for path in (folder / ".writing-abc-x.h5", folder / "history" / ".writing-def-y.h5"):
         path.write_text("cut")
-    begun = run_directory.begin("train", arguments())
-    assert begun.resumed
+    stage = run_directory.begin("train", arguments())
+    assert stage.resumed
     assert stages.listing(folder) == [".written", "half.txt", "history", "started.json"]
-    run_directory.finish(begun)
+    run_directory.finish(stage)
     assert run_directory.record(folder)["resumed"] is True
 
 
 def test_a_stage_killed_before_it_wrote_anything_takes_other_arguments(arguments):
-    begun = run_directory.begin("train", arguments())
-    started = (begun.folder / "started.json").read_text()
+    stage = run_directory.begin("train", arguments())
+    started = (stage.folder / "started.json").read_text()
     run_directory.abandon()
-    begun.folder.mkdir(parents=True)
-    (begun.folder / "started.json").write_text(started)
+    stage.folder.mkdir(parents=True)
+    (stage.folder / "started.json").write_text(started)
     assert not run_directory.begin("train", arguments(epochs=5)).resumed
 
 
@@ -187,10 +187,10 @@ def test_a_damaged_record_is_named(stages, arguments, name, content):
 
 
 def test_two_processes_do_not_work_on_one_stage(arguments):
-    begun = run_directory.begin("train", arguments())
+    stage = run_directory.begin("train", arguments())
     with pytest.raises(ValueError, match="seed3/train: another process is at work on this stage"):
         run_directory.begin("train", arguments())
-    run_directory.finish(begun)
+    run_directory.finish(stage)
     assert run_directory.begin("train", arguments()) is None
 
 

@@ -99,15 +99,15 @@ def test_a_job_that_was_killed_has_failed(sweep, scheduler):
 
 def test_a_scheduler_gets_the_options_and_is_asked_for_our_jobs_alone(sweep, scheduler):
     further = {"constraint": "a100", "exclusive": True, "wckey": "mine"}
-    asked = slurm.Resources(gpus=1, partition="long", account="lab", qos="low", sbatch=further)
-    assert slurm.submit(sweep, asked) == (["a", "b"], "71")
+    resources = slurm.Resources(gpus=1, partition="long", account="lab", qos="low", sbatch=further)
+    assert slurm.submit(sweep, resources) == (["a", "b"], "71")
     for text in scheduler.asked():
         for line in ("partition=long", "account=lab", "qos=low", "constraint=a100", "exclusive", "wckey=mine"):
             assert f"#SBATCH --{line}\n" in text, line
     assert scheduler.calls("squeue") == [f"-h -r -u {os.getuid()} -n sweep -o %i %T"]
     scheduler(squeue="echo 70_0 RUNNING; echo 71 PENDING")
     assert states(sweep) == ["running", "failed"]
-    assert slurm.submit(sweep, asked) == (["b"], "73") and scheduler.calls("scancel") == ["71"]
+    assert slurm.submit(sweep, resources) == (["b"], "73") and scheduler.calls("scancel") == ["71"]
 
 
 @pytest.mark.parametrize(

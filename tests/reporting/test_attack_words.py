@@ -35,5 +35,5 @@ def test_words(specification, words):
 
 @pytest.mark.parametrize("name", attacks.ATTACKS)
 def test_every_attack_of_the_catalogue_has_words(name):
-    said = attack_words.words(attacks.get(name).specification())
-    assert said.startswith("L") and "  " not in said and "None" not in said
+    phrase = attack_words.words(attacks.get(name).specification())
+    assert phrase.startswith("L") and "  " not in phrase and "None" not in phrase

@@ -55,7 +55,7 @@ def test_a_reservation_keeps_open_what_would_hold_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("effect", "said", "detectable"),
+    ("effect", "sentence", "detectable"),
     [
         (Effect(what="a", interval=Interval(-0.04, -2.0, 1.96)), "a 0.0 points [-2.0, 2.0]", "a: +2.8 points"),
         (Effect(what="a", interval=NONE), "a +9.0 points (no interval)", "a: no size"),
@@ -77,8 +77,8 @@ def test_a_reservation_keeps_open_what_would_hold_and_nothing_else():
         (Effect(what="d", interval=Interval(0.256, 0.1, 0.4), digits=2), "d +0.26 points [0.10, 0.40]", None),
     ],
 )
-def test_effects_in_words(effect, said, detectable):
-    assert str(effect) == said
+def test_effects_in_words(effect, sentence, detectable):
+    assert str(effect) == sentence
     assert detectable is None or effect.detectable == detectable
 
 

@@ -37,9 +37,9 @@ def test_every_table_of_the_study_marks_the_line_and_names_the_check(raised):
     raised[1]["differences"] = {
         "swa": {"clean": {"value": 1.0, "interval": [0.5, 1.5], "n": 100, "runs": [1.0], "p": None, "why": ""}}
     }
-    made = [*dare_tables.dare_tables(raised), *differences.difference_tables(raised)]
-    assert len(made) == 5
-    for table in made:
+    study_tables = [*dare_tables.dare_tables(raised), *differences.difference_tables(raised)]
+    assert len(study_tables) == 5
+    for table in study_tables:
         marked = [line[0] for line in table.rows if "adv-pgd" in str(line[0])]
         assert marked and all(str(label).endswith(" †") for label in marked), table.name
         assert sum("† Checks raised: adv-pgd (gradient)" in note for note in table.notes) == 1, table.name
@@ -99,8 +99,8 @@ def test_saturation_stands_beside_white_box_numbers(rows):
         "original": "not measured", "dare": "not measured", "adv-pgd †": "97.5", "weight-noise": "not measured",
         "swa": "1.0",
     }  # fmt: skip
-    [said] = marks.saturation(rows)
-    assert said.endswith("%: swa 1.0; adv-pgd 97.5; not measured: weight-noise, dare, original.")
+    [note] = marks.saturation(rows)
+    assert note.endswith("%: swa 1.0; adv-pgd 97.5; not measured: weight-noise, dare, original.")
 
 
 def specifications(*names):
@@ -112,8 +112,8 @@ def test_a_worst_case_without_a_margin_based_attack_is_marked(raised):
         row["attacks"] = specifications("pgd", "apgd-ce")
     raised[0]["attacks"] |= specifications("apgd-t")
     table = next(table for table in dare_tables.dare_tables(raised) if table.name.endswith("white-box"))
-    [said] = [note for note in table.notes if note.startswith("worst of")]
-    assert said == (
+    [sentence] = [note for note in table.notes if note.startswith("worst of")]
+    assert sentence == (
         "worst of pgd, apgd-ce: none of them is margin-based, so true robustness may be lower (original, dare, "
         "adv-pgd, weight-noise)."
     )

@@ -12,7 +12,7 @@ from reporting import measures, published, row, statistics
 
 
 def test_share_of_three_repeats():
-    flags = [numpy.arange(10) < right for right in (6, 7, 8)]
+    flags = [numpy.arange(10) < count for count in (6, 7, 8)]
     measure = measures.share(flags, 70.1)
     assert measure["value"] == 70.0 and measure["values"] == [60.0, 70.0, 80.0]
     assert measure["spread"] == 10.0 and measure["n"] == 10 and measure["published"] == 70.1
@@ -32,35 +32,35 @@ def test_of_several_checks_the_raised_one_is_kept():
 
 
 def test_the_interval_is_of_the_mean_over_repeats():
-    flags = [numpy.arange(30) < right for right in (11, 12)]
+    flags = [numpy.arange(30) < count for count in (11, 12)]
     expected = statistics.wilson(12, 30)  # 11.5 rounded to the even number
     assert measures.share(flags)["interval"] == [round(100 * expected.low, 2), round(100 * expected.high, 2)]
 
 
 def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
     for method in ("swa", "dare"):
-        made = synthetic.whole(synthetic.row(method, "method", dataset="folder:a/b", curves=[[1, 2.5]]))
-        row.save(made, row.path_of(made, tmp_path))
+        saved = synthetic.whole(synthetic.row(method, "method", dataset="folder:a/b", curves=[[1, 2.5]]))
+        row.save(saved, row.path_of(saved, tmp_path))
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
         "folder-a-b-alexnet-dare.json",
         "folder-a-b-alexnet-swa.json",
     ]
     assert [each["method"] for each in row.load_all(tmp_path)] == ["dare", "swa"]
     again = row.load(tmp_path / "folder-a-b-alexnet-dare.json")
-    assert again == made and again.details == {"curves": [[1, 2.5]]}
+    assert again == saved and again.details == {"curves": [[1, 2.5]]}
     stored = json.loads((tmp_path / "folder-a-b-alexnet-dare.json").read_text())
     assert list(stored) == list(row.FIELDS) and stored["details"] == {"curves": [[1, 2.5]]}
 
 
 def test_a_row_is_a_mapping_of_fields_and_details(synthetic):
-    made = synthetic.whole(synthetic.row("dare", "method", curves=[1]))
-    assert made["method"] == "dare" and made["curves"] == [1] and made.get("rank") is None
-    assert "curves" in made and "rank" not in made and "details" not in dict(made)
-    assert row.detailed(made, rank=[2]).details == {"curves": [1], "rank": [2]} and "rank" not in made
+    whole = synthetic.whole(synthetic.row("dare", "method", curves=[1]))
+    assert whole["method"] == "dare" and whole["curves"] == [1] and whole.get("rank") is None
+    assert "curves" in whole and "rank" not in whole and "details" not in dict(whole)
+    assert row.detailed(whole, rank=[2]).details == {"curves": [1], "rank": [2]} and "rank" not in whole
     with pytest.raises(KeyError):
-        made["rank"]
+        whole["rank"]
     with pytest.raises(ValueError, match="details have the names of fields of every row: seeds"):
-        row.detailed(made, seeds=[1])
+        row.detailed(whole, seeds=[1])
 
 
 @pytest.mark.parametrize(
@@ -90,32 +90,38 @@ def test_a_missing_field_is_named_and_a_foreign_one(tmp_path, synthetic, name):
 def stages(tmp_path):
     """``stages(seed, train=..., test=...)``: a row of two stages, each with so changed facts of its process."""
 
-    def made(seed, *, train, test):
-        asked = {"study": "dare", "dataset": "digits", "model": "alexnet", "seed": seed, "runs": str(tmp_path / "runs")}
-        asked = argparse.Namespace(**asked, overwrite=False)
+    def row_of_stages(seed, *, train, test):
+        arguments = {
+            "study": "dare",
+            "dataset": "digits",
+            "model": "alexnet",
+            "seed": seed,
+            "runs": str(tmp_path / "runs"),
+        }
+        arguments = argparse.Namespace(**arguments, overwrite=False)
         with pytest.MonkeyPatch.context() as patch:
             facts = provenance.facts()
             patch.setattr(provenance, "facts", lambda: {**facts, "dirty": False, **train})
-            run_directory.finish(run_directory.begin("train", asked))
+            run_directory.finish(run_directory.begin("train", arguments))
             patch.setattr(provenance, "facts", lambda: {**facts, "dirty": False, **test})
-            stage = run_directory.begin("test-a", asked, ["train"])
+            stage = run_directory.begin("test-a", arguments, ["train"])
         about = {"study": "dare", "dataset": "digits", "method": "a", "title": "A", "role": "method", "verified": True}
         measured = {"clean": measures.share([numpy.arange(10) < 5 + seed])}
         about |= {"hyperparameters": {}, "measures": measured, "checks": [], "attacks": {}}
         return row.of_stage(stage, **about, details={"curves": [seed]})
 
-    yield made
+    yield row_of_stages
     run_directory.abandon()
 
 
 @pytest.mark.parametrize(("train", "dirty"), [(True, True), (False, False), (None, None)])
 def test_a_row_whose_ancestor_is_dirty_is_dirty(stages, train, dirty):
-    made = stages(3, train={"dirty": train}, test={"device": "a GPU"})
-    assert made.dirty is dirty and (made.model, made.seeds, made.repeats) == ("alexnet", [3], 1)
-    assert made.devices == {"train": provenance.device(), "test-a": "a GPU"} and made.device == "a GPU"
-    assert set(made.commits) == set(made.wall_s) == {"train", "test-a"} and set(made.commands) == {"train"}
-    assert made.continued == {} and made.origins == []
-    assert all(value is not None for name, value in made.items() if name not in ("dirty", "commit"))
+    tested = stages(3, train={"dirty": train}, test={"device": "a GPU"})
+    assert tested.dirty is dirty and (tested.model, tested.seeds, tested.repeats) == ("alexnet", [3], 1)
+    assert tested.devices == {"train": provenance.device(), "test-a": "a GPU"} and tested.device == "a GPU"
+    assert set(tested.commits) == set(tested.wall_s) == {"train", "test-a"} and set(tested.commands) == {"train"}
+    assert tested.continued == {} and tested.origins == []
+    assert all(value is not None for name, value in tested.items() if name not in ("dirty", "commit"))
 
 
 def test_a_pooled_row_has_the_provenance_of_every_seed(stages):
@@ -161,18 +167,18 @@ def test_published_clean_accuracy_and_what_was_not_published():
 
 
 def test_seeds_are_pooled_over_their_means(synthetic):
-    def made(seed, rights, n, **changes):
-        by_measure = {"clean": measures.share([numpy.arange(n) < right for right in rights], 90.0)}
+    def row_of_seed(seed, counts, n, **changes):
+        by_measure = {"clean": measures.share([numpy.arange(n) < count for count in counts], 90.0)}
         about = {
             "hyperparameters": {"width": 1.0, "source_epochs": 20},
             "attacks": {},
             "checks": [],
             "measures": by_measure,
         }
-        about |= {"seeds": [seed], "repeats": len(rights), "verified": seed == 0, "device": f"machine {seed}"}
+        about |= {"seeds": [seed], "repeats": len(counts), "verified": seed == 0, "device": f"machine {seed}"}
         return synthetic.whole(synthetic.row("dare", "method", **about | {"dirty": seed > 0} | changes))
 
-    pooled = row.pool([made(0, (6, 8), 10), made(1, (18, 18), 20)])
+    pooled = row.pool([row_of_seed(0, (6, 8), 10), row_of_seed(1, (18, 18), 20)])
     measure = pooled["measures"]["clean"]
     assert measure["value"] == pytest.approx(80.0) and measure["n"] == 30
     assert measure["spread"] == pytest.approx(numpy.std([70, 90], ddof=1), abs=1e-4)
@@ -180,17 +186,19 @@ def test_seeds_are_pooled_over_their_means(synthetic):
     assert measure["interval"][0] < 80 < measure["interval"][1]
     assert (pooled["seeds"], pooled["repeats"], pooled["verified"]) == ([0, 1], 4, False)
     assert pooled["dirty"] and [origin["seeds"] for origin in pooled["origins"]] == [[0], [1]]
-    again = row.pool([pooled, made(2, (12,), 20)])
+    again = row.pool([pooled, row_of_seed(2, (12,), 20)])
     assert row.devices([again]) == ["machine 0", "machine 1", "machine 2"]
     raised = {"name": "batch", "passed": False, "seen": "", "expected": ""}
     assert pooled["checks"] == []
-    assert row.pool([made(0, (6,), 10, checks=None), made(1, (6,), 10, checks=[raised])])["checks"] == [raised]
-    assert row.pool([made(seed, (6,), 10, checks=None) for seed in (0, 1)])["checks"] is None, "not known"
-    other = made(1, (18, 18), 20, hyperparameters={"width": 0.5, "source_epochs": 20})
+    assert row.pool([row_of_seed(0, (6,), 10, checks=None), row_of_seed(1, (6,), 10, checks=[raised])])["checks"] == [
+        raised
+    ]
+    assert row.pool([row_of_seed(seed, (6,), 10, checks=None) for seed in (0, 1)])["checks"] is None, "not known"
+    other_width = row_of_seed(1, (18, 18), 20, hyperparameters={"width": 0.5, "source_epochs": 20})
     with pytest.raises(ValueError, match="differ in width"):
-        row.pool([made(0, (6,), 10), other])
+        row.pool([row_of_seed(0, (6,), 10), other_width])
     with pytest.raises(ValueError, match="were tested differently"):
-        row.pool([made(0, (6,), 10), made(1, (6,), 10, attacks={"fgsm": {}})])
+        row.pool([row_of_seed(0, (6,), 10), row_of_seed(1, (6,), 10, attacks={"fgsm": {}})])
 
 
 def test_details_are_pooled_as_the_study_says(synthetic):
@@ -203,6 +211,6 @@ def test_details_are_pooled_as_the_study_says(synthetic):
             )
         )
     )
-    made = {"runs": measures.together, "counts": measures.added, "only": measures.together}
-    details = row.pool([first, second], details=made).details
+    combined = {"runs": measures.together, "counts": measures.added, "only": measures.together}
+    details = row.pool([first, second], details=combined).details
     assert details == {"runs": [1, 2, 3], "counts": {"x": [[4, 6]]}, "of": "b"}, "what a row lacks is left out"

@@ -132,12 +132,14 @@ def test_the_largest_gap_is_over_all_pairs_at_the_level_of_the_range():
     spans = numpy.ptp(generator.normal(size=(200_000, 4)), axis=1) / math.sqrt(2)
     level = 2 * scipy.stats.norm.cdf(numpy.quantile(spans, 0.95)) - 1
     counts, totals = [3, 18, 11, 40], [20, 20, 50, 50]
-    shares = [(one / of, statistics.wilson(one, of, confidence=level)) for one, of in zip(counts, totals, strict=True)]
+    shares = [
+        (count / of, statistics.wilson(count, of, confidence=level)) for count, of in zip(counts, totals, strict=True)
+    ]
     ends = []
-    for (one, first), (other, second) in itertools.permutations(shares, 2):
-        below = math.hypot(one - first.low, second.high - other)
-        above = math.hypot(first.high - one, other - second.low)
-        ends.append((one - other, one - other - below, one - other + above))
+    for (count, first), (other, second) in itertools.permutations(shares, 2):
+        below = math.hypot(count - first.low, second.high - other)
+        above = math.hypot(first.high - count, other - second.low)
+        ends.append((count - other, count - other - below, count - other + above))
     interval = statistics.largest_gap(counts, totals)
     expected = [max(part) for part in zip(*ends, strict=True)]
     assert (interval.value, interval.low, interval.high) == pytest.approx(expected, abs=0.01)

@@ -12,14 +12,14 @@ from reporting.tables import Cell, Table
 
 
 def small(**changes):
-    made = {
+    fields = {
         "name": "study-a_b",
         "title": "Share of x_test, %",
         "columns": ("method", "fgsm (n=9)", "size"),
         "rows": (("dare", Cell(61.249, 0.26, 70.1), Cell(0.0031, digits=5)), ("a|b_<i>", Cell(None), Cell(math.inf))),
         "notes": ("100 % of <all> | ± 1",),
     }
-    return Table(**made | changes)
+    return Table(**fields | changes)
 
 
 @pytest.mark.parametrize(

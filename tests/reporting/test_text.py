@@ -23,17 +23,17 @@ def table(name):
 
 @pytest.mark.parametrize("name", NAMES + BROKEN)
 def test_a_name_stays_in_its_line_and_cell(name):
-    made = tables.markdown(table(name))
-    assert len(made.splitlines()) == 7 and all(line.isprintable() for line in made.splitlines())
-    for line in made.splitlines()[2:5]:
+    markdown = tables.markdown(table(name))
+    assert len(markdown.splitlines()) == 7 and all(line.isprintable() for line in markdown.splitlines())
+    for line in markdown.splitlines()[2:5]:
         assert line.replace("\\\\", "").replace("\\|", "").count("|") == 3
-    assert "<" not in made and "](" not in made.replace("\\\\", "").replace("\\]", "")
-    assert not document_sections.END.search(made)
+    assert "<" not in markdown and "](" not in markdown.replace("\\\\", "").replace("\\]", "")
+    assert not document_sections.END.search(markdown)
     assert len(tables.latex(table(name)).splitlines()) == 13
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "expected"),
     [
         ("a|b_<i>", "a\\|b_&lt;i>"),
         ("[x](javascript:ran())", "[x\\](javascript:ran())"),
@@ -46,13 +46,13 @@ def test_a_name_stays_in_its_line_and_cell(name):
         ("a\x1b[2Jb", "aU+001B[2Jb"),
     ],
 )
-def test_markdown(name, shown):
-    assert text.markdown(name) == shown
+def test_markdown(name, expected):
+    assert text.markdown(name) == expected
 
 
-@pytest.mark.parametrize(("line", "shown"), [("a `b` <c>", "`` a `b` <c> ``"), ("a|b", "`a\\|b`"), ("`", "`` ` ``")])
-def test_code(line, shown):
-    assert text.code(line) == shown
+@pytest.mark.parametrize(("line", "expected"), [("a `b` <c>", "`` a `b` <c> ``"), ("a|b", "`a\\|b`"), ("`", "`` ` ``")])
+def test_code(line, expected):
+    assert text.code(line) == expected
 
 
 @pytest.mark.parametrize("name", ["[x]", "*"])
@@ -60,10 +60,12 @@ def test_no_cell_is_an_option_of_the_line_before_it(name):
     assert f"{{}}{name} & 1.0 \\\\\n" in tables.latex(table(name))
 
 
-@pytest.mark.parametrize(("cell", "kept"), [("=1", "'=1"), ("@x", "'@x"), ("+x", "'+x"), ("-", "-"), ("-1.5", "-1.5")])
-def test_a_spreadsheet_computes_no_name(cell, kept):
-    made = tables.to_csv(tables.Table("t", "t", ("a",), ((cell,), (tables.Label(cell, ("x",)),))))
-    assert [line[0] for line in csv.reader(io.StringIO(made))][1:] == [kept, kept]
+@pytest.mark.parametrize(
+    ("cell", "expected"), [("=1", "'=1"), ("@x", "'@x"), ("+x", "'+x"), ("-", "-"), ("-1.5", "-1.5")]
+)
+def test_a_spreadsheet_computes_no_name(cell, expected):
+    sheet = tables.to_csv(tables.Table("t", "t", ("a",), ((cell,), (tables.Label(cell, ("x",)),))))
+    assert [line[0] for line in csv.reader(io.StringIO(sheet))][1:] == [expected, expected]
 
 
 def test_a_terminal_is_sent_no_command():
@@ -94,8 +96,9 @@ def test_a_dollar_in_a_figure_is_no_formula_but_the_numbers_of_its_axes_are(tmp_
     axis.set_xticks([1, 2], ["$\\frac$", "$x$"])
     axis.legend()
     figures.save(figure, tmp_path / "a.png")
-    parsed = [one.get_text() for one in figure.findobj(matplotlib.text.Text) if one.get_parse_math()]
-    assert {one for one in parsed if "$" in one} and all("mathdefault" in one for one in parsed if "$" in one)
+    labels = [label.get_text() for label in figure.findobj(matplotlib.text.Text) if label.get_parse_math()]
+    formulas = [label for label in labels if "$" in label]
+    assert formulas and all("mathdefault" in label for label in formulas)
 
 
 def fields(**changes):
@@ -114,8 +117,8 @@ def test_a_row_has_names_that_can_be_printed(name, tmp_path):
 
 
 def test_a_row_is_written_nowhere_else(tmp_path):
-    made = row.Row(**fields(method="../../a", model="../b"))
-    assert row.path_of(made, tmp_path).parent == tmp_path
+    foreign = row.Row(**fields(method="../../a", model="../b"))
+    assert row.path_of(foreign, tmp_path).parent == tmp_path
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

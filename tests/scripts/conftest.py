@@ -77,9 +77,11 @@ def here(script, *options, cwd):
 
 def all_here(stages, cwd):
     """Several scripts run in this process, one after the other: script -> what it says. Every one has to succeed."""
-    said = {script: here(script, *options, cwd=cwd) for script, options in stages.items()}
-    assert all(one.code == 0 for one in said.values()), {script: one.err for script, one in said.items()}
-    return said
+    by_script = {script: here(script, *options, cwd=cwd) for script, options in stages.items()}
+    assert all(completed.code == 0 for completed in by_script.values()), {
+        script: completed.err for script, completed in by_script.items()
+    }
+    return by_script
 
 
 def kill_when(process, folder, pattern):
@@ -124,7 +126,7 @@ def call(tmp_path):
 
 
 @pytest.fixture
-def done(finished, tmp_path):
+def cell_copy(finished, tmp_path):
     """The cell of a file's fixture `finished` (.folder, .cell) in tmp_path, to be changed."""
     shutil.copytree(finished.folder / "runs", tmp_path / "runs")
     return tmp_path / finished.cell.relative_to(finished.folder)
@@ -132,28 +134,30 @@ def done(finished, tmp_path):
 
 def whole_study(folder):
     """What every script says, run in `folder`, each a process: those that do not read each other's results at once."""
-    said = {}
+    by_script = {}
     for group in (["1_train"], ["2_slice", "3_get_ats", "4_generate_adv"], ["5_finetune_dare", "6_finetune_adv"],
                   ["7_test"], ["8_tables"]):  # fmt: skip
-        begun = {script: start(script, *SMALL[script], cwd=folder) for script in group}
-        said |= {script: vars(finish(process)) for script, process in begun.items()}
-    return said
+        processes = {script: start(script, *SMALL[script], cwd=folder) for script in group}
+        by_script |= {script: vars(finish(process)) for script, process in processes.items()}
+    return by_script
 
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """A whole study of one small cell, to be read: .folder (it ran there), .cell, .said of each script.
+    """A whole study of one small cell, to be read: .folder (it ran there), .cell, .completed of each script.
 
     The workers of one run of the tests share it: the first that needs it makes it, the others wait.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "study"
-    told = folder.with_suffix(".json")
+    path = folder.with_suffix(".json")
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.is_file():
+        if not path.is_file():
             folder.mkdir()
-            told.write_text(json.dumps(whole_study(folder)))
-    said = {script: types.SimpleNamespace(**one) for script, one in json.loads(told.read_text()).items()}
+            path.write_text(json.dumps(whole_study(folder)))
+    by_script = {
+        script: types.SimpleNamespace(**completed) for script, completed in json.loads(path.read_text()).items()
+    }
     cell = folder / "runs" / "dare" / f"digits-{MODEL}" / "seed0"
-    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+    return types.SimpleNamespace(folder=folder, cell=cell, completed=by_script)

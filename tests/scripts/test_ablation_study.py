@@ -22,8 +22,8 @@ def cell(study, tmp_path):
 
 
 def test_a_row_a_setting_and_units_that_are_kept(cell, call, unfinish):
-    said = call("ablation/1_vary", *OPTIONS)
-    assert said.code == 0 and "4 settings x 2 repeats" in said.out
+    completed = call("ablation/1_vary", *OPTIONS)
+    assert completed.code == 0 and "4 settings x 2 repeats" in completed.out
     rows = {path.name: row.load(path) for path in (cell / "vary").glob("row-*.json")}
     assert set(rows) == {
         f"row-{name}.json" for name in ("published", "combine=None", "combine=union", "combine=majority")
@@ -40,14 +40,17 @@ def test_a_row_a_setting_and_units_that_are_kept(cell, call, unfinish):
     assert set(published["wall_s"]) == {"train", "slice", "get_ats", "generate_adv-fgsm", "vary"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ablation.LEVELS, "combine", (None, "union"))
-        said = call("ablation/1_vary", *OPTIONS)
-        assert said.code == 2 and "another levels: combine [None, 'union', 'majority', 'intersection']" in said.err
-    said = call("8_tables", "--runs", "runs", "--quiet")
-    assert said.code == 0 and "one choice of DARE changed at a time" in said.out
+        completed = call("ablation/1_vary", *OPTIONS)
+        assert (
+            completed.code == 2
+            and "another levels: combine [None, 'union', 'majority', 'intersection']" in completed.err
+        )
+    completed = call("8_tables", "--runs", "runs", "--quiet")
+    assert completed.code == 0 and "one choice of DARE changed at a time" in completed.out
 
 
 def test_bad_input_is_named(cell, call):
     assert "did you mean steps?" in call("ablation/1_vary", "--factor", "step").err
     shutil.rmtree(cell / "slice")
-    said = call("ablation/1_vary", *OPTIONS)
-    assert said.code == 2 and "2_slice.py" in said.err
+    completed = call("ablation/1_vary", *OPTIONS)
+    assert completed.code == 2 and "2_slice.py" in completed.err

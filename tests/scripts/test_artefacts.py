@@ -37,19 +37,19 @@ def history_of(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(model.trainable_variables)
-    kept = history.History(tmp_path)
-    kept.save(model, 1, numpy.zeros(6), numpy.zeros(6), metrics={"epoch": 1}, optimizer=optimizer)
-    return kept, model, optimizer
+    saved = history.History(tmp_path)
+    saved.save(model, 1, numpy.zeros(6), numpy.zeros(6), metrics={"epoch": 1}, optimizer=optimizer)
+    return saved, model, optimizer
 
 
 def record_of(tmp_path):
-    kept, _, _ = history_of(tmp_path)
-    return kept.file(1, "record"), lambda: kept.record(1)
+    saved, _, _ = history_of(tmp_path)
+    return saved.file(1, "record"), lambda: saved.record(1)
 
 
 def optimizer_of(tmp_path):
-    kept, _, optimizer = history_of(tmp_path)
-    return kept.file(1, "optimizer"), lambda: kept.load_optimizer(optimizer, 1)
+    saved, _, optimizer = history_of(tmp_path)
+    return saved.file(1, "optimizer"), lambda: saved.load_optimizer(optimizer, 1)
 
 
 def targets_of(tmp_path):
@@ -62,20 +62,20 @@ def targets_of(tmp_path):
 def slice_of(tmp_path):
     path = tmp_path / "slice.h5"
     kept = {"conv1": numpy.ones((2, 3, 5), bool), "logits": numpy.zeros((2, 5, 2), bool)}
-    made = nnslicer.Slice(
+    random_slice = nnslicer.Slice(
         kept=kept, per=0.95, rule="dare", theta=None, representative="mean", model="m" * 64, data="d" * 64
     )
-    made.save(path)
+    random_slice.save(path)
     return path, lambda: nnslicer.Slice.load(path)
 
 
 def adversarials_of(tmp_path):
     path = tmp_path / "adversarials.h5"
     parts = {name: adversarial_set.Part(IMAGES, ROWS % 2, ROWS) for name in adversarial_set.PARTS}
-    made = adversarial_set.AdversarialSet(
+    adversarials = adversarial_set.AdversarialSet(
         parts, dict.fromkeys(adversarial_set.PARTS, 6), {"name": "fgsm"}, "m" * 64, "d" * 64
     )
-    made.save(path)
+    adversarials.save(path)
     return path, lambda: adversarial_set.load(path)
 
 
@@ -238,7 +238,7 @@ def test_a_group_in_the_place_of_a_data_set_is_named(artefact):
 
 @pytest.mark.parametrize("content", ["", "{", '{"class_name": "Nothing"}', "[]"])
 def test_a_damaged_architecture_is_named(tmp_path, content):
-    kept, _, _ = history_of(tmp_path)
+    saved, _, _ = history_of(tmp_path)
     path = tmp_path / "architecture.json"
     path.write_text(content)
-    refused(types.SimpleNamespace(path=path, load=kept.final_model), "train it again")
+    refused(types.SimpleNamespace(path=path, load=saved.final_model), "train it again")

@@ -25,7 +25,7 @@ ATTACK = ["--attack", "fgsm", "pgd-20", "t-pgd-5", "--test-images", "60", "--eps
 
 @pytest.fixture(scope="module")
 def finished(shell, tmp_path_factory):
-    """The study, run once: .folder, .cell, .said of each script."""
+    """The study, run once: .folder, .cell, .completed of each script."""
     folder = tmp_path_factory.mktemp("classwise")
     stages = {
         "robust_training/1_train": [*CELL, *TRAIN],
@@ -35,9 +35,9 @@ def finished(shell, tmp_path_factory):
         "classwise/5_levers": [*CELL, "--method", "fgsm-rs", "--lever", "bias", "weight"],
     }
     stages |= {"classwise/2_report": CELL, "classwise/3_claims": CELL, "tables": ["--study", "classwise"]}
-    said = shell.all_here(stages, folder)
+    completed = shell.all_here(stages, folder)
     cell = folder / "runs" / "classwise" / f"digits-{MODEL}" / "seed0"
-    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+    return types.SimpleNamespace(folder=folder, cell=cell, completed=completed)
 
 
 def load(path):
@@ -59,20 +59,20 @@ def test_a_row_counts_what_the_flags_say(finished):
 
 def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
     for script, claims in (("3_claims", 7), ("4_similar_classes", 1), ("5_levers", 1)):
-        lines = [line.partition(": ")[0] for line in finished.said[f"classwise/{script}"].out.splitlines()]
+        lines = [line.partition(": ")[0] for line in finished.completed[f"classwise/{script}"].out.splitlines()]
         lines = [line for line in lines if line != "next"]
         assert lines[-3 * claims :] == ["claim", "evidence", "verdict"] * claims
 
 
 def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
-    found = {path.parent.name: result_row.load(path) for path in finished.cell.glob("*/row.json")}
-    retrained = [row for row in found.values() if row["role"] == "retrained"]
+    rows = {path.parent.name: result_row.load(path) for path in finished.cell.glob("*/row.json")}
+    retrained = [row for row in rows.values() if row["role"] == "retrained"]
     assert len(retrained) == 2 and all(len(row["classes"]) == 9 for row in retrained)
     assert len({row["retrained"]["watched"] for row in retrained}) == 1
     assert {row["retrained"]["why"] for row in retrained} == {"most", "least"}
-    assert all(row["attacks"] == found["attack-fgsm-rs"]["attacks"] for row in found.values()), "attacked alike"
+    assert all(row["attacks"] == rows["attack-fgsm-rs"]["attacks"] for row in rows.values()), "attacked alike"
     assert all(row["retrained"]["without"] not in row["classes"] for row in retrained)
-    bias, weight = (found[f"lever-fgsm-rs-{name}"]["hyperparameters"] for name in ("bias", "weight"))
+    bias, weight = (rows[f"lever-fgsm-rs-{name}"]["hyperparameters"] for name in ("bias", "weight"))
     assert len(bias["bias"]) == 10 and len(bias["tried"]) == 8
     assert numpy.mean(weight["factors"]) == pytest.approx(1, abs=1e-3) and weight["bp_epochs"] >= 6
 
@@ -92,15 +92,15 @@ def test_the_report_has_tables_figures_and_claims(finished):
     assert "-levers.png" in text and "-confusion.png" in text
 
 
-def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(done, call):
+def test_finished_stages_are_skipped_and_a_retrained_model_is_noticed(cell_copy, call):
     again = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert again.code == 0 and again.out.count("done before, skipped") == 2
-    made = done.parents[2] / "robust_training" / f"digits-{MODEL}" / "seed0" / "train-fgsm-rs" / "run.json"
-    record = load(made)
+    run_json = cell_copy.parents[2] / "robust_training" / f"digits-{MODEL}" / "seed0" / "train-fgsm-rs" / "run.json"
+    record = load(run_json)
     del record["digest"]
-    (made.parent / "metrics.csv").write_text("another")
+    (run_json.parent / "metrics.csv").write_text("another")
     record["outputs"]["metrics.csv"] = hashlib.sha256(b"another").hexdigest()
-    made.write_text(json.dumps(record), encoding="utf-8")
+    run_json.write_text(json.dumps(record), encoding="utf-8")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert refused.code == 2 and "holds a run with another robust_training/train-fgsm-rs as input" in refused.err
     for step in ("4_similar_classes", "5_levers"):
@@ -125,26 +125,26 @@ def test_a_row_says_what_made_the_model_that_it_is_of(finished):
         ("5_levers", attacks.ATTACKS, "fgsm", {"epsilons": 9}, "another attack: fgsm epsilons 1000, not 9"),
     ],
 )
-def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+def test_an_edited_entry_of_a_catalogue_is_named(cell_copy, call, monkeypatch, script, catalogue, name, change, words):
     monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
     own = {
         "1_attack": [*ATTACK, "--reach-images", "20"],
         "4_similar_classes": ["--method", "fgsm-rs"],
         "5_levers": ["--method", "fgsm-rs", "--lever", "bias", "weight"],
     }
-    said = call(f"classwise/{script}", *CELL, *own[script])
-    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+    completed = call(f"classwise/{script}", *CELL, *own[script])
+    assert completed.code == 2 and words in completed.err and "--overwrite" in completed.err, completed.err
 
 
-def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(done, call, monkeypatch):
+def test_a_method_is_not_retrained_by_another_entry_than_it_was_trained_by(cell_copy, call, monkeypatch):
     monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(robust.METHODS["fgsm-rs"], guard=0.3))
-    said = call("classwise/5_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
-    assert said.code == 2 and "train-fgsm-rs was trained with another method: guard 0.2, not 0.3" in said.err
+    completed = call("classwise/5_levers", *CELL, "--method", "fgsm-rs", "--lever", "weight", "--overwrite")
+    assert completed.code == 2 and "train-fgsm-rs was trained with another method: guard 0.2, not 0.3" in completed.err
 
 
-def test_flags_of_another_model_are_refused_and_can_be_overwritten(done, call, unfinish):
-    unfinish(done / "attack-fgsm-rs")
-    shutil.copy(done / "attack-standard" / "flags.h5", done / "attack-fgsm-rs" / "flags.h5")
+def test_flags_of_another_model_are_refused_and_can_be_overwritten(cell_copy, call, unfinish):
+    unfinish(cell_copy / "attack-fgsm-rs")
+    shutil.copy(cell_copy / "attack-standard" / "flags.h5", cell_copy / "attack-fgsm-rs" / "flags.h5")
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20")
     assert refused.code == 2 and "flags.h5: is not the file that the stage wrote" in refused.err
     assert call("classwise/1_attack", *CELL, *ATTACK, "--reach-images", "20", "--overwrite").code == 0
@@ -171,6 +171,6 @@ def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
     assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
 
 
-def test_an_unknown_model_of_the_cell(done, call):
+def test_an_unknown_model_of_the_cell(cell_copy, call):
     refused = call("classwise/1_attack", *CELL, *ATTACK, "--method", "dare")
     assert refused.code == 2 and "no trained model dare in this cell, expected of standard, fgsm-rs" in refused.err

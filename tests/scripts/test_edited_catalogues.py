@@ -25,8 +25,12 @@ def test_an_edited_entry_of_a_catalogue_is_named(study, shell, call, script, mon
     entry = dataclasses.replace(catalogue[name], **change) if isinstance(change, dict) else change
     monkeypatch.setitem(catalogue, name, entry)
     before = shell.digests(study.folder)
-    said = call(script, *shell.small[script], "--runs", study.folder / "runs")
-    assert said.code == 2 and f"holds a run with {words}: pass --overwrite" in said.err and said.err.count("\n") == 1
+    completed = call(script, *shell.small[script], "--runs", study.folder / "runs")
+    assert (
+        completed.code == 2
+        and f"holds a run with {words}: pass --overwrite" in completed.err
+        and completed.err.count("\n") == 1
+    )
     assert shell.digests(study.folder) == before
 
 

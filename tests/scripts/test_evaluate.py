@@ -50,10 +50,10 @@ def test_a_saved_net_is_evaluated_and_not_twice(short, weights, call, tmp_path):
 
 
 def test_what_is_wrong_is_one_sentence(call, tmp_path):
-    for options, said in (
+    for options, message in (
         (("--epsilon", "8/0"), "'8/0' given, expected a number above 0, as 8/255 or 0.5"),
         (("--norm", "l1"), "invalid choice: 'l1'"),
         ((), "no such model file"),
     ):
-        found = call("evaluate", "--weights", tmp_path / "none.keras", "--dataset", "digits", *options)
-        assert found.code == 2 and said in found.err and len(found.err.strip().splitlines()) == 1
+        completed = call("evaluate", "--weights", tmp_path / "none.keras", "--dataset", "digits", *options)
+        assert completed.code == 2 and message in completed.err and len(completed.err.strip().splitlines()) == 1

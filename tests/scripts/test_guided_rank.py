@@ -32,8 +32,10 @@ def rows_of(path):
 
 
 def test_the_csv_has_the_files_in_the_order_of_the_library(folder, call):
-    said = call("guided_retraining/rank", "--weights", "mine.keras", "--images", "folder:new", "--dataset", "digits")
-    assert said.code == 0 and "rank: 10 images by dsa" in said.out, said.err
+    completed = call(
+        "guided_retraining/rank", "--weights", "mine.keras", "--images", "folder:new", "--dataset", "digits"
+    )
+    assert completed.code == 0 and "rank: 10 images by dsa" in completed.out, completed.err
     rows = rows_of(folder / "new-dsa.csv")
     names = sorted(f"more/{n}.png" if n > 6 else f"{n}.png" for n in range(10))
     images = numpy.stack([data.load("digits").x_test[int(name.rpartition("/")[2][:-4])] for name in names])
@@ -60,8 +62,12 @@ def test_what_it_refuses(folder, call, options, words):
 
 
 def test_without_training_images_deepgini_orders(folder, call):
-    said = call("guided_retraining/rank", "--weights", "mine.keras", "--images", "folder:new", "--out", "labels.csv")
-    assert said.code == 0 and "10 images by deepgini" in said.out and len(rows_of(folder / "labels.csv")) == 10
+    completed = call(
+        "guided_retraining/rank", "--weights", "mine.keras", "--images", "folder:new", "--out", "labels.csv"
+    )
+    assert (
+        completed.code == 0 and "10 images by deepgini" in completed.out and len(rows_of(folder / "labels.csv")) == 10
+    )
     PIL.Image.new("RGB", (28, 28), (255, 0, 0)).save(folder / "new" / "red.png")
     refused = call("guided_retraining/rank", "--weights", "mine.keras", "--images", "folder:new")
     assert refused.code == 2 and "red.png: a coloured image, expected 1 channel" in refused.err

@@ -23,7 +23,7 @@ RETRAIN = ["--prefixes", "2", "--configuration", "c2", "c3", "--metric", "dsa", 
 
 @pytest.fixture(scope="module")
 def finished(shell, tmp_path_factory):
-    """The study, run once: .folder, .cell, .said of each script."""
+    """The study, run once: .folder, .cell, .completed of each script."""
     folder = tmp_path_factory.mktemp("guided")
     stages = {
         "1_train": [*CELL, "--images", "300", "--epochs", "2"],
@@ -33,9 +33,9 @@ def finished(shell, tmp_path_factory):
         "5_robot": [*CELL, *ROBOT],
     }
     stages = {f"guided_retraining/{name}": options for name, options in stages.items()}
-    said = shell.all_here(stages | {"tables": ["--study", "guided_retraining"]}, folder)
+    completed = shell.all_here(stages | {"tables": ["--study", "guided_retraining"]}, folder)
     cell = folder / "runs" / "guided_retraining" / "digits-mnist_cnn@0.1" / "seed0"
-    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+    return types.SimpleNamespace(folder=folder, cell=cell, completed=completed)
 
 
 def load(path):
@@ -48,11 +48,11 @@ def test_every_prefix_has_its_file_and_every_order_its_row(finished):
     expected = {f"{c}-{m}-{n}.json" for c, both in sizes.items() for m in ("dsa", "deepgini") for n in both}
     assert names == expected | {"run.json"} | {f"row-{c}-{m}.json" for c in sizes for m in ("dsa", "deepgini")}
     row = result_row.load(finished.cell / "retrain" / "row-c3-dsa.json")
-    assert [one["inputs"] for one in row["curves"][0]] == [15, 30]
-    assert all(one["adversarial_inputs"] == one["inputs"] for one in row["curves"][0]), (
+    assert [point["inputs"] for point in row["curves"][0]] == [15, 30]
+    assert all(point["adversarial_inputs"] == point["inputs"] for point in row["curves"][0]), (
         "C3 holds adversarial inputs alone"
     )
-    best = max(one["both"]["accuracy"] for one in row["curves"][0])
+    best = max(point["both"]["accuracy"] for point in row["curves"][0])
     assert row["measures"]["best"]["value"] == pytest.approx(100 * best, abs=0.01)
     assert row["measures"]["best"]["n"] == 60 and set(row["curves"][0][0]["both"]) == {
         "accuracy", "loss", "precision", "recall",
@@ -75,34 +75,34 @@ def test_every_prefix_has_its_file_and_every_order_its_row(finished):
         ("4_retrain", retraining.RECIPES, "digits", {"optimizer": "adam"}, "another recipe: optimizer 'rmsprop', not"),
     ],
 )
-def test_an_edited_entry_of_a_catalogue_is_named(done, call, monkeypatch, script, catalogue, name, change, words):
+def test_an_edited_entry_of_a_catalogue_is_named(cell_copy, call, monkeypatch, script, catalogue, name, change, words):
     entry = dataclasses.replace(catalogue[name], **change) if isinstance(change, dict) else change
     monkeypatch.setitem(catalogue, name, entry)
     own = {"1_train": ["--images", "300", "--epochs", "2"], "4_retrain": RETRAIN}.get(script, [])
-    said = call(f"guided_retraining/{script}", *CELL, *own)
-    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+    completed = call(f"guided_retraining/{script}", *CELL, *own)
+    assert completed.code == 2 and words in completed.err and "--overwrite" in completed.err, completed.err
 
 
 def test_a_row_says_what_made_it(finished):
     row = result_row.load(finished.cell / "retrain" / "row-c3-dsa.json")
     assert set(row["commands"]) == {"train", "inputs", "rank"} and set(row["commits"]) == {*row["commands"], "retrain"}
     pooled = guided_row.pool([row, dataclasses.replace(row, seeds=[1], dirty=True)])
-    assert pooled["dirty"] is True and [one["seeds"] for one in pooled["origins"]] == [[0], [1]]
+    assert pooled["dirty"] is True and [origin["seeds"] for origin in pooled["origins"]] == [[0], [1]]
     assert pooled["origins"][0]["commits"] == row["commits"]
 
 
 def test_exported_arrays_are_the_inputs(finished):
-    made = {path.stem: numpy.load(path) for path in (finished.folder / "npy").glob("*.npy")}
+    arrays = {path.stem: numpy.load(path) for path in (finished.folder / "npy").glob("*.npy")}
     parts = ("train", "val", "test", "adv_train", "adv_test")
-    assert set(made) == {f"{what}_{part}" for what in "xy" for part in parts}
-    assert made["x_adv_train"].shape == (30, 28, 28, 1) and made["x_train"].dtype == numpy.float32
-    assert made["x_train"].max() <= 1 and len(made["y_train"]) == 210
+    assert set(arrays) == {f"{what}_{part}" for what in "xy" for part in parts}
+    assert arrays["x_adv_train"].shape == (30, 28, 28, 1) and arrays["x_train"].dtype == numpy.float32
+    assert arrays["x_train"].max() <= 1 and len(arrays["y_train"]) == 210
 
 
 def test_ranking_says_ties_and_apfd(finished):
-    made = load(finished.cell / "rank" / "run.json")
-    assert made["inputs_ranked"] == 240 and made["metrics"]["dsa"]["ties"] >= 210, "clean training inputs score 0"
-    assert 0 < made["metrics"]["deepgini"]["apfd"] < 1 and "stands first" in made["tie_rule"]
+    ranking = load(finished.cell / "rank" / "run.json")
+    assert ranking["inputs_ranked"] == 240 and ranking["metrics"]["dsa"]["ties"] >= 210, "clean training inputs score 0"
+    assert 0 < ranking["metrics"]["deepgini"]["apfd"] < 1 and "stands first" in ranking["tie_rule"]
 
 
 def test_the_report_has_the_curves_and_the_conclusions(finished):
@@ -111,18 +111,18 @@ def test_the_report_has_the_curves_and_the_conclusions(finished):
         assert part in text
 
 
-def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(done, call, unfinish):
-    folder = done / "retrain"
-    kept = load(folder / "c2-dsa-120.json")
+def test_a_stopped_retraining_goes_on_with_the_next_model_and_ends_the_same(cell_copy, call, unfinish):
+    folder = cell_copy / "retrain"
+    first_result = load(folder / "c2-dsa-120.json")
     before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
     unfinish(folder, "c2-dsa-240.json", "c3-deepgini-30.json")
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "1")
-    assert again.code == 0 and load(folder / "c2-dsa-120.json") == kept
+    assert again.code == 0 and load(folder / "c2-dsa-120.json") == first_result
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_two_processes_make_the_same_models(done, call):
-    folder = done / "retrain"
+def test_two_processes_make_the_same_models(cell_copy, call):
+    folder = cell_copy / "retrain"
     before = {path.name: load(path)["both"] for path in folder.glob("c?-*.json")}
     shutil.rmtree(folder)
     again = call("guided_retraining/4_retrain", *CELL, *RETRAIN, "--workers", "2")
@@ -130,24 +130,24 @@ def test_two_processes_make_the_same_models(done, call):
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_autoattack_runs_anew_on_the_best_prefix(done, call, monkeypatch, unfinish):
+def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, unfinish):
     few = {
         name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
         for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
     }
     monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
-    shutil.rmtree(done / "retrain")
-    asked = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
-    said = call("guided_retraining/4_retrain", *CELL, *asked)
-    assert said.code == 0, said.err
-    measures = result_row.load(done / "retrain" / "row-c3-dsa.json")["measures"]
+    shutil.rmtree(cell_copy / "retrain")
+    options = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
+    completed = call("guided_retraining/4_retrain", *CELL, *options)
+    assert completed.code == 0, completed.err
+    measures = result_row.load(cell_copy / "retrain" / "row-c3-dsa.json")["measures"]
     assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
-    first = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    first = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
-    unfinish(done / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
-    again = call("guided_retraining/4_retrain", *CELL, *asked)
+    unfinish(cell_copy / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
+    again = call("guided_retraining/4_retrain", *CELL, *options)
     assert again.code == 0, again.err
-    after = load(done / "retrain" / "attacked" / "c3-dsa-30.json")
+    after = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert (after["robust"], after["accuracies"]) == (first["robust"], first["accuracies"])
 
 
@@ -158,13 +158,13 @@ def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
         *("run.json", "row-robot-be-st.json", "row-robot-random.json"),
     }
     row = result_row.load(finished.cell / "robot" / "row-robot-be-st.json")
-    best = max(one["adversarial"]["accuracy"] for one in row["curves"][0])
+    best = max(point["adversarial"]["accuracy"] for point in row["curves"][0])
     assert row["measures"]["best"]["value"] == pytest.approx(100 * best) and row["measures"]["best"]["n"] == 60
-    assert [one["inputs"] for one in row["curves"][0]] == [10, 42] and row["role"] == "method"
+    assert [point["inputs"] for point in row["curves"][0]] == [10, 42] and row["role"] == "method"
 
 
-def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
-    folder = done / "robot"
+def test_a_stopped_robot_goes_on_and_ends_the_same(cell_copy, call, unfinish):
+    folder = cell_copy / "robot"
     before = {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")}
     unfinish(folder, "be-st-42.json", "random-10.json")
     again = call("guided_retraining/5_robot", *CELL, *ROBOT)
@@ -174,12 +174,12 @@ def test_a_stopped_robot_goes_on_and_ends_the_same(done, call, unfinish):
     assert refused.code == 2 and "pass a smaller --percent" in refused.err and refused.err.count("\n") == 1
 
 
-def test_inputs_of_another_model_are_refused(done, call):
-    made = load(done / "train" / "run.json")
-    del made["digest"]
-    made["identity"] = "0" * 64
-    (done / "train" / "run.json").write_text(json.dumps(made), encoding="utf-8")
-    shutil.rmtree(done / "rank")
+def test_inputs_of_another_model_are_refused(cell_copy, call):
+    record = load(cell_copy / "train" / "run.json")
+    del record["digest"]
+    record["identity"] = "0" * 64
+    (cell_copy / "train" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    shutil.rmtree(cell_copy / "rank")
     refused = call("guided_retraining/3_rank", *CELL)
     assert refused.code == 2 and "made from other images than these, or damaged" in refused.err
 
@@ -199,5 +199,5 @@ def test_what_is_missing_is_said_in_one_sentence(script, options, words, call):
 
 
 def test_there_are_steps_of_every_data_set_that_has_a_net():
-    for one in configuration.CONFIGURATIONS.values():
-        assert set(one.steps) == set(guided_cell.NETS) == set(retraining.RECIPES)
+    for definition in configuration.CONFIGURATIONS.values():
+        assert set(definition.steps) == set(guided_cell.NETS) == set(retraining.RECIPES)

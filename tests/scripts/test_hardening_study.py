@@ -42,9 +42,11 @@ def finished(trained, shell, tmp_path_factory):
     """The study, run once: .folder, .cell, .out."""
     folder = tmp_path_factory.mktemp("finished")
     shutil.copytree(trained.folder / "runs", folder / "runs")
-    said = shell.here(SCRIPT, *OPTIONS, cwd=folder)
-    assert said.code == 0, said.err
-    return types.SimpleNamespace(folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=said.out)
+    completed = shell.here(SCRIPT, *OPTIONS, cwd=folder)
+    assert completed.code == 0, completed.err
+    return types.SimpleNamespace(
+        folder=folder, cell=folder / trained.cell.relative_to(trained.folder), out=completed.out
+    )
 
 
 @pytest.fixture
@@ -60,27 +62,27 @@ def load(path):
 
 def units(stage):
     """Name -> content of a stage's units, without the seconds that they took and the digest."""
-    found = {path.name: load(path) for path in stage.glob("unit-*.json")}
+    by_name = {path.name: load(path) for path in stage.glob("unit-*.json")}
     varying = ("train_s", "digest")
-    return {name: {key: value for key, value in one.items() if key not in varying} for name, one in found.items()}
+    return {name: {key: value for key, value in unit.items() if key not in varying} for name, unit in by_name.items()}
 
 
 def test_what_it_writes(finished):
-    said = finished.out
-    assert "at equal weight change" in said and "bounded cost" in said
+    printed = finished.out
+    assert "at equal weight change" in printed and "bounded cost" in printed
     stages = {path.name: path for path in finished.cell.glob("harden*")}
     assert set(stages) == {"harden", *(f"harden-{name}" for name in STAGES)}
     assert {path.suffix for path in stages["harden"].iterdir()} == {".md", ".tex", ".csv", ".png"}
     rows = {name: result_row.load(stages[f"harden-{name}"] / "row.json") for name in STAGES}
     start = rows["original"]["trajectories"][0]["points"]
     assert len(start) == len(rows["swa"]["trajectories"][0]["points"]) == 1 and start[0]["weight_change"] == 0
-    samples = {one["samples"] for row in rows.values() for one in row["trajectories"]}
+    samples = {trajectory["samples"] for row in rows.values() for trajectory in row["trajectories"]}
     assert len(samples) == 1 and max(samples) <= 30
     for name, updates in (("regression", 4 * max(samples) / 10), ("trades-1", 4 * max(samples) / 55)):
-        found = rows[name]["trajectories"][1]
-        assert found == files.read_sealed(stages[f"harden-{name}"] / "unit-0.001-0.json")
-        assert found["train_s"] > 0
-        points = found["points"]
+        trajectory = rows[name]["trajectories"][1]
+        assert trajectory == files.read_sealed(stages[f"harden-{name}"] / "unit-0.001-0.json")
+        assert trajectory["train_s"] > 0
+        points = trajectory["points"]
         assert points[0] == start[0] and len(points) == 3
         assert [point["updates"] for point in points[1:]] == [numpy.ceil(updates / 2), numpy.ceil(updates)]
         passes = strategies.STRATEGIES[name].passes(3)
@@ -91,7 +93,7 @@ def test_what_it_writes(finished):
     assert row["study"] == "hardening" and row["role"] == "baseline" and row["method"] == "trades-1"
     assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 8
     assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
-    assert all(set(one) >= {"value", "n", "values", "interval"} for one in row["measures"].values())
+    assert all(set(measure) >= {"value", "n", "values", "interval"} for measure in row["measures"].values())
     used = dataclasses.replace(attacks.get("cw-linf-20"), steps=2)
     assert row["attacks"]["white-box/worst"]["runs"] == {"0": used.specification()}
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
@@ -102,18 +104,22 @@ def test_what_it_writes(finished):
     assert inputs.keys() == {"train", "get_ats", "harden-original"}
 
 
-def test_the_second_run_skips_and_changes_nothing(done, shell, call):
-    before = shell.digests(done)
-    said = call(SCRIPT, *OPTIONS)
-    assert said.code == 0 and said.err == "" and said.out.count("done before, skipped") == 4
-    assert shell.digests(done) == before
+def test_the_second_run_skips_and_changes_nothing(cell_copy, shell, call):
+    before = shell.digests(cell_copy)
+    completed = call(SCRIPT, *OPTIONS)
+    assert completed.code == 0 and completed.err == "" and completed.out.count("done before, skipped") == 4
+    assert shell.digests(cell_copy) == before
 
 
-def test_an_edited_strategy_is_named(done, call, monkeypatch):
+def test_an_edited_strategy_is_named(cell_copy, call, monkeypatch):
     strategy = strategies.STRATEGIES["trades-1"]
     monkeypatch.setitem(strategies.STRATEGIES, "trades-1", dataclasses.replace(strategy, steps=2))
-    said = call(SCRIPT, *OPTIONS)
-    assert said.code == 2 and "another strategy: steps None, not 2" in said.err and "--overwrite" in said.err
+    completed = call(SCRIPT, *OPTIONS)
+    assert (
+        completed.code == 2
+        and "another strategy: steps None, not 2" in completed.err
+        and "--overwrite" in completed.err
+    )
 
 
 def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, monkeypatch):
@@ -130,29 +136,29 @@ def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, mo
     monkeypatch.setattr(evaluate, "correct", correct)
     assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-1e+30-0.json"}
     first = (stage / "unit-1e+30-0.json").read_bytes()
-    said = call(SCRIPT, *OPTIONS)
-    assert said.code == 0 and (stage / "unit-1e+30-0.json").read_bytes() == first, said.err
+    completed = call(SCRIPT, *OPTIONS)
+    assert completed.code == 0 and (stage / "unit-1e+30-0.json").read_bytes() == first, completed.err
     assert load(stage / "run.json")["resumed"] is True
     for name in STAGES[1:3]:
-        found = units(cell / f"harden-{name}")
-        assert len(found) == 2 and found == units(finished.cell / f"harden-{name}"), "bit for bit"
+        continued = units(cell / f"harden-{name}")
+        assert len(continued) == 2 and continued == units(finished.cell / f"harden-{name}"), "bit for bit"
 
 
 def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call):
     for name in STAGES[1:3]:
         row = result_row.load(finished.cell / f"harden-{name}" / "row.json")
-        assert [len(one["points"]) for one in row["trajectories"]] == [1, 3]
+        assert [len(trajectory["points"]) for trajectory in row["trajectories"]] == [1, 3]
         assert row["hyperparameters"]["learning_rate"] == 1e-3
-    said = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)
-    assert said.code == 2 and "no learning rate stays finite for 4 BP-epochs: give lower ones" in said.err
+    completed = call(SCRIPT, "--strategy", "regression", "--learning-rates", "1e30", *FEW)
+    assert completed.code == 2 and "no learning rate stays finite for 4 BP-epochs: give lower ones" in completed.err
     assert not (cell / "harden-regression" / "run.json").exists()
 
 
-def one_sentence(said, *words):
-    assert said.code == 2, said
-    assert re.match(r"1_harden\.py: ", said.err.strip().splitlines()[-1]) and "Traceback" not in said.err
+def one_sentence(completed, *words):
+    assert completed.code == 2, completed
+    assert re.match(r"1_harden\.py: ", completed.err.strip().splitlines()[-1]) and "Traceback" not in completed.err
     for word in words:
-        assert word in said.err
+        assert word in completed.err
 
 
 def test_bad_input_is_named(cell, call, shell):
@@ -163,11 +169,11 @@ def test_bad_input_is_named(cell, call, shell):
     one_sentence(call(SCRIPT, "--epsilon", "2"), "expected a number above 0 and at most 1")
     shutil.rmtree(cell / "get_ats")
     one_sentence(call(SCRIPT, *OPTIONS), "make it with scripts/dare/3_get_ats.py")
-    assert {name: one for name, one in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
+    assert {name: digest for name, digest in before.items() if not name.startswith("get_ats")} == shell.digests(cell)
 
 
-def test_a_damaged_unit_and_a_changed_argument_are_named(done, call, unfinish):
-    stage = done / "harden-regression"
+def test_a_damaged_unit_and_a_changed_argument_are_named(cell_copy, call, unfinish):
+    stage = cell_copy / "harden-regression"
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "11"), "images 8, not 11", "--overwrite")
     one_sentence(call(SCRIPT, *OPTIONS, "--steps", "4"), "steps 3, not 4", "--overwrite")
     unfinish(stage)
@@ -214,10 +220,10 @@ def test_killed_and_continued_gives_the_same_units(cell, shell, call, tmp_path):
     stage = cell / "harden-feature-adversarial"
     shell.kill_when(shell.start(SCRIPT, *options, cwd=tmp_path), stage, "unit-0.001-0.json")
     assert not (stage / "run.json").exists()
-    said = call(SCRIPT, *options)
-    assert said.code == 0, said.err
+    completed = call(SCRIPT, *options)
+    assert completed.code == 0, completed.err
     continued = units(stage)
     assert len(continued) == 2 and not list(stage.glob(".writing-*"))
     assert continued["unit-0.001-0.json"] != continued["unit-0.001-1.json"]
-    said = call(SCRIPT, *options, "--overwrite")
-    assert said.code == 0 and units(stage) == continued, said.err
+    completed = call(SCRIPT, *options, "--overwrite")
+    assert completed.code == 0 and units(stage) == continued, completed.err

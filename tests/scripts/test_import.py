@@ -58,10 +58,10 @@ def cell(folder, name="mynet"):
 
 def test_a_net_of_ones_own_runs_to_the_last_table(trained, call, shell, tmp_path):
     own = ("--weights", trained / "mine.keras", "--scale", "255", "--deterministic")
-    said = call("0_import", "--name", "mynet", "--checkpoints", trained / "whole", *own)
-    assert said.code == 0, said.err
-    assert "\nimport: 10 epochs, validation accuracy " in said.out
-    assert "2_slice.py --dataset digits --model mynet --deterministic\n" in said.out
+    completed = call("0_import", "--name", "mynet", "--checkpoints", trained / "whole", *own)
+    assert completed.code == 0, completed.err
+    assert "\nimport: 10 epochs, validation accuracy " in completed.out
+    assert "2_slice.py --dataset digits --model mynet --deterministic\n" in completed.out
     history = History(cell(tmp_path) / "train" / "history")
     assert history.epochs == history.stored == [*range(1, EPOCHS + 1)]
     accuracy = [history.record(epoch)[2]["validation_accuracy"] for epoch in (1, EPOCHS)]
@@ -76,12 +76,12 @@ def test_a_net_of_ones_own_runs_to_the_last_table(trained, call, shell, tmp_path
 
 def test_weights_alone_are_of_the_model_that_is_given(trained, call, tmp_path):
     own = ("--checkpoints", trained / "weights", "--scale", "255", "--quiet")
-    said = call("0_import", "--name", "mynet", *own)
-    assert said.code == 2 and "weights without an architecture" in said.err
+    completed = call("0_import", "--name", "mynet", *own)
+    assert completed.code == 2 and "weights without an architecture" in completed.err
     assert not cell(tmp_path).exists()
     assert call("0_import", "--name", "mynet", *own, "--weights", trained / "mine.keras").code == 0
-    said = call("0_import", "--name", "alone", "--weights", trained / "mine.keras", "--scale", "255", "--quiet")
-    assert said.code == 0 and said.out.startswith("import: 1 epoch, ")
+    completed = call("0_import", "--name", "alone", "--weights", trained / "mine.keras", "--scale", "255", "--quiet")
+    assert completed.code == 0 and completed.out.startswith("import: 1 epoch, ")
     several, alone = (History(cell(tmp_path, name) / "train" / "history") for name in ("mynet", "alone"))
     assert numpy.array_equal(several.record(EPOCHS)[0], alone.record(1)[0])
 
@@ -90,22 +90,30 @@ def test_weights_alone_are_of_the_model_that_is_given(trained, call, tmp_path):
 def test_checkpoints_of_another_architecture_are_refused(trained, call, tmp_path, other):
     net(**other).save(tmp_path / "other.keras")
     own = ("--weights", tmp_path / "other.keras", "--checkpoints", trained / "whole", "--scale", "255", "--quiet")
-    said = call("0_import", "--name", "mynet", *own)
-    assert said.code == 2 and said.err.count("\n") == 1 and "another architecture" in said.err
+    completed = call("0_import", "--name", "mynet", *own)
+    assert completed.code == 2 and completed.err.count("\n") == 1 and "another architecture" in completed.err
 
 
 def test_mining_refuses_checkpoints_of_another_net_than_it_names(trained, call):
-    said = call("3_get_ats", "--checkpoints", trained / "whole", "--scale", "255")
-    assert said.code == 2 and "of another architecture than alexnet@0.03" in said.err and "0_import.py" in said.err
+    completed = call("3_get_ats", "--checkpoints", trained / "whole", "--scale", "255")
+    assert (
+        completed.code == 2
+        and "of another architecture than alexnet@0.03" in completed.err
+        and "0_import.py" in completed.err
+    )
 
 
 @pytest.mark.parametrize("name", ["alexnet", "a b", "../x", "alexnet@0.5", ""])
 def test_a_name_that_would_mislead_is_refused(call, name):
-    said = call("0_import", "--name", name, "--weights", "x.keras")
-    assert said.code == 2 and "expected letters, digits" in said.err
+    completed = call("0_import", "--name", name, "--weights", "x.keras")
+    assert completed.code == 2 and "expected letters, digits" in completed.err
 
 
 def test_a_stage_refuses_a_name_that_nobody_imported(call):
-    said = call("2_slice", "--model", "mynet")
-    assert said.code == 2 and "unknown model 'mynet'" in said.err and "none of that name was imported" in said.err
+    completed = call("2_slice", "--model", "mynet")
+    assert (
+        completed.code == 2
+        and "unknown model 'mynet'" in completed.err
+        and "none of that name was imported" in completed.err
+    )
     assert call("0_import", "--name", "mynet").err.startswith("0_import.py: give --weights, --checkpoints, or both")

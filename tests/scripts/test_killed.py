@@ -27,9 +27,9 @@ def whole(shell, tmp_path_factory):
     """Uninterrupted runs: .runs, and .digests of each script's stage but for run.json."""
     folder = tmp_path_factory.mktemp("whole")
     for script, (_, options) in STAGES.items():
-        said = shell.here(script, *options, cwd=folder)
-        assert said.code == 0, said.err
-    digests = {script: made(shell, folder, script) for script in STAGES}
+        completed = shell.here(script, *options, cwd=folder)
+        assert completed.code == 0, completed.err
+    digests = {script: digests_of(shell, folder, script) for script in STAGES}
     return types.SimpleNamespace(runs=folder / "runs", digests=digests)
 
 
@@ -62,11 +62,11 @@ def cell(folder):
     return folder / "runs" / "dare" / f"digits-{MODEL[1]}" / "seed0"
 
 
-def made(shell, folder, script):
+def digests_of(shell, folder, script):
     """The digests of what a script wrote, but for run.json; none may be a temporary file."""
-    found = shell.digests(cell(folder) / STAGES[script][0], but=["run.json"])
-    assert not [name for name in found if ".writing-" in name or name == "started.json"]
-    return found
+    digests = shell.digests(cell(folder) / STAGES[script][0], but=["run.json"])
+    assert not [name for name in digests if ".writing-" in name or name == "started.json"]
+    return digests
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_killed_and_continued_gives_the_same_bytes(shell, call, whole, trained, 
         shutil.rmtree(cell(trained) / "train")
     shell.kill_when(shell.start(script, *options, cwd=trained), cell(trained) / stage, pattern)
     assert not (cell(trained) / stage / "run.json").exists()
-    said = call(script, *options)
-    assert said.code == 0, said.err
-    assert made(shell, trained, script) == whole.digests[script]
+    completed = call(script, *options)
+    assert completed.code == 0, completed.err
+    assert digests_of(shell, trained, script) == whole.digests[script]
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_files_only(
     if script == "1_train":
         shutil.rmtree(cell(trained) / "train")
     with small_files(limit):
-        said = call(script, *options, "--quiet")
-    assert said.code == 2, said
-    sentence = said.err.strip()
+        completed = call(script, *options, "--quiet")
+    assert completed.code == 2, completed
+    sentence = completed.err.strip()
     assert sentence.startswith(f"{script}.py: runs/dare/digits-{MODEL[1]}/seed0/{stage}/") and "\n" not in sentence
     assert sentence.endswith("File too large")
-    left = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv", ".written"])
-    assert left.items() <= whole.digests[script].items()
-    said = call(script, *options)
-    assert said.code == 0, said.err
-    assert made(shell, trained, script) == whole.digests[script]
+    leftovers = shell.digests(cell(trained) / stage, but=["started.json", "run.json", "metrics.csv", ".written"])
+    assert leftovers.items() <= whole.digests[script].items()
+    completed = call(script, *options)
+    assert completed.code == 0, completed.err
+    assert digests_of(shell, trained, script) == whole.digests[script]

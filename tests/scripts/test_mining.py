@@ -18,15 +18,15 @@ def cell(folder):
 
 
 def test_targets_are_the_same_without_checkpoints(study, call, tmp_path):
-    said = call("1_train", *TRAIN)
-    assert said.code == 0, said.err
+    completed = call("1_train", *TRAIN)
+    assert completed.code == 0, completed.err
     history = cell(tmp_path) / "train" / "history"
     assert [path.name for path in history.glob("*.weights.h5")] == ["epoch-0004.weights.h5"]
-    said = call("3_get_ats", "--layer", "dense1")
-    assert said.code == 2 and "was kept for layer conv5, not dense1" in said.err
+    completed = call("3_get_ats", "--layer", "dense1")
+    assert completed.code == 2 and "was kept for layer conv5, not dense1" in completed.err
     assert call("3_get_ats", "--evaluate").err.count("are not kept: train with --keep second-half") == 1
-    said = call("3_get_ats", "--deterministic", "--quiet", "--keep", "mined")
-    assert said.code == 0, said.err
+    completed = call("3_get_ats", "--deterministic", "--quiet", "--keep", "mined")
+    assert completed.code == 0, completed.err
     assert targets(tmp_path) == targets(study.folder)
     summary = (cell(tmp_path) / "get_ats" / "summary.md").read_text()
     assert summary == (cell(study.folder) / "get_ats" / "summary.md").read_text()
@@ -55,15 +55,15 @@ def test_somebodys_checkpoints_are_mined(study, call, tmp_path):
             cell(study.folder) / "train" / "history" / f"epoch-{epoch:04d}.weights.h5",
             tmp_path / f"net.{epoch}.weights.h5",
         )
-    said = call("3_get_ats", "--checkpoints", tmp_path, "--keep", "mined")
-    assert said.code == 2 and "not your own --checkpoints" in said.err
-    said = call("3_get_ats", "--scale", "255")
-    assert said.code == 2 and "--scale: without effect here, it needs --checkpoints" in said.err
-    said = call("3_get_ats", "--checkpoints", tmp_path / "none")
-    assert said.code == 2 and "none: no checkpoints" in said.err
+    completed = call("3_get_ats", "--checkpoints", tmp_path, "--keep", "mined")
+    assert completed.code == 2 and "not your own --checkpoints" in completed.err
+    completed = call("3_get_ats", "--scale", "255")
+    assert completed.code == 2 and "--scale: without effect here, it needs --checkpoints" in completed.err
+    completed = call("3_get_ats", "--checkpoints", tmp_path / "none")
+    assert completed.code == 2 and "none: no checkpoints" in completed.err
     assert not cell(tmp_path).exists()
-    said = call("3_get_ats", "--checkpoints", tmp_path, "--quiet")
-    assert said.code == 0, said.err
+    completed = call("3_get_ats", "--checkpoints", tmp_path, "--quiet")
+    assert completed.code == 0, completed.err
     assert targets(tmp_path) == targets(study.folder)
 
 
@@ -74,8 +74,8 @@ MINED = ("--model", "alexnet@0.05", "--epochs", "8", "--deterministic", "--mine"
 def uninterrupted(shell, tmp_path_factory):
     """The digests of a training that mines, but for run.json."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    said = shell.here("1_train", *MINED, cwd=folder)
-    assert said.code == 0, said.err
+    completed = shell.here("1_train", *MINED, cwd=folder)
+    assert completed.code == 0, completed.err
     return shell.digests(train(folder), but=["run.json"])
 
 
@@ -87,7 +87,7 @@ def train(folder):
 @pytest.mark.parametrize("pattern", ["mined/epoch-0005.best.h5", "mined/.writing-*-epoch-0006.best.h5"])
 def test_killed_and_continued_gives_the_same_bytes(shell, call, uninterrupted, tmp_path, pattern):
     shell.kill_when(shell.start("1_train", *MINED, cwd=tmp_path), train(tmp_path), pattern)
-    said = call("1_train", *MINED)
-    assert said.code == 0, said.err
+    completed = call("1_train", *MINED)
+    assert completed.code == 0, completed.err
     assert shell.digests(train(tmp_path), but=["run.json"]) == uninterrupted
     assert not list(train(tmp_path).rglob(files.TEMPORARY + "*"))

@@ -20,12 +20,12 @@ NAME = "digits-alexnet@0.03"
 
 @pytest.fixture(scope="module")
 def packed(study, shell, tmp_path_factory):
-    """A release of the small study in a folder without runs: .path, .said."""
+    """A release of the small study in a folder without runs: .path, what was printed."""
     folder = tmp_path_factory.mktemp("packed")
     path = folder / "release.zip"
-    done = shell.here("pack", "--runs", str(study.folder / "runs"), "--out", str(path), "--quiet", cwd=folder)
-    assert done.code == 0, done.err
-    return path, done.out
+    completed = shell.here("pack", "--runs", str(study.folder / "runs"), "--out", str(path), "--quiet", cwd=folder)
+    assert completed.code == 0, completed.err
+    return path, completed.out
 
 
 def again(shell, path, folder):
@@ -34,12 +34,12 @@ def again(shell, path, folder):
 
 
 def test_every_number_comes_back_without_the_runs(study, shell, packed, tmp_path):
-    path, said = packed
-    assert "pack: 1 cell" in said
-    done = again(shell, path, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    path, printed = packed
+    assert "pack: 1 cell" in printed
+    completed = again(shell, path, tmp_path)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     rows = sorted(study.cell.glob("test-*/row.json"))
-    assert f"{len(rows)} rows scored again, 0 differences" in done.stdout
+    assert f"{len(rows)} rows scored again, 0 differences" in completed.stdout
     folder = tmp_path / "runs" / "rescored"
     for row in rows:
         ours = json.loads((folder / NAME / "seed0" / row.parent.name / "row.json").read_text())
@@ -58,11 +58,11 @@ def test_a_number_that_differs_is_named(shell, packed, tmp_path):
                 row["measures"]["er/fgsm"].update(value=99.0, values=[99.0])
                 content = json.dumps(row).encode()
             add(name, content)
-    done = again(shell, changed, tmp_path)
+    completed = again(shell, changed, tmp_path)
     assert (
-        done.returncode == 1
-        and f"{NAME}/seed0/dare: er/fgsm is" in done.stdout
-        and "99.0 in the release" in done.stdout
+        completed.returncode == 1
+        and f"{NAME}/seed0/dare: er/fgsm is" in completed.stdout
+        and "99.0 in the release" in completed.stdout
     )
 
 
@@ -74,8 +74,10 @@ def test_a_number_that_differs_is_named(shell, packed, tmp_path):
 def test_a_foreign_release_is_one_sentence(shell, tmp_path, facts):
     with release.writing(tmp_path / "a.zip", facts):
         pass
-    done = again(shell, tmp_path / "a.zip", tmp_path)
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "pack.py" in done.stderr
+    completed = again(shell, tmp_path / "a.zip", tmp_path)
+    assert (
+        completed.returncode == 2 and len(completed.stderr.strip().splitlines()) == 1 and "pack.py" in completed.stderr
+    )
 
 
 def test_a_net_of_a_release_by_name(packed, study, monkeypatch):
@@ -101,14 +103,14 @@ def test_a_card_says_what_a_net_is(packed):
 
 def test_light_parts_hold_rows_flags_and_records(study, shell, tmp_path):
     shutil.copytree(study.folder / "runs", tmp_path / "runs")
-    done = shell.here("pack", "--light", "--out", "out", "--part", "1", cwd=tmp_path)
-    assert done.code == 0, done.err
+    completed = shell.here("pack", "--light", "--out", "out", "--part", "1", cwd=tmp_path)
+    assert completed.code == 0, completed.err
     names = []
     for path in sorted((tmp_path / "out").glob("part-*.zip")):
         with release.reading(path) as opened:
             names += opened.names
-    kept = [path for path in (tmp_path / "runs").rglob("*") if path.match("row*.json") or path.match("flags-*.h5")]
-    assert {path.relative_to(tmp_path / "runs").as_posix() for path in kept} <= {*names}
+    paths = [path for path in (tmp_path / "runs").rglob("*") if path.match("row*.json") or path.match("flags-*.h5")]
+    assert {path.relative_to(tmp_path / "runs").as_posix() for path in paths} <= {*names}
     assert not any("weights" in name or "adversarials" in name for name in names)
     with pytest.raises(ValueError, match="expected at most"):
         light_parts.write(tmp_path / "runs", tmp_path / "out", most=100)

@@ -23,12 +23,12 @@ def on_terminal(monkeypatch):
         with os.fdopen(slave, "w") as stream, monkeypatch.context() as changed:
             changed.setattr(sys, "stderr", stream)
             action()
-        found = b""
+        output = b""
         with contextlib.suppress(OSError):  # the other end is closed
             while block := os.read(master, 10_000):
-                found += block
+                output += block
         os.close(master)
-        return found.decode()
+        return output.decode()
 
     return shown
 
@@ -40,8 +40,8 @@ def work(quiet=False):
 
 
 def test_a_terminal_shows_a_bar(on_terminal):
-    shown = on_terminal(work)
-    assert "work" in shown and "━" in shown and "100%" in shown and "note 3" in shown
+    output = on_terminal(work)
+    assert "work" in output and "━" in output and "100%" in output and "note 3" in output
 
 
 def test_quiet_shows_nothing_even_there(on_terminal):

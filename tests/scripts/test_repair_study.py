@@ -28,9 +28,9 @@ def finished(study, shell, tmp_path_factory):
     cell = folder / study.cell.relative_to(study.folder)
     for stage in ("train", "slice", "get_ats", "generate_adv-fgsm", "generate_adv-pgd", "finetune_dare-dare"):
         shutil.copytree(study.cell / stage, cell / stage)
-    said = shell.here(SCRIPT, *OPTIONS, cwd=folder)
-    assert said.code == 0, said.err
-    return types.SimpleNamespace(folder=folder, cell=cell, out=said.out)
+    completed = shell.here(SCRIPT, *OPTIONS, cwd=folder)
+    assert completed.code == 0, completed.err
+    return types.SimpleNamespace(folder=folder, cell=cell, out=completed.out)
 
 
 def rows_of(cell):
@@ -47,8 +47,8 @@ def test_what_it_writes(finished):
         assert ("white-box/autoattack@0.05" in row["measures"]) == (name == "repair-swa")
         assert len(row["forward"]) == row["repeats"] == len(row["p"])
         before, after = rows["repair-original"]["measures"], row["measures"]
-        wrong = 1 - before["clean"]["value"] / 100
-        change = after["rr"]["value"] * wrong - after["nfr"]["value"]
+        misclassified = 1 - before["clean"]["value"] / 100
+        change = after["rr"]["value"] * misclassified - after["nfr"]["value"]
         assert after["clean"]["value"] - before["clean"]["value"] == pytest.approx(change, abs=0.05), "the identity"
     assert rows["repair-original"]["changed"] == [0] and rows["repair-original"]["measures"]["nfr"]["value"] == 0
     assert rows["repair-original"]["measures"]["er/fgsm"]["value"] == 0
@@ -65,51 +65,51 @@ def test_what_it_writes(finished):
     assert "finetune_dare-dare" in inputs
 
 
-def test_the_second_run_skips_and_changes_nothing(done, shell, call):
-    before = shell.digests(done)
-    said = call(SCRIPT, *OPTIONS)
-    assert said.code == 0 and said.out.count("done before, skipped") == len(METHODS) + 1
-    assert shell.digests(done) == before
+def test_the_second_run_skips_and_changes_nothing(cell_copy, shell, call):
+    before = shell.digests(cell_copy)
+    completed = call(SCRIPT, *OPTIONS)
+    assert completed.code == 0 and completed.out.count("done before, skipped") == len(METHODS) + 1
+    assert shell.digests(cell_copy) == before
 
 
-def test_a_killed_search_continues_with_the_same_bits(finished, done, shell, call):
+def test_a_killed_search_continues_with_the_same_bits(finished, cell_copy, shell, call):
     options = ["--method", "neurecover", *FEW, "--attack-repeats", "0"]
-    stage = done / "repair-neurecover"
+    stage = cell_copy / "repair-neurecover"
     whole = {path.name: path.read_bytes() for path in stage.glob("weights-*")}
     shutil.rmtree(stage)
-    shutil.rmtree(done / "repair-original")
-    process = shell.start(SCRIPT, *options, cwd=done.parents[3])
+    shutil.rmtree(cell_copy / "repair-original")
+    process = shell.start(SCRIPT, *options, cwd=cell_copy.parents[3])
     shell.kill_when(process, stage, "state-0.h5")
     assert not (stage / "run.json").exists()
-    said = call(SCRIPT, *options)
-    assert said.code == 0 and "goes on with what was begun" in said.out, said.err
+    completed = call(SCRIPT, *options)
+    assert completed.code == 0 and "goes on with what was begun" in completed.out, completed.err
     assert {path.name: path.read_bytes() for path in stage.glob("weights-*")} == whole
 
 
-def test_adversarial_failures_have_lines_of_their_own(done, call):
-    said = call(SCRIPT, "--method", "neurecover", *FEW, "--failures", "adversarial", "--attacked", "swa")
-    assert said.code == 0, said.err
-    row = result_row.load(done / "repair-adv-neurecover" / "row.json")
+def test_adversarial_failures_have_lines_of_their_own(cell_copy, call):
+    completed = call(SCRIPT, "--method", "neurecover", *FEW, "--failures", "adversarial", "--attacked", "swa")
+    assert completed.code == 0, completed.err
+    row = result_row.load(cell_copy / "repair-adv-neurecover" / "row.json")
     assert row["method"] == "adv-neurecover" and row["hyperparameters"]["repair_on"] == "fgsm"
     assert "adversarial failures" in row["title"]
 
 
-def one_sentence(said, *words):
-    assert said.code == 2, said
-    assert re.match(r"1_repair\.py: ", said.err.strip().splitlines()[-1]) and "Traceback" not in said.err
+def one_sentence(completed, *words):
+    assert completed.code == 2, completed
+    assert re.match(r"1_repair\.py: ", completed.err.strip().splitlines()[-1]) and "Traceback" not in completed.err
     for word in words:
-        assert word in said.err
+        assert word in completed.err
 
 
-def test_bad_input_is_named(done, call, shell):
-    before = shell.digests(done)
+def test_bad_input_is_named(cell_copy, call, shell):
+    before = shell.digests(cell_copy)
     one_sentence(call(SCRIPT, "--method", "neurecovery"), "did you mean neurecover?")
     one_sentence(call(SCRIPT, "--method", "swa", "--particles", "9"), "without effect here, it needs")
     one_sentence(call(SCRIPT, "--method", "swa", "--failures", "adversarial"), "read no failures")
     one_sentence(call(SCRIPT, "--failures", "adversarial", "--repair-on", "jsma"), "expected names of --attack")
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "4"), "images 3, not 4", "--overwrite")
-    shutil.rmtree(done / "finetune_dare-dare")
+    shutil.rmtree(cell_copy / "finetune_dare-dare")
     one_sentence(call(SCRIPT, *OPTIONS, "--overwrite"), "5_finetune_dare.py")
     for name in ("repair-dare", "repair-original"):
-        assert (done / name).is_dir()
+        assert (cell_copy / name).is_dir()
     assert set(before) and set(catalogue.DRAWN) < set(catalogue.METHODS)

@@ -25,18 +25,18 @@ def test_it_shows_every_method_of_the_cell(study, report):
     methods = [path.name.removeprefix("test-") for path in study.cell.glob("test-*")]
     text = (report / "report.md").read_text()
     assert len(methods) == 12 and all(re.search(rf"\| {re.escape(method)}( †)? \|", text) for method in methods)
-    said = study.said["8_tables"].out
-    assert "original" in said and max(map(len, said.splitlines())) <= 80
+    printed = study.completed["8_tables"].out
+    assert "original" in printed and max(map(len, printed.splitlines())) <= 80
 
 
 def test_it_has_every_figure_and_the_tables_in_three_formats(study, report):
-    shown = re.findall(r"]\(figure-(.*?)\.png\)", (report / "report.md").read_text())
-    assert {"training-history", "chosen-epochs", "frozen-share", "slice-size", "robustness"} <= set(shown)
-    assert "er-by-attack" in shown and any(name.startswith("transfer-") for name in shown)
+    figure_names = re.findall(r"]\(figure-(.*?)\.png\)", (report / "report.md").read_text())
+    assert {"training-history", "chosen-epochs", "frozen-share", "slice-size", "robustness"} <= set(figure_names)
+    assert "er-by-attack" in figure_names and any(name.startswith("transfer-") for name in figure_names)
     tables = {"mining", *(f"dare-{study.cell.parent.name}-{kind}" for kind in ("er", "transfer", "white-box"))}
-    written = {path.name for path in report.iterdir()}
-    assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= written
-    assert {f"figure-{name}.png" for name in shown} <= written
+    file_names = {path.name for path in report.iterdir()}
+    assert {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")} <= file_names
+    assert {f"figure-{name}.png" for name in figure_names} <= file_names
 
 
 def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others(study, call, tmp_path):
@@ -49,18 +49,25 @@ def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others
     (cell / "seed0" / "train" / "run.json").unlink()
     for path in (cell / "seed0").glob("test-*/row.json"):
         row.save(dataclasses.replace(row.load(path), model="alexnet@0.05"), path)
-        made = files.read_sealed(path.parent / "run.json")
-        made["outputs"]["row.json"] = files.digest(path)
-        files.write_sealed(path.parent / "run.json", made)
+        record = files.read_sealed(path.parent / "run.json")
+        record["outputs"]["row.json"] = files.digest(path)
+        files.write_sealed(path.parent / "run.json", record)
     broken = whole.with_name("digits-alexnet@0.04")
     shutil.copytree(study.cell, broken / "seed0")
     (broken / "seed0" / "test-original" / "row.json").write_text("{}")
-    said = call("8_tables")
-    assert said.code == 2 and "digits-alexnet@0.04: left out, " in said.err and "is not the file" in said.err
-    assert said.err.splitlines()[-1] == "8_tables.py: 1 of 3 cells left out, for the reasons above: digits-alexnet@0.04"
+    completed = call("8_tables")
+    assert (
+        completed.code == 2
+        and "digits-alexnet@0.04: left out, " in completed.err
+        and "is not the file" in completed.err
+    )
+    assert (
+        completed.err.splitlines()[-1]
+        == "8_tables.py: 1 of 3 cells left out, for the reasons above: digits-alexnet@0.04"
+    )
     for stage, script in (("get_ats", "3_get_ats.py"), ("slice", "2_slice.py"), ("train", "1_train.py")):
         sentence = f"figures of {stage}/: scripts/dare/{script} has not finished"
-        assert f"tables: digits-alexnet@0.05: left out, {sentence}\n" in said.out
+        assert f"tables: digits-alexnet@0.05: left out, {sentence}\n" in completed.out
         assert f"- {sentence}\n" in (cell / "report" / "report.md").read_text()
     assert (whole / "report" / "report.md").is_file() and not (broken / "report").exists()
     text = (cell / "report" / "report.md").read_text()
@@ -70,12 +77,12 @@ def test_what_was_not_run_is_left_out_and_a_broken_cell_does_not_stop_the_others
 def test_a_set_without_an_image_is_left_out(study, tmp_path):
     shutil.copytree(study.cell, tmp_path / "seed0")
     path = tmp_path / "seed0" / "generate_adv-pgd" / "adversarials.h5"
-    made = adversarial_set.load(path)
-    part = made.parts["test"]
+    adversarials = adversarial_set.load(path)
+    part = adversarials.parts["test"]
     empty = adversarial_set.Part(part.images[:0], part.labels[:0], part.index[:0])
-    dataclasses.replace(made, parts=made.parts | {"test": empty}).save(path)
-    given = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
-    assert "training-history" in {name for name, *_ in dare_report.draw(given, tmp_path / "seed0")}
+    dataclasses.replace(adversarials, parts=adversarials.parts | {"test": empty}).save(path)
+    arguments = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
+    assert "training-history" in {name for name, *_ in dare_report.draw(arguments, tmp_path / "seed0")}
     assert list(dare_report.left_out(tmp_path / "seed0")) == ["examples of pgd: its test part is empty"]
 
 
@@ -84,14 +91,14 @@ def test_adversarials_that_moved_are_shown_with_their_sizes(study, tmp_path):
     cell = tmp_path / "seed0"
     shutil.copytree(study.cell, cell)
     for path in cell.glob("generate_adv-*/adversarials.h5"):
-        made = adversarial_set.load(path)
-        part = made.parts["test"]
+        adversarials = adversarial_set.load(path)
+        part = adversarials.parts["test"]
         moved = dataclasses.replace(part, images=numpy.clip(part.images + numpy.float32(0.05), 0, 1))
-        dataclasses.replace(made, parts=made.parts | {"test": moved}).save(path)
-    given = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
-    found = {name: (caption, figure) for name, caption, figure in dare_report.draw(given, cell)}
-    assert found["examples-fgsm"][0] == "The first adversarial images of fgsm."
-    assert len(found["examples-pgd"][1].axes) == 3 * 8, "original, perturbation and result of eight images"
+        dataclasses.replace(adversarials, parts=adversarials.parts | {"test": moved}).save(path)
+    arguments = argparse.Namespace(data_dir=None, unverified=False, quiet=True)
+    figures = {name: (caption, figure) for name, caption, figure in dare_report.draw(arguments, cell)}
+    assert figures["examples-fgsm"][0] == "The first adversarial images of fgsm."
+    assert len(figures["examples-pgd"][1].axes) == 3 * 8, "original, perturbation and result of eight images"
     for norm in ("linf", "l2"):
-        (axis,) = found[f"perturbation-sizes-{norm}"][1].axes
+        (axis,) = figures[f"perturbation-sizes-{norm}"][1].axes
         assert [line.get_label().partition(":")[0] for line in axis.lines[:2]] == ["fgsm", "pgd"]

@@ -31,7 +31,7 @@ def reproduce():
 
 
 def arguments(**changes):
-    made = {
+    options = {
         "study": "dare",
         "preset": "fake",
         "dry_run": False,
@@ -43,7 +43,7 @@ def arguments(**changes):
         "quiet": True,
         **dict.fromkeys(("dataset", "model", "seed", "cluster", "minutes", "from_artefacts")),
     }
-    return types.SimpleNamespace(**made | changes)
+    return types.SimpleNamespace(**options | changes)
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ EVERY = [(study, preset) for study in catalogue.STUDIES for preset in presets.lo
 def test_dry_run_prints_commands_that_the_scripts_accept(reproduce, study, preset, tmp_path, monkeypatch, capsys):
     """Of every preset; and each line of costs is there."""
     monkeypatch.chdir(tmp_path)
-    given = arguments(study=study, preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
-    assert reproduce.main(given) == 0
+    options = arguments(study=study, preset=preset, dry_run=True, data_dir="files", unverified=True, workers=2)
+    assert reproduce.main(options) == 0
     lines = capsys.readouterr().out.splitlines()
     costs = [line for line in lines if line.startswith("# ")]
     starts = ("# images trained on by the training stages, at most: ", "# weights kept: ", "# hours: ")
@@ -131,8 +131,8 @@ def test_studies_that_share_a_cell_train_and_test_it_alike():
 
 def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    given = {"study": "robust_training", "preset": "quick", "dry_run": True}
-    assert reproduce.main(arguments(**given, dataset=["digits", "mnist"], seed=[3, 4])) == 0
+    options = {"study": "robust_training", "preset": "quick", "dry_run": True}
+    assert reproduce.main(arguments(**options, dataset=["digits", "mnist"], seed=[3, 4])) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "1_train" in line and not line.startswith("#")]
     assert len(lines) == 4 and all("--model small_cnn@0.25" in line for line in lines)
     assert reproduce.main(arguments(study="dare", preset="small", dry_run=True, seed=[7])) == 0
@@ -141,22 +141,24 @@ def test_cells_of_ones_own(reproduce, tmp_path, monkeypatch, capsys):
 
 
 def test_a_cluster_gets_the_cells_and_says_how_far_they_are(reproduce, fake, monkeypatch, capsys):
-    asked = {}
+    submitted = {}
     monkeypatch.setattr(
-        slurm, "submit", lambda sweep, resources: asked.update(sweep=sweep, of=resources) or (["x"], "9")
+        slurm, "submit", lambda sweep, resources: submitted.update(sweep=sweep, of=resources) or (["x"], "9")
     )
     options = {"cluster": "slurm", "gpus": 1, "cpus": 3, "memory": 5, "minutes": 60, "partition": None, "qos": "low"}
     options |= {"account": None, "sbatch": [("constraint", "a100"), ("exclusive", True)]}
     assert fake.main(arguments(**options)) == 0 and not fake.ran
-    assert list(asked["sweep"].cells) == ["digits-alexnet-seed0", "digits-alexnet-seed1"] and asked["of"].gpus == 1
-    assert asked["of"].qos == "low" and asked["of"].sbatch == {"constraint": "a100", "exclusive": True}
+    assert (
+        list(submitted["sweep"].cells) == ["digits-alexnet-seed0", "digits-alexnet-seed1"] and submitted["of"].gpus == 1
+    )
+    assert submitted["of"].qos == "low" and submitted["of"].sbatch == {"constraint": "a100", "exclusive": True}
     assert "1 of 2 cells submitted, the tables after them in job 9" in capsys.readouterr().out
-    found = {"state": "failed", "id": "7_0", "log": None}
-    monkeypatch.setattr(slurm, "status", lambda sweep: dict.fromkeys(sweep.cells, found))
+    status = {"state": "failed", "id": "7_0", "log": None}
+    monkeypatch.setattr(slurm, "status", lambda sweep: dict.fromkeys(sweep.cells, status))
     assert fake.main(arguments(**options | {"status": True})) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("0 done, 0 running, 0 waiting, 2 failed, 0 new") and "no log" in said
-    assert "--dataset digits --model alexnet --seed 1" in said
+    printed = capsys.readouterr().out
+    assert printed.startswith("0 done, 0 running, 0 waiting, 2 failed, 0 new") and "no log" in printed
+    assert "--dataset digits --model alexnet --seed 1" in printed
 
     def refuse(sweep, resources):
         raise ValueError("sbatch is not on the PATH")
@@ -174,18 +176,18 @@ def test_status_reads_the_run_directories_and_runs_nothing(reproduce, fake, tmp_
         (cell / stage).mkdir(parents=True)
         (cell / stage / "run.json").write_text("{}")
     assert fake.main(arguments(status=True)) == 0 and not fake.ran
-    first, time, left, command = capsys.readouterr().out.splitlines()
+    first, time, unfinished, command = capsys.readouterr().out.splitlines()
     assert first == "1 done, 0 running, 1 left" and time.startswith("hours left: ") and " of 2 stages" in time
-    assert left == "left: digits-alexnet-seed0, 0 of 2 stages done, next:"
+    assert unfinished == "left: digits-alexnet-seed0, 0 of 2 stages done, next:"
     assert "dare/1_train.py --dataset digits --model alexnet --seed 0 --runs runs" in command
     folder = tmp_path / "runs" / "dare" / "digits-alexnet" / "seed0" / "train"
     folder.mkdir(parents=True)
     (folder / "started.json").write_text("{}")
-    held = records.lock(folder)
+    descriptor = records.lock(folder)
     assert fake.main(arguments(status=True)) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("1 done, 1 running, 0 left\n") and "\nrunning: digits-alexnet-seed0, 0 of 2" in said
-    os.close(held)
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 done, 1 running, 0 left\n") and "\nrunning: digits-alexnet-seed0, 0 of 2" in printed
+    os.close(descriptor)
     assert fake.main(arguments(status=True)) == 0 and "0 running, 1 left" in capsys.readouterr().out
 
 
@@ -193,8 +195,8 @@ def test_status_reads_the_run_directories_and_runs_nothing(reproduce, fake, tmp_
 def test_every_stage_of_every_study_is_known_to_status(reproduce, study, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert reproduce.main(arguments(study=study, preset="quick", status=True)) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("0 done, 0 running, 1 left\n") and "1_train.py --dataset digits" in said
+    printed = capsys.readouterr().out
+    assert printed.startswith("0 done, 0 running, 1 left\n") and "1_train.py --dataset digits" in printed
     assert not list(tmp_path.iterdir())
 
 
@@ -282,6 +284,6 @@ def test_the_status_of_the_tables_is_passed_on(fake):
 
 @pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "x"], ["--preset", "huge"], ["--study", "x"]])
 def test_wrong_options_end_with_status_2(options):
-    done = subprocess.run([sys.executable, PATH, *options], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "--help lists the options" in done.stderr
+    completed = subprocess.run([sys.executable, PATH, *options], capture_output=True, text=True)
+    assert completed.returncode == 2
+    assert completed.stderr.count("\n") == 1 and "--help lists the options" in completed.stderr

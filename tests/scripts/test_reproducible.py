@@ -62,6 +62,6 @@ def test_a_row_is_remade_by_its_own_commands(tmp_path):
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as scratch:
         GOLDEN.parent.mkdir(exist_ok=True)
-        shutil.copy(made_by(COMMANDS, made), GOLDEN)
+        shutil.copy(made_by(COMMANDS, scratch), GOLDEN)

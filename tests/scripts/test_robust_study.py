@@ -26,16 +26,16 @@ TEST = ["--test-images", "20", "--attack", "pgd-20", "cw-linf-20"]
 
 @pytest.fixture(scope="module")
 def finished(shell, tmp_path_factory):
-    """The study, run once: .folder, .cell, .said of each script."""
+    """The study, run once: .folder, .cell, .completed of each script."""
     folder = tmp_path_factory.mktemp("robust")
     stages = {
         "robust_training/1_train": [*CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS],
         "robust_training/2_test": [*CELL, *TEST],
         "tables": ["--study", "robust_training"],
     }
-    said = {name.rpartition("/")[2]: one for name, one in shell.all_here(stages, folder).items()}
+    by_script = {name.rpartition("/")[2]: completed for name, completed in shell.all_here(stages, folder).items()}
     cell = folder / "runs" / "robust_training" / f"digits-{MODEL}" / "seed0"
-    return types.SimpleNamespace(folder=folder, cell=cell, said=said)
+    return types.SimpleNamespace(folder=folder, cell=cell, completed=by_script)
 
 
 def load(path):
@@ -44,13 +44,13 @@ def load(path):
 
 def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(finished):
     for name in METHODS:
-        made = load(finished.cell / f"train-{name}" / "run.json")
-        assert made["bp_epochs"] == pytest.approx(3, abs=2.5) and made["images"] == pytest.approx(200, abs=2)
+        record = load(finished.cell / f"train-{name}" / "run.json")
+        assert record["bp_epochs"] == pytest.approx(3, abs=2.5) and record["images"] == pytest.approx(200, abs=2)
         weights = {path.name for path in (finished.cell / f"train-{name}" / "history").glob("*.weights.h5")}
-        assert weights == {f"epoch-{epoch:04d}.weights.h5" for epoch in (made["selected"], made["last"])}
+        assert weights == {f"epoch-{epoch:04d}.weights.h5" for epoch in (record["selected"], record["last"])}
         lines = (finished.cell / f"train-{name}" / "metrics.csv").read_text().splitlines()
-        assert lines[0].startswith("epoch,steps,bp_epochs,seconds") and len(lines) == 1 + made["last"]
-    assert "BP-epochs" in finished.said["1_train"].out
+        assert lines[0].startswith("epoch,steps,bp_epochs,seconds") and len(lines) == 1 + record["last"]
+    assert "BP-epochs" in finished.completed["1_train"].out
     assert "| pgd-20@0.1 (n=20) | cw-linf-20@0.1 (n=20) | worst@0.1 (n=20) |" in (
         finished.cell.parent / "report" / "report.md"
     ).read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(fi
 
 def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished):
     row = result_row.load(finished.cell / "test-m+deat" / "row.json")
-    measures = {name: one["value"] for name, one in row["measures"].items()}
+    measures = {name: measure["value"] for name, measure in row["measures"].items()}
     names = ["clean", "white-box/pgd-20@0.1", "white-box/cw-linf-20@0.1", "white-box/worst@0.1"]
     assert {*measures} == {*names, *(f"last/{name}" for name in names)}
     assert measures["white-box/worst@0.1"] == measures["white-box/cw-linf-20@0.1"] <= measures["white-box/pgd-20@0.1"]
@@ -75,7 +75,7 @@ def test_the_report_has_tables_claims_and_the_figure(finished):
     assert {path.suffix for path in report.iterdir()} >= {".md", ".tex", ".csv", ".png"}
 
 
-def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
+def test_finished_stages_are_skipped_and_others_refused(cell_copy, shell, tmp_path):
     again = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "3", "--method", *METHODS, cwd=tmp_path)
     assert again.code == 0 and again.out.count("done before, skipped") == 2
     other = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "5", "--method", "m+deat", cwd=tmp_path)
@@ -91,23 +91,23 @@ def test_finished_stages_are_skipped_and_others_refused(done, shell, tmp_path):
     ],
 )
 def test_an_edited_entry_of_a_catalogue_is_named(
-    done, shell, tmp_path, monkeypatch, script, catalogue, name, change, words
+    cell_copy, shell, tmp_path, monkeypatch, script, catalogue, name, change, words
 ):
     monkeypatch.setitem(catalogue, name, dataclasses.replace(catalogue[name], **change))
     own = TEST if script == "2_test" else [*TRAIN, "--bp-epochs", "3", "--method", *METHODS]
-    said = shell.here(f"robust_training/{script}", *CELL, *own, cwd=tmp_path)
-    assert said.code == 2 and words in said.err and "--overwrite" in said.err, said.err
+    completed = shell.here(f"robust_training/{script}", *CELL, *own, cwd=tmp_path)
+    assert completed.code == 2 and words in completed.err and "--overwrite" in completed.err, completed.err
 
 
 def test_the_row_says_what_the_model_was_trained_with_whatever_the_catalogue_says_now(
-    done, shell, tmp_path, monkeypatch
+    cell_copy, shell, tmp_path, monkeypatch
 ):
     method = robust.METHODS["fgsm-rs"]
     strategy = dataclasses.replace(method.strategy, attack_mode="eval")
     monkeypatch.setitem(robust.METHODS, "fgsm-rs", dataclasses.replace(method, strategy=strategy))
-    said = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "fgsm-rs", "--overwrite", cwd=tmp_path)
-    assert said.code == 0, said.err
-    assert load(done / "test-fgsm-rs" / "row.json")["hyperparameters"]["attack_mode"] == "train"
+    completed = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "fgsm-rs", "--overwrite", cwd=tmp_path)
+    assert completed.code == 0, completed.err
+    assert load(cell_copy / "test-fgsm-rs" / "row.json")["hyperparameters"]["attack_mode"] == "train"
 
 
 @pytest.mark.slow
@@ -131,8 +131,8 @@ def test_the_set_up_of_imagenet_on_a_folder_of_images_with_a_list_of_the_split(s
             picture.save(tmp_path / "images" / name / f"{number}.png")
     net = ["--dataset", "folder:images@64x64", "--model", "resnet50@0.03", "--quiet"]
     setup = ["--setup", "imagenet", "--epochs", "1", "--method", "m+deat", "--validation", "6", "--list-files"]
-    said = shell.here("robust_training/1_train", *net, *setup, cwd=tmp_path)
-    assert said.code == 0, said.err
+    completed = shell.here("robust_training/1_train", *net, *setup, cwd=tmp_path)
+    assert completed.code == 0, completed.err
     stage = tmp_path / "runs" / "robust_training" / "folder-images-resnet50@0.03" / "seed0" / "train-m+deat"
     setup = load(stage / "run.json")["setup"]
     assert (setup["epsilon"], setup["batch_size"], setup["replay_maximum"]) == (4 / 255, 256, 4)
@@ -144,8 +144,8 @@ def test_the_set_up_of_imagenet_on_a_folder_of_images_with_a_list_of_the_split(s
 
 
 def test_testing_before_training_names_the_script(shell, tmp_path):
-    said = shell.here("robust_training/2_test", *CELL, cwd=tmp_path)
-    assert said.code == 2 and "scripts/robust_training/1_train.py" in said.err
+    completed = shell.here("robust_training/2_test", *CELL, cwd=tmp_path)
+    assert completed.code == 2 and "scripts/robust_training/1_train.py" in completed.err
     assert not list(tmp_path.iterdir())
 
 
@@ -160,15 +160,15 @@ def test_testing_before_training_names_the_script(shell, tmp_path):
     ],
 )
 def test_bad_input_is_one_sentence(options, message, shell, tmp_path):
-    said = shell.here("robust_training/1_train", *CELL, *options, cwd=tmp_path)
-    assert said.code == 2 and message in said.err and said.err.count("\n") == 1, said.err
+    completed = shell.here("robust_training/1_train", *CELL, *options, cwd=tmp_path)
+    assert completed.code == 2 and message in completed.err and completed.err.count("\n") == 1, completed.err
     assert not list(tmp_path.rglob("run.json"))
 
 
-def test_flags_of_another_model_are_refused(done, shell, unfinish, tmp_path):
-    stage = done / "test-m+deat"
+def test_flags_of_another_model_are_refused(cell_copy, shell, unfinish, tmp_path):
+    stage = cell_copy / "test-m+deat"
     unfinish(stage)
     flags = next(stage.glob("flags-*.h5"))
-    shutil.copy(next((done / "test-fgsm-rs").glob("flags-*.h5")), flags)
-    said = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "m+deat", cwd=tmp_path)
-    assert said.code == 2 and f"{flags.name}: is not the file that the stage wrote" in said.err
+    shutil.copy(next((cell_copy / "test-fgsm-rs").glob("flags-*.h5")), flags)
+    completed = shell.here("robust_training/2_test", *CELL, *TEST, "--method", "m+deat", cwd=tmp_path)
+    assert completed.code == 2 and f"{flags.name}: is not the file that the stage wrote" in completed.err

@@ -41,13 +41,13 @@ def copy(study, tmp_path):
     return tmp_path / "runs" / "dare" / "digits-alexnet@0.03" / "seed0"
 
 
-def one_sentence(said, *words):
+def one_sentence(completed, *words):
     """It ended with status 2 and one line on standard error that holds the words."""
-    assert said.code == 2, said
-    lines = said.err.strip().splitlines()
+    assert completed.code == 2, completed
+    lines = completed.err.strip().splitlines()
     sentence = lines[-1]
-    assert all(PROGRESS.fullmatch(line) for line in lines[:-1]), said.err
-    assert re.match(r"\d_\w+\.py: ", sentence) and "Traceback" not in said.err
+    assert all(PROGRESS.fullmatch(line) for line in lines[:-1]), completed.err
+    assert re.match(r"\d_\w+\.py: ", sentence) and "Traceback" not in completed.err
     for word in words:
         assert word in sentence
     return sentence
@@ -55,14 +55,14 @@ def one_sentence(said, *words):
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "8_tables"])
 def test_the_script_succeeds_and_shows_plain_progress(study, script):
-    said = study.said[script]
-    assert said.code == 0, said.err
-    assert said.out
-    assert all(PROGRESS.fullmatch(line) for line in said.err.splitlines()), said.err
+    completed = study.completed[script]
+    assert completed.code == 0, completed.err
+    assert completed.out
+    assert all(PROGRESS.fullmatch(line) for line in completed.err.splitlines()), completed.err
 
 
 def test_quiet_says_nothing_on_standard_error(study):
-    assert study.said["3_get_ats"].err == ""
+    assert study.completed["3_get_ats"].err == ""
 
 
 def test_the_stages_hold_what_they_promise(study, shell):
@@ -80,8 +80,8 @@ def test_run_json_tells_where_a_stage_comes_from(study, shell, stage):
     assert record["outputs"] == shell.digests(study.cell / stage, but=["run.json"])
     assert set(record["inputs"]) == ({"train"} if stage != "train" else set()) | set(record["inputs"])
     for name, digest in record["inputs"].items():
-        made = json.loads((study.cell / name / "run.json").read_text())
-        assert digest == files.fingerprint_json(made["outputs"])
+        ancestor = json.loads((study.cell / name / "run.json").read_text())
+        assert digest == files.fingerprint_json(ancestor["outputs"])
     assert {"python", "keras", "numpy", "h5py"} <= set(record["versions"]) and all(record["versions"].values())
     assert {"commit", "dirty"} <= set(record)
     assert {"cores", "kernels", "floatx", "image_data_format"} <= set(record) and "processes" not in record
@@ -92,9 +92,9 @@ def test_run_json_tells_where_a_stage_comes_from(study, shell, stage):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_second_run_skips_and_changes_nothing(study, shell, call, script):
     before = shell.digests(study.folder)
-    said = call(script, *shell.small[script], "--runs", study.folder / "runs")
-    assert said.code == 0
-    lines = [line for line in said.out.splitlines() if not line.startswith("next: ")]
+    completed = call(script, *shell.small[script], "--runs", study.folder / "runs")
+    assert completed.code == 0
+    lines = [line for line in completed.out.splitlines() if not line.startswith("next: ")]
     assert lines and all("done before, skipped" in line for line in lines)
     assert shell.digests(study.folder) == before
 
@@ -114,8 +114,8 @@ def test_the_second_run_skips_and_changes_nothing(study, shell, call, script):
 )
 def test_a_changed_argument_is_named(study, shell, call, script, change, words):
     before = shell.digests(study.folder)
-    said = call(script, *shell.small[script], "--runs", study.folder / "runs", *change)
-    one_sentence(said, words, "--overwrite", "--runs")
+    completed = call(script, *shell.small[script], "--runs", study.folder / "runs", *change)
+    one_sentence(completed, words, "--overwrite", "--runs")
     assert shell.digests(study.folder) == before
 
 
@@ -151,8 +151,8 @@ def test_a_missing_input_names_the_script_that_makes_it(tmp_path, call, script):
 
 def test_a_missing_adversarial_set_names_its_attack(copy, call):
     shutil.rmtree(copy / "generate_adv-pgd")
-    said = call("6_finetune_adv", "--attack", "pgd", "--overwrite")
-    one_sentence(said, "scripts/dare/4_generate_adv.py, which makes pgd")
+    completed = call("6_finetune_adv", "--attack", "pgd", "--overwrite")
+    one_sentence(completed, "scripts/dare/4_generate_adv.py, which makes pgd")
 
 
 def test_no_rows_name_the_script_that_makes_them(tmp_path, call):
@@ -212,8 +212,8 @@ def test_a_wrong_argument_after_begin_takes_the_stage_back(study, copy, call, sh
     for stage in ("get_ats", "generate_adv-fgsm", "slice"):
         shutil.rmtree(copy / stage)
     before = shell.digests(copy)
-    said = call("4_generate_adv", "--attack", "fgsm", "--parts", "9999", "1", "1", "1")
-    one_sentence(said, "9999 for validation and train, but x_train has 719")
+    completed = call("4_generate_adv", "--attack", "fgsm", "--parts", "9999", "1", "1", "1")
+    one_sentence(completed, "9999 for validation and train, but x_train has 719")
     one_sentence(call("3_get_ats", "--layer", "conv55"), "conv55", "conv5")
     one_sentence(call("2_slice", "--rule", "nnslicer"), "theta")
     assert shell.digests(copy) == before
@@ -277,9 +277,9 @@ def test_mining_can_drop_the_weights_that_nothing_reads_later(copy, call):
 
 def test_metrics_hold_every_epoch_even_if_training_was_killed_after_the_last(copy, call, shell, unfinish):
     train = copy / "train"
-    wanted = (train / "metrics.csv").read_text()
-    assert [line.split(",")[0] for line in wanted.splitlines()] == ["epoch", "1", "2", "3", "4"]
+    before = (train / "metrics.csv").read_text()
+    assert [line.split(",")[0] for line in before.splitlines()] == ["epoch", "1", "2", "3", "4"]
     unfinish(train, "metrics.csv")
     assert call("1_train", *shell.small["1_train"]).code == 0
-    assert (train / "metrics.csv").read_text() == wanted
+    assert (train / "metrics.csv").read_text() == before
     assert json.loads((train / "run.json").read_text())["resumed"] is True

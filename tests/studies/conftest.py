@@ -46,12 +46,12 @@ def robust(method, *, worst=40.0, seed=0, bp=40.0, robust=(0.1, 0.2, 0.3, 0.35, 
     return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, "details": details})
 
 
-def class_measure(right, total=TOTAL):
+def class_measure(correct, total=TOTAL):
     n = sum(total)
-    value = 100 * sum(right) / n
+    value = 100 * sum(correct) / n
     return {
         "value": value, "n": n, "values": [value], "spread": None, "interval": [value - 4, value + 4],
-        "published": None, "right": list(right), "total": list(total),
+        "published": None, "right": list(correct), "total": list(total),
     }  # fmt: skip
 
 
@@ -75,9 +75,9 @@ def class_wise(method, robust=(10, 40, 60, 80), *, weak=None, role="method", cla
         "weight_norms": [[1.0, 2.0, 3.0, 4.0][: len(classes)]],
         "flags": {},
     }
-    given = {name: value for name, value in more.items() if name in result_row.FIELDS}
-    details |= {name: value for name, value in more.items() if name not in given}
-    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, **given, "details": details})
+    fields = {name: value for name, value in more.items() if name in result_row.FIELDS}
+    details |= {name: value for name, value in more.items() if name not in fields}
+    return result_row.Row(**{**dict.fromkeys(result_row.FIELDS), **known, **fields, "details": details})
 
 
 @pytest.fixture

@@ -59,10 +59,10 @@ def test_three_sentences():
         row("swa", 79.0, 60.0),
         row("other-seed", 80.0, 20.0),
     ]
-    said = summary.sentences(rows)
-    assert len(said) == 3 and "50.0 %" in said[0]
-    assert "highest mean ER is swa with 60.0 %: DARE is below it" in said[1]
-    assert "DARE is not significantly more robust or less robust" in said[2]
+    sentences = summary.sentences(rows)
+    assert len(sentences) == 3 and "50.0 %" in sentences[0]
+    assert "highest mean ER is swa with 60.0 %: DARE is below it" in sentences[1]
+    assert "DARE is not significantly more robust or less robust" in sentences[2]
     assert summary.sentences([row("original", 80.0, 0.0)]) == []
 
 

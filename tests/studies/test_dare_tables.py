@@ -13,11 +13,11 @@ def by_name(rows):
 
 
 def test_three_tables_in_the_papers_order(rows):
-    made = by_name(rows)
-    assert list(made) == ["er", "transfer", "white-box"]
-    for table in made.values():
+    tables_by_name = by_name(rows)
+    assert list(tables_by_name) == ["er", "transfer", "white-box"]
+    for table in tables_by_name.values():
         assert [cells[0] for cells in table.rows] == ["original", "dare", "adv-pgd", "weight-noise", "swa"]
-    assert made["er"].columns == (
+    assert tables_by_name["er"].columns == (
         "method",
         "clean (n=10000)",
         "fgsm (n=950)",
@@ -25,9 +25,13 @@ def test_three_tables_in_the_papers_order(rows):
         "deepfool (n=950)",
         "unseen",
     )
-    assert made["transfer"].columns[1:4] == ("fgsm held-out (n=480)", "fgsm ×1.1 (n=950)", "fgsm ×1.5 (n=950)")
-    assert made["transfer"].columns[-1] == "worst case (n=930)"
-    assert made["white-box"].columns[1:] == (
+    assert tables_by_name["transfer"].columns[1:4] == (
+        "fgsm held-out (n=480)",
+        "fgsm ×1.1 (n=950)",
+        "fgsm ×1.5 (n=950)",
+    )
+    assert tables_by_name["transfer"].columns[-1] == "worst case (n=930)"
+    assert tables_by_name["white-box"].columns[1:] == (
         "pgd@0.02 (n=1000)",
         "pgd@0.1 (n=1000)",
         "median minimal fgsm (n=1000)",
@@ -136,5 +140,5 @@ def test_bad_rows(synthetic):
 
 
 def test_spread_is_of_repeats(synthetic):
-    made = synthetic.line("dare", "method", 88.0, 60.0, 60.0, 60.0)["measures"]["er/fgsm"]
-    assert made["spread"] == pytest.approx(statistics.stdev(made["values"]))
+    measure = synthetic.line("dare", "method", 88.0, 60.0, 60.0, 60.0)["measures"]["er/fgsm"]
+    assert measure["spread"] == pytest.approx(statistics.stdev(measure["values"]))

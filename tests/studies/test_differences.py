@@ -12,13 +12,13 @@ from studies.dare import differences
 MEASURES = ("clean", "er/fgsm", "er/worst", "white-box/pgd@0.1")
 
 
-def flags(seed, right, *, n=60, rows=None, measures=MEASURES, data="d" * 64):
-    """Flags of one repeat: random, with a share of `right`; rows: of the source images (in any order)."""
+def flags(seed, accuracy, *, n=60, rows=None, measures=MEASURES, data="d" * 64):
+    """Flags of one repeat: random, of this `accuracy`; rows: of the source images (in any order)."""
     generator = numpy.random.default_rng(seed)
     rows = numpy.arange(n) if rows is None else numpy.asarray(rows)
     labels = numpy.ones(len(rows), "int32")
-    made = {measure: (generator.random(len(rows)) < right).astype("int32") for measure in measures}
-    return Flags(made, dict.fromkeys(measures, labels), dict.fromkeys(measures, rows), {}, "m" * 64, data)
+    predictions = {measure: (generator.random(len(rows)) < accuracy).astype("int32") for measure in measures}
+    return Flags(predictions, dict.fromkeys(measures, labels), dict.fromkeys(measures, rows), {}, "m" * 64, data)
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def attached(tmp_path, tested, synthetic):
     """The rows of a cell after their flags were saved and attached."""
     roles = {"dare": "method", "swa": "control", "weight-noise": "control", "distillation": "baseline"}
     measures = {measure: synthetic.measure(50.0) for measure in MEASURES}
-    made = (synthetic.row(method, role, seeds=[0, 1], measures=measures) for method, role in roles.items())
-    rows = list(map(synthetic.whole, made))
+    unpooled = (synthetic.row(method, role, seeds=[0, 1], measures=measures) for method, role in roles.items())
+    rows = list(map(synthetic.whole, unpooled))
     folders = {}
     for method, seeds in tested.items():
         for seed, repeats in seeds.items():
@@ -147,8 +147,8 @@ def test_warnings_of_the_rows_stand_below(attached):
     attached[0] |= {"verified": False}
     attached[3] |= {"checks": [{"name": "gradient", "passed": False, "seen": "", "expected": ""}]}
     for table in differences.difference_tables(attached):
-        said = "\n".join(table.notes)
-        assert "Unverified data (dare)" in said and "Checks raised: distillation (gradient)" in said
+        notes = "\n".join(table.notes)
+        assert "Unverified data (dare)" in notes and "Checks raised: distillation (gradient)" in notes
 
 
 def test_few_runs_are_printed_instead_of_p(attached):

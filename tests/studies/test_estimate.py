@@ -40,9 +40,11 @@ def test_images_are_epochs_and_passes_times_images(script, options, images):
 
 def test_weights_are_four_bytes_a_parameter_and_file():
     epochs = "--dataset cifar10 --model alexnet@0.25 --epochs"
-    kept = 4e-9 * estimate.parameters("cifar10", "alexnet@0.25")
+    gigabytes = 4e-9 * estimate.parameters("cifar10", "alexnet@0.25")
     for options, kept_files in (("", 1000), ("--keep second-half", 501), ("--keep last", 1)):
-        assert lines(("dare/1_train", f"{epochs} 1000 {options}"))[1] == f"weights kept: {kept_files * kept:.1f} GB"
+        assert (
+            lines(("dare/1_train", f"{epochs} 1000 {options}"))[1] == f"weights kept: {kept_files * gigabytes:.1f} GB"
+        )
     assert estimate.parameters("cifar10", "alexnet@0.25") == 608_074
 
 
@@ -57,8 +59,8 @@ def test_hours_are_those_of_published_rows_of_the_same_stage(monkeypatch):
 
 
 def test_a_stage_that_nobody_measured_counts_as_one_of_another_net_times_its_work(monkeypatch):
-    one = {"dataset": "mnist", "model": "alexnet@0.5", "wall_s": {"generate_adv-fgsm": 3600.0}}
-    monkeypatch.setattr(publish, "measured", lambda: [one])
+    row = {"dataset": "mnist", "model": "alexnet@0.5", "wall_s": {"generate_adv-fgsm": 3600.0}}
+    monkeypatch.setattr(publish, "measured", lambda: [row])
     ratio = estimate.work("digits", "alexnet") / estimate.work("mnist", "alexnet@0.5")
     expected = f"hours: {ratio:.1f} (0 of 1 stages as measured before, 1 as a rough guide, by stages of other nets)"
     assert ratio > 3 and lines(("dare/4_generate_adv", "--attack pgd"))[2] == expected
@@ -91,5 +93,5 @@ def test_own_runs_are_measured_too(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_images_is_not_read_to_count_it():
-    said = lines(("dare/1_train", "--dataset folder:/nowhere"))
-    assert said[-1] == "not counted, because their images would have to be read: folder:/nowhere"
+    printed = lines(("dare/1_train", "--dataset folder:/nowhere"))
+    assert printed[-1] == "not counted, because their images would have to be read: folder:/nowhere"

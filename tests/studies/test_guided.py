@@ -50,12 +50,12 @@ def test_the_summary_of_a_curve():
 
 
 def test_a_band_is_of_the_seeds_or_of_the_test_inputs():
-    one = row("c2", "lsa")
-    counts, mean, low, high = figures.band(one)
+    single = row("c2", "lsa")
+    counts, mean, low, high = figures.band(single)
     assert counts == [100, 200, 300] and mean.tolist() == [50, 90, 80]
     expected = statistics.wilson(900, 1000)
     assert (low[1], high[1]) == (pytest.approx(100 * expected.low), pytest.approx(100 * expected.high))
-    pooled = guided_row.pool([one, row("c2", "lsa", (0.6, 0.8, 0.8), seed=1)])
+    pooled = guided_row.pool([single, row("c2", "lsa", (0.6, 0.8, 0.8), seed=1)])
     _, mean, low, high = figures.band(pooled)
     assert (
         mean.tolist() == pytest.approx([55, 85, 80]) and low.tolist() == [50, 80, 80] and high.tolist() == [60, 90, 80]
@@ -130,16 +130,16 @@ EXCLUDES = {
 
 
 def test_the_conclusions_where_they_hold():
-    judged, said = verdicts(big(cell(0.001, **SUPPORTS)))
+    judged, evidence = verdicts(big(cell(0.001, **SUPPORTS)))
     assert judged == ["holds", "does not hold", "undecided", "holds", "holds", "holds"]
-    assert "deepgini saves 33 % [0, 67]" in said[2], "two thirds of the inputs, of three prefixes"
-    assert "1/5.0 of the images trained on, 1/5.0 of the seconds" in said[4]
+    assert "deepgini saves 33 % [0, 67]" in evidence[2], "two thirds of the inputs, of three prefixes"
+    assert "1/5.0 of the images trained on, 1/5.0 of the seconds" in evidence[4]
 
 
 def test_the_conclusions_where_they_do_not():
-    judged, said = verdicts(big(cell(0.001, **EXCLUDES)))
+    judged, evidence = verdicts(big(cell(0.001, **EXCLUDES)))
     assert judged == ["does not hold", "holds", "does not hold", "does not hold", "does not hold", "does not hold"]
-    assert "deepgini saves 0 % [0, 33]" in said[2]
+    assert "deepgini saves 0 % [0, 33]" in evidence[2]
 
 
 @pytest.mark.parametrize("orders", [SUPPORTS, EXCLUDES])
@@ -155,9 +155,9 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
     rows = cell(c2_deepgini=(0.9, 0.9, 0.80), c2_softmax_entropy=(0.9, 0.9, 0.82), c2_lsa=(0.7, 0.7, 0.81),
                 c2_dsa=(0.7, 0.7, 0.83), c2_random=(0.7, 0.7, 0.79))  # fmt: skip
     table = {(each["configuration"], each["metric"]): each for each in rows}
-    keys, others = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
-    effect = guided_claims._difference("", table, keys, others)
-    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, others)]
+    keys, references = [("c2", "deepgini"), ("c2", "softmax_entropy")], [("c2", "lsa"), ("c2", "dsa")]
+    effect = guided_claims._difference("", table, keys, references)
+    means = [numpy.mean([table[key]["measures"]["area"]["value"] for key in some]) for some in (keys, references)]
     trained = numpy.var([80.0, 82.0, 81.0, 83.0, 79.0], ddof=1)
     images = [mean * (100 - mean) / 1000 for mean in means]
     total = sum(images) + trained
@@ -187,21 +187,21 @@ def test_the_score_of_an_input_has_the_measure_as_its_mean():
     for measure in ("area", "best"):
         scores = guided_claims.scores(each["curves"][0], 40, measure)
         assert 100 * scores.mean() == pytest.approx(each["measures"][measure]["value"])
-    one = guided_claims.scores(each["curves"][0][:1], 40, "area")
-    assert one.mean() == pytest.approx(0.5) and set(one) == {0.0, 1.0}
+    scores = guided_claims.scores(each["curves"][0][:1], 40, "area")
+    assert scores.mean() == pytest.approx(0.5) and set(scores) == {0.0, 1.0}
 
 
 def test_paired_inputs_have_the_variance_of_their_differences():
     rows = with_flags(cell(c2_deepgini=(0.9, 0.9, 0.8), c2_lsa=(0.7, 0.7, 0.8)))
     table = {(each["configuration"], each["metric"]): each for each in rows}
-    keys, others = [("c2", "deepgini")], [("c2", "lsa")]
-    effect = guided_claims._difference("", table, keys, others)
+    keys, references = [("c2", "deepgini")], [("c2", "lsa")]
+    effect = guided_claims._difference("", table, keys, references)
     first, second = (guided_claims.scores(each["curves"][0], 40, "area") for each in rows)
     half = 1.959964 * (100 * (first - second)).std() / 40**0.5  # the last prefixes end alike
     assert effect.interval.high - effect.interval.value == pytest.approx(half)
     assert effect.interval.value == pytest.approx(100 * (first - second).mean())
     del rows[1]["curves"][0][0]["correct"]
-    unpaired = guided_claims._difference("", table, keys, others)
+    unpaired = guided_claims._difference("", table, keys, references)
     assert unpaired.interval.high - unpaired.interval.value != pytest.approx(half)
 
 
@@ -240,8 +240,8 @@ def test_trainings_that_end_alike_leave_the_test_inputs():
 
 
 def test_one_order_has_no_interval():
-    judged, said = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
-    assert judged[5] == "undecided" and "(no interval)" in said[5]
+    judged, evidence = verdicts(big([row("c2", "deepgini"), row("c1", "deepgini", (0.1, 0.1, 0.1))]))
+    assert judged[5] == "undecided" and "(no interval)" in evidence[5]
 
 
 def test_a_source_net_at_chance_leaves_nothing_measured():

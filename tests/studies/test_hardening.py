@@ -124,8 +124,8 @@ def test_seeds_are_pooled_with_their_spread(line):
     gains = {0: (2.0, 3.0), 1: (4.0, 6.0)}
     rows = []
     for seed, own in gains.items():
-        made = [trajectory(1e-4, gain, seed=seed, repeat=place) for place, gain in enumerate(own)]
-        rows.append(line("a", "method", made, seed=seed))
+        trajectories = [trajectory(1e-4, gain, seed=seed, repeat=place) for place, gain in enumerate(own)]
+        rows.append(line("a", "method", trajectories, seed=seed))
     rates, values, spread = levels.at_level(rows[0], "bp_epochs", 2.0)
     assert rates == [1e-4] and values["near"] == 45 and spread["near"] == pytest.approx(numpy.std([44, 46], ddof=1))
     pooled = hardening_tables.pool(rows)
@@ -137,30 +137,32 @@ def test_seeds_are_pooled_with_their_spread(line):
 
 
 def test_tables(study):
-    made = {table.name.removeprefix("hardening-fashion_mnist-alexnet-"): table
+    by_name = {table.name.removeprefix("hardening-fashion_mnist-alexnet-"): table
             for table in hardening_tables.tables(study)}  # fmt: skip
-    assert list(made) == ["change", "passes", "cost", "end"]
-    shown = {name: {line[0]: [str(cell) for cell in line[1:]] for line in table.rows} for name, table in made.items()}
-    assert list(shown["end"]) == ["original", "feature-adversarial", "pgd-training", "swa"]
-    assert made["passes"].columns[1:3] == ("BP-epochs 1: epsilon 0.02", "BP-epochs 1: clean")
-    assert shown["passes"]["pgd-training"] == [
+    assert list(by_name) == ["change", "passes", "cost", "end"]
+    cells = {
+        name: {line[0]: [str(cell) for cell in line[1:]] for line in table.rows} for name, table in by_name.items()
+    }
+    assert list(cells["end"]) == ["original", "feature-adversarial", "pgd-training", "swa"]
+    assert by_name["passes"].columns[1:3] == ("BP-epochs 1: epsilon 0.02", "BP-epochs 1: clean")
+    assert cells["passes"]["pgd-training"] == [
         "42.5 ± 0.0", "89.5 ± 0.0", "45.0 ± 0.0", "89.0 ± 0.0", "50.0 ± 0.0", "88.0 ± 0.0"
     ]  # fmt: skip
-    assert shown["passes"]["feature-adversarial"][:2] == ["43.5 ± 0.7", "89.5 ± 0.0"]
-    changes = [column.split(":")[0] for column in made["change"].columns[1::2]]
+    assert cells["passes"]["feature-adversarial"][:2] == ["43.5 ± 0.7", "89.5 ± 0.0"]
+    changes = [column.split(":")[0] for column in by_name["change"].columns[1::2]]
     assert changes == ["weight change 0.02", "weight change 0.05", "weight change 0.1"]
-    assert shown["change"]["pgd-training"][-2:] == ["-", "-"], "it does not move so far"
-    assert shown["change"]["pgd-training"][2] == "46.2 ± 0.0"
-    assert shown["end"]["swa"] == ["-", "0.0700", "0.0700", "0.00", "-", "90.0", "44.0", "1.0"]
-    rate, *rest = shown["end"]["feature-adversarial"]
+    assert cells["change"]["pgd-training"][-2:] == ["-", "-"], "it does not move so far"
+    assert cells["change"]["pgd-training"][2] == "46.2 ± 0.0"
+    assert cells["end"]["swa"] == ["-", "0.0700", "0.0700", "0.00", "-", "90.0", "44.0", "1.0"]
+    rate, *rest = cells["end"]["feature-adversarial"]
     assert rate == "0.0003" and rest[3] == "0.5" and rest[4:] == ["88.0 ± 0.0", "54.0 ± 2.8", "5.0 ± 0.0"]
-    assert made["cost"].columns[1] == "cost of at most 0.5: epsilon 0.02"
-    assert shown["cost"]["feature-adversarial"][::2] == ["43.5 ± 0.7", "47.0 ± 1.4", "54.0 ± 2.8"]
-    notes = "\n".join(made["end"].notes)
+    assert by_name["cost"].columns[1] == "cost of at most 0.5: epsilon 0.02"
+    assert cells["cost"]["feature-adversarial"][::2] == ["43.5 ± 0.7", "47.0 ± 1.4", "54.0 ± 2.8"]
+    notes = "\n".join(by_name["end"].notes)
     for words in ("BP-epochs: forward", "over repeats; seeds 0", "worst case of fgsm, pgd-restarts", "5.6 points",
                   "swa: title of swa"):  # fmt: skip
         assert words in notes
-    for table in made.values():
+    for table in by_name.values():
         assert tables.markdown(table) and tables.latex(table) and tables.to_csv(table)
 
 
@@ -175,8 +177,8 @@ def test_a_strategy_that_always_diverges_shows_nothing(study):
         run["points"] = run["points"][:1]
     for table in hardening_tables.tables(study):
         [line] = [line for line in table.rows if line[0] == "pgd-training"]
-        shown = {str(cell) for cell in line[1:]}
-        assert shown <= ({"40.0 ± 0.0", "90.0 ± 0.0"} if table.name.endswith("cost") else {"-", "0.5"})
+        cells = {str(cell) for cell in line[1:]}
+        assert cells <= ({"40.0 ± 0.0", "90.0 ± 0.0"} if table.name.endswith("cost") else {"-", "0.5"})
     assert hardening_figures.trajectories(study)
 
 

@@ -69,10 +69,10 @@ def test_text_of_a_row_is_no_part_of_the_page(tmp_path):
 def test_all_published_rows_are_in_it_whole_and_nothing_is_fetched(tmp_path):
     rows = publish.measured()
     path = page.write(rows, tmp_path / "page.html")
-    made = content(path)
-    assert len(made) == len(page.lines(rows)) == sum(len(row["measures"]) for row in rows)
+    page_lines = content(path)
+    assert len(page_lines) == len(page.lines(rows)) == sum(len(row["measures"]) for row in rows)
     place = (*page.SHOWN, *page.HIDDEN).index("commands")
-    assert [line[place] for line in made] == [html.escape(line[place]) for line in page.lines(rows)]
+    assert [line[place] for line in page_lines] == [html.escape(line[place]) for line in page.lines(rows)]
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)=[\"']?(https?:)?//", text)
     assert not re.search(r"\b(from|import)\s*\(?\s*[\"']https?:", text)
@@ -92,8 +92,8 @@ def test_a_figure_is_a_png():
 @pytest.mark.slow
 def test_the_published_page_shows_figures_and_adversarial_images(tmp_path):
     line = [sys.executable, str(publish.ROOT / "scripts" / "page.py"), "--out", str(tmp_path / "page.html")]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "examples-fgsm</figcaption>" in text and len(text) < 20e6
     for part in ("robustness", "transfer-worst@", "er-by-attack", "BP-epochs", "guided", "hardening"):
@@ -109,16 +109,16 @@ def opened(tmp_path_factory):
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     path = page.write(publish.measured(), tmp_path_factory.mktemp("page") / "page.html")
     with sync_api.sync_playwright() as driver:
-        begun = driver.chromium.launch(executable_path=browser, args=options)
-        context = begun.new_context(offline=True, viewport={"width": 1400, "height": 900})
-        tab, errors, asked = context.new_page(), [], []
+        browser_process = driver.chromium.launch(executable_path=browser, args=options)
+        context = browser_process.new_context(offline=True, viewport={"width": 1400, "height": 900})
+        tab, errors, requests = context.new_page(), [], []
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: errors.append(str(error)))
-        context.on("request", lambda request: asked.append(request.url))
+        context.on("request", lambda request: requests.append(request.url))
         tab.goto(path.as_uri())
         ready(tab)
-        yield tab, errors, asked, path
-        begun.close()
+        yield tab, errors, requests, path
+        browser_process.close()
 
 
 def ready(tab):
@@ -146,8 +146,8 @@ def choose(tab, pane, value):
 
 @pytest.mark.browser
 def test_it_loads_without_an_error_and_asks_for_nothing(opened):
-    tab, errors, asked, path = opened
-    assert errors == [] and all(url.startswith(("blob:", "data:", path.as_uri())) for url in asked)
+    tab, errors, requests, path = opened
+    assert errors == [] and all(url.startswith(("blob:", "data:", path.as_uri())) for url in requests)
     assert f"of {len(page.lines(publish.measured())):,} entries" in count(tab)
 
 
@@ -180,8 +180,8 @@ def test_a_button_shows_what_made_a_line(opened):
     tab, errors, _, _ = opened
     tab.locator(".dt-button", has_text=re.compile("^columns")).click()
     tab.locator(".dt-button", has_text=re.compile("^commands$")).click()
-    shown = tab.locator("#results th", has_text=re.compile("^commands$")).first
-    assert shown.is_visible() and "python scripts/" in tab.locator("#results tbody tr").first.inner_text()
+    commands = tab.locator("#results th", has_text=re.compile("^commands$")).first
+    assert commands.is_visible() and "python scripts/" in tab.locator("#results tbody tr").first.inner_text()
     tab.keyboard.press("Escape")
     assert errors == []
 
@@ -211,15 +211,15 @@ def test_5000_lines_are_built_and_sorted_in_time(opened, tmp_path):
     tab, _, _, _ = opened
     clean = ROW["measures"]["clean"]
     measures = [{"clean": {**clean, "value": place * 7 % 991}} for place in range(5000)]
-    begun = time.monotonic()
+    started_at = time.monotonic()
     path = page.write([{**ROW, "method": f"m{place}", "measures": each} for place, each in enumerate(measures)],
                       tmp_path / "page.html")  # fmt: skip
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - started_at < 20
     tab.goto(path.as_uri())
     ready(tab)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     tab.locator("#results th", has_text=re.compile("^value$")).first.click()
     tab.locator("#results th.dt-ordering-asc").first.wait_for()
-    took = time.monotonic() - begun
+    took = time.monotonic() - started_at
     print(f"5,000 lines sorted in {took:.2f} s")
     assert took < 3 and set(column(tab, "value")) == {"0", "1", "2", "3", "4"}

@@ -61,11 +61,11 @@ def opened(tmp_path_factory):
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     path = tmp_path_factory.mktemp("page") / "page.html"
-    made = list(rows(NAMES + BROKEN))
-    page.write(made, path, [(name, b"\x89PNG") for name in NAMES + BROKEN])
+    hostile_rows = list(rows(NAMES + BROKEN))
+    page.write(hostile_rows, path, [(name, b"\x89PNG") for name in NAMES + BROKEN])
     with sync_api.sync_playwright() as driver:
-        begun = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        context = begun.new_context(offline=True, viewport={"width": 1400, "height": 900})
+        browser_process = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        context = browser_process.new_context(offline=True, viewport={"width": 1400, "height": 900})
         tab, errors = context.new_page(), []
         tab.add_init_script("window.ran = () => { window.hasRun = true }")
         tab.on("pageerror", lambda error: errors.append(str(error)))
@@ -73,7 +73,7 @@ def opened(tmp_path_factory):
         tab.locator(".dtsp-panesContainer").wait_for(timeout=120_000)
         tab.locator("#results tbody td").first.wait_for()
         yield tab, errors
-        begun.close()
+        browser_process.close()
 
 
 HANDLERS = """() => [...document.querySelectorAll("main *")].filter(
@@ -92,14 +92,14 @@ def check(tab, errors):
 def test_hostile_names_are_text_in_the_table(opened):
     tab, errors = opened
     check(tab, errors)
-    shown, place = set(), page.SHOWN.index("method") + 1
+    cell_texts, place = set(), page.SHOWN.index("method") + 1
     following = tab.locator(".dt-paging-button.next:not(.disabled)")
     while True:
-        shown |= set(tab.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
+        cell_texts |= set(tab.locator(f"#results tbody tr td:nth-child({place})").all_text_contents())
         if not following.count():
             break
         following.click()
-    assert {text.shown(name) for name in NAMES + BROKEN} == shown
+    assert {text.shown(name) for name in NAMES + BROKEN} == cell_texts
     check(tab, errors)
 
 

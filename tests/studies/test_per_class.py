@@ -23,8 +23,8 @@ def test_measures_of_saved_flags_are_counted_by_class(classes):
     y = numpy.arange(40) % 4
     split = types.SimpleNamespace(y_test=y, y_train=y[::-1], classes=tuple(classes), fingerprint="d", name="digits")
     rows = numpy.arange(0, 40, 2)
-    said = generator.integers(0, 4, 40).astype("int32")
-    measured = {"clean": said, "white-box/pgd@0.1": said[1::2]}
+    predicted = generator.integers(0, 4, 40).astype("int32")
+    measured = {"clean": predicted, "white-box/pgd@0.1": predicted[1::2]}
     index = {"clean": numpy.arange(40), "white-box/pgd@0.1": numpy.arange(20)}
     truth = {name: y[index[name]] for name in measured}
     flags = saved.Flags(measured, truth, index, {}, "m", "d")

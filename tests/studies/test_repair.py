@@ -31,7 +31,9 @@ def line(synthetic):
         values |= {} if attacked is None else {"white-box/autoattack@0.02": attacked}
         measures = {name: synthetic.measure(value, n=N, interval=[value, value]) for name, value in values.items()}
         if noise:
-            measures |= {f"noise-{name}": synthetic.measure(one["value"] / 2, n=N) for name, one in measures.items()}
+            measures |= {
+                f"noise-{name}": synthetic.measure(entry["value"] / 2, n=N) for name, entry in measures.items()
+            }
         facts = {"study": "repair", "repeats": 1, "changed": [12], "relative_change": [0.01], "forward": [1000]}
         facts |= {"backward": [500], "facts": [{"located": 12}], "p": [0.25]}
         facts |= {"hyperparameters": {"width": 0.25, "source_epochs": 24}}
@@ -74,8 +76,8 @@ def test_the_tables_have_a_line_for_each_method_with_its_cost(cell):
 
 def test_the_verdicts_follow_from_the_differences(cell):
     judged = claims.repair_claims(cell)
-    found = [claim.verdict for claim in judged.claims]
-    assert found == ["holds", "does not hold", "undecided", "not measured", "holds", "holds"]
+    verdicts = [claim.verdict for claim in judged.claims]
+    assert verdicts == ["holds", "does not hold", "undecided", "not measured", "holds", "holds"]
     assert judged.name == "repair-fashion_mnist-alexnet-claims"
     broken = judged.claims[0].evidence
     assert broken.startswith("nfr: dare minus neurecover +4.0 points")
@@ -93,8 +95,8 @@ def test_the_figure_draws_every_method_and_needs_the_original(cell, tmp_path):
     [(name, _, figure)] = report.figures(cell)
     assert name == "fashion_mnist-alexnet-repair"
     figures.save(figure, tmp_path / "figure.png")
-    written = {text.get_text() for axis in figure.axes for text in axis.texts}
-    assert written == {row["method"] for row in cell if row["role"] != "original"}
+    labels = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert labels == {row["method"] for row in cell if row["role"] != "original"}
     with pytest.raises(ValueError, match="no row of the original"):
         drawing.draw_cell(cell[2:])
 
@@ -113,10 +115,10 @@ def test_differences_are_paired_with_other_methods_and_with_own_noise(line, tmp_
     better = base | (generator.random(N) < 0.3)
     rows = [line(name, "baseline", 88, 10, 1, 70, 31) for name in ("median", "swa")]
     folders = {}
-    for row, found in zip(rows, (flags(better, base), flags(base)), strict=True):
+    for row, row_flags in zip(rows, (flags(better, base), flags(base)), strict=True):
         folder = tmp_path / "seed0" / f"repair-{row['method']}"
         folder.mkdir(parents=True)
-        found.save(folder / "flags-0.h5")
+        row_flags.save(folder / "flags-0.h5")
         folders["repair", row["dataset"], row["model"], row["method"]] = [folder]
     median, swa = attach.attach(rows, folders)
     expected = 100 * (better.mean() - base.mean())
@@ -132,15 +134,15 @@ def test_noise_has_the_norm_of_the_change_and_no_noise_in_statistics(small_net, 
 
     x, y = images
     part = Images(x, y)
-    given = Problem(model=small_net, original=small_net.get_weights(), history=None, x_train=x, repair=part,
+    task = Problem(model=small_net, original=small_net.get_weights(), history=None, x_train=x, repair=part,
                     choice=part, failures=part, kept=part, seed=4)  # fmt: skip
-    weights = [array + numpy.float32(0.1) * (array.ndim > 1) for array in given.original]
-    noise = noise_like(given, weights)
-    for variable, before, after, noisy in zip(small_net.weights, given.original, weights, noise, strict=True):
+    weights = [array + numpy.float32(0.1) * (array.ndim > 1) for array in task.original]
+    noise = noise_like(task, weights)
+    for variable, before, after, noisy in zip(small_net.weights, task.original, weights, noise, strict=True):
         assert numpy.linalg.norm(noisy - before) == pytest.approx(numpy.linalg.norm(after - before), rel=1e-4)
         assert "moving" not in variable.path or (noisy == before).all()
     names = [variable.path for variable in small_net.weights]
     moved = [array + 5 * ("moving_variance" in name) for name, array in zip(names, weights, strict=True)]
-    measured = noise_like(given, moved)
+    measured = noise_like(task, moved)
     place = next(number for number, name in enumerate(names) if "moving_variance" in name)
-    assert (measured[place] >= 0).all() and (measured[place] != given.original[place]).any()
+    assert (measured[place] >= 0).all() and (measured[place] != task.original[place]).any()

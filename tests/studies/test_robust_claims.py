@@ -122,9 +122,9 @@ def guided(row):
     """``guided(seed, **course)``: a row whose magnitude guides its steps."""
 
     def guided(place, **changed):
-        made = row("m+pgd", robust=EIGHT, seed=place)
-        made["trajectories"][0] |= changed
-        return made
+        guided_row = row("m+pgd", robust=EIGHT, seed=place)
+        guided_row["trajectories"][0] |= changed
+        return guided_row
 
     return guided
 

@@ -57,8 +57,8 @@ def test_best_last_and_their_difference_stand_in_a_line_with_the_chance_level(ro
     fall = line["best - last: worst case"]
     assert (fall.value, round(fall.spread, 3)) == (2.5, 2.121) and line["best - last: clean"].value == -1.0
     assert line["worst case"].value - line["last: worst case"].value == fall.value
-    for one in (table, cost):
-        assert any("about 10.0 % in every column" in note for note in one.notes)
+    for each in (table, cost):
+        assert any("about 10.0 % in every column" in note for note in each.notes)
 
 
 def test_the_figure_has_a_panel_for_each_kind_of_method_and_one_of_test_images(row):
@@ -78,8 +78,8 @@ def test_every_method_of_a_kind_has_a_colour_of_its_own():
 
 
 def test_the_published_value_stands_beside_the_measured_one(row):
-    made = {**row("pgd-7", published=82.33), "model": "preact_resnet18@0.5"}
-    table, _ = robust_tables.robust_training_tables([made])
+    measured = {**row("pgd-7", published=82.33), "model": "preact_resnet18@0.5"}
+    table, _ = robust_tables.robust_training_tables([measured])
     assert str(table.rows[0][1]) == "80.0 (82.3)"
     assert any("2103.03076" in note for note in table.notes)
 
@@ -141,17 +141,17 @@ def test_the_published_values_of_robust_overfitting():
 def test_published_values_stand_beside_deats_own_settings():
     with open(published.FOLDER / "deat_cifar10_preact18.csv", newline="", encoding="utf-8") as file:
         rows = {line["method"] for line in csv.DictReader(file)}
-    named = [method.published for method in METHODS.values()]
-    assert rows <= set(named) and all(named.count(row) == 1 for row in rows)
+    published_rows = [method.published for method in METHODS.values()]
+    assert rows <= set(published_rows) and all(published_rows.count(row) == 1 for row in rows)
     assert {name for name in METHODS if name.endswith("-deat")} < {
         name for name, method in METHODS.items() if method.published in rows
     }
 
 
 def test_the_last_epochs_measures_with_published_values_have_columns(row, synthetic):
-    made = {**row("pgd-7"), "model": "resnet18"}
-    made["measures"]["last/white-box/pgd-7@8/255"] = synthetic.measure(46.0, published=47.87)
-    _, cost = robust_tables.robust_training_tables([made])
+    measured = {**row("pgd-7"), "model": "resnet18"}
+    measured["measures"]["last/white-box/pgd-7@8/255"] = synthetic.measure(46.0, published=47.87)
+    _, cost = robust_tables.robust_training_tables([measured])
     assert cost.columns[-2] == "last: pgd-7@8/255" and str(cost.rows[0][-2]) == "46.0 (47.9)"
 
 

@@ -21,25 +21,27 @@ MADE = [
 
 
 def test_a_matrix_has_every_claim_and_every_cell():
-    made = {table.name: table for table in verdicts.tables(MADE)}
-    assert list(made) == ["verdicts", "verdicts-dare", "verdicts-classwise"]
-    assert made["verdicts-dare"].columns == ("claim", "digits, alexnet", "mnist, alexnet")
-    assert made["verdicts-dare"].rows == (
+    tables_by_name = {table.name: table for table in verdicts.tables(MADE)}
+    assert list(tables_by_name) == ["verdicts", "verdicts-dare", "verdicts-classwise"]
+    assert tables_by_name["verdicts-dare"].columns == ("claim", "digits, alexnet", "mnist, alexnet")
+    assert tables_by_name["verdicts-dare"].rows == (
         ("A", "holds", "does not hold"),
         ("B", "undecided", "-"),
         ("C", "-", "not measured"),
     )
-    assert made["verdicts"].rows[-1][3:] == ("3", "2", "1", "1", "1"), "cells, and each verdict over all studies"
+    assert tables_by_name["verdicts"].rows[-1][3:] == ("3", "2", "1", "1", "1"), (
+        "cells, and each verdict over all studies"
+    )
     assert verdicts.tables(MADE[:1]) == []
 
 
 def test_a_page_holds_the_tables_of_its_cell_alone(rows, tmp_path):
     names = [f"dare-fashion_mnist-{cell}" for cell in ("alexnet-er", "alexnet@0.25-er", "alexnet")]
-    made = [Table(name, f"title of {name}", ("method",), (("dare",),)) for name in names]
+    cell_tables = [Table(name, f"title of {name}", ("method",), (("dare",),)) for name in names]
     (tmp_path / pages.FIGURES).mkdir(parents=True)
     for name in ("fashion_mnist-alexnet-robustness", "fashion_mnist-alexnet@0.25-robustness"):
         (tmp_path / pages.FIGURES / f"{name}.png").write_bytes(b"")
-    ((path, text),) = pages.pages(rows, made, tmp_path).items()
+    ((path, text),) = pages.pages(rows, cell_tables, tmp_path).items()
     assert path == pages.FOLDER / "fashion_mnist-alexnet.md"
     assert f"title of {names[0]}" in text and f"title of {names[2]}" in text and names[1] not in text
     assert "alexnet-robustness.png" in text and "@0.25-robustness" not in text

@@ -46,8 +46,8 @@ def test_an_average_without_a_warm_up_begins_with_a_copy(tiny, rule):
     average = Average(rule, model)
     for place, values in enumerate(courses(model, 6, numpy.random.default_rng(1))):
         average.after("batch", 0.7 + 0.01 * place)
-        begun = average.count == 1
-        if begun:
+        first_update = average.count == 1
+        if first_update:
             assert all(map(numpy.array_equal, map(numpy.asarray, average.averages), values))
     assert average.count == (6 if rule.start == 0 else 1)
 

@@ -49,7 +49,7 @@ def test_the_move_is_that_of_the_authors_proxy_whatever_its_rate(tiny, batch, ra
     moves = displaced(Awp(gamma=GAMMA), gradient(model, images, labels), before)
     proxy = tiny.build()  # a step of SGD up the loss, of which the direction alone counts
     optimizer = keras.optimizers.SGD(rate)
-    updates.train_step(proxy, optimizer, lambda *given: (-cross_entropy(*given)[0], ()), regularise=False)(
+    updates.train_step(proxy, optimizer, lambda *arguments: (-cross_entropy(*arguments)[0], ()), regularise=False)(
         images, images, labels, 1.0
     )
     for move, weight, stepped in zip(moves, before, proxy.trainable_variables, strict=True):
@@ -109,7 +109,7 @@ def test_the_start_is_in_the_run_and_costs_nothing_before(tiny, batch):
     late = Adversarial(step=StepSize(share=0.25), awp=Awp(gamma=GAMMA, start=0.5))
     without = Adversarial(step=StepSize(share=0.25))
     models = [tiny.build(), tiny.build(), tiny.build()]
-    runs = [tiny.prepared(*given) for given in zip((late, without, late), models, strict=True)]
+    runs = [tiny.prepared(*settings) for settings in zip((late, without, late), models, strict=True)]
     outcomes = [run(*batch, 2, generator(0), progress=0.4) for run in runs[:2]]
     assert [outcome.passes for outcome in outcomes] == [3, 3] and late.passes(2) == 4
     assert all(map(numpy.array_equal, *map(tiny.weights, models[:2])))

@@ -59,8 +59,8 @@ def test_bad_settings_are_refused(settings):
 
 def test_delayed_steps():
     delayed = Delayed(delay=3, maximum=4)
-    taken = [delayed.steps, *(delayed.update(epoch) for epoch in range(13))]
-    assert taken == [min(epoch // 3 + 1, 4) for epoch in range(14)]
+    steps = [delayed.steps, *(delayed.update(epoch) for epoch in range(13))]
+    assert steps == [min(epoch // 3 + 1, 4) for epoch in range(14)]
 
 
 def test_accuracy_threshold():
@@ -73,8 +73,8 @@ def test_linear():
     assert controller.steps == 2
     assert [controller.update(0, progress=share) for share in (0.25, 0.5, 1.0, 1.2)] == [4, 6, 10, 10]
     down = Linear(first=2, last=10, down=True)
-    taken = [down.steps, *(down.update(epoch, over=(epoch + 1) / 50) for epoch in range(49))]
-    assert taken == [2 + int(8 * (epoch / 50)) for epoch in range(50)] and max(taken) == 9
+    steps = [down.steps, *(down.update(epoch, over=(epoch + 1) / 50) for epoch in range(49))]
+    assert steps == [2 + int(8 * (epoch / 50)) for epoch in range(50)] and max(steps) == 9
 
 
 def test_a_set_up_fills_in_what_a_controller_leaves_open_whatever_makes_it():

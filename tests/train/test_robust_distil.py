@@ -41,8 +41,8 @@ def test_teachers_see_the_adversarials_in_eval_mode_and_stay(tiny, batch, seen):
     assert outcome.passes == 5
     for teacher, weights in zip(teachers, before, strict=True):
         assert all(map(numpy.array_equal, tiny.weights(teacher), weights))
-    given = strategy.distil.nets(teachers)(passed[0])
-    for teacher, log_q in zip(teachers, given, strict=True):
+    log_probabilities = strategy.distil.nets(teachers)(passed[0])
+    for teacher, log_q in zip(teachers, log_probabilities, strict=True):
         logits = numpy.asarray(compute.forward(teacher)(passed[0]))
         numpy.testing.assert_allclose(numpy.asarray(log_q), log_softmax(logits / 2), atol=1e-5)
 

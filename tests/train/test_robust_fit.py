@@ -185,19 +185,19 @@ def test_steps_and_magnitude_follow_the_controller(split, tmp_path):
 
 
 def test_a_batch_is_trained_at_the_rate_and_momentum_of_its_place_in_the_run(split, tmp_path, monkeypatch):
-    asked, count = [], len(split.x_train)
+    rates, count = [], len(split.x_train)
     original = robust.Setup.momentum_of
 
     def momentum_of(setup, rate):
-        asked.append((rate, original(setup, rate)))
-        return asked[-1][1]
+        rates.append((rate, original(setup, rate)))
+        return rates[-1][1]
 
     monkeypatch.setattr(robust.Setup, "momentum_of", momentum_of)
     fit(split, tmp_path, "standard", epochs=2, setup=FAST)
     places = [(epoch + start / count) / 2 for epoch in range(2) for start in range(0, count, 16)]
     heights = [1 - abs(2 * place - 1) for place in places]
-    assert [rate for rate, _ in asked] == pytest.approx([0.02 * height for height in heights])
-    assert [momentum for _, momentum in asked] == pytest.approx([0.9 - 0.1 * height for height in heights])
+    assert [rate for rate, _ in rates] == pytest.approx([0.02 * height for height in heights])
+    assert [momentum for _, momentum in rates] == pytest.approx([0.9 - 0.1 * height for height in heights])
 
 
 def test_the_magnitude_of_an_epoch_is_of_all_batches_or_of_the_last(split, tmp_path):

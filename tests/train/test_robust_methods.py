@@ -47,10 +47,12 @@ def test_perturbations_stay_in_the_ball_and_the_box(tiny, name, batch, seen):
         carried = outcome.carried
     passed = [passed_images for passed_images in passed if passed_images.shape == images.shape]
     assert passed
-    begun = passed[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
+    starts = passed[::3] if isinstance(strategy, Yopo) else []  # of each batch the start, which is not clipped
     for passed_images in passed:
         assert abs(passed_images - images).max() <= radius + 1e-6
-        assert any(passed_images is start for start in begun) or (passed_images.min() >= 0 and passed_images.max() <= 1)
+        assert any(passed_images is start for start in starts) or (
+            passed_images.min() >= 0 and passed_images.max() <= 1
+        )
     moved = max(abs(batch - images).max() for batch in passed)
     assert moved > 0.02 * tiny.epsilon
     assert numpy.isfinite(float(outcome.loss)) and numpy.asarray(outcome.correct).shape == (12,)

@@ -84,8 +84,8 @@ def test_yopo_equals_its_definition_on_two_dense_layers(tiny, rounds, inner):
         for _ in range(inner):
             change = moved + 0.25 * tiny.epsilon * numpy.sign(by_hidden @ w0.T) - x
             moved = (x + change.clip(-tiny.epsilon, tiny.epsilon)).clip(0, 1)
-        slopes = start.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)
-        total = [part + gradient for part, gradient in zip(total, slopes, strict=True)]
-    for weight, begun, gradient in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
-        numpy.testing.assert_allclose(weight, begun - rate * gradient, rtol=1e-4, atol=1e-6)
+        gradients = start.T @ by_hidden + moved.T @ by_hidden, 2 * by_hidden.sum(0), active.T @ error, error.sum(0)
+        total = [part + gradient for part, gradient in zip(total, gradients, strict=True)]
+    for weight, initial, gradient in zip(model.get_weights(), (w0, b0, w1, b1), total, strict=True):
+        numpy.testing.assert_allclose(weight, initial - rate * gradient, rtol=1e-4, atol=1e-6)
     numpy.testing.assert_allclose(float(outcome.loss), -numpy.log(p[numpy.arange(6), y]).mean(), rtol=1e-5)

@@ -16,7 +16,7 @@ def softmax(logits):
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def told(probabilities, labels):
+def predictions(probabilities, labels):
     return probabilities.astype("float32"), numpy.log(probabilities[numpy.arange(len(labels)), labels])
 
 
@@ -60,8 +60,8 @@ def recorded(kind, seed=0, **settings):
     generator = numpy.random.default_rng(seed)
     for p in EPOCHS:
         assert numpy.array_equal(table.of(numpy.arange(2), labels, 0.1)[0], one_hot(labels, 3))
-        table.learn(numpy.arange(2), labels, 0.1, generator, told(p, labels))
-    table.learn(numpy.arange(2), labels, 0.9, generator, told(numpy.full((2, 3), 1 / 3), labels))  # too late
+        table.learn(numpy.arange(2), labels, 0.1, generator, predictions(p, labels))
+    table.learn(numpy.arange(2), labels, 0.9, generator, predictions(numpy.full((2, 3), 1 / 3), labels))  # too late
     return table, labels
 
 
