@@ -15,6 +15,7 @@ import dataclasses
 
 import numpy
 
+from adv import evaluate
 from dare.repair import front_impact, kernels, loss_gradient, pareto, patch
 from dare.repair.evolution import Evolution
 from dare.repair.problem import Images, Problem, Repaired
@@ -27,6 +28,8 @@ class Arachne:
 
     locate_by: "front"; or "gl", as many weights with the largest GL_N / (1 + GL_K).
     alpha: weight of the failures [P].
+    confusion: repair the failures of one kind alone, images of class y that M takes for k, for the most frequent (y, k)
+        of the failures, as most of the paper's experiments do.
     search: the evolution.
     """
 
@@ -34,11 +37,18 @@ class Arachne:
     citation: str = "Sohn, Kang, Yoo, TOSEM 32(4) 2023"
     locate_by: str = "front"
     alpha: float = 10.0
+    confusion: bool = False
     search: Evolution = dataclasses.field(default_factory=Evolution)
 
     def repair(self, problem: Problem) -> Repaired:
         """M with the located entries at the best vector."""
+        if not self.confusion:
+            return self.searched(problem, *self.locate(problem))
+        (failures, pair), predicted = confused(problem), len(problem.failures)
+        problem = dataclasses.replace(problem, failures=failures)
         entries, located = self.locate(problem)
+        facts = located.facts | {"confusion": list(pair), "confused": len(failures)}
+        located = dataclasses.replace(located, facts=facts, forward=located.forward + predicted)
         return self.searched(problem, entries, located)
 
     def locate(self, problem: Problem) -> tuple[kernels.Entries, Repaired]:
@@ -82,6 +92,15 @@ def fitness(correct: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: f
     """Arachne's fitness (P,). correct, loss: (P, n), the failing images first; failures: their number."""
     h = numpy.where(correct, 1.0, 1 / (1 + loss))
     return h[:, failures:].sum(axis=1) + alpha * h[:, :failures].sum(axis=1)
+
+
+def confused(problem: Problem) -> tuple[Images, tuple[int, int]]:
+    """(the failures of the most frequent confusion, its (true, predicted) classes); the first of equals."""
+    failures = problem.failures
+    predicted = evaluate.classes(problem.model, failures.x, failures.y)
+    pairs, counts = numpy.unique(numpy.stack([failures.y, predicted], axis=1), axis=0, return_counts=True)
+    label, other = pairs[counts.argmax()]
+    return failures.take(numpy.flatnonzero((failures.y == label) & (predicted == other))), (int(label), int(other))
 
 
 def alike(failing: Images, kept: Images, seed: int) -> Images:

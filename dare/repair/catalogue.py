@@ -5,17 +5,17 @@ A method has `title`, `citation` and `repair(problem)`. A new one is a file like
 
 import dataclasses
 
-from dare.repair.apricot import Adjustment
-from dare.repair.apricot_history import ApricotHistory
+from dare.repair.apricot import Adjustment, Apricot
 from dare.repair.arachne import Arachne
 from dare.repair.at_random import RandomLocation
 from dare.repair.averages import EmaEpoch, GreedySoup, Median, Swa
 from dare.repair.ensemble import Ensemble
 from dare.repair.neurecover import NeuRecover
+from dare.repair.references import Reduced
 
 NEURECOVER = NeuRecover(title="NeuRecover, two checkpoints")
 ARACHNE = Arachne(title="Arachne")
-APRICOT = ApricotHistory(title="Apricot with checkpoints, to the right ones")
+APRICOT = Apricot(title="Apricot with checkpoints, to the right ones")
 METHODS = {
     "neurecover": NEURECOVER,
     "neurecover-history": dataclasses.replace(
@@ -23,6 +23,10 @@ METHODS = {
     ),
     "arachne": ARACHNE,
     "arachne-gl": dataclasses.replace(ARACHNE, title="Arachne, located by the gradient alone", locate_by="gl"),
+    "arachne-confusion": dataclasses.replace(ARACHNE, title="Arachne, on the most frequent confusion", confusion=True),
+    "apricot": dataclasses.replace(
+        APRICOT, title="Apricot with reduced models, to the right ones", references=Reduced()
+    ),
     "apricot-history": APRICOT,
     "apricot-history-released": dataclasses.replace(
         APRICOT, title="Apricot with checkpoints, the released sign", adjustment=Adjustment(sign="as-released")
@@ -42,12 +46,15 @@ METHODS = {
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
 OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
+TRAINED = ("apricot",)  # these train further models, for small nets: made only where they are named
 CONTROLS = ("swa", "random-neurecover", "random-arachne")
 DRAWN = (  # methods that draw random numbers, so that a repeat differs
     "neurecover",
     "neurecover-history",
     "arachne",
     "arachne-gl",
+    "arachne-confusion",
+    "apricot",
     "apricot-history",
     "apricot-history-released",
     "apricot-history-right",

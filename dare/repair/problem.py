@@ -57,6 +57,8 @@ class Problem:
     seed: of this repeat.
     state: file in which a search keeps its state (None: it is not kept).
     progress: called as progress(done, total, note).
+    train: called as train(place, fraction) -> (weights, passes): a model of M's architecture, the one of this number,
+        trained by M's recipe on this fraction of x_train (None: nothing can be trained).
     """
 
     model: keras.Model
@@ -71,6 +73,7 @@ class Problem:
     seed: int = 0
     state: pathlib.Path | None = None
     progress: Callable | None = None
+    train: Callable | None = None
 
     @property
     def mined(self) -> list[int]:
@@ -155,7 +158,7 @@ def make(
     judged: see Problem.
     most_failures, most_kept: draw so many of N and of C, seeded (None: all).
     split_seed: of the two parts (default: `seed`).
-    fields: state and progress of Problem.
+    fields: state, progress and train of Problem.
     Raises ValueError where nothing fails, and where the history records another number of images.
     """
     predicted = history.record(history.last)[1]

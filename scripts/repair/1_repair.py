@@ -89,10 +89,10 @@ def chosen_methods(arguments):
 
 
 def lacking(arguments, name):
-    """Whether the run directory lacks what a method of "all" needs, or the failures are none of its concern."""
+    """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
         return not (run_directory.folder(arguments, "finetune_dare-dare") / "run.json").is_file()
-    return arguments.failures == "adversarial" and name in catalogue.OF_HISTORY
+    return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in catalogue.OF_HISTORY)
 
 
 def narrow(arguments, name):
@@ -149,7 +149,8 @@ def options():
         nargs="+",
         type=command.name("method", ["all", *ALL]),
         default=["all"],
-        help="what to make, in this order, after the original; all: whatever this cell has the files for",
+        help="what to make, in this order, after the original; all: whatever this cell has the files for, but for "
+        "apricot, which trains as long as the source model",
     )
     parser.add_argument(
         "--failures", choices=("clean", "adversarial"), default="clean",

@@ -38,7 +38,7 @@ def attach(rows: list, folders: dict) -> list:
         )
         entries = {}
         for each in compared:
-            if not each.measure.startswith(NOISE) and each.measure != "rr-seen":
+            if not each.measure.startswith(NOISE) and each.measure not in ("rr-seen", "rr-confusion"):
                 entry = {"value": each.value, "interval": [each.low, each.high], "n": each.n}
                 entries.setdefault(each.reference, {})[each.measure] = entry
         attached.append(result_row.detailed(row, differences=entries) if entries else row)

@@ -10,10 +10,11 @@ import models
 from adv import evaluate, evaluation, scoring
 from dare import controls
 from dare.flags import Flags
-from dare.repair import catalogue, metrics, problem
+from dare.repair import arachne, catalogue, metrics, problem
 from pipeline import run_directory
 from pipeline.progress import Progress
 from studies.dare import trained_cell
+from studies.repair import reduced
 from train import history as histories
 from train.seeds import stream
 
@@ -36,15 +37,21 @@ class Cell:
         self.epsilon = arguments.epsilon or scoring.EPSILONS[self.split.x_test.shape[-1]][0]
         order = stream(arguments.seed, "images under AutoAttack").permutation(len(self.split.x_test))
         self.attacked = numpy.sort(order[: arguments.images])
-        self.before = evaluate.correct(self.model, self.split.x_test, self.split.y_test)
+        self.predicted = evaluate.classes(self.model, self.split.x_test, self.split.y_test)
+        self.before = self.predicted == self.split.y_test
 
     def problem(self, repeat: int, state=None, progress=None) -> problem.Problem:
-        """What a repeat of a method may read: nothing of x_test."""
+        """What a repeat of a method may read: nothing of x_test. state: file in the stage's folder."""
         arguments, split = self.arguments, self.split
         order = stream(arguments.seed, "images of batch norm").permutation(len(split.x_train))
         adversarial = {}
         if arguments.failures == "adversarial":
             adversarial = {"adversarial": self._part("train"), "judged": self._part("validation")}
+
+        def train(place, fraction):
+            folder = state.parent / f"reduced-{place}"
+            return reduced.train(self.trained, folder, arguments.seed, place, fraction, progress)
+
         return problem.make(
             self.model,
             self.history,
@@ -57,6 +64,7 @@ class Cell:
             split_seed=arguments.seed,
             state=state,
             progress=progress,
+            train=None if state is None else train,
             **adversarial,
         )
 
@@ -82,7 +90,10 @@ class Cell:
         folder: where AutoAttack keeps its flags.
         """
         attacked = attacks(self.arguments, name) and repeat < self.arguments.attack_repeats
-        repaired_images = None if name in (*GIVEN, *catalogue.OF_HISTORY) else self.problem(repeat).failures
+        repaired_images = None
+        if name not in (*GIVEN, *catalogue.OF_HISTORY):
+            task = self.problem(repeat)
+            repaired_images = arachne.confused(task)[0] if "confusion" in repaired.facts else task.failures
         predicted = self._measured(repaired, repaired_images, folder / f"autoattack-{repeat}" if attacked else None)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
@@ -115,6 +126,11 @@ class Cell:
             misclassified = numpy.flatnonzero(~self.before)
             if len(misclassified):
                 by_measure["rr"] = clean[misclassified], split.y_test[misclassified], misclassified
+            if "confusion" in repaired.facts:
+                label, other = repaired.facts["confusion"]
+                confused = numpy.flatnonzero((split.y_test == label) & (self.predicted == other))
+                if len(confused):
+                    by_measure["rr-confusion"] = clean[confused], split.y_test[confused], confused
             by_measure["nfr"] = _flagged(self.before & ~after, rows)
             correct = numpy.flatnonzero(self.before)
             if len(correct):

@@ -23,6 +23,7 @@ SEEN = (
     "searched or adjusted on. p: McNemar's exact test that as many test images were fixed as broken, of the first "
     "repeat."
 )
+KIND = "RR of its kind: RR on the test images of the one confusion, a true and a predicted class, that was repaired."
 COST = (
     "weights changed: number of weights whose value differs. change: norm of the change of all weights, relative to "
     "their norm. forward, backward: passes in images, each counted in full, also from cached activations; of DARE "
@@ -98,15 +99,18 @@ def _whole(name, title, rows):
 
 
 def _beyond(name, title, rows):
-    columns = measures(rows)
+    columns, rates, explained = measures(rows), {"br": "BR", "rr-seen": "RR seen"}, [NOISE, SEEN]
+    if any("rr-confusion" in row["measures"] for row in rows):
+        rates["rr-confusion"] = "RR of its kind"
+        explained.append(KIND)
     lines = []
     for row in (row for row in rows if any(measure.startswith("noise-") for measure in row["measures"])):
         differences = [Cell(_difference(row, measure)) for measure in columns]
-        rates = [_cell(row, "br"), _cell(row, "rr-seen"), Cell(row["p"][0], digits=3)]
-        lines.append((marks.label(row), *differences, *rates))
-    headings = ("method", *columns.values(), "BR", "RR seen", "p")
+        values = [_cell(row, measure) for measure in rates]
+        lines.append((marks.label(row), *differences, *values, Cell(row["p"][0], digits=3)))
+    headings = ("method", *columns.values(), *rates.values(), "p")
     title = f"{title}, minus weight noise of the same norm"
-    return Table(name, title, headings, tuple(lines), (NOISE, SEEN, *notes.numbers(rows, [], without=("attacks",))))
+    return Table(name, title, headings, tuple(lines), (*explained, *notes.numbers(rows, [], without=("attacks",))))
 
 
 def _sentences(rows):

@@ -1,5 +1,6 @@
 """Repair methods on a small net with a history: what they change, what they leave, and what they refuse."""
 
+import collections
 import dataclasses
 import types
 
@@ -8,7 +9,8 @@ import numpy
 import pytest
 
 import data
-from dare.repair import averages, candidates, catalogue, cut, ensemble, kernels, problem
+from adv import evaluate
+from dare.repair import arachne, averages, candidates, catalogue, cut, ensemble, kernels, problem, references
 from train.history import History, confidence
 
 SMALL = {"particles": 5, "generations": 2}
@@ -34,8 +36,15 @@ def net(tmp_path):
 
 
 def at(net, **changes):
-    """The Problem of the net."""
-    return problem.make(net.model, net.history, net.x, net.y, **{"x_train": net.x, "seed": 3} | changes)
+    """The Problem of the net; its reduced models are M with seeded noise."""
+
+    def train(place, fraction):
+        generator = numpy.random.default_rng(place)
+        noise = (0.3 * generator.standard_normal(array.shape, "float32") ** 2 for array in net.model.get_weights())
+        return [array + part for array, part in zip(net.model.get_weights(), noise, strict=True)], 10
+
+    settings = {"x_train": net.x, "seed": 3, "train": train} | changes
+    return problem.make(net.model, net.history, net.x, net.y, **settings)
 
 
 def same(first, second):
@@ -96,6 +105,36 @@ def test_a_cut_goes_through_a_residual_net():
         numpy.testing.assert_allclose(parts.logits(parts.activations(x)), model(x), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="nothing behind this cut"):
         cut.after(model, "logits")
+
+
+def test_reduced_models_are_mixed_as_apricot_says(net):
+    task = at(net)
+    made = references.Reduced(count=3, fraction=0.2).of(task)
+    trained = [task.train(place, 0.2)[0] for place in range(3)]
+    assert (made.forward, made.backward) == (30 + 3 * len(task.failures), 30)
+    for flags, weights in zip(made.correct, trained, strict=True):
+        net.model.set_weights(weights)
+        predicted = numpy.argmax(net.model.predict(data.to_unit(task.failures.x), verbose=0), axis=1)
+        numpy.testing.assert_array_equal(flags, predicted == task.failures.y)
+    net.model.set_weights(task.original)
+    mixed = made.mean(0.5, numpy.array([0.75, -0.5, 0.25]))
+    for array, *parts in zip(mixed, task.original, *trained, strict=True):
+        naive = sum(f * p.astype("float64") for f, p in zip((0.5, 0.75, -0.5, 0.25), parts, strict=True))
+        numpy.testing.assert_allclose(array, naive, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="tiny: no recipe to train reduced models by"):
+        catalogue.method("apricot").repair(at(net, train=None))
+
+
+def test_one_confusion_is_repaired(net):
+    """The most frequent pair of true and predicted class, and its images alone."""
+    task = at(net)
+    failures, (label, other) = arachne.confused(task)
+    predicted = evaluate.classes(net.model, task.failures.x, task.failures.y)
+    counts = collections.Counter(zip(task.failures.y.tolist(), predicted.tolist(), strict=True))
+    assert counts[label, other] == max(counts.values()) == len(failures) < len(task.failures)
+    assert (failures.y == label).all() and (evaluate.classes(net.model, failures.x, failures.y) == other).all()
+    facts = catalogue.method("arachne-confusion", **SMALL).repair(task).facts
+    assert facts["confusion"] == [label, other] and facts["confused"] == len(failures)
 
 
 def test_nothing_is_located_where_the_last_two_epochs_are_equal(net):

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 SCRIPT = "repair/1_repair"
 FEW = ["--attack", "fgsm", "pgd", "--particles", "5", "--generations", "3", "--repeats", "2", "--most-failures", "20"]
 FEW += ["--most-kept", "20", "--deterministic", "--quiet"]
-METHODS = ("dare", "neurecover", "apricot-history", "ensemble", "swa")
+SEARCHED = ("neurecover", "arachne-confusion", "apricot", "apricot-history")
+METHODS = ("dare", *SEARCHED, "ensemble", "swa")
 OPTIONS = ["--method", *METHODS, *FEW, "--attacked", "swa", "--images", "3", "--epsilon", "0.05"]
 
 
@@ -43,7 +44,7 @@ def test_what_it_writes(finished):
     assert {path.suffix for path in (finished.cell / "repair").iterdir()} == {".md", ".tex", ".csv"}
     for name, row in rows.items():
         assert row["study"] == "repair" and row["measures"]["er/fgsm"]["n"] > 0
-        assert ("rr-seen" in row["measures"]) == (name in ("repair-neurecover", "repair-apricot-history"))
+        assert ("rr-seen" in row["measures"]) == (name.removeprefix("repair-") in SEARCHED)
         assert ("white-box/autoattack@0.05" in row["measures"]) == (name == "repair-swa")
         assert len(row["forward"]) == row["repeats"] == len(row["p"])
         before, after = rows["repair-original"]["measures"], row["measures"]
@@ -57,6 +58,11 @@ def test_what_it_writes(finished):
     assert searched["repeats"] == 2 and searched["hyperparameters"]["particles"] == 5
     for changed, facts in zip(searched["changed"], searched["facts"], strict=True):
         assert changed <= facts["located"]
+    of_one_kind = rows["repair-arachne-confusion"]
+    assert {tuple(facts["confusion"]) for facts in of_one_kind["facts"]} and "rr-confusion" not in after
+    reduced = finished.cell / "repair-apricot"
+    assert {path.name for path in reduced.glob("reduced-*")} == {f"reduced-{place}" for place in range(5)}
+    assert rows["repair-apricot"]["backward"] == [4 * 5 * 144] * 2, "epochs, models, a fifth of x_train"
     noise = Flags.load(finished.cell / "repair-swa" / "flags-0.h5")
     assert "noise-white-box/autoattack@0.05" in noise.label
     assert report.tables(list(rows.values())) and list(report.figures(list(rows.values())))
