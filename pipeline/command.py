@@ -155,7 +155,7 @@ def _refused(text, accepted):
 
 
 def _is_imported(arguments):
-    with contextlib.suppress(ValueError):  # of --dataset: said where it is read
+    with contextlib.suppress(ValueError):  # a wrong --dataset is refused where it is read
         return (run_directory.folder(arguments, "train") / "run.json").is_file()
     return False
 

@@ -26,7 +26,7 @@ def announce(description, arguments):
 
 
 def begin():
-    """Say what `announce` was given, once."""
+    """Print the line of `announce`, once."""
     while _waiting:
         print(_waiting.pop(), flush=True)
 

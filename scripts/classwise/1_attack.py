@@ -27,7 +27,7 @@ def main(arguments):
             continue
         model, split = contestant.open()
         about = {"method": name, "title": contestant.title, "role": contestant.role, "hyperparameters": {}}
-        how = {"epsilon": epsilon, "reach": arguments.reach_images}
+        how = {"epsilon": epsilon, "reach_images": arguments.reach_images}
         attack.score(arguments, stage, model, split, about=about, details={"of": contestant.of}, **how)
 
 

@@ -44,13 +44,15 @@ def uses(arguments, **entries) -> dict:
     return {"attack": {name: attacks.ATTACKS[name] for name in arguments.attack}, **entries}
 
 
-def score(arguments, stage, model, split, *, about: dict, details: dict, epsilon: float, reach: int = 0) -> row.Row:
+def score(
+    arguments, stage, model, split, *, about: dict, details: dict, epsilon: float, reach_images: int = 0
+) -> row.Row:
     """Attack the model, save its flags and row.json, and finish the stage. Returns the row.
 
     about: the row's method, title, role and hyperparameters
     details: further details of the row
     epsilon: Linf radius in [0, 1] pixel scale
-    reach: number of images that are attacked into every class
+    reach_images: number of images that are attacked into every class
     """
     chosen = even(split.y_test, arguments.test_images, arguments.seed)
     name, used = about["method"], {name: attacks.ATTACKS[name] for name in arguments.attack}
@@ -75,8 +77,8 @@ def score(arguments, stage, model, split, *, about: dict, details: dict, epsilon
             name: [class_rows.packed(values)] for name, values in flags.correct.items() if name.startswith("white-box/")
         },
     }
-    if reach:
-        row_details["reached"] = reached(arguments, model, split, chosen, epsilon, reach, name)
+    if reach_images:
+        row_details["reached"] = reached(arguments, model, split, chosen, epsilon, reach_images, name)
     specifications = {
         f"white-box/{name}": attack.specification() | {"epsilons": [epsilon]} for name, attack in used.items()
     }

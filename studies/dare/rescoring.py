@@ -103,7 +103,7 @@ def _seed(opened, cell, arguments, folder, scratch):
 
 
 def _again(model, flags, split, sets, drawn):
-    """(the flags with every prediction that can be made anew, sentences on those that differ)."""
+    """(the flags with every prediction that can be made again, sentences on those that differ)."""
     if models.fingerprint(model) != flags.model:
         raise ValueError("a net of the release is not the one that its flags are of: pack the release again")
     scored = measured.transferred(model, split, sets, drawn)
