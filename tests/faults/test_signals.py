@@ -95,7 +95,7 @@ def test_a_signal_ends_a_stage_in_one_line(whole, stages, tally, tmp_path):
             assert len([line for line in err.splitlines() if "continues" in line]) == 1, case
             tally[f"{kind.name}{' to all' if to_all else ''}: one line, {128 + kind}"] += 1
             if name == REPRODUCE:  # nothing is begun afterwards
-                assert out.count("\n$ ") == out.count("$ python") - 1, case
+                assert out.count("\n$ ") == max(out.count("$ python") - 1, 0), case
                 time.sleep(1)
             elif number % 10 == 0:
                 stages.finish(name, folder)
