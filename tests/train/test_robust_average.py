@@ -9,7 +9,7 @@ import pytest
 from models import compute
 from train import batch_norm
 from train.robust import AVERAGES, METHODS
-from train.robust.average import Average, Ema, Swa
+from train.robust.average import Average, Ema, Median, Swa
 
 
 def courses(model, count, generator):
@@ -64,6 +64,29 @@ def test_the_mean_of_epochs_is_the_mean(tiny):
         numpy.testing.assert_allclose(value, numpy.mean([each[place] for each in seen], 0, "float64"), atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [4, 5])
+def test_the_median_of_epochs_is_the_median(tiny, length):
+    """Of an even and an odd number of epochs, sorted by hand; after a restart from its state too."""
+    model, seen = tiny.build(), []
+    average = Average(Median(start=0.5), model)
+    for epoch, values in enumerate(courses(model, length + 3, numpy.random.default_rng(2)), 1):
+        average.after("batch", epoch / 8)
+        average.after("epoch", epoch / 8)
+        seen += [values] if epoch >= 4 else []
+        if epoch == 5:
+            with average.shown(lambda: [numpy.zeros((2, 8, 8, 2), "float32")]):
+                state = {name: numpy.array(value) for name, value in average.state().items()}
+                model.set_weights([numpy.asarray(value) for value in average.averages])
+            average = Average(Median(start=0.5), model)
+            average.restore(state)
+            assert all(map(numpy.array_equal, tiny.weights(model), values))
+    assert average.count == len(seen) == length
+    for place, value in enumerate(averaged(average)):
+        ordered = numpy.sort(numpy.array([each[place] for each in seen], "float64"), axis=0)
+        naive = (ordered[(length - 1) // 2] + ordered[length // 2]) / 2
+        numpy.testing.assert_allclose(value, naive, rtol=1e-6, atol=1e-7)
+
+
 def test_evaluation_sees_the_average_and_training_the_weights(tiny, batch):
     model = tiny.build()
     average = Average(Ema(decay=0.5), model)
@@ -95,7 +118,7 @@ def test_statistics_measured_anew_are_the_means_of_the_batches(tiny, batch):
 
 
 def test_any_method_can_be_averaged_by_its_suffix():
-    assert [*AVERAGES] == ["ema", "swa"]
+    assert [*AVERAGES] == ["ema", "swa", "median"]
     for name, rule in (("f+trades+ema", AVERAGES["ema"]), ("m+deat+swa", AVERAGES["swa"])):
         base = METHODS[name.rpartition("+")[0]]
         assert METHODS[name].average == rule and name in METHODS and name not in [*METHODS]

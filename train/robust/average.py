@@ -60,26 +60,53 @@ class Swa:
         return 1 / (count + 1)
 
 
-AVERAGES = {"ema": Ema(), "swa": Swa()}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Median:
+    """The element-wise median of the epochs' weights; batch norm's statistics are measured again for evaluation.
+
+    MEAT, ICASSP 2024. Of an even number it is the mean of the middle two. In the released code the
+    counter of epochs never rises, so that its median is epoch 75 alone; here it is what the paper says [P].
+    start: fraction of the run, at the end of an epoch, from which weights count (epoch 75 of 120).
+    Every epoch that counts is held in memory and in the state of the newest epoch: 4 bytes a parameter and epoch.
+    """
+
+    start: float = 75 / 120
+
+    every = "epoch"
+    remeasured = True
+
+    def of(self, epochs: list[numpy.ndarray]) -> list[numpy.ndarray]:
+        """The median of each array. epochs: the values of each weight in all epochs, (T, ...)."""
+        return [numpy.median(values, axis=0).astype(values.dtype) for values in epochs]
+
+
+AVERAGES = {"ema": Ema(), "swa": Swa(), "median": Median()}
 TITLES = {
     "ema": ("exponential average of the weights", "Wang, Wang, ICLR 2022"),
     "swa": ("mean of the epochs' weights", "Chen, Zhang, Liu, Chang, Wang, ICLR 2021"),
+    "median": ("median of the epochs' weights", "MEAT, ICASSP 2024"),
 }
 
 
 class Average:
-    """The average of a model's weights by a rule (Ema or Swa) in one run."""
+    """The average of a model's weights by a rule (Ema, Swa or Median) in one run."""
 
-    def __init__(self, rule: Ema | Swa, model: keras.Model) -> None:
+    def __init__(self, rule: Ema | Swa | Median, model: keras.Model) -> None:
         self.rule, self.model, self.count = rule, model, 0
         self.averages = [keras.Variable(weight, trainable=False, dtype=weight.dtype) for weight in model.weights]
         self.blend: Callable = updates.blend(model.weights, self.averages)
         self.own = _values(model.weights)
+        self.epochs = [value[None][:0] for value in self.own] if isinstance(rule, Median) else []
 
     def after(self, what: str, progress: float) -> None:
         """Average after a "batch" or an "epoch", with a fraction `progress` of the run done."""
         if what == self.rule.every and progress >= self.rule.start - 1e-9:
-            self.blend(numpy.float32(self.rule.share(self.count)))
+            if self.epochs:
+                values = _values(self.model.weights)
+                self.epochs = [numpy.append(kept, [new], 0) for kept, new in zip(self.epochs, values, strict=True)]
+                _assign(self.averages, self.rule.of(self.epochs))
+            else:
+                self.blend(numpy.float32(self.rule.share(self.count)))
             self.count += 1
 
     @contextlib.contextmanager
@@ -104,14 +131,17 @@ class Average:
         return 0.5 if self.count and self.rule.remeasured else 0.0
 
     def state(self) -> dict[str, numpy.ndarray]:
-        """The run's own weights while the average is shown, and the number of averagings."""
-        return {"count": numpy.int64(self.count), **{f"own-{place:04d}": w for place, w in enumerate(self.own)}}
+        """The run's own weights while the average is shown, the number of averagings, and a median's epochs."""
+        arrays = {f"own-{place:04d}": value for place, value in enumerate(self.own)}
+        arrays |= {f"epochs-{place:04d}": values for place, values in enumerate(self.epochs)}
+        return {"count": numpy.int64(self.count), **arrays}
 
     def restore(self, state: dict[str, numpy.ndarray]) -> None:
         """Continue from a state, with the averaged weights in the model."""
         self.count = int(state["count"])
         _assign(self.averages, _values(self.model.weights))
-        _assign(self.model.weights, [state[name] for name in self.state() if name != "count"])
+        _assign(self.model.weights, [state[name] for name in self.state() if name.startswith("own-")])
+        self.epochs = [state[name] for name in self.state() if name.startswith("epochs-")]
 
 
 def _values(variables):

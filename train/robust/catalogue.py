@@ -1,6 +1,6 @@
 """METHODS: the methods of robust training, each a strategy and a controller with published hyper-parameters.
 
-METHODS["<name>+ema"] and METHODS["<name>+swa"] are a method with averaged weights (average.AVERAGES).
+METHODS["<name>+ema"], "<name>+swa" and "<name>+median" are a method with averaged weights (average.AVERAGES).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from train.robust import controller
 from train.robust.adversarial import Adversarial
-from train.robust.average import AVERAGES, TITLES, Ema, Swa
+from train.robust.average import AVERAGES, TITLES, Ema, Median, Swa
 from train.robust.awp import Awp
 from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
@@ -33,7 +33,7 @@ class Method:
     published: the method's name in the published tables, or None.
     guard: training ends when the probe's robust accuracy falls by more than this fraction (probe.fallen).
     select: the probe's measure that selects the epoch.
-    average: of the weights, which is what is evaluated (average.Ema, average.Swa); None: the weights themselves.
+    average: of the weights, which is what is evaluated (average.Ema, .Swa, .Median); None: the weights themselves.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Method:
     published: str | None = None
     guard: float = 0.2
     select: str = "probe_robust"
-    average: Ema | Swa | None = None
+    average: Ema | Swa | Median | None = None
 
     @property
     def passes(self) -> float:
