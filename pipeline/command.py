@@ -156,7 +156,7 @@ def _refused(text, accepted):
 
 def _is_imported(arguments):
     with contextlib.suppress(ValueError):  # a wrong --dataset is refused where it is read
-        return (run_directory.folder(arguments, "train") / "run.json").is_file()
+        return run_directory.finished(run_directory.folder(arguments, "train"))
     return False
 
 

@@ -45,6 +45,11 @@ def label(path: pathlib.Path, stage: pathlib.Path) -> str:
     return f"{stage.parents[2].name}/{seed}{stage.name}"
 
 
+def finished(path: pathlib.Path) -> bool:
+    """Whether a stage's folder holds a finished stage; its files are not compared (see `intact`)."""
+    return (path / "run.json").is_file()
+
+
 def record(path: pathlib.Path) -> dict:
     """The run.json of a finished stage's folder. Raises FileNotFoundError, naming the script that makes it."""
     stored = read(path / "run.json")
@@ -175,7 +180,7 @@ def lock(path: pathlib.Path) -> int:
 
 def state(path: pathlib.Path) -> str:
     """The state of the stage in `path`: "done", "running" (a process has its lock), "begun" or "new"."""
-    if (path / "run.json").is_file():
+    if finished(path):
         return "done"
     if not (path / "started.json").is_file():
         return "new"

@@ -29,9 +29,33 @@ import keras
 from data import files, ledger
 from pipeline import guide, provenance
 from pipeline import resolved as catalogue
-from pipeline.records import check_ancestors, complete, folder, intact, lock, place, present, read, record, result
+from pipeline.records import (
+    check_ancestors,
+    complete,
+    finished,
+    folder,
+    intact,
+    lock,
+    place,
+    present,
+    read,
+    record,
+    result,
+)
 
-__all__ = ["Stage", "abandon", "begin", "finish", "folder", "intact", "peak_memory", "place", "record", "so_far"]
+__all__ = [
+    "Stage",
+    "abandon",
+    "begin",
+    "finish",
+    "finished",
+    "folder",
+    "intact",
+    "peak_memory",
+    "place",
+    "record",
+    "so_far",
+]
 
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
 PATIENCE = 5  # tries at a lock, 0.1 s apart: a process that only asks whether a stage runs holds it for a moment
@@ -94,7 +118,7 @@ def begin(
             raise ValueError(
                 f"{path} holds a run with {difference}: pass --overwrite to replace it, or --runs for another folder"
             )
-        if (path / "run.json").is_file():
+        if finished(path):
             complete(path)
             print(f"{stage}: done before, skipped ({path})")
             return None

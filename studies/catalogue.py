@@ -19,6 +19,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from data import damage
+from pipeline import records
 from studies import presets
 
 
@@ -94,7 +95,7 @@ def of_study(rows, study: str) -> list:
 def finished(runs, folder: str, cell: str | None = None) -> list[pathlib.Path]:
     """The files of the finished rows in <runs>/<folder>/, in order. cell: the folder of one cell (None: all)."""
     paths = (pathlib.Path(runs) / folder).glob(f"{glob.escape(cell) if cell else '*'}/seed*/*/row*.json")
-    return [path for path in sorted(paths) if (path.parent / "run.json").is_file()]
+    return [path for path in sorted(paths) if records.finished(path.parent)]
 
 
 def collect_all(runs, names=tuple(STUDIES)) -> list:

@@ -46,7 +46,7 @@ def saved(arguments, study):
     """The rows of the models whose flags a study has saved, divided by class."""
     narrowed, dataset = command.narrow(arguments, study=study), None
     for path in sorted(run_directory.folder(narrowed, "test").parent.glob("test-*/row.json")):
-        if not (path.parent / "run.json").is_file():
+        if not run_directory.finished(path.parent):
             continue
         row = result_row.load(path)
         if study == "dare":

@@ -45,7 +45,7 @@ def method_of(arguments):
     """--method, or else one that was attacked and can be trained by class. Raises FileNotFoundError where none is."""
     if arguments.method:
         return arguments.method
-    attacked = [name for name in ABLE if (run_directory.folder(arguments, f"attack-{name}") / "run.json").is_file()]
+    attacked = [name for name in ABLE if run_directory.finished(run_directory.folder(arguments, f"attack-{name}"))]
     if not attacked:
         raise FileNotFoundError(
             f"{run_directory.folder(arguments, 'attack-*')}: no attacked method can be trained by class: make one with "

@@ -57,7 +57,7 @@ def chosen_variants(names):
 
 
 def finished(arguments, name):
-    return (run_directory.folder(arguments, f"finetune_dare-{name}") / "run.json").is_file()
+    return run_directory.finished(run_directory.folder(arguments, f"finetune_dare-{name}"))
 
 
 def narrow(arguments, name):

@@ -169,7 +169,7 @@ def specifications(tester):
 def finished(arguments):
     """(method, stages read, role, title) of all that has been made."""
     for method, inputs, role, title in methods.methods():
-        if not inputs or (run_directory.folder(arguments, inputs[0]) / "run.json").is_file():
+        if not inputs or run_directory.finished(run_directory.folder(arguments, inputs[0])):
             yield method, inputs, role, title
 
 

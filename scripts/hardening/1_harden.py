@@ -18,8 +18,9 @@ from adv import probes, scoring
 from dare import controls
 from dare.hardening import hardener, strategies
 from data import files
-from reporting import figures, tables
+from reporting import figures
 from reporting import row as result_row
+from studies import seed_report
 from studies.dare import trained_cell
 from studies.hardening import cell as hardening_cell
 from studies.hardening import figures as hardening_figures
@@ -50,7 +51,8 @@ def main(arguments):
             f"{measure} {'-' if value is None else f'{value:.4g}'}" for measure, value in facts["measures"].items()
         )
         print(f"harden {name}: {summary} ({stage.folder})")
-    report(arguments)
+    rows, folder = seed_report.write(arguments, "harden", hardening_tables.tables)
+    figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")
 
 
 def uses(arguments, name):
@@ -115,19 +117,6 @@ class Study:
         samples = len(self.cell.samples.rows)
         facts = {"seed": self.arguments.seed, "samples": samples, "learning_rate": rate, "repeat": repeat}
         return facts | {"points": points}
-
-
-def report(arguments):
-    """Print and write the tables of this seed's finished rows, and draw them."""
-    stages = run_directory.folder(arguments, "harden-original").parent.glob("harden-*")
-    rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
-    seed_tables = hardening_tables.tables(rows)
-    for table in seed_tables:
-        tables.print_table(table)
-    folder = run_directory.folder(arguments, "harden")
-    tables.write(seed_tables, folder)
-    figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")
-    print(f"harden: {len(rows)} rows ({folder})")
 
 
 def chosen_strategies(arguments):

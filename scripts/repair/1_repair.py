@@ -18,7 +18,7 @@ from dare.repair import catalogue, problem
 from data import files
 import models
 from reporting import row as result_row
-from reporting import tables
+from studies import seed_report
 from studies.dare import trained_cell
 from studies.repair import cell as repair_cell
 from studies.repair import row as repair_row
@@ -47,7 +47,7 @@ def main(arguments):
             f"{measure} {values['value']:.2f} %" for measure, values in row["measures"].items() if not is_noise(measure)
         )
         print(f"repair {label}: {summary} ({stage.folder})")
-    report(arguments)
+    seed_report.write(arguments, "repair", repair_tables.tables)
 
 
 def unit(cell, name, repeat, folder):
@@ -91,7 +91,7 @@ def chosen_methods(arguments):
 def lacking(arguments, name):
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
-        return not (run_directory.folder(arguments, "finetune_dare-dare") / "run.json").is_file()
+        return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
     return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in catalogue.OF_HISTORY)
 
 
@@ -121,18 +121,6 @@ def uses(arguments, name):
 def is_noise(measure):
     """Whether a measure is of weight noise."""
     return measure.startswith(repair_cell.NOISE)
-
-
-def report(arguments):
-    """Print and write the tables of this seed's finished rows."""
-    stages = run_directory.folder(arguments, "repair-original").parent.glob("repair-*")
-    rows = [result_row.load(stage / "row.json") for stage in sorted(stages) if (stage / "run.json").is_file()]
-    seed_tables = repair_tables.tables(rows)
-    for table in seed_tables:
-        tables.print_table(table)
-    folder = run_directory.folder(arguments, "repair")
-    tables.write(seed_tables, folder)
-    print(f"repair: {len(rows)} rows ({folder})")
 
 
 def stages(arguments):

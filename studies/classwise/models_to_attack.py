@@ -107,4 +107,4 @@ def find(arguments) -> list[Contestant]:
 
 
 def _finished(arguments, stage):
-    return (run_directory.folder(arguments, stage) / "run.json").is_file()
+    return run_directory.finished(run_directory.folder(arguments, stage))

@@ -44,7 +44,7 @@ def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
 
 def _pack_seed(add, folder, arguments, cells, nets):
     prefix = f"{folder.parent.name}/{folder.name}"
-    tested = [name for name, *_ in methods.methods() if (folder / f"test-{name}" / "run.json").is_file()]
+    tested = [name for name, *_ in methods.methods() if records.finished(folder / f"test-{name}")]
     if not tested:
         raise FileNotFoundError(f"{folder}: no tested method; test them with scripts/dare/7_test.py")
     trained_with = records.record(folder / "train")["arguments"]
