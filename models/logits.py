@@ -100,7 +100,7 @@ def check_pixels(listed: list[flat.Call], name: str) -> None:
     if reason:
         raise ValueError(
             f"{name} {reason}, as if trained on pixels up to 255, but images here are in [0, 1]: models.load(path, "
-            "scale=255), or models.to_logits so, multiplies them first (scale=1: take the model as it is)"
+            "scale=255) or models.to_logits(model, scale=255) multiplies them first (scale=1: take the model as it is)"
         )
 
 

@@ -40,6 +40,7 @@ SPECIAL = {
 
 
 WORD = re.compile(r"[^\W\d_]{2,}")
+COUNTED = re.compile(r"(.+) \(n=([\d-]+)\)")  # a heading with its number of examples (notes.count)
 FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.∞]|$)")
 
 
@@ -178,20 +179,28 @@ def to_csv(table: Table) -> str:
     """The table as CSV of plain numbers.
 
     A column is followed by "<column> sd", "... published", "... low" and "... high" if its cells have these numbers,
-    a column of marked labels by "... checks raised".
+    by "... n" if its heading has a number of examples, a column of marked labels by "... checks raised". A heading that
+    is there twice begins with the one before it.
     """
     parts = [("", "value"), (" sd", "spread"), (" published", "published"), (" low", "low"), (" high", "high")]
     parts += [(" checks raised", "raised")]
     fields = []
     for index, column in enumerate(table.columns):
+        counted = COUNTED.fullmatch(column)
+        heading = counted[1] if counted else column
+        if table.columns.count(column) > 1:
+            heading = f"{table.columns[index - 1]}: {heading}"
         cells = [row[index] for row in table.rows]
         for suffix, field in parts:
             if field == "value" or any(getattr(cell, field, None) is not None for cell in cells):
-                fields.append((column + suffix, index, field))
+                fields.append((heading + suffix, index, field))
+        if counted:
+            fields.append((f"{heading} n", counted[2], "count"))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([_no_formula(name) for name, _, _ in fields])
-    writer.writerows([_plain(row[index], field) for _, index, field in fields] for row in table.rows)
+    for row in table.rows:
+        writer.writerow([source if field == "count" else _plain(row[source], field) for _, source, field in fields])
     return buffer.getvalue()
 
 
@@ -200,7 +209,7 @@ def _plain(cell, field):
         return {"value": _no_formula(cell.text), "raised": " ".join(cell.raised)}.get(field, "")
     if isinstance(cell, Cell):
         value = getattr(cell, field, None)
-        return "" if value is None else float(f"{value:.10g}") if isinstance(value, float) else value
+        return "" if value is None else float(f"{value:.10g}") + 0.0 if isinstance(value, float) else value  # no -0.0
     return _no_formula(cell) if field == "value" else ""
 
 

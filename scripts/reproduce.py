@@ -201,16 +201,18 @@ def options():
     """The parser of the options."""
     parser = Parser(description=__doc__, usage="%(prog)s --study NAME [--preset NAME] [options]")
     parser.add_argument("--study", choices=STUDIES, default="dare", help="which")
-    parser.add_argument("--preset", default="quick", help="quick, small or paper (scripts/presets/<study>.toml)")
+    parser.add_argument(
+        "--preset", default="quick", help="quick, small, paper or another of scripts/presets/<study>.toml"
+    )
     parser.add_argument(
         "--from-artefacts", metavar="RELEASE", help="score a release of scripts/pack.py again (a file or an address)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and what they cost, run nothing")
     parser.add_argument("--status", action="store_true", help="run nothing, say how far the cells are")
     cells = parser.add_argument_group("cells, instead of the preset's: all combinations")
-    cells.add_argument("--dataset", nargs="+", type=name("data set", DATASETS, "folder:"))
-    cells.add_argument("--model", nargs="+", metavar="NAME")
-    cells.add_argument("--seed", nargs="+", type=whole(0, 2**32 - 1))
+    cells.add_argument("--dataset", nargs="+", type=name("data set", DATASETS, "folder:"), help="images")
+    cells.add_argument("--model", nargs="+", metavar="NAME", help="nets; alexnet@0.25 has a quarter of the channels")
+    cells.add_argument("--seed", nargs="+", type=whole(0, 2**32 - 1), help="seeds of split, training and sampling")
     running = parser.add_argument_group("running")
     running.add_argument("--workers", type=whole(1), default=1, help="cells that run at once")
     running.add_argument("--runs", type=path, default="runs", help="folder of all run directories")

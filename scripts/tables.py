@@ -18,8 +18,8 @@ def main(arguments):
 
 def options():
     """The parser of the options."""
-    parser = cell_reports.options(__doc__)
-    parser.add_argument("--study", choices=catalogue.STUDIES, default="dare")
+    parser = cell_reports.options(__doc__, example="--study dare --verbose")
+    parser.add_argument("--study", choices=catalogue.STUDIES, default="dare", help="whose rows")
     return parser
 
 

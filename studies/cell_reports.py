@@ -90,9 +90,9 @@ def facts(rows) -> dict:
     return shared | {"commands": row.commands(rows)}
 
 
-def options(description: str) -> command.Parser:
-    """The parser of a script that writes reports."""
-    parser = command.Parser(description=description)
+def options(description: str, *, example: str = "") -> command.Parser:
+    """The parser of a script that writes reports. example: options of a command."""
+    parser = command.Parser(description=description, example=example)
     parser.set_defaults(seed=0)
     parser.add_argument("--runs", type=command.path, default="runs", help="folder of all run directories")
     parser.add_argument(

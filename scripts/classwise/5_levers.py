@@ -102,7 +102,13 @@ def options():
     known = command.name("method that can be trained by class", ABLE)
     before = "of robust training; trained and attacked before (default: pgd-7, or another that was)"
     parser.add_argument("--method", type=known, help=before)
-    parser.add_argument("--lever", nargs="+", choices=list(TITLES), default=["tau", "bias", "weight", "epsilon"])
+    parser.add_argument(
+        "--lever",
+        nargs="+",
+        choices=list(TITLES),
+        default=["tau", "bias", "weight", "epsilon"],
+        help="changes to try, one after the other",
+    )
     parser.add_argument(
         "--strength", type=command.real(), default=2.0, help="of the factors (train.robust.from_accuracy)"
     )

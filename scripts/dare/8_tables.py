@@ -16,5 +16,10 @@ def main(arguments):
     cell_reports.write(arguments, catalogue.STUDIES["dare"])
 
 
+def options():
+    """The parser of the options."""
+    return cell_reports.options(__doc__, example="--verbose")
+
+
 if __name__ == "__main__":
-    command.run(main, cell_reports.options(__doc__))
+    command.run(main, options())

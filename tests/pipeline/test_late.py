@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -26,6 +27,13 @@ def test_help_loads_no_heavy_library(script, tmp_path):
     }
     assert completed.returncode == 0 and completed.stdout.startswith("usage: ") and "argparse" in loaded
     assert not loaded & HEAVY
+    assert "\n    python " in done.stdout  # an example
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_help_says_what_each_option_is(script):
+    options = runpy.run_path(str(ROOT / script))["options"]()
+    assert [action.option_strings for action in options._actions if not action.help] == []
 
 
 def test_nor_does_an_argument_error(tmp_path):

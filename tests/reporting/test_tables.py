@@ -76,9 +76,19 @@ def test_latex_is_escaped():
 def test_csv_keeps_whole_numbers_apart():
     lines = list(csv.reader(io.StringIO(tables.to_csv(small()))))
     assert lines == [
-        ["method", "fgsm (n=9)", "fgsm (n=9) sd", "fgsm (n=9) published", "size"],
-        ["dare", "61.249", "0.26", "70.1", "0.0031"],
-        ["a|b_<i>", "", "", "", "inf"],
+        ["method", "fgsm", "fgsm sd", "fgsm published", "fgsm n", "size"],
+        ["dare", "61.249", "0.26", "70.1", "9", "0.0031"],
+        ["a|b_<i>", "", "", "", "9", "inf"],
+    ]
+
+
+def test_csv_has_each_heading_once_and_no_negative_zero():
+    columns = ("change", "from", "ER", "to", "ER", "clean (n=7-9)")
+    row = ("steps", "1", Cell(-0.0), "300", Cell(84.91499999999999), Cell(-1.5e-17))
+    lines = list(csv.reader(io.StringIO(tables.to_csv(small(columns=columns, rows=(row,))))))
+    assert lines == [
+        ["change", "from", "from: ER", "to", "to: ER", "clean", "clean n"],
+        ["steps", "1", "0.0", "300", "84.915", "-1.5e-17", "7-9"],
     ]
 
 
