@@ -6,8 +6,9 @@ For each failing image in turn, with R the correct ones of the reduced models w_
 
 an affine combination of w and the reduced models. So w stays kappa w_E + sum of c_t w_t, and T + 1 numbers follow any
 number of images. An image on which all models agree is skipped. Zhang, Chan, ASE 2019.
-  1. [P] `toward`, the sign of the abstract: to the correct models, off the others. [P] The public re-implementation
-     has the opposite sign ("as-released").
+
+1. [P] `toward`, the sign of the abstract: to the correct models, off the others. [P] The public re-implementation has
+   the opposite sign ("as-released").
 """
 
 import dataclasses
