@@ -6,11 +6,12 @@ For each failing image in turn, with R the correct ones of the reduced models w_
 
 an affine combination of w and the reduced models. So w stays kappa w_E + sum of c_t w_t, and T + 1 numbers follow any
 number of images. An image on which all models agree is skipped. Zhang, Chan, ASE 2019.
-  1. [P] `toward`, the sign of the abstract: to the correct models, off the others. [P] The public re-implementation
-     has the opposite sign ("as-released").
-  2. [D] One pass over the failures in a seeded order with eta = theta / |N|; theta by choice. At theta = 1 the means
-     have largely replaced w_E. Batch-norm statistics are measured again. The public re-implementation trains after
-     every batch for hundreds of hours.
+
+1. [P] `toward`, the sign of the abstract: to the correct models, off the others. [P] The public re-implementation has
+   the opposite sign ("as-released").
+2. [D] One pass over the failures in a seeded order with eta = theta / |N|; theta by choice. At theta = 1 the means have
+   largely replaced w_E. Batch-norm statistics are measured again. The public re-implementation trains after every batch
+   for hundreds of hours.
 """
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
