@@ -52,11 +52,22 @@ def install():
 
 def pool(count: int, prepare: Callable, *arguments) -> concurrent.futures.ProcessPoolExecutor:
     """A ProcessPoolExecutor of `count` processes that end with this one; each first runs ``prepare(*arguments)``."""
-    multiprocessing.resource_tracker.ensure_running()  # a helper of Python, whose start unblocks the signals
-    if _waiting():
+    _start_tracker()
+    if _waiting():  # the start unblocks the signals
         _block()
     context = multiprocessing.get_context("spawn")
     return concurrent.futures.ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepare, arguments))
+
+
+def _start_tracker():
+    """Start Python's helper that cleans up after the processes of a pool, also after a signal: without a warning."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    multiprocessing.resource_tracker.ensure_running()
+    if before is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = before
 
 
 def at_end(function: Callable):

@@ -27,7 +27,7 @@ def test_help_loads_no_heavy_library(script, tmp_path):
     }
     assert completed.returncode == 0 and completed.stdout.startswith("usage: ") and "argparse" in loaded
     assert not loaded & HEAVY
-    assert "\n    python " in done.stdout  # an example
+    assert "\n    python " in completed.stdout  # an example
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -32,6 +32,15 @@ if __name__ == "__main__":
     signals.pool(1, os.getpid).submit(told)
     time.sleep(60)
 """
+SCRIPT_WITH_POOL = (
+    """
+import pathlib
+from pipeline import signals
+signals.SCRIPTS = pathlib.Path(__file__).parent
+signals.install()
+"""
+    + POOLED
+)
 CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time.sleep(60)"
 
 
@@ -113,6 +122,18 @@ def test_the_processes_of_a_pool_end_with_a_parent_that_was_killed(tmp_path):
     process.wait()
     wait_for_end(child)
     process.communicate()
+
+
+def test_a_script_with_a_pool_ends_in_one_line_too(tmp_path):
+    """The semaphores of the pool are cleaned up by a helper of Python, which is silent."""
+    (tmp_path / "pooled.py").write_text(SCRIPT_WITH_POOL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {"PYTHONPATH": str(ROOT)}}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "pooled.py")], **pipes)
+    child = child_of(process)
+    process.terminate()
+    _, err = process.communicate(timeout=20)  # after the last process that holds the pipe
+    assert (process.returncode, err) == (143, "ended by SIGTERM; the same command continues\n")
+    wait_for_end(child)
 
 
 @pytest.mark.parametrize(
