@@ -30,32 +30,12 @@ from data import files, ledger
 from pipeline import guide, provenance
 from pipeline import resolved as catalogue
 from pipeline.records import (
-    check_ancestors,
-    complete,
-    finished,
-    folder,
-    intact,
-    lock,
-    place,
-    present,
-    read,
-    record,
-    result,
-)
+    check_ancestors, complete, finished, folder, intact, lock, place, present, read, record, result,
+)  # fmt: skip
 
 __all__ = [
-    "Stage",
-    "abandon",
-    "begin",
-    "finish",
-    "finished",
-    "folder",
-    "intact",
-    "peak_memory",
-    "place",
-    "record",
-    "so_far",
-]
+    "Stage", "abandon", "begin", "finish", "finished", "folder", "intact", "peak_memory", "place", "record", "so_far",
+]  # fmt: skip
 
 NEUTRAL = ("command", "data_dir", "dry_run", "overwrite", "quiet", "runs", "tensorboard")
 PATIENCE = 5  # tries at a lock, 0.1 s apart: a process that only asks whether a stage runs holds it for a moment
