@@ -27,11 +27,9 @@ from collections.abc import Sequence
 import keras
 
 from data import files, ledger
-from pipeline import guide, provenance
+from pipeline import guide, provenance, records
 from pipeline import resolved as catalogue
-from pipeline.records import (
-    check_ancestors, complete, finished, folder, intact, lock, place, present, read, record, result,
-)  # fmt: skip
+from pipeline.records import check_ancestors, complete, finished, folder, intact, lock, place, present, read, record
 
 __all__ = [
     "Stage", "abandon", "begin", "finish", "finished", "folder", "intact", "peak_memory", "place", "record", "so_far",
@@ -88,7 +86,7 @@ def begin(
         "stage": stage,
         "arguments": json.loads(json.dumps(settings, default=str)),
         "uses": catalogue.resolved(uses or {}),
-        "inputs": {name: result(place(path, name)) for name in inputs},
+        "inputs": {name: records.result(place(path, name)) for name in inputs},
     }
     check_ancestors(path, inputs)
     before = _before(path)
