@@ -15,7 +15,6 @@ from adv import adversarial_set, attacks, checks, evaluate, scoring
 from reporting import row
 from studies import tested
 from studies.dare import measured, methods, mined, trained_cell
-from train import history as histories
 from train.seeds import stream
 
 TUNING = (
@@ -65,9 +64,9 @@ class Tester:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        opened = trained_cell.load(arguments)
-        self.split, self.history, self.model = opened.split, opened.history, opened.model
-        self.sets = trained_cell.adversarial_sets(arguments, opened, arguments.attack)
+        self.trained = trained_cell.load(arguments)
+        self.split, self.history, self.model = self.trained.split, self.trained.history, self.trained.model
+        self.sets = trained_cell.adversarial_sets(arguments, self.trained, arguments.attack)
         self.drawn = {
             name: adversarial_set.draw(self.split, adversarials.drawn, arguments.seed)["test"]
             for name, adversarials in self.sets.items()
@@ -82,14 +81,9 @@ class Tester:
 
     def test(self, method, inputs, folder):
         """The Flags of every repeat of a method; finished repeats are read back."""
-        paths = run_directory.folder(self.arguments, inputs[0]).glob("weights-*.weights.h5") if inputs else []
-        weights = sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
-        flags_of_repeats = []
+        weights, flags_of_repeats = trained_cell.weight_files(folder.parent, inputs), []
         for repeat, path in enumerate(weights):
-            if path is None:
-                self.history.load_weights(self.model, self.history.last)
-            else:
-                histories.load_weights(self.model, path)
+            trained_cell.load_weights(self.trained, path)
             target, note = folder / f"flags-{repeat}.h5", f"test {method} {repeat + 1}/{len(weights)}"
             flags_of_repeats.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
         return flags_of_repeats

@@ -13,7 +13,6 @@ from adv import scoring
 from pipeline import command, run_directory
 from studies.dare import methods, trained_cell
 from studies.robust_training import trained_models
-from train import history as histories
 from train import robust
 
 STUDIES = ("dare", "robust_training")
@@ -52,24 +51,18 @@ def of_dare(arguments) -> list[Contestant]:
     def opened(weights):
         if not cell:
             cell.append(trained_cell.load(arguments))
-        trained = cell[0]
-        if weights is None:
-            trained.model.set_weights(trained.original)
-        else:
-            histories.load_weights(trained.model, weights)
-        return trained.model, trained.split
+        trained_cell.load_weights(cell[0], weights)
+        return cell[0].model, cell[0].split
 
     contestants = []
     channels = data.DATASETS[arguments.dataset].shape[-1] if arguments.dataset in data.DATASETS else 3
     for method, inputs, role, title in methods.methods():
         if inputs and not _finished(arguments, inputs[0]):
             continue
-        paths = sorted(run_directory.folder(arguments, inputs[0]).glob("weights-*.weights.h5")) if inputs else [None]
+        first, *_ = trained_cell.weight_files(run_directory.folder(arguments, "train").parent, inputs)
         stages = tuple(f"dare/{name}" for name in ("train", *inputs))
         epsilon = scoring.EPSILONS[channels][0]
-        contestants.append(
-            Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, paths[0]))
-        )
+        contestants.append(Contestant(method, title, role, "dare", epsilon, stages, functools.partial(opened, first)))
     return contestants
 
 

@@ -24,7 +24,6 @@ from pipeline import provenance, records
 from pipeline.progress import Progress
 from reporting import row as result_row
 from studies.dare import cards, measured, methods, trained_cell
-from train import history as histories
 
 
 def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
@@ -54,7 +53,7 @@ def _pack_seed(add, folder, arguments, cells, nets):
     attacks = records.record(folder / "test-original")["arguments"]["attack"]
     sets = trained_cell.adversarial_sets(cell_arguments, opened, attacks)
     inputs = {name: stages for name, stages, *_ in methods.methods()}
-    models_of = {name: _weights(folder, inputs[name]) for name in tested}
+    models_of = {name: trained_cell.weight_files(folder, inputs[name]) for name in tested}
     encodings = {name: packed_set.candidate(adversarials, opened.split) for name, adversarials in sets.items()}
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -69,7 +68,7 @@ def _pack_seed(add, folder, arguments, cells, nets):
         with Progress(f"pack {prefix}", cell_arguments.quiet) as progress:
             for done, (name, weights) in enumerate(models_of.items(), 1):
                 for repeat, path in enumerate(weights):
-                    _load(opened, path)
+                    trained_cell.load_weights(opened, path)
                     flags = Flags.load(folder / f"test-{name}" / f"flags-{repeat}.h5", data=opened.split.fingerprint)
                     for attack in _changed(opened, flags, decoded, drawn):
                         encodings[attack] = "float32"
@@ -96,19 +95,6 @@ def _pack_seed(add, folder, arguments, cells, nets):
     suffix = f"-seed{cell_arguments.seed}" if cell_arguments.seed else ""
     nets.update({f"{folder.parent.name}-{name}{suffix}": f"{prefix}/{name}/0.keras" for name in models_of})
     return [f"{prefix}: {name} is kept as float32, since float16 changes a prediction" for name in rounded]
-
-
-def _weights(folder, inputs):
-    """The weight files of a method's repeats; [None] for the original."""
-    paths = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
-    return sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
-
-
-def _load(opened, path):
-    if path is None:
-        opened.history.load_weights(opened.model, opened.history.last)
-    else:
-        histories.load_weights(opened.model, path)
 
 
 def _changed(opened, flags, decoded, drawn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import keras
 
@@ -12,6 +13,7 @@ from adv import adversarial_set
 from dare import dare, get_ats, nnslicer
 from data import files
 from pipeline import command, run_directory
+from train import history as histories
 from train import params
 from train.history import History
 
@@ -42,6 +44,23 @@ def load(arguments) -> Trained:
     history = History(folder / "history")
     model = history.final_model()
     return Trained(split, history, model, model.get_weights(), models.fingerprint(model))
+
+
+def weight_files(folder: pathlib.Path, inputs: list) -> list[pathlib.Path | None]:
+    """The weight files of a method's repeats, in their order; [None] for the original.
+
+    folder: of the cell's seed; inputs: the stages that the method reads, its own first, [] of the original.
+    """
+    paths = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
+    return sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
+
+
+def load_weights(trained: Trained, path: pathlib.Path | None) -> None:
+    """Load the weights of a repeat into the model; None: the original's."""
+    if path is None:
+        trained.model.set_weights(trained.original)
+    else:
+        histories.load_weights(trained.model, path)
 
 
 def write_metrics(history: History, path) -> None:
