@@ -92,7 +92,7 @@ def test_facts_of_an_artefact(tmp_path):
 )
 def test_hdf5_that_ends_the_process_is_said(how, message, monkeypatch):
     monkeypatch.setattr(hdf5_probe, "probe", lambda **request: how())
-    assert hdf5_probe.in_a_child({}) == {"said": message, "system": False}
+    assert hdf5_probe.in_a_child({}) == {"error": message, "system": False}
 
 
 def test_who_looks_at_files_may_be_ended(tmp_path):
