@@ -10,6 +10,7 @@ import stat
 from data import hdf5, ledger
 
 TEMPORARY = ".writing-"
+_unfinished = set()  # temporary paths
 SPECIAL = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 SPECIAL |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -30,6 +31,7 @@ def atomic(path: str | pathlib.Path):
         writing = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
         os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         temporary = str(writing)
+        _unfinished.add(temporary)
         yield writing
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
@@ -44,6 +46,14 @@ def atomic(path: str | pathlib.Path):
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+            _unfinished.discard(temporary)
+
+
+def discard():
+    """Delete the temporary files of this process, which a signal ends; `path` of each stays as it was."""
+    for temporary in list(_unfinished):
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
 def _check_replaceable(path):

@@ -21,7 +21,7 @@ import h5py
 import numpy
 
 from data import damage, hdf5, ledger
-from data.atomic import TEMPORARY, atomic, atomic_hdf5, link, remove  # noqa: F401 (as of this module)
+from data.atomic import TEMPORARY, atomic, atomic_hdf5, discard, link, remove  # noqa: F401 (as of this module)
 from data.ledger import digest  # noqa: F401 (as of this module)
 
 Path = str | pathlib.Path

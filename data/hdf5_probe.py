@@ -22,6 +22,7 @@ import h5py
 OBJECTS = 100_000  # most groups and data sets of a file; a model of a hundred layers has about a thousand
 SECONDS, MEMORY = 20, 4 << 30  # limits of checking one file
 UNWRITTEN = 10_000  # most missing chunks of a data set: HDF5 is slow to fill them in
+LONGEST = 2000  # characters of an answer, so that it fits into a pipe: names in a file may be very long
 ENTRY = 1 << 20  # bytes of a data set that are read as a trial
 
 
@@ -86,11 +87,11 @@ def probe(path: str, member: str | None, allowed: int) -> dict:
         with h5py.File(_member(path, member), "r") if member else h5py.File(path, "r", locking=False) as file:
             look(file, allowed)
     except OSError as error:
-        return {"error": str(error), "system": True, "errno": error.errno}
+        return {"error": str(error)[:LONGEST], "system": True, "errno": error.errno}
     except MemoryError:
         return {"error": "it takes more memory than there is", "system": False}
     except Exception as error:
-        return {"error": str(error) or type(error).__name__, "system": False}
+        return {"error": str(error)[:LONGEST] or type(error).__name__, "system": False}
     return {"error": ""}
 
 
@@ -103,7 +104,7 @@ def in_a_child(request: dict) -> dict:
         with contextlib.suppress(ValueError, OSError):  # a lower limit holds already, or limits cannot be set
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.write(writing, json.dumps(probe(**request)).encode()[:60_000])
+        os.write(writing, json.dumps(probe(**request)).encode())
         os._exit(0)
     os.close(writing)
     with open(reading, "rb") as stream:

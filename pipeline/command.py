@@ -17,7 +17,7 @@ import keras
 import data
 import models
 from adv import attacks
-from data import folder
+from data import files, folder
 from pipeline import guide, late, provenance, run_directory, signals
 from pipeline.arguments import Parser, name, path, real, whole  # noqa: F401 (real: of the scripts)
 from pipeline.progress import Progress
@@ -56,6 +56,7 @@ def _refuse_other_backends(backend):
     sys.exit(2)
 
 
+signals.at_end(files.discard)
 signals.at_end(run_directory.abandon)
 OWN = r"[A-Za-z][A-Za-z0-9_.-]{0,60}"  # names of users' own nets
 WIDTHS = "net; alexnet@0.25 has a quarter of the channels and units"

@@ -95,6 +95,13 @@ def test_hdf5_that_ends_the_process_is_said(how, message, monkeypatch):
     assert hdf5_probe.in_a_child({}) == {"error": message, "system": False}
 
 
+def test_a_very_long_name_in_a_file_is_a_sentence(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["\u00e9" * 30_000] = h5py.ExternalLink("other.h5", "/x")
+    with pytest.raises(ValueError, match=r"a\.h5: damaged \(.*\u00e9"):
+        files.load_artefact(tmp_path / "a.h5", "numbers")
+
+
 def test_who_looks_at_files_may_be_ended(tmp_path):
     path = tmp_path / "a.h5"
     files.save_artefact(path, "numbers", {"x": numpy.arange(3)})

@@ -85,6 +85,15 @@ def test_a_script_ends_in_one_line(number, line):
     assert (process.returncode, out, err) == (128 + number, "", f"{line}; the same command continues\n")
 
 
+def test_what_a_script_was_writing_is_deleted(tmp_path):
+    writes = "from pipeline import command; from data import files\nwith files.atomic(sys.argv[1]) as path:\n    "
+    begun = "path.write_text('half'); print('ready', flush=True); import time; time.sleep(60)"
+    process = begin(SCRIPT + writes + begun, str(tmp_path / "x.txt"))
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 143 and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("to_all", [False, True])
 def test_a_child_ends_with_its_parent_which_speaks_for_both(to_all):
     process = begin(PARENT, CHILD, start_new_session=True)
