@@ -63,7 +63,7 @@ def load(
     """A data set with uint8 images (N, H, W, C) and int64 labels.
 
     name: of DATASETS, or a folder of images as ``folder:<path>`` or ``folder:<path>@<height>x<width>``. The classes of
-        a folder are its directories, its name is ``folder-<directory>``, and it is never verified, since it has no
+        a folder are its directories, its name is that of data.folder.label, and it is never verified, since it has no
         published digest.
     data_dir: folder of the files (None: ``$DARE_DATA``, else Keras's cache, else a download into that cache).
     unverified: admit files without the published digest; `Dataset.verified` is then False.
@@ -72,9 +72,10 @@ def load(
     for files that are missing and cannot be downloaded.
     """
     if str(name).startswith("folder:"):
-        path, size = folder.parse(str(name).removeprefix("folder:"))
+        text = str(name).removeprefix("folder:")
+        path, size = folder.parse(text)
         (*arrays, further), classes = folder.read(path, size=size)
-        return Dataset(*arrays, classes, verified=False, name=f"folder-{path.resolve().name}", **further)
+        return Dataset(*arrays, classes, verified=False, name=folder.label(text), **further)
     entry = _find(name)
     if entry.folders:
         path = locate_folder(name, entry, data_dir, unverified=unverified)

@@ -2,7 +2,7 @@
 
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html. A batch is a dict with b"data" (N, 3072) uint8, channel by
-channel, a list of labels, and a list of file names.
+channel, a list of labels, and a list of file names. Batches of one's own may have keys of text and an array of labels.
 """
 
 import dataclasses
@@ -52,12 +52,16 @@ def read_batch(content: bytes, layout: Layout, where) -> tuple:
     """
     with damage.named(where, "not a readable CIFAR batch", "fetch it again"):
         batch = pickles.load(content)
+    if isinstance(batch, dict):  # of Python 2 the keys are bytes, of one's own mostly text
+        batch = {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}
     if not isinstance(batch, dict) or b"data" not in batch or layout.labels not in batch:
         raise ValueError(f"{where}: no CIFAR batch with data and {layout.labels.decode()}: is this the right file?")
     pixels, labels = getattr(batch[b"data"], "array", None), batch[layout.labels]
-    if pixels is None or pixels.ndim != 2 or pixels.shape[1] != 3072:
-        seen = "no array" if pixels is None else f"an array of shape {pixels.shape}"
+    if pixels is None or pixels.dtype != numpy.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
+        seen = "no array" if pixels is None else f"an array of {pixels.dtype} and shape {pixels.shape}"
         raise ValueError(f"{where}: data is {seen}, expected bytes (N, 3072): is this the right file?")
+    if isinstance(labels, pickles.Array) and labels.array is not None and labels.array.ndim == 1:
+        labels = labels.array.tolist()
     if not isinstance(labels, list) or any(type(label) is not int for label in labels):
         raise ValueError(f"{where}: {layout.labels.decode()} is not a list of integers: is this the right file?")
     if any(not 0 <= label < layout.classes for label in labels):
@@ -75,9 +79,9 @@ def _file_names(names, count, where):
     """The file names of a batch as text (N,), or None."""
     if names is None:
         return None
-    if not isinstance(names, list) or len(names) != count or any(type(name) is not bytes for name in names):
+    if not isinstance(names, list) or len(names) != count or any(type(name) not in (bytes, str) for name in names):
         raise ValueError(f"{where}: filenames is not a list of {count} names: is this the right file?")
-    return numpy.array([name.decode("utf-8", "replace") for name in names])
+    return numpy.array([name.decode("utf-8", "replace") if type(name) is bytes else name for name in names])
 
 
 def read_archive(path, layout: Layout) -> dict[str, bytes]:

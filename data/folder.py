@@ -6,6 +6,7 @@ into both parts: give them a train and a test directory instead.
 """
 
 import collections
+import functools
 import math
 import os
 import pathlib
@@ -43,6 +44,30 @@ def parse(text: str) -> tuple[pathlib.Path, tuple[int, int] | None]:
     path = files.expanded(path)
     _check_name(path)
     return path, size
+
+
+def label(text: str) -> str:
+    """The name of a data set ``folder:<text>``, however its path is written: ``folder-<directory>[@<H>x<W>]``."""
+    path, size = parse(text)
+    return f"folder-{path.resolve().name}" + (f"@{size[0]}x{size[1]}" if size else "")
+
+
+def digest(text: str) -> str:
+    """SHA-256 of the images in the folder of ``folder:<text>``: their names below it, and their content.
+
+    Raises FileNotFoundError if the folder is missing.
+    """
+    path, _ = parse(text)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; expected one directory a class below it")
+    found = [(file, file.stat()) for file in sorted(path.rglob("*")) if _is_image(file)]
+    return _digest(path, tuple((file, facts.st_size, facts.st_mtime_ns) for file, facts in found))
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(path, facts):
+    """The digest of files, read once a process unless sizes or times change. facts: (file, size, time) of each."""
+    return files.fingerprint_json({file.relative_to(path).as_posix(): files.digest(file) for file, *_ in facts})
 
 
 def _check_name(path):

@@ -1,4 +1,4 @@
-"""IDX files, gzipped: the format of MNIST and Fashion-MNIST.
+"""IDX files, gzipped or unpacked: the format of MNIST and Fashion-MNIST.
 
 Layout: two zero bytes, one type byte (8 = unsigned byte), one byte for the number of dimensions, the
 dimensions as big-endian 32-bit integers, then the values. Source: the MNIST page,
@@ -17,16 +17,29 @@ TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "train-labels-idx1-ubyte.gz"
 TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
+GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+
+
+def unpacked(name: str, *, dotted: bool = False) -> str:
+    """The name of a published file once it is unpacked. dotted: as some copies have it, train-images.idx3-ubyte."""
+    name = name.removesuffix(".gz")
+    return name.replace("-idx", ".idx") if dotted else name
+
+
+def _opened(path):
+    """A stream of the unpacked content, whatever the file is called: some programs unpack and keep the name."""
+    with open(path, "rb") as file:
+        return gzip.open(path, "rb") if file.read(2) == GZIP else open(path, "rb")
 
 
 def read_file(path: pathlib.Path, item_shape: tuple) -> numpy.ndarray:
-    """The items of one gzipped IDX file of unsigned bytes: uint8 (N, *item_shape).
+    """The items of one IDX file, gzipped or not, of unsigned bytes: uint8 (N, *item_shape).
 
-    Raises ValueError, naming the file, if it is not gzip, not IDX, of other dimensions, cut or too long.
+    Raises ValueError, naming the file, if it is not IDX, of other dimensions, cut or too long.
     """
     dimensions = 1 + len(item_shape)
     with damage.named(path, "not a whole gzip file", "fetch it again"):
-        with gzip.open(path, "rb") as stream:
+        with _opened(path) as stream:
             header = stream.read(4 + 4 * dimensions)
             if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) < 4 + 4 * dimensions:
                 raise ValueError(
@@ -51,8 +64,9 @@ def read_file(path: pathlib.Path, item_shape: tuple) -> numpy.ndarray:
 def read(paths: dict) -> tuple:
     """Read the four files: ``(x_train, y_train, x_test, y_test)`` with images (N, 28, 28, 1).
 
-    paths: published file name -> path. Errors as `read_file` and `data.dataset.check`.
+    paths: published file name, or that of the unpacked file -> path. Errors as `read_file` and `data.dataset.check`.
     """
+    paths = {f"{unpacked(name).replace('.idx', '-idx')}.gz": path for name, path in paths.items()}
     parts = []
     for images_name, labels_name in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
         images = read_file(paths[images_name], (28, 28))[..., numpy.newaxis]

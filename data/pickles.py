@@ -1,7 +1,8 @@
 """Pickles of plain data, read without calling their code: containers, numbers, text, and arrays of bytes.
 
 The opcodes are interpreted here, so that a pickle can neither run code nor hang the reader by nesting, sharing or
-hashing. Only the names that rebuild a NumPy array of bytes are admitted, and their work is done here.
+hashing. Only the names that rebuild NumPy's arrays and numbers are admitted, for whole numbers, and their work is done
+here.
 """
 
 import pickletools
@@ -14,10 +15,13 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"}
 TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
 BYTES = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # of Python 2
+BUFFER = "BYTEARRAY8"  # of protocol 5
 TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 PUTS, GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"GET", "BINGET", "LONG_BINGET"}
 RECONSTRUCT, DTYPE, ENCODE = "numpy.core.multiarray _reconstruct", "numpy dtype", "_codecs encode"
-NAMES = {RECONSTRUCT, DTYPE, ENCODE, "numpy ndarray"}
+FROM_BUFFER, SCALAR = "numpy.core.numeric _frombuffer", "numpy.core.multiarray scalar"
+NAMES = {RECONSTRUCT, DTYPE, ENCODE, FROM_BUFFER, SCALAR, "numpy ndarray"}
+KINDS = {f"{sign}{size}" for sign in "iu" for size in (1, 2, 4, 8)}  # element types: whole numbers
 
 
 class Name(str):
@@ -25,9 +29,16 @@ class Name(str):
 
 
 class Array:
-    """A pickled array of bytes; `array` is set once its state was read."""
+    """A pickled array of whole numbers; `array` is set once its state was read."""
 
     array = None
+
+
+class Kind:
+    """A pickled element type, such as "i8"; its byte order is set once its state was read."""
+
+    def __init__(self, code):
+        self.code, self.order = code, "="
 
 
 def load(content: bytes):
@@ -57,6 +68,8 @@ def _step(name, argument, stack):
         stack.append(argument)
     elif name in BYTES:
         stack.append(argument.encode("latin1"))
+    elif name == BUFFER:
+        stack.append(bytes(argument))
     elif name in CONSTANTS:
         stack.append(CONSTANTS[name])
     elif name == "MARK":
@@ -135,20 +148,41 @@ def _call(function, arguments):
     if function == RECONSTRUCT:
         return Array()
     if function == DTYPE and arguments and type(arguments[0]) in (str, bytes):
-        if arguments[0] not in ("u1", b"u1", "|u1", b"|u1"):
-            raise ValueError(f"it holds an array of {arguments[0][:20]!r}, expected bytes (u1)")
-        return numpy.dtype("u1")
+        code = _text(arguments[0])
+        if code.removeprefix("|") not in KINDS:
+            raise ValueError(f"it holds an array of {code[:20]!r}, expected whole numbers, as u1")
+        return Kind(code.removeprefix("|"))
+    if function == FROM_BUFFER and len(arguments) == 4:
+        made, (content, kind, shape, order) = Array(), arguments
+        made.array = _values(content, kind, shape, order == "F")
+        return made
+    if function == SCALAR and len(arguments) == 2:
+        return int(_values(arguments[1], arguments[0], (), False))
     raise ValueError("it calls what is no function of a batch")
 
 
 def _build(target, state):
-    """Set the state of a pickled array. The state of a dtype is irrelevant for bytes."""
-    if isinstance(target, numpy.dtype):
+    """Set the state of a pickled array, or the byte order of an element type."""
+    if type(target) is Kind:
+        _, order, *_ = _expect(state, tuple)
+        if type(order) not in (str, bytes) or _text(order) not in ("<", ">", "|", "="):
+            raise ValueError("it holds an element type of no byte order")
+        target.order = _text(order)
         return
     _, shape, kind, fortran, content = _expect(state, tuple)
-    if not isinstance(kind, numpy.dtype):
-        raise ValueError("it holds an array without an element type")
-    values = numpy.frombuffer(_expect(content, bytes), numpy.uint8)
     if type(target) is not Array:
         raise ValueError("it sets the state of an object that is no array")
-    target.array = values.reshape(_expect(shape, tuple), order="F" if fortran else "C")
+    target.array = _values(content, kind, shape, fortran)
+
+
+def _text(value):
+    """Text, which Python 2 pickled as bytes."""
+    return value.decode("latin1") if type(value) is bytes else value
+
+
+def _values(content, kind, shape, fortran):
+    """The array of a pickled content, element type and shape."""
+    if type(kind) is not Kind:
+        raise ValueError("it holds an array without an element type")
+    values = numpy.frombuffer(_expect(content, bytes), kind.order + kind.code)
+    return values.reshape(_expect(shape, tuple), order="F" if fortran else "C")

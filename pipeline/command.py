@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import difflib
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -80,7 +81,7 @@ def parser(
     """
     parser = Parser(description=description, example=example, **settings)
     parser.set_defaults(study=study)
-    accepted = tuple(accepted or models.MODELS)
+    accepted = tuple(dict.fromkeys(accepted or models.MODELS))
     cell = parser.add_argument_group("cell")
     cell.add_argument("--dataset", type=name("data set", data.DATASETS, "folder:"), default="digits", help="images")
     if add_model:
@@ -169,6 +170,8 @@ def width(arguments: argparse.Namespace) -> float:
 def load():
     """Load Keras on its backend, silently, and pin its settings: what each process of a script does first.
 
+    TensorFlow's warnings are turned off (not with $DARE_DEBUG=1): it says of each net of its own that it compiles anew.
+
     Exits with status 2 where the backend is none of ours.
     """
     _refuse_other_backends(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
@@ -178,6 +181,8 @@ def load():
     with _silent_start():
         late.load()
     models.settings.pin()  # whatever keras.json says
+    if not os.environ.get("DARE_DEBUG"):
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def run(main: Callable, parser: Parser, follower: str | None = None):

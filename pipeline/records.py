@@ -22,7 +22,7 @@ READ_BY_HDF5 = ".h5"  # such files are compared when they are read, not before
 def folder(arguments: argparse.Namespace, stage: str) -> pathlib.Path:
     """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>``, of a stage or of one of its inputs."""
     kind, _, path = arguments.dataset.partition(":")
-    dataset = f"{kind}-{images.parse(path)[0].resolve().name}" if path else kind
+    dataset = images.label(path) if path else kind
     cell = pathlib.Path(arguments.runs) / arguments.study / f"{dataset}-{arguments.model}" / f"seed{arguments.seed}"
     return place(cell / "stage", stage)
 

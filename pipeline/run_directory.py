@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import keras
 
 from data import files, ledger
+from data import folder as image_folder
 from pipeline import guide, provenance, records
 from pipeline import resolved as catalogue
 from pipeline.records import check_ancestors, complete, finished, folder, intact, lock, place, present, read, record
@@ -75,6 +76,7 @@ def begin(
     arguments: of the command line.
     inputs: names of the stages that it reads (pipeline/records.py).
     uses: name -> catalogue entry that affects the result (pipeline/resolved.py).
+    A folder of images counts by its name, size and content, however its path is written.
     Raises FileNotFoundError for a missing input, naming the script that makes it, and ValueError where the folder has
     the work of other arguments, entries or inputs.
     """
@@ -82,10 +84,15 @@ def begin(
     path = folder(arguments, stage)
     settings = {"backend": keras.backend.backend()}
     settings |= {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
+    uses = dict(uses or {})
+    _, _, images = str(settings.get("dataset")).partition("folder:")
+    if images:
+        settings["dataset"] = image_folder.label(images)
+        uses["folder of images"] = image_folder.digest(images)
     identity = {
         "stage": stage,
         "arguments": json.loads(json.dumps(settings, default=str)),
-        "uses": catalogue.resolved(uses or {}),
+        "uses": catalogue.resolved(uses),
         "inputs": {name: records.result(place(path, name)) for name in inputs},
     }
     check_ancestors(path, inputs)

@@ -12,7 +12,6 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
-import logging
 
 from adv import probes, scoring
 from dare import controls
@@ -31,7 +30,6 @@ TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "sampl
 
 
 def main(arguments):
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every unit compiles an update of its own
     study = None
     for name in chosen_strategies(arguments):
         settings = command.narrow(arguments, strategy=name)

@@ -10,7 +10,6 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
-import logging
 
 from adv import attacks, autoattack
 from dare.flags import Flags
@@ -30,7 +29,6 @@ SEARCHED = tuple(name for name, method in catalogue.METHODS.items() if repair_ro
 
 
 def main(arguments):
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every cut compiles a graph of its own
     cell = None
     for name in chosen_methods(arguments):
         settings, inputs = narrow(arguments, name)

@@ -38,7 +38,8 @@ def by_class(rows) -> matplotlib.figure.Figure:
     values = [class_rows.divided(row["measures"][class_rows.worst(row)]).share for row in rows]
     heat_map = _heat(axes[0, 0], 100 * numpy.array(values), [marks.name(row) for row in rows], classes)
     axes[0, 0].set_title(f"{_cell(rows[0])}: {_words(class_rows.worst(rows[0]))}", fontsize=9)
-    figure.colorbar(heat_map, ax=axes[0, 0], label="images of the class that stay correct (%)", fraction=0.03)
+    bar = figure.colorbar(heat_map, ax=axes[0, 0], fraction=0.03)
+    bar.set_label("images of the class\nthat stay correct (%)", fontsize=7)  # no longer than the bar of few models
     drawing.explain_raised(figure, rows)
     return figure
 

@@ -59,6 +59,7 @@ def trajectories(rows) -> matplotlib.figure.Figure:
             _courses(axis, row, colour, linewidth=1.3, zorder=2)
         _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [marks.name(row) for row in of_kind[name]])
         axis.set_ylim(0, 1.06 * top)
+    points = []
     for place, name in enumerate(kinds):
         for row in of_kind[name]:
             clean, worst = row["measures"]["clean"], tables.worst(row)
@@ -66,8 +67,14 @@ def trajectories(rows) -> matplotlib.figure.Figure:
             style = {"color": COLOURS[place], "markersize": 4, "linewidth": 0.6, "alpha": 0.85}
             style |= {"markerfacecolor": figures.face(row, COLOURS[place])}
             last.errorbar(clean["value"], worst["value"], **spread, fmt="o", **style)
+            points.append((marks.name(row), clean["value"], worst["value"], COLOURS[place]))
     _finish(last, "test images, selected epoch", "clean accuracy (%)", "worst case (%)", kinds)
-    last.set_ylim(bottom=0)
+    if points:
+        heights = [height for *_, height, _ in points]
+        room = 0.3 * (max(heights) - min(heights)) + 1
+        last.set_ylim(max(0, min(heights) - room), max(heights) + room)
+        last.get_legend().set_loc("lower right")  # below the points, as the room is
+        figures.label(last, points)
     for axis in axes.flat[len(kinds) + 1 :]:
         axis.set_visible(False)
     figures.explain_raised(figure, rows)

@@ -22,15 +22,17 @@ def test_batch_round_trip(write):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_batches_of_the_protocols_that_hold_arrays_by_name(protocol):
+@pytest.mark.parametrize("kind", ["i8", ">i4", "u1", "list", "scalars"])
+def test_batches_of_ones_own(protocol, kind):
+    """Of every protocol, with keys of text or bytes, labels as an array or a list, of Python's numbers or NumPy's."""
     pixels = numpy.arange(2 * 3072).astype(numpy.uint8).reshape(2, 3072)
-    content = pickle.dumps({b"data": pixels, b"labels": [1, 2]}, protocol=protocol)
-    if protocol <= 4:
-        images, *_ = cifar.read_batch(content, cifar.CIFAR10, "batch")
+    labels = {"list": [1, 2], "scalars": [numpy.int64(1), numpy.uint8(2)]}.get(kind)
+    labels = numpy.array([1, 2], kind) if labels is None else labels
+    for data, key in ((b"data", b"labels"), ("data", "labels")):
+        content = pickle.dumps({data: pixels, key: labels, "filenames": ["a.png", b"b.png"]}, protocol=protocol)
+        images, read, names = cifar.read_batch(content, cifar.CIFAR10, "batch")
         assert images[1, 0, 1, 0] == pixels[1, 1]
-    else:
-        with pytest.raises(ValueError, match="which no batch needs"):
-            cifar.read_batch(content, cifar.CIFAR10, "batch")
+        assert read.tolist() == [1, 2] and names.tolist() == ["a.png", "b.png"]
 
 
 def test_column_order_is_respected():
@@ -65,7 +67,9 @@ def test_a_pickle_that_runs_code_is_refused_before_it_does(tmp_path, form, proto
     assert not witness.exists()
 
 
-@pytest.mark.parametrize("function", [eval, getattr, print, numpy.load, numpy.fromfile, __import__, bytearray])
+@pytest.mark.parametrize(
+    "function", [eval, getattr, print, numpy.load, numpy.fromfile, __import__, bytearray, numpy.frombuffer]
+)
 def test_no_other_function_is_admitted(function):
     with pytest.raises(ValueError, match="which no batch needs"):
         cifar.read_batch(pickle.dumps(Call(function, "1"), 2), cifar.CIFAR10, "batch")
@@ -114,10 +118,12 @@ ONE = numpy.zeros((1, 3072), numpy.uint8)
         (pickle.dumps({b"data": ONE, b"labels": [-1]}, 2), "labels range from -1"),
         (pickle.dumps({b"data": ONE, b"labels": [10**30]}, 2), "labels range from 1000000"),
         (pickle.dumps({b"data": ONE, b"labels": ["0"]}, 2), "not a list of integers"),
+        (pickle.dumps({b"data": ONE, b"labels": ONE}, 5), "not a list of integers"),
+        (pickle.dumps({b"data": ONE.astype("i4"), b"labels": [0]}, 5), r"array of int32 and shape \(1, 3072\)"),
         (pickle.dumps({b"data": ONE, b"labels": 0}, 2), "not a list of integers"),
         (pickle.dumps({b"data": ONE[:0], b"labels": []}, 4), "holds no image"),
         (pickle.dumps({b"data": ONE, b"labels": [0], b"filenames": []}, 2), "filenames is not a list of 1 names"),
-        (pickle.dumps({b"data": ONE, b"labels": [0], b"filenames": ["a"]}, 2), "filenames is not a list of 1 names"),
+        (pickle.dumps({b"data": ONE, b"labels": [0], b"filenames": [5]}, 2), "filenames is not a list of 1 names"),
     ],
 )
 def test_wrong_batches_are_named(content, words):

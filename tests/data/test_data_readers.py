@@ -30,7 +30,7 @@ def idx_bytes(count=3, shape=(28, 28), magic=b"\0\0\x08\x03", body=None):
     ("content", "words"),
     [
         (b"", "00 00 08 03"),
-        (b"plain text", "gzip"),
+        (b"plain text", "begins with bytes 70 6c 61 69"),
         (gzip.compress(idx_bytes(), mtime=0)[:-12], "gzip"),
         (gzip.compress(idx_bytes(), mtime=0)[:15], "gzip"),
         (gzip.compress(idx_bytes(magic=b"\0\0\x08\x01"), mtime=0), "begins with bytes 00 00 08 01"),
@@ -52,6 +52,19 @@ def test_damaged_idx_files_are_named(tmp_path, content, words):
 
 def idx_paths(folder):
     return {name: folder / name for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)}
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+def test_unpacked_idx_files_are_the_same(tmp_path, write, dotted):
+    """Under the name of the unpacked file, in either spelling, or still called .gz."""
+    written, paths = write.mnist(tmp_path), {}
+    for name, path in idx_paths(tmp_path).items():
+        content = gzip.decompress(path.read_bytes())
+        loose = name if name == idx.TEST_LABELS else idx.unpacked(name, dotted=dotted)
+        (tmp_path / loose).write_bytes(content)
+        paths[loose] = tmp_path / loose
+    for array, expected in zip(idx.read(paths), written, strict=True):
+        assert numpy.array_equal(array, expected)
 
 
 def test_the_four_idx_files_become_a_data_set(tmp_path, write):

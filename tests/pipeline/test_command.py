@@ -1,5 +1,6 @@
 """How a script ends: status 2 and one sentence for expected errors, a traceback for bugs."""
 
+import logging
 import os
 import pathlib
 import subprocess
@@ -20,6 +21,22 @@ def exhausted():
     import jax
 
     return jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate\n9 bytes")
+
+
+def test_tensorflow_does_not_warn_unless_asked(monkeypatch):
+    logger = logging.getLogger("tensorflow")
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    monkeypatch.setenv("DARE_DEBUG", "1")
+    command.load()
+    assert logger.level == logging.WARNING
+    monkeypatch.delenv("DARE_DEBUG")
+    command.load()
+    assert logger.level == logging.ERROR
+
+
+def test_a_model_is_listed_once():
+    said = command.parser("x", study="dare", accepted=["vgg16", "alexnet", "vgg16"]).format_help()
+    assert "vgg16, alexnet\n" in said
 
 
 @pytest.fixture

@@ -15,12 +15,32 @@ from pipeline import run_directory
     [
         ("digits", "digits-alexnet"),
         ("folder:/data/my cats", "folder-my cats-alexnet"),
-        ("folder:/data/cats/@28x28", "folder-cats-alexnet"),
+        ("folder:/data/cats/@28x28", "folder-cats@28x28-alexnet"),
     ],
 )
 def test_a_stage_lies_in_its_cell(arguments, tmp_path, dataset, name):
     path = run_directory.folder(arguments(dataset=dataset), "train")
     assert path == tmp_path / "runs" / "dare" / name / "seed3" / "train"
+
+
+def test_a_folder_of_images_is_known_by_its_content(stages, arguments, tmp_path, monkeypatch, capsys):
+    for name in ("a/cats/x/0.png", "a/cats/y/0.png", "b/cats/x/0.png", "b/cats/y/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"an image" if name.startswith("a") else b"another")
+    monkeypatch.chdir(tmp_path)
+    stages.whole("train", arguments(dataset="folder:a/cats"))
+    for same in ("folder:./a/cats/", f"folder:{tmp_path}/a/cats"):
+        assert run_directory.begin("train", arguments(dataset=same)) is None
+    assert "done before" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="holds a run with another folder of images"):
+        run_directory.begin("train", arguments(dataset="folder:b/cats"))
+    assert run_directory.begin("train", arguments(dataset="folder:a/cats@8x8")) is not None
+    run_directory.abandon()
+    (tmp_path / "a/cats/x/1.png").write_bytes(b"one more")
+    with pytest.raises(ValueError, match="holds a run with another folder of images"):
+        run_directory.begin("train", arguments(dataset="folder:a/cats"))
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        run_directory.begin("train", arguments(dataset="folder:nowhere"))
 
 
 def test_seconds_of_killed_sessions_are_counted_up_to_the_last_file_that_they_wrote(stages, arguments):
