@@ -61,10 +61,11 @@ def main():
     for name, (aim, jobs) in pairs(model, images, labels, epsilon).items():
         if not arguments.only or any(name.startswith(begin) for begin in arguments.only):
             seconds, attacked = timing.fastest(jobs, arguments.repeats, clock=clock, long=LONG)
-            (faster, fast), (slower, slow) = seconds.items()
+            (first, first_seconds), (second, second_seconds) = seconds.items()
             same = numpy.mean([(image == twin).all() for image, twin in zip(*attacked.values(), strict=True)])
             print(
-                f"{name}: {slower} {slow:.2f} s, {faster} {fast:.2f} s: {slow / fast:.2f} (aim {aim}); same {same:.0%}"
+                f"{name}: {second} {second_seconds:.2f} s, {first} {first_seconds:.2f} s: "
+                f"{second_seconds / first_seconds:.2f} (aim {aim}); same {same:.0%}"
             )
 
 

@@ -6,11 +6,13 @@ import pathlib
 import secrets
 import shutil
 import stat
+import threading
 
 from data import hdf5, ledger
 
 TEMPORARY = ".writing-"
 _unfinished = set()  # temporary paths
+_ended = threading.Event()
 SPECIAL = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 SPECIAL |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -47,10 +49,16 @@ def atomic(path: str | pathlib.Path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             _unfinished.discard(temporary)
+        if _ended.is_set():  # the loss of the temporary file is no error of the caller's
+            threading.Event().wait()
 
 
 def discard():
-    """Delete the temporary files of this process, which a signal ends; `path` of each stays as it was."""
+    """Delete the temporary files of this process, which a signal ends; `path` of each stays as it was.
+
+    Whoever writes one waits from now on for the end of the process.
+    """
+    _ended.set()
     for temporary in list(_unfinished):
         with contextlib.suppress(OSError):
             os.unlink(temporary)

@@ -99,7 +99,7 @@ def _module(layer, net, downsampled):
 
 
 def _take(layer, module, remaining):
-    """Remove a layer's weights from `left` and return them in Keras's order."""
+    """Remove a layer's weights from `remaining` and return them in Keras's order."""
     norm = isinstance(layer, keras.layers.BatchNormalization)
     parts = ("weight", "bias", "running_mean", "running_var") if norm else ("weight", "bias")[: len(layer.weights)]
     values = []

@@ -35,14 +35,14 @@ def place(path: pathlib.Path, name: str) -> pathlib.Path:
     return path.parents[1] / stage if stage else path.parent / name
 
 
-def label(path: pathlib.Path, stage: pathlib.Path) -> str:
-    """The name of the stage in `stage` for the stage in `path`: the inverse of `place`, or "dare/seed1/train"."""
-    if stage.parent == path.parent:
-        return stage.name
-    if stage.parents[1] == path.parents[1]:
-        return f"../{stage.parent.name}/{stage.name}"
-    seed = "" if stage.parent.name == path.parent.name else f"{stage.parent.name}/"
-    return f"{stage.parents[2].name}/{seed}{stage.name}"
+def label(path: pathlib.Path, source: pathlib.Path) -> str:
+    """The name of the stage in `source` for the stage in `path`: the inverse of `place`, or "dare/seed1/train"."""
+    if source.parent == path.parent:
+        return source.name
+    if source.parents[1] == path.parents[1]:
+        return f"../{source.parent.name}/{source.name}"
+    seed = "" if source.parent.name == path.parent.name else f"{source.parent.name}/"
+    return f"{source.parents[2].name}/{seed}{source.name}"
 
 
 def finished(path: pathlib.Path) -> bool:

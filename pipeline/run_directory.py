@@ -87,8 +87,7 @@ def begin(
     uses = dict(uses or {})
     _, _, images = str(settings.get("dataset")).partition("folder:")
     if images:
-        settings["dataset"] = image_folder.label(images)
-        uses["folder of images"] = image_folder.digest(images)
+        uses["folder of images"] = {"name": image_folder.label(images), "content": image_folder.digest(images)}
     identity = {
         "stage": stage,
         "arguments": json.loads(json.dumps(settings, default=str)),
@@ -285,7 +284,7 @@ def _difference(before, now):
     """
     for name in sorted({*before["arguments"], *now["arguments"]}):
         old, new = before["arguments"].get(name), now["arguments"].get(name)
-        if old != new:
+        if old != new and not (name == "dataset" and "folder of images" in before.get("uses", {})):
             return f"{name} {old!r}, not {new!r}"
     used = catalogue.difference(before["uses"], now["uses"]) if "uses" in before else None
     if used:

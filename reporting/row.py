@@ -122,9 +122,12 @@ def raised(checks: list[dict] | None) -> str:
     return f"checks raised: {listed}: see docs/checks.md" if listed else ""
 
 
+CONDITIONAL = {"changed", "rr", "nfr", "br", "rr-confusion"}  # not of every seed: such images may be missing
+
+
 def trained_alike(row) -> dict:
-    """The settings that have to be equal for seeds to be pooled: width and epochs of the net."""
-    return {name: row["hyperparameters"].get(name) for name in ("width", "source_epochs")}
+    """The settings that have to be equal for seeds to be pooled: width, epochs and precision of the net."""
+    return {name: row["hyperparameters"].get(name) for name in ("width", "source_epochs", "precision")}
 
 
 def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -> Row:
@@ -135,6 +138,7 @@ def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -
     alike: function from a row to a dictionary that has to be equal for all rows
     details: name -> function that combines the values of all rows (together, added); dropped if a row lacks the name;
         other details are those of the first row
+    A measure of CONDITIONAL that a seed lacks is left out.
     Raises ValueError if the seeds were trained or tested differently.
     """
     first, *further = rows
@@ -145,8 +149,10 @@ def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -
         differing = [name for name in {**pair[0], **pair[1]} if pair[0].get(name) != pair[1].get(name)]
         if differing:
             raise ValueError(f"{first.method}: seeds {first.seeds} and {row.seeds} differ in {', '.join(differing)}")
-        if row.attacks != first.attacks or row.measures.keys() != first.measures.keys():
+        differing = {name.removeprefix("noise-") for name in row.measures.keys() ^ first.measures.keys()}
+        if row.attacks != first.attacks or differing - CONDITIONAL:
             raise ValueError(f"{first.method}: seeds {first.seeds} and {row.seeds} were tested differently")
+    common = [name for name in first.measures if all(name in row.measures for row in further)]
     checked = [row.checks for row in rows if row.checks is not None]
     pooled = {name: value for name, value in first.details.items() if name not in (details or {})}
     for name, combine in (details or {}).items():
@@ -160,7 +166,7 @@ def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -
         dirty=provenance.any_dirty([row.dirty for row in rows]),
         origins=[origin for row in rows for origin in origins(row)],
         checks=checks(checked) if checked else None,
-        measures={name: of_measures.pooled([row.measures[name] for row in rows]) for name in first.measures},
+        measures={name: of_measures.pooled([row.measures[name] for row in rows]) for name in common},
         details=pooled,
     )
 

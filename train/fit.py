@@ -50,8 +50,8 @@ def fit(
     keep: which epochs' weights stay: "all", "second-half" (mining reads only these) or "last".
     loss: ``loss(logits, targets)`` -> a value for each example.
     targets: (N, ...), a row for each image of x_train (None: its labels).
-    twin: a model of the same layers that takes the training steps, such as one that computes in bfloat16; `model` gets
-        its weights after each epoch, and is what is recorded. None: `model` takes them.
+    twin: a model of the same layers that takes the training steps, such as one that computes in bfloat16 [D]; `model`
+        gets its weights after each epoch, and is what is recorded. None: `model` takes them.
     origin: further facts about the run, JSON values that must be the same when it is resumed.
     progress: called as progress(done, total, note) after each batch.
     observe: called as observe(model, epoch, log_probability, prediction) before an epoch is recorded; once more for the

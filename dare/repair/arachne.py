@@ -15,7 +15,6 @@ import dataclasses
 
 import numpy
 
-from adv import evaluate
 from dare.repair import front_impact, kernels, loss_gradient, pareto, patch
 from dare.repair.evolution import Evolution
 from dare.repair.problem import Images, Problem, Repaired
@@ -28,8 +27,8 @@ class Arachne:
 
     locate_by: "front"; or "gl", as many weights with the largest GL_N / (1 + GL_K).
     alpha: weight of the failures [P].
-    confusion: repair the failures of one kind alone, images of class y that M takes for k, for the most frequent (y, k)
-        of the failures, as most of the paper's experiments do.
+    confusion: repair one kind of clean failures alone, images of class y that M takes for k, for the most frequent
+        (y, k) of the repair part, as most of the paper's experiments do.
     search: the evolution.
     """
 
@@ -44,12 +43,11 @@ class Arachne:
         """M with the located entries at the best vector."""
         if not self.confusion:
             return self.searched(problem, *self.locate(problem))
-        (failures, pair), predicted = confused(problem), len(problem.failures)
+        failures, pair = confused(problem)
         problem = dataclasses.replace(problem, failures=failures)
         entries, located = self.locate(problem)
         facts = located.facts | {"confusion": list(pair), "confused": len(failures)}
-        located = dataclasses.replace(located, facts=facts, forward=located.forward + predicted)
-        return self.searched(problem, entries, located)
+        return self.searched(problem, entries, dataclasses.replace(located, facts=facts))
 
     def locate(self, problem: Problem) -> tuple[kernels.Entries, Repaired]:
         """(the located entries, M's weights with the cost and facts of locating)."""
@@ -95,12 +93,17 @@ def fitness(correct: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: f
 
 
 def confused(problem: Problem) -> tuple[Images, tuple[int, int]]:
-    """(the failures of the most frequent confusion, its (true, predicted) classes); the first of equals."""
-    failures = problem.failures
-    predicted = evaluate.classes(problem.model, failures.x, failures.y)
-    pairs, counts = numpy.unique(numpy.stack([failures.y, predicted], axis=1), axis=0, return_counts=True)
-    label, other = pairs[counts.argmax()]
-    return failures.take(numpy.flatnonzero((failures.y == label) & (predicted == other))), (int(label), int(other))
+    """(M's failures of its most frequent confusion in the repair part, its (true, predicted) classes).
+
+    Of equals the first. What M predicts is read from the history.
+    """
+    repair = problem.repair
+    predicted = problem.history.record(problem.history.last)[1][repair.rows].astype("int64")
+    failing = predicted != repair.y
+    pairs = numpy.stack([repair.y[failing], predicted[failing]], axis=1)
+    kinds, counts = numpy.unique(pairs, axis=0, return_counts=True)
+    label, other = kinds[counts.argmax()]
+    return repair.take(numpy.flatnonzero((repair.y == label) & (predicted == other))), (int(label), int(other))
 
 
 def alike(failing: Images, kept: Images, seed: int) -> Images:

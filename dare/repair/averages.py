@@ -143,7 +143,7 @@ def as_float32(problem: Problem, weights: list) -> list:
 def best(problem: Problem, candidates: dict, name: str) -> tuple[list, dict]:
     """(the weights that do best on the images that choose, facts); the first of equals.
 
-    made: value of a hyper-parameter -> weights; name: of the hyper-parameter.
+    candidates: value of a hyper-parameter -> weights; name: of the hyper-parameter.
     """
     scores = {value: problem.score(weights) for value, weights in candidates.items()}
     chosen = max(scores, key=scores.get)

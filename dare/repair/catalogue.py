@@ -45,6 +45,7 @@ METHODS = {
     "random-neurecover": RandomLocation(title="as many weights as neurecover at random, its search", of=NEURECOVER),
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
+OF_CLEAN = ("arachne-confusion",)  # these repair clean failures alone
 OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
 TRAINED = ("apricot",)  # these train further models, for small nets: made only where they are named
 CONTROLS = ("swa", "random-neurecover", "random-arachne")

@@ -28,14 +28,15 @@ from train.history import History
 def main(arguments):
     params.recipe(arguments.model)  # refuses a model without one before anything is made
     log = tensorboard.logger(run_directory.folder(arguments, "tensorboard")) if arguments.tensorboard else None
-    stage = run_directory.begin("train", arguments, uses=uses(arguments))
+    precision = None if arguments.precision == "float32" else arguments.precision
+    stage = run_directory.begin("train", command.narrow(arguments, precision=precision), uses=uses(arguments))
     if stage is None:
         return
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
     net = arguments.model, split.x_train.shape[1:], len(split.classes), data.statistics(split.x_train)
     model, twin = models.build(*net), None
-    if arguments.precision != "float32":
-        twin = models.build(*net, precision=arguments.precision)
+    if precision:
+        twin = models.build(*net, precision=precision)
     recipe = recipe_of(arguments, split.x_train.shape[1:])
     epochs = arguments.epochs or recipe.epochs
     history = History(stage.folder / "history")
@@ -62,14 +63,15 @@ def main(arguments):
             epochs=epochs,
             keep=arguments.keep,
             twin=twin,
-            origin={} if twin is None else {"precision": arguments.precision},
+            origin={"precision": precision} if precision else {},
             progress=progress,
             observe=None if miner is None else miner.observe,
             on_epoch=record,
         )
     trained_cell.write_metrics(history, stage.folder / "metrics.csv")
     _, predicted, metrics = history.record(history.last)
-    run_directory.finish(stage, parameters=model.count_params(), verified=split.verified, metrics=metrics)
+    facts = {"precision": precision} if precision else {}
+    run_directory.finish(stage, **facts, parameters=model.count_params(), verified=split.verified, metrics=metrics)
     length = "1 epoch" if history.last == 1 else f"{history.last} epochs"
     print(
         f"train: {length}, validation accuracy {100 * metrics['validation_accuracy']:.2f} %, "

@@ -126,6 +126,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, flags_of_re
         hyperparameters={
             "width": command.width(arguments),
             "source_epochs": tester.history.last,
+            **{name: tester.history.origin[name] for name in ("precision",) if name in tester.history.origin},
             **{name: source[name] for name in TUNING if source.get(name)},
         },
         repeats=len(flags_of_repeats),

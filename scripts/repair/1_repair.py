@@ -25,6 +25,7 @@ from studies.repair import tables as repair_tables
 from train import history as histories
 
 ALL = (*repair_cell.GIVEN, *catalogue.METHODS)
+UNREAD = (*catalogue.OF_HISTORY, *catalogue.OF_CLEAN)  # what repairs no adversarial
 SEARCHED = tuple(name for name, method in catalogue.METHODS.items() if repair_row.sizes(method))
 
 
@@ -90,7 +91,7 @@ def lacking(arguments, name):
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
         return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
-    return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in catalogue.OF_HISTORY)
+    return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in UNREAD)
 
 
 def narrow(arguments, name):
@@ -180,8 +181,8 @@ def options():
         ),
     )
     parser.require(
-        lambda arguments: arguments.failures == "clean" or not {*catalogue.OF_HISTORY} & {*arguments.method},
-        lambda arguments: f"--failures adversarial: {', '.join(catalogue.OF_HISTORY)} read no failures, leave them out",
+        lambda arguments: arguments.failures == "clean" or not {*UNREAD} & {*arguments.method},
+        lambda arguments: f"--failures adversarial: {', '.join(UNREAD)} read none of these, leave them out",
     )
     return parser
 

@@ -43,9 +43,10 @@ def train(arguments, name):
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = method_of(arguments, name), tailored(arguments, split.x_train.shape[-1])
     model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
-    checkpoints = (
-        3 if arguments.keep == "selected" else arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
-    )
+    epochs = arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
+    checkpoints = 3 if arguments.keep == "selected" else epochs
+    if isinstance(method.average, robust.Median):  # the newest state, and the one that replaces it
+        checkpoints += 2 * method.average.held(epochs)
     needed, free = 4 * model.count_params() * (checkpoints + 2), shutil.disk_usage(stage.folder).free
     if needed > free:
         raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")

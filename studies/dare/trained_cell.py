@@ -50,9 +50,14 @@ def weight_files(folder: pathlib.Path, inputs: list) -> list[pathlib.Path | None
     """The weight files of a method's repeats, in their order; [None] for the original.
 
     folder: of the cell's seed; inputs: the stages that the method reads, its own first, [] of the original.
+    Raises FileNotFoundError where a method has none.
     """
-    paths = (folder / inputs[0]).glob("weights-*.weights.h5") if inputs else []
-    return sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1])) or [None]
+    if not inputs:
+        return [None]
+    paths = list((folder / inputs[0]).glob("weights-*.weights.h5"))
+    if not paths:
+        raise FileNotFoundError(f"{folder / inputs[0]}: no weights-*.weights.h5; make it again with --overwrite")
+    return sorted(paths, key=lambda path: int(path.name.split(".")[0].split("-")[1]))
 
 
 def load_weights(trained: Trained, path: pathlib.Path | None) -> None:

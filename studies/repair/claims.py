@@ -61,9 +61,7 @@ def white_box(methods: dict) -> Claim:
     text = "Some method gains under white-box attack beyond weight noise and weights at random"
     closest = {}
     for name, row in _others(methods).items():
-        measure = next(
-            (name_of_measure for name_of_measure in row["measures"] if name_of_measure.startswith("white-box/")), None
-        )
+        measure = next((measure for measure in row["measures"] if measure.startswith("white-box/")), None)
         references = ("noise", "random-neurecover", "random-arachne")
         effects = [
             effect for reference in references if measure and (effect := _effect(row, reference, measure)) is not None
@@ -121,12 +119,8 @@ def _effect(row, reference, measure, turned=False):
 def _widened(effect, level):
     """The effect with its interval at another level than 95 %, by the normal approximation."""
     factor = float(scipy.stats.norm.ppf((1 + level) / 2) / scipy.stats.norm.ppf(0.975))
-    narrow = effect.interval
-    interval = statistics.Interval(
-        narrow.value,
-        narrow.value - factor * (narrow.value - narrow.low),
-        narrow.value + factor * (narrow.high - narrow.value),
-    )
+    value, low, high = effect.interval.value, effect.interval.low, effect.interval.high
+    interval = statistics.Interval(value, value - factor * (value - low), value + factor * (high - value))
     return Effect(what=effect.what, interval=interval, confidence=level)
 
 

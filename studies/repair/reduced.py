@@ -1,4 +1,7 @@
-"""Train the reduced models of Apricot: M's architecture and recipe on a random part of x_train, kept in the stage."""
+"""Train the reduced models of Apricot: M's architecture and recipe on a random part of x_train, kept in the stage.
+
+All steps are float32, also where M's were bfloat16. [D]
+"""
 
 from __future__ import annotations
 

@@ -185,6 +185,7 @@ def cheaper(methods: dict) -> Claim:
 
 def _savings(own, reference):
     """(the reference's best held-out accuracy, % of BP-epochs saved by each seed (S,), a remark on goals not reached).
+
     None if the reference is not robust at all, or if the methods share no seed.
     """
     runs = [{run["seed"]: run for run in row["trajectories"]} for row in (own, reference)]

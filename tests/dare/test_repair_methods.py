@@ -132,6 +132,8 @@ def test_one_confusion_is_repaired(net):
     predicted = evaluate.classes(net.model, task.failures.x, task.failures.y)
     counts = collections.Counter(zip(task.failures.y.tolist(), predicted.tolist(), strict=True))
     assert counts[label, other] == max(counts.values()) == len(failures) < len(task.failures)
+    few = at(net, most_failures=2, seed=5, split_seed=3)
+    numpy.testing.assert_array_equal(arachne.confused(few)[0].rows, failures.rows, "the same in each repeat")
     assert (failures.y == label).all() and (evaluate.classes(net.model, failures.x, failures.y) == other).all()
     facts = catalogue.method("arachne-confusion", **SMALL).repair(task).facts
     assert facts["confusion"] == [label, other] and facts["confused"] == len(failures)

@@ -29,6 +29,8 @@ def test_a_folder_of_images_is_known_by_its_content(stages, arguments, tmp_path,
         (tmp_path / name).write_bytes(b"an image" if name.startswith("a") else b"another")
     monkeypatch.chdir(tmp_path)
     stages.whole("train", arguments(dataset="folder:a/cats"))
+    whole = run_directory.record(run_directory.folder(arguments(dataset="folder:a/cats"), "train"))
+    assert whole["arguments"]["dataset"] == "folder:a/cats", "so that other scripts can read the images again"
     for same in ("folder:./a/cats/", f"folder:{tmp_path}/a/cats"):
         assert run_directory.begin("train", arguments(dataset=same)) is None
     assert "done before" in capsys.readouterr().out

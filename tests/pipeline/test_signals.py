@@ -85,6 +85,32 @@ def test_a_script_ends_in_one_line(number, line):
     assert (process.returncode, out, err) == (128 + number, "", f"{line}; the same command continues\n")
 
 
+WRITES = """
+import threading, time
+from data import files
+from pipeline import command
+
+def main(arguments):
+    signals.at_end(lambda: (ended.set(), time.sleep(2)))  # the writer gets its time to fail
+    with files.atomic(sys.argv[1]) as path:
+        path.write_text("half")
+        print("ready", flush=True)
+        ended.wait()
+
+ended = threading.Event()
+main(None)
+print("went on", flush=True)
+"""
+
+
+def test_a_writer_whose_file_is_deleted_waits_for_the_end(tmp_path):
+    process = begin(SCRIPT + WRITES, str(tmp_path / "x.txt"))
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (143, "") and err == "ended by SIGTERM; the same command continues\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_script_was_writing_is_deleted(tmp_path):
     writes = "from pipeline import command; from data import files\nwith files.atomic(sys.argv[1]) as path:\n    "
     begun = "path.write_text('half'); print('ready', flush=True); import time; time.sleep(60)"

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 
 import numpy
@@ -132,6 +133,23 @@ def test_a_pooled_row_has_the_provenance_of_every_seed(stages):
     assert [origin["dirty"] for origin in pooled.origins] == [False, True]
     assert all(set(origin) == set(row.ORIGIN) for origin in pooled.origins)
     assert row.pool([pooled]) is pooled
+
+
+@pytest.mark.parametrize("name", ["rr", "noise-rr-confusion"])
+def test_a_measure_that_a_seed_cannot_have_is_not_pooled(stages, name):
+    both = [stages(seed, train={}, test={}) for seed in (0, 1)]
+    further = dataclasses.replace(both[1], measures=both[1].measures | {name: measures.share([numpy.ones(3, bool)])})
+    assert list(row.pool([both[0], further]).measures) == list(row.pool([further, both[0]]).measures) == ["clean"]
+    unlike = dataclasses.replace(both[1], measures=both[1].measures | {"er/fgsm": both[1].measures["clean"]})
+    with pytest.raises(ValueError, match="were tested differently"):
+        row.pool([both[0], unlike])
+
+
+def test_nets_of_another_precision_are_not_pooled(stages):
+    both = [stages(seed, train={}, test={}) for seed in (0, 1)]
+    both[1] = dataclasses.replace(both[1], hyperparameters={"precision": "bfloat16"})
+    with pytest.raises(ValueError, match="differ in precision"):
+        row.pool(both)
 
 
 @pytest.mark.parametrize("model", ["AlexNet", "VGG16", "VGG19"])

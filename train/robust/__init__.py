@@ -4,7 +4,7 @@ from train import robust
 history = robust.fit(model, split, method=robust.METHODS["m+deat"], setup=robust.SETUPS["fast"], history=path, seed=0)
 """
 
-from train.robust.average import AVERAGES
+from train.robust.average import AVERAGES, Median
 from train.robust.catalogue import METHODS, Method
 from train.robust.class_factors import ClassFactors, from_accuracy
 from train.robust.fit import fit
@@ -20,6 +20,7 @@ __all__ = [
     "METHODS",
     "SETUPS",
     "ClassFactors",
+    "Median",
     "Method",
     "Nuclear",
     "Probe",

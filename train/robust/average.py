@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import keras
@@ -74,6 +75,10 @@ class Median:
 
     every = "epoch"
     remeasured = True
+
+    def held(self, epochs: int) -> int:
+        """The number of epochs that are held at the end of a run of this length, at most."""
+        return math.ceil((1 - self.start) * epochs) + 1
 
     def of(self, epochs: list[numpy.ndarray]) -> list[numpy.ndarray]:
         """The median of each array. epochs: the values of each weight in all epochs, (T, ...)."""
