@@ -72,7 +72,7 @@ def content(path):
         text = json.dumps(steady(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
     elif path.suffix == ".csv":
         rows = [dict(row) for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))]
-        text = json.dumps([{name: value for name, value in row.items() if name not in VARYING} for row in rows])
+        text = json.dumps(steady(rows))
     else:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return text
