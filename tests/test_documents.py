@@ -170,6 +170,7 @@ CATALOGUES = {
 }
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 )

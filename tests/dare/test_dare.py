@@ -117,6 +117,7 @@ def test_a_variant_leaves_what_it_must_leave(tuned, name):
         assert frozen.any(), "a slice that freezes nothing would test nothing"
 
 
+@pytest.mark.ours
 def test_each_variant_changes_one_choice():
     dare_, plain = dataclasses.asdict(dare.VARIANTS["dare"]), dataclasses.asdict(dare.VARIANTS["dare-s"])
     schedule = ("steps", "epochs", "batch_size", "learning_rates")
