@@ -133,7 +133,7 @@ def test_the_set_up_of_imagenet_on_a_folder_of_images_with_a_list_of_the_split(s
     setup = ["--setup", "imagenet", "--epochs", "1", "--method", "m+deat", "--validation", "6", "--list-files"]
     completed = shell.here("robust_training/1_train", *net, *setup, cwd=tmp_path)
     assert completed.code == 0, completed.err
-    stage = tmp_path / "runs" / "robust_training" / "folder-images-resnet50@0.03" / "seed0" / "train-m+deat"
+    stage = tmp_path / "runs" / "robust_training" / "folder-images@64x64-resnet50@0.03" / "seed0" / "train-m+deat"
     setup = load(stage / "run.json")["setup"]
     assert (setup["epsilon"], setup["batch_size"], setup["replay_maximum"]) == (4 / 255, 256, 4)
     with open(stage / "split.csv", newline="") as file:
