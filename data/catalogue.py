@@ -37,13 +37,15 @@ def _files(base, digests):
     return tuple(File(name, md5, base and base + name) for name, md5 in digests.items())
 
 
-def _idx(base, digests):
-    """The four files of MNIST or Fashion-MNIST, gzipped and unpacked (name -> both MD5s): alternatives of Sources.
+def _idx(base, gzipped, loose):
+    """The four files of MNIST or Fashion-MNIST, gzipped and unpacked: alternatives of Sources.
 
-    The MD5s of the gzipped files are published; those of the unpacked ones are of their content.
+    gzipped, loose: MD5s in the order of idx.FILES; those of the gzipped files are published, the others of their
+    content.
     """
-    loose = [{idx.unpacked(name, dotted=dotted): md5 for name, (_, md5) in digests.items()} for dotted in (False, True)]
-    return _files(base, {name: md5 for name, (md5, _) in digests.items()}), *(_files(None, one) for one in loose)
+    unpacked = [[idx.unpacked(name, dotted=dotted) for name in idx.FILES] for dotted in (False, True)]
+    alternatives = (base, idx.FILES, gzipped), *((None, names, loose) for names in unpacked)
+    return tuple(_files(place, dict(zip(names, digests, strict=True))) for place, names, digests in alternatives)
 
 
 DIGITS = tuple("0123456789")
@@ -94,12 +96,18 @@ DATASETS = {
             folders=("mnist", "MNIST", "MNIST/raw", "raw"),
             alternatives=_idx(
                 "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                {
-                    idx.TRAIN_IMAGES: ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
-                    idx.TRAIN_LABELS: ("d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
-                    idx.TEST_IMAGES: ("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
-                    idx.TEST_LABELS: ("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
-                },
+                (
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                ),
+                (
+                    "6bbc9ace898e44ae57da46a324031adb",
+                    "a25bea736e30d166cdddb491f175f624",
+                    "2646ac647ad5339dbf082846283269ea",
+                    "27ae3e4e09519cfbb04c329615203637",
+                ),
             ),
         ),
     ),
@@ -115,12 +123,18 @@ DATASETS = {
             folders=("fashion_mnist", "fashion-mnist", "FashionMNIST", "FashionMNIST/raw", "raw"),
             alternatives=_idx(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-                {
-                    idx.TRAIN_IMAGES: ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
-                    idx.TRAIN_LABELS: ("25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
-                    idx.TEST_IMAGES: ("bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
-                    idx.TEST_LABELS: ("bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
-                },
+                (
+                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    "25c81989df183df01b3e8a0aad5dffbe",
+                    "bef4ecab320f06d8554ea6380940ec79",
+                    "bb300cfdad3c16e7a12a480ee83cd310",
+                ),
+                (
+                    "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                    "9018921c3c673c538a1fc5bad174d6f9",
+                    "8181f5470baa50b63fa0f6fddb340f0a",
+                    "15d484375f8d13e6eb1aabb0c3f46965",
+                ),
             ),
         ),
     ),

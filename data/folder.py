@@ -60,8 +60,8 @@ def digest(text: str) -> str:
     path, _ = parse(text)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one directory a class below it")
-    found = [(file, file.stat()) for file in sorted(path.rglob("*")) if _is_image(file)]
-    return _digest(path, tuple((file, facts.st_size, facts.st_mtime_ns) for file, facts in found))
+    images = [(file, file.stat()) for file in sorted(path.rglob("*")) if _is_image(file)]
+    return _digest(path, tuple((file, facts.st_size, facts.st_mtime_ns) for file, facts in images))
 
 
 @functools.lru_cache(maxsize=8)

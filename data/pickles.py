@@ -153,9 +153,9 @@ def _call(function, arguments):
             raise ValueError(f"it holds an array of {code[:20]!r}, expected whole numbers, as u1")
         return Kind(code.removeprefix("|"))
     if function == FROM_BUFFER and len(arguments) == 4:
-        made, (content, kind, shape, order) = Array(), arguments
-        made.array = _values(content, kind, shape, order == "F")
-        return made
+        target, (content, kind, shape, order) = Array(), arguments
+        target.array = _values(content, kind, shape, order == "F")
+        return target
     if function == SCALAR and len(arguments) == 2:
         return int(_values(arguments[1], arguments[0], (), False))
     raise ValueError("it calls what is no function of a batch")

@@ -13,8 +13,8 @@ def write(arguments, stages: str, tables_of: Callable) -> tuple[list, pathlib.Pa
     tables_of: called with the rows, gives a list of reporting.tables.Table.
     """
     folder = run_directory.folder(arguments, stages)
-    made = [stage for stage in sorted(folder.parent.glob(f"{stages}-*")) if run_directory.finished(stage)]
-    rows = [row.load(stage / "row.json") for stage in made]
+    finished = [stage for stage in sorted(folder.parent.glob(f"{stages}-*")) if run_directory.finished(stage)]
+    rows = [row.load(stage / "row.json") for stage in finished]
     seed_tables = tables_of(rows)
     for table in seed_tables:
         tables.print_table(table)

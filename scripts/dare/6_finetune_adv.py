@@ -80,14 +80,8 @@ def distil(arguments):
     import keras  # late, since pipeline.command keeps its start-up lines off the terminal
 
     opened = trained_cell.load(arguments)
-    split, origin = opened.split, opened.history.origin
-    if "recipe" not in origin:
-        raise ValueError(
-            f"{opened.history.path}: does not say by which recipe it was trained, which distillation needs: train it "
-            "with 1_train.py, or leave out --distillation"
-        )
-    recipe = params.Recipe(**origin["recipe"])
-    epochs = arguments.distillation_epochs or origin["epochs"]
+    recipe = trained_cell.recipe_of(opened, "distillation", "--distillation")
+    split, epochs = opened.split, arguments.distillation_epochs or opened.history.origin["epochs"]
     keras.utils.set_random_seed(1000 * arguments.seed + 7)  # of the fresh weights, whatever ran before
     teacher, student = (
         models.build(

@@ -46,6 +46,20 @@ def load(arguments) -> Trained:
     return Trained(split, history, model, model.get_weights(), models.fingerprint(model))
 
 
+def recipe_of(trained: Trained, needed_by: str, option: str) -> params.Recipe:
+    """The Recipe of the source model. Raises ValueError where there is none, as of an imported net.
+
+    needed_by, option: of the sentence, what needs it and how to do without.
+    """
+    origin = trained.history.origin
+    if "recipe" not in origin:
+        raise ValueError(
+            f"{trained.history.path}: does not say by which recipe it was trained, which {needed_by} needs: train it "
+            f"with 1_train.py, or leave out {option}"
+        )
+    return params.Recipe(**origin["recipe"])
+
+
 def weight_files(folder: pathlib.Path, inputs: list) -> list[pathlib.Path | None]:
     """The weight files of a method's repeats, in their order; [None] for the original.
 

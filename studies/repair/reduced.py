@@ -10,7 +10,8 @@ import pathlib
 
 import numpy
 
-from train import params, seeds
+from studies.dare import trained_cell
+from train import seeds
 from train.fit import fit
 from train.history import History
 
@@ -20,19 +21,13 @@ FEW = 64  # x_validation images on which each epoch is recorded: none takes part
 def train(trained, folder: pathlib.Path, seed: int, place: int, fraction: float, progress=None) -> tuple[list, int]:
     """(the weights of the reduced model of a number, its forward passes in images); a killed training is continued.
 
-    trained: studies.dare.trained_cell.Trained.
+    trained: trained_cell.Trained.
     folder: of its history; seed: of the cell.
     place: from 0; fraction: of x_train.
     progress: called as progress(done, total, note).
     Raises ValueError where the source model has no recipe, as an imported one.
     """
-    origin, split = trained.history.origin, trained.split
-    if "recipe" not in origin:
-        raise ValueError(
-            f"{trained.history.path}: no recipe of the training, expected that of scripts/dare/1_train.py: an imported "
-            "net has no reduced models, leave out --method apricot"
-        )
-    recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in origin["recipe"].items()}
+    split, recipe = trained.split, trained_cell.recipe_of(trained, "apricot", "--method apricot")
     count = max(len(split.classes), round(fraction * len(split.x_train)))
     order = seeds.stream(seed, "images of a reduced model", place).permutation(len(split.x_train))
     rows = numpy.sort(order[:count])
@@ -46,7 +41,6 @@ def train(trained, folder: pathlib.Path, seed: int, place: int, fraction: float,
     number = int(seeds.stream(seed, "weights of a reduced model", place).integers(2**31))
     seeds.seed_weights(number)
     model, history = trained.history.architecture(), History(folder)
-    settings = {"recipe": params.Recipe(**recipe), "seed": number, "epochs": trained.history.last, "keep": "last"}
+    settings = {"recipe": recipe, "seed": number, "epochs": trained.history.last, "keep": "last"}
     fit(model, part, history=history, **settings, origin={"place": place, "fraction": fraction}, progress=progress)
-    history.load_weights(model, history.last)
     return model.get_weights(), history.last * count

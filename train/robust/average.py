@@ -65,8 +65,8 @@ class Swa:
 class Median:
     """The element-wise median of the epochs' weights; batch norm's statistics are measured again for evaluation.
 
-    MEAT, ICASSP 2024. Of an even number it is the mean of the middle two. In the released code the
-    counter of epochs never rises, so that its median is epoch 75 alone; here it is what the paper says [P].
+    MEAT, ICASSP 2024. Of an even number it is the mean of the middle two. In the released code the counter of epochs
+    never rises, so that its median is epoch 75 alone; here it is what the paper says [P].
     start: fraction of the run, at the end of an epoch, from which weights count (epoch 75 of 120).
     Every epoch that counts is held in memory and in the state of the newest epoch: 4 bytes a parameter and epoch.
     """
