@@ -1,9 +1,11 @@
 """The verdicts on the four claims of DEAT (arXiv 2103.03076) for one data set and model.
 
-A difference of two methods has an interval over seeds. The standard deviation over seeds is pooled over all methods of
-the cell with several seeds; it includes the variation over test images, because each seed draws its own. If no method
-has several seeds, there is no interval and every verdict is undecided. Rows with raised checks are left out, because
-their robustness may be overestimated.
+Two methods are compared seed by seed: of one seed they share initial weights, training images and test images. The
+interval of the mean difference is Student's over seeds, and includes the variation over test images, because each seed
+draws its own. From OWN seeds on each pair has its own standard deviation, so that a method whose seeds lie far apart
+blurs no other comparison; of fewer seeds it is pooled over the pairs of the claim. No interval is narrower than the
+test images alone make it, should seeds agree by chance. With one seed there is no interval and every verdict is
+undecided. Rows with raised checks are left out, because their robustness may be overestimated.
 """
 
 import dataclasses
@@ -20,6 +22,7 @@ SOURCE = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
 MARGIN = 1.0  # smaller losses of robust accuracy, in points, are ignored
 GOALS = (1.0, 2.0, 4.0)  # points below the other's best held-out accuracy at which DEAT's saving is measured
 SAVED = 10.0  # smallest relevant saving, % of the BP-epochs
+OWN = 4  # fewest seeds from which a standard deviation of one pair alone is estimated
 EPOCHS = 8  # fewest epochs of a run for a correlation over epochs
 TRACKS = 0.5  # rank correlation over epochs above which one number tracks another
 
@@ -57,8 +60,8 @@ def _compared(text, methods, pairs, needed, reservation=""):
     pairs = [pair for pair in pairs if _at_one_budget(methods, *pair)]
     if not pairs:
         return Claim(text, SOURCE, "no such pair was trained for equal BP-epochs", "not measured")
-    effects = [_difference(methods, *pair, needed, claims.confidence(len(pairs))) for pair in pairs]
-    evidence = f"worst case at equal BP-epochs: {'; '.join(map(str, effects))} ({_of_seeds(methods)})"
+    effects, over = _differences(methods, pairs, needed, claims.confidence(len(pairs)))
+    evidence = f"worst case at equal BP-epochs: {'; '.join(map(str, effects))} ({over})"
     return claims.judged(text, SOURCE, evidence, effects, reservation=reservation)
 
 
@@ -69,41 +72,71 @@ def _at_one_budget(methods, *names):
     return abs(spent[0] - spent[1]) <= 0.05 * max(spent)
 
 
-def _difference(methods, first, second, needed, confidence):
-    """The Effect: one method's worst case minus the other's, in points, with an interval over seeds.
+def _differences(methods, pairs, needed, confidence):
+    """(an Effect a pair: the first's worst case minus the second's, in points; how its interval was made, in words).
 
     There is no interval for a run that the guard stopped, because the deviation of the other runs does not apply to it.
     """
-    values = [tables.worst(methods[name])["values"] for name in (first, second)]
-    variance, freedom = _seeds(methods)
-    if any(methods[name]["hyperparameters"]["stopped"] for name in (first, second)):
-        freedom = 0
-    value, error = (
-        numpy.mean(values[0]) - numpy.mean(values[1]),
-        math.sqrt(variance * sum(1 / len(each) for each in values)),
-    )
-    interval = statistics.student(value, error, freedom, confidence=confidence)
-    settings = {"freedom": freedom or math.inf, "confidence": confidence}
-    return Effect(what=f"{first} minus {second}", interval=interval, needed=needed, **settings)
+    differences = {pair: _by_seed(*(methods[name] for name in pair)) for pair in pairs}
+    sound = {
+        pair: values
+        for pair, values in differences.items()
+        if len(values) and not any(methods[name]["hyperparameters"]["stopped"] for name in pair)
+    }
+    errors, over = _errors(sound)
+    effects = []
+    for pair in pairs:
+        first, second = (tables.worst(methods[name]) for name in pair)
+        value = differences[pair].mean() if len(differences[pair]) else first["value"] - second["value"]
+        error, freedom = errors.get(pair, (0.0, 0))
+        error = max(error, _of_images(value, min(first["n"], second["n"])))
+        effects.append(
+            Effect(
+                what=" minus ".join(pair), needed=needed, freedom=freedom or math.inf, confidence=confidence,
+                interval=statistics.student(value, error, freedom, confidence=confidence),
+            )
+        )  # fmt: skip
+    return effects, over
 
 
-def _seeds(methods):
-    """(variance of the worst case over seeds, its degrees of freedom), of all methods that the guard never stopped."""
-    several = [
-        tables.worst(row)["values"]
-        for row in methods.values()
-        if row["role"] != "control" and not row["hyperparameters"]["stopped"]
+def _of_images(difference, n):
+    """The least standard error of a difference of two shares of the same n images, in points.
+
+    The images on which two methods differ are at least as many as the difference says, and one (McNemar 1947).
+    """
+    share = abs(difference) / 100
+    return 100 * math.sqrt(max(share - share**2, 1 / n) / n)
+
+
+def _by_seed(first, second):
+    """The differences of two rows' worst cases (S,), one for each seed that both were trained with."""
+    by_seed = [
+        dict(zip((run["seed"] for run in row["trajectories"]), tables.worst(row)["values"], strict=True))
+        for row in (first, second)
     ]
-    freedom = sum(len(values) - 1 for values in several if values)
-    squares = sum(float(numpy.square(numpy.subtract(values, numpy.mean(values))).sum()) for values in several if values)
-    return (squares / freedom if freedom else 0.0), freedom
+    common = sorted(by_seed[0].keys() & by_seed[1].keys())
+    return numpy.array([by_seed[0][seed] - by_seed[1][seed] for seed in common])
 
 
-def _of_seeds(methods):
-    variance, freedom = _seeds(methods)
-    if not freedom:
-        return "one seed each"
-    return f"95 % intervals over seeds, standard deviation {math.sqrt(variance):.1f} with {freedom} degrees of freedom"
+def _errors(differences):
+    """(pair -> (standard error of its mean difference, its degrees of freedom), how they were estimated, in words).
+
+    differences: pair -> array (S,), one difference a seed, S at least 1
+    """
+    squares = {pair: float(numpy.square(values - values.mean()).sum()) for pair, values in differences.items()}
+    freedoms = {pair: len(differences[pair]) - 1 for pair in squares}
+    if not any(freedoms.values()):
+        return {}, "one seed each"
+    if all(freedom >= OWN - 1 for freedom in freedoms.values()):
+        over = f"95 % intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
+    else:
+        total, freedom = sum(squares.values()), sum(freedoms.values())
+        spread = math.sqrt(total / freedom)
+        over = f"standard deviation of a difference over seeds {spread:.1f}, {freedom} degrees of freedom"
+        squares, freedoms = dict.fromkeys(squares, total), dict.fromkeys(squares, freedom)
+    return {
+        pair: (math.sqrt(squares[pair] / freedoms[pair] / len(differences[pair])), freedoms[pair]) for pair in squares
+    }, over
 
 
 def lipschitz(rows) -> Claim:
@@ -161,24 +194,22 @@ def cheaper(methods: dict) -> Claim:
     savings = {name: saving for name, saving in savings.items() if saving is not None}
     if not savings:
         return Claim(claim, SOURCE, "m+deat was not trained, or neither free-8 nor pgd-7 is robust", "not measured")
-    freedom = sum(len(values) - 1 for _, values, _ in savings.values())
-    squares = sum(float(numpy.square(values - values.mean()).sum()) for _, values, _ in savings.values())
     level = claims.confidence(2 * len(savings))
+    robust, over = _differences(methods, [("m+deat", name) for name in savings], -MARGIN, level)
+    errors, _ = _errors({name: values for name, (_, values, _) in savings.items()})
     effects, phrases = [], []
-    for name, (best, values, never) in savings.items():
-        error = math.sqrt(squares / max(1, freedom) / len(values))
-        interval = statistics.student(values.mean(), error, freedom, confidence=level)
+    for (name, (best, values, never)), worst in zip(savings.items(), robust, strict=True):
+        error, freedom = errors.get(name, (0.0, 0))
         saved = Effect(
-            what=f"saved against {name}", interval=interval, needed=SAVED, unit="% of BP-epochs", most=100.0,
+            what=f"saved against {name}", needed=SAVED, unit="% of BP-epochs", most=100.0,
+            interval=statistics.student(values.mean(), error, freedom, confidence=level),
             freedom=freedom or math.inf, confidence=level,
         )  # fmt: skip
-        robust = _difference(methods, "m+deat", name, -MARGIN, level)
-        effects += [saved, robust]
-        phrases.append(f"{saved} for goals below {name}'s best of {best:.1f} %{never}, worst case {robust}")
+        effects += [saved, worst]
+        phrases.append(f"{saved} for goals below {name}'s best of {best:.1f} %{never}, worst case {worst}")
     points = ", ".join(f"{goal:.0f}" for goal in GOALS)
     evidence = (
-        f"mean over goals of {points} points below the other's best held-out accuracy: {'; '.join(phrases)} "
-        f"({_of_seeds(methods)})"
+        f"mean over goals of {points} points below the other's best held-out accuracy: {'; '.join(phrases)} ({over})"
     )
     return claims.judged(claim, SOURCE, evidence, effects)
 
