@@ -184,26 +184,25 @@ def inside(attacked: numpy.ndarray, images: numpy.ndarray, epsilon: float, name:
     """`attacked`, corrected for rounding so that it lies within epsilon of `images`: float32 (N, H, W, C).
 
     The perturbation of the stored float32 values, computed in float64, is then at most epsilon in the norm `name`:
-    "linf" clips each value, "l1" and "l2" shrink the perturbation. Values in [0, 1] stay in [0, 1].
+    "linf" clips each value, "l1" and "l2" shrink the perturbation and round it towards the image. Values in [0, 1] stay in [0, 1].
     """
     exact = images.astype(numpy.float64)
     if name == "linf":
-        low, high = (_rounded_inside(exact + side * epsilon, -side) for side in (-1, 1))
+        low, high = (_rounded_towards(images, exact + side * epsilon) for side in (-1, 1))
         return numpy.clip(attacked, low, high)
-    change, shrink = attacked - exact, 1.0
-    while (outside := norm(attacked - exact, name) > epsilon).any():
-        shrink *= 1 - 2e-7
-        factor = shrink * epsilon / norm(change[outside], name)
-        attacked = attacked.copy()
-        attacked[outside] = (exact[outside] + factor[:, None, None, None] * change[outside]).astype(numpy.float32)
-    return attacked
+    size = norm(attacked - exact, name)
+    outside = size > epsilon
+    factor = numpy.where(outside, epsilon * (1 - 1e-12) / numpy.maximum(size, epsilon), 1)[:, None, None, None]
+    change = factor * (attacked - exact)
+    shrunk = _rounded_towards(images, exact + change)
+    return numpy.where(outside[:, None, None, None], shrunk, attacked)
 
 
-def _rounded_inside(bound, side):
-    """float64 bounds rounded to float32 towards the images: upwards for side 1, downwards for -1."""
+def _rounded_towards(images, bound):
+    """float64 values rounded to float32, never away from the float32 values `images`."""
     rounded = bound.astype(numpy.float32)
-    outside = side * (rounded - bound) < 0
-    return numpy.where(outside, numpy.nextafter(rounded, numpy.float32(side * numpy.inf)), rounded)
+    further = numpy.abs(rounded - images.astype(numpy.float64)) > numpy.abs(bound - images)
+    return numpy.where(further, numpy.nextafter(rounded, images), rounded)
 
 
 def norm(perturbation: numpy.ndarray, name: str) -> numpy.ndarray:

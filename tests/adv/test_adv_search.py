@@ -181,3 +181,21 @@ def test_stepping_equals_the_naive_loop(name, net, images):
         expected = sequential_bisection(attempt, image, bisections=8)
         assert success == (expected is not None)
         numpy.testing.assert_allclose(candidate, image if expected is None else expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["linf", "l1", "l2"])
+@pytest.mark.parametrize("epsilon", [0, 1e-9, 1e-6, 1e-3, 0.1, 1.0, 10.0])
+def test_what_lies_outside_is_moved_just_inside_the_ball(name, epsilon):
+    """Also where the radius is below the distance of neighbouring float32 values, and at the ends of [0, 1]."""
+    generator = numpy.random.default_rng(0)
+    images = generator.random((20, 6, 6, 3), dtype=numpy.float32)
+    images[0], images[1] = 0, 1
+    change = generator.normal(size=images.shape) * generator.choice([1e-8, 1e-4, 1], size=(20, 1, 1, 1))
+    attacked = numpy.clip(images + change, 0, 1).astype(numpy.float32)
+    moved = search.inside(attacked, images, epsilon, name)
+    assert moved.dtype == numpy.float32 and moved.min() >= 0 and moved.max() <= 1
+    before, after = (search.norm(each - images.astype(float), name) for each in (attacked, moved))
+    assert (after <= epsilon).all()
+    numpy.testing.assert_array_equal(moved[before <= epsilon], attacked[before <= epsilon])
+    steps = {"linf": 1, "l1": images[0].size, "l2": images[0].size ** 0.5}[name]  # of 2^-24, one a value at most
+    assert (after >= numpy.minimum(before, epsilon) - 2 * steps * 2.0**-24).all(), "no further than rounding takes it"
