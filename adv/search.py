@@ -184,7 +184,8 @@ def inside(attacked: numpy.ndarray, images: numpy.ndarray, epsilon: float, name:
     """`attacked`, corrected for rounding so that it lies within epsilon of `images`: float32 (N, H, W, C).
 
     The perturbation of the stored float32 values, computed in float64, is then at most epsilon in the norm `name`:
-    "linf" clips each value, "l1" and "l2" shrink the perturbation and round it towards the image. Values in [0, 1] stay in [0, 1].
+    "linf" clips each value; "l1" and "l2" shrink the perturbation and round it towards the image. Values in [0, 1] stay
+    there.
     """
     exact = images.astype(numpy.float64)
     if name == "linf":

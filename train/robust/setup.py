@@ -106,11 +106,11 @@ SETUPS = {
     ),
     "n-fgsm": Setup(
         title="N-FGSM", citation="de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022", epochs=30,
-        learning_rate=0.2, cyclic=True, milestones=(0.5,), factors=(),
+        learning_rate=0.2, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8,
     ),
     "nuat2-wa": Setup(
         title="NuAT2-WA", citation="Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021", epochs=80,
-        learning_rate=0.1, cyclic=True, milestones=(0.25,), factors=(), batch_size=64,
+        learning_rate=0.1, cyclic=True, milestones=(0.25,), factors=(), momentum_at_peak=0.8, batch_size=64,
     ),
     "yopo": Setup(
         title="YOPO-5-3", citation="Zhang, Zhang, Lu, Zhu, Dong, NeurIPS 2019", epochs=36, learning_rate=0.04,
