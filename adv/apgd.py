@@ -9,7 +9,8 @@ apgd-ce and apgd-t, the first two attacks of AutoAttack. Differences between the
    the window; the first rise is measured from the start; after a return to the best point the loss is measured from
    there; condition 2 holds at the first checkpoint too; checkpoints are rounded up from the exact fractions.
 4. [D] An image stops at its first misclassified iterate (released code: it continues, and its last misclassified
-   iterate counts). Up to there the iterates are the same, so the flags are too.
+   iterate counts). Up to there the iterates are the same, so the flags are too. The version for randomised models
+   continues as the released code does, since one misclassified pass may be a lucky draw.
 5. [D] An image that withstands every run comes back as its point of highest loss (released code: unchanged).
 6. [D] An image's noise is drawn from the seed, the run and its own pixels (adv.base.noise). Its result is therefore
    the same in every batch, up to rounding inside the model.
@@ -114,7 +115,7 @@ class APGD(Searched):
         return other_classes(model, images, labels, self.targets, batch_size=batch_size)
 
     def _run(self, model, constants, run, batch_size):
-        """One run: (first misclassified iterates, else the best points; highest loss; fooled)."""
+        """One run: (misclassified iterates, else the best points; highest loss; fooled)."""
         images, _, _, epsilon = constants
         start = perturb.random_start(images, direction(images, seed=self.seed, draw=run, norm=self.norm), epsilon)
         state = compute.repeat(
@@ -123,9 +124,9 @@ class APGD(Searched):
             apgd_step.begin(start, epsilon),
             self.steps,
             constants=constants,
-            until=apgd_step.State._fields.index("fooled"),
+            until=apgd_step.State._fields.index("fooled") if self.passes == 1 else None,
             leave=(1, 2, 4, 8, 16, *apgd_step.checkpoints(self.steps)),
-            last=apgd_step.judge(self.loss),
+            last=apgd_step.judge(self.loss, None if self.passes == 1 else self.steps * self.passes + 1),
             batch_size=batch_size,
         )
         state = apgd_step.State(*state)
@@ -135,7 +136,7 @@ class APGD(Searched):
                 f"the loss of {self.title} is NaN or infinite near {non_finite} of {len(state.highest)} images, "
                 f"expected a model whose logits are finite everywhere within epsilon of an image"
             )
-        return numpy.where(state.fooled[:, None, None, None], state.current, state.best), state.highest, state.fooled
+        return numpy.where(state.fooled[:, None, None, None], state.fooling, state.best), state.highest, state.fooled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,8 @@ class AveragedAPGD(APGD):
     """APGD for randomised models: each step follows the mean gradient of `passes` passes.
 
     Version "rand" of AutoAttack (expectation over transformation: Athalye et al., ICML 2018). The compared loss and the
-    predicted class are those of a single pass, as in the released code.
+    predicted class are those of a single pass, and the last misclassified iterate counts, as in the released code. What
+    an attacked image is worth is judged afterwards, by random numbers that no step has used.
     """
 
     passes: int = 20

@@ -45,7 +45,8 @@ class State(typing.NamedTuple):
     highest, checked: highest loss now and at the last checkpoint (N,).
     rises: steps since the last checkpoint that raised the loss, int32 (N,).
     steady: whether the step size was kept at the last checkpoint, bool (N,).
-    fooled: whether the current iterate is misclassified, bool (N,).
+    fooled: whether an iterate was misclassified, bool (N,).
+    fooling: the last misclassified iterate (N, H, W, C).
     """
 
     current: typing.Any
@@ -59,6 +60,7 @@ class State(typing.NamedTuple):
     rises: typing.Any
     steady: typing.Any
     fooled: typing.Any
+    fooling: typing.Any
 
 
 def begin(start: numpy.ndarray, epsilon: numpy.ndarray) -> State:
@@ -68,6 +70,7 @@ def begin(start: numpy.ndarray, epsilon: numpy.ndarray) -> State:
     return State(
         start, start.copy(), start.copy(), numpy.zeros_like(start), 2 * epsilon, *numbers,
         rises=numpy.zeros(count, numpy.int32), steady=numpy.ones(count, bool), fooled=numpy.zeros(count, bool),
+        fooling=start.copy(),
     )  # fmt: skip
 
 
@@ -76,14 +79,17 @@ def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int
     """The step function for compute.repeat. Constants: images, labels, targets, epsilon; state: State.
 
     steps: length of the run.
-    passes: forward and backward passes whose gradients are averaged.
+    passes: forward and backward passes whose gradients are averaged, each with its own random numbers. With more than
+        one an image goes on after a misclassified iterate, which may be a lucky draw.
     """
     lengths = windows(steps)
 
     def advance(call, index, images, labels, targets, epsilon, *state):
         state, ops = State(*state), keras.ops
-        judge = functools.partial(_value, loss, call, labels, targets)
+        judged = compute.redrawn(call, index * passes + 1) if passes > 1 else call
+        judge = functools.partial(_value, loss, judged, labels, targets)
         (value, fooled), gradient = compute.gradient(judge, state.current)
+        fooling = ops.where(_wide(fooled), state.current, state.fooling)
         if passes > 1:
             gradient = _averaged(loss, call, index, passes, labels, targets, state.current, gradient)
         # The best point so far, and the gradient there.
@@ -106,7 +112,7 @@ def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int
         candidate = origin + weight * (target - origin) + (1 - weight) * (origin - state.previous)
         candidate = perturb.project(candidate, images, epsilon, norm)
         return State(
-            current=ops.where(_wide(fooled), state.current, candidate),
+            current=candidate if passes > 1 else ops.where(_wide(fooled), state.current, candidate),
             previous=origin,
             best=best,
             gradient=best_gradient,
@@ -116,21 +122,27 @@ def step(loss: str, norm: str, rho: float, alpha: float, steps: int, passes: int
             checked=ops.where(due, highest, state.checked),
             rises=ops.where(due, 0, rises),
             steady=ops.where(due, ops.logical_not(halve), state.steady),
-            fooled=fooled,
+            fooled=state.fooled | fooled,
+            fooling=fooling,
         )
 
     return advance
 
 
 @functools.cache
-def judge(loss: str) -> Callable:
-    """The last call of compute.repeat: the loss of the last iterate, and whether it is misclassified."""
+def judge(loss: str, number: int | None = None) -> Callable:
+    """The last call of compute.repeat: the loss of the last iterate, and whether it is misclassified.
+
+    number: of the random numbers of this pass (None: the model's own).
+    """
 
     def look(call, images, labels, targets, epsilon, *state):
         state = State(*state)
-        value, fooled = _value(loss, call, labels, targets, state.current)
+        judged = call if number is None else compute.redrawn(call, number)
+        value, fooled = _value(loss, judged, labels, targets, state.current)
         _, best, highest = _keep_best(state, value)
-        return state._replace(best=best, highest=highest, fooled=fooled)
+        fooling = keras.ops.where(_wide(fooled), state.current, state.fooling)
+        return state._replace(best=best, highest=highest, fooled=state.fooled | fooled, fooling=fooling)
 
     return look
 
@@ -139,7 +151,7 @@ def _averaged(loss, call, index, passes, labels, targets, images, first):
     """The mean of the gradient `first` and those of the other passes, each with its own random numbers."""
 
     def add(number, total):
-        redrawn = compute.redrawn(call, index * passes + number)
+        redrawn = compute.redrawn(call, index * passes + 1 + number)
         return total + compute.gradient(functools.partial(_value, loss, redrawn, labels, targets), images)[1]
 
     return keras.ops.fori_loop(1, passes, add, first) / passes

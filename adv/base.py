@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 import typing
 from collections.abc import Callable
 
@@ -96,10 +97,16 @@ def noise(images: numpy.ndarray, *, seed: int, draw: int = 0) -> numpy.ndarray:
 
 
 def check_least(attack: Attack, **least: float) -> None:
-    """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least)."""
+    """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least), or no whole number.
+
+    Only those whose default is a whole number have to be one.
+    """
     for name, value in least.items():
-        if getattr(attack, name) < value:
-            raise ValueError(f"{name} is {getattr(attack, name)}, expected at least {value}")
+        given, default = getattr(attack, name), type(attack).__dataclass_fields__[name].default
+        whole = isinstance(default, int)
+        if not isinstance(given, numbers.Integral if whole else numbers.Real) or given < value:
+            kind = "a whole number of at least" if whole else "at least"
+            raise ValueError(f"{name} is {given!r}, expected {kind} {value}")
 
 
 def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> numpy.ndarray:

@@ -182,7 +182,7 @@ def _saturated(flags):
 
 def _no_epsilon(clean, attacked):
     changed = int((clean != attacked).sum())
-    seen = f"{changed} of {len(clean)} answers changed by an attack of size 0"
+    seen = f"{changed} of {len(clean)} predicted classes changed by an attack of size 0"
     return Check("no-epsilon", changed == 0, seen, "0: accuracy at epsilon 0 is clean accuracy")
 
 

@@ -7,6 +7,8 @@ Images are uint8 or floats in [0, 1], (N, H, W, C); labels are integers (N,); ep
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 
 import keras
 import numpy
@@ -146,8 +148,8 @@ def _checked(attack, epsilon):
 
 def check_epsilon(epsilon: float, norm: str | None) -> None:
     """Raise ValueError for a radius that is negative, or in "linf" above 1."""
-    if not epsilon >= 0:
-        raise ValueError(f"epsilon is {epsilon}, expected a number of at least 0 in [0, 1] pixel scale")
+    if not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < math.inf:
+        raise ValueError(f"epsilon is {epsilon!r}, expected a number of at least 0 in [0, 1] pixel scale")
     if epsilon > 1 and norm == "linf":
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
 

@@ -22,7 +22,7 @@ from data import files
 from models import compute
 
 KIND = "flags of an attack"
-TOGETHER = 1024  # images between two reports of progress
+TOGETHER = 512  # images between two reports of progress, and two saves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,14 +91,17 @@ def benchmark(
     version: "standard", "plus" or "rand".
     seed: of every random start and patch.
     batch_size: images attacked together.
-    folder: where predictions after each attack are saved, to resume a killed call (None: not saved).
+    folder: where predictions are saved during each attack, to resume a killed call (None: not saved).
     progress: called as progress(done, total, attack), in images of the running attack.
     Each attack runs on the images that are still correct; the predicted class of the stored float32 images counts.
-    Raises ValueError for a model that returns probabilities, images or labels that do not belong to it, an epsilon out
-    of range, and a folder with predictions of another call.
+    Raises ValueError for a model that returns probabilities, images or labels that do not belong to it, an argument
+    out of range, and a folder with predictions of another call; OSError for a folder that cannot be written.
     """
     attack = AutoAttack(norm=norm, version=version, seed=seed)
     evaluate.check_epsilon(epsilon, norm)
+    compute.check_batch_size(batch_size)
+    if folder is not None:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     first = slice(0, batch_size)
     checked = suspicions.before(model, x[first], y[first], attack=attack, epsilon=epsilon, batch_size=batch_size)
     images, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
@@ -108,14 +111,16 @@ def benchmark(
     for name, member in attack.attacks.items():
         path = None if folder is None else pathlib.Path(folder) / f"{name}.h5"
         facts = origin | {"attack": member.specification(), "before": files.fingerprint(predicted == labels)}
-        if path is not None and path.is_file():
-            predicted = _read(path, facts)
-        else:
-            for rows in _parts(numpy.flatnonzero(predicted == labels), progress, name):
-                sizes = {"epsilon": epsilon, "before": labels[rows], "batch_size": batch_size}
-                predicted[rows] = evaluate.attacked_classes(model, images[rows], labels[rows], member, **sizes)
+        predicted, left = _saved(path, facts) or (predicted, numpy.flatnonzero(predicted == labels))
+        total, together = len(left), max(TOGETHER, batch_size)
+        while len(left):
+            rows, left = left[:together], left[together:]
+            sizes = {"epsilon": epsilon, "before": labels[rows], "batch_size": batch_size}
+            predicted[rows] = evaluate.attacked_classes(model, images[rows], labels[rows], member, **sizes)
             if path is not None:
-                files.save_artefact(path, KIND, {"predicted": predicted}, facts)
+                files.save_artefact(path, KIND, {"predicted": predicted, "left": left}, facts)
+            if progress is not None:
+                progress(total - len(left), total, name)
         flags[name] = predicted == labels
     return Benchmark(
         clean=evaluate.share(flags["clean"]),
@@ -130,18 +135,15 @@ def benchmark(
     )
 
 
-def _parts(rows, progress, name):
-    """The rows, TOGETHER at a time; reports progress after each part."""
-    for start in range(0, len(rows), TOGETHER):
-        yield rows[start : start + TOGETHER]
-        if progress is not None:
-            progress(min(start + TOGETHER, len(rows)), len(rows), name)
+def _saved(path, facts):
+    """(predicted classes, rows not yet attacked) of a file, None without one.
 
-
-def _read(path, facts):
-    """The predicted classes after a finished attack. Raises ValueError if the file belongs to another call."""
-    arrays, saved = files.load_artefact(path, KIND, facts=list(facts))
+    Raises ValueError if the file belongs to another call.
+    """
+    if path is None or not path.is_file():
+        return None
+    arrays, saved = files.load_artefact(path, KIND, ("predicted", "left"), facts=list(facts))
     differing = [name for name, value in facts.items() if saved[name] != json.loads(json.dumps(value))]
     if differing:
         raise ValueError(f"{path} holds flags of another {', '.join(differing)}: choose another folder or delete it")
-    return arrays["predicted"]
+    return arrays["predicted"], arrays["left"]

@@ -31,7 +31,7 @@ def main(arguments):
     dataset = command.load_dataset(arguments)
     order = stream(arguments.seed, "test images").permutation(len(dataset.x_test))
     rows = numpy.sort(order[: arguments.images])
-    out = pathlib.Path(arguments.out or f"{pathlib.Path(arguments.weights).with_suffix('')}-{arguments.norm}")
+    out = pathlib.Path(arguments.out or default_folder(arguments))
     with progress.Progress("evaluate", arguments.quiet) as bar:
         result = evaluation.benchmark(
             model,
@@ -49,6 +49,14 @@ def main(arguments):
     files.write_json(out / "row.json", {**about, **result.row(), **provenance.facts()})
     print(result.table())
     print(f"evaluate: robust {100 * result.robust.value:.2f} % ({out / 'row.json'})")
+
+
+def default_folder(arguments):
+    """<weights>-<norm>-<epsilon>-<version>, and the seed if it is not 0: another run gets another folder."""
+    whole = 255 * arguments.epsilon
+    size = f"{whole:.0f}-255" if abs(whole - round(whole)) < 1e-9 else f"{arguments.epsilon:g}"
+    seed = f"-seed{arguments.seed}" if arguments.seed else ""
+    return f"{pathlib.Path(arguments.weights).with_suffix('')}-{arguments.norm}-{size}-{arguments.version}{seed}"
 
 
 def epsilon(text):
@@ -79,7 +87,7 @@ def options():
     parser.add_argument("--images", type=count, default=10_000, help="test images attacked")
     parser.add_argument("--batch-size", type=count, default=256, help="images attacked together")
     parser.add_argument("--scale", type=command.real(above=0), help="255 for a net of pixels in 0..255")
-    parser.add_argument("--out", type=command.path, help="folder of what is written (default: <weights>-<norm>)")
+    parser.add_argument("--out", type=command.path, help="folder of what is written (default: beside the weights)")
     parser.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, help="of images and attacks")
     command.add_data(parser)
     command.add_running(parser)

@@ -15,7 +15,7 @@ from dare.repair.references import Reduced
 
 NEURECOVER = NeuRecover(title="NeuRecover, two checkpoints")
 ARACHNE = Arachne(title="Arachne")
-APRICOT = Apricot(title="Apricot with checkpoints, to the right ones")
+APRICOT = Apricot(title="Apricot with checkpoints, to the correct ones")
 METHODS = {
     "neurecover": NEURECOVER,
     "neurecover-history": dataclasses.replace(
@@ -25,14 +25,14 @@ METHODS = {
     "arachne-gl": dataclasses.replace(ARACHNE, title="Arachne, located by the gradient alone", locate_by="gl"),
     "arachne-confusion": dataclasses.replace(ARACHNE, title="Arachne, on the most frequent confusion", confusion=True),
     "apricot": dataclasses.replace(
-        APRICOT, title="Apricot with reduced models, to the right ones", references=Reduced()
+        APRICOT, title="Apricot with reduced models, to the correct ones", references=Reduced()
     ),
     "apricot-history": APRICOT,
     "apricot-history-released": dataclasses.replace(
         APRICOT, title="Apricot with checkpoints, the released sign", adjustment=Adjustment(sign="as-released")
     ),
     "apricot-history-right": dataclasses.replace(
-        APRICOT, title="Apricot with checkpoints, to the right ones alone", adjustment=Adjustment(only="right")
+        APRICOT, title="Apricot with checkpoints, to the correct ones alone", adjustment=Adjustment(only="right")
     ),
     "apricot-history-tuned": dataclasses.replace(
         APRICOT, title="Apricot with checkpoints, then ten training steps", steps=10

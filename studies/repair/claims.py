@@ -30,7 +30,7 @@ def repair_claims(rows) -> claims.Judged:
         _against(methods, "The whole history helps NeuRecover", OURS, "neurecover-history", "neurecover", ["clean"]),
         _against(
             methods,
-            "Apricot moves towards the models that are right",
+            "Apricot moves towards the models that are correct",
             APRICOT,
             "apricot-history",
             "apricot-history-released",

@@ -15,13 +15,14 @@ from reporting.tables import Cell, Table
 TOGETHER = ("changed", "relative_change", "forward", "backward", "facts", "p")
 HEADINGS = {"clean": "clean", "rr": "RR", "nfr": "NFR"}
 RATES = (
-    "RR, repair rate: test images that the original gets wrong and the method right, of all that the original gets "
-    "wrong. NFR, negative flip rate: test images that the original gets right and the method wrong, of all test images."
+    "RR, repair rate: test images that the original misclassifies and the method does not, of all that the original "
+    "misclassifies. NFR, negative flip rate: test images that the method misclassifies and the original does not, of "
+    "all test images."
 )
 SEEN = (
-    "BR, break rate: the same as NFR, of the images that the original gets right. RR seen: RR on the images that were "
-    "searched or adjusted on. p: McNemar's exact test that as many test images were fixed as broken, of the first "
-    "repeat."
+    "BR, break rate: the same as NFR, of the images that the original classifies correctly. RR seen: RR on the images "
+    "that were searched or adjusted on. p: McNemar's exact test that as many test images were fixed as broken, of the "
+    "first repeat."
 )
 KIND = "RR of its kind: RR on the test images of the one confusion, a true and a predicted class, that was repaired."
 COST = (

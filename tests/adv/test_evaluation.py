@@ -107,10 +107,42 @@ def test_flags_are_kept_and_read_back(net, labelled, tmp_path):
         evaluation.benchmark(net, labelled[0][::-1], labelled[1], **how)
 
 
+def test_a_call_killed_within_an_attack_goes_on_there(net, labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "TOGETHER", 8)
+    how = {"epsilon": 0.03, "batch_size": 8}
+    whole = evaluation.benchmark(net, *labelled, **how)
+    attacked, run = [], evaluate.attacked_classes
+
+    def until_the_third(model, x, *arguments, **options):
+        if len(attacked) == 3:
+            raise KeyboardInterrupt
+        attacked.append(len(x))
+        return run(model, x, *arguments, **options)
+
+    monkeypatch.setattr(evaluate, "attacked_classes", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.benchmark(net, *labelled, **how, folder=tmp_path)
+    monkeypatch.setattr(evaluate, "attacked_classes", run)
+    done = []
+    again = evaluation.benchmark(net, *labelled, **how, folder=tmp_path, progress=lambda *state: done.append(state))
+    assert attacked == [8, 8, 8] and done[:2] == [(8, 15, "apgd-ce"), (15, 15, "apgd-ce")]
+    for name, flags in whole.flags.items():
+        numpy.testing.assert_array_equal(flags, again.flags[name])
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_flags_do_not_depend_on_the_batch(norm, net, labelled):
+    many, few = (
+        evaluation.benchmark(net, *labelled, norm=norm, epsilon=EPSILON[norm], batch_size=size) for size in (256, 5)
+    )
+    for name, flags in many.flags.items():
+        numpy.testing.assert_array_equal(flags, few.flags[name], err_msg=name)
+
+
 def test_images_beyond_one_part_are_attacked_too(net, labelled, monkeypatch):
     whole = evaluation.benchmark(net, *labelled, epsilon=0.03)
     monkeypatch.setattr(evaluation, "TOGETHER", 16)
-    parts = evaluation.benchmark(net, *labelled, epsilon=0.03)
+    parts = evaluation.benchmark(net, *labelled, epsilon=0.03, batch_size=16)
     numpy.testing.assert_array_equal(whole.flags["square"], parts.flags["square"])
 
 
@@ -182,10 +214,40 @@ def test_averaging_sees_through_noise(net, labelled):
     assert left[1] < left[0]
 
 
+def test_a_lucky_draw_does_not_end_the_averaged_attack(linear):
+    """Noise alone misclassifies many a random start; the images still move to the ball's corner against the weights."""
+    model, weights, _ = linear
+    noisy = before(model, Noise(1.0))
+    x = numpy.random.default_rng(2).uniform(0.3, 0.7, (30, 8, 8, 1)).astype("float32")
+    labels = search.classes(model, x).astype("int32")
+    attacked = autoattack.AveragedAPGD(steps=15).within(noisy, x, labels, epsilon=0.05)
+    towards = numpy.sign(attacked - x) * numpy.sign(weights) * numpy.where(labels, -1, 1)[:, None, None, None]
+    agreeing = (towards > 0).mean(axis=(1, 2, 3))
+    assert numpy.median(agreeing) > 0.9 and (agreeing > 0.8).mean() > 0.8
+
+
 def test_what_is_out_of_range():
-    for refused in ({"norm": "l1"}, {"version": "fast"}, {"seed": -1}):
+    for refused in ({"norm": "l1"}, {"version": "fast"}, {"seed": -1}, {"seed": 1.5}):
         with pytest.raises(ValueError, match=next(iter(refused))):
             autoattack.AutoAttack(**refused)
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        ({"epsilon": "8/255"}, "epsilon is '8/255', expected a number"),
+        ({"epsilon": float("inf"), "norm": "l2"}, "epsilon is inf"),
+        ({"epsilon": float("nan")}, "epsilon is nan"),
+        ({"batch_size": 0}, "batch_size is 0, expected a whole number"),
+    ],
+)
+def test_arguments_are_refused_before_any_attack(refused, message, net, labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "attacked_classes", None)
+    with pytest.raises(ValueError, match=message):
+        evaluation.benchmark(net, *labelled, folder=tmp_path / "flags", **refused)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        evaluation.benchmark(net, *labelled, folder=tmp_path / "file" / "flags")
 
 
 def test_an_epsilon_in_255ths_is_refused(net, labelled):

@@ -37,16 +37,18 @@ def test_a_saved_net_is_evaluated_and_not_twice(short, weights, call, tmp_path):
     options = ("--weights", weights, "--dataset", "digits", "--epsilon", "8/255", "--images", "60")
     first = call("evaluate", *options)
     assert first.code == 0, first.err
-    row = json.loads((tmp_path / "mine-linf" / "row.json").read_text())
+    row = json.loads((tmp_path / "mine-linf-8-255-standard" / "row.json").read_text())
     assert list(row["accuracies"]) == ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
     assert row["accuracies"]["clean"] > row["accuracies"]["square"] == round(100 * row["robust"]["value"], 2)
     assert (row["dataset"], len(row["images"]), row["norm"]) == ("digits", 60, "linf")
-    assert {path.stem for path in (tmp_path / "mine-linf").glob("*.h5")} == set(row["attacks"])
+    assert {path.stem for path in (tmp_path / "mine-linf-8-255-standard").glob("*.h5")} == set(row["attacks"])
     assert "AutoAttack standard, linf 8/255, 60 images" in first.out and "60/60" not in first.out
     again = call("evaluate", *options)
     assert again.out == first.out and "apgd-ce" not in again.err
     other = call("evaluate", *options[:5], "4/255", *options[6:])
-    assert other.code == 2 and "flags of another epsilon" in other.err
+    assert other.code == 0 and (tmp_path / "mine-linf-4-255-standard" / "row.json").is_file()
+    mixed = call("evaluate", *options[:5], "4/255", *options[6:], "--out", tmp_path / "mine-linf-8-255-standard")
+    assert mixed.code == 2 and "flags of another epsilon" in mixed.err
 
 
 def test_what_is_wrong_is_one_sentence(call, tmp_path):
