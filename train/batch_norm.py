@@ -1,8 +1,9 @@
-"""Recompute batch-norm statistics, as weight averaging requires (Izmailov et al. 2018, section 3.2)."""
+"""Recompute batch-norm statistics, as weight averaging requires (Izmailov et al. 2018, section 3.2), or keep them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy
@@ -34,10 +35,7 @@ def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
     In one pass in training mode, as PyTorch's `update_bn` and the authors of SWA do; batches count by their size.
     batches: yields images float32 (n, H, W, C) in [0, 1].
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    statistics = [
-        (variable, layer.momentum) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)
-    ]
+    statistics = _statistics(model)
     run, total, sums = compute.compiled(model, _pass, training=True), 0, [0.0] * len(statistics)
     if not statistics:
         return
@@ -51,6 +49,23 @@ def remeasure(model: keras.Model, batches: Iterable[numpy.ndarray]) -> None:
         total += len(images)
     for (variable, _), value in zip(statistics, sums, strict=True):
         variable.assign((value / total).astype("float32"))
+
+
+@contextlib.contextmanager
+def keeping_statistics(model: keras.Model) -> Iterator[None]:
+    """Give each BatchNormalization's moving mean and variance their values of before, at the end of the context."""
+    variables = [variable for variable, _ in _statistics(model)]
+    before = [numpy.array(variable) for variable in variables]
+    try:
+        yield
+    finally:
+        compute.assign(variables, before)
+
+
+def _statistics(model):
+    """(moving statistic, momentum) of each BatchNormalization, in order."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [(variable, layer.momentum) for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
 
 
 def _pass(call, images):

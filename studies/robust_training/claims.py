@@ -13,6 +13,7 @@ import math
 
 import numpy
 
+import data
 from reporting import claims, marks, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
@@ -217,8 +218,14 @@ def cheaper(methods: dict) -> Claim:
 def _savings(own, reference):
     """(the reference's best held-out accuracy, % of BP-epochs saved by each seed (S,), a remark on goals not reached).
 
-    None if the reference is not robust at all, or if the methods share no seed.
+    None if the methods share no seed, or if the reference has learnt nothing: in each epoch of a seed one class is
+    predicted for nearly all held-out images, or its best accuracy under attack is no more than chance.
     """
+    chance = 1 / len(data.DATASETS[own["dataset"]].classes) if own["dataset"] in data.DATASETS else 0.0
+    if any(
+        max(run["probe_robust"]) <= chance or not any(run.get("probe_learnt", [1])) for run in reference["trajectories"]
+    ):
+        return None
     runs = [{run["seed"]: run for run in row["trajectories"]} for row in (own, reference)]
     common = sorted(set(runs[0]) & set(runs[1]))
     best = 100 * min(max(run["probe_robust"]) for run in reference["trajectories"])

@@ -139,6 +139,12 @@ def test_claims_that_were_not_measured_say_so(row, seeds):
     assert {line[3] for line in lines.values()} == {"not measured"}
     lines = by_claim([seeds("m+deat", 40.0), seeds("free-8", 5.0, robust=(0.0, 0.01, 0.01))])
     assert lines[CHEAPER][3] == "not measured"  # nothing to be as robust as
+    constant = seeds("free-8", 10.0, robust=(0.1, 0.1, 0.1))
+    assert by_claim([seeds("m+deat", 40.0), constant])[CHEAPER][3] == "not measured", "no better than chance"
+    unlearnt = seeds("free-8", 20.0)
+    for run in unlearnt["trajectories"]:
+        run["probe_learnt"] = [0.0] * 5
+    assert by_claim([seeds("m+deat", 40.0), unlearnt])[CHEAPER][3] == "not measured"
 
 
 def test_a_goal_that_is_never_reached_counts_as_twice_the_passes(row, seeds):

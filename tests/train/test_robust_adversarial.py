@@ -7,6 +7,7 @@ import numpy
 import pytest
 
 from models import compute, perturb
+from train import batch_norm
 from train.robust import METHODS, SETUPS
 from train.robust.adversarial import Adversarial
 from train.robust.friendly import Friendly
@@ -106,6 +107,29 @@ def test_pgd_in_train_mode_moves_the_statistics_at_every_step(tiny, batch):
         tiny.prepared(strategy, model, rate=1e-9)(*batch, 5, numpy.random.default_rng(0))
         moved[mode] = abs(numpy.array(model.get_layer("bn1").moving_mean) - before).max()
     assert moved["train"] > 3 * moved["eval"] > 0
+
+
+@pytest.mark.parametrize("name", ["rice", "awp", "n-fgsm", "history-at"])
+def test_only_the_update_moves_the_statistics(name, tiny, batch, seen):
+    """As often as without an attack: by a tenth of the way to the moments of the images that the update sees."""
+    passed, model = seen(0), tiny.build()
+    variables = [getattr(model.get_layer("bn1"), which) for which in ("moving_mean", "moving_variance")]
+    before = [numpy.array(variable) for variable in variables]
+    strategy = dataclasses.replace(METHODS[name].strategy, awp=None)
+    tiny.prepared(strategy, model, rate=1e-9)(*batch, 10, numpy.random.default_rng(0))
+    convolution = compute.forward(keras.Model(model.inputs, model.get_layer("bn1").input))
+    mean = numpy.asarray(convolution(passed[-1]), "float64").mean((0, 1, 2))
+    numpy.testing.assert_allclose(numpy.array(variables[0]), 0.9 * before[0] + 0.1 * mean, atol=2e-6)
+    assert abs(numpy.array(variables[1]) - before[1]).max() > 0
+
+
+def test_statistics_are_kept_after_an_error_too(tiny):
+    model = tiny.build()
+    before = numpy.array(model.get_layer("bn1").moving_mean)
+    with pytest.raises(KeyboardInterrupt), batch_norm.keeping_statistics(model):
+        model.get_layer("bn1").moving_mean.assign(before + 1)
+        raise KeyboardInterrupt
+    numpy.testing.assert_array_equal(numpy.array(model.get_layer("bn1").moving_mean), before)
 
 
 def test_fat_with_all_its_patience_and_no_noise_is_pgd(tiny, batch, seen):

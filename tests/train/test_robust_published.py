@@ -31,11 +31,12 @@ PUBLISHED = {  # at 8/255: (step size in 255ths for n steps, n), start, whether 
     "amata-2-10-deat": ((10, 2), "zero", True, "train", 0),
     "m+trades-deat": ((2, 10), "gaussian", False, "train", 6),
     "m+mart-deat": ((2, 10), "gaussian", True, "train", 6),
-    "awp": ((2, 10), "uniform", True, "train", 0),
+    "rice": ((2, 10), "uniform", True, "batch", 0),
+    "awp": ((2, 10), "uniform", True, "batch", 0),
     "trades-awp": ((2, 10), "gaussian", False, "eval", 6),
     "sat": ((SEVEN, 10), "gaussian", False, "eval", 6),
-    "n-fgsm": ((8, 1), "uniform", True, "train", 0),
-    "history-at": ((2, 10), "uniform", True, "train", 0),
+    "n-fgsm": ((8, 1), "uniform", True, "batch", 0),
+    "history-at": ((2, 10), "uniform", True, "batch", 0),
 }
 
 
@@ -54,6 +55,12 @@ def test_the_fast_set_up_of_deat_starts_unclipped_and_steps_as_each_script_does(
     assert 8 * strategy.step.of(8) == pytest.approx(size) and not strategy.clip_start
     ours = dataclasses.replace(SETUPS["fast"], replay_clip=True)
     assert METHODS[name].tailored(ours)[0].clip_start
+
+
+def test_the_momentum_of_every_cyclic_set_up_is_cycled():
+    """All of them use PyTorch's CyclicLR, whose default it is: .8 at the peak of the rate."""
+    assert {setup.momentum_at_peak for setup in SETUPS.values() if setup.cyclic} == {0.8}
+    assert {setup.momentum_at_peak for setup in SETUPS.values() if not setup.cyclic} == {None}
 
 
 def test_what_passes_through_the_net_in_an_update():
@@ -96,8 +103,8 @@ def test_the_published_controllers():
         "standard": 0, "pgd-7": 7, "pgd-10": 10, "t-pgd-7": 7, "fgsm-rs": 1, "free-4": 4, "free-6": 6, "free-8": 8,
         "free-8-persistent": 8, "trades": 10, "mart": 10, "fat-5": 5, "fat": 10, "fat-dynamic": 10, "f+trades": 10,
         "f+mart": 10, "yopo-5-3": 5, "trades-deat": 10, "mart-deat": 10, "fat-5-deat": 5, "f+trades-deat": 10,
-        "f+mart-deat": 10, "awp": 10, "trades-awp": 10, "kd": 10, "sat": 10, "n-fgsm": 1, "nuat2": 2, "nuat2-wa": 2,
-        "history-at": 10, "history-at-mean": 10, "history-at-random": 10, "history-at-smoothed": 10,
+        "f+mart-deat": 10, "rice": 10, "awp": 10, "trades-awp": 10, "kd": 10, "sat": 10, "n-fgsm": 1, "nuat2": 2,
+        "nuat2-wa": 2, "history-at": 10, "history-at-mean": 10, "history-at-random": 10, "history-at-smoothed": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
     settings = {
@@ -117,7 +124,7 @@ SCHEDULES = {
     "fgsm-rs": [(0.5, 0.2)],
     "trades": [(73.9 / 76, 0.1), (74 / 76, 0.01)],
     "rice": [(0.0, 0.1), (0.5, 0.01), (0.75, 0.001)],
-    "sat": [(0.73, 0.1), (0.74, 0.01), (0.89, 0.001)],
+    "sat": [(0.73, 0.1), (0.74, 0.01), (0.89, 0.001), (0.99, 1e-4)],
     "kd": [(0.24, 0.1), (0.25, 0.01), (0.75, 0.001)],
     "n-fgsm": [(0.25, 0.1), (0.5, 0.2), (1.0, 0.0)],
     "nuat2-wa": [(0.25, 0.1), (0.625, 0.05)],

@@ -5,6 +5,7 @@ A strategy returns, for a model and an optimizer, a function that trains on a ba
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import keras
 import numpy
 
 from models import compute, perturb, updates
+from train import batch_norm
 from train.robust import losses, perturbation
 from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
@@ -95,7 +97,9 @@ class Adversarial:
     attack_loss: "cross-entropy", "kl" or "tempered" (Temperature-PGD).
     start, clip_start, step: of the attack, see perturbation.
     attack_mode: "train" normalises by the batch and updates the moving statistics at each attack step, as in the PGD
-        and DEAT originals; "eval" does neither, as in TRADES and MART.
+        and DEAT originals; "batch" normalises by the batch, and only the update's pass updates the moving statistics
+        (Rice, Wong, Kolter and AWP update them in the attack, and clean images too [D]); "eval" does neither, as in
+        TRADES and MART.
     friendly: early stop (friendly.Friendly), in eval mode only.
     guide: loss whose gradient magnitude guides the controller, "training" (DEAT's rule of 2022) or "attack" (2021).
     guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
@@ -106,7 +110,7 @@ class Adversarial:
     distil: teachers of the cross-entropy (distil.Distillation); None: none.
     noise: radius of the uniform start as a multiple of epsilon; steps are then not clipped to the epsilon ball, so that
         adversarials lie up to `noise` and the steps from the image (N-FGSM); None: all is inside the ball.
-    Raises ValueError for unknown names, and for friendly attacks in train mode.
+    Raises ValueError for unknown names, and for friendly attacks in another mode than eval.
     """
 
     loss: str = "cross-entropy"
@@ -131,7 +135,7 @@ class Adversarial:
             ("loss", LOSSES),
             ("attack_loss", tuple(perturbation.ATTACK_LOSSES)),
             ("start", perturbation.STARTS),
-            ("attack_mode", ("train", "eval")),
+            ("attack_mode", ("train", "batch", "eval")),
             ("guide", ("training", "attack")),
             ("guided_by", ("all", "last")),
         ):
@@ -166,7 +170,7 @@ class Adversarial:
 
         An attack on the KL divergence needs a clean forward pass: once before it, in training mode at each step.
         """
-        clean = 0 if self.attack_loss != "kl" else steps if self.attack_mode == "train" else min(steps, 1)
+        clean = 0 if self.attack_loss != "kl" else steps if self.attack_mode != "eval" else min(steps, 1)
         return steps + 0.5 * clean
 
     def batch(
@@ -234,7 +238,7 @@ class Adversarial:
 
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""
-        training = self.attack_mode == "train"
+        training = self.attack_mode != "eval"
         alongside = training and self.attack_loss == "kl"
         ascend = perturbation.step_alongside if alongside else perturbation.STEPS[self.attack_loss]
         step = compute.compiled(model, ascend, training=training)
@@ -255,8 +259,9 @@ class Adversarial:
                 )
                 return current, magnitude, friendly_passes + passes - steps
             ball = epsilon if self.noise is None else radius + steps * size  # what no step can leave
-            for _ in range(steps):
-                current, magnitude = step(current, images, targets, ball, size, scale)
+            with batch_norm.keeping_statistics(model) if self.attack_mode == "batch" else contextlib.nullcontext():
+                for _ in range(steps):
+                    current, magnitude = step(current, images, targets, ball, size, scale)
             return current, magnitude, passes
 
         return run

@@ -159,11 +159,11 @@ F_TRADES = dataclasses.replace(TRADES, order=(), clip_start=True, friendly=STILL
 F_MART = dataclasses.replace(MART, beta=6.0, order=TWICE[1:], clip_start=True, friendly=STILL)
 AMATA = Adversarial(step=StepSize(share=2.5, rule="spread"))  # 20/255 over the steps, at 8/255
 # Against robust overfitting.
-RICE = dataclasses.replace(PGD, clip_start=True)  # PGD as in the scripts of Rice, Wong, Kolter and of AWP
+RICE = dataclasses.replace(PGD, clip_start=True, attack_mode="batch")  # of Rice, Wong, Kolter's scripts and of AWP's
 TRADES_AWP = dataclasses.replace(TRADES, order=TWICE[:2], step=QUARTER, awp=Awp(gamma=0.005, start=10 / 200))
 NUAT_AVERAGE = Ema(decay=0.9998, warm_up=False)
 SAT = dataclasses.replace(TRADES, targets=SelfAdaptive())
-N_FGSM = Adversarial(step=StepSize(share=1.0), noise=2.0)
+N_FGSM = Adversarial(step=StepSize(share=1.0), noise=2.0, attack_mode="batch")
 # Baselines as in DEAT's scripts, where they differ from their authors' settings.
 DEAT_TRADES = dataclasses.replace(TRADES, step=QUARTER, attack_mode="train")
 DEAT_MART = dataclasses.replace(MART, beta=6.0, clip_start=True, step=QUARTER, attack_mode="train")
@@ -239,6 +239,9 @@ METHODS = Catalogue(
         **_magnitude_guided("PGD", MADRY, dataclasses.replace(PGD, clip_start=True), 7, "M+PGD"),
         **_magnitude_guided("TRADES", ZHANG_TRADES, TRADES, 10),
         **_magnitude_guided("MART", WANG_MART, MART, 10),
+        "rice": Method(
+            "PGD-10, statistics of the update alone", "Rice, Wong, Kolter, ICML 2020", RICE, _fixed(10), "PGD-10"
+        ),
         "awp": Method("AWP-PGD-10", WU, dataclasses.replace(RICE, awp=Awp(gamma=0.01)), _fixed(10), "AWP"),
         "trades-awp": Method("TRADES-AWP", f"{ZHANG_TRADES}; {WU}", TRADES_AWP, _fixed(10), "TRADES-AWP"),
         "kd": Method("PGD-10, distilled", CHEN, dataclasses.replace(RICE, distil=Distillation()), _fixed(10)),

@@ -21,7 +21,7 @@ class Distillation:
     Raises ValueError for values out of range.
     """
 
-    teachers: tuple = ("standard", "pgd-10")
+    teachers: tuple = ("standard", "rice")
     weights: tuple = (0.3, 0.1, 0.6)
     temperature: float = 2.0
 

@@ -58,7 +58,7 @@ def fit(
     keep: which epochs' weights stay: "all", or "selected": those of the selected epoch (probe.selected) and the newest.
     probe: Probe.
     teachers: trained models, for a method that distils them (Method.teachers).
-    progress: called as progress(done, total, note) after each batch, in thousandths of the run.
+    progress: called as progress(done, total, note) after each batch, in percent of the run.
     on_epoch: called with the history after each epoch.
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
     catastrophic overfitting or divergence; `model` then gets the selected epoch's weights.
@@ -120,7 +120,7 @@ def fit(
 
         def watch(share, note, epoch=epoch):
             if progress is not None:
-                progress(min(round(1000 * share), 1000), 1000, f"epoch {epoch} {note}")
+                progress(min(round(100 * share, 1), 100), 100, f"% of the run, epoch {epoch} {note}")
 
         trained = _epoch(
             model, optimizer, batch, average, split, setup, seed, epoch, steps, spent, budget, share_done, watch

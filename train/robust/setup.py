@@ -98,7 +98,8 @@ SETUPS = {
     ),
     "sat": Setup(
         title="Self-adaptive training", citation="Huang, Zhang, Zhang, NeurIPS 2020", epochs=100, learning_rate=0.1,
-        milestones=(0.74, 0.89), factors=(0.1, 0.01), weight_decay=2e-4, epsilon=0.031, standardised=False,
+        milestones=(0.74, 0.89, 0.99), factors=(0.1, 0.01, 0.001), weight_decay=2e-4, epsilon=0.031,
+        standardised=False,
     ),
     "kd": Setup(
         title="KD and SWA", citation="Chen, Zhang, Liu, Chang, Wang, ICLR 2021", epochs=200, learning_rate=0.1,
