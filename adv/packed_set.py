@@ -46,7 +46,7 @@ def _bytes(source):
     return numpy.rint(255 * data.to_unit(source)).astype(numpy.uint8)
 
 
-def candidate(adversarials: AdversarialSet, split) -> str:
+def candidate(adversarials: AdversarialSet, split: data.Split) -> str:
     """The smallest encoding that may hold for a set: "uint8" where it is exact, else "float16"."""
     exact = all(
         numpy.array_equal(decode(encode(part.images, source, "uint8"), source, "uint8"), part.images)
@@ -61,7 +61,7 @@ def _scored(adversarials, split):
         yield adversarials.parts[name], getattr(split, images_name)[adversarials.parts[name].index]
 
 
-def save(adversarials: AdversarialSet, split, path: pathlib.Path | str, encoding: str) -> None:
+def save(adversarials: AdversarialSet, split: data.Split, path: pathlib.Path | str, encoding: str) -> None:
     """Write the scored parts of a set. split: data.Split that it was made from."""
     arrays = {}
     for name, (part, source) in zip(SCORED, _scored(adversarials, split), strict=True):
@@ -74,7 +74,7 @@ def save(adversarials: AdversarialSet, split, path: pathlib.Path | str, encoding
     files.save_artefact(path, KIND, arrays, facts)
 
 
-def load(path: pathlib.Path | str, split) -> AdversarialSet:
+def load(path: pathlib.Path | str, split: data.Split) -> AdversarialSet:
     """Read a packed set; its parts train and validation are empty.
 
     split: data.Split that the set was made from.
