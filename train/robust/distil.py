@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 
 from models import compute, perturb
+from models.compute.variables import Tensor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,17 @@ class Distillation:
         runs = [compute.compiled(teacher, _logits) for teacher in teachers]
         return lambda images: tuple(keras.ops.log_softmax(run(images) / self.temperature) for run in runs)
 
-    def objective(self, call, current, images, labels, scale, weight, beta, *soft):
+    def objective(
+        self,
+        call: Callable,
+        current: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor,
+        weight: Tensor,
+        beta: Tensor,
+        *soft: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """The objective of the update: (values (n,), correct (n,)). soft: as `nets` returns."""
         logits = keras.ops.cast(call(current), "float32")
         correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
