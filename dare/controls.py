@@ -4,6 +4,8 @@ Every control makes a list of weight arrays in the order of ``model.get_weights(
 `checkpoint`, `checkpoints`, `swa` and `other-seed` involve no tuning.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,8 @@ from dare import get_ats
 from models import compute, perturb
 from train import batch_norm
 from train import fine_tune as tuning
+from train.checkpoints import Checkpoints
+from train.history import History
 from train.seeds import stream
 
 
@@ -35,7 +39,7 @@ class Context:
     epoch: the epoch of a checkpoint.
     """
 
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     history: Any
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -88,7 +92,9 @@ def weight_noise(original: list, tuned: list, *, seed: int, scale: float = 1.0) 
     return noisy
 
 
-def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: int, tolerance: float = 0.02) -> list:
+def logit_noise(
+    model: keras.Model, original: list, tuned: list, x: numpy.ndarray, *, seed: int, tolerance: float = 0.02
+) -> list:
     """weight_noise, scaled so that the mean L2 change of logits on the images `x` equals that of `tuned`.
 
     The logarithm of the scale is bisected within [2^-10, 2^10] until the changes agree to the relative `tolerance`.
@@ -124,7 +130,14 @@ def negated(original: list, tuned: list) -> list:
 
 
 def tune_clean(
-    model, x: numpy.ndarray, y: numpy.ndarray, *, steps: int, batch_size: int, learning_rate: float, seed: int
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
 ) -> list:
     """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen."""
     tuning.fine_tune(
@@ -141,18 +154,18 @@ def tune_clean(
     return model.get_weights()
 
 
-def older_epoch(history) -> int:
+def older_epoch(history: History | Checkpoints) -> int:
     """The epoch of the control `checkpoint`: three fifths of the training."""
     return max(1, round(0.6 * history.last))
 
 
-def checkpoint(model, history, *, epoch: int | None = None) -> list:
+def checkpoint(model: keras.Model, history: History | Checkpoints, *, epoch: int | None = None) -> list:
     """The weights of an older epoch (default: older_epoch)."""
     history.load_weights(model, epoch or older_epoch(history))
     return model.get_weights()
 
 
-def other_seed(model, other_history) -> list:
+def other_seed(model: keras.Model, other_history: History | Checkpoints) -> list:
     """The final weights of a training from another seed.
 
     other_history: of that training.
@@ -163,7 +176,9 @@ def other_seed(model, other_history) -> list:
     return model.get_weights()
 
 
-def swa(model, history, x: numpy.ndarray, *, epochs: list[int] | None = None) -> list:
+def swa(
+    model: keras.Model, history: History | Checkpoints, x: numpy.ndarray, *, epochs: list[int] | None = None
+) -> list:
     """The average of the weights of several epochs, with batch-norm statistics measured again on the images `x`.
 
     epochs: default E/2 .. E of E epochs. Raises FileNotFoundError where the weights of an epoch were deleted.

@@ -102,7 +102,7 @@ class Slice:
             layer: {combine: float(1 - self.mask(layer, combine).mean()) for combine in COMBINES} for layer in self.kept
         }
 
-    def save(self, path: str | pathlib.Path):
+    def save(self, path: str | pathlib.Path) -> None:
         """Write the slice to `path` (HDF5, one bit a connection), whole or not at all."""
         bits = numpy.concatenate([numpy.packbits(kept) for kept in self.kept.values()])
         facts = {field: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}

@@ -67,7 +67,7 @@ def relative_activations(
     return [_difference(total, counts, classes, tensor) for total, tensor in zip(sums, tensors, strict=True)]
 
 
-def check(model: keras.Model, x, y, classes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def check(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, classes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The images and labels as NumPy arrays, labels as int64.
 
     Raises ValueError for images or labels that do not fit the model, and for a class without images.

@@ -6,6 +6,7 @@ Variants of DARE need them [D]: `dare-last` the most confident epoch at the last
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -15,17 +16,19 @@ import models
 from dare import dare, epoch_choice, get_ats, transform
 from dare.targets import Targets
 from dare.variants import Variant
+from train.checkpoints import Checkpoints
+from train.history import History
 
 
 def of_variant(
     variant: Variant,
     model: keras.Model,
-    history,
+    history: History | Checkpoints,
     targets: Targets,
     x: numpy.ndarray,
     *,
     seed: int,
-    path=None,
+    path: str | pathlib.Path | None = None,
     progress: Callable | None = None,
 ) -> Targets:
     """The targets of a Variant: `targets` as they are where the variant asks for no others.
@@ -49,7 +52,14 @@ def of_variant(
 
 
 def at_layer(
-    model: keras.Model, history, targets: Targets, x: numpy.ndarray, layer: str, *, path=None, progress=None
+    model: keras.Model,
+    history: History | Checkpoints,
+    targets: Targets,
+    x: numpy.ndarray,
+    layer: str,
+    *,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
     """The same samples and epochs, with the activations at `layer`. Arguments and errors as in get_ats.mine_history."""
     return _collect(model, history, targets, x, targets.epoch, layer, path, progress)
@@ -57,15 +67,15 @@ def at_layer(
 
 def random_epochs(
     model: keras.Model,
-    history,
+    history: History | Checkpoints,
     targets: Targets,
     x: numpy.ndarray,
     *,
     seed: int,
     layer: str | None = None,
     epochs: Sequence[int] | None = None,
-    path=None,
-    progress=None,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
     """The same samples, each with the activation of an epoch drawn uniformly from `epochs` (default: all mined).
 
@@ -77,7 +87,15 @@ def random_epochs(
 
 
 def one_epoch(
-    model: keras.Model, history, targets: Targets, x: numpy.ndarray, epoch: int, *, layer=None, path=None, progress=None
+    model: keras.Model,
+    history: History | Checkpoints,
+    targets: Targets,
+    x: numpy.ndarray,
+    epoch: int,
+    *,
+    layer: str | None = None,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
     """The same samples, all with the activation of one epoch. layer: None for the layer of `targets`."""
     epochs = numpy.full(len(targets.index), epoch, "int64")

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -47,7 +48,9 @@ class Tuner:
     seed: int = 0
     progress: Callable = _silent
 
-    def variant(self, variant: Variant, *, rates=None, path=None) -> tuple[Callable, dict]:
+    def variant(
+        self, variant: Variant, *, rates: Sequence[float] | None = None, path: str | pathlib.Path | None = None
+    ) -> tuple[Callable, dict]:
         """(make, facts) of a Variant: make(repeat) gives the weights, facts the settings that it has in this model.
 
         rates: learning rates in place of the variant's own.
@@ -71,7 +74,7 @@ class Tuner:
 
         return make, facts
 
-    def targets_of(self, variant: Variant, repeat: int, path=None) -> get_ats.Targets:
+    def targets_of(self, variant: Variant, repeat: int, path: str | pathlib.Path | None = None) -> get_ats.Targets:
         """The targets of a variant. The file at `path` is unlinked at once, and can be read while it is open."""
         try:
             with self.progress(f"targets of {variant.title}") as progress:
@@ -108,7 +111,7 @@ class Tuner:
                 )
             return self.model.get_weights()
 
-    def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates) -> tuple[float, dict]:
+    def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates: Sequence[float]) -> tuple[float, dict]:
         """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""
         if len(rates) == 1:
             return rates[0], {}

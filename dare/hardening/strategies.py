@@ -24,17 +24,18 @@ import numpy
 import data
 from dare import dare, transform
 from models import compute, perturb, updates
+from models.compute.variables import Tensor
 from train.robust import losses, perturbation
 from train.seeds import stream
 
 
-def soft_cross_entropy(logits, probabilities):
+def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
     """Cross-entropy of the softmax with target distributions: (N, K), (N, K) -> (N,)."""
     return perturb.soft_cross_entropy(logits, keras.ops.log(probabilities))
 
 
 @functools.cache
-def trades(beta):
+def trades(beta: float) -> Callable:
     """TRADES (Zhang et al. 2019, equation 5): cross-entropy on x plus beta KL(p(x) || p(x')).
 
     Returns loss(logits (2N, K) of the images and then of their perturbations, integer labels (N,)) -> (N,).

@@ -6,6 +6,7 @@ Only kernels of dense and convolutional layers change, never biases or batch nor
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy
@@ -32,7 +33,7 @@ def layers(model: keras.Model, *, convolutions: bool = True) -> dict:
     return repairable
 
 
-def places(model: keras.Model, names) -> dict[str, int]:
+def places(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
     """name of a layer -> place of its kernel in model.get_weights()."""
     place = {id(variable): number for number, variable in enumerate(model.weights)}
     return {name: place[id(model.get_layer(name).kernel)] for name in names}
@@ -67,7 +68,7 @@ class Entries:
             result[place[name]] = changed
         return result
 
-    def split(self, values: numpy.ndarray):
+    def split(self, values: numpy.ndarray) -> Iterator[tuple[str, numpy.ndarray]]:
         """Yield (layer name, its part of the values) for values (..., m)."""
         end = 0
         for name in self.layers:

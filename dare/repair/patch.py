@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy
 
 from dare.repair import candidates, kernels, search
+from dare.repair.evolution import Evolution
 from dare.repair.problem import Images, Problem, Repaired
+from dare.repair.swarm import Swarm
 from data import files
 
 
@@ -17,7 +19,7 @@ def patched(
     located: Repaired,
     kept: Images,
     *,
-    by,
+    by: Evolution | Swarm,
     fitness: Callable,
     starts: list[list] | None = None,
 ) -> Repaired:

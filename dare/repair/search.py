@@ -15,12 +15,18 @@ from __future__ import annotations  # its types load no library (pipeline/late.p
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Callable
 
+import keras
 import numpy
 
 from dare.repair import kernels
 from data import files
+
+if typing.TYPE_CHECKING:
+    from dare.repair.evolution import Evolution
+    from dare.repair.swarm import Swarm
 
 KIND = "state of a search"
 
@@ -60,7 +66,7 @@ class Result:
     evaluations: int
 
 
-def space(entries, model, original: list, starts: list[list]) -> Space:
+def space(entries: kernels.Entries, model: keras.Model, original: list, starts: list[list]) -> Space:
     """The Space of some kernel entries. starts: weight sets whose values are further starting points."""
     place = kernels.places(model, entries.layers)
     statistics = {
@@ -73,7 +79,7 @@ def space(entries, model, original: list, starts: list[list]) -> Space:
 
 
 def run(
-    search,
+    search: Evolution | Swarm,
     space: Space,
     score: Callable,
     *,

@@ -13,9 +13,11 @@ Differences from the released code, which `as_released` undoes:
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy
 
+from dare.repair.search import Space
 from train.seeds import stream
 
 
@@ -47,7 +49,7 @@ class Swarm:
         """chi."""
         return 2 / (self.phi - 2 + math.sqrt(self.phi**2 - 4 * self.phi))
 
-    def start(self, space, score, seed: int) -> dict:
+    def start(self, space: Space, score: Callable, seed: int) -> dict:
         """The first swarm, scored."""
         positions = space.drawn(self.particles, stream(seed, "swarm", 0))
         if not self.as_released:
@@ -64,7 +66,7 @@ class Swarm:
             "best fitness": fitness[best : best + 1],
         }
 
-    def generation(self, arrays: dict, score, space, seed: int, number: int) -> dict:
+    def generation(self, arrays: dict, score: Callable, space: Space, seed: int, number: int) -> dict:
         """The swarm after one more iteration."""
         positions = arrays["positions"] + arrays["velocities"]
         largest = self.phi if self.as_released else self.phi / 2
