@@ -20,6 +20,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     __module__ = "models.layers"  # as saved nets name it
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        """The normalised inputs (N, ..., C). Arguments as Keras's layer; a mask leaves all to that layer."""
         if not (training and self.trainable) or self.renorm or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
