@@ -31,14 +31,17 @@ class CoupledSGD(keras.optimizers.Optimizer):
 
     @momentum.setter
     def momentum(self, value: float) -> None:
+        """Set it, also between two calls of a compiled update."""
         self._momentum.assign(value)
 
     def build(self, variables: list[keras.Variable]) -> None:
+        """Make a velocity for each variable, once, as Keras's optimizers do."""
         if not self.built:
             super().build(variables)
             self.velocities = self.add_optimizer_variables(variables, "velocity")
 
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        """Update one variable by its gradient; Keras calls it for each variable."""
         velocity = self.velocities[self._get_variable_index(variable)]
         direction = gradient + self.coupled_decay * variable
         direction = keras.ops.cast(self._momentum, variable.dtype) * velocity + direction
