@@ -69,7 +69,10 @@ class Control:
 
 
 def relative_change(original: list, tuned: list) -> float:
-    """L2 norm of the change of weights over the L2 norm of the original weights, all arrays together."""
+    """L2 norm of the change of weights over the L2 norm of the original weights, all arrays together.
+
+    original, tuned: weight sets, as from model.get_weights().
+    """
     pairs = zip(original, tuned, strict=True)
     change = sum(float(numpy.sum(numpy.square(after - before, dtype="float64"))) for before, after in pairs)
     size = sum(float(numpy.sum(numpy.square(before, dtype="float64"))) for before in original)
@@ -79,6 +82,8 @@ def relative_change(original: list, tuned: list) -> float:
 def weight_noise(original: list, tuned: list, *, seed: int, scale: float = 1.0) -> list:
     """`original` plus Gaussian noise on the entries that tuning changed; each array's noise has the norm of its change.
 
+    original, tuned: weight sets, as from model.get_weights(); their difference is the change.
+    seed: of the noise.
     scale: factor on that norm.
     """
     generator = stream(seed, "weight noise")
@@ -99,6 +104,7 @@ def logit_noise(
 
     The logarithm of the scale is bisected within [2^-10, 2^10] until the changes agree to the relative `tolerance`.
     model: for its architecture; it keeps its weights.
+    original, tuned, seed: as of weight_noise.
     Raises ArithmeticError where no scale agrees.
     """
 
@@ -125,7 +131,7 @@ def logit_noise(
 
 
 def negated(original: list, tuned: list) -> list:
-    """`original` minus the change of tuning: the same distance in weight space, in the opposite direction."""
+    """`original` minus the change to `tuned`: the same distance in weight space, in the opposite direction."""
     return [(before - (after - before)).astype(before.dtype) for before, after in zip(original, tuned, strict=True)]
 
 
@@ -139,7 +145,12 @@ def tune_clean(
     learning_rate: float,
     seed: int,
 ) -> list:
-    """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen."""
+    """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen.
+
+    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
+    steps, batch_size, learning_rate, seed: as of train.fine_tune.
+    Returns the weights.
+    """
     tuning.fine_tune(
         model,
         x,
@@ -160,7 +171,7 @@ def older_epoch(history: History | Checkpoints) -> int:
 
 
 def checkpoint(model: keras.Model, history: History | Checkpoints, *, epoch: int | None = None) -> list:
-    """The weights of an older epoch (default: older_epoch)."""
+    """The weights of an older `epoch` of a history (default: older_epoch); `model` has them then."""
     history.load_weights(model, epoch or older_epoch(history))
     return model.get_weights()
 
@@ -181,6 +192,7 @@ def swa(
 ) -> list:
     """The average of the weights of several epochs, with batch-norm statistics measured again on the images `x`.
 
+    history: its stored epochs; `model` has the average then.
     epochs: default E/2 .. E of E epochs. Raises FileNotFoundError where the weights of an epoch were deleted.
     """
     epochs = [epoch for epoch in history.epochs if 2 * epoch >= history.last] if epochs is None else epochs

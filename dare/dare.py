@@ -32,7 +32,7 @@ __all__ = ["VARIANTS", "Variant", "check", "improve", "slice_masks", "tune", "tu
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of each sample: (N, ...), (N, ...) -> (N,)."""
+    """Mean squared error between outputs and targets for each sample: (N, ...), (N, ...) -> (N,)."""
     return keras.ops.mean(keras.ops.square(targets - outputs), axis=tuple(range(1, len(outputs.shape))))
 
 
@@ -110,9 +110,10 @@ def tune_weights(
     key: numpy.ndarray | None = None,
     **settings: Any,
 ) -> list[float]:
-    """As `tune`, but changes the weights of `model` itself.
+    """As `tune`, but changes the weights of `model` itself; returns the mean loss of each step.
 
     selected: the images of the targets (K, ...).
+    masks, key: as of `tune`.
     settings: of train.fine_tune; training=True lets batch-norm statistics move, and dropout before R act.
     """
     # The regression model G shares its weights with the classifier.
@@ -151,7 +152,9 @@ def tune_classifier(
 ) -> list[float]:
     """dare-sl, in place: tune the classifier on the selected samples and their labels, MSE on softmax [P].
 
-    index: rows of x and y; frozen_below, settings: as in train.fine_tune.
+    index: the selected rows of the images x and their labels y.
+    frozen_below: the first layer that is tuned (None: all are); settings: of train.fine_tune.
+    Returns the mean loss of each step.
     """
     with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(model, x[index], y[index].astype("int32"), loss=softmax_squared_error, **settings)
@@ -170,11 +173,12 @@ def improve(
     frozen_below: str | None = None,
     progress: Callable | None = None,
 ) -> list[float]:
-    """Apply a Variant to `model` in place.
+    """Apply a Variant to `model` in place; returns the mean loss of each step.
 
     targets: the targets of the variant (dare.retarget.of_variant).
     x, y: the mined images and their labels.
     slices: nnslicer.Slice, for masks and key neurons.
+    learning_rate, seed, progress: as of train.fine_tune.
     frozen_below: the first layer that is tuned by a variant through the classifier (train.params.FIRST_TUNED).
     """
     settings = {
@@ -206,6 +210,7 @@ def improve(
 def slice_masks(model: keras.Model, slices: Slice, combine: str, layer: str | None = None) -> dict:
     """The masks of the convolutions up to the regression layer: layer name -> bool (inputs, outputs).
 
+    slices: nnslicer.Slice of the model.
     combine: of nnslicer.COMBINES; layer: the regression layer (default: transform.regression_layer).
     """
     inner = transform.transform(model, layer).layers
@@ -214,7 +219,10 @@ def slice_masks(model: keras.Model, slices: Slice, combine: str, layer: str | No
 
 
 def check(model: keras.Model, targets: Targets, x: numpy.ndarray) -> None:
-    """Raise ValueError where targets were mined from another model or other images."""
+    """Raise ValueError where targets were mined from another model or other images.
+
+    model: the final model; x: the images that targets were mined from.
+    """
     if targets.model and targets.model != models.fingerprint(model):
         raise ValueError("the targets were mined for another model than the one to tune: run get_ats for this one")
     if not len(targets.index):

@@ -53,6 +53,7 @@ def most_confident(
 def at_random(index: numpy.ndarray, epochs: Sequence[int], seed: int) -> numpy.ndarray:
     """A uniformly drawn epoch for each sample: int64 (K,).
 
+    epochs: the epochs to draw from; seed: of the drawing.
     index: the samples (K,); each gets the same epoch whatever their order.
     """
     chosen = numpy.empty(len(index), "int64")

@@ -169,7 +169,11 @@ def activations(run: Callable, x: numpy.ndarray, rows: numpy.ndarray) -> numpy.n
 def checkpoint_source(
     model: keras.Model, regression: keras.Model, history: History | Checkpoints, x: numpy.ndarray
 ) -> Callable:
-    """A function epoch -> (rows -> activations of x[rows]) that loads the weights of the epoch into `model`."""
+    """A function epoch -> (rows -> activations of x[rows]) that loads the weights of the epoch into `model`.
+
+    regression: the part of `model` up to the regression layer, with its weights (transform.transform).
+    history: as in mine_history, no path.
+    """
     run = compute.forward(regression)
 
     def source(epoch):

@@ -27,7 +27,7 @@ def check(
 ) -> None:
     """Raise ValueError for a model, images, labels or epochs that cannot be mined, and for missing checkpoints.
 
-    Arguments as of get_ats.mine_history, `epochs` as a list.
+    Arguments as of get_ats.mine_history; history: no path; epochs: a list.
     """
     if not epochs:
         raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
@@ -65,6 +65,7 @@ def check_final(
     """Raise ValueError unless the final weights of the history are those of the model to mine for.
 
     model: holds the final weights of the history; identity: SHA-256 of the model to mine for.
+    x, y, batch_size: as of get_ats.mine_history.
     Where training recorded confidences, the model must also have the recorded ones on the first images.
     """
     if models.fingerprint(model) != identity:

@@ -75,6 +75,7 @@ class Miner:
     ) -> None:
         """Take in an epoch before it is recorded. Epochs that are not mined are ignored.
 
+        model: with the weights of that epoch.
         log_probability, prediction: as train.history.confidence returns them for x and y.
         Calling it again for the same epoch gives the same store. Raises OSError on a full disk.
         """

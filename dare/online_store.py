@@ -64,12 +64,15 @@ class Store:
 
     @classmethod
     def empty(cls, folder: pathlib.Path, epoch: int, samples: int, facts: dict) -> Store:
-        """The state before the first mined epoch."""
+        """The state before the first mined epoch.
+
+        folder: of the store; samples: their number N; facts: what it is kept for (Miner).
+        """
         return cls(folder, epoch, Candidates.none(samples), numpy.full((2, samples), -1, "int64"), facts)
 
     @classmethod
     def load(cls, folder: str | pathlib.Path, epoch: int | None = None) -> Store:
-        """The state after an epoch (default: the newest).
+        """The state that `folder` has after an epoch (default: the newest).
 
         Raises FileNotFoundError where there is none, and ValueError where the files are damaged.
         """
@@ -140,6 +143,7 @@ class Store:
     def check(self, history: History, x: numpy.ndarray, y: numpy.ndarray, *, layer: str, epochs: Sequence[int]) -> None:
         """Raise ValueError unless this is the store of that history, and of these images, labels, layer and epochs.
 
+        x, y: the mined images and their labels.
         The candidates are computed again from the records of the history, and must be those of the store.
         """
         planned = self.facts["epochs"]

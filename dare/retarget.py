@@ -37,8 +37,9 @@ def of_variant(
     history: its train.history.History.
     targets: the mined targets.
     x: the mined images.
-    seed: seed of random epochs.
+    seed: of random epochs.
     path, progress: as in get_ats.mine_history.
+    Raises ValueError for targets of another model or other images.
     """
     if not variant.retargets:
         return targets
@@ -61,7 +62,10 @@ def at_layer(
     path: str | pathlib.Path | None = None,
     progress: Callable | None = None,
 ) -> Targets:
-    """The same samples and epochs, with the activations at `layer`. Arguments and errors as in get_ats.mine_history."""
+    """The same samples and epochs, with the activations at `layer`, the name of a layer.
+
+    Other arguments and errors as of `of_variant`.
+    """
     return _collect(model, history, targets, x, targets.epoch, layer, path, progress)
 
 
@@ -79,7 +83,9 @@ def random_epochs(
 ) -> Targets:
     """The same samples, each with the activation of an epoch drawn uniformly from `epochs` (default: all mined).
 
+    seed: of the drawing.
     layer: None for the layer of `targets`.
+    Other arguments and errors as of `of_variant`.
     """
     candidates = get_ats.second_half(history) if epochs is None else epochs
     chosen = epoch_choice.at_random(targets.index, candidates, seed)
@@ -97,7 +103,11 @@ def one_epoch(
     path: str | pathlib.Path | None = None,
     progress: Callable | None = None,
 ) -> Targets:
-    """The same samples, all with the activation of one epoch. layer: None for the layer of `targets`."""
+    """The same samples, all with the activation of one `epoch` of the history.
+
+    layer: None for the layer of `targets`.
+    Other arguments and errors as of `of_variant`.
+    """
     epochs = numpy.full(len(targets.index), epoch, "int64")
     return _collect(model, history, targets, x, epochs, layer, path, progress)
 

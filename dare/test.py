@@ -16,7 +16,7 @@ from data.split import Split
 
 
 def test(model: keras.Model, split: Split, sets: Mapping, *, fingerprint: str, **options: Any) -> Flags:
-    """Score one model. Returns Flags.
+    """The Flags of one model: its predictions for every measure.
 
     fingerprint: SHA-256 of the model; model, split, sets, options and errors: as in adv.scoring.score.
     """

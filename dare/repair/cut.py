@@ -41,19 +41,25 @@ class Cut:
 
 
 def before(model: keras.Model, names: Iterable[str]) -> Cut:
-    """The Cut in front of the first of several layers: the second part holds all that any of them affects."""
+    """The Cut in front of the first of several layers: the second part holds all that any of them affects.
+
+    names: of the layers.
+    """
     names = set(names)
     return _cut(model, lambda node, later: node.operation.name in names or _reads(node, later))
 
 
 def after(model: keras.Model, name: str) -> Cut:
-    """The Cut behind a layer, whose output is among its tensors. Raises ValueError for the last layer of a model."""
+    """The Cut behind the layer `name`, whose output is among its tensors.
+
+    Raises ValueError for the last layer of a model.
+    """
     output = id(model.get_layer(name).output)
     return _cut(model, lambda node, later: _reads(node, later | {output}))
 
 
 def joined(call: Callable, *activations: Tensor) -> Tensor:
-    """``call`` of a suffix: its tensors as it takes them."""
+    """``call(tensor)`` of a suffix that takes one tensor, ``call([tensors])`` of one that takes several."""
     return call(activations[0] if len(activations) == 1 else list(activations))
 
 

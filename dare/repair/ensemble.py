@@ -25,7 +25,7 @@ class Ensemble:
 
 
 def of(model: keras.Model, history: History | Checkpoints, epochs: list[int]) -> keras.Model:
-    """A model whose logits are the log of the mean softmax of a model under several epochs' weights."""
+    """A model whose logits are the log of the mean softmax of `model` under several epochs' weights, from `history`."""
     inputs = keras.Input(model.input_shape[1:], name="image")
     outputs = []
     for epoch in epochs:

@@ -34,7 +34,10 @@ class Evolution:
     factor: tuple = (0.5, 1.0)
 
     def start(self, space: Space, score: Callable, seed: int) -> dict:
-        """The first vectors, scored. Raises ValueError for fewer than four, since y takes three others."""
+        """The first vectors, scored, as arrays by name.
+
+        space, score, seed: as of search.run. Raises ValueError for fewer than four vectors, since y takes three others.
+        """
         if self.vectors < 4:
             raise ValueError(f"{self.vectors} vectors, expected at least 4")
         positions = space.drawn(self.vectors, stream(seed, "evolution", 0))
@@ -50,7 +53,11 @@ class Evolution:
         }
 
     def generation(self, arrays: dict, score: Callable, space: Space, seed: int, number: int) -> dict:
-        """The vectors after one more generation."""
+        """The vectors after one more generation.
+
+        arrays: as `start` and `generation` return them; number: of this generation, from 1.
+        Other arguments as of `start`.
+        """
         positions, fitness = arrays["positions"].copy(), arrays["fitness"].copy()
         best, best_fitness = arrays["best"], arrays["best fitness"]
         low, high = bounds(space)

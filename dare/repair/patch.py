@@ -25,6 +25,7 @@ def patched(
 ) -> Repaired:
     """M with the located entries at the best point of a search; every other weight keeps its bits.
 
+    problem: what is repaired.
     entries: located; without any M comes back.
     located: what locating cost, and its facts, which are added.
     kept: images that should stay correct.

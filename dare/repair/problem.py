@@ -155,6 +155,8 @@ def make(
 ) -> Problem:
     """The Problem of a final model.
 
+    model: the final model M; history: its train.history.History.
+    x_train: images that batch-norm statistics are measured on.
     x, y: x_validation and its labels. Which images are correct is read from the history, without a forward pass.
     adversarial: failures in place of the images of `repair` that M misclassifies.
     judged: see Problem.

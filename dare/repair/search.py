@@ -67,7 +67,11 @@ class Result:
 
 
 def space(entries: kernels.Entries, model: keras.Model, original: list, starts: list[list]) -> Space:
-    """The Space of some kernel entries. starts: weight sets whose values are further starting points."""
+    """The Space of some kernel entries.
+
+    entries: kernels.Entries of `model`; original: its weights.
+    starts: weight sets whose values are further starting points.
+    """
     place = kernels.places(model, entries.layers)
     statistics = {
         name: entries.each({layer: float(function(original[place[layer]].astype("float64"))) for layer in place})
@@ -90,7 +94,9 @@ def run(
 ) -> Result:
     """Search until the search ends: Result.
 
+    search: an Evolution or a Swarm.
     score: positions (P, m) -> fitness (P,), larger is better.
+    seed: of its random numbers.
     identity: of what else the score depends on.
     path: file of the state after the last generation; a state of another search in it is refused (None: not kept).
     progress: called as progress(done, total, note) after each generation.

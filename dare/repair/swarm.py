@@ -50,7 +50,7 @@ class Swarm:
         return 2 / (self.phi - 2 + math.sqrt(self.phi**2 - 4 * self.phi))
 
     def start(self, space: Space, score: Callable, seed: int) -> dict:
-        """The first swarm, scored."""
+        """The first swarm, scored, as arrays by name. space, score, seed: as of search.run."""
         positions = space.drawn(self.particles, stream(seed, "swarm", 0))
         if not self.as_released:
             known = numpy.concatenate([space.original[None], space.starts])[: self.particles]
@@ -67,7 +67,11 @@ class Swarm:
         }
 
     def generation(self, arrays: dict, score: Callable, space: Space, seed: int, number: int) -> dict:
-        """The swarm after one more iteration."""
+        """The swarm after one more iteration.
+
+        arrays: as `start` and `generation` return them; number: of this iteration, from 1.
+        Other arguments as of `start`.
+        """
         positions = arrays["positions"] + arrays["velocities"]
         largest = self.phi if self.as_released else self.phi / 2
         draws = stream(seed, "swarm", number).uniform(0, largest, (2, self.particles, 1))
