@@ -8,7 +8,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 class OnlyEditable(bdist_wheel):
     """No wheel is built; `pip install --editable` needs none."""
 
-    def run(self):
+    def run(self) -> None:
         raise SystemExit("dare-reproduction is installed from its checkout alone: pip install --editable '.[cpu]'")
 
 

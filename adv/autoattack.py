@@ -76,7 +76,10 @@ class AutoAttack(Attack):
     def within(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
     ) -> numpy.ndarray:
-        """For each image the result of the first attack that fools the model, else that of the last attack."""
+        """For each image the result of the first attack that fools the model, else that of the last attack.
+
+        Arguments as in base.Attack.within.
+        """
         attacked, rows = images.copy(), numpy.arange(len(images))
         for attack in self.attacks.values():
             if not len(rows):

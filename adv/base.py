@@ -1,7 +1,8 @@
 """The base classes of attacks, and what several attacks share; adv/attacks.py is the catalogue.
 
-An attack is a frozen dataclass of hyper-parameters with two methods; epsilon stays outside it. Both take correctly
-classified float32 images (N, H, W, C) in [0, 1] and integer labels (N,):
+An attack is a frozen dataclass of hyper-parameters with two methods; epsilon stays outside it. Both take a model from
+pixels to logits, correctly classified float32 images (N, H, W, C) in [0, 1], integer labels (N,), and batch_size, the
+number of images attacked together:
 
 - ``closest(model, images, labels, *, batch_size)`` -> (candidates, success): its smallest perturbations;
 - ``within(model, images, labels, *, epsilon, batch_size)`` -> images no farther than epsilon away in its norm.
@@ -50,9 +51,14 @@ class Attack:
     def within(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
     ) -> numpy.ndarray:
-        """The closest adversarials within epsilon; all other images come back unchanged.
+        """The closest adversarials within epsilon, float32 (N, H, W, C); all other images come back unchanged.
 
-        For attacks that minimise the perturbation. Attacks of fixed epsilon override it.
+        model: a Keras model from pixels in [0, 1] to logits (N, K).
+        images: float32 (N, H, W, C) in [0, 1], which the model classifies correctly.
+        labels: integers (N,).
+        epsilon: radius of the ball around each image, in the attack's `norm`.
+        batch_size: images attacked together.
+        For attacks that minimise the perturbation. Attacks of fixed epsilon override it, with the same arguments.
         """
         candidates, success = self.closest(model, images, labels, batch_size=batch_size)
         success = success & (search.norm(candidates - images.astype(numpy.float64), self.norm) <= epsilon)
@@ -72,7 +78,7 @@ class Searched(Attack):
     bisections: int = 20
 
     def bisection(self, trial: Callable, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """search.bisection with this attack's settings."""
+        """search.bisection with this attack's settings. trial, images: as there."""
         return search.bisection(
             trial,
             images,
@@ -112,6 +118,7 @@ def check_least(attack: Attack, **least: float) -> None:
 def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> numpy.ndarray:
     """Random directions of norm 1, float32 (N, H, W, C): uniform values in "linf", normal values in "l2".
 
+    images: float32 (N, H, W, C); their pixels choose the noise.
     seed, draw: as for `noise`, from which they are computed.
     """
     values = noise(images, seed=seed, draw=draw)
@@ -121,7 +128,10 @@ def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> nump
 
 
 def of_image(image: numpy.ndarray, seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
-    """The random stream (train.seeds.stream) of one image: it depends on its pixels, not on its place in the batch."""
+    """The random stream (train.seeds.stream) of one image: it depends on its pixels, not on its place in the batch.
+
+    seed, purpose, counters: as for train.seeds.stream.
+    """
     digest = hashlib.sha256(numpy.ascontiguousarray(image).tobytes()).digest()
     return stream(seed, purpose, *counters, int.from_bytes(digest[:8], "little"))
 
@@ -131,6 +141,7 @@ def other_classes(
 ) -> numpy.ndarray:
     """The `count` most confident classes other than the label (at most all of them), most confident first.
 
+    model, images, labels, batch_size: as in Attack.within.
     Returns (N, T) in the labels' dtype.
     """
     logits = compute.predict(compute.forward(model), images, batch_size=batch_size).copy()

@@ -61,7 +61,12 @@ def loss_at(temperature: float) -> Callable:
 
 
 def soft_targets(model: keras.Model, x: numpy.ndarray, *, temperature: float, batch_size: int = 256) -> numpy.ndarray:
-    """softmax(logits / temperature) of each image: float32 (N, K)."""
+    """softmax(logits / temperature) of each image: float32 (N, K).
+
+    model: returns logits.
+    x: images (N, H, W, C), uint8 or floats in [0, 1].
+    batch_size: images in one forward pass.
+    """
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     return scipy.special.softmax(logits.astype("float64") / temperature, axis=1).astype("float32")
 
@@ -79,7 +84,7 @@ def distil(
 ) -> History:
     """Train two untrained models of one architecture in place; returns the student's History.
 
-    recipe, seed: as in train.fit.
+    split, recipe, seed: as in train.fit.
     folder: of the histories teacher/ and student/; they store the newest weights, so a killed call resumes.
     settings: Distillation.
     progress: called as progress(done, total, note).

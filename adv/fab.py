@@ -62,6 +62,7 @@ class FAB(Attack):
 
     @property
     def title(self) -> str:
+        """FAB-T with targets, FAB without."""
         return "FAB-T" if self.targeted else "FAB"
 
     def closest(
@@ -76,6 +77,7 @@ class FAB(Attack):
     ) -> numpy.ndarray:
         """The first adversarials within epsilon, each run on the images without one; failed images come back unchanged.
 
+        Arguments as in base.Attack.within.
         Raises models.NonFiniteLogits if the logits become NaN or infinite.
         """
         best, nearest = self._attack(model, images, labels, float(epsilon), batch_size)

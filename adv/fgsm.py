@@ -59,7 +59,7 @@ class FGSM(Attack):
     def within(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
     ) -> numpy.ndarray:
-        """One step of size epsilon."""
+        """One step of size epsilon. Arguments as in base.Attack.within."""
         attacked = _step(images, self._signs(model, images, labels, batch_size), numpy.full(len(images), epsilon))
         return search.inside(attacked, images, epsilon, self.norm)
 

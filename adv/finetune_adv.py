@@ -34,6 +34,7 @@ def finetune_adv(
 
     part: adversarial_set.Part.
     settings: AdversarialFineTuning.
+    seed: of the batches and of dropout.
     frozen_below: first layer that is tuned (train.params.FIRST_TUNED); None: all layers are.
     progress: as in train.fine_tune.
     """

@@ -54,6 +54,7 @@ def run(
     model: Keras model that returns logits.
     images: (N, H, W, C), uint8 or floats in [0, 1].
     labels: integers (N,).
+    batch_size: images attacked together.
     options: for the attack's ``run``, such as ``epsilon=8/255`` for an attack of fixed epsilon.
     foolbox returns failed images too, so check which ones are adversarial.
     Raises ValueError for a model, images or labels that do not belong together.
@@ -84,7 +85,10 @@ class CompiledLinfPGD(foolbox.attacks.LinfProjectedGradientDescentAttack):
         epsilon: float,
         **options: typing.Any,
     ) -> compute.Tensor:
-        """The last iterate, as the parent class returns it. Options are the parent's, which has none."""
+        """The last iterate, as the parent class returns it. Options are the parent's, which has none.
+
+        model, inputs, criterion, epsilon: as foolbox's attacks take them.
+        """
         criterion = foolbox.attacks.base.get_criterion(criterion)
         unmodified = type(self) is CompiledLinfPGD and not any(callable(value) for value in vars(self).values())
         plain = isinstance(criterion, foolbox.Misclassification) and not self.random_start and not options

@@ -32,11 +32,13 @@ def generate(
 ) -> adversarial_set.AdversarialSet:
     """The closest adversarials of every part: AdversarialSet. A killed call resumes at its first missing block.
 
+    model: the model to attack; returns logits.
     split: data.Split.
     name, attack: key and entry of the catalogue.
     counts: part -> images to attack.
     seed: of the choice of images.
     folder: where finished blocks are stored until the set is complete.
+    batch_size: images attacked together.
     progress: called as progress(done, total, part).
     An image that is misclassified already stays unchanged; images on which the attack fails are dropped [P].
     """
@@ -75,6 +77,6 @@ def generate(
 
 
 def remove_blocks(folder: pathlib.Path | str) -> None:
-    """Delete the blocks, once the set is saved."""
+    """Delete the blocks, once the set is saved. folder: as of `generate`."""
     for path in pathlib.Path(folder).glob("block-*.h5"):
         files.remove(path)

@@ -67,7 +67,10 @@ class JSMA(Attack):
     def within(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
     ) -> numpy.ndarray:
-        """The adversarials that change at most epsilon elements; failed images come back unchanged."""
+        """The adversarials that change at most epsilon elements; failed images come back unchanged.
+
+        epsilon: a number of elements. Other arguments as in base.Attack.within.
+        """
         return self._run(model, images, labels, epsilon, batch_size)[0]
 
     def _run(self, model, images, labels, budget, batch_size):
@@ -106,9 +109,11 @@ def target_classes(
 ) -> numpy.ndarray:
     """The class to which the gradient attack takes each image, or a random class if it fails: int32 (N,).
 
+    model: returns logits.
     images: float32 (N, H, W, C) in [0, 1], correctly classified as labels (N,).
     seed: of the random classes.
     loss: a name of pgd.LOSSES.
+    batch_size: images attacked together.
     """
     candidates, success = _GradientAttack(loss=loss).closest(model, images, labels, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), candidates, batch_size=batch_size)
@@ -135,8 +140,10 @@ def saliency_map(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Change an element a step towards the target class until misclassified: (candidates, success bool (N,)).
 
+    model: returns logits.
     images: float32 (N, H, W, C) in [0, 1].
     labels, targets: integers (N,).
+    batch_size: images attacked together.
     budget: elements of an image that may change, at most.
     steps, theta, repeats, loss: as JSMA.
     Finished images leave the batch and waiting images take their places. Failed images come back unchanged.

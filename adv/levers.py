@@ -42,6 +42,7 @@ def choose_tau(
 ) -> Choice:
     """Apply models.head.tau_normalise with the best of `taus`: Choice.
 
+    model: ends in a dense layer; it is changed in place.
     x, y: held-out images and labels.
     attack, epsilon: as evaluate.robust_flags.
     progress: called as progress(done, total).
@@ -72,6 +73,7 @@ def choose_bias(
     """Apply the best of several models.head.shift_bias: Choice.
 
     The first shift is 0. Each round adds rate * (mean - robust accuracy of the class), in logits, so its mean is 0.
+    rounds: number of shifts after the first.
     Other arguments as choose_tau.
     """
     classes = model.output_shape[-1]

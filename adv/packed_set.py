@@ -34,7 +34,7 @@ def encode(images: numpy.ndarray, source: numpy.ndarray, encoding: str) -> numpy
 
 
 def decode(stored: numpy.ndarray, source: numpy.ndarray, encoding: str) -> numpy.ndarray:
-    """The images of `encode`: float32 in [0, 1]."""
+    """The images that `encode` stored, from the same source and encoding: float32 in [0, 1]."""
     if encoding == "uint8":
         return data.to_unit(stored + _bytes(source))
     if encoding == "float16":
@@ -46,8 +46,11 @@ def _bytes(source):
     return numpy.rint(255 * data.to_unit(source)).astype(numpy.uint8)
 
 
-def candidate(adversarials: AdversarialSet, split) -> str:
-    """The smallest encoding that may hold for a set: "uint8" where it is exact, else "float16"."""
+def candidate(adversarials: AdversarialSet, split: data.Split) -> str:
+    """The smallest encoding that may hold for a set: "uint8" where it is exact, else "float16".
+
+    split: data.Split that the set was made from.
+    """
     exact = all(
         numpy.array_equal(decode(encode(part.images, source, "uint8"), source, "uint8"), part.images)
         for part, source in _scored(adversarials, split)
@@ -61,8 +64,12 @@ def _scored(adversarials, split):
         yield adversarials.parts[name], getattr(split, images_name)[adversarials.parts[name].index]
 
 
-def save(adversarials: AdversarialSet, split, path: pathlib.Path | str, encoding: str) -> None:
-    """Write the scored parts of a set. split: data.Split that it was made from."""
+def save(adversarials: AdversarialSet, split: data.Split, path: pathlib.Path | str, encoding: str) -> None:
+    """Write the scored parts of a set to `path`.
+
+    split: data.Split that it was made from.
+    encoding: of ENCODINGS; uint8 and float16 are smaller, but exact only for some sets (`candidate`).
+    """
     arrays = {}
     for name, (part, source) in zip(SCORED, _scored(adversarials, split), strict=True):
         arrays |= {
@@ -74,7 +81,7 @@ def save(adversarials: AdversarialSet, split, path: pathlib.Path | str, encoding
     files.save_artefact(path, KIND, arrays, facts)
 
 
-def load(path: pathlib.Path | str, split) -> AdversarialSet:
+def load(path: pathlib.Path | str, split: data.Split) -> AdversarialSet:
     """Read a packed set; its parts train and validation are empty.
 
     split: data.Split that the set was made from.

@@ -73,7 +73,10 @@ class PGD(Searched):
     def within(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, epsilon: float, batch_size: int = 256
     ) -> numpy.ndarray:
-        """One trial at a fixed epsilon; in "l1" it is the sum of the absolute changes, not their mean."""
+        """One trial at a fixed epsilon; in "l1" it is the sum of the absolute changes, not their mean.
+
+        Arguments as in base.Attack.within.
+        """
         attacked = self._trial(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]
         return search.inside(attacked, images, epsilon, self.norm)
 

@@ -34,6 +34,7 @@ def reachable(
     epsilon: Linf radius, above 0 and at most 1.
     steps, rel_stepsize: of PGD, the latter as a fraction of epsilon.
     seed: of the random starts.
+    batch_size: images attacked together.
     progress: called as progress(done, K).
     Raises ValueError for an epsilon out of range, and as adv.search.minimal.
     """

@@ -52,6 +52,7 @@ def minimal(
 ) -> Minimal:
     """The closest adversarial of each image that the attack finds: Minimal.
 
+    model: a Keras model from pixels in [0, 1] to logits (N, K).
     x: images (N, H, W, C), uint8 or floats in [0, 1].
     y: integer labels (N,).
     attack: an entry of adv.attacks.ATTACKS, its name, or any object with `closest`.
@@ -84,7 +85,8 @@ def judge(
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Check a model, images and labels (models.contract): (float32 images, int32 labels, predicted classes).
 
-    Every attack and every evaluation starts here. Predicted classes are int32 (N,). Raises ValueError as `minimal`.
+    Every attack and every evaluation starts here. Predicted classes are int32 (N,).
+    Arguments and errors as in `minimal`.
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     logits = compute.predict(compute.forward(model), images, batch_size=batch_size)
@@ -93,7 +95,11 @@ def judge(
 
 
 def classes(model: keras.Model, images: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
-    """The predicted class, the (first) largest logit, of each image: integers (N,)."""
+    """The predicted class, the (first) largest logit, of each image: integers (N,).
+
+    images: float32 (N, H, W, C) in [0, 1].
+    batch_size: images in one forward pass.
+    """
     return compute.predict(compute.forward(model), images, batch_size=batch_size).argmax(axis=1)
 
 
@@ -147,6 +153,7 @@ def bisection(
     failure (at first 0) and the smallest success. The nearest success in L2 is returned, of equals the earliest.
     trial: ``trial(rows, epsilon)`` -> (candidates (n, H, W, C), success bool (n,)) for the images `rows` (n,), each at
         its own epsilon, float64 (n,).
+    images: float32 (N, H, W, C) in [0, 1], the originals.
     Failed images come back unchanged.
     """
     closest = images.copy()
@@ -183,6 +190,9 @@ def bisection(
 def inside(attacked: numpy.ndarray, images: numpy.ndarray, epsilon: float, name: str) -> numpy.ndarray:
     """`attacked`, corrected for rounding so that it lies within epsilon of `images`: float32 (N, H, W, C).
 
+    attacked, images: float32 (N, H, W, C) in [0, 1]; images are the originals.
+    epsilon: radius in the same units.
+    name: of the norm, "linf", "l1" or "l2".
     The perturbation of the stored float32 values, computed in float64, is then at most epsilon in the norm `name`:
     "linf" clips each value; "l1" and "l2" shrink the perturbation and round it towards the image. Values in [0, 1] stay
     there.

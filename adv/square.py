@@ -72,6 +72,7 @@ class Square(Searched):
     ) -> numpy.ndarray:
         """The first misclassified points, else the points of least margin.
 
+        Arguments as in base.Attack.within.
         Raises models.NonFiniteLogits if the margin of a start is NaN or infinite.
         """
         attacked = self._attack(model, images, labels, numpy.full(len(images), float(epsilon)), batch_size)[0]

@@ -21,6 +21,7 @@ COLUMNS = {"linf": 2, "l2": 5}  # random numbers a query beside the signs: a cor
 def sides(queries: int, height: int, width: int, norm: str, p: float) -> numpy.ndarray:
     """The side of the window at each query, in pixels: int32 (queries,).
 
+    height, width: of the images. norm: "linf" or "l2".
     It is sqrt(p H W) rounded, with p halved after each of HALVINGS; at least 1, in "l2" at least 3 and odd, and at most
     the side of the image.
     """
@@ -54,6 +55,7 @@ def _half(height, width):
 def start(images: numpy.ndarray, seed: int, norm: str) -> numpy.ndarray:
     """The first perturbations, of norm 1: float32 (N, H, W, C).
 
+    images: float32 (N, H, W, C); with `seed`, their pixels choose the random numbers.
     "linf": vertical stripes, a random sign for each column and channel. "l2": a grid of five by five windows, each
     transposed or not, with a random sign for each channel.
     """
@@ -82,7 +84,10 @@ _START = {"linf": _stripes, "l2": _grid}
 
 
 def judge(call: Callable, images: compute.Tensor, labels: compute.Tensor) -> tuple[compute.Tensor, compute.Tensor]:
-    """(margin: z_y minus the largest other logit; misclassified) of images: (N,) each."""
+    """(margin: z_y minus the largest other logit; misclassified) of images: (N,) each.
+
+    call: the model's forward pass. labels: integers (N,).
+    """
     logits = call(images)
     return -perturb.margin(logits, labels), perturb.is_misclassified(logits, labels)
 
@@ -91,6 +96,7 @@ def judge(call: Callable, images: compute.Tensor, labels: compute.Tensor) -> tup
 def query(norm: str, p: float, queries: int, as_released: bool) -> Callable:
     """A query as step for compute.repeat.
 
+    norm, p, queries, as_released: as of square.Square.
     Constants: images, labels, epsilon, random numbers of 16 bits (N, count, columns), number of the first query (N,).
     State: the point of least margin, that margin, and whether the point is misclassified.
     """

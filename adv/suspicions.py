@@ -34,6 +34,7 @@ def before(
     y: integer labels (N,).
     attack: AutoAttack.
     epsilon: its radius.
+    batch_size: images attacked together.
     Raises ValueError for a model, images or labels that do not belong together.
     """
     images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)

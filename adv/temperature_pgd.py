@@ -32,4 +32,5 @@ class TemperaturePGD(PGD):
 
     @property
     def losses(self) -> dict[str, Callable]:
+        """The losses that `loss` may name: "tempered", at this attack's temperature."""
         return {"tempered": perturb.tempered(self.temperature)}

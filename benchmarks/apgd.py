@@ -14,10 +14,13 @@ processor times of all cores; ratios are of the latter, which other work on the 
 not timed.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 import time
 import types
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -28,7 +31,7 @@ from adv import apgd, evaluate, search
 from models import compute
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits", help="of the catalogue of data")
     parser.add_argument("--images", type=int, default=200, help="test images, the first of the set")
@@ -66,7 +69,7 @@ def main():
             )
 
 
-def prepare(arguments):
+def prepare(arguments: argparse.Namespace) -> tuple[keras.Model, numpy.ndarray, numpy.ndarray]:
     """A trained model, float32 test images and their labels."""
     keras.utils.set_random_seed(arguments.seed)
     dataset = data.load(arguments.dataset)
@@ -82,7 +85,7 @@ def _settings(arguments):
     return {"epsilon": arguments.epsilon, "batch_size": arguments.batch_size}
 
 
-def art_jobs(model, attack, arguments):
+def art_jobs(model: keras.Model, attack: apgd.APGD, arguments: argparse.Namespace) -> dict[str, Callable]:
     """name -> function of images and labels: ART's attack with the same settings; {} if it cannot run."""
     if attack.loss != "ce" or compute.BACKEND != "tensorflow" or not importlib.util.find_spec("art"):
         return {}
@@ -118,7 +121,7 @@ def art_jobs(model, attack, arguments):
     return {"ART": run}
 
 
-def torch_jobs(model, attack, arguments):
+def torch_jobs(model: keras.Model, attack: apgd.APGD, arguments: argparse.Namespace) -> dict[str, Callable]:
     """name -> function of images and labels: torchattacks' copy of the authors' code; {} if it is not installed."""
     if not importlib.util.find_spec("torch") or not importlib.util.find_spec("torchattacks"):
         return {}
@@ -145,7 +148,7 @@ def torch_jobs(model, attack, arguments):
     return {"torchattacks": run}
 
 
-def torch_alexnet(model):
+def torch_alexnet(model: keras.Model) -> Callable:
     """A PyTorch copy of models.alexnet for images (N, C, H, W), in inference mode."""
     import torch
     from torch.nn import functional

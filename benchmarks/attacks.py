@@ -9,11 +9,15 @@ Keras runs on TensorFlow; the project does not need it. Times depend on the mach
 ("/ ours") within a run. "result" is the fraction still correct at a fixed epsilon, or the median perturbation.
 """
 
+from __future__ import annotations
+
 import argparse
 import functools
 import importlib.util
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 import eagerpy
 import foolbox
@@ -30,7 +34,7 @@ LONG = 10  # seconds
 ROW = "{:34} {:>9} {:>9} {:>9} {:>9} {:>7} {:>11} {:>11} {:>11}"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=16, help="images attacked, all in one batch")
     parser.add_argument("--model", default="alexnet@0.25", help="an AlexNet of any width")
@@ -69,7 +73,7 @@ def main():
             )
 
 
-def prepare(arguments):
+def prepare(arguments: argparse.Namespace) -> tuple[keras.Model, numpy.ndarray, numpy.ndarray]:
     """(trained model, correctly classified float32 images, their labels)."""
     keras.utils.set_random_seed(arguments.seed)
     digits = data.load("digits")
@@ -82,7 +86,15 @@ def prepare(arguments):
     return model, x[rows], digits.y_train[rows].astype(numpy.int32)
 
 
-def report(name, norm, seconds, attacked, model, images, labels):
+def report(
+    name: str,
+    norm: str | None,
+    seconds: dict[str, float],
+    attacked: dict[str, numpy.ndarray],
+    model: keras.Model,
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+) -> None:
     ours = seconds["ours"]
     times = [f"{ours:.2f}"]
     for library in ("foolbox", "art"):
@@ -92,7 +104,9 @@ def report(name, norm, seconds, attacked, model, images, labels):
     print(ROW.format(name, *times, *results), flush=True)
 
 
-def result(attacked, norm, model, images, labels):
+def result(
+    attacked: numpy.ndarray, norm: str | None, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray
+) -> str:
     correct = search.classes(model, attacked) == labels
     if norm is None:
         return f"{correct.mean():.1%}"
@@ -100,7 +114,9 @@ def result(attacked, norm, model, images, labels):
     return f"{numpy.median(size):.4f} {1 - correct.mean():.0%}" if len(size) else "none"
 
 
-def rows(model, images, labels, epsilon, arguments):
+def rows(
+    model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, epsilon: float, arguments: argparse.Namespace
+) -> dict[str, tuple]:
     """name -> (norm of a minimal attack or None, name -> job)."""
     size = {"batch_size": len(images)}
     short = {"growths": 4, "bisections": arguments.bisections}
@@ -145,7 +161,9 @@ def rows(model, images, labels, epsilon, arguments):
     return table
 
 
-def searched(model, images, labels, attack, foolbox_attack, whole):
+def searched(
+    model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, attack: Any, foolbox_attack: Any, whole: int
+) -> numpy.ndarray:
     """search.bisection around a foolbox attack; each trial takes all steps."""
 
     def trial(rows, epsilon):
@@ -162,14 +180,16 @@ def searched(model, images, labels, attack, foolbox_attack, whole):
 class L1(foolbox.attacks.L1BasicIterativeAttack):
     """foolbox's attack with an epsilon for each image."""
 
-    def normalize(self, gradients, *, x, bounds):
+    def normalize(self, gradients: Any, *, x: Any, bounds: Any) -> Any:
         return super().normalize(gradients, x=x, bounds=bounds).raw
 
-    def project(self, x, x0, epsilon):
+    def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
         return super().project(x, x0, eagerpy.astensor(keras.ops.reshape(epsilon, -1)))
 
 
-def gradient_sign(model, images, labels, attack):
+def gradient_sign(
+    model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, attack: attacks.FGSM
+) -> numpy.ndarray:
     """search.grid around foolbox's FGSM, a single epsilon at a time."""
     fgsm = foolbox.attacks.FGSM(random_start=False)
 
@@ -184,7 +204,7 @@ def gradient_sign(model, images, labels, attack):
     return step(numpy.arange(len(images)), numpy.nan_to_num(smallest))
 
 
-def art_attacks(model, images, labels, cw):
+def art_attacks(model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, cw: dict) -> Callable:
     """``art(name, epsilon=None)`` -> {"art": job}, or {} if ART has no such attack or cannot run."""
     if importlib.util.find_spec("art") is None or compute.BACKEND != "tensorflow":
         print("ART: not installed" if compute.BACKEND == "tensorflow" else "ART: needs KERAS_BACKEND=tensorflow")
@@ -209,7 +229,7 @@ def art_attacks(model, images, labels, cw):
     return lambda name, e=None: {"art": lambda: make[name](e).generate(images, hot)} if name in make else {}
 
 
-def pairs(model, images, labels, epsilon):
+def pairs(model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, epsilon: float) -> dict[str, tuple]:
     """Two ways to the same images: name -> (aim, jobs: ours and the simple way)."""
     size = {"batch_size": len(images)}
     strong = attacks.get("pgd-strong")
@@ -237,7 +257,7 @@ def pairs(model, images, labels, epsilon):
     }  # fmt: skip
 
 
-def saliency(model, images, labels):
+def saliency(model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
     """foolbox 2.3.0's SaliencyMapAttack: an image at a time, an uncompiled gradient a step."""
     attack, attacked = jsma.JSMA(steps=200), images.copy()
     targets = jsma.target_classes(model, images, labels, seed=attack.seed)

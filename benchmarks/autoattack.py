@@ -13,6 +13,8 @@ image and it is in the ball. Times are processor times of all cores, which other
 compilation is not timed.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import pathlib
@@ -33,7 +35,7 @@ SIDE = pathlib.Path(__file__).with_name("autoattack_torch.py")
 OTHERS = ("torchattacks", "art")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits", help="of the catalogue of data")
     parser.add_argument("--images", type=int, default=200, help="test images, the first of the set")
@@ -57,7 +59,7 @@ def main():
         show(name, theirs(name, model, x, y, arguments), mine)
 
 
-def prepare(arguments):
+def prepare(arguments: argparse.Namespace) -> tuple[keras.Model, numpy.ndarray, numpy.ndarray]:
     """A trained net of two convolutions, float32 test images and their int32 labels."""
     keras.utils.set_random_seed(arguments.seed)
     dataset, layers = data.load(arguments.dataset), keras.layers
@@ -78,7 +80,9 @@ def prepare(arguments):
     return model, data.to_unit(dataset.x_test[: arguments.images]), labels
 
 
-def ours(model, x, y, arguments):
+def ours(
+    model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, arguments: argparse.Namespace
+) -> dict[str, tuple[float, float]]:
     """name of each attack -> (robust accuracy after it in percent, processor seconds)."""
     sizes = {"epsilon": arguments.epsilon, "batch_size": arguments.batch_size}
     robust, results = search.classes(model, x) == y, {}
@@ -94,7 +98,9 @@ def ours(model, x, y, arguments):
     return results
 
 
-def theirs(name, model, x, y, arguments):
+def theirs(
+    name: str, model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, arguments: argparse.Namespace
+) -> dict[str, tuple[float, float]]:
     """The same of another implementation, run by the other interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = pathlib.Path(folder) / "inputs.npz", pathlib.Path(folder) / "outputs.npz"
@@ -115,7 +121,7 @@ def theirs(name, model, x, y, arguments):
     return results
 
 
-def show(name, results, mine):
+def show(name: str, results: dict[str, tuple[float, float]], mine: dict[str, tuple[float, float]]) -> None:
     """Print the accuracies, the times, and the ratio of the whole to ours."""
     for attack, (robust, seconds) in results.items():
         print(f"{name:13} {attack:9} robust {robust:6.2f} %  {seconds:8.1f} s")

@@ -1,5 +1,7 @@
 """The PyTorch side of benchmarks/autoattack.py, which starts it: it imports nothing of this project."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
@@ -18,7 +20,7 @@ class Net(torch.nn.Module):
         ordered[0], ordered[2] = (ordered[place].permute(3, 2, 0, 1).contiguous() for place in (0, 2))
         self.weights = torch.nn.ParameterList([torch.nn.Parameter(weight, requires_grad=False) for weight in ordered])
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         w = self.weights
         for place in (0, 2):
             x = functional.max_pool2d(functional.relu(functional.conv2d(x, w[place], w[place + 1], padding=1)), 2)
@@ -26,7 +28,7 @@ class Net(torch.nn.Module):
         return x @ w[6] + w[7]
 
 
-def main():
+def main() -> None:
     settings = json.loads(sys.argv[1])
     inputs = numpy.load(settings["inputs"])
     net = Net(inputs).eval()
@@ -42,7 +44,7 @@ def main():
     numpy.savez(settings["outputs"], names=numpy.array(names), **results)
 
 
-def torchattacks_jobs(net, x, y, settings):
+def torchattacks_jobs(net: Net, x: numpy.ndarray, y: numpy.ndarray, settings: dict) -> dict:
     """Each attack on the survivors of those before: "<name>-images" of all and "<name>-seconds"."""
     import torchattacks
 
@@ -66,7 +68,7 @@ def torchattacks_jobs(net, x, y, settings):
     return results
 
 
-def art_jobs(net, x, y, settings):
+def art_jobs(net: Net, x: numpy.ndarray, y: numpy.ndarray, settings: dict) -> dict:
     """ART's AutoAttack as it is: its four attacks together."""
     from art.attacks.evasion import AutoAttack
     from art.estimators.classification import PyTorchClassifier
@@ -82,7 +84,7 @@ def art_jobs(net, x, y, settings):
     return {"autoattack-images": images.transpose(0, 2, 3, 1), "autoattack-seconds": time.process_time() - started_at}
 
 
-def channels_first(images):
+def channels_first(images: numpy.ndarray) -> torch.Tensor:
     return torch.tensor(images.transpose(0, 3, 1, 2).copy())
 
 

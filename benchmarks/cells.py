@@ -22,7 +22,7 @@ CELL = ["--study", "robust_training", "--preset", "quick", "--model", "small_cnn
 REPRODUCE = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *CELL]
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slurm", action="store_true", help="the job is SLURM's")
@@ -44,23 +44,23 @@ def main():
         print(f"{name}: {middle[name] - middle['plain']:+.1f} s, imports {imports:.1f} s [3 s and the imports]")
 
 
-def printed():
+def printed() -> list[list[str]]:
     """The cell's commands with the tables' at the end, as --dry-run prints them."""
     dry_run = subprocess.run([*REPRODUCE, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT)
     lines = [line.split() for line in dry_run.stdout.splitlines() if line.startswith("python ")]
     return [[sys.executable, str(ROOT / script), *options] for _, script, *options in lines]
 
 
-def plain(commands, folder):
+def plain(commands: list[list[str]], folder: str) -> None:
     for command in commands:
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def reproduce(commands, folder):
+def reproduce(commands: list[list[str]], folder: str) -> None:
     subprocess.run(REPRODUCE, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def job(commands, folder, how):
+def job(commands: list[list[str]], folder: str, how: str) -> None:
     """As scripts/reproduce.py --cluster does it, up to the end of the last job."""
     import submitit
 
@@ -69,7 +69,7 @@ def job(commands, folder, how):
     executor.submit(slurm.Job(commands, folder)).result()
 
 
-def imported(module):
+def imported(module: str) -> float:
     """Seconds that a new process takes to import a module, without its start."""
     seconds = []
     for line in ("pass", f"import {module}"):

@@ -20,7 +20,7 @@ from adv import attacks, evaluate, search
 STEPS = 20
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--model", default="small_cnn@0.5")

@@ -8,13 +8,18 @@ every checkpoint at most 1.15 times Keras's own predict; 4 bytes a parameter a c
 with the number of samples.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy
 import timing
 
@@ -25,7 +30,7 @@ from models import compute
 from train.history import History, confidence
 
 
-def make(images, width):
+def make(images: int, width: float) -> tuple[keras.Model, numpy.ndarray, numpy.ndarray]:
     """A model, random images with labels, and its name's statistics: (model, x, y)."""
     generator = numpy.random.default_rng(0)
     x = generator.integers(0, 256, (images, 28, 28, 1), dtype="uint8")
@@ -33,7 +38,9 @@ def make(images, width):
     return models.build("alexnet", (28, 28, 1), 10, preprocessing=data.statistics(x[:1000]), width=width), x, y
 
 
-def make_history(folder, model, x, epochs):
+def make_history(
+    folder: str | pathlib.Path, model: keras.Model, x: numpy.ndarray, epochs: int
+) -> tuple[History, numpy.ndarray]:
     """A history of noisy copies of the model, recorded as training records it, and its labels: the model's own."""
     history, start, generator = History(folder), model.get_weights(), numpy.random.default_rng(1)
     labels = predicted(model, x)
@@ -44,16 +51,18 @@ def make_history(folder, model, x, epochs):
     return history, labels
 
 
-def predicted(model, x):
+def predicted(model: keras.Model, x: numpy.ndarray) -> numpy.ndarray:
     """The predicted classes, as labels: then about as many samples are mined as from a trained model."""
     return confidence(model, x, numpy.zeros(len(x), int))[1].astype("int64")
 
 
-def mine(model, history, x, y, folder, **options):
+def mine(
+    model: keras.Model, history: History, x: numpy.ndarray, y: numpy.ndarray, folder: str | pathlib.Path, **options: Any
+) -> get_ats.Targets:
     return get_ats.mine_history(model, history, x, y, path=pathlib.Path(folder) / "targets.h5", **options)
 
 
-def chosen_passes(model, history, x, targets):
+def chosen_passes(model: keras.Model, history: History, x: numpy.ndarray, targets: get_ats.Targets) -> None:
     """The floor of mining: the forward pass of every chosen (sample, epoch) pair, nothing kept."""
     run = compute.forward(transform.transform(model))
     for epoch in numpy.unique(targets.epoch):
@@ -64,14 +73,14 @@ def chosen_passes(model, history, x, targets):
     history.load_weights(model, history.last)
 
 
-def checkpoints(model, history, epochs, evaluate):
+def checkpoints(model: keras.Model, history: History, epochs: list[int], evaluate: Callable) -> None:
     for epoch in epochs:
         history.load_weights(model, epoch)
         evaluate()
     history.load_weights(model, history.last)
 
 
-def peak(folder, images, width):
+def peak(folder: str | pathlib.Path, images: int, width: float) -> float:
     """MiB that mining adds at its peak to a process that has loaded the model and the images."""
     model, x, _ = make(images, width)
     history = History(pathlib.Path(folder) / "history")
@@ -82,13 +91,13 @@ def peak(folder, images, width):
     return resident("VmHWM") - before
 
 
-def resident(what):
+def resident(what: str) -> float:
     """MiB of this process's memory: VmRSS now, VmHWM at its peak."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     model, x, y = make(arguments.images, arguments.width)
     model.compile(jit_compile=False)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,8 @@ dnn-tip) is compared if it is installed.
 import argparse
 import importlib.util
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy
@@ -23,7 +25,7 @@ from adv.guided import configuration, ordering, retraining, surprise
 from models import compute
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of CIFAR-10's inputs and references")
     parser.add_argument("--subset", type=int, default=200, help="inputs for slow methods")
@@ -49,13 +51,15 @@ def main():
     retrainings(arguments.images)
 
 
-def timed(function, *values, **settings):
+def timed(function: Callable, *values: Any, **settings: Any) -> tuple[Any, float]:
     started_at = time.perf_counter()
     result = function(*values, **settings)
     return result, time.perf_counter() - started_at
 
 
-def dsa(train, train_classes, rows, classes, few):
+def dsa(
+    train: numpy.ndarray, train_classes: numpy.ndarray, rows: numpy.ndarray, classes: numpy.ndarray, few: numpy.ndarray
+) -> tuple[numpy.ndarray, float]:
     """Ours on all inputs, and naively in float64 on a few: (our scores, our seconds)."""
     scores, seconds = timed(surprise.dsa, train, train_classes, rows, classes)
     exact, naive = timed(naive_dsa, train.astype(float), train_classes, rows[few].astype(float), classes[few])
@@ -66,7 +70,9 @@ def dsa(train, train_classes, rows, classes, few):
     return scores, seconds
 
 
-def naive_dsa(train, train_classes, rows, classes):
+def naive_dsa(
+    train: numpy.ndarray, train_classes: numpy.ndarray, rows: numpy.ndarray, classes: numpy.ndarray
+) -> numpy.ndarray:
     scores = []
     for row, label in zip(rows, classes, strict=True):
         inside = train[train_classes == label]
@@ -77,7 +83,9 @@ def naive_dsa(train, train_classes, rows, classes):
     return numpy.array(scores)
 
 
-def lsa(train, train_classes, rows, classes, few):
+def lsa(
+    train: numpy.ndarray, train_classes: numpy.ndarray, rows: numpy.ndarray, classes: numpy.ndarray, few: numpy.ndarray
+) -> None:
     scores, seconds = timed(surprise.lsa, train, train_classes, rows, classes)
     kernels = {label: scipy.stats.gaussian_kde(train[train_classes == label].T.astype(float)) for label in range(10)}
 
@@ -92,7 +100,14 @@ def lsa(train, train_classes, rows, classes, few):
     print(f"LSA: {seconds:.1f} s; scipy's gaussian_kde a point at a time, extrapolated {slow:.0f} s: {faster}")
 
 
-def tip(train, train_classes, rows, classes, few, whole):
+def tip(
+    train: numpy.ndarray,
+    train_classes: numpy.ndarray,
+    rows: numpy.ndarray,
+    classes: numpy.ndarray,
+    few: numpy.ndarray,
+    whole: tuple[numpy.ndarray, float],
+) -> None:
     from dnn_tip.surprise import DSA
 
     theirs = DSA([train], train_classes)
@@ -104,7 +119,7 @@ def tip(train, train_classes, rows, classes, few, whole):
           f"largest difference {error:.1e}")  # fmt: skip
 
 
-def metrics(count):
+def metrics(count: int) -> None:
     """Time of all six metrics on a net's activations, relative to two forward passes and LSA's and DSA's products."""
     dataset = data.load("digits")
     x = numpy.concatenate([data.to_unit(dataset.x_train)] * (1 + count // len(dataset.x_train)))[:count]
@@ -139,7 +154,7 @@ def metrics(count):
     print(f"two forward passes {passes:.2f} s and the products {floor:.2f} s: {share}")
 
 
-def retrainings(count):
+def retrainings(count: int) -> None:
     """Processor time of the prefixes of an order, with their measures, relative to plain fits of as many images."""
     dataset = data.load("digits")
     repeated = 1 + count // len(dataset.x_train)

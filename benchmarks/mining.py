@@ -8,13 +8,17 @@ that for checkpoints grows with parameters and epochs. Aim: at most a tenth more
 published size, 100 stored checkpoints of 200 epochs, is printed too.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import json
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 
+import keras
 import numpy
 
 import data
@@ -25,7 +29,7 @@ from train.fit import fit
 from train.history import History
 
 
-def build(arguments):
+def build(arguments: argparse.Namespace) -> tuple[keras.Model, data.Split, params.Recipe]:
     """(model, split, recipe)."""
     split = data.half_split(data.load(arguments.dataset, arguments.data_dir, unverified=True), 0)
     shape = split.x_train.shape[1:]
@@ -34,7 +38,9 @@ def build(arguments):
     return model, split, dataclasses.replace(params.recipe(arguments.model, shape), batch_size=64)
 
 
-def train(model, split, recipe, folder, epochs):
+def train(
+    model: keras.Model, split: data.Split, recipe: params.Recipe, folder: pathlib.Path, epochs: int
+) -> tuple[History, float, list[float]]:
     """Train with mining, storing the second half of the checkpoints.
 
     Returns (history, seconds in all, seconds of mining in each mined epoch).
@@ -53,7 +59,7 @@ def train(model, split, recipe, folder, epochs):
     return history, time.perf_counter() - start, seconds
 
 
-def fastest(repeats, **jobs):
+def fastest(repeats: int, **jobs: Callable) -> dict[str, tuple]:
     """name -> (seconds of the fastest of `repeats` runs, result); jobs take turns, after an untimed round."""
     best = {}
     for repeat in range(repeats + 1):
@@ -66,11 +72,11 @@ def fastest(repeats, **jobs):
     return best
 
 
-def size(paths):
+def size(paths: Iterable[pathlib.Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     model, split, recipe = build(arguments)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -7,10 +7,14 @@ located weights are in the last dense layer; where they are in a hidden dense la
 the first convolution nothing is saved.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import time
+from collections.abc import Callable
 
+import keras
 import numpy
 import timing
 
@@ -20,7 +24,9 @@ from dare.repair import candidates, kernels
 from models import compute
 
 
-def job(model, name, x, count, located, seed=0):
+def job(
+    model: keras.Model, name: str, x: numpy.ndarray, count: int, located: int, seed: int = 0
+) -> tuple[Callable, Callable]:
     """(cached scoring, loading and predicting) of `count` candidates for entries of one layer, as functions."""
     layer, generator = model.get_layer(name), numpy.random.default_rng(seed)
     size = int(numpy.prod(layer.kernel.shape))
@@ -40,7 +46,7 @@ def job(model, name, x, count, located, seed=0):
     return lambda: scored.logits(positions), load_and_predict
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     generator = numpy.random.default_rng(0)
     x = generator.integers(0, 256, (arguments.images, 28, 28, 1), dtype="uint8")
     model = models.build(arguments.model, x.shape[1:], 10)

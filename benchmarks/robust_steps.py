@@ -15,9 +15,12 @@ run; aims are in brackets.
     N-FGSM      a step and an update / an input gradient and an update
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import time
+from collections.abc import Callable
 
 import keras
 import numpy
@@ -26,6 +29,7 @@ import timing
 import data
 import models
 from models import compute, perturb, updates
+from models.compute.variables import Tensor
 from train import robust
 from train.robust import adversarial, losses, perturbation
 from train.robust.average import Average
@@ -34,7 +38,7 @@ from train.robust.optimizer import CoupledSGD
 EPSILON = 8 / 255
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--model", default="preact_resnet18@0.125")
@@ -69,7 +73,7 @@ RATIOS = {
 }
 
 
-def prepare(arguments):
+def prepare(arguments: argparse.Namespace) -> tuple[keras.Model, numpy.ndarray, numpy.ndarray, Callable]:
     """(briefly trained model, images, labels, ``batches(name)`` -> a strategy's function of a batch)."""
     keras.utils.set_random_seed(0)
     dataset = data.load(arguments.dataset)
@@ -88,7 +92,7 @@ def prepare(arguments):
     return model, data.to_unit(dataset.x_train[rows]), dataset.y_train[rows].astype("int32"), batches
 
 
-def jobs(model, images, labels, batches):
+def jobs(model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, batches: Callable) -> dict[str, Callable]:
     """name -> function that runs the job and returns its passes per image."""
     scale = numpy.ones(images.shape[-1], "float32")
     gradients = {training: compute.compiled(model, input_gradient, training=training) for training in (True, False)}
@@ -148,12 +152,12 @@ def jobs(model, images, labels, batches):
     }
 
 
-def input_gradient(call, images, labels):
+def input_gradient(call: Callable, images: Tensor, labels: Tensor) -> Tensor:
     """The pass that each attack step needs: d sum of cross-entropies / d images."""
     return compute.gradient(lambda x: (perturb.cross_entropy(call(x), labels), ()), images, call)[1]
 
 
-def trades_step(call, current, images, epsilon, step_size):
+def trades_step(call: Callable, current: Tensor, images: Tensor, epsilon: Tensor, step_size: Tensor) -> Tensor:
     """A step of TRADES' attack that computes the softmax of the clean images itself."""
     log_p = keras.ops.log_softmax(call(images))
     (_, _), gradient = compute.gradient(lambda x: (losses.divergence_from(call(x), log_p), ()), current, call)

@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 
 import keras
 
@@ -39,7 +40,7 @@ class Meter:
     def __init__(self):
         self.seconds, self.inside = 0.0, False
 
-    def of(self, function):
+    def of(self, function: Callable) -> Callable:
         def metered(*arguments, **options):
             if self.inside:
                 return function(*arguments, **options)
@@ -52,7 +53,7 @@ class Meter:
         return metered
 
 
-def run(name):
+def run(name: str) -> float:
     """Run a stage in this process; returns processor seconds."""
     script = stages.script(SCRIPTS / f"{name}.py")
     arguments = script.options().parse_args([*CELL, *COMMANDS[name]])
@@ -63,7 +64,7 @@ def run(name):
     return time.process_time() - started_at
 
 
-def main():
+def main() -> None:
     meter = Meter()
     for module, function in ((ledger, "check"), (run_directory, "intact"), (run_directory, "complete"),
                              (run_directory, "check_ancestors"), (records, "complete")):  # fmt: skip

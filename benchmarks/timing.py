@@ -1,9 +1,12 @@
 """The timer of the benchmarks: jobs take turns, so that other work on the machine disturbs all of them alike."""
 
 import time
+from collections.abc import Callable
 
 
-def fastest(jobs, repeats=1, *, clock=time.perf_counter, long=float("inf")):
+def fastest(
+    jobs: dict[str, Callable], repeats: int = 1, *, clock: Callable = time.perf_counter, long: float = float("inf")
+) -> tuple[dict[str, float], dict]:
     """(name -> seconds of the fastest run, name -> its result).
 
     jobs: name -> function without arguments, ours first.

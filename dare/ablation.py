@@ -32,7 +32,10 @@ def levels(model: keras.Model) -> dict:
 
 
 def settings(model: keras.Model, factors: Sequence[str] = FACTORS) -> list[tuple]:
-    """(factor, level, variants.Variant) of every run; the published setting first, as factor "published"."""
+    """(factor, level, variants.Variant) of every run; the published setting first, as factor "published".
+
+    factors: those that are varied, in order.
+    """
     published = facts(BASE, transform.regression_layer(model))
     runs = [("published", None, BASE)]
     for factor in factors:

@@ -69,6 +69,7 @@ def slice_depthwise(
 
     weights: W (inputs, M).
     d_in: (classes, inputs); d and contribution: (classes, inputs * M).
+    per, theta: as of slice_layer.
     Returns the kept connections, bool (classes, inputs, M), and the contributions of the inputs, (classes, inputs).
     """
     d, contribution = (array.reshape(len(d_in), *weights.shape) for array in (d, contribution))

@@ -4,6 +4,8 @@ Every control makes a list of weight arrays in the order of ``model.get_weights(
 `checkpoint`, `checkpoints`, `swa` and `other-seed` involve no tuning.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,8 @@ from dare import get_ats
 from models import compute, perturb
 from train import batch_norm
 from train import fine_tune as tuning
+from train.checkpoints import Checkpoints
+from train.history import History
 from train.seeds import stream
 
 
@@ -35,7 +39,7 @@ class Context:
     epoch: the epoch of a checkpoint.
     """
 
-    model: "keras.Model"
+    model: keras.Model
     original: list = dataclasses.field(repr=False)
     history: Any
     x_train: numpy.ndarray = dataclasses.field(repr=False)
@@ -65,7 +69,10 @@ class Control:
 
 
 def relative_change(original: list, tuned: list) -> float:
-    """L2 norm of the change of weights over the L2 norm of the original weights, all arrays together."""
+    """L2 norm of the change of weights over the L2 norm of the original weights, all arrays together.
+
+    original, tuned: weight sets, as from model.get_weights().
+    """
     pairs = zip(original, tuned, strict=True)
     change = sum(float(numpy.sum(numpy.square(after - before, dtype="float64"))) for before, after in pairs)
     size = sum(float(numpy.sum(numpy.square(before, dtype="float64"))) for before in original)
@@ -75,6 +82,8 @@ def relative_change(original: list, tuned: list) -> float:
 def weight_noise(original: list, tuned: list, *, seed: int, scale: float = 1.0) -> list:
     """`original` plus Gaussian noise on the entries that tuning changed; each array's noise has the norm of its change.
 
+    original, tuned: weight sets, as from model.get_weights(); their difference is the change.
+    seed: of the noise.
     scale: factor on that norm.
     """
     generator = stream(seed, "weight noise")
@@ -88,11 +97,14 @@ def weight_noise(original: list, tuned: list, *, seed: int, scale: float = 1.0) 
     return noisy
 
 
-def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: int, tolerance: float = 0.02) -> list:
+def logit_noise(
+    model: keras.Model, original: list, tuned: list, x: numpy.ndarray, *, seed: int, tolerance: float = 0.02
+) -> list:
     """weight_noise, scaled so that the mean L2 change of logits on the images `x` equals that of `tuned`.
 
     The logarithm of the scale is bisected within [2^-10, 2^10] until the changes agree to the relative `tolerance`.
     model: for its architecture; it keeps its weights.
+    original, tuned, seed: as of weight_noise.
     Raises ArithmeticError where no scale agrees.
     """
 
@@ -119,14 +131,26 @@ def logit_noise(model, original: list, tuned: list, x: numpy.ndarray, *, seed: i
 
 
 def negated(original: list, tuned: list) -> list:
-    """`original` minus the change of tuning: the same distance in weight space, in the opposite direction."""
+    """`original` minus the change to `tuned`: the same distance in weight space, in the opposite direction."""
     return [(before - (after - before)).astype(before.dtype) for before, after in zip(original, tuned, strict=True)]
 
 
 def tune_clean(
-    model, x: numpy.ndarray, y: numpy.ndarray, *, steps: int, batch_size: int, learning_rate: float, seed: int
+    model: keras.Model,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
 ) -> list:
-    """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen."""
+    """Continue training on clean images and labels, in place: cross-entropy, dropout off, batch norm frozen.
+
+    x: images (N, H, W, C), uint8 or float32 in [0, 1]; y: integer labels (N,).
+    steps, batch_size, learning_rate, seed: as of train.fine_tune.
+    Returns the weights.
+    """
     tuning.fine_tune(
         model,
         x,
@@ -141,18 +165,18 @@ def tune_clean(
     return model.get_weights()
 
 
-def older_epoch(history) -> int:
+def older_epoch(history: History | Checkpoints) -> int:
     """The epoch of the control `checkpoint`: three fifths of the training."""
     return max(1, round(0.6 * history.last))
 
 
-def checkpoint(model, history, *, epoch: int | None = None) -> list:
-    """The weights of an older epoch (default: older_epoch)."""
+def checkpoint(model: keras.Model, history: History | Checkpoints, *, epoch: int | None = None) -> list:
+    """The weights of an older `epoch` of a history (default: older_epoch); `model` has them then."""
     history.load_weights(model, epoch or older_epoch(history))
     return model.get_weights()
 
 
-def other_seed(model, other_history) -> list:
+def other_seed(model: keras.Model, other_history: History | Checkpoints) -> list:
     """The final weights of a training from another seed.
 
     other_history: of that training.
@@ -163,9 +187,12 @@ def other_seed(model, other_history) -> list:
     return model.get_weights()
 
 
-def swa(model, history, x: numpy.ndarray, *, epochs: list[int] | None = None) -> list:
+def swa(
+    model: keras.Model, history: History | Checkpoints, x: numpy.ndarray, *, epochs: list[int] | None = None
+) -> list:
     """The average of the weights of several epochs, with batch-norm statistics measured again on the images `x`.
 
+    history: its stored epochs; `model` has the average then.
     epochs: default E/2 .. E of E epochs. Raises FileNotFoundError where the weights of an epoch were deleted.
     """
     epochs = [epoch for epoch in history.epochs if 2 * epoch >= history.last] if epochs is None else epochs

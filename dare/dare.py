@@ -14,26 +14,29 @@ each step every convolution weight outside the slice is put back [P].
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy
 
 import models
 from dare import key_neurons, transform
+from dare.nnslicer import Slice
 from dare.targets import Targets
 from dare.variants import VARIANTS, Variant
 from data import files
+from models.compute.variables import Tensor
 from train import fine_tune as tuning
 
 __all__ = ["VARIANTS", "Variant", "check", "improve", "slice_masks", "tune", "tune_classifier", "tune_weights"]
 
 
-def squared_error(outputs, targets):
-    """Mean squared error of each sample: (N, ...), (N, ...) -> (N,)."""
+def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error between outputs and targets for each sample: (N, ...), (N, ...) -> (N,)."""
     return keras.ops.mean(keras.ops.square(targets - outputs), axis=tuple(range(1, len(outputs.shape))))
 
 
-def key_squared_error(outputs, targets, key):
+def key_squared_error(outputs: Tensor, targets: Tensor, key: Tensor) -> Tensor:
     """Mean squared error of each sample over its key channels: (N, ..., C), (N, ..., C), bool (N, C) -> (N,).
 
     Every row of `key` has at least one True.
@@ -44,7 +47,7 @@ def key_squared_error(outputs, targets, key):
     return keras.ops.sum(channels * key, axis=1) / keras.ops.sum(key, axis=1)
 
 
-def softmax_squared_error(logits, labels):
+def softmax_squared_error(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean squared error between softmax and one-hot labels: (N, K), integer (N,) -> (N,)."""
     probabilities = keras.ops.softmax(logits)
     return squared_error(probabilities, keras.ops.one_hot(labels, logits.shape[-1], dtype=probabilities.dtype))
@@ -105,11 +108,12 @@ def tune_weights(
     *,
     masks: dict | None = None,
     key: numpy.ndarray | None = None,
-    **settings,
-):
-    """As `tune`, but changes the weights of `model` itself.
+    **settings: Any,
+) -> list[float]:
+    """As `tune`, but changes the weights of `model` itself; returns the mean loss of each step.
 
     selected: the images of the targets (K, ...).
+    masks, key: as of `tune`.
     settings: of train.fine_tune; training=True lets batch-norm statistics move, and dropout before R act.
     """
     # The regression model G shares its weights with the classifier.
@@ -137,10 +141,20 @@ def tune_weights(
     )
 
 
-def tune_classifier(model, index: numpy.ndarray, x: numpy.ndarray, y: numpy.ndarray, *, frozen_below, **settings):
+def tune_classifier(
+    model: keras.Model,
+    index: numpy.ndarray,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    *,
+    frozen_below: str | None,
+    **settings: Any,
+) -> list[float]:
     """dare-sl, in place: tune the classifier on the selected samples and their labels, MSE on softmax [P].
 
-    index: rows of x and y; frozen_below, settings: as in train.fine_tune.
+    index: the selected rows of the images x and their labels y.
+    frozen_below: the first layer that is tuned (None: all are); settings: of train.fine_tune.
+    Returns the mean loss of each step.
     """
     with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(model, x[index], y[index].astype("int32"), loss=softmax_squared_error, **settings)
@@ -153,17 +167,18 @@ def improve(
     x: numpy.ndarray,
     y: numpy.ndarray,
     *,
-    slices,
+    slices: Slice,
     learning_rate: float,
     seed: int,
     frozen_below: str | None = None,
     progress: Callable | None = None,
-):
-    """Apply a Variant to `model` in place.
+) -> list[float]:
+    """Apply a Variant to `model` in place; returns the mean loss of each step.
 
     targets: the targets of the variant (dare.retarget.of_variant).
     x, y: the mined images and their labels.
     slices: nnslicer.Slice, for masks and key neurons.
+    learning_rate, seed, progress: as of train.fine_tune.
     frozen_below: the first layer that is tuned by a variant through the classifier (train.params.FIRST_TUNED).
     """
     settings = {
@@ -192,9 +207,10 @@ def improve(
     )
 
 
-def slice_masks(model: keras.Model, slices, combine: str, layer: str | None = None) -> dict:
+def slice_masks(model: keras.Model, slices: Slice, combine: str, layer: str | None = None) -> dict:
     """The masks of the convolutions up to the regression layer: layer name -> bool (inputs, outputs).
 
+    slices: nnslicer.Slice of the model.
     combine: of nnslicer.COMBINES; layer: the regression layer (default: transform.regression_layer).
     """
     inner = transform.transform(model, layer).layers
@@ -202,8 +218,11 @@ def slice_masks(model: keras.Model, slices, combine: str, layer: str | None = No
     return {name: slices.mask(name, combine) for name in slices.kept if name in convolutions}
 
 
-def check(model: keras.Model, targets: Targets, x: numpy.ndarray):
-    """Raise ValueError where targets were mined from another model or other images."""
+def check(model: keras.Model, targets: Targets, x: numpy.ndarray) -> None:
+    """Raise ValueError where targets were mined from another model or other images.
+
+    model: the final model; x: the images that targets were mined from.
+    """
     if targets.model and targets.model != models.fingerprint(model):
         raise ValueError("the targets were mined for another model than the one to tune: run get_ats for this one")
     if not len(targets.index):

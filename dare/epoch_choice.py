@@ -10,6 +10,8 @@ any M, and mining while training runs keeps only these [D]: the most confident c
 misclassified epoch while it is more confident than every correct one. Of equal epochs the first wins.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 from collections.abc import Sequence
 
@@ -51,6 +53,7 @@ def most_confident(
 def at_random(index: numpy.ndarray, epochs: Sequence[int], seed: int) -> numpy.ndarray:
     """A uniformly drawn epoch for each sample: int64 (K,).
 
+    epochs: the epochs to draw from; seed: of the drawing.
     index: the samples (K,); each gets the same epoch whatever their order.
     """
     chosen = numpy.empty(len(index), "int64")
@@ -70,11 +73,13 @@ class Candidates:
     log_probability: numpy.ndarray
 
     @classmethod
-    def none(cls, samples: int) -> "Candidates":
+    def none(cls, samples: int) -> Candidates:
         """No candidate yet, for so many samples."""
         return cls(numpy.zeros((2, samples), "int32"), numpy.full((2, samples), -numpy.inf, "float32"))
 
-    def update(self, epoch: int, log_probability: numpy.ndarray, correct: numpy.ndarray):
+    def update(
+        self, epoch: int, log_probability: numpy.ndarray, correct: numpy.ndarray
+    ) -> tuple[Candidates, numpy.ndarray, numpy.ndarray]:
         """The candidates after one more epoch, and which of them are that epoch: (Candidates, kinds (K,), rows (K,)).
 
         log_probability: float32 (N,); correct: bool (N,), whether the epoch classifies each sample correctly.
@@ -89,7 +94,7 @@ class Candidates:
         epochs[MISCLASSIFIED, beaten], best[MISCLASSIFIED, beaten] = 0, -numpy.inf
         return Candidates(epochs, best), kinds, rows
 
-    def same(self, other: "Candidates") -> bool:
+    def same(self, other: Candidates) -> bool:
         """Whether all epochs and confidences are equal."""
         fields = ("epoch", "log_probability")
         return all(numpy.array_equal(getattr(self, field), getattr(other, field)) for field in fields)

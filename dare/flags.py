@@ -40,7 +40,7 @@ class Flags:
         """measure -> whether the predicted class is the label, bool (n,)."""
         return {measure: predicted == self.label[measure] for measure, predicted in self.prediction.items()}
 
-    def save(self, path: str | pathlib.Path):
+    def save(self, path: str | pathlib.Path) -> None:
         """Write to `path` (HDF5)."""
         arrays = {}
         for group in GROUPS:

@@ -22,11 +22,13 @@ import numpy
 import data
 import models
 from dare import epoch_choice, mining_checks, transform
+from dare.online_store import Store
 from dare.targets import KIND, Targets
 from data import files
 from models import compute
 from train import checkpoints
-from train.history import confidence
+from train.checkpoints import Checkpoints
+from train.history import History, confidence
 
 BATCH = 16  # images of one activation batch; a larger one wastes more where few samples share an epoch
 BLOCK = 1024  # images whose activations are in memory at once; in smaller blocks batches need more padding
@@ -37,14 +39,14 @@ def window(last: int) -> range:
     return range(math.ceil(last / 2), last)
 
 
-def second_half(history) -> list[int]:
+def second_half(history: History | Checkpoints) -> list[int]:
     """The epochs of a history that are mined: those of E/2 .. E-1 that it has."""
     return [epoch for epoch in history.epochs if epoch in window(history.last)]
 
 
 def mine_history(
     model: keras.Model,
-    history,
+    history: History | Checkpoints | str | pathlib.Path,
     x: numpy.ndarray,
     y: numpy.ndarray,
     *,
@@ -52,7 +54,7 @@ def mine_history(
     epochs: Iterable[int] | None = None,
     min_gain: float = 0.0,
     recorded: bool = True,
-    store=None,
+    store: Store | None = None,
     path: str | pathlib.Path | None = None,
     batch_size: int = 256,
     progress: Callable | None = None,
@@ -117,7 +119,13 @@ def mine_history(
 
 
 def collect(
-    arrays: dict, facts: dict, shape: tuple, source: Callable, *, path=None, progress: Callable | None = None
+    arrays: dict,
+    facts: dict,
+    shape: tuple,
+    source: Callable,
+    *,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
     """Targets with their activations.
 
@@ -158,8 +166,14 @@ def activations(run: Callable, x: numpy.ndarray, rows: numpy.ndarray) -> numpy.n
     return compute.predict(run, x[padded], batch_size=BATCH, prepare=data.to_unit)[place].astype("float32")
 
 
-def checkpoint_source(model: keras.Model, regression: keras.Model, history, x: numpy.ndarray) -> Callable:
-    """A function epoch -> (rows -> activations of x[rows]) that loads the weights of the epoch into `model`."""
+def checkpoint_source(
+    model: keras.Model, regression: keras.Model, history: History | Checkpoints, x: numpy.ndarray
+) -> Callable:
+    """A function epoch -> (rows -> activations of x[rows]) that loads the weights of the epoch into `model`.
+
+    regression: the part of `model` up to the regression layer, with its weights (transform.transform).
+    history: as in mine_history, no path.
+    """
     run = compute.forward(regression)
 
     def source(epoch):

@@ -131,7 +131,7 @@ def read(model: keras.Model) -> Graph:
     return Graph(graph, nodes, weighted, _output_layer(graph, nodes))
 
 
-def walk_back(graph: Graph, contribution: numpy.ndarray, at_layer: Callable):
+def walk_back(graph: Graph, contribution: numpy.ndarray, at_layer: Callable) -> None:
     """Pass the contribution (classes, neurons) of the logits back through the graph.
 
     at_layer: called as at_layer(name, Weighted, contribution of its output); returns the contribution of its input.

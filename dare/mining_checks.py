@@ -1,17 +1,33 @@
 """Checks before mining: model, history, images, labels and epochs must belong together."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
+from collections.abc import Sequence
+
+import keras
 import numpy
 
 import models
+from dare.online_store import Store
 from models import contract
 from train.checkpoints import Checkpoints
-from train.history import confidence
+from train.history import History, confidence
 
 
-def check(model, history, x, y, epochs, *, recorded: bool, store, batch_size: int):
+def check(
+    model: keras.Model,
+    history: History | Checkpoints,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    epochs: Sequence[int],
+    *,
+    recorded: bool,
+    store: Store | None,
+    batch_size: int,
+) -> None:
     """Raise ValueError for a model, images, labels or epochs that cannot be mined, and for missing checkpoints.
 
-    Arguments as of get_ats.mine_history, `epochs` as a list.
+    Arguments as of get_ats.mine_history; history: no path; epochs: a list.
     """
     if not epochs:
         raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
@@ -38,10 +54,18 @@ def _listed(epochs):
     return ", ".join(map(str, epochs)) if len(epochs) < 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
 
 
-def check_final(model, identity: str, history, x, y, batch_size: int):
+def check_final(
+    model: keras.Model,
+    identity: str,
+    history: History | Checkpoints,
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    batch_size: int,
+) -> None:
     """Raise ValueError unless the final weights of the history are those of the model to mine for.
 
     model: holds the final weights of the history; identity: SHA-256 of the model to mine for.
+    x, y, batch_size: as of get_ats.mine_history.
     Where training recorded confidences, the model must also have the recorded ones on the first images.
     """
     if models.fingerprint(model) != identity:

@@ -102,7 +102,7 @@ class Slice:
             layer: {combine: float(1 - self.mask(layer, combine).mean()) for combine in COMBINES} for layer in self.kept
         }
 
-    def save(self, path: str | pathlib.Path):
+    def save(self, path: str | pathlib.Path) -> None:
         """Write the slice to `path` (HDF5, one bit a connection), whole or not at all."""
         bits = numpy.concatenate([numpy.packbits(kept) for kept in self.kept.values()])
         facts = {field: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
@@ -146,10 +146,12 @@ def slice_model(
 
     model: functional model from pixels in [0, 1] (N, H, W, C) to logits (N, classes).
     x: uint8 images, or float32 in [0, 1]; y: integer labels (N,). Every class needs an image.
+    rule: how connections are cut, "dare" or "nnslicer" (see the top of this file).
     per: fraction in (0, 1] of each neuron's incoming connections that is kept (rule "dare").
     theta: fraction >= 0 of a neuron's difference that may be dropped (required by rule "nnslicer").
     representative: how a class is represented: by the "mean" of its images, or by its "first" image.
     layers: names of the layers to report; default LAYERS[model name], else every weighted layer.
+    batch_size: images in one forward pass.
     progress: called as progress(done, total) after every batch and layer.
 
     Cost: one forward pass over x, and one partial sort of the connections for each class and layer.

@@ -70,9 +70,12 @@ class Miner:
         """The most bytes that the folder takes: three rows a sample (two candidates and the next), and the states."""
         return len(self.y) * (12 * int(numpy.prod(self.facts["shape"])) + 64) + 2**20
 
-    def observe(self, model: keras.Model, epoch: int, log_probability: numpy.ndarray, prediction: numpy.ndarray):
+    def observe(
+        self, model: keras.Model, epoch: int, log_probability: numpy.ndarray, prediction: numpy.ndarray
+    ) -> None:
         """Take in an epoch before it is recorded. Epochs that are not mined are ignored.
 
+        model: with the weights of that epoch.
         log_probability, prediction: as train.history.confidence returns them for x and y.
         Calling it again for the same epoch gives the same store. Raises OSError on a full disk.
         """

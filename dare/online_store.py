@@ -8,17 +8,23 @@ A folder with
 dare/online.py decides what is written. get_ats.mine_history reads a store in place of the checkpoints.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 import json
 import os
 import pathlib
 import re
+import typing
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy
 
 from dare.epoch_choice import CORRECT, MISCLASSIFIED, Candidates
 from data import files, ledger
+
+if typing.TYPE_CHECKING:
+    from train.history import History
 
 KIND = "surest epochs so far"  # of files; ARRAYS too
 ARRAYS = ("epoch", "log_probability", "slot")
@@ -57,13 +63,16 @@ class Store:
         return 4 * int(numpy.prod(self.facts["shape"]))
 
     @classmethod
-    def empty(cls, folder: pathlib.Path, epoch: int, samples: int, facts: dict) -> "Store":
-        """The state before the first mined epoch."""
+    def empty(cls, folder: pathlib.Path, epoch: int, samples: int, facts: dict) -> Store:
+        """The state before the first mined epoch.
+
+        folder: of the store; samples: their number N; facts: what it is kept for (Miner).
+        """
         return cls(folder, epoch, Candidates.none(samples), numpy.full((2, samples), -1, "int64"), facts)
 
     @classmethod
-    def load(cls, folder: str | pathlib.Path, epoch: int | None = None) -> "Store":
-        """The state after an epoch (default: the newest).
+    def load(cls, folder: str | pathlib.Path, epoch: int | None = None) -> Store:
+        """The state that `folder` has after an epoch (default: the newest).
 
         Raises FileNotFoundError where there is none, and ValueError where the files are damaged.
         """
@@ -88,7 +97,9 @@ class Store:
             raise ValueError(f"{store.rows}: has {size} bytes, expected at least {needed}: it was cut, so train anew")
         return store
 
-    def next(self, epoch: int, candidates: Candidates, kinds: numpy.ndarray, rows: numpy.ndarray):
+    def next(
+        self, epoch: int, candidates: Candidates, kinds: numpy.ndarray, rows: numpy.ndarray
+    ) -> tuple[Store, numpy.ndarray]:
         """The state after one more epoch, and the slots of its new rows: (Store, slots (K,)).
 
         candidates, kinds, rows: as Candidates.update returns them. New rows never overwrite rows of this state.
@@ -97,7 +108,7 @@ class Store:
         slots[kinds, rows] = free_slots(self.slots, len(rows))
         return Store(self.folder, epoch, candidates, slots, self.facts), slots[kinds, rows]
 
-    def write_rows(self, slots: numpy.ndarray, blocks: Iterable):
+    def write_rows(self, slots: numpy.ndarray, blocks: Iterable) -> None:
         """Write activations into `slots` (K,). blocks: yields (slice of the K, activations)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         ledger.changing(self.rows)
@@ -109,7 +120,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
 
-    def save(self):
+    def save(self) -> None:
         """Write the state: from then on it counts. States older than the epoch before are deleted."""
         arrays = dict(zip(ARRAYS, (self.candidates.epoch, self.candidates.log_probability, self.slots), strict=True))
         files.save_artefact(_state_path(self.folder, self.epoch), KIND, arrays, dict(sorted(self.facts.items())))
@@ -117,7 +128,7 @@ class Store:
             if older < self.epoch - 1:
                 files.remove(_state_path(self.folder, older))
 
-    def check_facts(self, expected: dict):
+    def check_facts(self, expected: dict) -> None:
         """Raise ValueError, naming the first fact that differs, unless the store was kept for the `expected` facts."""
         expected = json.loads(json.dumps(expected))
         for name in sorted({*self.facts, *expected}):
@@ -129,9 +140,10 @@ class Store:
                     "mine what it was kept for, or train anew with mining"
                 )
 
-    def check(self, history, x: numpy.ndarray, y: numpy.ndarray, *, layer: str, epochs: Sequence[int]):
+    def check(self, history: History, x: numpy.ndarray, y: numpy.ndarray, *, layer: str, epochs: Sequence[int]) -> None:
         """Raise ValueError unless this is the store of that history, and of these images, labels, layer and epochs.
 
+        x, y: the mined images and their labels.
         The candidates are computed again from the records of the history, and must be those of the store.
         """
         planned = self.facts["epochs"]

@@ -43,6 +43,7 @@ def relative_activations(
     x: uint8 images (N, H, W, C), or float32 in [0, 1].
     y: int64 labels (N,); every class has an image.
     representative: of REPRESENTATIVES.
+    batch_size: images in one forward pass.
     progress: called with the number of batches done.
     Raises ValueError where activations are not finite.
     """
@@ -67,8 +68,8 @@ def relative_activations(
     return [_difference(total, counts, classes, tensor) for total, tensor in zip(sums, tensors, strict=True)]
 
 
-def check(model: keras.Model, x, y, classes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The images and labels as NumPy arrays, labels as int64.
+def check(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, classes: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The images x and labels y as NumPy arrays, labels as int64. classes: their number.
 
     Raises ValueError for images or labels that do not fit the model, and for a class without images.
     """

@@ -6,6 +6,7 @@ Variants of DARE need them [D]: `dare-last` the most confident epoch at the last
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -15,17 +16,19 @@ import models
 from dare import dare, epoch_choice, get_ats, transform
 from dare.targets import Targets
 from dare.variants import Variant
+from train.checkpoints import Checkpoints
+from train.history import History
 
 
 def of_variant(
     variant: Variant,
     model: keras.Model,
-    history,
+    history: History | Checkpoints,
     targets: Targets,
     x: numpy.ndarray,
     *,
     seed: int,
-    path=None,
+    path: str | pathlib.Path | None = None,
     progress: Callable | None = None,
 ) -> Targets:
     """The targets of a Variant: `targets` as they are where the variant asks for no others.
@@ -34,8 +37,9 @@ def of_variant(
     history: its train.history.History.
     targets: the mined targets.
     x: the mined images.
-    seed: seed of random epochs.
+    seed: of random epochs.
     path, progress: as in get_ats.mine_history.
+    Raises ValueError for targets of another model or other images.
     """
     if not variant.retargets:
         return targets
@@ -49,27 +53,39 @@ def of_variant(
 
 
 def at_layer(
-    model: keras.Model, history, targets: Targets, x: numpy.ndarray, layer: str, *, path=None, progress=None
+    model: keras.Model,
+    history: History | Checkpoints,
+    targets: Targets,
+    x: numpy.ndarray,
+    layer: str,
+    *,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
-    """The same samples and epochs, with the activations at `layer`. Arguments and errors as in get_ats.mine_history."""
+    """The same samples and epochs, with the activations at `layer`, the name of a layer.
+
+    Other arguments and errors as of `of_variant`.
+    """
     return _collect(model, history, targets, x, targets.epoch, layer, path, progress)
 
 
 def random_epochs(
     model: keras.Model,
-    history,
+    history: History | Checkpoints,
     targets: Targets,
     x: numpy.ndarray,
     *,
     seed: int,
     layer: str | None = None,
     epochs: Sequence[int] | None = None,
-    path=None,
-    progress=None,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
     """The same samples, each with the activation of an epoch drawn uniformly from `epochs` (default: all mined).
 
+    seed: of the drawing.
     layer: None for the layer of `targets`.
+    Other arguments and errors as of `of_variant`.
     """
     candidates = get_ats.second_half(history) if epochs is None else epochs
     chosen = epoch_choice.at_random(targets.index, candidates, seed)
@@ -77,9 +93,21 @@ def random_epochs(
 
 
 def one_epoch(
-    model: keras.Model, history, targets: Targets, x: numpy.ndarray, epoch: int, *, layer=None, path=None, progress=None
+    model: keras.Model,
+    history: History | Checkpoints,
+    targets: Targets,
+    x: numpy.ndarray,
+    epoch: int,
+    *,
+    layer: str | None = None,
+    path: str | pathlib.Path | None = None,
+    progress: Callable | None = None,
 ) -> Targets:
-    """The same samples, all with the activation of one epoch. layer: None for the layer of `targets`."""
+    """The same samples, all with the activation of one `epoch` of the history.
+
+    layer: None for the layer of `targets`.
+    Other arguments and errors as of `of_variant`.
+    """
     epochs = numpy.full(len(targets.index), epoch, "int64")
     return _collect(model, history, targets, x, epochs, layer, path, progress)
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -47,7 +48,9 @@ class Tuner:
     seed: int = 0
     progress: Callable = _silent
 
-    def variant(self, variant: Variant, *, rates=None, path=None) -> tuple[Callable, dict]:
+    def variant(
+        self, variant: Variant, *, rates: Sequence[float] | None = None, path: str | pathlib.Path | None = None
+    ) -> tuple[Callable, dict]:
         """(make, facts) of a Variant: make(repeat) gives the weights, facts the settings that it has in this model.
 
         rates: learning rates in place of the variant's own.
@@ -71,8 +74,11 @@ class Tuner:
 
         return make, facts
 
-    def targets_of(self, variant: Variant, repeat: int, path=None) -> get_ats.Targets:
-        """The targets of a variant. The file at `path` is unlinked at once, and can be read while it is open."""
+    def targets_of(self, variant: Variant, repeat: int, path: str | pathlib.Path | None = None) -> get_ats.Targets:
+        """The targets of a variant. The file at `path` is unlinked at once, and can be read while it is open.
+
+        repeat: number of the tuning, from 0; it seeds random epochs.
+        """
         try:
             with self.progress(f"targets of {variant.title}") as progress:
                 return retarget.of_variant(
@@ -90,7 +96,10 @@ class Tuner:
                 files.remove(path)
 
     def tuned(self, variant: Variant, targets: get_ats.Targets, rate: float, repeat: int) -> list:
-        """The weights of a variant, tuned from the original ones at one learning rate."""
+        """The weights of a variant, tuned from the original ones at one learning rate.
+
+        targets: as targets_of returns them; repeat: number of the tuning, from 0.
+        """
         with models.keeping_weights(self.model, self.original):
             self.model.set_weights(self.original)
             with self.progress(f"{variant.title} at {rate:g}") as progress:
@@ -108,8 +117,12 @@ class Tuner:
                 )
             return self.model.get_weights()
 
-    def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates) -> tuple[float, dict]:
-        """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate."""
+    def choose_rate(self, variant: Variant, targets: get_ats.Targets, rates: Sequence[float]) -> tuple[float, dict]:
+        """(learning rate, facts on how it was chosen: none for a single rate); see dare.learning_rate.
+
+        targets: as targets_of returns them; rates: those that are tried.
+        Raises ValueError where every sample is among the images that judge a rate.
+        """
         if len(rates) == 1:
             return rates[0], {}
         judges = learning_rate.held_out(len(self.y), self.seed)

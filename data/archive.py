@@ -66,7 +66,7 @@ def read(path: str | pathlib.Path, folder: str, names: Iterable[str]) -> dict[st
     return contents
 
 
-def check_zip(path: str | pathlib.Path, members: Iterable[str] | None = None):
+def check_zip(path: str | pathlib.Path, members: Iterable[str] | None = None) -> None:
     """Raise ValueError where a zip has too many members, more bytes than its size allows, or unexpected members.
 
     members: the expected names (None: any). Raises zipfile.BadZipFile where the file is no zip.

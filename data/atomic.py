@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 import threading
+from collections.abc import Iterator
 
 from data import hdf5, ledger
 
@@ -18,7 +19,7 @@ SPECIAL |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
 
 @contextlib.contextmanager
-def atomic(path: str | pathlib.Path):
+def atomic(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield a temporary path in the folder of `path`; on success flush the file and rename it to `path`.
 
     The temporary name ends like `path`, since Keras chooses a format by the ending; its modes follow the umask.
@@ -53,7 +54,7 @@ def atomic(path: str | pathlib.Path):
             threading.Event().wait()
 
 
-def discard():
+def discard() -> None:
     """Delete the temporary files of this process, which a signal ends; `path` of each stays as it was.
 
     Whoever writes one waits from now on for the end of the process.
@@ -76,7 +77,7 @@ def _check_replaceable(path):
 
 
 @contextlib.contextmanager
-def atomic_hdf5(path: str | pathlib.Path):
+def atomic_hdf5(path: str | pathlib.Path) -> Iterator[hdf5.Unfailing]:
     """As `atomic`, but yield an open file for ``h5py.File(file, "w")`` or ``model.save_weights(file)``.
 
     Its ``check()`` raises the error of a full disk before the end.
@@ -87,7 +88,7 @@ def atomic_hdf5(path: str | pathlib.Path):
         file.check()
 
 
-def remove(path: str | pathlib.Path):
+def remove(path: str | pathlib.Path) -> None:
     """Delete a file of a stage, or a folder with all files below it; a missing one is no error."""
     path = pathlib.Path(path)
     for entry in [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]:
@@ -97,7 +98,7 @@ def remove(path: str | pathlib.Path):
         shutil.rmtree(path)
 
 
-def link(source: str | pathlib.Path, path: str | pathlib.Path):
+def link(source: str | pathlib.Path, path: str | pathlib.Path) -> None:
     """Hard-link the file `source` to `path`, or copy it where the file system has no links.
 
     Neither may be written to afterwards.

@@ -6,6 +6,7 @@ channel, a list of labels, and a list of file names. Batches of one's own may ha
 """
 
 import dataclasses
+import pathlib
 
 import numpy
 
@@ -44,7 +45,7 @@ CIFAR100 = Layout(
 )
 
 
-def read_batch(content: bytes, layout: Layout, where) -> tuple:
+def read_batch(content: bytes, layout: Layout, where: str | pathlib.Path) -> tuple:
     """Decode one pickled batch: images uint8 (N, 32, 32, 3), labels int64 (N,), file names (N,).
 
     The file names are None where the batch has none; published batches have them.
@@ -84,7 +85,7 @@ def _file_names(names, count, where):
     return numpy.array([name.decode("utf-8", "replace") if type(name) is bytes else name for name in names])
 
 
-def read_archive(path, layout: Layout) -> dict[str, bytes]:
+def read_archive(path: str | pathlib.Path, layout: Layout) -> dict[str, bytes]:
     """name -> bytes of the batches in the published tar.gz. Errors as data.archive.read."""
     return archive.read(path, layout.folder, (*layout.train, *layout.test))
 

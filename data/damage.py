@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import pathlib
+from collections.abc import Iterator
 
 LONGEST = 300  # characters of another package's message that are shown
 OF_THE_FILE = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG)  # system errors that a wrong offset in a file can cause
@@ -16,7 +17,7 @@ RATIO = 10  # and beyond that, times its own size
 
 
 @contextlib.contextmanager
-def named(path: str | pathlib.Path, what: str = "damaged", mend: str = "delete it and make it again"):
+def named(path: str | pathlib.Path, what: str = "damaged", mend: str = "delete it and make it again") -> Iterator[None]:
     """Turn any error of reading `path` into a ValueError, "<path>: <what> (<reason>): <mend>".
 
     An error of the system stays an OSError, and a ValueError that begins with the path stays as it is.
@@ -65,7 +66,7 @@ def most(stored: int) -> int:
     return SLACK + RATIO * stored
 
 
-def check_size(path: str | pathlib.Path, announced: int):
+def check_size(path: str | pathlib.Path, announced: int) -> None:
     """Raise ValueError where a file announces more bytes than its size allows."""
     allowed = most(os.path.getsize(path))
     if announced > allowed:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 
 import numpy
 
@@ -42,7 +43,7 @@ class Dataset:
 
 
 def check(
-    images: numpy.ndarray, labels: numpy.ndarray, *, shape: tuple, classes: int, where
+    images: numpy.ndarray, labels: numpy.ndarray, *, shape: tuple, classes: int, where: str | pathlib.Path
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """``(images, labels)`` as contiguous uint8 (N, H, W, C) and int64 (N,).
 
@@ -70,7 +71,7 @@ def check(
     return numpy.ascontiguousarray(images), labels.astype(numpy.int64)
 
 
-def check_classes(labels: numpy.ndarray, classes: tuple, where: str):
+def check_classes(labels: numpy.ndarray, classes: tuple, where: str) -> None:
     """Raise ValueError if one of `classes` (names) has no image, by the labels (N,)."""
     counts = numpy.bincount(labels, minlength=len(classes))
     empty = [str(classes[label]) for label in numpy.flatnonzero(counts == 0)]

@@ -13,7 +13,7 @@ BLOCK = 1 << 18  # bytes read at a time
 TIMEOUT = 60  # seconds without a byte
 
 
-def download(url: str, path: str | pathlib.Path, *, md5: str | None, progress: Callable | None = None):
+def download(url: str, path: str | pathlib.Path, *, md5: str | None, progress: Callable | None = None) -> None:
     """Download `url` to `path`, which appears only once the file is whole and has the published MD5.
 
     md5: None for a file that checks itself.

@@ -16,6 +16,7 @@ import pathlib
 import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import h5py
 import numpy
@@ -30,13 +31,13 @@ LARGEST_JSON = 1 << 27  # bytes; a published row has a few thousand
 SEAL = b"CRC-32 "  # followed by eight digits, appended to the HDF5 content of an artefact
 
 
-def write_text(path: Path, text: str):
+def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically (UTF-8)."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_csv(path: Path, names: Sequence[str], rows: Iterable[dict]):
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[dict]) -> None:
     """Write `rows` to `path` atomically as CSV with the columns `names`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -45,7 +46,7 @@ def write_csv(path: Path, names: Sequence[str], rows: Iterable[dict]):
     write_text(path, text.getvalue())
 
 
-def write_json(path: Path, value):
+def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` atomically as indented JSON with a final newline.
 
     Raises ValueError for NaN and infinite numbers, which JSON lacks.
@@ -55,7 +56,7 @@ def write_json(path: Path, value):
     write_text(path, text + "\n")
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
     """The value in a JSON file (UTF-8).
 
     Raises FileNotFoundError, and ValueError where the file is not JSON, has NaN or infinite numbers, or is larger than
@@ -70,7 +71,7 @@ def _no_number(name):
     raise ValueError(f"it holds {name}, expected a finite number or null")
 
 
-def write_sealed(path: Path, value: dict):
+def write_sealed(path: Path, value: dict) -> None:
     """Write a JSON object with a further entry, its "digest", for `read_sealed`."""
     value = json.loads(json.dumps(value))
     write_json(path, {**value, "digest": fingerprint_json(value)})
@@ -100,7 +101,7 @@ def fingerprint(*arrays: numpy.ndarray) -> str:
     return total.hexdigest()
 
 
-def save_artefact(path: Path, kind: str, arrays: dict, attributes: dict | None = None):
+def save_artefact(path: Path, kind: str, arrays: dict, attributes: dict | None = None) -> None:
     """Write an artefact.
 
     kind: what it is, for `open_artefact`.
@@ -247,6 +248,6 @@ def printable(name: str) -> bool:
     return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in name)
 
 
-def fingerprint_json(value) -> str:
+def fingerprint_json(value: Any) -> str:
     """SHA-256 of a JSON value, the same for any order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -15,6 +15,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import h5py
 
@@ -41,7 +42,7 @@ class Unfailing(io.BytesIO):
     def __fspath__(self):
         return self.name
 
-    def write(self, block):
+    def write(self, block: bytes | memoryview) -> int:
         unwritten = memoryview(block).cast("B")
         size = len(unwritten)
         while self.error is None and len(unwritten):
@@ -51,7 +52,7 @@ class Unfailing(io.BytesIO):
                 self.error = error
         return size
 
-    def truncate(self, size=None):
+    def truncate(self, size: int | None = None) -> int | None:
         if self.error is None:
             try:
                 self.raw.truncate(size)
@@ -59,16 +60,16 @@ class Unfailing(io.BytesIO):
                 self.error = error
         return size
 
-    def readinto(self, block):
+    def readinto(self, block: bytearray | memoryview) -> int:
         return self.raw.readinto(block)
 
-    def seek(self, offset, whence=0):
+    def seek(self, offset: int, whence: int = 0) -> int:
         return self.raw.seek(offset, whence)
 
-    def tell(self):
+    def tell(self) -> int:
         return self.raw.tell()
 
-    def check(self):
+    def check(self) -> None:
         """Raise the first error, if there was one."""
         if self.error is not None:
             raise self.error
@@ -85,7 +86,7 @@ def read(path: str | pathlib.Path, *, known: bool = False) -> h5py.File:
 
 
 @contextlib.contextmanager
-def reading(path: str | pathlib.Path, *, known: bool = False):
+def reading(path: str | pathlib.Path, *, known: bool = False) -> Iterator[Unfailing]:
     """Yield an open file, without HDF5's lock, for Keras: ``load_weights(file)``, ``load_model(file)``.
 
     known and errors: as of `read`.
@@ -96,7 +97,7 @@ def reading(path: str | pathlib.Path, *, known: bool = False):
         yield Unfailing(raw, str(path))
 
 
-def check(path: str | pathlib.Path, member: str | None = None):
+def check(path: str | pathlib.Path, member: str | None = None) -> None:
     """Check an HDF5 file in another process, before this process opens it.
 
     member: name of the HDF5 file in the zip `path` (None: `path` is the file).

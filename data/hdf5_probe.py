@@ -26,7 +26,7 @@ LONGEST = 2000  # characters of an answer, so that it fits into a pipe: names in
 ENTRY = 1 << 20  # bytes of a data set that are read as a trial
 
 
-def look(file: h5py.File, allowed: int):
+def look(file: h5py.File, allowed: int) -> None:
     """Visit all objects of an open file. Raises ValueError where one refers to another file, or announces too much."""
     pending, visited, announced = [file], set(), 0
     while pending:

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 NAME = ".written"
 Path = str | os.PathLike
@@ -24,13 +25,13 @@ _expected = {}  # absolute path -> the digests that its content may have
 _digests = {}  # _key of a file -> its digest, computed once
 
 
-def keep(folder: Path):
+def keep(folder: Path) -> None:
     """Start the ledger of a folder, or continue an existing one."""
     path = os.path.abspath(folder)
     _open[path] = os.open(os.path.join(path, NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
-def close(folder: Path):
+def close(folder: Path) -> None:
     """Close the ledger of a folder; its file stays."""
     descriptor = _open.pop(os.path.abspath(folder), None)
     if descriptor is not None:
@@ -38,7 +39,7 @@ def close(folder: Path):
 
 
 @contextlib.contextmanager
-def kept(folder: Path):
+def kept(folder: Path) -> Iterator[None]:
     """Context manager: `keep` and then `close`."""
     keep(folder)
     try:
@@ -68,7 +69,7 @@ def read(folder: Path) -> dict:
     return entries
 
 
-def wrote(path: Path, temporary: Path):
+def wrote(path: Path, temporary: Path) -> None:
     """Called before the file `temporary` is renamed to `path`: record and expect its digest.
 
     Raises FileNotFoundError where the folder of an unfinished stage was deleted or replaced meanwhile.
@@ -81,24 +82,24 @@ def wrote(path: Path, temporary: Path):
         _expected[path] = (state,)
 
 
-def named(path: Path):
+def named(path: Path) -> None:
     """Called after a recorded file got its name."""
     if not os.path.basename(path).startswith("."):
         _line(os.path.abspath(path), NAMED)
 
 
-def removed(path: Path):
+def removed(path: Path) -> None:
     """Called where a stage deletes a file of its own."""
     _expected.pop(os.path.abspath(path), None)
     _line(os.path.abspath(path), REMOVED)
 
 
-def changing(path: Path):
+def changing(path: Path) -> None:
     """Called for a file that grows in place: it is not compared while the stage is unfinished."""
     _line(os.path.abspath(path), CHANGING)
 
 
-def expect(folder: Path, digests: dict):
+def expect(folder: Path, digests: dict) -> None:
     """Let `check` compare the files of `folder` from now on. digests: name -> SHA-256, or several admitted ones."""
     for name, admitted in digests.items():
         admitted = (admitted,) if isinstance(admitted, str) else tuple(admitted)

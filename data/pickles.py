@@ -6,6 +6,7 @@ here.
 """
 
 import pickletools
+from typing import Any
 
 import numpy
 
@@ -41,7 +42,7 @@ class Kind:
         self.code, self.order = code, "="
 
 
-def load(content: bytes):
+def load(content: bytes) -> Any:
     """The value of a pickle, made of dictionaries, lists, tuples, int, float, str, bytes, bool, None, and Array.
 
     Raises ValueError, without a file name, or an error of pickletools, where it is cut or holds anything else.

@@ -1,6 +1,7 @@
 """The pixel scale of the models, [0, 1] in float32, and the statistics their first layer uses."""
 
 import dataclasses
+from typing import Any
 
 import numpy
 
@@ -22,7 +23,7 @@ class Statistics:
     channel_std: numpy.ndarray
 
 
-def to_unit(x) -> numpy.ndarray:
+def to_unit(x: numpy.ndarray) -> numpy.ndarray:
     """Pixels in [0, 1] as float32: uint8 divided by 255, or floats in [0, 1]. Such a float32 array is not copied.
 
     Raises ValueError for any other dtype, and for floats outside [0, 1] or NaN.
@@ -35,7 +36,7 @@ def to_unit(x) -> numpy.ndarray:
     return unit if low >= 0 and high <= 1 else unit.clip(0, 1)
 
 
-def check(x) -> tuple:
+def check(x: Any) -> tuple:
     """(smallest, largest) pixel; nan for arrays on the disk, which are not read.
 
     Raises ValueError for pixels that `to_unit` does not admit.

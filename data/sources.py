@@ -4,12 +4,18 @@ Order: the folder of the caller, else ``$DARE_DATA``, else Keras's cache, else a
 downloaded into a folder that the user named.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
 import os
 import pathlib
+import typing
 from collections.abc import Callable
 
 from data import download, files, tracks
+
+if typing.TYPE_CHECKING:
+    from data.catalogue import Entry
 
 VARIABLE = "DARE_DATA"
 LARGEST = 1 << 32  # most bytes of a published file; the largest, the archive of STL-10, has two thirds of it
@@ -89,7 +95,11 @@ def fetch(sources: Sources, root: pathlib.Path, progress: Callable | None = None
 
 
 def locate(
-    sources: Sources, data_dir=None, *, unverified: bool = False, progress: Callable | None = None
+    sources: Sources,
+    data_dir: str | pathlib.Path | None = None,
+    *,
+    unverified: bool = False,
+    progress: Callable | None = None,
 ) -> tuple[dict[str, pathlib.Path], bool]:
     """Find the files and compare their digests: ``(name -> path, whether all digests are the published ones)``.
 
@@ -120,7 +130,9 @@ def locate(
     return paths, True
 
 
-def locate_folder(name: str, entry, data_dir=None, *, unverified: bool = False) -> pathlib.Path:
+def locate_folder(
+    name: str, entry: Entry, data_dir: str | pathlib.Path | None = None, *, unverified: bool = False
+) -> pathlib.Path:
     """The folder of a data set with one directory a class. Searched for as in `locate`, but never downloaded.
 
     entry: its catalogue entry. Raises FileNotFoundError, with the address of the images, where there is no such folder,

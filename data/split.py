@@ -50,7 +50,7 @@ class Split:
             for place, label in enumerate(labels):
                 yield part, "" if names is None else str(names[place]), int(label), self.classes[label]
 
-    def save(self, path: str | pathlib.Path):
+    def save(self, path: str | pathlib.Path) -> None:
         """Write the indices, the seed and the fingerprint of the data to `path` (HDF5); not the images."""
         files.save_artefact(
             path,

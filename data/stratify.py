@@ -5,7 +5,7 @@ import operator
 import numpy
 
 
-def shuffled(count: int, generator) -> numpy.ndarray:
+def shuffled(count: int, generator: numpy.random.BitGenerator) -> numpy.ndarray:
     """A permutation of range(count) from the raw words of a NumPy bit generator.
 
     NumPy promises the same raw stream in every release (NEP 19), but not the same `Generator.permutation`.

@@ -1,8 +1,12 @@
 """Batch norm with PyTorch's conventions."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import math
 
 import keras
+
+from models.compute.variables import Tensor
 
 
 @keras.saving.register_keras_serializable("models")
@@ -15,7 +19,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     __module__ = "models.layers"  # as saved nets name it
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        """The normalised inputs (N, ..., C). Arguments as Keras's layer; a mask leaves all to that layer."""
         if not (training and self.trainable) or self.renorm or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))

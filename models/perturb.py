@@ -146,10 +146,11 @@ def ascent_step(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """A projected gradient step that increases the loss: (next iterates, logits at x, gradient at x).
 
-    x, x0: current and original images.
+    call: the model's forward pass.
+    x, x0: current and original images (N, H, W, C).
     targets: second argument of ``loss(logits, targets)`` -> (N,), a row for each image.
     hold: ``hold(logits)`` -> bool (N,), images that do not move.
-    Other arguments as `move`.
+    epsilon, step_size, norm, noise: as in `move`.
     """
 
     def attack_loss(x):
@@ -167,6 +168,7 @@ def ascent_step(
 def ascent(loss: Callable, stop: Callable = is_misclassified, norm: str = "linf") -> Callable:
     """`ascent_step` as step for compute.repeat: ``step(call, index, x0, targets, epsilon, step_size, x, ended)``.
 
+    loss, norm: as in `ascent_step`.
     stop: ``stop(logits, targets)`` -> bool (N,), ends an image.
     Constants: x0, targets, epsilon, step_size; state: x, ended. Cached, so that equal arguments compile only once. Pass
     `judge` as `last`.
@@ -185,7 +187,7 @@ def ascent(loss: Callable, stop: Callable = is_misclassified, norm: str = "linf"
 
 @functools.cache
 def judge(stop: Callable = is_misclassified) -> Callable:
-    """The last call of compute.repeat after `ascent`: predict the last iterates of the images not ended."""
+    """The last call of compute.repeat after `ascent`: predict the last iterates of those not ended. stop: as there."""
 
     def last(call, x0, targets, epsilon, step_size, x, ended):
         return x, stop(call(x), targets)
@@ -201,16 +203,19 @@ def move(
 
     Direction: "linf" the sign of the gradient (Goodfellow et al. 2015, section 4), "l1" gradient / ||gradient||_1, "l2"
     gradient / ||gradient||_2; none where the gradient is 0.
-    x, x0, gradient: (N, H, W, C).
-    epsilon, step_size: numbers or (N,).
-    noise: (N, H, W, C) or None.
+    x, x0, gradient: current images, original images, and the gradient of the attack loss at x: (N, H, W, C).
+    epsilon, step_size: radius of the ball and norm of the step, numbers or (N,).
+    noise: (N, H, W, C), added before the projection; None for none.
     """
     moved = x + _STRIDES[norm](gradient, per_image(step_size, x))
     return project(moved if noise is None else moved + noise, x0, epsilon, norm)
 
 
 def project(x: Tensor, x0: Tensor, epsilon: Tensor, norm: str = "linf") -> Tensor:
-    """x projected onto the ball around x0 and [0, 1]: clipped in "linf", the change scaled down in "l1" and "l2"."""
+    """x projected onto the ball around x0 and [0, 1]: clipped in "linf", the change scaled down in "l1" and "l2".
+
+    x0, epsilon, norm: as in `move`.
+    """
     change, epsilon = x - x0, per_image(epsilon, x0)
     if norm == "linf":
         change = keras.ops.clip(change, -epsilon, epsilon)
@@ -228,6 +233,7 @@ def pgd(
     """The last iterate of projected gradient ascent in the Linf ball, after exactly `steps` steps.
 
     Madry et al. 2018, section 2.1.
+    images, labels: x0 and targets of `ascent_step`; call, epsilon, step_size and loss: as there.
     start: first iterate, inside the ball (None: the images).
     """
 
@@ -252,7 +258,7 @@ def random_start(
 
 
 def per_image(value: Tensor, images: Tensor) -> Tensor:
-    """Values (N,) reshaped to broadcast against images; a number is returned unchanged."""
+    """`value`, (N,), reshaped to broadcast against images; a number is returned unchanged."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.reshape(value, (-1, *[1] * (len(images.shape) - 1))) if len(value.shape) else value
 

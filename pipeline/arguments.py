@@ -12,6 +12,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 NOT_GIVEN = object()
 
@@ -84,14 +85,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=Help, allow_abbrev=False, **settings)
         self.conditions, self.requirements = [], []
 
-    def require(self, met: Callable, words: str | Callable):
+    def require(self, met: Callable, words: str | Callable) -> None:
         """Refuse command lines whose parsed arguments do not satisfy ``met(arguments)``.
 
         words: what is expected, for the error; or a function of the arguments that gives them.
         """
         self.requirements.append((met, words))
 
-    def needs(self, options: Sequence[str], has_effect: Callable, words: str):
+    def needs(self, options: Sequence[str], has_effect: Callable, words: str) -> None:
         """Make each of `options` an error on command lines where it has no effect.
 
         has_effect: parsed arguments -> whether the options have an effect.
@@ -99,10 +100,12 @@ class Parser(argparse.ArgumentParser):
         """
         self.conditions.append((options, has_effect, words))
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help lists the options)\n")
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse's, with an error for options without effect, and for ``--option=--``, which argparse reads as an
         empty list."""
         parsed, unknown = super().parse_known_args(args, namespace)

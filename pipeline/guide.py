@@ -1,5 +1,6 @@
 """What a script says around its work: first what it does, last the command that comes next."""
 
+import argparse
 import os
 import pathlib
 import shlex
@@ -13,25 +14,25 @@ DEFAULTS = {"seed": 0, "runs": "runs"}
 _waiting = []  # the line that the first stage of this process begins with
 
 
-def first_line(description, arguments):
+def first_line(description: str, arguments: argparse.Namespace) -> str:
     """One line: what the script does, and on which cell."""
     sentence = description.partition("\n\n")[0].replace("\n", " ").strip(" .")
     cell = [str(getattr(arguments, name)) for name in CELL[:2] if getattr(arguments, name, None)]
     return f"{_program()}: {sentence}" + (f" ({', '.join(cell)}, seed {arguments.seed})" if cell else "")
 
 
-def announce(description, arguments):
+def announce(description: str, arguments: argparse.Namespace) -> None:
     """Have `begin` say what the script does once its first stage begins: an error before that stays one sentence."""
     _waiting[:] = [] if getattr(arguments, "quiet", False) else [first_line(description, arguments)]
 
 
-def begin():
+def begin() -> None:
     """Print the line of `announce`, once."""
     while _waiting:
         print(_waiting.pop(), flush=True)
 
 
-def next_line(arguments, follower=None):
+def next_line(arguments: argparse.Namespace, follower: str | None = None) -> str | None:
     """The next command to type, of the same cell; None after the last one, if quiet, and where another process runs the
     scripts.
 

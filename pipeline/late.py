@@ -11,6 +11,7 @@ import importlib.machinery
 import os
 import sys
 import types
+from collections.abc import Sequence
 
 NEEDED = ("numpy", "scipy", "h5py", "keras", "foolbox", "sklearn", "matplotlib", "rich")
 LIBRARIES = (
@@ -35,7 +36,9 @@ class Finder(importlib.abc.MetaPathFinder):
     def __init__(self):
         self.loading = 0
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         """The module's specification with a loader that waits, or None: the other finders answer."""
         if self.loading or name not in (*LIBRARIES, *OURS):
             return None
@@ -81,7 +84,7 @@ class _Module(types.ModuleType):
         return getattr(self, name)
 
 
-def install():
+def install() -> None:
     """Load LIBRARIES and OURS late from now on. Exits with status 2 and a sentence where a package is missing."""
     missing = next((name for name in NEEDED if importlib.machinery.PathFinder.find_spec(name) is None), None)
     if missing:
@@ -91,7 +94,7 @@ def install():
     sys.meta_path.insert(0, Finder())
 
 
-def load():
+def load() -> None:
     """Load what OURS are, with the backend, and end the late loading of what is imported from here on."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
     for name in OURS:

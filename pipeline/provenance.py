@@ -85,7 +85,7 @@ def commit() -> dict:
 AT_START = commit()  # of the loaded code, which may be edited or committed while it runs
 
 
-def check_checkout(script: str):
+def check_checkout(script: str) -> None:
     """Raise ValueError where a script is in another checkout than the packages that it imports."""
     place = pathlib.Path(script).resolve()
     own = next((parent.parent for parent in place.parents if parent.name == "scripts"), ROOT)

@@ -92,7 +92,7 @@ def result(path: pathlib.Path) -> str:
     return files.fingerprint_json(record(path)["outputs"])
 
 
-def intact(path: pathlib.Path):
+def intact(path: pathlib.Path) -> None:
     """Raise ValueError unless a finished stage's folder has exactly the files of its run.json, with their digests.
 
     HDF5 files, such as gigabytes of checkpoints, are compared one by one when they are read (data/ledger.py).
@@ -149,7 +149,7 @@ def ancestors(path: pathlib.Path, inputs: Iterable[str]) -> dict:
     return records
 
 
-def check_ancestors(path: pathlib.Path, inputs: Iterable[str]):
+def check_ancestors(path: pathlib.Path, inputs: Iterable[str]) -> None:
     """Raise ValueError where an ancestor of the stage in `path` was made from outputs that have been replaced since."""
     for at, own in ancestors(path, inputs).items():
         for source, digest in own["inputs"].items():

@@ -23,6 +23,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -162,7 +163,7 @@ def so_far(stage: Stage) -> dict:
     }
 
 
-def finish(stage: Stage, **facts):
+def finish(stage: Stage, **facts: Any) -> None:
     """Write run.json: identity, provenance, digests of the outputs, and any further facts.
 
     Raises FileNotFoundError where a file that the stage wrote is missing.
@@ -176,7 +177,7 @@ def finish(stage: Stage, **facts):
     _close(stage)
 
 
-def abandon():
+def abandon() -> None:
     """After an error: delete unfinished stages that wrote nothing; the others keep their files."""
     for stage in list(_unfinished):
         ledger.close(stage.folder)

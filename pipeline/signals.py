@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PARENT = "DARE_PARENT"  # environment variable: the process that started this one, and prints the line for it
@@ -30,7 +31,7 @@ _ending = threading.Event()
 _at_end = []
 
 
-def install():
+def install() -> None:
     """Let the signals end this process if it is one of the scripts; a program that imports the library is left alone.
 
     Signals that the process was started to ignore, by nohup for example, stay ignored. $DARE_DEBUG=1: a traceback
@@ -50,7 +51,7 @@ def install():
         threading.Thread(target=_follow, args=(owner,), daemon=True).start()
 
 
-def pool(count: int, prepare: Callable, *arguments) -> concurrent.futures.ProcessPoolExecutor:
+def pool(count: int, prepare: Callable, *arguments: Any) -> concurrent.futures.ProcessPoolExecutor:
     """A ProcessPoolExecutor of `count` processes that end with this one; each first runs ``prepare(*arguments)``."""
     _start_tracker()
     if _waiting():  # the start unblocks the signals
@@ -70,7 +71,7 @@ def _start_tracker():
         os.environ["PYTHONWARNINGS"] = before
 
 
-def at_end(function: Callable):
+def at_end(function: Callable) -> None:
     """Call `function()` before a signal ends this process."""
     _at_end.append(function)
 
@@ -145,7 +146,7 @@ def _is_script():
     return file is not None and is_script(file)
 
 
-def is_script(path):
+def is_script(path: str | pathlib.Path) -> bool:
     """Whether a file is one of the scripts."""
     return SCRIPTS in pathlib.Path(path).resolve().parents
 

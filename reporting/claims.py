@@ -9,6 +9,7 @@ interval lies above, and does not hold if all lie below.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from reporting import statistics
 from reporting.tables import Table, number, signed
@@ -139,7 +140,7 @@ class Judged(Table):
     claims: tuple = ()
 
 
-def table(name: str, cell: str, title: str, claims: list[Claim], notes=()) -> Judged:
+def table(name: str, cell: str, title: str, claims: list[Claim], notes: Sequence[str] = ()) -> Judged:
     """The Judged table of several claims.
 
     name: of the table's files

@@ -14,12 +14,12 @@ BEGIN = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
 END = re.compile(r"^<!-- end generated -->$", re.MULTILINE)
 
 
-def names(path) -> list[str]:
+def names(path: str | pathlib.Path) -> list[str]:
     """The names of a document's generated sections, in order. Raises ValueError for markers that do not pair up."""
     return list(_sections(path, pathlib.Path(path).read_text(encoding="utf-8")))
 
 
-def embed(path, marker: str, text: str, check: bool = False) -> bool:
+def embed(path: str | pathlib.Path, marker: str, text: str, check: bool = False) -> bool:
     """Replace the section `marker` of the document `path` by `text`. Returns True if the document changed.
 
     check: change nothing, and raise ValueError if the section differs

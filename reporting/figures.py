@@ -5,16 +5,24 @@ The colours are those of Okabe and Ito, which colour-blind readers can distingui
 
 from __future__ import annotations
 
+import pathlib
 import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
 
 import matplotlib.figure
 import matplotlib.lines
 import matplotlib.patches
 import matplotlib.text
 import matplotlib.ticker
+import numpy
 
 from data import files
 from reporting import marks
+
+if typing.TYPE_CHECKING:
+    import matplotlib.axes
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
@@ -25,13 +33,15 @@ METADATA = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None
 TICK = re.compile(r"\$\\mathdefault\{-?[\d.]*(\\times)?(10\^\{-?[\d.]+\})?\}\$")
 
 
-def save(figure: matplotlib.figure.Figure, path, *, dpi: int = 150, kind: str = "png") -> None:
+def save(figure: matplotlib.figure.Figure, path: str | pathlib.Path, *, dpi: int = 150, kind: str = "png") -> None:
     """Write a figure to `path`, whole or not at all, without date or program name. kind: "png" or "pdf"."""
     with files.atomic(path) as temporary:
         draw(figure, temporary, dpi=dpi, kind=kind)
 
 
-def draw(figure: matplotlib.figure.Figure, target, *, dpi: int, kind: str = "png") -> None:
+def draw(
+    figure: matplotlib.figure.Figure, target: str | pathlib.Path | BinaryIO, *, dpi: int, kind: str = "png"
+) -> None:
     """Write a figure to a path or open file. A $ in a name does not start a formula."""
     for label in figure.findobj(matplotlib.text.Text):
         if "$" in label.get_text() and not TICK.fullmatch(label.get_text()):
@@ -39,7 +49,9 @@ def draw(figure: matplotlib.figure.Figure, target, *, dpi: int, kind: str = "png
     figure.savefig(target, format=kind, dpi=dpi, metadata=METADATA[kind])
 
 
-def panels(rows: int, columns: int, size: tuple[float, float], **options):
+def panels(
+    rows: int, columns: int, size: tuple[float, float], **options: Any
+) -> tuple[matplotlib.figure.Figure, numpy.ndarray]:
     """(Figure, axes (rows, columns)) without the frame lines at the top and on the right. size: width, height, inch."""
     figure = matplotlib.figure.Figure(figsize=size, layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
@@ -50,12 +62,12 @@ def panels(rows: int, columns: int, size: tuple[float, float], **options):
     return figure, axes
 
 
-def face(row, colour: str) -> str:
+def face(row: Mapping, colour: str) -> str:
     """The fill colour of a row's marker: white if one of the row's checks was raised."""
     return "white" if marks.raised(row) else colour
 
 
-def label(axis, points) -> None:
+def label(axis: matplotlib.axes.Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
     """Write a name beside each point (name, x, y, colour), moved up or down to a free place."""
     low, high = axis.get_ylim()
     left, right = axis.get_xlim()
@@ -78,7 +90,7 @@ def _overlap(start, end, height, box, line):
     return start < box[1] and box[0] < end and abs(height - box[2]) < line
 
 
-def explain_raised(figure: matplotlib.figure.Figure, rows) -> None:
+def explain_raised(figure: matplotlib.figure.Figure, rows: Sequence[Mapping]) -> None:
     """Add a legend that explains hollow markers and daggers, if any row has a raised check."""
     if any(map(marks.raised, rows)):
         place = {"loc": "outside lower right", "frameon": False, "fontsize": 7}

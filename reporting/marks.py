@@ -1,8 +1,10 @@
 """Warnings beside numbers that may be too high: raised checks, saturated logits, a worst case of weak attacks."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from adv import scoring
+from adv.checks import Check
 from reporting import row as result_row
 from reporting.tables import DAGGER, Cell, Label, Table
 
@@ -15,29 +17,29 @@ SATURATED = (
 )
 
 
-def raised(row) -> tuple[str, ...]:
+def raised(row: Mapping) -> tuple[str, ...]:
     """The names of a row's checks (adv.checks) that failed."""
     return tuple(check["name"] for check in row.get("checks") or [] if not check["passed"])
 
 
-def label(row, text: str | None = None) -> Label | str:
+def label(row: Mapping, text: str | None = None) -> Label | str:
     """A row's label in a table: its method, or `text`, with a dagger if a check was raised."""
     names = raised(row)
     return Label(text or row["method"], names) if names else text or row["method"]
 
 
-def name(row) -> str:
+def name(row: Mapping) -> str:
     """A row's label as text, for a figure or a sentence."""
     return str(label(row))
 
 
-def raised_note(rows) -> list[str]:
+def raised_note(rows: Sequence[Mapping]) -> list[str]:
     """The note on rows with raised checks: a list with one sentence, or an empty list."""
     listed = [f"{row['method']} ({', '.join(raised(row))})" for row in rows if raised(row)]
     return [f"{DAGGER} Checks raised: {'; '.join(dict.fromkeys(listed))}: {MEANING}."] if listed else []
 
 
-def sound(rows, checks: tuple[str, ...] | None = None) -> tuple[list, list[str]]:
+def sound(rows: Sequence[Mapping], checks: tuple[str, ...] | None = None) -> tuple[list, list[str]]:
     """(the rows without a raised check, the note on the other rows). Claims are judged on the former.
 
     checks: names of the checks that count (None: all); ANSWERS if no attack uses the gradient of these models
@@ -48,14 +50,14 @@ def sound(rows, checks: tuple[str, ...] | None = None) -> tuple[list, list[str]]
     return [row for row in rows if not bad[row["method"]]], notes
 
 
-def warn(what: str, results) -> None:
+def warn(what: str, results: Sequence[Check]) -> None:
     """Print one line if any of several checks was raised. what: the stage; results: list of adv.checks.Check."""
     sentence = result_row.raised(list(map(dataclasses.asdict, results)))
     if sentence:
         print(f"{what}: {sentence}")
 
 
-def saturated(table: Table, rows) -> Table:
+def saturated(table: Table, rows: Sequence[Mapping]) -> Table:
     """A white-box table with the column "saturated, %"; with a note instead if no row was checked for saturation.
 
     rows: result rows in the order of the table's lines
@@ -71,7 +73,7 @@ def saturated(table: Table, rows) -> Table:
     )
 
 
-def saturation(rows) -> list[str]:
+def saturation(rows: Sequence[Mapping]) -> list[str]:
     """The same as one sentence in a list, for tables whose lines are not single rows."""
     saturations = "; ".join(f"{row['method']} {cell}" for row in rows if isinstance(cell := _saturation(row), Cell))
     unchecked = [row["method"] for row in rows if not isinstance(_saturation(row), Cell)]
@@ -85,7 +87,7 @@ def _saturation(row):
     return Cell(values[0]) if values and values[0] is not None else UNKNOWN
 
 
-def weak(row, measure: str = "white-box/worst") -> str:
+def weak(row: Mapping, measure: str = "white-box/worst") -> str:
     """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, ""."""
     attacks = {name: value for name, value in row.get("attacks", {}).items() if name.startswith("white-box/")}
     worst = attacks.pop("white-box/worst", {})  # hardening keeps only the worst case, with its runs
@@ -97,7 +99,7 @@ def weak(row, measure: str = "white-box/worst") -> str:
     return worst.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in attacks)
 
 
-def margins(rows) -> list[str]:
+def margins(rows: Sequence[Mapping]) -> list[str]:
     """The notes on worst cases without a margin-based attack: a sentence for each set of attacks."""
     methods = {}
     for row in rows:

@@ -7,6 +7,8 @@ Fractions are in percent. spread: standard deviation over repeats (None for a si
 for the mean over repeats, of n examples.
 """
 
+from collections.abc import Sequence
+
 import numpy
 
 from reporting import statistics
@@ -14,7 +16,7 @@ from reporting import statistics
 COUNTS = ("failed", "right", "total")  # numbers of images, or lists of them by class, in some measures
 
 
-def share(flags, published: float | None = None) -> dict:
+def share(flags: Sequence[numpy.ndarray], published: float | None = None) -> dict:
     """The measure of boolean flags, in percent.
 
     flags: one boolean array (n,) for each repeat
@@ -25,7 +27,7 @@ def share(flags, published: float | None = None) -> dict:
     return measure([100 * value for value in values], n, published) | {"interval": _interval(numpy.mean(values), n)}
 
 
-def median(distances) -> dict:
+def median(distances: Sequence[numpy.ndarray]) -> dict:
     """The measure of distances: their median. The value is None if the attack failed on half of the images or more.
 
     distances: one float array (n,) for each repeat; NaN (no adversarial exists) counts as infinitely far
@@ -36,7 +38,7 @@ def median(distances) -> dict:
     return measure(values, len(distances[0]), digits=5)
 
 
-def measure(values, n: int, published: float | None = None, digits: int = 2) -> dict:
+def measure(values: Sequence[float], n: int, published: float | None = None, digits: int = 2) -> dict:
     """The measure of one number for each repeat, over n examples. digits: to which values are rounded."""
     spread = round(float(numpy.std(values, ddof=1)), digits) if len(values) > 1 else None
     return {
@@ -64,14 +66,14 @@ def pooled(measures: list[dict]) -> dict:
     return result | ({"interval": _interval(result["value"] / 100, n)} if "interval" in first else {})
 
 
-def added(values: list):
+def added(values: list) -> list | dict | float:
     """The sum of several numbers or nested lists of numbers; dictionaries are added entry by entry."""
     if isinstance(values[0], dict):
         return {name: added([each[name] for each in values]) for name in values[0]}
     return numpy.sum([numpy.asarray(value) for value in values], axis=0).tolist()
 
 
-def together(values: list):
+def together(values: list) -> list | dict:
     """Several lists joined into one; dictionaries are joined entry by entry."""
     if isinstance(values[0], dict):
         return {name: together([each[name] for each in values]) for name in values[0]}

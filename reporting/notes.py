@@ -1,5 +1,7 @@
 """The notes below a table of result rows: warnings, meaning of the cells, methods in the lines, attacks."""
 
+from collections.abc import Mapping, Sequence
+
 from reporting import attack_words, marks
 
 ROLES = {
@@ -10,13 +12,13 @@ ROLES = {
 }
 
 
-def count(rows, measure: str) -> str:
+def count(rows: Sequence[Mapping], measure: str) -> str:
     """The text " (n=<number of examples>)" for the heading of a measure, or the range of n over the rows."""
     counts = sorted({row["measures"][measure]["n"] for row in rows if measure in row["measures"]})
     return f" (n={counts[0]})" if len(counts) == 1 else f" (n={counts[0]}-{counts[-1]})"
 
 
-def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
+def numbers(rows: Sequence[Mapping], measures: list[str], *, without: tuple = ()) -> list[str]:
     """Sentences on how to read the values of `measures`, the warning on unverified data first.
 
     without: keys of sentences to leave out: unverified, raised, spread, published, intervals, attacks
@@ -47,7 +49,7 @@ def numbers(rows, measures: list[str], *, without: tuple = ()) -> list[str]:
     return [sentence for key, sentences in by_key.items() if key not in without for sentence in sentences]
 
 
-def lines(rows) -> list[str]:
+def lines(rows: Sequence[Mapping]) -> list[str]:
     """Sentences on the lines of a table: titles by role, shared hyper-parameters, seeds and repeats."""
     first, *further = (row.get("hyperparameters", {}) for row in rows)
     common = {name: value for name, value in first.items() if all(row.get(name) == value for row in further)}

@@ -1,19 +1,20 @@
 """The order of attacks and methods in tables and figures."""
 
 import fractions
+from collections.abc import Mapping, Sequence
 
 from adv import attacks as catalogue
 
 ATTACKS = tuple(catalogue.ATTACKS)
 
 
-def attacks(rows, kind: str = "er") -> list[str]:
+def attacks(rows: Sequence[Mapping], kind: str = "er") -> list[str]:
     """The attacks with a measure "<kind>/<attack>" in any row, in the catalogue's order, without "worst"."""
     names = {measure.split("/", 1)[1] for row in rows for measure in row["measures"] if measure.startswith(kind + "/")}
     return sorted(names - {"worst"}, key=lambda attack: place(attack, ATTACKS))
 
 
-def place(name: str, order) -> tuple:
+def place(name: str, order: Sequence[str]) -> tuple:
     """A sorting key: the position in `order`, then alphabetical for unknown names, then the epsilon after @."""
     stem, _, size = name.partition("@")
     return (order.index(stem) if stem in order else len(order), stem, float(fractions.Fraction(size or 0)))

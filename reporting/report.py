@@ -3,8 +3,13 @@
 Reports show PNG figures; each also exists as PDF, for papers.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib.figure
 
 from data import files
 from reporting import figures as drawing
@@ -12,7 +17,16 @@ from reporting import tables as writing
 from reporting import text
 
 
-def write_report(folder, *, title, tables, figures, facts, left_out=(), how_to_read=None):
+def write_report(
+    folder: str | pathlib.Path,
+    *,
+    title: str,
+    tables: Sequence[writing.Table],
+    figures: Sequence[tuple[str, str, matplotlib.figure.Figure]],
+    facts: Mapping,
+    left_out: Sequence[str] = (),
+    how_to_read: str | None = None,
+) -> pathlib.Path:
     """Write report.md and figure-<name>.png and .pdf into `folder`. Returns the path of report.md, written last.
 
     tables: list of tables.Table

@@ -9,13 +9,18 @@
 Measures: reporting/measures.py. Every file has every field of `Row`; null marks what is unknown of an older result.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import collections.abc
 import dataclasses
 import pathlib
 import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from data import damage, files
 from pipeline import lineage, provenance
+from pipeline.run_directory import Stage
 from reporting import measures as of_measures
 from reporting.cell import cell_name
 
@@ -86,7 +91,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 ORIGIN = ("seeds", *FIELDS[FIELDS.index("command") : FIELDS.index("origins")])
 
 
-def of_stage(stage, *, details: dict, **fields) -> Row:
+def of_stage(stage: Stage, *, details: dict, **fields: Any) -> Row:
     """The Row that a stage writes: model and seed from its arguments, provenance from the stage and its inputs.
 
     stage: run_directory.Stage, not yet finished
@@ -98,7 +103,7 @@ def of_stage(stage, *, details: dict, **fields) -> Row:
     return Row(**complete, details=details, **lineage.of(stage), origins=[])
 
 
-def detailed(row: Row, **details) -> Row:
+def detailed(row: Row, **details: Any) -> Row:
     """The Row with further details."""
     return dataclasses.replace(row, details={**row.details, **details})
 
@@ -125,12 +130,12 @@ def raised(checks: list[dict] | None) -> str:
 CONDITIONAL = {"changed", "rr", "nfr", "br", "rr-confusion"}  # not of every seed: such images may be missing
 
 
-def trained_alike(row) -> dict:
+def trained_alike(row: Mapping) -> dict:
     """The settings that have to be equal for seeds to be pooled: width, epochs and precision of the net."""
     return {name: row["hyperparameters"].get(name) for name in ("width", "source_epochs", "precision")}
 
 
-def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -> Row:
+def pool(rows: list[Row], *, alike: Callable = trained_alike, details: dict | None = None) -> Row:
     """One Row for several seeds of one method; a single row is returned unchanged.
 
     Measures are pooled by reporting.measures.pooled.
@@ -171,34 +176,34 @@ def pool(rows: list[Row], *, alike=trained_alike, details: dict | None = None) -
     )
 
 
-def origins(row) -> list[dict]:
+def origins(row: Mapping) -> list[dict]:
     """The provenance of a row: a dictionary for each of the rows that were pooled into it."""
     return row["origins"] or [{name: row[name] for name in ORIGIN}]
 
 
-def commands(rows) -> list[str]:
+def commands(rows: Sequence[Mapping]) -> list[str]:
     """The commands that made rows, those of earlier stages first, each once."""
     every = (line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"]))
     return list(dict.fromkeys(every))
 
 
-def devices(rows) -> list[str]:
+def devices(rows: Sequence[Mapping]) -> list[str]:
     """The devices that made the rows, each once."""
     return list(dict.fromkeys(origin["device"] for row in rows for origin in origins(row)))
 
 
-def path_of(row, folder) -> pathlib.Path:
+def path_of(row: Mapping, folder: str | pathlib.Path) -> pathlib.Path:
     """The path of a row in a folder of rows: ``<dataset>-<model>-<method>.json``."""
     name = f"{cell_name(row['dataset'], row['model'])}-{row['method']}.json"
     return pathlib.Path(folder) / name.replace("/", "-")
 
 
-def save(row: Row, path) -> None:
+def save(row: Row, path: str | pathlib.Path) -> None:
     """Write a Row to the file `path`."""
     files.write_json(path, {name: getattr(row, name) for name in FIELDS})
 
 
-def load(path) -> Row:
+def load(path: str | pathlib.Path) -> Row:
     """The Row in a file. Raises FileNotFoundError, and ValueError that names missing and unknown fields."""
     content = files.read_json(path)
     names = list(content) if isinstance(content, dict) else []
@@ -233,6 +238,6 @@ def _mistyped(content):
     return None
 
 
-def load_all(folder) -> list[Row]:
+def load_all(folder: str | pathlib.Path) -> list[Row]:
     """All rows of a folder, in the order of their file names. Raises ValueError for a file that is not a row."""
     return [load(path) for path in sorted(pathlib.Path(folder).glob("*.json"))]

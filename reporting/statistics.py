@@ -6,6 +6,7 @@ Functions of numbers and boolean flags. Nothing here knows models, data or files
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy
 import scipy.stats
@@ -79,7 +80,9 @@ def newcombe(first: Interval, second: Interval) -> Interval:
     return Interval(value, value - low, value + high)
 
 
-def largest_gap(counts, totals, *, confidence: float = 0.95) -> Interval:
+def largest_gap(
+    counts: Sequence[int] | numpy.ndarray, totals: Sequence[int] | numpy.ndarray, *, confidence: float = 0.95
+) -> Interval:
     """The interval of the largest minus the smallest of K true fractions, in [0, 1].
 
     By chance the largest measured fraction is too large and the smallest too small. The interval is therefore
@@ -112,14 +115,16 @@ def correlation(value: float, count: int, *, confidence: float = 0.95) -> Interv
     return Interval(value, back(there(value) - half), back(there(value) + half))
 
 
-def spearman(first, second, *, constant: float = 0.0) -> float:
+def spearman(
+    first: Sequence[float] | numpy.ndarray, second: Sequence[float] | numpy.ndarray, *, constant: float = 0.0
+) -> float:
     """Spearman's rank correlation of two arrays (N,); `constant` if either array is constant."""
     if numpy.ptp(first) == 0 or numpy.ptp(second) == 0:
         return constant
     return float(scipy.stats.spearmanr(first, second).statistic)
 
 
-def median(values, *, confidence: float = 0.95) -> Interval:
+def median(values: Sequence[float] | numpy.ndarray, *, confidence: float = 0.95) -> Interval:
     """The median of independent values and its exact interval between two of them (sign test).
 
     values: (n,); with fewer than six values the interval at 95 % is infinite
@@ -187,7 +192,9 @@ def none_seen(count: int, value: float = 0.0, *, confidence: float = 0.95) -> In
     return Interval(value, value - half, value + half)
 
 
-def paired_bootstrap(strata, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def paired_bootstrap(
+    strata: Sequence[numpy.ndarray], *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
     """The mean difference of two methods on the same images, with its percentile interval.
 
     Images are drawn with replacement within each stratum (Efron, Tibshirani 1993, sections 8.3 and 13.3). The value is
@@ -217,7 +224,9 @@ def paired_bootstrap(strata, *, confidence: float = 0.95, resamples: int = RESAM
     return Interval(float(numpy.mean([stratum.mean() for stratum in strata])), float(low), float(high))
 
 
-def signed_rank(first, second, *, least: int = LEAST_PAIRS) -> SignedRank:
+def signed_rank(
+    first: Sequence[float] | numpy.ndarray, second: Sequence[float] | numpy.ndarray, *, least: int = LEAST_PAIRS
+) -> SignedRank:
     """One-sided Wilcoxon signed-rank test that `first` exceeds `second` in paired runs (Wilcoxon 1945).
 
     Pairs without a difference are dropped, and equal differences share their mean rank. p is the exact fraction of all

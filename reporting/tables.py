@@ -14,6 +14,8 @@ import io
 import math
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import rich.console
 import rich.table
@@ -170,7 +172,7 @@ def _ampersands(cells):
     )  # else LaTeX reads it as an option of the line break before
 
 
-def escape(value) -> str:
+def escape(value: Any) -> str:
     """One line of text for LaTeX: special characters escaped, unprintable ones replaced by their code points."""
     return "".join(SPECIAL.get(character, character) for character in text.shown(value))
 
@@ -243,7 +245,9 @@ def _plain_text(value, **style):
     return rich.text.Text(text.shown(value), **style)
 
 
-def write(tables: list[Table], folder, *, formats=("md", "tex", "csv")) -> list[pathlib.Path]:
+def write(
+    tables: list[Table], folder: str | pathlib.Path, *, formats: Sequence[str] = ("md", "tex", "csv")
+) -> list[pathlib.Path]:
     """Write every table as <name>.<format> into `folder`. Returns the paths."""
     writers = {"md": markdown, "tex": latex, "csv": to_csv}
     paths = []

@@ -26,7 +26,7 @@ import models
 from train.seeds import stream
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     model = models.load(arguments.weights, arguments.scale)
     dataset = command.load_dataset(arguments)
     order = stream(arguments.seed, "test images").permutation(len(dataset.x_test))
@@ -51,7 +51,7 @@ def main(arguments):
     print(f"evaluate: robust {100 * result.robust.value:.2f} % ({out / 'row.json'})")
 
 
-def default_folder(arguments):
+def default_folder(arguments: argparse.Namespace) -> str:
     """<weights>-<norm>-<epsilon>-<version>, and the seed if it is not 0: another run gets another folder."""
     whole = 255 * arguments.epsilon
     size = f"{whole:.0f}-255" if abs(whole - round(whole)) < 1e-9 else f"{arguments.epsilon:g}"
@@ -59,7 +59,7 @@ def default_folder(arguments):
     return f"{pathlib.Path(arguments.weights).with_suffix('')}-{arguments.norm}-{size}-{arguments.version}{seed}"
 
 
-def epsilon(text):
+def epsilon(text: str) -> float:
     """An argument's type: a number above 0, also as a fraction ("8/255")."""
     try:
         value = float(fractions.Fraction(text))
@@ -73,7 +73,7 @@ def epsilon(text):
 epsilon.metavar = "X"
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     count = command.whole(1)
     usage = "%(prog)s --weights PATH --dataset NAME [options]"

@@ -13,13 +13,14 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import pathlib
 
 from studies import light_parts
 from studies.dare import packing
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     if arguments.light:
         paths = light_parts.write(arguments.runs, arguments.out, most=arguments.part << 20)
         print(f"pack: rows, flags and logs in {', '.join(map(str, paths))}")
@@ -37,7 +38,7 @@ def main(arguments):
     print(f"pack: {len(seeds)} {'cell' if len(seeds) == 1 else 'cells'}, {size / 2**20:.1f} MiB ({arguments.out})")
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = command.Parser(description=__doc__, example="--out release.zip")
     parser.set_defaults(seed=0)

@@ -8,12 +8,13 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import pathlib
 
 from studies import catalogue, page, publish, verdicts
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     rows, paths = publish.measured(), sorted((publish.ROOT / "results" / "figures").glob("*-examples-*.png"))
     examples = [(path.stem, path) for path in paths]
     if arguments.runs:
@@ -33,7 +34,7 @@ def main(arguments):
     print(f"page: {len(rows)} rows, {path.stat().st_size / 1e6:.1f} MB ({path})")
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.Parser(description=__doc__, example="--runs runs --out mine.html")
     parser.set_defaults(seed=0)

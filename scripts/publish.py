@@ -9,11 +9,13 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from reporting import figures
 from studies import catalogue, publish
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     if arguments.check:
         publish.write(publish.measured(), check=True)
         print("publish: the documents say what was measured")
@@ -29,7 +31,7 @@ def main(arguments):
     print(f"publish: {len(rows)} rows, changed: {', '.join(changed) or 'nothing'}")
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = command.Parser(description=__doc__, example="--study dare --add")
     parser.set_defaults(seed=0)

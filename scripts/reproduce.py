@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import argparse
+from collections.abc import Sequence
 import concurrent.futures
 import math
 import os
@@ -39,7 +40,7 @@ SCRIPTS = pathlib.Path(__file__).resolve().parent
 NOT_YET = 75  # exit status: stopped in time, try again (EX_TEMPFAIL of sysexits.h)
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> int:
     if arguments.from_artefacts:
         return again(arguments)
     presets = STUDIES[arguments.study].presets()
@@ -85,7 +86,7 @@ def main(arguments):
     return max([*failed, whole])
 
 
-def again(arguments):
+def again(arguments: argparse.Namespace) -> int:
     """Score a release again and print what differs; returns the exit status."""
     from pipeline import command
 
@@ -102,7 +103,7 @@ def again(arguments):
     return 1 if differing else 0
 
 
-def here(cells, runs):
+def here(cells: dict[str, list], runs: str) -> int:
     """Say how far the cells are by what lies in their run directories; returns the exit status, 0."""
     from pipeline import command, stages
 
@@ -122,7 +123,7 @@ def here(cells, runs):
     return 0
 
 
-def on_cluster(arguments, cells, tables):
+def on_cluster(arguments: argparse.Namespace, cells: dict[str, list], tables: list[str]) -> int:
     """Submit the cells that are left, or with --status say how far they are; returns the exit status."""
     from pipeline import slurm
 
@@ -147,7 +148,7 @@ def on_cluster(arguments, cells, tables):
     return 1 if "failed" in states else 0
 
 
-def again_of(arguments, cell):
+def again_of(arguments: argparse.Namespace, cell: Sequence[str]) -> str:
     """The command that runs one cell on this machine."""
     line = [sys.executable, str(SCRIPTS / "reproduce.py"), "--study", arguments.study, "--preset", arguments.preset]
     for option in ("runs", "data_dir"):
@@ -156,7 +157,7 @@ def again_of(arguments, cell):
     return show([*line, *(["--unverified"] if arguments.unverified else []), *cell])
 
 
-def commands(arguments, cell, lines):
+def commands(arguments: argparse.Namespace, cell: tuple, lines: Sequence[tuple]) -> list[list[str]]:
     """The argument lists of a cell's commands. lines: (script, options) of each."""
     dataset, model, seed = cell
     where = ["--runs", arguments.runs, *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
@@ -165,7 +166,7 @@ def commands(arguments, cell, lines):
     return [[sys.executable, str(SCRIPTS / f"{script}.py"), *own, *options] for script, options in lines]
 
 
-def run_cell(commands, until=math.inf):
+def run_cell(commands: list[list[str]], until: float = math.inf) -> int:
     """Run the commands one after the other, each in its own process; the first failure's exit status, or 0.
 
     until: time.monotonic() at which the running command is ended and no other begun; the status is then NOT_YET.
@@ -184,12 +185,12 @@ def run_cell(commands, until=math.inf):
     return 0
 
 
-def show(command):
+def show(command: list[str]) -> str:
     """The command as a user would type it."""
     return shlex.join(["python", os.path.relpath(command[1]), *command[2:]])
 
 
-def sbatch_option(text):
+def sbatch_option(text: str) -> tuple[str, str | bool]:
     """(name, value) of an option of sbatch given as NAME=VALUE, or as NAME alone: then the value is True."""
     name, equals, value = text.partition("=")
     if not re.fullmatch(r"[a-z][a-z-]*", name) or (equals and not (value and value.isprintable())):
@@ -197,7 +198,7 @@ def sbatch_option(text):
     return name, value if equals else True
 
 
-def options():
+def options() -> Parser:
     """The parser of the options."""
     parser = Parser(description=__doc__, usage="%(prog)s --study NAME [--preset NAME] [options]")
     parser.add_argument("--study", choices=STUDIES, default="dare", help="which")

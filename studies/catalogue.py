@@ -16,7 +16,8 @@ import dataclasses
 import glob
 import importlib
 import pathlib
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from data import damage
 from pipeline import records
@@ -40,7 +41,7 @@ class Study:
     question: str
 
     @property
-    def report(self):
+    def report(self) -> types.ModuleType:
         """The study's module report.py."""
         return importlib.import_module(f"studies.{self.name}.report")
 
@@ -87,24 +88,24 @@ STUDIES = {
 }
 
 
-def of_study(rows, study: str) -> list:
+def of_study(rows: Sequence[Mapping], study: str) -> list:
     """The rows of one study."""
     return [row for row in rows if row["study"] == study]
 
 
-def finished(runs, folder: str, cell: str | None = None) -> list[pathlib.Path]:
+def finished(runs: str | pathlib.Path, folder: str, cell: str | None = None) -> list[pathlib.Path]:
     """The files of the finished rows in <runs>/<folder>/, in order. cell: the folder of one cell (None: all)."""
     paths = (pathlib.Path(runs) / folder).glob(f"{glob.escape(cell) if cell else '*'}/seed*/*/row*.json")
     return [path for path in sorted(paths) if records.finished(path.parent)]
 
 
-def collect_all(runs, names=tuple(STUDIES)) -> list:
+def collect_all(runs: str | pathlib.Path, names: Sequence[str] = tuple(STUDIES)) -> list:
     """The rows in `runs` of all named studies, as returned by `collect`."""
     folders = [folder for folder in dict.fromkeys(STUDIES[name].runs for name in names) if finished(runs, folder)]
     return [row for folder in folders for row in collect(runs, folder) if row["study"] in names]
 
 
-def collect(runs, folder: str, cell: str | None = None) -> list:
+def collect(runs: str | pathlib.Path, folder: str, cell: str | None = None) -> list:
     """One row for each (study, data set, model, method) of <runs>/<folder>/, its seeds pooled.
 
     DARE's rows include their differences from the controls.
@@ -133,30 +134,30 @@ def collect(runs, folder: str, cell: str | None = None) -> list:
     return rows
 
 
-def tables(rows, left_out: list | None = None) -> list:
+def tables(rows: Sequence[Mapping], left_out: list | None = None) -> list:
     """The tables of all studies that have rows, in the order of STUDIES. left_out: as in `whole`."""
     parts = (_of_each(rows, f"tables of {name}", "tables", name, left_out) for name in STUDIES)
     return [table for part in parts for table in part]
 
 
-def figures(rows, left_out: list | None = None) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping], left_out: list | None = None) -> Iterator[tuple]:
     """Yield (file name, caption, Figure) of every figure that needs only rows. left_out: as in `whole`."""
     for name in STUDIES:
         yield from _of_each(rows, f"figures of {name}", "figures", name, left_out)
 
 
-def summary(name: str, rows) -> list:
+def summary(name: str, rows: Sequence[Mapping]) -> list:
     """A study's short tables for one cell's rows, the one for a terminal first; [] without such tables or rows."""
     own, report = of_study(rows, name), STUDIES[name].report
     return report.summary(own) if own and hasattr(report, "summary") else []
 
 
-def summaries(rows) -> list:
+def summaries(rows: Sequence[Mapping]) -> list:
     """The short tables of every study and cell."""
     return [table for own in by_cell(rows).values() for name in STUDIES for table in summary(name, own)]
 
 
-def by_cell(rows) -> dict:
+def by_cell(rows: Sequence[Mapping]) -> dict:
     """(data set, model) -> its rows, of all studies."""
     cells = {}
     for row in rows:
@@ -164,7 +165,7 @@ def by_cell(rows) -> dict:
     return cells
 
 
-def sentences(name: str, rows) -> list[str]:
+def sentences(name: str, rows: Sequence[Mapping]) -> list[str]:
     """A study's sentences on one cell's rows."""
     own, report = of_study(rows, name), STUDIES[name].report
     return report.sentences(own) if own and hasattr(report, "sentences") else []

@@ -3,9 +3,11 @@
 A cell whose rows cannot be read or shown is named and left out, and the others are written; the exit status is then 2.
 """
 
+import argparse
 import pathlib
 import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 
 from pipeline import command
 from reporting import report, row, tables
@@ -15,7 +17,7 @@ from studies import catalogue
 WIDTH = 80  # columns of the summary
 
 
-def write(arguments, study) -> None:
+def write(arguments: argparse.Namespace, study: catalogue.Study) -> None:
     """Write the report of every cell of a study. Raises ValueError if a cell was left out."""
     names = cells(arguments.runs, study.runs)
     failed = [name for name in names if not shown(arguments, study, name)]
@@ -23,7 +25,7 @@ def write(arguments, study) -> None:
         raise ValueError(f"{len(failed)} of {len(names)} cells left out, for the reasons above: {', '.join(failed)}")
 
 
-def cells(runs, folder: str) -> list[str]:
+def cells(runs: str | pathlib.Path, folder: str) -> list[str]:
     """The names of the cells that have a finished row. Raises FileNotFoundError if there is none."""
     names = sorted({path.parents[2].name for path in catalogue.finished(runs, folder)})
     if not names:
@@ -31,7 +33,7 @@ def cells(runs, folder: str) -> list[str]:
     return names
 
 
-def shown(arguments, study, name: str) -> bool:
+def shown(arguments: argparse.Namespace, study: catalogue.Study, name: str) -> bool:
     """Print the tables of a cell and write its report. On an error, print the reason and return False."""
     try:
         rows = catalogue.collect(arguments.runs, study.runs, name)
@@ -66,7 +68,7 @@ def shown(arguments, study, name: str) -> bool:
     return True
 
 
-def summarise(rows, all_tables: list, *, everything: bool) -> None:
+def summarise(rows: Sequence[Mapping], all_tables: list, *, everything: bool) -> None:
     """Print the result of one cell: its study's summary, or its verdicts if the study has no summary.
 
     all_tables: of the cell; everything: print these instead of the summary
@@ -83,7 +85,7 @@ def summarise(rows, all_tables: list, *, everything: bool) -> None:
         print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
 
 
-def facts(rows) -> dict:
+def facts(rows: Sequence[Mapping]) -> dict:
     """The report's section on what was run: facts of the first row, and the commands of all."""
     first = rows[0]
     shared = {name: first[name] for name in ("dataset", "model", "seeds", "device", "commit")}

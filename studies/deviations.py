@@ -54,7 +54,7 @@ def _item(tag, sentence):
     return textwrap.fill(f"- [{tag}] {sentence}", 140, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def tagged(path) -> list[tuple[str, str]]:
+def tagged(path: str | pathlib.Path) -> list[tuple[str, str]]:
     """(tag, sentence) of every tag in a file, in the order of its lines."""
     source = pathlib.Path(path).read_text(encoding="utf-8")
     items = []

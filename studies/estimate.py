@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import data
 import models
@@ -23,7 +23,7 @@ class Cost:
     files: int = 0
 
 
-def lines(cells) -> Iterator[str]:
+def lines(cells: Iterable[Sequence[list[str]]]) -> Iterator[str]:
     """Yield the estimate as sentences. cells: lists of commands [python, script, *options]."""
     images, size, unknown = 0, 0.0, set()
     for commands in cells:

@@ -8,13 +8,14 @@ epochs.
 import contextlib
 import pathlib
 import statistics
+from collections.abc import Sequence
 
 import data
 from pipeline import records, stages
 from studies import publish
 
 
-def sentence(commands, known: dict, unfinished: bool = False) -> str:
+def sentence(commands: Sequence[list[str]], known: dict, unfinished: bool = False) -> str:
     """The sentence on the time of commands [python, script, *options].
 
     known: as returned by `measured`
@@ -77,7 +78,7 @@ def _kind(stage):
     return stage.rpartition("/")[2].partition("-")[0]
 
 
-def measured(runs=None) -> dict[tuple, float]:
+def measured(runs: str | pathlib.Path | None = None) -> dict[tuple, float]:
     """(data set, model, stage) -> seconds, of the last published row, or of a run in the folder `runs`."""
     times = {}
     for row in publish.measured():

@@ -8,7 +8,7 @@ KEPT = ("row*.json", "run.json", "metrics.csv", "flags-*.h5", "*.log")
 PARTS = 8  # most archives
 
 
-def write(runs, folder, *, most: int) -> list[pathlib.Path]:
+def write(runs: str | pathlib.Path, folder: str | pathlib.Path, *, most: int) -> list[pathlib.Path]:
     """Write <folder>/part-1.zip and so on (data/release.py). Returns the paths.
 
     runs: folder of all run directories; most: bytes of one archive, before compression

@@ -4,6 +4,7 @@ A cell is a data set with a model. The page covers all studies of the cell.
 """
 
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from reporting import row as result_row
 from reporting import tables as writing
@@ -15,7 +16,7 @@ FOLDER = pathlib.Path("docs") / "results"
 FIGURES = pathlib.Path("results") / "figures"
 
 
-def pages(rows, tables: list, root) -> dict[pathlib.Path, str]:
+def pages(rows: Sequence[Mapping], tables: list, root: str | pathlib.Path) -> dict[pathlib.Path, str]:
     """Path in `root` -> the Markdown of each cell's page. rows: of all studies; tables: all their tables."""
     return {
         FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, tables, pathlib.Path(root))

@@ -5,6 +5,7 @@ import itertools
 import pathlib
 import shlex
 import tomllib
+from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -27,7 +28,12 @@ def load(study: str) -> dict[str, tuple[Part, ...]]:
     return {name: tuple(_part(path, name, part) for part in parts) for name, parts in presets.items()}
 
 
-def cells(parts, datasets=None, models=None, seeds=None) -> dict[tuple, tuple]:
+def cells(
+    parts: Sequence[Part],
+    datasets: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> dict[tuple, tuple]:
     """cell -> its commands.
 
     datasets, models, seeds: replace the preset's, in all combinations; without `models`, a data set of the preset

@@ -5,6 +5,7 @@ docs/deviations.md is generated from the code's docstrings.
 """
 
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from data import files
 from reporting import document_sections, figures, row, tables
@@ -21,7 +22,7 @@ def measured() -> list[row.Row]:
     return [loaded for study in catalogue.STUDIES for loaded in row.load_all(folder / study)]
 
 
-def publish(rows, *, add: bool = False) -> list[str]:
+def publish(rows: Sequence[Mapping], *, add: bool = False) -> list[str]:
     """Save rows in results/measured/, then write everything generated from the rows there. Returns what changed.
 
     add: pool each row with the published row of another seed
@@ -36,7 +37,7 @@ def publish(rows, *, add: bool = False) -> list[str]:
     return write(measured())
 
 
-def with_published(new) -> row.Row:
+def with_published(new: Mapping) -> row.Row:
     """A row of one seed pooled with the published row of another seed; unchanged if no row is published.
 
     Raises ValueError if either row has several seeds, both have the same seed, or they were made differently.
@@ -57,7 +58,7 @@ def _place(new):
     return row.path_of(new, ROOT / "results" / "measured" / new["study"])
 
 
-def write(rows, *, check: bool = False) -> list[str]:
+def write(rows: Sequence[Mapping], *, check: bool = False) -> list[str]:
     """Write tables (CSV), figures, pages and generated sections of these rows. Returns what changed.
 
     check: write nothing, and raise ValueError if a document is out of date
@@ -77,7 +78,7 @@ def write(rows, *, check: bool = False) -> list[str]:
     return changed + [str(path) for path, content in whole.items() if _replace(ROOT / path, content, check=check)]
 
 
-def all_tables(rows) -> list[tables.Table]:
+def all_tables(rows: Sequence[Mapping]) -> list[tables.Table]:
     """The tables of all studies, the summaries of DARE's cells, and the verdicts of all."""
     study_tables = catalogue.tables(rows)
     return [*study_tables, *catalogue.summaries(rows), *verdicts.tables(study_tables), verdicts.scale(rows)]

@@ -1,5 +1,6 @@
 """The tables of one seed's finished rows, on the terminal and in a folder of the cell."""
 
+import argparse
 import pathlib
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ from pipeline import run_directory
 from reporting import row, tables
 
 
-def write(arguments, stages: str, tables_of: Callable) -> tuple[list, pathlib.Path]:
+def write(arguments: argparse.Namespace, stages: str, tables_of: Callable) -> tuple[list, pathlib.Path]:
     """(the finished rows of a cell's stages "<stages>-*", the folder "<stages>" of their printed and written tables).
 
     tables_of: called with the rows, gives a list of reporting.tables.Table.

@@ -1,16 +1,37 @@
 """Test a model and save its flags and checks: shared by the test stages of the studies."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy
 
 import models
 from adv import checks
 from dare import test
 from dare.flags import Flags
+from data.split import Split
 from pipeline.progress import Progress
 
 
 def test_and_keep(
-    path, model, split, *, note, quiet, checked, epsilons, rows, sets=None, minimal=None, transferred=None, **options
+    path: pathlib.Path,
+    model: keras.Model,
+    split: Split,
+    *,
+    note: str,
+    quiet: bool,
+    checked: numpy.ndarray,
+    epsilons: Sequence[float],
+    rows: numpy.ndarray,
+    sets: Mapping | None = None,
+    minimal: Mapping | None = None,
+    transferred: numpy.ndarray | None = None,
+    **options: Any,
 ) -> Flags:
     """The Flags of a model with its checks (adv.checks). Read from `path` if it exists, else tested and saved there.
 

@@ -5,6 +5,8 @@ verdicts-<study>        a line for each claim, a column for each cell (data set 
 verdicts-scale          a line for each cell: the amount of data behind its verdicts
 """
 
+from collections.abc import Mapping, Sequence
+
 from reporting import claims
 from reporting.claims import VERDICTS
 from reporting.tables import Table
@@ -61,7 +63,7 @@ def words(study: str) -> str:
     return "DARE" if study == "dare" else study.replace("_", " ")
 
 
-def scale(rows) -> Table:
+def scale(rows: Sequence[Mapping]) -> Table:
     """The table of the amount of data behind each cell's verdicts."""
     lines = []
     for (study, dataset, model), own in _cells(rows).items():

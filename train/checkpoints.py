@@ -86,7 +86,7 @@ class Checkpoints:
         return model
 
 
-def is_whole_model(path):
+def is_whole_model(path: pathlib.Path) -> bool:
     """Whether a checkpoint holds a whole model, not weights alone."""
     if path.name.endswith((".weights.h5", ".keras")):
         return path.name.endswith(".keras")

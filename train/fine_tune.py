@@ -39,6 +39,9 @@ def fine_tune(
     x: images (N, ...), uint8 or float32 in [0, 1].
     targets: (N, ...), or a tuple of such arrays. x and targets may be lazy: only ascending rows are read, each once.
     loss: ``loss(outputs, *targets)`` -> a value for each example.
+    learning_rate: of the optimizer, the same in every step.
+    batch_size: images of a step.
+    seed: of the batches and of dropout.
     steps: batches, each drawn with replacement; or instead epochs: permutations of all rows.
     training: False turns dropout off and leaves batch-norm statistics unchanged.
     restore, regularise: as in updates.train_step.
@@ -47,27 +50,22 @@ def fine_tune(
     progress: called as progress(done, total, note).
     Raises ValueError for arguments out of range, and ArithmeticError if a loss or a weight is not finite.
     """
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
-    if not (learning_rate > 0 and numpy.isfinite(learning_rate)) or min(batch_size, steps or epochs or 0) < 1:
-        raise ValueError(
-            f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
-            "finite positive rate and at least 1 of the others"
-        )
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
     targets = targets if isinstance(targets, tuple) else (targets,)
-    if any(len(x) != len(target) for target in targets) or not len(x):
-        counts = " and ".join(str(len(target)) for target in targets)
-        raise ValueError(f"{len(x)} images but {counts} targets; expected one target an image, and at least one")
+    _check(x, targets, learning_rate, batch_size, steps, epochs, optimizer)
+
+    # 1. The compiled update, with a fresh optimizer.
     step, optimizer, fresh = _compiled(model, loss, training, restore or [], regularise, optimizer)()
     compute.assign(optimizer.variables, fresh)
     optimizer.learning_rate = learning_rate
     fresh = _values(optimizer.variables)
+
+    # 2. The batches.
     seed_dropout(model, stream(seed, "dropout of tuning"))
     batches = (
         _draws(len(x), batch_size, steps, seed) if epochs is None else _permutations(len(x), batch_size, epochs, seed)
     )
+
+    # 3. Update, batch by batch.
     losses = []
     for rows in batches:
         if reset_optimizer:
@@ -85,9 +83,28 @@ def fine_tune(
     return losses
 
 
+def _check(x, targets, learning_rate, batch_size, steps, epochs, optimizer):
+    """Raise ValueError for arguments that `fine_tune` does not admit. targets: a tuple."""
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
+    if not (learning_rate > 0 and numpy.isfinite(learning_rate)) or min(batch_size, steps or epochs or 0) < 1:
+        raise ValueError(
+            f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
+            "finite positive rate and at least 1 of the others"
+        )
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
+    if any(len(x) != len(target) for target in targets) or not len(x):
+        counts = " and ".join(str(len(target)) for target in targets)
+        raise ValueError(f"{len(x)} images but {counts} targets; expected one target an image, and at least one")
+
+
 @contextlib.contextmanager
 def frozen_below(model: keras.Model, layer: str | None) -> Iterator[None]:
-    """Within the context, freeze all layers before the layer named `layer` (None: freeze nothing)."""
+    """Within the context, freeze all layers of `model` before the layer named `layer` (None: freeze nothing).
+
+    Raises ValueError for a name that no layer has.
+    """
     names = [layer.name for layer in model.layers]
     if layer is not None and layer not in names:
         raise ValueError(f"{model.name} has no layer {layer!r}; its layers: {', '.join(names)}")

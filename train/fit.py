@@ -46,6 +46,7 @@ def fit(
     split: data.Split.
     recipe: train.params.Recipe.
     history: a History or its path.
+    seed: of the order of the images, augmentation and dropout.
     epochs: length of the whole run (None: the recipe's).
     keep: which epochs' weights stay: "all", "second-half" (mining reads only these) or "last".
     loss: ``loss(logits, targets)`` -> a value for each example.
@@ -62,25 +63,28 @@ def fit(
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}; expected at least 1")
-    if keep not in KEEP:
-        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
+    _check(model, split, recipe, epochs, keep)
+
+    # 1. Claim the history for this run.
     facts = {"recipe": dataclasses.asdict(recipe), "seed": seed, "epochs": epochs, "data": split.fingerprint}
     facts |= origin or {}
-    contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
-    contract.check(model, split.x_validation, split.y_validation)
-    trained = model if twin is None else twin
     history.claim(facts)
+
+    # 2. The compiled update.
+    trained = model if twin is None else twin
     optimizer = keras.optimizers.SGD(recipe.learning_rates[0], momentum=recipe.momentum, nesterov=True)
     step = updates.supervised_step(trained, optimizer, loss)
-    if history.last:  # resume
+
+    # 3. Resume.
+    if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
         _drop_weights(history, keep, epochs)
     if twin is not None:
         twin.set_weights(model.get_weights())
+
+    # 4. Train, epoch by epoch.
     for epoch in range(history.last + 1, epochs + 1):
         rate = recipe.learning_rate(epoch, epochs)
         optimizer.learning_rate = rate
@@ -92,6 +96,7 @@ def fit(
         mean_loss, accuracy = _epoch(trained, step, split, targets, recipe, seed, epoch, watch)
         if twin is not None:
             model.set_weights(twin.get_weights())
+        # Measure the epoch on the other half, and record it.
         log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
         if not (numpy.isfinite(mean_loss) and numpy.isfinite(log_probability).all()):
             raise ArithmeticError(
@@ -113,6 +118,16 @@ def fit(
         if on_epoch is not None:
             on_epoch(history)
     return history
+
+
+def _check(model, split, recipe, epochs, keep):
+    """Raise ValueError for arguments that `fit` does not admit."""
+    if epochs < 1:
+        raise ValueError(f"epochs is {epochs}; expected at least 1")
+    if keep not in KEEP:
+        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
+    contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
+    contract.check(model, split.x_validation, split.y_validation)
 
 
 def _drop_weights(history, keep, epochs):

@@ -37,6 +37,7 @@ def fol(
     y: integer labels (N,).
     epsilon: radius of the ball in [0, 1] pixel scale, a number or (N,).
     norm: "linf" or "l2".
+    batch_size: inputs in one backward pass.
     Raises ValueError for another norm, for an input outside its ball, and as adv.search.minimal.
     1. [D] g is (1 - p_y) times the gradient of the log-odds, multiplied in float64. The released code takes the
        cross-entropy of probabilities clipped at 1e-7, whose gradient is exactly 0 where a failure is saturated [I]: the

@@ -36,6 +36,7 @@ MINIMAL = ("cw",)  # attacks of "as-named" without an epsilon
 def choose(count: int, available: int, seed: int, part: int) -> numpy.ndarray:
     """Rows of the inputs to attack: `count` of `available` without replacement, in the order drawn. [P; seeded D]
 
+    seed: of the drawing.
     part: 0 for the training part, 1 for the test part.
     Raises ValueError for fewer than 3 inputs, and for more than available.
     """
@@ -64,6 +65,7 @@ def attack(
     epsilon: in each attack's norm, in [0, 1] pixel scale.
     duplicate_fgsm: replace the first third by FGSM's images of the last third, as the study's run on CIFAR-10 did [P];
         their labels must then be repeated too (`duplicated`).
+    batch_size: images attacked together.
     progress: called as progress(done, 3, name).
     Raises ValueError for another profile.
     """
@@ -89,7 +91,7 @@ def attack(
 
 
 def duplicated(values: numpy.ndarray) -> numpy.ndarray:
-    """Labels or rows of inputs whose first third repeats the last third."""
+    """Labels or rows of inputs whose first third repeats the last third. values: those of all inputs (N,)."""
     values = numpy.array(values)
     third = len(values) // 3
     values[:third] = values[-third:]

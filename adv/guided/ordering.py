@@ -31,7 +31,10 @@ class Context:
 
 
 def order(scores: numpy.ndarray) -> numpy.ndarray:
-    """Indices from the highest score to the lowest: int64 (N,); ties as in TIES. Raises ValueError for NaN."""
+    """Indices from the highest score to the lowest: int64 (N,); ties as in TIES.
+
+    scores: floats (N,). Raises ValueError for NaN.
+    """
     scores = numpy.asarray(scores, numpy.float64)
     if scores.ndim != 1 or numpy.isnan(scores).any():
         raise ValueError(f"scores of shape {scores.shape} with {numpy.isnan(scores).sum()} NaN, expected numbers (N,)")
@@ -39,7 +42,7 @@ def order(scores: numpy.ndarray) -> numpy.ndarray:
 
 
 def descending(scores: numpy.ndarray, seed: int) -> numpy.ndarray:
-    """`order`, which draws no random number: the arrangement of most metrics."""
+    """`order` of the scores; the seed is not used. The arrangement of most metrics."""
     return order(scores)
 
 

@@ -76,7 +76,11 @@ def fit(
 def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 512) -> dict[str, float]:
     """accuracy, loss (cross-entropy), and macro-averaged precision and recall over the classes in `y`: dict of floats.
 
-    A class that is never predicted has precision 0. Errors as adv.search.minimal.
+    A class that is never predicted has precision 0.
+    model: returns logits.
+    x: images (N, H, W, C), uint8 or floats in [0, 1]; y: integer labels (N,).
+    batch_size: images in one forward pass.
+    Errors as adv.search.minimal.
     """
     contract.check(model, x, y, batch_size=batch_size)
     return of_logits(logits_of(model, x, batch_size=batch_size), y)
@@ -85,45 +89,48 @@ def measure(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_siz
 def measure_parts(model: keras.Model, parts: dict, *, batch_size: int = 512) -> dict[str, dict]:
     """`measure` of every part, and of all together as "both"; each image is predicted once.
 
-    parts: name -> (images, labels), as of `measure`.
+    parts: name -> (images, labels). Images, labels and other arguments as of `measure`.
     """
     return of_parts(logits_of_parts(model, parts, batch_size=batch_size), parts)
 
 
 def logits_of_parts(model: keras.Model, parts: dict, *, batch_size: int = 512) -> dict[str, numpy.ndarray]:
-    """name -> logits (N, K) of the parts of `measure_parts`."""
+    """name -> logits (N, K) of the parts of `measure_parts`, whose arguments it takes."""
     for x, y in parts.values():
         contract.check(model, x, y, batch_size=batch_size)
     return {name: logits_of(model, x, batch_size=batch_size) for name, (x, _) in parts.items()}
 
 
 def of_parts(logits: dict, parts: dict) -> dict[str, dict]:
-    """The measures of `measure_parts`, from logits by part."""
+    """The measures of `measure_parts`, from the `logits` of `logits_of_parts` for the same `parts`."""
     measures = {name: of_logits(logits[name], y) for name, (_, y) in parts.items()}
     together = numpy.concatenate(list(logits.values())), numpy.concatenate([y for _, y in parts.values()])
     return {**measures, "both": of_logits(*together)}
 
 
 def correct_of(logits: dict, parts: dict) -> str:
-    """Which test inputs are classified correctly, all parts in a row: base64 of packed bits, the first the highest."""
+    """Which test inputs are classified correctly, all parts in a row: base64 of packed bits, the first the highest.
+
+    logits, parts: as of `of_parts`.
+    """
     flags = numpy.concatenate([logits[name].argmax(axis=1) == y for name, (_, y) in parts.items()])
     return base64.b64encode(numpy.packbits(flags).tobytes()).decode()
 
 
 def flags_of(correct: str, count: int) -> numpy.ndarray:
-    """bool (count,) of `correct_of`."""
+    """bool (count,), unpacked from the text `correct` that `correct_of` returned."""
     return numpy.unpackbits(numpy.frombuffer(base64.b64decode(correct), numpy.uint8), count=count).astype(bool)
 
 
 def logits_of(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 512) -> numpy.ndarray:
-    """Logits (N, K). Raises ValueError for outputs that are not."""
+    """Logits (N, K). Arguments as of `measure`. Raises ValueError for outputs that are no logits."""
     logits = compute.predict(compute.forward(model), x, batch_size=batch_size, prepare=data.to_unit)
     contract.check_logits(model, logits)
     return logits
 
 
 def of_logits(logits: numpy.ndarray, y: numpy.ndarray) -> dict[str, float]:
-    """The measures of `measure`, from logits (N, K) and labels (N,)."""
+    """The measures of `measure`, from logits (N, K) and labels y (N,)."""
     labels = numpy.asarray(y)
     predicted = logits.argmax(axis=1)
     losses = numpy.asarray(perturb.cross_entropy(keras.ops.convert_to_tensor(logits), labels.astype("int32")))
@@ -143,7 +150,7 @@ def traces(
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """One pass: (activations of the last hidden dense layer, predicted classes, probabilities float64).
 
-    Errors as adv.search.minimal.
+    Arguments as of `measure`. Errors as adv.search.minimal.
     """
     contract.check(model, x, batch_size=batch_size)
     with_activations = keras.Model(model.inputs, [last_hidden(model).output, model.outputs[0]])

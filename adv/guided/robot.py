@@ -40,8 +40,10 @@ def attack(
     model: returns logits.
     x: images (N, H, W, C), uint8 or floats in [0, 1].
     y: integer labels (N,).
-    epsilon: in [0, 1] pixel scale.
+    name: of ATTACKS.
+    epsilon: Linf radius in [0, 1] pixel scale.
     seed: of the start.
+    batch_size: images attacked together.
     Errors as adv.search.minimal.
     1. [D] The attack loss is the log-odds: the direction of the cross-entropy, also where that saturates.
     """

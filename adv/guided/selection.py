@@ -19,6 +19,8 @@ def be_st(fol: numpy.ndarray) -> numpy.ndarray:
     """BE-ST, both ends: smallest and largest FOL in turn. The first n are the n/2 smallest and n/2 largest [P].
 
     Of an odd number the additional input is a small one [D].
+
+    fol: first-order loss of each input (N,). Returns rows, int64 (N,).
     """
     ranked = numpy.argsort(checked(fol), kind="stable")
     ordered = numpy.empty_like(ranked)
@@ -30,6 +32,7 @@ def be_st(fol: numpy.ndarray) -> numpy.ndarray:
 def km_st(fol: numpy.ndarray, *, sections: int = SECTIONS, seed: int = 0) -> numpy.ndarray:
     """KM-ST as published: the range of FOL is divided into equal sections, and each gives one input in turn.
 
+    fol: first-order loss of each input (N,). Returns rows, int64 (N,).
     sections: k.
     seed: of the input that a section gives, and of the order of the sections in each turn.
     1. [I] Sections are equal intervals of FOL, as the text says; empty ones are passed over.
@@ -52,7 +55,9 @@ def km_st_released(fol: numpy.ndarray, *, sections: int = SECTIONS, seed: int = 
     """KM-ST as released: inputs ranked by FOL, divided into k blocks of equal size, which come in random order [P].
 
     That is nearly a random order. The N mod k inputs of largest FOL come last [D]; the released code never takes them.
+    fol: first-order loss of each input (N,). Returns rows, int64 (N,).
     sections: k, of at most N (the released code divides by zero if N < k).
+    seed: of the order of the blocks.
     Raises ValueError for fewer inputs than sections.
     """
     ranked = numpy.argsort(checked(fol), kind="stable")
@@ -81,9 +86,10 @@ def take(
 
     selector: of SELECTORS. "gini": ascending sum of p^2, the order of DeepGini. "random": a control.
     n: from 1 to N.
-    fol: (N,).
-    probabilities: (N, K).
+    fol: first-order loss of each input (N,).
+    probabilities: softmax of each input (N, K).
     sections: k; "km-st" takes min(k, n) [D].
+    seed: of the selectors that draw random numbers.
     as_released: "be-st" of fewer than 2 takes everything, as the released slice of zero inputs from the end does.
         "km-st-released" takes floor(n / (N // k)) whole blocks in either case: n or fewer.
     Raises ValueError for another selector, an n out of range, and as the selectors.

@@ -24,19 +24,21 @@ import numpy
 import data
 from dare import dare, transform
 from models import compute, perturb, updates
+from models.compute.variables import Tensor
 from train.robust import losses, perturbation
 from train.seeds import stream
 
 
-def soft_cross_entropy(logits, probabilities):
-    """Cross-entropy of the softmax with target distributions: (N, K), (N, K) -> (N,)."""
+def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Cross-entropy of softmax(logits) with target probabilities: (N, K), (N, K) -> (N,)."""
     return perturb.soft_cross_entropy(logits, keras.ops.log(probabilities))
 
 
 @functools.cache
-def trades(beta):
+def trades(beta: float) -> Callable:
     """TRADES (Zhang et al. 2019, equation 5): cross-entropy on x plus beta KL(p(x) || p(x')).
 
+    beta: weight of the divergence.
     Returns loss(logits (2N, K) of the images and then of their perturbations, integer labels (N,)) -> (N,).
     """
 
@@ -139,7 +141,10 @@ def harden(
     layer: R (default: transform.regression_layer).
     epsilon: Linf radius in [0, 1] pixel scale.
     steps: of the perturbation, where the strategy does not set them.
+    learning_rate: of Adam, the same at every update.
+    batch_size: samples of an update.
     stops: ascending numbers of updates. Between two stops the model may be measured, but not changed.
+    seed: of the batches and of the perturbations' random starts.
     An update is one batch; batches are cut from a sequence of permutations of the samples.
     Raises ValueError for bad arguments, and ArithmeticError where the loss is not finite.
     """
@@ -172,6 +177,7 @@ def harden(
 def ascent(attack_loss: Callable, steps: int, paired: bool = False) -> Callable:
     """A function ``run(call, images, start, targets, epsilon, step_size)`` -> perturbed images.
 
+    attack_loss: ``attack_loss(outputs, targets)`` -> (N,).
     `steps` sign-gradient steps from `start` increase the attack loss, each projected into the ball and [0, 1];
     paired: see Strategy.
     """
@@ -188,12 +194,16 @@ def ascent(attack_loss: Callable, steps: int, paired: bool = False) -> Callable:
 
 
 def bp_epochs(updates: int, *, passes: float, batch_size: int, samples: int) -> float:
-    """Training effort in BP-epochs: one is a forward and backward pass over all samples."""
+    """Training effort in BP-epochs: one is a forward and backward pass over all samples.
+
+    passes: per sample and update (Strategy.passes).
+    batch_size: samples of an update; samples: their number.
+    """
     return updates * passes * min(batch_size, samples) / samples
 
 
 def updates_for(epochs: float, *, passes: float, batch_size: int, samples: int) -> int:
-    """The fewest updates that take at least so many BP-epochs."""
+    """The fewest updates that take at least so many BP-epochs. Arguments as of bp_epochs."""
     return math.ceil(epochs * samples / (passes * min(batch_size, samples)) - 1e-9)
 
 

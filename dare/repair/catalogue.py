@@ -4,6 +4,7 @@ A method has `title`, `citation` and `repair(problem)`. A new one is a file like
 """
 
 import dataclasses
+from typing import Any
 
 from dare.repair.apricot import Adjustment, Apricot
 from dare.repair.arachne import Arachne
@@ -65,7 +66,9 @@ DRAWN = (  # methods that draw random numbers, so that a repeat differs
 )
 
 
-def method(name: str, *, particles: int | None = None, generations: int | None = None, images: int | None = None):
+def method(
+    name: str, *, particles: int | None = None, generations: int | None = None, images: int | None = None
+) -> Any:
     """The method of a name, with other sizes than the published ones.
 
     particles: of a swarm, and vectors of an evolution; generations: of both, the most.

@@ -6,12 +6,14 @@ The cut goes through any graph: the tensors are all that the second part reads f
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy
 
 import data
 from models import compute, flat
+from models.compute.variables import Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,20 +40,26 @@ class Cut:
         return compute.predict(run, *activations, batch_size=batch_size)
 
 
-def before(model: keras.Model, names) -> Cut:
-    """The Cut in front of the first of several layers: the second part holds all that any of them affects."""
+def before(model: keras.Model, names: Iterable[str]) -> Cut:
+    """The Cut in front of the first of several layers: the second part holds all that any of them affects.
+
+    names: of the layers.
+    """
     names = set(names)
     return _cut(model, lambda node, later: node.operation.name in names or _reads(node, later))
 
 
 def after(model: keras.Model, name: str) -> Cut:
-    """The Cut behind a layer, whose output is among its tensors. Raises ValueError for the last layer of a model."""
+    """The Cut behind the layer `name`, whose output is among its tensors.
+
+    Raises ValueError for the last layer of a model.
+    """
     output = id(model.get_layer(name).output)
     return _cut(model, lambda node, later: _reads(node, later | {output}))
 
 
-def joined(call, *activations):
-    """``call`` of a suffix: its tensors as it takes them."""
+def joined(call: Callable, *activations: Tensor) -> Tensor:
+    """``call(tensor)`` of a suffix that takes one tensor, ``call([tensors])`` of one that takes several."""
     return call(activations[0] if len(activations) == 1 else list(activations))
 
 

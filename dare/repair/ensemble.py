@@ -7,6 +7,8 @@ import dataclasses
 import keras
 
 from dare.repair.problem import Problem, Repaired
+from train.checkpoints import Checkpoints
+from train.history import History
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,8 @@ class Ensemble:
         return Repaired(model=of(problem.model, problem.history, epochs), facts={"checkpoints": len(epochs)})
 
 
-def of(model: keras.Model, history, epochs: list[int]) -> keras.Model:
-    """A model whose logits are the log of the mean softmax of a model under several epochs' weights."""
+def of(model: keras.Model, history: History | Checkpoints, epochs: list[int]) -> keras.Model:
+    """A model whose logits are the log of the mean softmax of `model` under several epochs' weights, from `history`."""
     inputs = keras.Input(model.input_shape[1:], name="image")
     outputs = []
     for epoch in epochs:

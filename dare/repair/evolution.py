@@ -9,9 +9,11 @@ Differences from the released code:
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy
 
+from dare.repair.search import Space
 from train.seeds import stream
 
 
@@ -31,8 +33,11 @@ class Evolution:
     crossover: float = 0.7
     factor: tuple = (0.5, 1.0)
 
-    def start(self, space, score, seed: int) -> dict:
-        """The first vectors, scored. Raises ValueError for fewer than four, since y takes three others."""
+    def start(self, space: Space, score: Callable, seed: int) -> dict:
+        """The first vectors, scored, as arrays by name.
+
+        space, score, seed: as of search.run. Raises ValueError for fewer than four vectors, since y takes three others.
+        """
         if self.vectors < 4:
             raise ValueError(f"{self.vectors} vectors, expected at least 4")
         positions = space.drawn(self.vectors, stream(seed, "evolution", 0))
@@ -47,8 +52,12 @@ class Evolution:
             "best fitness": fitness[best : best + 1],
         }
 
-    def generation(self, arrays: dict, score, space, seed: int, number: int) -> dict:
-        """The vectors after one more generation."""
+    def generation(self, arrays: dict, score: Callable, space: Space, seed: int, number: int) -> dict:
+        """The vectors after one more generation.
+
+        arrays: as `start` and `generation` return them; number: of this generation, from 1.
+        Other arguments as of `start`.
+        """
         positions, fitness = arrays["positions"].copy(), arrays["fitness"].copy()
         best, best_fitness = arrays["best"], arrays["best fitness"]
         low, high = bounds(space)
@@ -74,7 +83,7 @@ class Evolution:
         return generations >= self.generations or (generations > self.patience and bool((recent == recent[0]).all()))
 
 
-def bounds(space) -> tuple:
+def bounds(space: Space) -> tuple:
     """(smallest, largest) admitted value of each entry (m,): twice the kernel's, halved where its sign is the other."""
     low = numpy.where(space.low < 0, 2 * space.low, space.low / 2)
     high = numpy.where(space.high > 0, 2 * space.high, space.high / 2)

@@ -22,6 +22,7 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
     """For each set of images: name -> forward impact of every kernel entry, float64 in the shape of the kernel.
 
     sets: arrays of images (N, H, W, C); the impact on no image is 0. layers: name -> layer (kernels.layers).
+    batch_size: images in one forward pass.
     """
     weights, place = model.get_weights(), kernels_of.places(model, layers)
     size = {name: numpy.abs(weights[place[name]], dtype="float64") for name in layers}
@@ -30,7 +31,10 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
 
 
 def received_by(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -> list[dict]:
-    """For each set of images: name -> A_S, the mean magnitude that reaches each entry's input, (..., inputs, 1)."""
+    """For each set of images: name -> A_S, the mean magnitude that reaches each entry's input, (..., inputs, 1).
+
+    Arguments as of `of`.
+    """
     items = list(layers.values())
 
     def sums(call, images):

@@ -25,6 +25,7 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
 
     sets: arrays of images (N, H, W, C), each with at least one; layers: name -> layer (kernels.layers). For each layer
     two forward passes and a backward one.
+    batch_size: images in one pass.
     """
     result = [{} for _ in sets]
     for name, layer in layers.items():
@@ -41,6 +42,7 @@ def of(model: keras.Model, sets: list, layers: dict, *, batch_size: int = 256) -
 def behind(model: keras.Model, sets: list, layer: keras.Layer, *, batch_size: int = 256) -> list[numpy.ndarray]:
     """For each set of images the outputs' shares of the gradient, float64 in the shape of one image's output.
 
+    layer: a layer of the model; other arguments as of `of`.
     They sum to 1; an image whose gradient is 0 everywhere adds nothing.
     """
     shape = tuple(layer.output.shape[1:])

@@ -6,6 +6,7 @@ Only kernels of dense and convolutional layers change, never biases or batch nor
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy
@@ -32,8 +33,8 @@ def layers(model: keras.Model, *, convolutions: bool = True) -> dict:
     return repairable
 
 
-def places(model: keras.Model, names) -> dict[str, int]:
-    """name of a layer -> place of its kernel in model.get_weights()."""
+def places(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
+    """name of a layer -> place of its kernel in model.get_weights(). names: of the layers."""
     place = {id(variable): number for number, variable in enumerate(model.weights)}
     return {name: place[id(model.get_layer(name).kernel)] for name in names}
 
@@ -53,7 +54,7 @@ class Entries:
         return [name for name, positions in self.of.items() if len(positions)]
 
     def read(self, model: keras.Model, weights: list) -> numpy.ndarray:
-        """The values of the entries in a weight set (m,), float32."""
+        """The values of the entries in a weight set (m,), float32. weights: as from model.get_weights()."""
         place = places(model, self.layers)
         parts = [numpy.ravel(weights[place[name]])[self.of[name]] for name in self.layers]
         return numpy.concatenate(parts) if parts else numpy.zeros(0, "float32")
@@ -67,7 +68,7 @@ class Entries:
             result[place[name]] = changed
         return result
 
-    def split(self, values: numpy.ndarray):
+    def split(self, values: numpy.ndarray) -> Iterator[tuple[str, numpy.ndarray]]:
         """Yield (layer name, its part of the values) for values (..., m)."""
         end = 0
         for name in self.layers:
@@ -83,7 +84,7 @@ class Entries:
 def at_random(kernels: dict, count: int, generator: numpy.random.Generator) -> Entries:
     """`count` entries drawn without replacement from all entries of all kernels.
 
-    kernels: name -> layer.
+    kernels: name -> layer; generator: draws them.
     """
     sizes = [int(numpy.prod(layer.kernel.shape)) for layer in kernels.values()]
     drawn = numpy.sort(generator.choice(sum(sizes), count, replace=False))

@@ -21,6 +21,7 @@ def of(
 ) -> list[dict[str, numpy.ndarray]]:
     """For each set of images: name -> G_S of every kernel entry, float64 in the shape of the kernel (0 of no image).
 
+    sets: problem.Images with their labels. batch_size: images in one pass.
     layers: name -> layer (kernels.layers). One forward and backward pass an image.
     """
     places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy
 
 from dare.repair import candidates, kernels, search
+from dare.repair.evolution import Evolution
 from dare.repair.problem import Images, Problem, Repaired
+from dare.repair.swarm import Swarm
 from data import files
 
 
@@ -17,12 +19,13 @@ def patched(
     located: Repaired,
     kept: Images,
     *,
-    by,
+    by: Evolution | Swarm,
     fitness: Callable,
     starts: list[list] | None = None,
 ) -> Repaired:
     """M with the located entries at the best point of a search; every other weight keeps its bits.
 
+    problem: what is repaired.
     entries: located; without any M comes back.
     located: what locating cost, and its facts, which are added.
     kept: images that should stay correct.

@@ -18,6 +18,8 @@ from adv import evaluate
 from dare import get_ats
 from dare.repair import parts
 from train import batch_norm
+from train.checkpoints import Checkpoints
+from train.history import History
 from train.seeds import stream
 
 FAILURES = ("clean", "adversarial")
@@ -138,7 +140,7 @@ class Repaired:
 
 def make(
     model: keras.Model,
-    history,
+    history: History | Checkpoints,
     x: numpy.ndarray,
     y: numpy.ndarray,
     *,
@@ -149,10 +151,12 @@ def make(
     most_kept: int | None = None,
     seed: int = 0,
     split_seed: int | None = None,
-    **fields,
+    **fields: Any,
 ) -> Problem:
     """The Problem of a final model.
 
+    model: the final model M; history: its train.history.History.
+    x_train: images that batch-norm statistics are measured on.
     x, y: x_validation and its labels. Which images are correct is read from the history, without a forward pass.
     adversarial: failures in place of the images of `repair` that M misclassifies.
     judged: see Problem.

@@ -15,12 +15,18 @@ from __future__ import annotations  # its types load no library (pipeline/late.p
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Callable
 
+import keras
 import numpy
 
 from dare.repair import kernels
 from data import files
+
+if typing.TYPE_CHECKING:
+    from dare.repair.evolution import Evolution
+    from dare.repair.swarm import Swarm
 
 KIND = "state of a search"
 
@@ -60,8 +66,12 @@ class Result:
     evaluations: int
 
 
-def space(entries, model, original: list, starts: list[list]) -> Space:
-    """The Space of some kernel entries. starts: weight sets whose values are further starting points."""
+def space(entries: kernels.Entries, model: keras.Model, original: list, starts: list[list]) -> Space:
+    """The Space of some kernel entries.
+
+    entries: kernels.Entries of `model`; original: its weights.
+    starts: weight sets whose values are further starting points.
+    """
     place = kernels.places(model, entries.layers)
     statistics = {
         name: entries.each({layer: float(function(original[place[layer]].astype("float64"))) for layer in place})
@@ -73,7 +83,7 @@ def space(entries, model, original: list, starts: list[list]) -> Space:
 
 
 def run(
-    search,
+    search: Evolution | Swarm,
     space: Space,
     score: Callable,
     *,
@@ -84,7 +94,9 @@ def run(
 ) -> Result:
     """Search until the search ends: Result.
 
+    search: an Evolution or a Swarm.
     score: positions (P, m) -> fitness (P,), larger is better.
+    seed: of its random numbers.
     identity: of what else the score depends on.
     path: file of the state after the last generation; a state of another search in it is refused (None: not kept).
     progress: called as progress(done, total, note) after each generation.

@@ -13,9 +13,11 @@ Differences from the released code, which `as_released` undoes:
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy
 
+from dare.repair.search import Space
 from train.seeds import stream
 
 
@@ -47,8 +49,8 @@ class Swarm:
         """chi."""
         return 2 / (self.phi - 2 + math.sqrt(self.phi**2 - 4 * self.phi))
 
-    def start(self, space, score, seed: int) -> dict:
-        """The first swarm, scored."""
+    def start(self, space: Space, score: Callable, seed: int) -> dict:
+        """The first swarm, scored, as arrays by name. space, score, seed: as of search.run."""
         positions = space.drawn(self.particles, stream(seed, "swarm", 0))
         if not self.as_released:
             known = numpy.concatenate([space.original[None], space.starts])[: self.particles]
@@ -64,8 +66,12 @@ class Swarm:
             "best fitness": fitness[best : best + 1],
         }
 
-    def generation(self, arrays: dict, score, space, seed: int, number: int) -> dict:
-        """The swarm after one more iteration."""
+    def generation(self, arrays: dict, score: Callable, space: Space, seed: int, number: int) -> dict:
+        """The swarm after one more iteration.
+
+        arrays: as `start` and `generation` return them; number: of this iteration, from 1.
+        Other arguments as of `start`.
+        """
         positions = arrays["positions"] + arrays["velocities"]
         largest = self.phi if self.as_released else self.phi / 2
         draws = stream(seed, "swarm", number).uniform(0, largest, (2, self.particles, 1))

@@ -4,17 +4,24 @@ Reads train/, slice/, get_ats/ and generate_adv-*/; writes vary/unit-*.json as i
 at the first missing one) and a row a setting, which 8_tables.py collects.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, lineage, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from typing import Any
+
 import numpy
 
 from adv import evaluate
 from dare import ablation, controls
 from dare import tuner as tuners
+from dare.targets import Targets
+from dare.variants import Variant
 from data import files
 import models
 from reporting import measures as of_measures
@@ -23,7 +30,7 @@ from studies.ablation import tables
 from studies.dare import mined, trained_cell
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     uses = {"setting": ablation.BASE, "levels": {factor: ablation.LEVELS.get(factor) for factor in arguments.factor}}
     stage = run_directory.begin("vary", arguments, inputs=inputs(arguments), uses=uses)
     if stage is None:
@@ -45,7 +52,7 @@ def main(arguments):
     print(f"vary: {len(settings)} settings x {arguments.repeats} repeats ({stage.folder})")
 
 
-def inputs(arguments):
+def inputs(arguments: argparse.Namespace) -> list[str]:
     """The stages that are read."""
     return ["train", "slice", "get_ats", *(f"generate_adv-{name}" for name in arguments.attack)]
 
@@ -69,7 +76,7 @@ class Variation:
         )
         self.retargeted = None, None
 
-    def unit(self, variant, repeat):
+    def unit(self, variant: Variant, repeat: int) -> dict:
         """Scores of one tuning and of noise of its size, measure -> [correct, images], and the size of the change."""
         targets = self.targets_of(variant, repeat)
         try:
@@ -83,14 +90,14 @@ class Variation:
             scores |= {prefix + name: score for name, score in self.scores(weights).items()}
         return scores
 
-    def targets_of(self, variant, repeat):
+    def targets_of(self, variant: Variant, repeat: int) -> Targets:
         """The targets of a setting: kept for the next unit, since the repeats share them unless they are random."""
         key = variant.source, variant.layer, repeat if variant.source == "random" else None
         if self.retargeted[0] != key:
             self.retargeted = key, self.tuner.targets_of(variant, repeat)
         return self.retargeted[1]
 
-    def scores(self, weights):
+    def scores(self, weights: list | None) -> dict[str, list[int]]:
         """measure -> [number correct, number of images] of a weight set; None, or a net without finite logits: 0."""
         split, model = self.cell.split, self.cell.model
         parts = {name: adversarials.parts["test"] for name, adversarials in self.sets.items()}
@@ -105,7 +112,15 @@ class Variation:
         return {name: [0 if weights is None else correct[name], len(y)] for name, (_, y) in probes.items()}
 
 
-def save_row(arguments, variation, stage, factor, level, variant, units):
+def save_row(
+    arguments: argparse.Namespace,
+    variation: Variation,
+    stage: run_directory.Stage,
+    factor: str,
+    level: Any,
+    variant: Variant,
+    units: list[dict],
+) -> None:
     """One row of the study: a setting, its measures over the repeats."""
     measures = {
         name: of_measures.share([numpy.arange(unit[name][1]) < unit[name][0] for unit in units])
@@ -134,12 +149,12 @@ def save_row(arguments, variation, stage, factor, level, variant, units):
     row.save(ablation_row, stage.folder / f"row-{ablation_row.method}.json")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["vary"]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--factor steps source")
     command.add_attacks(parser, "the adversarial sets that it is scored on")

@@ -9,10 +9,12 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from studies.classwise import attack, models_to_attack
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     contestants = {contestant.method: contestant for contestant in models_to_attack.find(arguments)}
     unknown = [name for name in arguments.method or [] if name not in contestants]
     if unknown:
@@ -31,7 +33,7 @@ def main(arguments):
         attack.score(arguments, stage, model, split, about=about, details={"of": contestant.of}, **how)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for, of what has been trained so far."""
     return [
         f"attack-{name}"
@@ -39,7 +41,7 @@ def stages(arguments):
     ]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(
         __doc__,

@@ -9,6 +9,8 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Iterator, Mapping
 import dataclasses
 
 from dare.flags import Flags
@@ -23,7 +25,7 @@ from studies.classwise import tables as class_tables
 from studies.robust_training import trained_models
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     rows_of = {study: list(saved(arguments, study)) for study in models_to_attack.STUDIES}
     if not any(rows_of.values()):
         raise FileNotFoundError(
@@ -42,7 +44,7 @@ def main(arguments):
             print(f"report: {len(rows)} models of {study} ({folder})")
 
 
-def saved(arguments, study):
+def saved(arguments: argparse.Namespace, study: str) -> Iterator[Mapping]:
     """The rows of the models whose flags a study has saved, divided by class."""
     narrowed, dataset = command.narrow(arguments, study=study), None
     for path in sorted(run_directory.folder(narrowed, "test").parent.glob("test-*/row.json")):
@@ -60,7 +62,7 @@ def saved(arguments, study):
         yield result_row.detailed(dataclasses.replace(row, measures=class_rows.measures(flags, split)), **details)
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise", example="--dataset fashion_mnist --model small_cnn@0.5")
     parser.set_defaults(model="small_cnn")

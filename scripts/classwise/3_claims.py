@@ -9,16 +9,18 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from studies.classwise import claims, rows
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     cell_rows = rows.of_cell(arguments)
     for name in arguments.claim:
         claims.show(claims.CLAIMS[name](cell_rows))
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(__doc__, study="classwise", example="--dataset fashion_mnist --model small_cnn@0.5")
     parser.set_defaults(model="small_cnn")

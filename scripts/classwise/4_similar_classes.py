@@ -10,6 +10,8 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Iterator, Mapping
 import re
 
 import numpy
@@ -21,14 +23,14 @@ from studies.robust_training import retrain, trained_models
 from train import robust
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     before, alike, inputs = attack.attacked(arguments)
     for without, removal in left_out(before, arguments.method):
         train(alike, before, without, removal, inputs)
     claims.show(claims_of_changes.similar(rows.of_cell(arguments)))
 
 
-def left_out(before, method):
+def left_out(before: Mapping, method: str) -> Iterator[tuple[int, dict]]:
     """(label of the class that is left out, what the row says of it), twice: the class that the worst class is attacked
     into most, and the one that it is attacked into least."""
     name = rows.worst(before)
@@ -42,17 +44,17 @@ def left_out(before, method):
         yield without, {"method": method, "watched": classes[watched], "without": classes[without], "why": why}
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for. Raises FileNotFoundError where --method was not attacked before."""
     before, _, _ = attack.attacked(arguments)
     return [f"retrained-{name_of(removal)}" for _, removal in left_out(before, arguments.method)]
 
 
-def name_of(removal):
+def name_of(removal: dict) -> str:
     return "-".join((removal["method"], plain(removal["watched"]), "without", plain(removal["without"])))
 
 
-def train(arguments, before, without, removal, inputs):
+def train(arguments: argparse.Namespace, before: Mapping, without: int, removal: dict, inputs: list[str]) -> None:
     """Retrain without one class, attack as before, and write the row. removal: that class, in the row."""
     method, name = arguments.method, name_of(removal)
     uses = attack.uses(arguments, method=robust.METHODS[method])
@@ -86,12 +88,12 @@ def train(arguments, before, without, removal, inputs):
     attack.score(arguments, stage, model, split, about=about, details={"retrained": removal}, epsilon=arguments.epsilon)
 
 
-def plain(name):
+def plain(name: str) -> str:
     """The name of a class, fit for a folder."""
     return re.sub("[^A-Za-z0-9]+", "-", name)
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(
         __doc__,

@@ -11,6 +11,7 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import dataclasses
 
 from adv import attacks, evaluate, levers
@@ -33,7 +34,7 @@ TITLES = {
 ABLE = {name: method for name, method in robust.METHODS.items() if hasattr(method.strategy, "factors")}
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, method=method_of(arguments))
     _, alike, inputs = attack.attacked(arguments)
     for name in arguments.lever:
@@ -41,7 +42,7 @@ def main(arguments):
     claims.show(claims_of_changes.levers(rows.of_cell(arguments)))
 
 
-def method_of(arguments):
+def method_of(arguments: argparse.Namespace) -> str:
     """--method, or else one that was attacked and can be trained by class. Raises FileNotFoundError where none is."""
     if arguments.method:
         return arguments.method
@@ -54,7 +55,7 @@ def method_of(arguments):
     return "pgd-7" if "pgd-7" in attacked else attacked[0]
 
 
-def pull(arguments, name, inputs):
+def pull(arguments: argparse.Namespace, name: str, inputs: list[str]) -> None:
     method = arguments.method
     lever = INFERENCE.get(name, robust.from_accuracy)
     uses = attack.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])
@@ -86,12 +87,12 @@ def pull(arguments, name, inputs):
     attack.score(arguments, stage, model, split, about=about, details=details, epsilon=epsilon)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"lever-{method_of(arguments)}-{name}" for name in arguments.lever]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(
         __doc__,

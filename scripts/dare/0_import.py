@@ -6,6 +6,8 @@ the name as their --model. Epochs count 1, 2, ... in the order of the checkpoint
 Mining needs older checkpoints; a model alone can be attacked, fine-tuned on adversarial images, and tested.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
@@ -13,8 +15,11 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import argparse
+from collections.abc import Callable
 import pathlib
 import re
+
+import keras
 
 from adv import checks
 import data
@@ -24,10 +29,11 @@ from models import contract
 from reporting import marks
 from studies.dare import trained_cell
 from train import checkpoints
+from train.checkpoints import Checkpoints
 from train.history import History, confidence
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     folder = checkpoints.Checkpoints(arguments.checkpoints, arguments.scale) if arguments.checkpoints else None
     paths = [*(folder.files.values() if folder else ()), *([arguments.weights] if arguments.weights else ())]
     digests = {pathlib.Path(path).name: files.digest(path) for path in paths}
@@ -61,7 +67,9 @@ def main(arguments):
     marks.warn("import", checks.answers(predicted, split.y_validation, len(split.classes)))
 
 
-def epochs_of(net, folder, weights):
+def epochs_of(
+    net: keras.Model, folder: Checkpoints | None, weights: str | pathlib.Path | None
+) -> list[tuple[str, Callable]]:
     """[(file name, function that loads it into the net)] of every epoch, the model of `weights` last.
 
     Where the last checkpoint is that model, it is not counted twice.
@@ -80,7 +88,7 @@ def epochs_of(net, folder, weights):
     return sources
 
 
-def check_alike(net, folder):
+def check_alike(net: keras.Model, folder: Checkpoints) -> None:
     """Raise ValueError where the last checkpoint, loaded into the net, is a whole model of other layers or settings."""
     path = folder.files[folder.last]
     if checkpoints.is_whole_model(path) and models.fingerprint(models.load(path, folder.scale)) != models.fingerprint(
@@ -89,7 +97,7 @@ def check_alike(net, folder):
         raise ValueError(f"{path}: has other layers or settings than {net.name} of --weights: another architecture")
 
 
-def record(history, net, epoch, split):
+def record(history: History, net: keras.Model, epoch: int, split: data.Split) -> None:
     """Add an epoch to the history, with loss and accuracy on both halves."""
     metrics = {"epoch": epoch}
     for prefix, x, y in (("", split.x_train, split.y_train), ("validation_", split.x_validation, split.y_validation)):
@@ -99,12 +107,12 @@ def record(history, net, epoch, split):
     history.save(net, epoch, log_probability, predicted, metrics=metrics)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["train"]
 
 
-def own_name(text):
+def own_name(text: str) -> str:
     """An argument's type: a name for the net that none of the catalogue has."""
     if not re.fullmatch(command.OWN, text) or text in models.MODELS:
         raise argparse.ArgumentTypeError(
@@ -116,7 +124,7 @@ def own_name(text):
 own_name.metavar = "NAME"
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = command.parser(
         __doc__,

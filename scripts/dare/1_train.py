@@ -4,14 +4,20 @@ Writes <runs>/dare/<dataset>-<model>/seed<k>/train/: split.h5, history/ and metr
 which 3_get_ats.py makes the same targets without any checkpoint (--mine --keep last).
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import dataclasses
+import pathlib
 import shutil
+
+import keras
 
 from adv import checks
 from dare import online
@@ -25,7 +31,7 @@ from train.fit import KEEP, fit
 from train.history import History
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     params.recipe(arguments.model)  # refuses a model without one before anything is made
     log = tensorboard.logger(run_directory.folder(arguments, "tensorboard")) if arguments.tensorboard else None
     precision = None if arguments.precision == "float32" else arguments.precision
@@ -80,14 +86,14 @@ def main(arguments):
     marks.warn("train", checks.answers(predicted, split.y_validation, len(split.classes)))
 
 
-def recipe_of(arguments, shape):
+def recipe_of(arguments: argparse.Namespace, shape: tuple | None) -> params.Recipe:
     """The model's recipe for images of this shape, with what the command line changes of it."""
     recipe = params.recipe(arguments.model, shape)
     size = arguments.batch_size or recipe.batch_size
     return dataclasses.replace(recipe, batch_size=size, flip=recipe.flip and not arguments.no_flip)
 
 
-def uses(arguments):
+def uses(arguments: argparse.Namespace) -> dict:
     """The recipe; of a folder of images, whose size is not known here, also that of small ones."""
     shape = trained_cell.shape_of(arguments)
     shapes = {"recipe": shape} if shape else {"recipe": None, "recipe of small images": (1, 1)}
@@ -97,7 +103,7 @@ def uses(arguments):
     }
 
 
-def check_disk(folder, model, epochs, keep, miner):
+def check_disk(folder: pathlib.Path, model: keras.Model, epochs: int, keep: str, miner: online.Miner | None) -> None:
     """Refuse to start where the checkpoints (4 bytes a parameter and epoch) and what is mined will not fit."""
     checkpoints = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
     checkpoints = max(checkpoints - len(History(folder / "history").stored), 0)
@@ -110,19 +116,19 @@ def check_disk(folder, model, epochs, keep, miner):
         )
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["train"]
 
 
-def cost(arguments):
+def cost(arguments: argparse.Namespace) -> Cost:
     """The Cost of these arguments."""
     epochs = arguments.epochs or params.recipe(arguments.model).epochs
     checkpoints = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[arguments.keep]
     return Cost(epochs * half(arguments.dataset), checkpoints)
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = command.parser(
         __doc__,

@@ -9,11 +9,13 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from dare import nnslicer
 from studies.dare import trained_cell
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     layers = nnslicer.LAYERS.get(arguments.model, nnslicer.LAYERS.get(arguments.model.partition("@")[0]))
     stage = run_directory.begin("slice", arguments, inputs=["train"], uses={"layers": layers})
     if stage is None:
@@ -38,12 +40,12 @@ def main(arguments):
     print(f"slice: % of connections outside the classes' intersection: {shares} ({stage.folder})")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["slice"]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__)
     share = command.real(above=0, most=1)

@@ -4,12 +4,17 @@ Reads train/, from its checkpoints or, where 1_train.py --mine kept them, from t
 a folder of your own checkpoints (--checkpoints). Writes get_ats/targets.h5 and a summary.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
+import keras
 import numpy
 
 from dare import get_ats, online_store
@@ -22,7 +27,7 @@ from train.checkpoints import Checkpoints
 from train.history import History
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     stage = run_directory.begin("get_ats", arguments, inputs=[] if arguments.checkpoints else ["train"])
     if stage is None:
         return
@@ -64,7 +69,7 @@ def main(arguments):
     marks.warn("get_ats", [mined.few(len(targets.index), of)])
 
 
-def trained(arguments):
+def trained(arguments: argparse.Namespace) -> tuple[History, keras.Model, data.Split, online_store.Store | None]:
     """What 1_train.py left: (history, final model, split, what was mined while training or None)."""
     folder = run_directory.folder(arguments, "train")
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
@@ -77,7 +82,7 @@ def trained(arguments):
     return history, history.final_model(), split, store
 
 
-def own(arguments):
+def own(arguments: argparse.Namespace) -> tuple[Checkpoints, keras.Model, data.Split, None]:
     """The user's checkpoints: (checkpoints, final model, split of this seed, None)."""
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
     history = Checkpoints(arguments.checkpoints, arguments.scale)
@@ -95,19 +100,19 @@ def own(arguments):
     return history, model, split, None
 
 
-def shapes(model):
+def shapes(model: keras.Model) -> list[tuple]:
     """The shapes of a model's weights, without those by which images are standardised."""
     return [
         weight.shape for layer in model.layers if "Normalization" != type(layer).__name__ for weight in layer.weights
     ]
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["get_ats"]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__)
     parser.add_argument("--layer", help="the regression layer (default: the last convolution's output)")

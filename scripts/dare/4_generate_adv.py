@@ -9,18 +9,20 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from adv import adversarial_set, attacks, generate_adv
 import data
 from studies.dare import trained_cell
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, parts=arguments.parts or default_parts(arguments))
     for name in arguments.attack:
         craft(arguments, name)
 
 
-def default_parts(arguments):
+def default_parts(arguments: argparse.Namespace) -> list[int]:
     """The published number of images of each part, or what the split of train/ has room for."""
     folder = run_directory.folder(arguments, "train")
     run_directory.record(folder)  # says what makes it
@@ -28,7 +30,7 @@ def default_parts(arguments):
     return [*adversarial_set.fitting(len(split.x_train), len(split.x_test)).values()]
 
 
-def craft(arguments, name):
+def craft(arguments: argparse.Namespace, name: str) -> None:
     attack = attacks.get(name)
     own = command.narrow(arguments, attack=name)
     stage = run_directory.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
@@ -54,12 +56,12 @@ def craft(arguments, name):
     print(f"generate_adv {name}: {counts} ({stage.folder})")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"generate_adv-{name}" for name in arguments.attack]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--attack fgsm pgd")
     published = " ".join(map(str, adversarial_set.PUBLISHED.values()))

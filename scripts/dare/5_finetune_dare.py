@@ -9,6 +9,8 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Iterator, Sequence
 import dataclasses
 
 from adv import attacks
@@ -23,7 +25,7 @@ ONLY_BY_NAME = ("checkpoints",)  # a test of every checkpoint takes longer than 
 NOISES = ("weight-noise", "logit-noise")
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     cell = None
     for name, by_name in chosen_variants(arguments.variant):
         reason = None if by_name or finished(arguments, name) else lacking(arguments, name)
@@ -47,7 +49,7 @@ def main(arguments):
         print(f"finetune_dare {name}: {many}{rate} ({stage.folder})")
 
 
-def chosen_variants(names):
+def chosen_variants(names: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """Yield (variant or control, whether it was asked for by name)."""
     for name in names:
         if name == "all":
@@ -56,11 +58,11 @@ def chosen_variants(names):
             yield name, True
 
 
-def finished(arguments, name):
+def finished(arguments: argparse.Namespace, name: str) -> bool:
     return run_directory.finished(run_directory.folder(arguments, f"finetune_dare-{name}"))
 
 
-def narrow(arguments, name):
+def narrow(arguments: argparse.Namespace, name: str) -> tuple[argparse.Namespace, list[str]]:
     """(the arguments that a variant or control reads, the stages that it reads)."""
     settings = command.narrow(arguments, variant=name, draws=arguments.draws if name in NOISES else None)
     inputs = ["train", "slice", "get_ats", *(f"generate_adv-{attack}" for attack in arguments.choose_on)]
@@ -74,7 +76,7 @@ def narrow(arguments, name):
     return settings, inputs
 
 
-def uses(arguments, name):
+def uses(arguments: argparse.Namespace, name: str) -> dict:
     """The entry of a variant, with the learning rates of the command line, or of a control."""
     if name in controls.CONTROLS:
         return {"control": controls.CONTROLS[name]}
@@ -84,7 +86,7 @@ def uses(arguments, name):
     return {"variant": variant, "first layer tuned": params.first_tuned(arguments.model)}
 
 
-def other_seed(arguments):
+def other_seed(arguments: argparse.Namespace) -> int:
     """--other-seed, or the one that the control was made with before, or the next one trained by the same recipe."""
     if arguments.other_seed is None and finished(arguments, "other-seed"):
         record = run_directory.record(run_directory.folder(arguments, "finetune_dare-other-seed"))
@@ -92,7 +94,7 @@ def other_seed(arguments):
     return seeds_of_cell.other(arguments, arguments.other_seed)
 
 
-def lacking(arguments, name):
+def lacking(arguments: argparse.Namespace, name: str) -> str | None:
     """What this cell lacks for a variant or control; None where it can be made."""
     if name == "other-seed":
         try:
@@ -106,7 +108,7 @@ def lacking(arguments, name):
     return None
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for, without those that this cell has not the files for."""
     names = chosen_variants(arguments.variant)
     return [
@@ -116,7 +118,7 @@ def stages(arguments):
     ]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--variant dare weight-noise")
     parser.add_argument(

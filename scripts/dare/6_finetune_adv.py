@@ -4,12 +4,15 @@ Reads train/ and generate_adv-<attack>/ (its train part); writes finetune_adv-<a
 finetune_adv-distillation/weights-0.weights.h5, a net trained from fresh weights (twice as long as the original was).
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import dataclasses
 
 from adv import adversarial_set, distillation, finetune_adv
@@ -22,14 +25,14 @@ from train import history as histories
 from train import params
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     for attack in arguments.attack:
         finetune(arguments, attack)
     if arguments.distillation:
         distil(arguments)
 
 
-def finetune(arguments, attack):
+def finetune(arguments: argparse.Namespace, attack: str) -> None:
     """One stage finetune_adv-<attack>."""
     settings = finetune_adv.AdversarialFineTuning(epochs=arguments.epochs, learning_rate=arguments.learning_rate)
     first = params.first_tuned(arguments.model)
@@ -65,7 +68,7 @@ def finetune(arguments, attack):
     print(f"finetune_adv {attack}: {len(part.labels)} images, {len(losses)} steps a repeat ({stage.folder})")
 
 
-def distil(arguments):
+def distil(arguments: argparse.Namespace) -> None:
     """The stage finetune_adv-distillation: a teacher and a student by the recipe of the original."""
     unread = dict.fromkeys(("attack", "repeats", "epochs", "learning_rate"))
     settings = distillation.Distillation(temperature=arguments.temperature, epochs=arguments.distillation_epochs)
@@ -113,13 +116,13 @@ def distil(arguments):
     )
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     distilled = ["finetune_adv-distillation"] if arguments.distillation else []
     return [*(f"finetune_adv-{name}" for name in arguments.attack), *distilled]
 
 
-def cost(arguments):
+def cost(arguments: argparse.Namespace) -> Cost:
     """The Cost of these arguments: of teacher and student, beside which the tunings are short."""
     if not arguments.distillation:
         return Cost(0)
@@ -127,7 +130,7 @@ def cost(arguments):
     return Cost(2 * epochs * half(arguments.dataset), 1)
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--attack fgsm --distillation")
     published = finetune_adv.AdversarialFineTuning()

@@ -4,14 +4,21 @@ Reads train/, generate_adv-*/, finetune_dare-*/ and finetune_adv-*/ (whatever is
 flags-<repeat>.h5 and row.json. Checks that are raised (docs/checks.md) are printed and stored in the row.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, lineage, run_directory
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Iterator
+import pathlib
+
 import numpy
 
 from adv import adversarial_set, attacks, checks, evaluate, scoring
+from dare.flags import Flags
 from reporting import row
 from studies import tested
 from studies.dare import measured, methods, mined, trained_cell
@@ -33,7 +40,7 @@ LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf
 WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     tester = None
     for method, inputs, role, title in finished(arguments):
         stage = run_directory.begin(
@@ -49,7 +56,7 @@ def main(arguments):
         write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats)
 
 
-def uses(arguments):
+def uses(arguments: argparse.Namespace) -> dict:
     """The attacks that are run on each model, and within which radii."""
     shape = trained_cell.shape_of(arguments)
     return {
@@ -79,7 +86,7 @@ class Tester:
         self.before = evaluate.classes(self.model, self.split.x_test, self.split.y_test)  # by the original
         self.transferred = checks.transferable(self.model, *images, epsilon=max(self.epsilons))
 
-    def test(self, method, inputs, folder):
+    def test(self, method: str, inputs: list[str], folder: pathlib.Path) -> list[Flags]:
         """The Flags of every repeat of a method; finished repeats are read back."""
         weights, flags_of_repeats = trained_cell.weight_files(folder.parent, inputs), []
         for repeat, path in enumerate(weights):
@@ -88,7 +95,7 @@ class Tester:
             flags_of_repeats.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
         return flags_of_repeats
 
-    def how(self):
+    def how(self) -> dict:
         """How every model is tested."""
         catalogue, arguments = attacks.ATTACKS, self.arguments
         return {
@@ -104,7 +111,16 @@ class Tester:
         }
 
 
-def write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats):
+def write_row(
+    arguments: argparse.Namespace,
+    tester: Tester,
+    stage: run_directory.Stage,
+    method: str,
+    role: str,
+    title: str,
+    inputs: list[str],
+    flags_of_repeats: list[Flags],
+) -> None:
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
     measures = measured.measures(
         flags_of_repeats,
@@ -149,7 +165,7 @@ def write_row(arguments, tester, stage, method, role, title, inputs, flags_of_re
         print(f"test {method}: {row.raised(method_row.checks)}")
 
 
-def specifications(tester):
+def specifications(tester: Tester) -> dict:
     """Every attack with all its settings: of the sets by name, "white-box/<name>", and "minimal/<name>" of no set."""
     arguments = tester.arguments
     by_name = {name: adversarials.attack for name, adversarials in tester.sets.items()}
@@ -161,19 +177,19 @@ def specifications(tester):
     return by_name
 
 
-def finished(arguments):
+def finished(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str], str, str]]:
     """(method, stages read, role, title) of all that has been made."""
     for method, inputs, role, title in methods.methods():
         if not inputs or run_directory.finished(run_directory.folder(arguments, inputs[0])):
             yield method, inputs, role, title
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for, of what has been made so far."""
     return [f"test-{method}" for method, *_ in finished(arguments)]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--white-box-images 500")
     attack = command.name("attack", attacks.ATTACKS)

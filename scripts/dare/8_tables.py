@@ -9,14 +9,16 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 from studies import catalogue, cell_reports
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     cell_reports.write(arguments, catalogue.STUDIES["dare"])
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     return cell_reports.options(__doc__, example="--verbose")
 

@@ -3,12 +3,15 @@
 Writes <runs>/guided_retraining/<dataset>-<model>/seed<k>/train/: original.weights.h5 and run.json.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import dataclasses
 
 from adv import checks, evaluate
@@ -22,7 +25,7 @@ from studies.guided_retraining import cell
 from train import history
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, model=cell.net_of(arguments))
     uses = {"recipe": cell.recipe_of(arguments), "shares": pooled.SHARES[arguments.dataset]}
     stage = run_directory.begin("train", arguments, uses=uses)
@@ -57,19 +60,19 @@ def main(arguments):
     marks.warn("train", checked)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["train"]
 
 
-def cost(arguments):
+def cost(arguments: argparse.Namespace) -> Cost:
     """The Cost of these arguments."""
     whole = arguments.images or sum(data.DATASETS[arguments.dataset].counts)
     trained = whole - sum(round(share * whole) for share in pooled.SHARES[arguments.dataset])
     return Cost(trained * cell.recipe_of(arguments).epochs, 1)
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = cell.parser(__doc__, "--dataset mnist --images 5000")
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")

@@ -4,12 +4,15 @@ Reads train/; writes inputs/inputs.h5. With --export the arrays are also written
 study's package keeps them.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import pathlib
 
 import numpy
@@ -23,7 +26,7 @@ from studies.guided_retraining import cell as guided_cell
 PROFILES = "as-run", "as-named"  # the keys of inputs.PROFILES, which needs foolbox
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     export, narrowed = arguments.export, command.narrow(arguments, export=None)
     uses = {"attacks": inputs.PROFILES[arguments.profile], "epsilon": inputs.EPSILON}
@@ -35,7 +38,7 @@ def main(arguments):
         write(pathlib.Path(export), cell, guided_cell.inputs(arguments, cell))
 
 
-def make(arguments, stage):
+def make(arguments: argparse.Namespace, stage: run_directory.Stage) -> None:
     cell = guided_cell.load(arguments)
     split, count = cell.split, len(cell.split.y_test)
     parts = {name: {} for name in ("images", "labels", "rows", "attack")}
@@ -64,7 +67,7 @@ def make(arguments, stage):
     print(f"inputs: {counts}, original correct: {accuracies} ({stage.folder})")
 
 
-def write(folder, cell, adversarial):
+def write(folder: pathlib.Path, cell: guided_cell.Cell, adversarial: guided_cell.Inputs) -> None:
     """Every array as <name>.npy: images float32 (n, H, W, 1) in [0, 1], labels int64 (n,)."""
     folder.mkdir(parents=True, exist_ok=True)
     split = cell.split
@@ -81,12 +84,12 @@ def write(folder, cell, adversarial):
     print(f"inputs: {len(arrays)} arrays exported ({folder})")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["inputs"]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__, "--dataset mnist --profile as-named")
     parser.add_argument("--profile", choices=PROFILES, default="as-run", help="which three attacks")

@@ -10,6 +10,7 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import time
 import warnings
 
@@ -19,7 +20,7 @@ from adv.guided import ordering, retraining
 from studies.guided_retraining import cell as guided_cell
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     stage = run_directory.begin("rank", arguments, inputs=["train", "inputs"], uses={"metric": ordering.METRICS})
     if stage is None:
@@ -67,12 +68,12 @@ def main(arguments):
             print(f"rank {name}: {warning}")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["rank"]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     return guided_cell.parser(__doc__, "--dataset mnist")
 

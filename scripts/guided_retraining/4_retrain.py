@@ -10,8 +10,11 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Iterator
 import concurrent.futures
 import dataclasses
+import pathlib
 
 from adv.guided import configuration, ordering
 from data import files
@@ -19,7 +22,7 @@ from studies.guided_retraining import cell, worker
 from studies.guided_retraining import row as guided_row
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, model=cell.net_of(arguments))
     workers, narrowed = arguments.workers, command.narrow(arguments, workers=None)
     for name in ("train", "inputs", "rank"):
@@ -55,7 +58,7 @@ def main(arguments):
     print(f"retrain: original {100 * original['both']['accuracy']:.2f} %, {len(jobs)} models ({stage.folder})")
 
 
-def uses(arguments):
+def uses(arguments: argparse.Namespace) -> dict:
     """The recipe of every training, and of each configuration what it starts from, takes, and how many at a step."""
     trained = run_directory.record(run_directory.folder(arguments, "train"))["arguments"]
     chosen = {name: configuration.CONFIGURATIONS[name] for name in arguments.configuration}
@@ -69,7 +72,7 @@ def uses(arguments):
     }
 
 
-def plan(arguments):
+def plan(arguments: argparse.Namespace) -> list[tuple[str, str, int]]:
     """(configuration, metric, inputs of the prefix) of every model, short prefixes first."""
     counts = run_directory.record(run_directory.folder(arguments, "train"))["counts"][0]
     adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))["counts"]["train"]
@@ -83,7 +86,7 @@ def plan(arguments):
     return sorted(jobs, key=lambda job: job[2])
 
 
-def attacked(arguments, stage, curves):
+def attacked(arguments: argparse.Namespace, stage: run_directory.Stage, curves: dict) -> dict:
     """AutoAttack on the original model and on the best prefix of every order: order -> result."""
     best = {key: max(curve, key=lambda point: point["both"]["accuracy"])["inputs"] for key, curve in curves.items()}
     results = {}
@@ -97,11 +100,13 @@ def attacked(arguments, stage, curves):
     return results
 
 
-def path_of(stage, name, metric, count):
+def path_of(stage: run_directory.Stage, name: str, metric: str, count: int) -> pathlib.Path:
     return stage.folder / f"{name}-{metric}-{count}.json"
 
 
-def finished(jobs, stage, settings, workers):
+def finished(
+    jobs: list[tuple[str, str, int]], stage: run_directory.Stage, settings: dict, workers: int
+) -> Iterator[tuple[str, str, int]]:
     """Run the jobs, each model in this process or in one of several; yields each when it is done."""
     if not jobs:
         return
@@ -123,12 +128,12 @@ def finished(jobs, stage, settings, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["retrain"]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = cell.parser(__doc__, "--dataset mnist --metric dsa random --workers 2")
     known = list(configuration.CONFIGURATIONS)

@@ -11,6 +11,7 @@ try:
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
 import dataclasses
 
 from adv.guided import retraining, robot, selection
@@ -22,7 +23,7 @@ from studies.guided_retraining import row as guided_row
 SELECTORS = "be-st", "km-st", "km-st-released", "gini", "random"  # selection.SELECTORS, which needs NumPy
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, model=guided_cell.net_of(arguments))
     recipe = robot.RECIPES[arguments.dataset]
     if arguments.epochs is not None:
@@ -58,12 +59,12 @@ def main(arguments):
     print(f"robot: original {100 * original['adversarial']['accuracy']:.2f} %, pool {pool} ({stage.folder})")
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return ["robot"]
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = guided_cell.parser(__doc__, "--dataset mnist --percent 5 20")
     selector = command.name("selector", dict.fromkeys(SELECTORS))

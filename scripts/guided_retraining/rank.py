@@ -25,7 +25,7 @@ import models
 COLUMNS = ("place", "file", "score", "predicted")
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     metric = arguments.metric or ("dsa" if arguments.dataset else "deepgini")
     path, size = arguments.images
     model = models.load(arguments.weights, arguments.scale)
@@ -45,7 +45,7 @@ def main(arguments):
     print(f"rank: {len(names)} images by {metric}, {ordering.ties(scores)} ties, first {names[order[0]]} ({out})")
 
 
-def images(text):
+def images(text: str) -> tuple:
     """An argument's type: folder:<path> or folder:<path>@<height>x<width>, as (Path, size)."""
     kind, _, where = text.partition(":")
     if kind != "folder":
@@ -59,7 +59,7 @@ def images(text):
 images.metavar = "FOLDER"
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = command.Parser(description=__doc__, usage="%(prog)s --weights PATH --images folder:PATH [options]")
     parser.add_argument("--weights", type=command.path, required=True, help="a whole Keras model, .keras or .h5")

@@ -6,12 +6,17 @@ start from the same model and tune on the same x_validation samples, those that 
 images are held out of them and choose the learning rates; x_test is only measured.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+
+import argparse
+import pathlib
 
 from adv import probes, scoring
 from dare import controls
@@ -29,7 +34,7 @@ from studies.hardening import tables as hardening_tables
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     study = None
     for name in chosen_strategies(arguments):
         settings = command.narrow(arguments, strategy=name)
@@ -53,7 +58,7 @@ def main(arguments):
     figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")
 
 
-def uses(arguments, name):
+def uses(arguments: argparse.Namespace, name: str) -> dict:
     """The strategy or control, and what attacks it."""
     strategy = strategies.STRATEGIES.get(name) or controls.CONTROLS.get(name)
     attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
@@ -73,7 +78,7 @@ class Study:
         cell = self.cell
         self.hardener = hardener.Hardener(cell.samples, cell.accuracies, epsilon=cell.epsilons["near"])
 
-    def of(self, name, folder):
+    def of(self, name: str, folder: pathlib.Path) -> tuple[list[dict], float | None]:
         """(the trajectories of a strategy or of a single model, passes a sample that its targets took)."""
         if name in strategies.STRATEGIES:
             strategy = strategies.STRATEGIES[name]
@@ -81,7 +86,7 @@ class Study:
         weights = self.cell.averaged() if name == "swa" else None
         return [self.trajectory(None, 0, [self.hardener.standing(weights)])], None
 
-    def tuned(self, name, strategy, folder):
+    def tuned(self, name: str, strategy: strategies.Strategy, folder: pathlib.Path) -> list[dict]:
         """The trajectories of all learning rates and repeats, a file each; finished ones are read back."""
         arguments = self.arguments
         units = [(rate, repeat) for rate in arguments.learning_rates for repeat in range(arguments.repeats)]
@@ -95,7 +100,7 @@ class Study:
                 progress(len(trajectories), len(units), f"learning rate {rate:g}")
         return trajectories
 
-    def unit(self, strategy, rate, repeat):
+    def unit(self, strategy: strategies.Strategy, rate: float, repeat: int) -> dict:
         """One trajectory, from the original's point on."""
         arguments = self.arguments
         original = result_row.load(run_directory.folder(arguments, "harden-original") / "row.json")
@@ -111,23 +116,23 @@ class Study:
         points = [original["trajectories"][0]["points"][0], *points]
         return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}
 
-    def trajectory(self, rate, repeat, points):
+    def trajectory(self, rate: float | None, repeat: int, points: list[dict]) -> dict:
         samples = len(self.cell.samples.rows)
         facts = {"seed": self.arguments.seed, "samples": samples, "learning_rate": rate, "repeat": repeat}
         return facts | {"points": points}
 
 
-def chosen_strategies(arguments):
+def chosen_strategies(arguments: argparse.Namespace) -> list[str]:
     """The original, and the strategies that were asked for."""
     return ["original", *(name for name in arguments.strategy if name != "original")]
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"harden-{name}" for name in chosen_strategies(arguments)]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--strategy regression swa")
     known = [*strategies.STRATEGIES, "swa"]

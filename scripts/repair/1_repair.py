@@ -5,11 +5,17 @@ search after each generation, weights-<repeat>.weights.h5, flags-<repeat>.h5 and
 the last whole generation. x_validation locates, searches and chooses; x_test is only measured.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+
+import argparse
+from collections.abc import Iterator
+import pathlib
 
 from adv import attacks, autoattack
 from dare.flags import Flags
@@ -29,7 +35,7 @@ UNREAD = (*catalogue.OF_HISTORY, *catalogue.OF_CLEAN)  # what repairs no adversa
 SEARCHED = tuple(name for name, method in catalogue.METHODS.items() if repair_row.sizes(method))
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     cell = None
     for name in chosen_methods(arguments):
         settings, inputs = narrow(arguments, name)
@@ -49,7 +55,7 @@ def main(arguments):
     seed_report.write(arguments, "repair", repair_tables.tables)
 
 
-def unit(cell, name, repeat, folder):
+def unit(cell: repair_cell.Cell, name: str, repeat: int, folder: pathlib.Path) -> tuple[Flags, dict]:
     """(Flags, facts) of a repeat; what is finished is read back."""
     flags, facts = folder / f"flags-{repeat}.h5", folder / f"facts-{repeat}.json"
     if not (flags.is_file() and facts.is_file()):
@@ -59,7 +65,7 @@ def unit(cell, name, repeat, folder):
     return Flags.load(flags, data=cell.split.fingerprint), files.read_sealed(facts)
 
 
-def repaired(cell, name, repeat, folder):
+def repaired(cell: repair_cell.Cell, name: str, repeat: int, folder: pathlib.Path) -> problem.Repaired:
     """The result of a repeat: its weights and cost are kept before they are measured."""
     weights, cost, state = (folder / f"{part}-{repeat}{ending}" for part, ending in
                             (("weights", ".weights.h5"), ("cost", ".json"), ("state", ".h5")))  # fmt: skip
@@ -78,7 +84,7 @@ def repaired(cell, name, repeat, folder):
         return problem.Repaired(weights=cell.model.get_weights(), **files.read_sealed(cost))
 
 
-def chosen_methods(arguments):
+def chosen_methods(arguments: argparse.Namespace) -> Iterator[str]:
     """The original, and the methods that were asked for or can be made here."""
     for name in dict.fromkeys(["original", *arguments.method]):
         if name == "all":
@@ -87,14 +93,14 @@ def chosen_methods(arguments):
             yield name
 
 
-def lacking(arguments, name):
+def lacking(arguments: argparse.Namespace, name: str) -> bool:
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
         return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
     return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in UNREAD)
 
 
-def narrow(arguments, name):
+def narrow(arguments: argparse.Namespace, name: str) -> tuple[argparse.Namespace, list[str]]:
     """(the arguments that a method reads, the stages that it reads)."""
     unread = {"method": name, **({} if name in SEARCHED else {"particles": None, "generations": None})}
     if name in (*repair_cell.GIVEN, *catalogue.OF_HISTORY):
@@ -110,24 +116,24 @@ def narrow(arguments, name):
     return command.narrow(arguments, **unread), [*inputs, *(["finetune_dare-dare"] if name == "dare" else [])]
 
 
-def uses(arguments, name):
+def uses(arguments: argparse.Namespace, name: str) -> dict:
     """The method, and the white-box attack."""
     own = {"method": repair_cell.method(arguments, name)} if name in catalogue.METHODS else {}
     attacked = repair_cell.attacks(arguments, name)
     return own | ({"attack": autoattack.AutoAttack(seed=arguments.seed)} if attacked else {})
 
 
-def is_noise(measure):
+def is_noise(measure: str) -> bool:
     """Whether a measure is of weight noise."""
     return measure.startswith(repair_cell.NOISE)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"repair-{repair_row.label(arguments, name)}" for name in chosen_methods(arguments)]
 
 
-def options():
+def options() -> command.Parser:
     """The parser of the options."""
     parser = trained_cell.parser(__doc__, "--method neurecover swa")
     count, ball = command.whole(1), command.real(above=0, most=1)

@@ -5,13 +5,18 @@ weights of the selected and the last epoch), metrics.csv and seconds.json; with 
 is in which part. Killed, it continues at its last epoch.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, run_directory
     from pipeline.progress import Progress
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+from collections.abc import Callable, Mapping
 import dataclasses
+import pathlib
 import shutil
 import time
 
@@ -23,17 +28,18 @@ from studies.dare import trained_cell
 from studies.estimate import Cost
 from studies.robust_training import trained_models
 from train import robust, seeds
+from train.history import History
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     arguments = command.narrow(arguments, validation=validation_of(arguments))
     for name in arguments.method:
         train(command.narrow(arguments, method=name), name)
 
 
-def train(arguments, name):
+def train(arguments: argparse.Namespace, name: str) -> None:
     inputs = [f"train-{teacher}" for teacher in method_of(arguments, name).teachers]
     stage = run_directory.begin(f"train-{name}", arguments, inputs, uses(arguments, name))
     if stage is None:
@@ -107,7 +113,7 @@ def train(arguments, name):
     marks.warn(f"train {name}", checks.answers(predicted, split.y_validation, len(split.classes)))
 
 
-def held_out(metrics):
+def held_out(metrics: Mapping) -> str:
     """Accuracy and loss on the held-out images, without an attack and under PGD."""
     return ", ".join(
         f"{title} {100 * metrics[f'probe_{name}']:.1f} % (loss {metrics[f'probe_{name}_loss']:.2f})"
@@ -115,7 +121,7 @@ def held_out(metrics):
     )
 
 
-def uses(arguments, name):
+def uses(arguments: argparse.Namespace, name: str) -> dict:
     """The method, the probe, and the set-up; of a folder of images, which may be grey, the set-up of either."""
     shape = trained_cell.shape_of(arguments)
     channels = {"set-up": shape[-1]} if shape else {"set-up": 3, "set-up of grey images": 1}
@@ -123,17 +129,17 @@ def uses(arguments, name):
     return {"method": method_of(arguments, name), "probe": probe_of(arguments), **setups}
 
 
-def method_of(arguments, name):
+def method_of(arguments: argparse.Namespace, name: str) -> robust.Method:
     """The method of the catalogue; with --steps, of so many attack steps."""
     method = robust.METHODS[name]
     return method.of_steps(arguments.steps) if arguments.steps and name != "standard" else method
 
 
-def probe_of(arguments):
+def probe_of(arguments: argparse.Namespace) -> robust.Probe:
     return robust.Probe(images=arguments.probe_images)
 
 
-def tailored(arguments, channels):
+def tailored(arguments: argparse.Namespace, channels: int) -> robust.Setup:
     """The set-up with what the command line and the images, of so many channels, change of it."""
     setup = robust.setup_of(arguments.setup, arguments.model)
     epsilon = arguments.epsilon or (GREY_EPSILON if channels == 1 else setup.epsilon)
@@ -155,7 +161,7 @@ class Clock:
         self.started_at = self.last_batch_at = time.monotonic()
         self.epochs = files.read_sealed(path)["epochs"] if path.is_file() else {}
 
-    def listen(self, progress):
+    def listen(self, progress: Callable) -> Callable:
         """The progress of each batch, which is passed on."""
 
         def on_batch(*progressed):
@@ -164,7 +170,7 @@ class Clock:
 
         return on_batch
 
-    def note(self, epoch):
+    def note(self, epoch: int) -> None:
         now = time.monotonic()
         self.epochs[str(epoch)] = {
             "seconds": round(now - self.started_at, 2),
@@ -173,14 +179,14 @@ class Clock:
         self.started_at = now
         files.write_sealed(self.path, {"epochs": self.epochs})
 
-    def of(self, epoch):
+    def of(self, epoch: int) -> dict:
         return self.epochs.get(str(epoch), {"seconds": None, "probe_seconds": None})
 
-    def total(self, what):
+    def total(self, what: str) -> float:
         return sum(epoch[what] for epoch in self.epochs.values())
 
 
-def write_metrics(history, clock, path, recorded):
+def write_metrics(history: History, clock: Clock, path: pathlib.Path, recorded: dict[int, dict]) -> None:
     """One CSV line an epoch, rewritten whole. recorded: the metrics of the epochs read so far, which grows."""
     for epoch in history.epochs:
         if epoch not in recorded:
@@ -193,23 +199,23 @@ def write_metrics(history, clock, path, recorded):
     files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"train-{name}" for name in arguments.method]
 
 
-def cost(arguments):
+def cost(arguments: argparse.Namespace) -> Cost:
     """The Cost of these arguments: of each method the selected and the last epoch, and its momentum."""
     return Cost(sum(passes(arguments, name) for name in arguments.method), 3 * len(arguments.method))
 
 
-def validation_of(arguments):
+def validation_of(arguments: argparse.Namespace) -> int:
     """How many training images are held out."""
     entry = data.DATASETS.get(arguments.dataset)
     return arguments.validation or (min(1000, entry.counts[0] // 4) if entry else 1000)
 
 
-def passes(arguments, name):
+def passes(arguments: argparse.Namespace, name: str) -> float:
     """BP-epochs times images of one method."""
     count = arguments.bp_epochs
     if count is None:
@@ -219,7 +225,7 @@ def passes(arguments, name):
     return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - validation_of(arguments)))
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(
         __doc__,

@@ -5,19 +5,26 @@ the images that the earlier ones left correctly classified, so `worst` is the ro
 (docs/checks.md) are printed and stored in the row.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 try:
     from pipeline import command, resolved, run_directory
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
+import argparse
+
 import numpy
 
 from adv import attacks, autoattack, checks
+from dare.flags import Flags
+import data
 from reporting import measures as of_measures
 from reporting import published, row
 from studies import tested
 from studies.robust_training import tables, trained_models
 from train import robust
+from train.history import History
 from train.seeds import stream
 
 LINF = {name: attack for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"}
@@ -25,7 +32,7 @@ LINF["autoattack"] = autoattack.AutoAttack()  # not in the catalogue: it has no 
 EVALUATION = ["pgd-20", "pgd-100", "cw-linf-20", "apgd-ce", "apgd-t"]
 
 
-def main(arguments):
+def main(arguments: argparse.Namespace) -> None:
     names = chosen_methods(arguments)
     for name in names:
         own, uses = (
@@ -37,7 +44,7 @@ def main(arguments):
             measure(arguments, stage, name)
 
 
-def chosen_methods(arguments):
+def chosen_methods(arguments: argparse.Namespace) -> list[str]:
     """The methods that were asked for, or all that have been trained. Raises FileNotFoundError where none has."""
     finished = trained_models.finished(arguments)
     if not finished:
@@ -48,12 +55,12 @@ def chosen_methods(arguments):
     return arguments.method or finished
 
 
-def stages(arguments):
+def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for, of what has been trained so far."""
     return [f"test-{name}" for name in chosen_methods(arguments)]
 
 
-def measure(arguments, stage, name):
+def measure(arguments: argparse.Namespace, stage: run_directory.Stage, name: str) -> None:
     split, history, record = trained_models.robust(arguments, name)
     model = trained_models.robust_model(
         arguments, split, record["setup"].get("standardised", True)
@@ -71,7 +78,17 @@ def measure(arguments, stage, name):
     write_row(arguments, stage, name, split, history, record, epsilon, chosen, flags_of)
 
 
-def write_row(arguments, stage, name, split, history, record, epsilon, chosen, flags_of):
+def write_row(
+    arguments: argparse.Namespace,
+    stage: run_directory.Stage,
+    name: str,
+    split: data.Split,
+    history: History,
+    record: dict,
+    epsilon: float,
+    chosen: dict,
+    flags_of: dict[str, Flags],
+) -> None:
     """row.json: the selected epoch's measures by their names, the last epoch's under "last/"."""
     method = robust.METHODS[name]
     compared = None if steps(record["arguments"]) else method.published
@@ -139,12 +156,12 @@ def write_row(arguments, stage, name, split, history, record, epsilon, chosen, f
     print(f"test {name}: {row.raised(result.checks) or f'checks: all {len(result.checks)} passed'}")
 
 
-def steps(arguments):
+def steps(arguments: dict) -> dict[str, int]:
     """The number of attack steps, where it was not the method's own."""
     return {"attack_steps": arguments["steps"]} if arguments.get("steps") else {}
 
 
-def length(method, arguments):
+def length(method: robust.Method, arguments: dict) -> dict:
     """How long training was asked to be: epochs, or a budget of BP-epochs."""
     if arguments["bp_epochs"]:
         return {"epochs": None, "bp_epochs": arguments["bp_epochs"]}
@@ -152,7 +169,7 @@ def length(method, arguments):
     return {"epochs": epochs, "bp_epochs": None}
 
 
-def options():
+def options() -> command.Parser:
     """The script's argument parser."""
     parser = command.parser(
         __doc__,

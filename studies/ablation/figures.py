@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.figure
 import numpy
 
@@ -9,7 +11,7 @@ from reporting import figures
 from studies.ablation import tables
 
 
-def draw_cell(rows) -> matplotlib.figure.Figure:
+def draw_cell(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """A panel for each choice with the mean ER at each level; a grey ring for weight noise of the same size.
 
     A thin line joins the levels of a numerical choice; error bars show the standard deviation over seeds.

@@ -5,6 +5,8 @@ ablation-<dataset>-<model>-effects    a line for each choice: the range of ER ov
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy
 
@@ -29,17 +31,17 @@ BEYOND = (
 SOUND = 1.0  # effects include settings that cost at most so many points of clean accuracy
 
 
-def method(factor: str, level) -> str:
+def method(factor: str, level: Any) -> str:
     """The name of a setting in rows and files: "steps=30"."""
     return factor if factor == "published" else f"{factor}={level}"
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds of a setting: as reporting.row.pool, with the weight changes of all tunings."""
     return result_row.pool(rows, details={"change": of_measures.together})
 
 
-def tables(rows) -> list[Table]:
+def tables(rows: Sequence[Mapping]) -> list[Table]:
     """Two tables for each data set and model among the rows."""
     cell_tables = []
     for (dataset, model), settings in cells(rows).items():
@@ -48,7 +50,7 @@ def tables(rows) -> list[Table]:
     return cell_tables
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, the published setting first, then factor by factor, levels ascending."""
     by_cell = {}
     for row in rows:
@@ -56,18 +58,18 @@ def cells(rows) -> dict[tuple, list]:
     return {cell: sorted(settings, key=_rank) for cell, settings in by_cell.items()}
 
 
-def mean_er(row, prefix: str = "") -> float:
+def mean_er(row: Mapping, prefix: str = "") -> float:
     """Mean ER over the attacks, in percent; NaN without ER. prefix: "noise-" for the weight noise of the same size."""
     values = [measure["value"] for name, measure in row["measures"].items() if name.startswith(f"{prefix}er/")]
     return float(numpy.mean(values)) if values else math.nan
 
 
-def published(rows):
+def published(rows: Sequence[Mapping]) -> Mapping | None:
     """The row of the published setting, or None."""
     return next((row for row in rows if row["factor"] == "published"), None)
 
 
-def effects(rows) -> dict[str, list]:
+def effects(rows: Sequence[Mapping]) -> dict[str, list]:
     """factor -> the rows of its levels that cost at most SOUND points of clean accuracy, sorted by mean ER.
 
     The published setting is one of the levels. {} without the published setting or without ER.
@@ -176,13 +178,13 @@ def _gap(levels):
     return statistics.largest_gap(counts, totals)
 
 
-def level_of(row, factor: str | None = None) -> str:
+def level_of(row: Mapping, factor: str | None = None) -> str:
     """A row's level of a factor (default: the row's own), as text."""
     value = row["hyperparameters"][factor or row["factor"]] if (factor or row["factor"]) != "published" else "published"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("None", "none")
 
 
-def order_of(row, factor: str):
+def order_of(row: Mapping, factor: str) -> Any:
     """The sorting key of a row's level of a factor."""
     value = row["hyperparameters"][factor]
     if isinstance(value, int | float):

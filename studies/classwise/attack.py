@@ -1,11 +1,19 @@
 """Attack a model with as many images of each class and write its row: shared by the study's attacking stages."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
+import argparse
+from typing import Any
+
+import keras
 import numpy
 
 from adv import attacks, checks, reachable
+from data.split import Split
 from models import head
 from pipeline import command, run_directory
 from pipeline.progress import Progress
+from pipeline.run_directory import Stage
 from reporting import row
 from studies import tested
 from studies.classwise import rows as class_rows
@@ -15,7 +23,7 @@ ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-p
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 
 
-def add_options(parser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the first attacking stage to a parser."""
     known = command.name("attack in Linf", LINF)
     parser.set_defaults(model="small_cnn")
@@ -24,7 +32,7 @@ def add_options(parser) -> None:
     parser.add_argument("--epsilon", type=command.real(above=0, most=1), help="Linf radius (default: the model's own)")
 
 
-def attacked(arguments) -> tuple[row.Row, object, list[str]]:
+def attacked(arguments: argparse.Namespace) -> tuple[row.Row, argparse.Namespace, list[str]]:
     """(row, arguments, input stages) of a stage that compares its model with the attacked --method.
 
     row: that of 1_attack.py; arguments: with the same attacks, images and epsilon
@@ -39,13 +47,21 @@ def attacked(arguments) -> tuple[row.Row, object, list[str]]:
     return before, alike, [attack, f"robust_training/train-{arguments.method}"]
 
 
-def uses(arguments, **entries) -> dict:
+def uses(arguments: argparse.Namespace, **entries: Any) -> dict:
     """The catalogue entries that a stage uses: its attacks, and further entries."""
     return {"attack": {name: attacks.ATTACKS[name] for name in arguments.attack}, **entries}
 
 
 def score(
-    arguments, stage, model, split, *, about: dict, details: dict, epsilon: float, reach_images: int = 0
+    arguments: argparse.Namespace,
+    stage: Stage,
+    model: keras.Model,
+    split: Split,
+    *,
+    about: dict,
+    details: dict,
+    epsilon: float,
+    reach_images: int = 0,
 ) -> row.Row:
     """Attack the model, save its flags and row.json, and finish the stage. Returns the row.
 
@@ -113,7 +129,15 @@ def even(labels: numpy.ndarray, count: int, seed: int) -> numpy.ndarray:
     )
 
 
-def reached(arguments, model, split, chosen, epsilon: float, count: int, name: str) -> dict:
+def reached(
+    arguments: argparse.Namespace,
+    model: keras.Model,
+    split: Split,
+    chosen: numpy.ndarray,
+    epsilon: float,
+    count: int,
+    name: str,
+) -> dict:
     """The counts (count_reached) of the classes that `count` of the chosen images can be attacked into."""
     some = even(split.y_test[chosen], count, arguments.seed)
     x, y = split.x_test[chosen][some], split.y_test[chosen][some]

@@ -6,6 +6,7 @@ images or classes, and a mean over models has the interval of a single model.
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy
 import scipy.stats
@@ -22,7 +23,7 @@ ALIKE = 0.5  # rank correlation of class accuracies above which their order is t
 MAINLY = 0.5  # fraction of the additionally fooled images
 
 
-def disparity(rows) -> Claim:
+def disparity(rows: Sequence[Mapping]) -> Claim:
     """Claim 1: robust accuracy differs between classes by more than GAP, in the mean over models.
 
     The interval is simultaneous for all pairs of classes. With few images of each class it reaches 0 whatever was
@@ -52,7 +53,7 @@ def _images(totals):
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def consistency(rows) -> Claim:
+def consistency(rows: Sequence[Mapping]) -> Claim:
     """Claim 2: the order of the classes is the same for all attacks, one of each kind, and for all defences.
 
     Accuracies over few images are noisy, and noise lowers a rank correlation. Noise alone must not exclude the claim.
@@ -107,7 +108,7 @@ FAMILIES = ("fgsm", "pgd-20", "cw-linf-20", "apgd-ce")  # one attack of each kin
 STRONGER = (("fgsm", "pgd-20"), ("pgd-20", "apgd-ce"), ("pgd-20", "worst"))
 
 
-def stronger(rows) -> Claim:
+def stronger(rows: Sequence[Mapping]) -> Claim:
     """Claim 3: the images that a stronger attack fools in addition lie mainly in the more vulnerable classes.
 
     All models are attacked on the same images, so the interval is for the largest number that any single model gained.
@@ -140,7 +141,7 @@ def stronger(rows) -> Claim:
     return claims.judged(text, SOURCE, evidence, effects)
 
 
-def weight_norms(rows) -> Claim:
+def weight_norms(rows: Sequence[Mapping]) -> Claim:
     """Claim 4: classes with a larger weight norm in the last layer are more robust."""
     text = "A class's robustness increases with the norm of its classifier weights"
     correlations = []
@@ -159,7 +160,7 @@ def weight_norms(rows) -> Claim:
     return claims.judged(text, SOURCE, evidence, [effect])
 
 
-def temperature(rows) -> Claim:
+def temperature(rows: Sequence[Mapping]) -> Claim:
     """Claim 6: Temperature-PGD fools more images than PGD and CW with as many steps.
 
     A common 1/T is chosen on every other image and judged on the rest, for all models together. The intervals are a
@@ -223,7 +224,7 @@ CLAIMS = {
 }
 
 
-def claims_table(rows) -> claims.Judged:
+def claims_table(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the seven claims for the rows (pooled over seeds) of one data set and model."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     name = f"{tables.name_of(dataset, model)}-claims"

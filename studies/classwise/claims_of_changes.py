@@ -1,6 +1,7 @@
 """Two claims of the class-wise study on changed models: retrained without a class, or changed by a lever."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy
 
@@ -15,7 +16,7 @@ POINT = 1.0  # smaller differences in accuracy, in points, are ignored
 MOST = 0.5  # fraction of the images
 
 
-def similar(rows) -> Claim:
+def similar(rows: Sequence[Mapping]) -> Claim:
     """Claim 5: most images can be attacked only into a few similar classes, rather than into any two classes.
 
     The evidence includes models retrained without the class that another class is attacked into most, or least (the
@@ -82,7 +83,7 @@ def _comparable(first, second):
     )
 
 
-def levers(rows) -> Claim:
+def levers(rows: Sequence[Mapping]) -> Claim:
     """Claim 7: changes in training or inference lift the worst class. The levers are ours [D].
 
     The worst class has the smallest of several accuracies, so its interval is simultaneous for all classes

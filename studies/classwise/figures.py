@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.figure
 import numpy
@@ -13,7 +13,7 @@ from reporting.cell import cell_name
 from studies.classwise import rows as class_rows
 
 
-def figures(rows) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure): classes by models, the confusion of the best model, and the levers."""
     for (dataset, model), own in class_rows.cells(rows).items():
         whole = [row for row in own if row["role"] != "retrained"]
@@ -31,7 +31,7 @@ def figures(rows) -> Iterator[tuple]:
                 )
 
 
-def by_class(rows) -> matplotlib.figure.Figure:
+def by_class(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """A heat map: models down, classes across, robust accuracy (%) written in each cell."""
     classes = rows[0]["classes"]
     figure, axes = drawing.panels(1, 1, (0.62 * len(classes) + 3.2, 0.3 * len(rows) + 1.6))
@@ -44,7 +44,7 @@ def by_class(rows) -> matplotlib.figure.Figure:
     return figure
 
 
-def confused(row) -> matplotlib.figure.Figure:
+def confused(row: Mapping) -> matplotlib.figure.Figure:
     """Two heat maps of one model, clean and attacked: true class down, predicted class across, % of the true class."""
     classes = row["classes"]
     confusions = {name: row["confusion"][name] for name in ("clean", class_rows.worst(row)) if name in row["confusion"]}
@@ -84,7 +84,7 @@ def _heat(axis, values, down, across):
     return image
 
 
-def pareto(rows) -> matplotlib.figure.Figure:
+def pareto(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """Worst class against mean robust accuracy of models and levers, with a line through the Pareto front.
 
     Levers and the models of the front are named.

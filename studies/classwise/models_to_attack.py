@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Contestant:
     open: Callable[[], tuple[keras.Model, data.Split]]
 
 
-def of_dare(arguments) -> list[Contestant]:
+def of_dare(arguments: argparse.Namespace) -> list[Contestant]:
     """The original and the first repeat of every method of the DARE study.
 
     The epsilon is the smaller of the study's white-box columns: no model is robust at the larger.
@@ -66,7 +67,7 @@ def of_dare(arguments) -> list[Contestant]:
     return contestants
 
 
-def of_robust_training(arguments) -> list[Contestant]:
+def of_robust_training(arguments: argparse.Namespace) -> list[Contestant]:
     """The selected epoch of every method of robust training, with the epsilon of training."""
     arguments = command.narrow(arguments, study="robust_training")
     contestants = []
@@ -79,7 +80,7 @@ def of_robust_training(arguments) -> list[Contestant]:
     return contestants
 
 
-def selected(arguments, name: str) -> tuple[keras.Model, data.Split]:
+def selected(arguments: argparse.Namespace, name: str) -> tuple[keras.Model, data.Split]:
     """(model with the selected weights, split) of one method of robust training."""
     split, history, record = trained_models.robust(arguments, name)
     model = trained_models.robust_model(arguments, split, record["setup"].get("standardised", True))
@@ -87,7 +88,7 @@ def selected(arguments, name: str) -> tuple[keras.Model, data.Split]:
     return model, split
 
 
-def find(arguments) -> list[Contestant]:
+def find(arguments: argparse.Namespace) -> list[Contestant]:
     """All Contestants of a cell. Raises FileNotFoundError without any, and names the scripts that train one."""
     contestants = [*of_dare(arguments), *of_robust_training(arguments)]
     if not contestants:

@@ -10,12 +10,15 @@ The details of a row:
     reached         of adv.reachable, if measured
 """
 
+import argparse
 import fractions
+from collections.abc import Mapping, Sequence
 
 import numpy
 
 from adv import evaluate
 from dare.flags import UNKNOWN, Flags
+from data.split import Split
 from pipeline import run_directory
 from reporting import marks
 from reporting import measures as of_measures
@@ -26,7 +29,7 @@ ROBUST = 1.5  # a model below so many times chance accuracy has no classes to co
 ORDER = ("original", "method", "baseline", "control", "lever", "retrained")
 
 
-def measures(flags: Flags, split, *, only=("clean", "white-box/")) -> dict[str, dict]:
+def measures(flags: Flags, split: Split, *, only: tuple[str, ...] = ("clean", "white-box/")) -> dict[str, dict]:
     """measure -> its accuracy, overall and by class, from the saved Flags of a model on `split`.
 
     only: starts of the measures' names
@@ -43,7 +46,7 @@ def measures(flags: Flags, split, *, only=("clean", "white-box/")) -> dict[str, 
     return by_measure
 
 
-def confusions(flags: Flags, split, *, only=("clean", "white-box/")) -> dict[str, list]:
+def confusions(flags: Flags, split: Split, *, only: tuple[str, ...] = ("clean", "white-box/")) -> dict[str, list]:
     """measure -> counts of (true class, predicted class), (K, K) nested lists. Raises as evaluate.confusion."""
     return {
         name: evaluate.confusion(predicted, _labels(name, flags), classes=len(split.classes)).tolist()
@@ -65,7 +68,7 @@ def divided(measure: dict) -> evaluate.ClassWise:
     return evaluate.ClassWise(numpy.array(measure["right"]), numpy.array(measure["total"]))
 
 
-def worst(row) -> str:
+def worst(row: Mapping) -> str:
     """The measure of a row's robust accuracy: the worst case at the smallest epsilon.
 
     Without a worst case (no attack is margin-based): the strongest attack at the smallest epsilon. Without an attack:
@@ -80,26 +83,26 @@ def worst(row) -> str:
     return min(cases, key=rank, default="clean")
 
 
-def measure_of(row, attack: str) -> str | None:
+def measure_of(row: Mapping, attack: str) -> str | None:
     """The name of a row's measure under an attack; None if it was not run."""
     return next((name for name in row["measures"] if name.startswith(f"white-box/{attack}@")), None)
 
 
-def of_cell(arguments) -> list[result_row.Row]:
+def of_cell(arguments: argparse.Namespace) -> list[result_row.Row]:
     """The rows of a cell, seeds pooled. Raises FileNotFoundError without rows."""
     cell = run_directory.folder(arguments, "attack").parents[1].name
     [own] = cells(catalogue.collect(arguments.runs, "classwise", cell)).values()
     return own
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds of one model, counts added up. Raises ValueError as reporting.row.pool."""
     added, together = of_measures.added, of_measures.together
     details = {"confusion": added, "weight_norms": together, "flags": together, "reached": added}
     return result_row.pool(rows, details=details)
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, by role and then by decreasing robust accuracy of the worst class."""
     by_cell = {}
     for row in rows:
@@ -109,13 +112,13 @@ def cells(rows) -> dict[tuple, list]:
     return by_cell
 
 
-def models(rows) -> list:
+def models(rows: Sequence[Mapping]) -> list:
     """The rows of robust models, without levers and retrained models."""
     whole = [row for row in rows if row["role"] not in ("lever", "retrained")]
     return [row for row in whole if divided(row["measures"][worst(row)]).mean > ROBUST / len(row["classes"])]
 
 
-def sound(rows, whole: bool = True) -> list:
+def sound(rows: Sequence[Mapping], whole: bool = True) -> list:
     """The rows of `models` without raised checks, on which claims are judged. whole: False for rows of any role."""
     return marks.sound(models(rows) if whole else rows)[0]
 

@@ -6,6 +6,8 @@ classwise-<dataset>-<model>-attacks   rank correlation of class accuracies betwe
 classwise-<dataset>-<model>-claims    the published claims (studies/classwise/claims.py)
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy
 
 from reporting import attack_words, marks, notes, order, statistics
@@ -27,7 +29,7 @@ def name_of(dataset: str, model: str, study: str = "classwise") -> str:
     return f"{study}-{cell_name(dataset, model)}"
 
 
-def class_tables(rows) -> list[Table]:
+def class_tables(rows: Sequence[Mapping]) -> list[Table]:
     """The tables of every data set and model, for attacked models only."""
     result = []
     for (dataset, model), own in class_rows.cells(rows).items():
@@ -89,7 +91,7 @@ def _by_class(dataset, model, rows, part):
     return marks.saturated(table, rows) if part == "robust" else table
 
 
-def correlations(dataset: str, model: str, rows) -> list[Table]:
+def correlations(dataset: str, model: str, rows: Sequence[Mapping]) -> list[Table]:
     """Two tables of rank correlations (Spearman) of class accuracies: between attacks and between models.
 
     Between attacks: the mean over models. Between models: under their worst case.

@@ -1,5 +1,7 @@
 """The model card of a net in a release: data, recipe, accuracy, what it is for (Mitchell et al., FAT* 2019)."""
 
+from collections.abc import Mapping
+
 from reporting import measure_words
 from reporting import row as result_row
 from reporting.text import markdown
@@ -10,7 +12,7 @@ USE = (
 )
 
 
-def card(row) -> str:
+def card(row: Mapping) -> str:
     """The Markdown of one method's card."""
     lines = [f"# {markdown(row['dataset'])}, {markdown(row['model'])}: {markdown(row['title'])}", ""]
     verified = "the published files" if row["verified"] else "not the published files (a reduced or unverified set)"

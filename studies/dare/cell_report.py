@@ -42,7 +42,7 @@ def _parts(cell):
             yield folder.name.partition("-")[2], adversarials.parts["test"]
 
 
-def draw(arguments, cell: pathlib.Path) -> Iterator[tuple]:
+def draw(arguments: argparse.Namespace, cell: pathlib.Path) -> Iterator[tuple]:
     """Yield (name, caption, Figure) of the finished stages. cell: the folder of one seed."""
     for stage, figures_of in (("train", _trained), ("get_ats", _mined), ("slice", _sliced)):
         if _is(cell, stage):
@@ -81,7 +81,7 @@ def mined(cell: pathlib.Path) -> list[tables.Table]:
     return [dataclasses.replace(mining.summary(targets, run_directory.record(cell / "get_ats")["of"]), name="mining")]
 
 
-def adversarials(arguments, cell: pathlib.Path) -> Iterator[tuple]:
+def adversarials(arguments: argparse.Namespace, cell: pathlib.Path) -> Iterator[tuple]:
     """Yield (name, caption, Figure) of each attack's examples, "examples-<attack>", and of the perturbation sizes.
 
     cell: the folder of one seed
@@ -116,7 +116,7 @@ def adversarials(arguments, cell: pathlib.Path) -> Iterator[tuple]:
             yield f"perturbation-sizes-{norm}", caption, figures_of_rows.perturbation_sizes(by_attack, norm)
 
 
-def cell_arguments(arguments, cell: pathlib.Path) -> argparse.Namespace:
+def cell_arguments(arguments: argparse.Namespace, cell: pathlib.Path) -> argparse.Namespace:
     """The arguments, with those of a trained cell from its run.json as defaults."""
     trained = run_directory.record(cell / "train")["arguments"]
     return argparse.Namespace(**{**trained, **vars(arguments)})

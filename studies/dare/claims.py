@@ -7,6 +7,8 @@ cover other source models. Rows with a raised check of ANSWERS are left out; for
 raised check.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy
 import scipy.stats
 
@@ -23,7 +25,7 @@ ENDS = ("value", "low", "high")
 CONTROLS = ("weight-noise", "logit-noise", "tune-clean", "checkpoint", "swa", "other-seed")
 
 
-def dare_claims(rows) -> claims.Judged:
+def dare_claims(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     sound, left_out = marks.sound(rows, marks.ANSWERS)
     methods = {row["method"]: row for row in sound}
@@ -126,7 +128,9 @@ def _shared(methods, first, second, measures):
     return [name for name in measures if all(name in methods[method]["measures"] for method in (first, second))]
 
 
-def difference(row, reference, measures: list[str], *, confidence: float = 0.95) -> statistics.Interval:
+def difference(
+    row: Mapping, reference: Mapping, measures: list[str], *, confidence: float = 0.95
+) -> statistics.Interval:
     """The mean over measures of a row's value minus that of another row, in points."""
     paired = row.get("differences", {}).get(reference["method"], {})
     gaps = [

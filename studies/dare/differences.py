@@ -14,6 +14,7 @@ An attached row contains its differences, so tables can be generated from publis
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy
 
@@ -65,7 +66,9 @@ class Difference:
     why: str
 
 
-def differences(flags_by_method: dict, *, references=REFERENCES, methods=None) -> list[Difference]:
+def differences(
+    flags_by_method: dict, *, references: Sequence[str] = REFERENCES, methods: Sequence[str] | None = None
+) -> list[Difference]:
     """Compare methods with references in every measure that both have, on shared seeds and images.
 
     flags_by_method: name -> {seed: [dare.flags.Flags of each repeat]}
@@ -158,7 +161,7 @@ def _cell(row):
     return row["study"], row["dataset"], row["model"]
 
 
-def flags_of(folders) -> dict[str, list[Flags]]:
+def flags_of(folders: Sequence[str | pathlib.Path]) -> dict[str, list[Flags]]:
     """seed folder -> the Flags of its repeats, in their order. folders: of test stages, one for each seed."""
     by_seed = {}
     for folder in map(pathlib.Path, folders):
@@ -177,7 +180,7 @@ def _as_json(compared):
     return entries
 
 
-def difference_tables(rows) -> list[Table]:
+def difference_tables(rows: Sequence[Mapping]) -> list[Table]:
     """Two tables for each data set and model: points with intervals (-differences), and run by run (-runs)."""
     result = []
     for (study, dataset, model), methods in tables.cells(rows).items():
@@ -242,7 +245,7 @@ def _interval(measured):
     )
 
 
-def interval(measured):
+def interval(measured: Mapping) -> statistics.Interval:
     """The interval of a row's difference, in points. Older rows have [0, 0] if no image differs: see none_seen."""
     low, high = measured["interval"]
     if low or high:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.figure
 import matplotlib.lines
 import matplotlib.patches
@@ -12,7 +14,7 @@ import data
 from reporting import figures
 
 
-def slice_size(by_layer: dict, classes=None) -> matplotlib.figure.Figure:
+def slice_size(by_layer: dict, classes: Sequence[str] | None = None) -> matplotlib.figure.Figure:
     """A heat map of layers and classes: the fraction of connections that each class keeps.
 
     The colour scale starts at the smallest fraction. Fractions are written into the map if there is room.
@@ -129,7 +131,12 @@ def training_history(metrics: list[dict]) -> matplotlib.figure.Figure:
 
 
 def adversarial_examples(
-    originals, adversarials, labels, predictions, class_names, attack: str
+    originals: numpy.ndarray,
+    adversarials: numpy.ndarray,
+    labels: numpy.ndarray,
+    predictions: numpy.ndarray,
+    class_names: Sequence[str],
+    attack: str,
 ) -> matplotlib.figure.Figure:
     """A column for each image: original with true label, enlarged perturbation, adversarial with predicted label.
 

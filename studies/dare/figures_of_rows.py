@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import matplotlib.lines
@@ -13,7 +14,7 @@ import numpy
 from reporting import figures, marks, measure_words, order
 
 
-def er_by_attack(rows, methods) -> matplotlib.figure.Figure:
+def er_by_attack(rows: Sequence[Mapping], methods: Sequence[str]) -> matplotlib.figure.Figure:
     """A heat map of ER for each cell (data set, model): methods down, attacks across; published values in brackets.
 
     rows: result rows of any number of cells
@@ -59,7 +60,7 @@ def _write(axis, line, column, measure):
     axis.text(column, line, f"{measure['value']:.0f}{published}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def transfer_against_white_box(rows, measure: str) -> matplotlib.figure.Figure:
+def transfer_against_white_box(rows: Sequence[Mapping], measure: str) -> matplotlib.figure.Figure:
     """A point for each method: mean ER (x) and accuracy under white-box attack (y), with 95 % intervals over images.
 
     If ER measured robustness, the points would rise from left to right.
@@ -110,7 +111,7 @@ def _title_of(points):
     return f"{row['dataset']}, {row['model']}: n = {'-'.join(map(str, counts))} test images"
 
 
-def against_change(rows) -> matplotlib.figure.Figure:
+def against_change(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """A point for each method of one cell: mean ER, and white-box accuracy, by the fraction of changed clean answers.
 
     If ER measures how much a model differs from the original, its points lie on one rising line, controls among them.
@@ -186,7 +187,7 @@ def _mean_er(row):
     return None if not values or None in values else float(numpy.mean(values))
 
 
-def robustness(rows, measures=None) -> matplotlib.figure.Figure:
+def robustness(rows: Sequence[Mapping], measures: Sequence[str] | None = None) -> matplotlib.figure.Figure:
     """A panel for each measure, a bar for each method: mean, 95 % interval, and a diamond at the published value.
 
     rows: result rows of one data set and model, top to bottom

@@ -1,14 +1,27 @@
 """The measures of a method's row, from the flags of its repeats and the published numbers."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
+from collections.abc import Sequence
+
+import keras
 import numpy
 
 from adv import scoring
+from dare.flags import Flags
+from data.split import Split
 from reporting import measures as of_measures
 from reporting import published
 
 
 def measures(
-    flags_of_repeats, *, dataset: str, model: str, method: str, before: numpy.ndarray, failed: int | None
+    flags_of_repeats: Sequence[Flags],
+    *,
+    dataset: str,
+    model: str,
+    method: str,
+    before: numpy.ndarray,
+    failed: int | None,
 ) -> dict:
     """name -> measure (reporting/measures.py) of every measure of the flags, and of "changed", "rr" and "nfr".
 
@@ -38,7 +51,7 @@ def measures(
     }
 
 
-def transferred(model, split, sets: dict, drawn: dict) -> dict:
+def transferred(model: keras.Model, split: Split, sets: dict, drawn: dict) -> dict:
     """What a model predicts for clean images and adversarial sets, without any attack: as adv.scoring.score.
 
     drawn: as of adv.scoring.score.

@@ -9,6 +9,7 @@ import matplotlib.ticker
 import numpy
 
 from adv import checks
+from dare.targets import Targets
 from reporting import figures, tables
 
 FEWEST = 128  # samples of one batch of the published tuning
@@ -38,7 +39,7 @@ def checks_of(stages: dict) -> list[dict]:
     return [dataclasses.asdict(few(mined["selected"], mined["of"]))] if mined else []
 
 
-def summary(targets, of: int) -> tables.Table:
+def summary(targets: Targets, of: int) -> tables.Table:
     """A table of the mined samples: their number, their epochs, and the confidence gained.
 
     targets: dare.targets.Targets
@@ -68,7 +69,7 @@ def summary(targets, of: int) -> tables.Table:
     return tables.Table("summary", f"Mined activations at {targets.layer}", ("quantity", "value"), rows, (note,))
 
 
-def chosen_epochs(epochs, counts, gains) -> matplotlib.figure.Figure:
+def chosen_epochs(epochs: numpy.ndarray, counts: numpy.ndarray, gains: numpy.ndarray) -> matplotlib.figure.Figure:
     """The number of samples for each chosen epoch, and a histogram of the confidence gained.
 
     epochs, counts: (T,)

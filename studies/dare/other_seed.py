@@ -1,5 +1,6 @@
 """Finds another seed of a cell (data set, model) that was trained with the same recipe."""
 
+import argparse
 import pathlib
 import shlex
 
@@ -7,7 +8,7 @@ from pipeline import run_directory
 from train.history import History
 
 
-def other(arguments, requested: int | None = None) -> int:
+def other(arguments: argparse.Namespace, requested: int | None = None) -> int:
     """The seed `requested`, or the next seed of the cell that was trained with the recipe of arguments.seed.
 
     The next seed is the smallest above arguments.seed, or else the smallest of all.

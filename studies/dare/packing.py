@@ -26,7 +26,7 @@ from reporting import row as result_row
 from studies.dare import cards, measured, methods, trained_cell
 
 
-def pack(path, seeds: list[pathlib.Path], arguments) -> list[str]:
+def pack(path: str | pathlib.Path, seeds: list[pathlib.Path], arguments: argparse.Namespace) -> list[str]:
     """Write a release. Returns a sentence on each adversarial set that is kept as float32.
 
     path: of the archive; seeds: the folders of cells' seeds, as <runs>/dare/<cell>/seed0

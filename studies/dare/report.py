@@ -1,7 +1,8 @@
 """Tables, figures and sentences of DARE's rows."""
 
+import argparse
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from reporting import measure_words, order
 from reporting.cell import cell_name
@@ -37,18 +38,18 @@ HOW_TO_READ = """\
 """
 
 
-def tables(rows) -> list:
+def tables(rows: Sequence[Mapping]) -> list:
     """Accuracy, transfer and white box of every cell, differences from controls, claims; the main table of all."""
     judged = [claims.dare_claims(methods) for methods in dare_tables.cells(rows).values()]
     return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged, *scoreboard.scoreboard(rows)]
 
 
-def summary(rows) -> list:
+def summary(rows: Sequence[Mapping]) -> list:
     """The short table of one cell, and the same of one method of each kind."""
     return [short.table(rows), short.table(rows, short.FEW)]
 
 
-def figures(rows) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure) of every cell, and of all cells together."""
     for (_, dataset, model), methods in dare_tables.cells(rows).items():
         cell = cell_name(dataset, model)
@@ -83,7 +84,7 @@ def _together(rows):
         yield "er-by-attack", caption, figures_of_rows.er_by_attack(rows, methods)
 
 
-def of_cell(arguments, folder: pathlib.Path, rows) -> dict:
+def of_cell(arguments: argparse.Namespace, folder: pathlib.Path, rows: Sequence[Mapping]) -> dict:
     """Further contents of a cell's report, from the stages of its first seed. folder: of the cell."""
     original, first = [row for row in rows if row["study"] == "dare"], first_seed(folder, rows)
     facts = {"repeats": original[0]["repeats"]} | original[0]["hyperparameters"] if original else {}
@@ -96,12 +97,12 @@ def of_cell(arguments, folder: pathlib.Path, rows) -> dict:
     }
 
 
-def first_seed(folder: pathlib.Path, rows) -> pathlib.Path:
+def first_seed(folder: pathlib.Path, rows: Sequence[Mapping]) -> pathlib.Path:
     """The folder of the first seed of a cell's rows."""
     return folder / f"seed{min(seed for row in rows for seed in row['seeds'])}"
 
 
-def examples(arguments, rows) -> Iterator[tuple]:
+def examples(arguments: argparse.Namespace, rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, Figure): the published grids of adversarial images of every cell of the rows."""
     for _, dataset, model in dare_tables.cells(rows):
         own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]

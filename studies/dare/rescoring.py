@@ -6,6 +6,7 @@ no white-box images. Every number is compared with the row in the release.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import pathlib
 import re
@@ -27,7 +28,7 @@ from studies.dare import measured, report
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:+ -]*")
 
 
-def rescore(where, arguments, folder: pathlib.Path) -> tuple[list, list[str]]:
+def rescore(where: str | pathlib.Path, arguments: argparse.Namespace, folder: pathlib.Path) -> tuple[list, list[str]]:
     """Score every net of a release again: the pooled rows, and a sentence on each number that differs.
 
     where: path or address of the release

@@ -7,6 +7,7 @@ raised check of ANSWERS are left out.
 from __future__ import annotations
 
 import collections
+from collections.abc import Mapping, Sequence
 
 from reporting import marks, published, statistics
 from reporting.claims import confidence
@@ -30,7 +31,7 @@ OVER_NETS = (
 )
 
 
-def scoreboard(rows) -> list[Table]:
+def scoreboard(rows: Sequence[Mapping]) -> list[Table]:
     """The tables dare-paper-table, dare-best and dare-wilcoxon of the rows of several nets; [] for fewer than two.
 
     rows: result rows of the study dare, one for each net and method.

@@ -1,5 +1,7 @@
 """The result of one DARE cell in a narrow table and three sentences."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy
 
 from reporting import marks, order
@@ -10,7 +12,9 @@ from studies.dare import claims, tables
 FEW = ("original", "dare", "adv-pgd", "weight-noise", "swa", "other-seed")  # one of each kind
 
 
-def table(rows, methods=None, what: str = "what each method scores, %") -> Table:
+def table(
+    rows: Sequence[Mapping], methods: Sequence[str] | None = None, what: str = "what each method scores, %"
+) -> Table:
     """The summary Table of one cell's rows. methods: names (None: all); what: text of the title."""
     ((study, dataset, model), own), *_ = tables.cells(rows).items()
     selected = [row for row in own if methods is None or row["method"] in methods]
@@ -25,12 +29,12 @@ def table(rows, methods=None, what: str = "what each method scores, %") -> Table
     return Table(name, f"{dataset}, {model}: {what}", ("method", *columns), lines)
 
 
-def shared_attacks(rows) -> list[str]:
+def shared_attacks(rows: Sequence[Mapping]) -> list[str]:
     """The measures "er/<attack>" that every row has."""
     return [f"er/{name}" for name in order.attacks(rows) if all(f"er/{name}" in row["measures"] for row in rows)]
 
 
-def smallest_ball(rows) -> str | None:
+def smallest_ball(rows: Sequence[Mapping]) -> str | None:
     """The white-box measure at the smallest epsilon of all rows, preferably the worst case; None without one."""
     names = [f"white-box/{ball}" for ball in order.attacks(rows, "white-box")]
     names = [name for name in names if all(name in row["measures"] for row in rows)]
@@ -43,7 +47,7 @@ def _mean(row, measures):
     return Cell(float(numpy.mean(values)) if len(values) == len(measures) else None)
 
 
-def sentences(rows) -> list[str]:
+def sentences(rows: Sequence[Mapping]) -> list[str]:
     """Up to three sentences on the result of one cell's rows."""
     (_, own), *_ = tables.cells(rows).items()
     by_method = {row["method"]: row for row in own}

@@ -10,6 +10,7 @@ otherwise. Columns and tables without measurements are left out.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from dare import controls, variants
 from reporting import marks, notes
@@ -46,7 +47,7 @@ SEVERAL = (
 NORMS = "median minimal: in the norm of the attack, given below; l0 counts changed values."
 
 
-def dare_tables(rows) -> list[Table]:
+def dare_tables(rows: Sequence[Mapping]) -> list[Table]:
     """The tables of all rows (reporting.row), by data set and model in the order of the rows.
 
     Raises ValueError for a row without title or valid role, and for two rows of one method.
@@ -59,7 +60,7 @@ def dare_tables(rows) -> list[Table]:
     return [table for table in candidates if table is not None]
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(study, dataset, model) -> its rows in the order of the tables: original, methods, baselines, controls."""
     by_cell = {}
     for row in rows:
@@ -96,7 +97,7 @@ def _change(name, rows):
     return _table(f"{name}-change", "clean images that are classified otherwise, %", rows, columns, explained)
 
 
-def unseen(row, known) -> float | None:
+def unseen(row: Mapping, known: Sequence[str]) -> float | None:
     """The mean ER over the attacks of `known` that the method did not meet (UNSEEN); None if a value is missing."""
     used = {row["method"].removeprefix("adv-"), *row.get("chosen_on", [])}
     values = [row["measures"].get(f"er/{attack}", {}).get("value") for attack in known if attack not in used]
@@ -111,7 +112,7 @@ def _transfer(name, rows):
     return _table(f"{name}-transfer", what, rows, columns, {"er-": HELDOUT, "er/": f"{WORST}; {failed(rows)}."})
 
 
-def failed(rows) -> str:
+def failed(rows: Sequence[Mapping]) -> str:
     """The phrase on how "er/worst" counts images on which an attack failed. Older rows drop such images."""
     methods = {}
     for row in rows:

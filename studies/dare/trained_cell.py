@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import keras
 
@@ -37,7 +39,7 @@ def parser(description: str, example: str = "") -> command.Parser:
     return command.parser(description, study="dare", accepted=params.RECIPES, own=True, example=example_options)
 
 
-def load(arguments) -> Trained:
+def load(arguments: argparse.Namespace) -> Trained:
     """The Trained of a stage's arguments. Raises FileNotFoundError or ValueError if it is incomplete."""
     folder = run_directory.folder(arguments, "train")
     split = data.load_split(folder / "split.h5", command.load_dataset(arguments))
@@ -82,13 +84,15 @@ def load_weights(trained: Trained, path: pathlib.Path | None) -> None:
         histories.load_weights(trained.model, path)
 
 
-def write_metrics(history: History, path) -> None:
+def write_metrics(history: History, path: str | pathlib.Path) -> None:
     """Write metrics.csv of a train stage from the history's records: a line an epoch, rewritten whole."""
     rows = [{"learning_rate": "nan", **history.record(epoch)[2]} for epoch in history.epochs]  # nan: an imported net's
     files.write_csv(path, METRICS, rows)
 
 
-def adversarial_sets(arguments, trained: Trained, names) -> dict[str, adversarial_set.AdversarialSet]:
+def adversarial_sets(
+    arguments: argparse.Namespace, trained: Trained, names: Sequence[str]
+) -> dict[str, adversarial_set.AdversarialSet]:
     """attack name -> AdversarialSet. Raises ValueError for a set of another model or other data."""
     return {
         name: adversarial_set.load(
@@ -100,14 +104,14 @@ def adversarial_sets(arguments, trained: Trained, names) -> dict[str, adversaria
     }
 
 
-def targets(arguments, trained: Trained) -> get_ats.Targets:
+def targets(arguments: argparse.Namespace, trained: Trained) -> get_ats.Targets:
     """The mined targets of get_ats/. Raises ValueError for targets of another model or other images."""
     mined = get_ats.Targets.load(run_directory.folder(arguments, "get_ats") / "targets.h5")
     dare.check(trained.model, mined, trained.split.x_validation)
     return mined
 
 
-def slices(arguments, trained):
+def slices(arguments: argparse.Namespace, trained: Trained) -> nnslicer.Slice:
     """The Slice of slice/, which must be of this model."""
     saved_slice = nnslicer.Slice.load(run_directory.folder(arguments, "slice") / "slice.h5")
     if saved_slice.model != trained.identity:
@@ -115,7 +119,7 @@ def slices(arguments, trained):
     return saved_slice
 
 
-def shape_of(arguments) -> tuple[int, int, int] | None:
+def shape_of(arguments: argparse.Namespace) -> tuple[int, int, int] | None:
     """(H, W, C) of the images of a catalogued data set; None for a folder of images, which would have to be read."""
     entry = data.DATASETS.get(arguments.dataset)
     return entry and entry.shape

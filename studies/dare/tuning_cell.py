@@ -1,7 +1,9 @@
 """A trained cell with everything that DARE's variants and the controls need."""
 
+import argparse
 import dataclasses
 import functools
+import pathlib
 
 import numpy
 
@@ -41,7 +43,7 @@ class Cell:
             progress=functools.partial(Progress, quiet=arguments.quiet),
         )
 
-    def score(self, weights: list, rows) -> dict[str, float]:
+    def score(self, weights: list, rows: numpy.ndarray) -> dict[str, float]:
         """The scores that choose a learning rate, in percent: accuracy on rows of x_validation, ER on validation parts.
 
         Raises ValueError if no set has a validation part.
@@ -56,14 +58,14 @@ class Cell:
         flags = [evaluate.correct(self.model, part.images, part.labels).mean() for part in self.validation]
         return {"clean": round(100 * float(clean), 3), "er": round(100 * float(numpy.mean(flags)), 3)}
 
-    def variant(self, name: str, folder) -> tuple:
+    def variant(self, name: str, folder: pathlib.Path) -> tuple:
         """(iterator over the weights of each repeat, facts) of a variant."""
         path = folder / f"{files.TEMPORARY}targets.h5"
         make, facts = self.tuner.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
         facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
         return map(make, range(self.arguments.repeats)), facts
 
-    def control(self, name: str, settings) -> tuple:
+    def control(self, name: str, settings: argparse.Namespace) -> tuple:
         """(iterator over the weights of each repeat, facts) of a control.
 
         DARE's weights and budget are read from its stage.
@@ -97,7 +99,7 @@ class Cell:
             changes = [{"other": histories.History(path / "history")}]
         return (self.make(control, dataclasses.replace(context, **change)) for change in changes), facts
 
-    def make(self, control, context) -> list:
+    def make(self, control: controls.Control, context: controls.Context) -> list:
         """The weights of a control, made from the original weights."""
         self.model.set_weights(self.original)
         return control.make(context)
@@ -108,7 +110,7 @@ class Cell:
         histories.load_weights(self.model, folder / f"weights-{repeat}.weights.h5")
         return self.model.get_weights()
 
-    def save(self, weights: list, path, copied=None) -> None:
+    def save(self, weights: list, path: str | pathlib.Path, copied: str | pathlib.Path | None = None) -> None:
         """Write weights, or link to the file `copied` that already holds them."""
         if copied is not None:
             files.link(copied, path)

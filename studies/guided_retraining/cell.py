@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy
@@ -48,7 +51,7 @@ class Inputs:
     model: str
     data: str
 
-    def save(self, path) -> None:
+    def save(self, path: str | pathlib.Path) -> None:
         """Write to `path` (HDF5)."""
         arrays = {}
         for part in PARTS:
@@ -57,7 +60,7 @@ class Inputs:
         files.save_artefact(path, INPUTS, arrays, {"model": self.model, "data": self.data})
 
     @classmethod
-    def load(cls, path, *, model: str, data: str) -> Inputs:
+    def load(cls, path: str | pathlib.Path, *, model: str, data: str) -> Inputs:
         """The Inputs in a file. Raises FileNotFoundError, or ValueError for a damaged file, another model or data."""
         names = [f"{part}_{what}" for part in PARTS for what in ("images", "labels", "rows", "attack")]
         arrays, facts = files.load_artefact(path, INPUTS, names, ["model", "data"])
@@ -72,7 +75,7 @@ class Inputs:
         return cls(**by_field, model=facts["model"], data=facts["data"])
 
 
-def check(path, facts: dict, **expected) -> None:
+def check(path: str | pathlib.Path, facts: dict, **expected: str) -> None:
     """Raise ValueError if an artefact is of another model or other data."""
     for what, value in expected.items():
         if facts[what] != value:
@@ -90,32 +93,32 @@ class Cell:
     recipe: retraining.Recipe
 
 
-def net_of(arguments) -> str:
+def net_of(arguments: argparse.Namespace) -> str:
     """--model, or by default the study's net for the data set. Raises ValueError for a data set without a net."""
     if arguments.dataset not in NETS:
         raise ValueError(f"guided retraining has no net for {arguments.dataset}, expected one of {', '.join(NETS)}")
     return arguments.model or NETS[arguments.dataset]
 
 
-def recipe_of(arguments) -> retraining.Recipe:
+def recipe_of(arguments: argparse.Namespace) -> retraining.Recipe:
     """The study's recipe for the data set, with the epochs of --epochs if given."""
     recipe = retraining.RECIPES[arguments.dataset]
     return recipe if arguments.epochs is None else dataclasses.replace(recipe, epochs=arguments.epochs)
 
 
-def split_of(arguments) -> data.Split:
+def split_of(arguments: argparse.Namespace) -> data.Split:
     """The joined data set in grey, divided into three parts."""
     dataset = command.load_dataset(arguments)
     return data.three_way(dataset, arguments.seed, images=arguments.images, weights=arguments.gray)
 
 
-def build(arguments, split: data.Split) -> keras.Model:
+def build(arguments: argparse.Namespace, split: data.Split) -> keras.Model:
     """The untrained net, with weights determined by the seed."""
     seeds.seed_weights(arguments.seed)
     return models.build(arguments.model, split.x_train.shape[1:], len(split.classes))
 
 
-def load(arguments) -> Cell:
+def load(arguments: argparse.Namespace) -> Cell:
     """The Cell of 1_train.py. Raises FileNotFoundError or ValueError if it is incomplete or of other images."""
     folder = run_directory.folder(arguments, "train")
     trained_with = run_directory.record(folder)["arguments"]
@@ -131,7 +134,7 @@ def load(arguments) -> Cell:
     return Cell(split, model, model.get_weights(), identity, recipe_of(whole))
 
 
-def inputs(arguments, cell: Cell) -> Inputs:
+def inputs(arguments: argparse.Namespace, cell: Cell) -> Inputs:
     """The Inputs of 2_inputs.py. Raises ValueError if they are of another cell."""
     path = run_directory.folder(arguments, "inputs") / "inputs.h5"
     return Inputs.load(path, model=cell.identity, data=cell.split.fingerprint)
@@ -157,12 +160,12 @@ def fol_of_pool(cell: Cell, adversarial: Inputs) -> numpy.ndarray:
     return fol.fol(cell.model, images, centres, labels, epsilon=radius)
 
 
-def save_scores(path, scores: dict, cell: Cell) -> None:
+def save_scores(path: str | pathlib.Path, scores: dict, cell: Cell) -> None:
     """Save every metric's scores of the pool. scores: name -> (n,)."""
     files.save_artefact(path, SCORES, dict(scores), {"model": cell.identity, "data": cell.split.fingerprint})
 
 
-def load_scores(path, cell: Cell, names=None) -> dict[str, numpy.ndarray]:
+def load_scores(path: str | pathlib.Path, cell: Cell, names: Sequence[str] | None = None) -> dict[str, numpy.ndarray]:
     """The scores of the pool: name -> (n,). Raises as Inputs.load, and ValueError for NaN or a missing name."""
     arrays, facts = files.load_artefact(path, SCORES, list(names or ordering.METRICS), ["model", "data"])
     check(path, facts, model=cell.identity, data=cell.split.fingerprint)

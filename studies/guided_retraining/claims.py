@@ -8,6 +8,7 @@ different inputs, which is too wide.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy
 
@@ -29,7 +30,7 @@ BY_FOL = [
 UNCERTAIN, SURPRISED = ("deepgini", "softmax_entropy"), ("lsa", "dsa")
 
 
-def guided_claims(rows) -> claims.Judged:
+def guided_claims(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     sound, left_out = marks.sound(rows)
@@ -44,7 +45,7 @@ def _mean(table, keys, measure="area"):
     return float(numpy.mean([table[key]["measures"][measure]["value"] for key in keys]))
 
 
-def area_over_random(rows) -> dict[tuple, Interval]:
+def area_over_random(rows: Sequence[Mapping]) -> dict[tuple, Interval]:
     """(configuration, metric) -> the difference of its area to that of the random order, in points."""
     table = {(row["configuration"], row["metric"]): row for row in rows}
     pairs = [(key, (key[0], "random")) for key in table if key[1] != "random" and (key[0], "random") in table]

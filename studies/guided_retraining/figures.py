@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.figure
 import numpy
@@ -24,7 +24,7 @@ COLOURS = dict(
 )
 
 
-def figures(rows) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure): accuracy against inputs, a panel for each configuration."""
     for (dataset, model), own in tables.cells(tables.of_study(rows)).items():
         caption = (
@@ -34,7 +34,7 @@ def figures(rows) -> Iterator[tuple]:
         yield f"{cell_name(dataset, model)}-guided", caption, curves(own)
 
 
-def curves(rows) -> matplotlib.figure.Figure:
+def curves(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """A column for each configuration: our curves, the published ones if there are any, and areas if there is a random
     order.
 
@@ -88,7 +88,7 @@ def curves(rows) -> matplotlib.figure.Figure:
     return figure
 
 
-def band(row) -> tuple[list, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+def band(row: Mapping) -> tuple[list, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """(inputs, mean accuracy over seeds, lower and upper end of its band) of each prefix, in percent."""
     accuracies = 100 * numpy.array([[point["both"]["accuracy"] for point in curve] for curve in row["curves"]])
     counts, mean = [point["inputs"] for point in row["curves"][0]], accuracies.mean(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 
 import numpy
@@ -65,7 +66,18 @@ def tests_of(cell: Cell, inputs: Inputs) -> dict:
     }
 
 
-def retrain(cell, inputs, pool_scores, selector, n, path, *, recipe, seed, sections) -> dict:
+def retrain(
+    cell: Cell,
+    inputs: Inputs,
+    pool_scores: dict,
+    selector: str,
+    n: int,
+    path: str | pathlib.Path,
+    *,
+    recipe: retraining.Recipe,
+    seed: int,
+    sections: int,
+) -> dict:
     """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
 
     pool_scores: of `evidence`.
@@ -91,7 +103,7 @@ def retrain(cell, inputs, pool_scores, selector, n, path, *, recipe, seed, secti
     return result
 
 
-def open_inputs(path, cell: Cell, *, epsilon: float, seed: int) -> Inputs:
+def open_inputs(path: pathlib.Path, cell: Cell, *, epsilon: float, seed: int) -> Inputs:
     """The Inputs in a file, made first if there is none."""
     if not path.is_file():
         attack(cell, epsilon=epsilon, seed=seed).save(path)

@@ -14,12 +14,15 @@ best), area (under the curve, as a mean accuracy). With --attack-images also aut
 model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>.
 """
 
+import argparse
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy
 
-from adv.guided import configuration, inputs, ordering, robot
+from adv.guided import configuration, inputs, ordering, retraining, robot
 from pipeline import command, run_directory
+from pipeline.run_directory import Stage
 from reporting import measures as of_measures
 from reporting import published
 from reporting import row as result_row
@@ -43,7 +46,15 @@ def summary(curve: list[dict], part: str = "both") -> dict[str, float]:
 
 
 def write(
-    arguments, stage, name: str, metric: str, original: dict, curve: list[dict], *, robust=None, anchor=None
+    arguments: argparse.Namespace,
+    stage: Stage,
+    name: str,
+    metric: str,
+    original: dict,
+    curve: list[dict],
+    *,
+    robust: dict | None = None,
+    anchor: dict | None = None,
 ) -> result_row.Row:
     """Write row-<configuration>-<metric>.json into the stage's folder. Returns the row.
 
@@ -101,7 +112,16 @@ def _trained_with(trained, recipe):
 
 
 def write_robot(
-    arguments, stage, selector: str, original: dict, curve: list[dict], *, epsilon, recipe, pool, seconds
+    arguments: argparse.Namespace,
+    stage: Stage,
+    selector: str,
+    original: dict,
+    curve: list[dict],
+    *,
+    epsilon: float,
+    recipe: retraining.Recipe,
+    pool: int,
+    seconds: float,
 ) -> result_row.Row:
     """Write row-robot-<selector>.json into the stage's folder. Returns the row; its measures are on "adversarial".
 
@@ -155,7 +175,7 @@ def _robust(robust, anchor):
     return {name: of_measures.measure([100 * share["value"]], n, None) for name, share in shares.items()}
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds. Raises ValueError if they were made differently."""
     lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
     pooled, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]

@@ -5,6 +5,8 @@ guided_retraining-<dataset>-<model>-metrics  a line for each metric: seconds, ti
 guided_retraining-<dataset>-<model>-robot    a line for each selector of RobOT's own retraining
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy
 
 from reporting import marks, notes
@@ -27,7 +29,7 @@ OVERWRITTEN = " In the published run, a third of CIFAR-10's adversarial inputs w
 PUBLISHED = "(in brackets): published in PeerJ CS 9:e1454 (2023), on all images, about twenty prefixes, one run."
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, by configuration and then by decreasing best accuracy."""
     by_cell = {}
     for row in rows:
@@ -42,7 +44,7 @@ def name_of(dataset: str, model: str) -> str:
     return f"guided_retraining-{cell_name(dataset, model)}"
 
 
-def guided_tables(rows) -> list[Table]:
+def guided_tables(rows: Sequence[Mapping]) -> list[Table]:
     """Two tables for every data set and model."""
     tables = []
     for (dataset, model), own in cells(rows).items():
@@ -54,7 +56,7 @@ def guided_tables(rows) -> list[Table]:
     return tables
 
 
-def of_study(rows) -> list:
+def of_study(rows: Sequence[Mapping]) -> list:
     """The rows without those of RobOT's own retraining."""
     return [row for row in rows if row["configuration"] != ROBOT]
 

@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import pathlib
 import time
+from collections.abc import Callable
 
 import numpy
 
@@ -19,7 +21,7 @@ from train import seeds
 _cell = {}
 
 
-def prepare(settings: dict, beside=None) -> None:
+def prepare(settings: dict, beside: str | pathlib.Path | None = None) -> None:
     """Open the cell in this process, once, and compile its training.
 
     settings: the arguments of 4_retrain.py
@@ -49,7 +51,7 @@ def prepare(settings: dict, beside=None) -> None:
     retraining.measure_parts(cell.model, {name: (x[:600], y[:600]) for name, (x, y) in tests.items()})
 
 
-def job(name: str, metric: str, count: int, path) -> dict:
+def job(name: str, metric: str, count: int, path: str | pathlib.Path) -> dict:
     """Train one model and write its measures to `path`, whole or not at all. Returns the measures.
 
     peak_memory_mib: the largest of the process so far; joules: of all processors, None if several processes train
@@ -89,7 +91,16 @@ def _fit(name, metric, count):
     return ranked
 
 
-def attack(name: str, metric: str, count: int, path, *, images: int, epsilon: float, progress) -> dict:
+def attack(
+    name: str,
+    metric: str,
+    count: int,
+    path: str | pathlib.Path,
+    *,
+    images: int,
+    epsilon: float,
+    progress: Callable | None,
+) -> dict:
     """Accuracy under AutoAttack of the model of a prefix, written to `path`; the flags lie beside it.
 
     The model is retrained, which gives the same bits on the same machine.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.figure
 import matplotlib.ticker
 import numpy
@@ -11,7 +13,7 @@ from studies.hardening import levels as levels_of
 from studies.hardening import tables
 
 
-def trajectories(rows) -> matplotlib.figure.Figure:
+def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """Accuracy under attack, and clean, against weight change and against BP-epochs: a line for each strategy.
 
     Seeds are pooled, and a band shows their standard deviation. Single models are points, the original is a horizontal

@@ -13,7 +13,7 @@ rate. The original and other single models have one point.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy
 
@@ -57,7 +57,7 @@ def within_cost(trajectories: list[dict], cost: float) -> tuple | None:
     return _best((rate, values) for rate, values in stops if _mean(values, "choice clean") >= least - 1e-9)
 
 
-def pooled(row, pick: Callable) -> tuple | None:
+def pooled(row: Mapping, pick: Callable) -> tuple | None:
     """(learning rates, values, spread) over a row's seeds; None if `pick` returns None for a seed.
 
     values: measure -> mean over seeds of the means over repeats
@@ -80,12 +80,12 @@ def pooled(row, pick: Callable) -> tuple | None:
     return [rate for rate, _ in picked], values, spread
 
 
-def at_level(row, axis: str, level: float) -> tuple | None:
+def at_level(row: Mapping, axis: str, level: float) -> tuple | None:
     """`pooled` of `chosen` at a level of an axis."""
     return pooled(row, lambda own: chosen(own, axis, level))
 
 
-def at_cost(row, cost: float) -> tuple | None:
+def at_cost(row: Mapping, cost: float) -> tuple | None:
     """`pooled` of `within_cost`."""
     return pooled(row, lambda own: within_cost(own, cost))
 

@@ -1,6 +1,6 @@
 """Tables and figures of hardening's rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from reporting.cell import cell_name
 from studies.hardening.figures import trajectories
@@ -9,7 +9,7 @@ from studies.hardening.tables import cells, pool, tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def figures(rows) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure) of every cell."""
     for dataset, model in cells(rows):
         own = [row for row in rows if (row["dataset"], row["model"]) == (dataset, model)]

@@ -1,21 +1,27 @@
 """The row of a hardening strategy: its settings, its trajectories, and the best final measures."""
 
+import argparse
+
 import numpy
 
 from adv import scoring
 from dare import controls
 from dare.hardening import strategies
 from pipeline import command, lineage
+from pipeline.run_directory import Stage
 from reporting import measures as of_measures
 from reporting import row
 from studies.dare import mined
 from studies.hardening import levels
+from studies.hardening.cell import Cell
 
 SINGLE = {"original": ("original", "original"), "swa": ("control", controls.TITLES["swa"])}  # name -> (role, title)
 ROLES = {"labels": "baseline", "own": "control"}  # targets of a strategy -> its role; default "method"
 
 
-def make(arguments, cell, stage, name: str, trajectories: list[dict], *, preparation: float) -> row.Row:
+def make(
+    arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, trajectories: list[dict], *, preparation: float
+) -> row.Row:
     """The Row (reporting/row.py) of a strategy.
 
     cell: studies.hardening.cell.Cell

@@ -3,6 +3,8 @@
 They are made from rows of the study "hardening" and their trajectories (levels.py).
 """
 
+from collections.abc import Mapping, Sequence
+
 from reporting import marks, measures, notes
 from reporting import row as result_row
 from reporting.cell import cell_name
@@ -29,12 +31,12 @@ COST = (
 )
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds of one method: as reporting.row.pool, with the trajectories of all."""
     return result_row.pool(rows, details={"trajectories": measures.together})
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> a row for each method, seeds pooled: the original, methods, baselines, controls."""
     by_cell, order = {}, list(notes.ROLES)
     for row in sorted(rows, key=lambda row: order.index(row["role"])):
@@ -45,7 +47,7 @@ def cells(rows) -> dict[tuple, list]:
     return pooled
 
 
-def tables(rows) -> list[Table]:
+def tables(rows: Sequence[Mapping]) -> list[Table]:
     """Four tables for every data set and model, a line for each method.
 
     ``hardening-<dataset>-<model>-change`` at equal weight change, ``-passes`` at equal BP-epochs, ``-cost`` at bounded
@@ -119,12 +121,12 @@ def _end(name, title, rows, sentences):
     return marks.saturated(Table(name, title, tuple(columns), tuple(lines), sentences), rows)
 
 
-def budget(row) -> float:
+def budget(row: Mapping) -> float:
     """The BP-epochs of a row's training; 0 without training."""
     return row["hyperparameters"].get("bp_epochs") or 0
 
 
-def seeds_of(rows) -> list[int]:
+def seeds_of(rows: Sequence[Mapping]) -> list[int]:
     """The seeds of several rows, sorted."""
     return sorted({seed for row in rows for seed in row["seeds"]})
 

@@ -4,19 +4,24 @@ First come the verdicts on every claim in every cell. Then comes a DataTables ta
 measure of each row, with the published value. Below are the studies' figures and examples of adversarial images.
 """
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import base64
 import html
 import io
 import pathlib
 import string
+from collections.abc import Mapping, Sequence
 
 import itables
 import itables.javascript
+import matplotlib.figure
 import pandas
 
 from data import files
 from reporting import figures, marks, text
 from reporting import row as result_row
+from reporting.tables import Table
 
 TEMPLATE = pathlib.Path(__file__).parent / "page.html"
 PANES = ("study", "data set", "model", "method", "measure")
@@ -26,7 +31,7 @@ HIDDEN = ("title", "95 % interval", "what the checks saw", "data verified", "dev
 DPI = 100
 
 
-def lines(rows) -> list[tuple[str, ...]]:
+def lines(rows: Sequence[Mapping]) -> list[tuple[str, ...]]:
     """A tuple of text for each measure of each row, in the order of SHOWN and HIDDEN."""
     table_lines = []
     for row in rows:
@@ -50,7 +55,7 @@ def _number(value):
     return "" if value is None or value != value else str(value)
 
 
-def table(rows) -> str:
+def table(rows: Sequence[Mapping]) -> str:
     """The table as HTML with its script.
 
     A pane filters by each of PANES, and a button shows HIDDEN columns. The browser remembers search, panes, order and
@@ -87,7 +92,7 @@ def table(rows) -> str:
         )
 
 
-def png(figure) -> bytes:
+def png(figure: matplotlib.figure.Figure) -> bytes:
     """A matplotlib figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figures.draw(figure, buffer, dpi=DPI)
@@ -97,7 +102,7 @@ def png(figure) -> bytes:
 COLOURS = {"holds": "#cfe8d5", "does not hold": "#f6d5cd", "undecided": "#f4f0d8"}  # of the cells of a matrix
 
 
-def matrix(table) -> str:
+def matrix(table: Table) -> str:
     """A reporting.tables.Table as plain HTML, with coloured verdicts."""
     cells = ["".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)]
     for line in table.rows:
@@ -111,7 +116,12 @@ def _text(value):
     return html.escape(text.shown(value))
 
 
-def write(rows, path, pictures=(), verdicts=()):
+def write(
+    rows: Sequence[Mapping],
+    path: str | pathlib.Path,
+    pictures: Sequence[tuple[str, bytes]] = (),
+    verdicts: Sequence[Table] = (),
+) -> pathlib.Path:
     """Write the page of the rows to `path`. Returns the path.
 
     pictures: (caption, bytes of a PNG) of each, shown below the table

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 
@@ -40,7 +44,9 @@ class Cell:
         self.predicted = evaluate.classes(self.model, self.split.x_test, self.split.y_test)
         self.before = self.predicted == self.split.y_test
 
-    def problem(self, repeat: int, state=None, progress=None) -> problem.Problem:
+    def problem(
+        self, repeat: int, state: str | pathlib.Path | None = None, progress: Callable | None = None
+    ) -> problem.Problem:
         """What a repeat of a method may read: nothing of x_test. state: file in the stage's folder."""
         arguments, split = self.arguments, self.split
         order = stream(arguments.seed, "images of batch norm").permutation(len(split.x_train))
@@ -68,7 +74,7 @@ class Cell:
             **adversarial,
         )
 
-    def repaired(self, name: str, repeat: int, state=None) -> problem.Repaired:
+    def repaired(self, name: str, repeat: int, state: str | pathlib.Path | None = None) -> problem.Repaired:
         """The result of a repeat of a method, or the weights of the original or of a repeat of DARE."""
         if name == "original":
             return problem.Repaired(weights=self.original)
@@ -84,7 +90,7 @@ class Cell:
             return record["arguments"]["repeats"]
         return self.arguments.repeats if name in catalogue.DRAWN else 1
 
-    def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder) -> tuple[Flags, dict]:
+    def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder: pathlib.Path) -> tuple[Flags, dict]:
         """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
 
         folder: where AutoAttack keeps its flags.
@@ -200,12 +206,12 @@ def noise_like(repair_problem: problem.Problem, weights: list) -> list:
     return repair_problem.remeasured(noise) if moved else noise
 
 
-def attacks(arguments, name: str) -> bool:
+def attacks(arguments: argparse.Namespace, name: str) -> bool:
     """Whether AutoAttack is run on a method's net."""
     return name != "ensemble" and arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
 
 
-def method(arguments, name: str):
+def method(arguments: argparse.Namespace, name: str) -> Any:
     """The method of a name with the sizes that the arguments ask for."""
     return catalogue.method(name, particles=arguments.particles, generations=arguments.generations)
 

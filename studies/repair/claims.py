@@ -4,6 +4,8 @@ Differences are paired over the same test images, with a bootstrap interval that
 source models. A row with a raised check is left out.
 """
 
+from collections.abc import Mapping, Sequence
+
 import scipy.stats
 
 from reporting import claims, marks, statistics
@@ -17,7 +19,7 @@ OURS = "our question"
 MARGIN = 1.0  # points of clean accuracy that count as equal
 
 
-def repair_claims(rows) -> claims.Judged:
+def repair_claims(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     sound, left_out = marks.sound(rows)
     methods = {row["method"]: row for row in sound}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.figure
 
 from reporting import figures, marks
 from studies.repair import tables
 
 
-def draw_cell(rows) -> matplotlib.figure.Figure:
+def draw_cell(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """Two panels with a point for each method: mean ER, and accuracy under AutoAttack, against the change of accuracy.
 
     Controls are grey; a small grey ring is weight noise of a method's own norm, joined to it by a line.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy
 
@@ -18,7 +19,14 @@ from train.history import History
 FEW = 64  # x_validation images on which each epoch is recorded: none takes part in anything
 
 
-def train(trained, folder: pathlib.Path, seed: int, place: int, fraction: float, progress=None) -> tuple[list, int]:
+def train(
+    trained: trained_cell.Trained,
+    folder: pathlib.Path,
+    seed: int,
+    place: int,
+    fraction: float,
+    progress: Callable | None = None,
+) -> tuple[list, int]:
     """(the weights of the reduced model of a number, its forward passes in images); a killed training is continued.
 
     trained: trained_cell.Trained.

@@ -1,23 +1,27 @@
 """The row of a repair method: its measures over the repeats, beside weight noise of the same norm, and its cost."""
 
+import argparse
+from typing import Any
+
 from adv import autoattack
 from dare.repair import catalogue, metrics
 from pipeline import command, lineage
+from pipeline.run_directory import Stage
 from reporting import measures as of_measures
 from reporting import row, statistics
 from studies.dare import mined
-from studies.repair.cell import GIVEN, attacks, method
+from studies.repair.cell import GIVEN, Cell, attacks, method
 
 PREFIX = {"clean": "", "adversarial": "adv-"}  # failures that are repaired -> prefix of a method's name
 PER_REPEAT = ("changed", "relative_change", "forward", "backward", "facts", "p")
 
 
-def label(arguments, name: str) -> str:
+def label(arguments: argparse.Namespace, name: str) -> str:
     """The name of a line: "neurecover", or "adv-neurecover" where adversarials are repaired."""
     return name if name in GIVEN else PREFIX[arguments.failures] + name
 
 
-def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> row.Row:
+def make(arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, flags: list, facts: list[dict]) -> row.Row:
     """The Row (reporting/row.py) of a method.
 
     cell: studies.repair.cell.Cell
@@ -56,12 +60,12 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
     )
 
 
-def repaired_on(arguments) -> dict:
+def repaired_on(arguments: argparse.Namespace) -> dict:
     """The attacks whose adversarials are repaired; {} where clean failures are."""
     return {"repair_on": ", ".join(arguments.repair_on)} if arguments.failures == "adversarial" else {}
 
 
-def sizes(chosen) -> dict:
+def sizes(chosen: Any) -> dict:
     """The sizes of a method's search: {} without one."""
     search = getattr(getattr(chosen, "of", chosen), "search", None)
     if search is None:
@@ -76,7 +80,7 @@ def role(name: str) -> str:
     return "control" if name in catalogue.CONTROLS else "method" if name == "dare" else "baseline"
 
 
-def title(arguments, name: str) -> str:
+def title(arguments: argparse.Namespace, name: str) -> str:
     """The title of a line."""
     if name in GIVEN:
         return {"original": "original", "dare": "DARE, as tuned in this run directory"}[name]

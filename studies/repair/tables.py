@@ -4,6 +4,8 @@ repair-<dataset>-<model>          a line for each method: clean, RR, NFR, ER, wh
 repair-<dataset>-<model>-noise    the same minus weight noise of the method's own norm, with the remaining rates
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy
 
 from reporting import marks, notes
@@ -38,12 +40,12 @@ NOISE = (
 ENSEMBLE = "ensemble is not one model: it costs several times as much, and was not attacked."
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds of one method: as reporting.row.pool, with the costs of all repeats."""
     return result_row.pool(rows, details={name: of_measures.together for name in TOGETHER})
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows: the original, DARE, the methods, the controls."""
     by_cell, order = {}, list(notes.ROLES)
     for row in sorted(rows, key=lambda row: order.index(row["role"])):
@@ -51,7 +53,7 @@ def cells(rows) -> dict[tuple, list]:
     return by_cell
 
 
-def tables(rows) -> list[Table]:
+def tables(rows: Sequence[Mapping]) -> list[Table]:
     """Two tables for each data set and model among the rows."""
     result = []
     for (dataset, model), methods in cells(rows).items():
@@ -60,7 +62,7 @@ def tables(rows) -> list[Table]:
     return result
 
 
-def measures(rows) -> dict[str, str]:
+def measures(rows: Sequence[Mapping]) -> dict[str, str]:
     """measure -> heading, of those that any row has: clean, RR, NFR, ER of each attack, AutoAttack."""
     names = dict.fromkeys(name for row in rows for name in row["measures"])
     result = {name: heading for name, heading in HEADINGS.items() if name in names}
@@ -68,19 +70,19 @@ def measures(rows) -> dict[str, str]:
     return result | {name: name.removeprefix("white-box/") for name in names if name.startswith("white-box/")}
 
 
-def mean_er(row, prefix: str = "") -> float | None:
+def mean_er(row: Mapping, prefix: str = "") -> float | None:
     """Mean ER over the attacks, in percent; None without ER. prefix: "noise-" for weight noise of the same norm."""
     values = [measure["value"] for name, measure in row["measures"].items() if name.startswith(f"{prefix}er/")]
     return float(numpy.mean(values)) if values else None
 
 
-def white_box(row, prefix: str = "") -> float | None:
+def white_box(row: Mapping, prefix: str = "") -> float | None:
     """Accuracy under AutoAttack, in percent; None where it was not run."""
     values = [measure["value"] for name, measure in row["measures"].items() if name.startswith(f"{prefix}white-box/")]
     return values[0] if values else None
 
 
-def passes(row) -> float:
+def passes(row: Mapping) -> float:
     """Forward and backward passes of a method, in images: the mean over repeats."""
     return float(numpy.mean(row["forward"]) + numpy.mean(row["backward"]))
 

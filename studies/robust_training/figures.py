@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import matplotlib.lines
@@ -38,7 +39,7 @@ def kind(method: str) -> str | None:
     return KINDS[2] if strategy.friendly else KINDS[1]
 
 
-def trajectories(rows) -> matplotlib.figure.Figure:
+def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     """Held-out robust accuracy against BP-epochs for one data set and model: a panel for each kind of method.
 
     A panel has a line for each method and seed of its kind, and all other methods in grey. A last panel shows the worst

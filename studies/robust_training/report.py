@@ -1,6 +1,6 @@
 """Tables and figures of robust training's rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from reporting.cell import cell_name
 from studies.robust_training.claims import deat_claims
@@ -10,12 +10,12 @@ from studies.robust_training.tables import cells, pool, robust_training_tables
 __all__ = ["figures", "pool", "tables"]
 
 
-def tables(rows) -> list:
+def tables(rows: Sequence[Mapping]) -> list:
     """The tables of every data set and model, with the claims."""
     return [*robust_training_tables(rows), *(deat_claims(own) for own in cells(rows).values())]
 
 
-def figures(rows) -> Iterator[tuple]:
+def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure) of every cell."""
     for (dataset, model), own in cells(rows).items():
         caption = "robust accuracy on held-out images against BP-epochs, by kind of method"

@@ -1,5 +1,9 @@
 """Repeat a run of robust training on other images or with another strategy."""
 
+import argparse
+import pathlib
+
+from data.split import Split
 from pipeline import resolved, run_directory
 from pipeline.progress import Progress
 from studies.robust_training import trained_models
@@ -7,7 +11,9 @@ from train import history as histories
 from train import robust, seeds
 
 
-def retrain(arguments, method: str, folder, split, *, changed: robust.Method, note: str) -> tuple:
+def retrain(
+    arguments: argparse.Namespace, method: str, folder: pathlib.Path, split: Split, *, changed: robust.Method, note: str
+) -> tuple:
     """(model, facts) of a training on `split` with the settings of train-<method>; the weights of the selected epoch.
 
     folder: of the history, which is resumed if it exists

@@ -5,6 +5,8 @@ robust_training-<dataset>-<model>-cost      BP-epochs, seconds, and the worst ca
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy
 
@@ -54,7 +56,7 @@ ALIKE = ("epsilon", "images", "validation", "precision", "attack_steps")
 SHARED = (*ALIKE, "setup")
 
 
-def pool(rows) -> result_row.Row:
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds of one method: as reporting.row.pool, with the trajectories and times of all.
 
     Raises ValueError as reporting.row.pool, and if seeds were trained differently.
@@ -70,20 +72,20 @@ def pool(rows) -> result_row.Row:
     return dataclasses.replace(pooled, hyperparameters={**shared, "bp_epochs": bp_epochs, "stopped": stopped})
 
 
-def settings(row, what: str):
+def settings(row: Mapping, what: str) -> Any:
     """One of a row's hyperparameters; a "setup" is completed with the defaults of newer fields."""
     value = row["hyperparameters"].get(what)
     return value if what != "setup" else {**DEFAULTS, **value}
 
 
-def older(rows) -> list[str]:
+def older(rows: Sequence[Mapping]) -> list[str]:
     """The note on rows whose learning rate was cyclic and whose momentum was not: a list with at most one sentence."""
     setups = {row["method"]: settings(row, "setup") for row in rows}
     outdated = [method for method, setup in setups.items() if setup["cyclic"] and setup["momentum_at_peak"] is None]
     return [OLDER.format(whose="" if len(outdated) == len(rows) else f" ({', '.join(outdated)})")] if outdated else []
 
 
-def cells(rows) -> dict[tuple, list]:
+def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows by decreasing worst case, standard training last."""
     by_cell = {}
     for row in rows:
@@ -93,7 +95,7 @@ def cells(rows) -> dict[tuple, list]:
     return by_cell
 
 
-def worst(row, prefix: str = "") -> dict:
+def worst(row: Mapping, prefix: str = "") -> dict:
     """The measure of a row's worst case over all attacks.
 
     Without a worst case (no attack is margin-based): that of the strongest attack.
@@ -103,12 +105,12 @@ def worst(row, prefix: str = "") -> dict:
     return min(chosen or attacked.values(), key=lambda each: each["value"], default={"value": None})
 
 
-def worst_case(row) -> tuple[dict, dict]:
+def worst_case(row: Mapping) -> tuple[dict, dict]:
     """The measures of a row's worst case: of the selected epoch, and of the last."""
     return worst(row), worst(row, "last/")
 
 
-def clean(row) -> tuple[dict, dict]:
+def clean(row: Mapping) -> tuple[dict, dict]:
     """The same of its clean accuracy."""
     return row["measures"]["clean"], row["measures"].get("last/clean", {"value": None})
 
@@ -122,7 +124,7 @@ def chance(dataset: str) -> list[str]:
     return [f"Chance: a net that predicts one class for all images has about {100 / classes:.1f} % in every column."]
 
 
-def robust_training_tables(rows) -> list[Table]:
+def robust_training_tables(rows: Sequence[Mapping]) -> list[Table]:
     """Two tables for every data set and model."""
     tables = []
     for (dataset, model), methods in cells(rows).items():

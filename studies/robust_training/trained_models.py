@@ -1,5 +1,11 @@
 """Opens a trained net of robust training for a later stage: images, history, and model."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
+import argparse
+
+import keras
+
 import data
 import models
 from pipeline import command, run_directory
@@ -7,7 +13,7 @@ from train import robust as training
 from train.history import History
 
 
-def reduced_dataset(arguments) -> data.Dataset:
+def reduced_dataset(arguments: argparse.Namespace) -> data.Dataset:
     """The data set; with --images, reduced to so many training images and the held-out ones."""
     dataset = command.load_dataset(arguments)
     if arguments.images is None:
@@ -15,7 +21,7 @@ def reduced_dataset(arguments) -> data.Dataset:
     return data.reduced(dataset, arguments.images + arguments.validation, arguments.seed)
 
 
-def robust(arguments, method: str) -> tuple:
+def robust(arguments: argparse.Namespace, method: str) -> tuple:
     """(split, history, run.json) of the finished stage train-<method> of robust training."""
     folder = run_directory.folder(arguments, f"train-{method}")
     record = run_directory.record(folder)
@@ -24,7 +30,7 @@ def robust(arguments, method: str) -> tuple:
     return data.load_split(folder / "split.h5", dataset), History(folder / "history"), record
 
 
-def teachers(arguments, split: data.Split, method: training.Method) -> list:
+def teachers(arguments: argparse.Namespace, split: data.Split, method: training.Method) -> list:
     """The nets that a method distils, in their order: of each finished stage train-<teacher> the selected epoch.
 
     Raises ValueError if one was trained on other images.
@@ -43,7 +49,7 @@ def teachers(arguments, split: data.Split, method: training.Method) -> list:
     return nets
 
 
-def finished(arguments) -> list[str]:
+def finished(arguments: argparse.Namespace) -> list[str]:
     """The methods with a finished stage train-<method>, in the order of the catalogue, with averages behind."""
     cell = run_directory.folder(arguments, "train-").parent
     trained = {path.parent.name.removeprefix("train-") for path in cell.glob("train-*/run.json")}
@@ -51,7 +57,9 @@ def finished(arguments) -> list[str]:
     return known + sorted(name for name in trained - {*known} if name in training.METHODS)
 
 
-def robust_model(arguments, split: data.Split, standardised: bool, precision: str = "float32"):
+def robust_model(
+    arguments: argparse.Namespace, split: data.Split, standardised: bool, precision: str = "float32"
+) -> keras.Model:
     """The untrained net of a robust training. standardised: its first layer standardises colour images."""
     coloured = split.x_train.shape[-1] == 3
     return models.build(

@@ -24,6 +24,15 @@ class Fixed:
         progress: float | None = None,
         over: float | None = None,
     ) -> int:
+        """The number of steps of the next epoch.
+
+        epoch: the epoch that ended, counted from 0.
+        gradient_magnitude: of that epoch, as the method measures it; None where it measures none.
+        accuracy: fraction of that epoch's adversarials that were classified correctly.
+        progress: fraction of the way to the last epoch, 1 as the last epoch begins; under a budget as `over`.
+        over: fraction of the run, or of its budget of BP-epochs, that is over.
+        Each controller reads only what its rule needs.
+        """
         return self.steps
 
     @property
@@ -32,9 +41,11 @@ class Fixed:
         return getattr(self, "maximum", self.steps)
 
     def state(self) -> dict:
+        """JSON values from which `restore` resumes."""
         return dict(vars(self))
 
     def restore(self, state: dict) -> None:
+        """Continue from a `state`."""
         vars(self).update(state)
 
 
@@ -55,6 +66,7 @@ class Delayed(Fixed):
         progress: float | None = None,
         over: float | None = None,
     ) -> int:
+        """The number of steps of the next epoch, by `epoch` alone. Arguments as of Fixed.update."""
         self.steps = min((epoch + 1) // self.delay + 1, self.maximum)
         return self.steps
 
@@ -76,6 +88,7 @@ class AccuracyThreshold(Fixed):
         progress: float | None = None,
         over: float | None = None,
     ) -> int:
+        """The number of steps of the next epoch, by `accuracy` alone. Arguments as of Fixed.update."""
         if accuracy > self.threshold:
             self.steps = min(self.steps + 1, self.maximum)
         return self.steps
@@ -99,6 +112,7 @@ class Linear(Fixed):
 
     @property
     def most(self) -> int:
+        """The largest number of steps it can return."""
         return self.last
 
     def update(
@@ -110,7 +124,7 @@ class Linear(Fixed):
         progress: float | None = None,
         over: float | None = None,
     ) -> int:
-        """progress: fraction of the way to the last epoch; over: fraction of the run (or of the budget, both)."""
+        """The number of steps of the next epoch, by `progress`, if `down` by `over`. Arguments as of Fixed.update."""
         if self.down:
             self.steps = self.first + int((self.last - self.first) * over + 1e-9)
         else:
@@ -158,7 +172,10 @@ class MagnitudeGuided:
         progress: float | None = None,
         over: float | None = None,
     ) -> int:
-        """Returns the steps for the next epoch. gradient_magnitude: of the epoch that ended, counted from 0."""
+        """The number of steps of the next epoch, by `epoch` and `gradient_magnitude`. Arguments as of Fixed.update.
+
+        Raises ValueError where gamma is None.
+        """
         if self.gamma is None:
             raise ValueError("the controller has gamma None, expected a number above 0: take it from Method.tailored")
         if epoch == 0:
@@ -171,9 +188,11 @@ class MagnitudeGuided:
         return self.steps
 
     def state(self) -> dict:
+        """JSON values from which `restore` resumes."""
         return dict(vars(self))
 
     def restore(self, state: dict) -> None:
+        """Continue from a `state`."""
         vars(self).update(state)
 
     def _grows(self, magnitude):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 
 from models import compute, perturb
+from models.compute.variables import Tensor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,34 @@ class Distillation:
         return 0.5 * len(self.teachers)
 
     def nets(self, teachers: list[keras.Model]) -> Callable:
-        """``run(images)`` -> (log softmax(t / T) (n, K) for each teacher,). Raises ValueError for their number."""
+        """``run(images)`` -> (log softmax(t / T) (n, K) for each teacher,).
+
+        teachers: the trained nets, in the order of the names. Raises ValueError for another number of them.
+        """
         if len(teachers) != len(self.teachers):
             raise ValueError(f"{len(teachers)} teachers, expected the nets of {' and '.join(self.teachers)}, in order")
         runs = [compute.compiled(teacher, _logits) for teacher in teachers]
         return lambda images: tuple(keras.ops.log_softmax(run(images) / self.temperature) for run in runs)
 
-    def objective(self, call, current, images, labels, scale, weight, beta, *soft):
-        """The objective of the update: (values (n,), correct (n,)). soft: as `nets` returns."""
+    def objective(
+        self,
+        call: Callable,
+        current: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor,
+        weight: Tensor,
+        beta: Tensor,
+        *soft: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The objective of the update: (values (n,), correct (n,)).
+
+        current: adversarial images (n, H, W, C).
+        labels: integers (n,).
+        weight: factor of each value, a number or (n,).
+        soft: as `nets` returns.
+        Other arguments as of adversarial.cross_entropy.
+        """
         logits = keras.ops.cast(call(current), "float32")
         correct = keras.ops.logical_not(perturb.is_misclassified(logits, labels))
         loss = self.weights[0] * perturb.cross_entropy(logits, labels)

@@ -53,6 +53,7 @@ def fit(
     method: catalogue.Method.
     setup: setup.Setup.
     history: a History or its path.
+    seed: of the order of the images, augmentation, dropout, the attacks' random numbers, and the images of the probe.
     epochs: length of the run (None: the set-up's); or instead budget: BP-epochs after which training ends, possibly
         within an epoch.
     keep: which epochs' weights stay: "all", or "selected": those of the selected epoch (probe.selected) and the newest.
@@ -69,10 +70,9 @@ def fit(
     probe = probe or Probe()
     if budget is None:
         epochs = method.epochs(setup) if epochs is None else epochs
-    if (epochs is None) == (budget is None) or not min(epochs or 1, budget or 1) > 0:
-        raise ValueError(f"epochs={epochs} and budget={budget}: expected one of the two, above 0")
-    if keep not in KEEP:
-        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
+    _check(epochs, budget, keep)
+
+    # 1. Claim the history for this run.
     strategy, controller = method.tailored(setup)
     history.claim(
         {
@@ -87,6 +87,8 @@ def fit(
             **{"seed": seed, "epochs": epochs, "budget": budget, "data": split.fingerprint},
         }
     )
+
+    # 2. The compiled updates, and what the method carries from epoch to epoch.
     optimizer = sgd.CoupledSGD(setup.learning_rate, momentum=setup.momentum, weight_decay=setup.weight_decay)
     scale = _scale(model, split.x_train.shape[-1])
     guided = isinstance(controller, MagnitudeGuided)
@@ -97,8 +99,10 @@ def fit(
     average = None if method.average is None else Average(method.average, model)
     carried = {"average": average, "batch": batch if hasattr(batch, "state") else None}
     held_out = _held_out(split, probe.images, seed)
+
+    # 3. Resume.
     spent, recorded = 0.0, course(history)
-    if history.last:  # resume
+    if history.last:
         history.load_weights(model, history.last)
         history.load_optimizer(optimizer, history.last)
         history.drop_older_optimizers()
@@ -111,6 +115,8 @@ def fit(
         if metrics["stopped"]:
             history.load_weights(model, best(recorded, method.select))
             return history
+
+    # 4. Train, epoch by epoch.
     while history.last < epochs if budget is None else spent < budget - 1e-9:
         epoch, steps = history.last + 1, controller.steps
 
@@ -164,6 +170,14 @@ def fit(
             history.load_weights(model, best(recorded, method.select))
             break
     return history
+
+
+def _check(epochs, budget, keep):
+    """Raise ValueError for arguments that `fit` does not admit."""
+    if (epochs is None) == (budget is None) or not min(epochs or 1, budget or 1) > 0:
+        raise ValueError(f"epochs={epochs} and budget={budget}: expected one of the two, above 0")
+    if keep not in KEEP:
+        raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
 
 
 def _epoch(model, optimizer, batch, average, split, setup, seed, epoch, steps, spent, budget, share_done, watch):

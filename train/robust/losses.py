@@ -8,7 +8,7 @@ from models import compute, perturb
 
 
 def divergence(log_p: compute.Tensor, log_q: compute.Tensor) -> compute.Tensor:
-    """KL(p || q) of log-probabilities (N, K), (N, K) -> (N,)."""
+    """KL(p || q) -> (N,). log_p, log_q: log-probabilities (N, K)."""
     return keras.ops.sum(keras.ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
@@ -20,9 +20,12 @@ def trades(
     beta: compute.Tensor,
     again: compute.Tensor | None = None,
 ) -> compute.Tensor:
-    """CE(p, y) + beta KL(p || p'), with gradients through both arguments of the divergence.
+    """CE(p, y) + beta KL(p || p') -> (N,), with gradients through both arguments of the divergence.
 
     Zhang et al., ICML 2019, equation 5; p and p' are the softmax of clean and adversarial logits.
+    logits, adversarial_logits: of the clean and of the adversarial images (N, K).
+    labels: y, integers (N,).
+    beta: weight of the divergence, a number.
     again: clean logits of another pass, for the divergence (None: the same).
     """
     clean = keras.ops.log_softmax(logits if again is None else again)
@@ -33,10 +36,12 @@ def trades(
 def mart(
     logits: compute.Tensor, adversarial_logits: compute.Tensor, labels: compute.Tensor, *, beta: compute.Tensor
 ) -> compute.Tensor:
-    """BCE(p', y) + beta KL(p || p') (1 - p_y), where BCE = -log p'_y - log(1 - max over k != y of p'_k).
+    """BCE(p', y) + beta KL(p || p') (1 - p_y) -> (N,), where BCE = -log p'_y - log(1 - max over k != y of p'_k).
 
     Wang et al., ICLR 2020, equation 11, with the constants of its code, 1.0001 + 1e-12, 1.0000001 and, inside the
     divergence's second logarithm, 1e-12 [P]; gradients flow through every factor.
+
+    Arguments as in `trades`.
     """
     clean, adversarial = keras.ops.log_softmax(logits), keras.ops.log_softmax(adversarial_logits)
     is_label = keras.ops.one_hot(labels, logits.shape[-1], dtype="bool")
@@ -49,6 +54,7 @@ def mart(
 def divergence_from(adversarial_logits: compute.Tensor, log_probabilities: compute.Tensor) -> compute.Tensor:
     """KL(p || p') for fixed log p, (N, K), (N, K) -> (N,): the attack loss of TRADES.
 
+    adversarial_logits: (N, K); log_probabilities: log p of the clean images (N, K).
     The direction of its gradient is exact even if both distributions are saturated.
     """
     entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)

@@ -1,6 +1,10 @@
 """SGD with PyTorch's rules, for which the published recipes were tuned."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import keras
+
+from models.compute.variables import Tensor
 
 
 class CoupledSGD(keras.optimizers.Optimizer):
@@ -21,20 +25,23 @@ class CoupledSGD(keras.optimizers.Optimizer):
         self._track_variable(self._momentum)
 
     @property
-    def momentum(self):
+    def momentum(self) -> keras.Variable:
         """The fraction of the velocity kept in each step: a variable, to which a number can be assigned."""
         return self._momentum
 
     @momentum.setter
-    def momentum(self, value):
+    def momentum(self, value: float) -> None:
+        """Set it, also between two calls of a compiled update."""
         self._momentum.assign(value)
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Make a velocity for each variable, once, as Keras's optimizers do."""
         if not self.built:
             super().build(variables)
             self.velocities = self.add_optimizer_variables(variables, "velocity")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        """Update one variable by its gradient; Keras calls it for each variable."""
         velocity = self.velocities[self._get_variable_index(variable)]
         direction = gradient + self.coupled_decay * variable
         direction = keras.ops.cast(self._momentum, variable.dtype) * velocity + direction
