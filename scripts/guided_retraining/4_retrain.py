@@ -16,6 +16,8 @@ import concurrent.futures
 import dataclasses
 import pathlib
 
+import numpy
+
 from adv.guided import configuration, ordering
 from data import files
 from studies.guided_retraining import cell, worker
@@ -46,7 +48,9 @@ def main(arguments: argparse.Namespace) -> None:
         curves.setdefault((name, metric), []).append(files.read_sealed(path_of(stage, name, metric, count)))
     robust = attacked(arguments, stage, curves) if arguments.attack_images else {}
     rows = [
-        guided_row.write(arguments, stage, *key, original, curve, robust=robust.get(key), anchor=robust.get("original"))
+        guided_row.write(
+            arguments, stage, *key, original, curve, robust=robust.get(key), anchor=robust.get("original", {}).get(0)
+        )
         for key, curve in curves.items()
     ]
     run_directory.finish(stage, original=original)
@@ -87,16 +91,23 @@ def plan(arguments: argparse.Namespace) -> list[tuple[str, str, int]]:
 
 
 def attacked(arguments: argparse.Namespace, stage: run_directory.Stage, curves: dict) -> dict:
-    """AutoAttack on the original model and on the best prefix of every order: order -> result."""
-    best = {key: max(curve, key=lambda point: point["both"]["accuracy"])["inputs"] for key, curve in curves.items()}
-    results = {}
-    for key in ("original", *best):
-        job = ("original", "", 0) if key == "original" else (*key, best[key])
-        path = stage.folder / "attacked" / f"{'original' if key == 'original' else '-'.join(map(str, job))}.json"
-        path.parent.mkdir(exist_ok=True)
-        settings = {"images": arguments.attack_images, "epsilon": arguments.attack_epsilon}
-        with Progress(f"attack {path.stem}", arguments.quiet) as progress:
-            results[key] = worker.attack(*job, path, **settings, progress=progress)
+    """AutoAttack on the original model and on prefixes of every order: order -> {inputs: result}, the best among them.
+
+    Beside the best prefix those of --attack-prefixes, from the shortest to the longest in equal steps.
+    """
+    chosen = {"original": {0}}
+    for key, curve in curves.items():
+        counts = sorted(point["inputs"] for point in curve)
+        places = numpy.linspace(0, len(counts) - 1, min(arguments.attack_prefixes, len(counts))).round().astype(int)
+        best = max(curve, key=lambda point: point["both"]["accuracy"])["inputs"]
+        chosen[key] = {best, *(counts[place] for place in places)}
+    settings, results = {"images": arguments.attack_images, "epsilon": arguments.attack_epsilon}, {}
+    for key, counts in chosen.items():
+        for count in sorted(counts):
+            job = ("original", "", 0) if key == "original" else (*key, count)
+            path = stage.folder / "attacked" / f"{'original' if key == 'original' else '-'.join(map(str, job))}.json"
+            with Progress(f"attack {path.stem}", arguments.quiet) as progress:
+                results.setdefault(key, {})[count] = worker.attack(*job, path, **settings, progress=progress)
     return results
 
 
@@ -142,11 +153,12 @@ def options() -> command.Parser:
     published = [name for name, definition in ordering.METRICS.items() if not definition.ours]
     parser.add_argument("--metric", nargs="+", type=metric, default=published, help="what orders the inputs")
     parser.add_argument("--prefixes", type=command.whole(1), help="how many, of equal steps (default: published steps)")
+    cell.add_attack(parser)
     parser.add_argument(
-        "--attack-images", type=command.whole(0, 500), default=0, help="clean test images under AutoAttack, by order"
-    )
-    parser.add_argument(
-        "--attack-epsilon", type=command.real(above=0), default=0.05, help="its radius, Linf (default: 0.05)"
+        "--attack-prefixes",
+        type=command.whole(0),
+        default=0,
+        help="attacked beside the best: first to last of an order",
     )
     parser.add_argument("--workers", type=command.whole(1), default=1, help="models trained at once, a process each")
     return parser

@@ -16,6 +16,7 @@ import dataclasses
 
 from adv.guided import retraining, robot, selection
 from data import files
+from studies.guided_retraining import attacked as guided_attacked
 from studies.guided_retraining import cell as guided_cell
 from studies.guided_retraining import robot as guided_robot
 from studies.guided_retraining import row as guided_row
@@ -41,22 +42,49 @@ def main(arguments: argparse.Namespace) -> None:
     sections = min(selection.SECTIONS, pool)
     original = retraining.measure_parts(cell.model, guided_robot.tests_of(cell, inputs))
     jobs = [(selector, n) for n in counts for selector in arguments.selector]
+    how = {"recipe": recipe, "seed": arguments.seed, "sections": sections}
     with Progress("robot", arguments.quiet) as progress:
         for done, (selector, n) in enumerate(jobs, start=1):
             path = stage.folder / f"{selector}-{n}.json"
             if not path.is_file():
-                guided_robot.retrain(
-                    cell, inputs, pool_scores, selector, n, path, recipe=recipe, seed=arguments.seed, sections=sections
-                )
+                guided_robot.retrain(cell, inputs, pool_scores, selector, n, path, epsilon=epsilon, **how)
             progress(done, len(jobs), f"{selector} {n}")
+    robust = attacked(arguments, stage, cell, inputs, pool_scores, counts, how) if arguments.attack_images else {}
     for selector in arguments.selector:
         curve = [files.read_sealed(stage.folder / f"{selector}-{n}.json") for n in counts]
         settings = {"epsilon": epsilon, "recipe": recipe, "pool": pool, "seconds": round(seconds, 2)}
+        settings |= {"robust": robust.get(selector), "anchor": robust.get("original")}
         row = guided_row.write_robot(arguments, stage, selector, original, curve, **settings)
         best = row["measures"]["best"]["value"]
-        print(f"robot {selector}: best {best:.2f} % of attacked test images")
+        anew = row["measures"]["anew"]["value"]
+        print(f"robot {selector}: best {best:.2f} % of attacked test images, {anew:.2f} % of those attacked anew")
     run_directory.finish(stage, original=original, pool=pool, counts=counts, sections=sections)
     print(f"robot: original {100 * original['adversarial']['accuracy']:.2f} %, pool {pool} ({stage.folder})")
+
+
+def attacked(
+    arguments: argparse.Namespace,
+    stage: run_directory.Stage,
+    cell: guided_cell.Cell,
+    inputs: guided_cell.Inputs,
+    pool_scores: dict,
+    counts: list[int],
+    how: dict,
+) -> dict:
+    """AutoAttack on the original model and on the best model of every selector, trained again: selector -> result."""
+    clean, results = guided_robot.tests_of(cell, inputs)["clean"], {}
+    for name in ("original", *arguments.selector):
+        path = stage.folder / "attacked" / f"{name}.json"
+        if not path.is_file():
+            cell.model.set_weights(cell.original)
+            if name != "original":
+                measured = {n: files.read_sealed(stage.folder / f"{name}-{n}.json") for n in counts}
+                best = max(counts, key=lambda n: measured[n]["adversarial"]["accuracy"])
+                guided_robot.fit(cell, inputs, pool_scores, name, best, **how)
+        settings = {"images": arguments.attack_images, "epsilon": arguments.attack_epsilon, "seed": arguments.seed}
+        with Progress(f"attack {name}", arguments.quiet) as progress:
+            results[name] = guided_attacked.autoattack(cell.model, *clean, path, **settings, progress=progress)
+    return results
 
 
 def stages(arguments: argparse.Namespace) -> list[str]:
@@ -75,6 +103,7 @@ def options() -> command.Parser:
     )
     parser.add_argument("--epsilon", type=percentage, help="of the attacks, Linf (default: published)")
     parser.add_argument("--epochs", type=command.whole(1), help="of every retraining (default: published)")
+    guided_cell.add_attack(parser)
     return parser
 
 

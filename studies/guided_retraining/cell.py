@@ -180,3 +180,13 @@ def parser(description: str, example: str) -> command.Parser:
     stage_parser = command.parser(description, study="guided_retraining", accepted=NETS.values(), example=example)
     stage_parser.set_defaults(model=None)
     return stage_parser
+
+
+def add_attack(parser: command.Parser) -> None:
+    """The options of attacks that are run anew on retrained models."""
+    parser.add_argument(
+        "--attack-images", type=command.whole(0, 500), default=0, help="clean test images under AutoAttack, by order"
+    )
+    parser.add_argument(
+        "--attack-epsilon", type=command.real(above=0), default=0.05, help="its radius, Linf (default: 0.05)"
+    )

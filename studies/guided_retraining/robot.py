@@ -77,16 +77,15 @@ def retrain(
     recipe: retraining.Recipe,
     seed: int,
     sections: int,
+    epsilon: float,
 ) -> dict:
     """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
 
     pool_scores: of `evidence`.
+    epsilon: of the attacks that are run anew on the retrained model; "anew" is its accuracy on their test images.
     """
-    rows = selection.take(selector, n, **pool_scores, sections=sections, seed=seed)
-    x = numpy.concatenate([data.to_unit(cell.split.x_train), inputs.images["train"][rows]])
-    y = numpy.concatenate([cell.split.y_train, inputs.labels["train"][rows]])
     started_at = time.perf_counter()
-    retraining.fit(cell.model, cell.original, x, y, recipe=recipe, seed=seed)
+    rows = fit(cell, inputs, pool_scores, selector, n, recipe=recipe, seed=seed, sections=sections)
     seconds = time.perf_counter() - started_at
     parts = tests_of(cell, inputs)
     logits = retraining.logits_of_parts(cell.model, parts)
@@ -95,12 +94,42 @@ def retrain(
         "adversarial_inputs": len(rows),
         **retraining.of_parts(logits, parts),
         "correct": retraining.correct_of(logits, parts),
+        "anew": anew(cell, epsilon=epsilon, seed=seed),
         "seconds": round(seconds, 2),
         "peak_memory_mib": run_directory.peak_memory(),
         "joules": None,
     }
     files.write_sealed(path, result)
     return result
+
+
+def anew(cell: Cell, *, epsilon: float, seed: int) -> float:
+    """The accuracy of the cell's model, as its weights are now, on test images that RobOT's attacks make on itself."""
+    x, y = cell.split.x_test, cell.split.y_test
+    correct = [
+        search.classes(cell.model, robot.attack(cell.model, x, y, name, epsilon=epsilon, seed=seed)) == y
+        for name in robot.ATTACKS
+    ]
+    return float(numpy.mean(correct))
+
+
+def fit(
+    cell: Cell,
+    inputs: Inputs,
+    pool_scores: dict,
+    selector: str,
+    n: int,
+    *,
+    recipe: retraining.Recipe,
+    seed: int,
+    sections: int,
+) -> numpy.ndarray:
+    """Retrain the cell's model on all training images and one selection of the pool; returns its rows, (n,)."""
+    rows = selection.take(selector, n, **pool_scores, sections=sections, seed=seed)
+    x = numpy.concatenate([data.to_unit(cell.split.x_train), inputs.images["train"][rows]])
+    y = numpy.concatenate([cell.split.y_train, inputs.labels["train"][rows]])
+    retraining.fit(cell.model, cell.original, x, y, recipe=recipe, seed=seed)
+    return rows
 
 
 def open_inputs(path: pathlib.Path, cell: Cell, *, epsilon: float, seed: int) -> Inputs:

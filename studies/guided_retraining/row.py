@@ -11,7 +11,9 @@ The details of a row:
 
 The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the fewest inputs that reach 99 % of the
 best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
-model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>.
+model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>; the detail
+"attacked" has a dictionary for each attacked prefix. RobOT's rows also have anew, the accuracy of the model with the
+best accuracy on test images that RobOT's attacks make on that model.
 """
 
 import argparse
@@ -61,7 +63,8 @@ def write(
     name: of the configuration
     original: measures of the original model
     curve: a dictionary for each prefix, in any order
-    robust, anchor: of worker.attack, on the best prefix and on the original model (None: not attacked)
+    robust: inputs of a prefix -> result of worker.attack, the best prefix among them (None: not attacked)
+    anchor: the result on the original model
     """
     trained = run_directory.record(run_directory.folder(arguments, "train"))
     adversarial = run_directory.record(run_directory.folder(arguments, "inputs"))
@@ -85,14 +88,15 @@ def write(
             "prefixes": len(curve),
         },
         measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
-        | (_robust(robust, anchor) if robust else {}),
+        | (_robust(robust[_best(curve, "both")["inputs"]], anchor) if robust else {}),
         checks=trained.get("checks"),  # of the original model
-        attacks=robust["attacks"] if robust else {},
+        attacks=anchor["attacks"] if robust else {},
         details={
             "configuration": name,
             "metric": metric,
             "curves": [curve],
             "originals": [original],
+            "attacked": [[{"inputs": count, **each["robust"]} for count, each in sorted((robust or {}).items())]],
             "rank": [ranked["metrics"][metric] | {"forward_s": ranked["forward_s"], "inputs": ranked["inputs_ranked"]}],
         },
     )
@@ -122,15 +126,18 @@ def write_robot(
     recipe: retraining.Recipe,
     pool: int,
     seconds: float,
+    robust: dict | None = None,
+    anchor: dict | None = None,
 ) -> result_row.Row:
     """Write row-robot-<selector>.json into the stage's folder. Returns the row; its measures are on "adversarial".
 
     pool: inputs of the pool
     seconds: of FOL and the probabilities of the pool
+    robust, anchor: results of AutoAttack on the best model and on the original (None: not attacked)
     Other arguments as write.
     """
     trained = run_directory.record(run_directory.folder(arguments, "train"))
-    curve = sorted(curve, key=lambda point: point["inputs"])
+    curve, tests = sorted(curve, key=lambda point: point["inputs"]), len(robot.ATTACKS) * trained["counts"][2]
     row = result_row.of_stage(
         stage,
         study="guided_retraining",
@@ -145,9 +152,12 @@ def write_robot(
             "pool": pool,
             "prefixes": len(curve),
         },
-        measures=_measures([summary(curve, "adversarial")], None, len(robot.ATTACKS) * trained["counts"][2]),
+        measures=_measures([summary(curve, "adversarial")], None, tests)
+        | {"anew": of_measures.measure([100 * _best(curve, "adversarial")["anew"]], tests)}
+        | (_robust(robust, anchor) if robust else {}),
         checks=trained.get("checks"),  # of the original model
-        attacks={name: {"steps": steps, "rel_stepsize": size} for name, (steps, size) in robot.ATTACKS.items()},
+        attacks={name: {"steps": steps, "rel_stepsize": size} for name, (steps, size) in robot.ATTACKS.items()}
+        | (robust["attacks"] if robust else {}),
         details={
             "configuration": ROBOT,
             "metric": selector,
@@ -160,6 +170,11 @@ def write_robot(
     )
     result_row.save(row, stage.folder / f"row-{ROBOT}-{selector}.json")
     return row
+
+
+def _best(curve, part):
+    """The point of a curve with the highest accuracy on a part."""
+    return max(curve, key=lambda point: point[part]["accuracy"])
 
 
 def _measures(summaries, best, n):
@@ -177,7 +192,7 @@ def _robust(robust, anchor):
 
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds. Raises ValueError if they were made differently."""
-    lists = dict.fromkeys(("curves", "originals", "rank"), of_measures.together)
+    lists = dict.fromkeys(("curves", "originals", "rank", "attacked"), of_measures.together)
     pooled, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
     best = first["best"]["published"], first["inputs-to-best"]["published"]
     part = "adversarial" if rows[0]["configuration"] == ROBOT else "both"

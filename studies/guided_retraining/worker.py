@@ -9,14 +9,12 @@ from collections.abc import Callable
 import numpy
 
 import data
-from adv import evaluation
 from adv.guided import configuration, ordering, retraining
 from data import files, ledger
 from models import compute
 from pipeline import command, run_directory
+from studies.guided_retraining import attacked, energy
 from studies.guided_retraining import cell as guided_cell
-from studies.guided_retraining import energy
-from train import seeds
 
 _cell = {}
 
@@ -109,24 +107,14 @@ def attack(
     images: number of clean test images that are attacked, drawn by the seed
     epsilon: Linf radius
     """
-    if path.is_file():
-        return files.read_sealed(path)
-    model = _cell["cell"].model
-    if name == "original":
-        model.set_weights(_cell["cell"].original)
-    else:
-        _fit(name, metric, count)
-    x, y = _cell["tests"]["clean"]
-    seed = _cell["arguments"].seed
-    rows = numpy.sort(seeds.stream(seed, "attacked images").permutation(len(y))[:images])
-    folder = path.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    attacked = evaluation.benchmark(
-        model, x[rows], y[rows], epsilon=epsilon, seed=seed, folder=folder, progress=progress
-    )  # fmt: skip
-    result = {"inputs": count, **attacked.row()}
-    files.write_sealed(path, result)
-    return result
+    cell, arguments = _cell["cell"], _cell["arguments"]
+    if not path.is_file():
+        if name == "original":
+            cell.model.set_weights(cell.original)
+        else:
+            _fit(name, metric, count)
+    settings = {"images": images, "epsilon": epsilon, "seed": arguments.seed, "progress": progress}
+    return attacked.autoattack(cell.model, *_cell["tests"]["clean"], path, **settings)
 
 
 def original() -> dict:

@@ -130,20 +130,31 @@ def test_two_processes_make_the_same_models(cell_copy, call):
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, unfinish):
+@pytest.fixture
+def short_autoattack(monkeypatch):
+    """Fewer steps and queries than the paper's."""
     few = {
         name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
         for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
     }
     monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
+
+
+def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, short_autoattack, unfinish):
     shutil.rmtree(cell_copy / "retrain")
-    options = ["--prefixes", "1", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
+    options = ["--prefixes", "3", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
+    options += ["--attack-prefixes", "2"]
     completed = call("guided_retraining/4_retrain", *CELL, *options)
     assert completed.code == 0, completed.err
-    measures = result_row.load(cell_copy / "retrain" / "row-c3-dsa.json")["measures"]
+    row = result_row.load(cell_copy / "retrain" / "row-c3-dsa.json")
+    measures, [attacked] = row["measures"], row["attacked"]
+    best = max(row["curves"][0], key=lambda point: point["both"]["accuracy"])["inputs"]
+    assert [point["inputs"] for point in attacked] == sorted({10, 30, best}), "the first, the last, and the best"
     assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
     first = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
-    assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
+    assert first["robust"].items() <= attacked[-1].items()
+    at_best = next(point["value"] for point in attacked if point["inputs"] == best)
+    assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * at_best, abs=0.01)
     unfinish(cell_copy / "retrain", "attacked/c3-dsa-30.json", "attacked/c3-dsa-30/square.h5", "row-c3-dsa.json")
     again = call("guided_retraining/4_retrain", *CELL, *options)
     assert again.code == 0, again.err
@@ -161,6 +172,22 @@ def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
     best = max(point["adversarial"]["accuracy"] for point in row["curves"][0])
     assert row["measures"]["best"]["value"] == pytest.approx(100 * best) and row["measures"]["best"]["n"] == 60
     assert [point["inputs"] for point in row["curves"][0]] == [10, 42] and row["role"] == "method"
+    strongest = max(row["curves"][0], key=lambda point: point["adversarial"]["accuracy"])
+    assert row["measures"]["anew"]["value"] == pytest.approx(100 * strongest["anew"]) and row["attacks"].keys() == {
+        "fgsm", "pgd",
+    }  # fmt: skip
+
+
+def test_autoattack_runs_anew_on_the_best_of_each_selector(cell_copy, call, short_autoattack):
+    shutil.rmtree(cell_copy / "robot")
+    options = ["--percent", "5", "20", "--selector", "be-st", "--epochs", "1", "--attack-images", "9"]
+    completed = call("guided_retraining/5_robot", *CELL, *options)
+    assert completed.code == 0 and "% of those attacked anew" in completed.out, completed.err
+    row = result_row.load(cell_copy / "robot" / "row-robot-be-st.json")
+    assert row["measures"]["autoattack@0.05"]["n"] == 9 == row["measures"]["original-autoattack@0.05"]["n"]
+    assert {"fgsm", "pgd", "apgd-t", "square"} < row["attacks"].keys()
+    saved = load(cell_copy / "robot" / "attacked" / "be-st.json")["robust"]["value"]
+    assert row["measures"]["autoattack@0.05"]["value"] == pytest.approx(100 * saved, abs=0.01)
 
 
 def test_a_stopped_robot_goes_on_and_ends_the_same(cell_copy, call, unfinish):
