@@ -89,7 +89,16 @@ def test_own_runs_are_measured_too(tmp_path, monkeypatch):
     record = {"stage": "train", "arguments": {"dataset": "digits", "model": "alexnet"}, "uses": {}, "inputs": {},
               "outputs": {}, "wall_s": 12.0}  # fmt: skip
     files.write_sealed(folder / "run.json", record)
-    assert hours.measured(tmp_path) == {("digits", "alexnet", "train"): 12.0}
+    assert hours.measured(tmp_path) == {("digits", "alexnet", "train"): (12.0, None)}
+
+
+def test_a_training_is_scaled_by_the_images_of_both_commands(monkeypatch):
+    row = {"dataset": "digits", "model": "alexnet", "wall_s": {"train": 3600.0}, "commands": None,
+           "command": "python scripts/dare/1_train.py --dataset digits --model alexnet --epochs 20"}  # fmt: skip
+    monkeypatch.setattr(publish, "measured", lambda: [row])
+    assert lines(("dare/1_train", "--epochs 50"))[2] == "hours: 2.5 (1 of 1 stages as measured before)"
+    row["command"] = "python scripts/dare/1_train.py --an-option-that-is-gone 3"
+    assert lines(("dare/1_train", "--epochs 50"))[2] == "hours: 1.0 (1 of 1 stages as measured before)"
 
 
 def test_a_folder_of_images_is_not_read_to_count_it():
