@@ -34,8 +34,8 @@ class Friendly:
         """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress)``.
 
         It returns (adversarials, passes per image). model: the one that is trained.
-        attack_loss: a name of perturbation.ATTACK_LOSSES; epsilon,
-        step_size: numbers or (n,).
+        attack_loss: a name of perturbation.ATTACK_LOSSES.
+        epsilon, step_size: numbers or (n,).
         """
 
         def run(images, current, labels, targets, steps, epsilon, step_size, generator, progress):
