@@ -80,7 +80,9 @@ def retrain(
 ) -> dict:
     """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
 
+    cell, inputs: the trained net, and the attacked images of `attack`.
     pool_scores: of `evidence`.
+    selector, n, sections: as of selection.take; recipe: of the training; seed: of the selection and the training.
     """
     rows = selection.take(selector, n, **pool_scores, sections=sections, seed=seed)
     x = numpy.concatenate([data.to_unit(cell.split.x_train), inputs.images["train"][rows]])
