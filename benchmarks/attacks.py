@@ -95,6 +95,7 @@ def report(
     images: numpy.ndarray,
     labels: numpy.ndarray,
 ) -> None:
+    """Print one line: the seconds of each library and what its attack achieved."""
     ours = seconds["ours"]
     times = [f"{ours:.2f}"]
     for library in ("foolbox", "art"):
@@ -107,6 +108,7 @@ def report(
 def result(
     attacked: numpy.ndarray, norm: str | None, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray
 ) -> str:
+    """What an attack achieved, in words. norm: of a minimal attack; None for an attack of fixed epsilon."""
     correct = search.classes(model, attacked) == labels
     if norm is None:
         return f"{correct.mean():.1%}"
@@ -181,9 +183,11 @@ class L1(foolbox.attacks.L1BasicIterativeAttack):
     """foolbox's attack with an epsilon for each image."""
 
     def normalize(self, gradients: Any, *, x: Any, bounds: Any) -> Any:
+        """As foolbox's, as a raw tensor."""
         return super().normalize(gradients, x=x, bounds=bounds).raw
 
     def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
+        """As foolbox's, with an epsilon for each image."""
         return super().project(x, x0, eagerpy.astensor(keras.ops.reshape(epsilon, -1)))
 
 

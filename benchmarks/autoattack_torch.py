@@ -21,6 +21,7 @@ class Net(torch.nn.Module):
         self.weights = torch.nn.ParameterList([torch.nn.Parameter(weight, requires_grad=False) for weight in ordered])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 10) of images (N, C, H, W)."""
         w = self.weights
         for place in (0, 2):
             x = functional.max_pool2d(functional.relu(functional.conv2d(x, w[place], w[place + 1], padding=1)), 2)
@@ -85,6 +86,7 @@ def art_jobs(net: Net, x: numpy.ndarray, y: numpy.ndarray, settings: dict) -> di
 
 
 def channels_first(images: numpy.ndarray) -> torch.Tensor:
+    """Images (N, H, W, C) as a tensor (N, C, H, W)."""
     return torch.tensor(images.transpose(0, 3, 1, 2).copy())
 
 

@@ -52,11 +52,13 @@ def printed() -> list[list[str]]:
 
 
 def plain(commands: list[list[str]], folder: str) -> None:
+    """Run the commands one after the other."""
     for command in commands:
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def reproduce(commands: list[list[str]], folder: str) -> None:
+    """Run the same cell by scripts/reproduce.py."""
     subprocess.run(REPRODUCE, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -59,6 +59,7 @@ def predicted(model: keras.Model, x: numpy.ndarray) -> numpy.ndarray:
 def mine(
     model: keras.Model, history: History, x: numpy.ndarray, y: numpy.ndarray, folder: str | pathlib.Path, **options: Any
 ) -> get_ats.Targets:
+    """Mine a history into a file in `folder`. options: of get_ats.mine_history."""
     return get_ats.mine_history(model, history, x, y, path=pathlib.Path(folder) / "targets.h5", **options)
 
 
@@ -74,6 +75,7 @@ def chosen_passes(model: keras.Model, history: History, x: numpy.ndarray, target
 
 
 def checkpoints(model: keras.Model, history: History, epochs: list[int], evaluate: Callable) -> None:
+    """Call `evaluate()` under the weights of each epoch, then load the final ones."""
     for epoch in epochs:
         history.load_weights(model, epoch)
         evaluate()

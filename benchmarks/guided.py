@@ -52,6 +52,7 @@ def main() -> None:
 
 
 def timed(function: Callable, *values: Any, **settings: Any) -> tuple[Any, float]:
+    """(the result of ``function(*values, **settings)``, its seconds)."""
     started_at = time.perf_counter()
     result = function(*values, **settings)
     return result, time.perf_counter() - started_at
@@ -73,6 +74,7 @@ def dsa(
 def naive_dsa(
     train: numpy.ndarray, train_classes: numpy.ndarray, rows: numpy.ndarray, classes: numpy.ndarray
 ) -> numpy.ndarray:
+    """DSA of each row by its definition, one row at a time: (N,)."""
     scores = []
     for row, label in zip(rows, classes, strict=True):
         inside = train[train_classes == label]
@@ -86,6 +88,7 @@ def naive_dsa(
 def lsa(
     train: numpy.ndarray, train_classes: numpy.ndarray, rows: numpy.ndarray, classes: numpy.ndarray, few: numpy.ndarray
 ) -> None:
+    """Print the time of our LSA, and of scipy's a point at a time on a few inputs."""
     scores, seconds = timed(surprise.lsa, train, train_classes, rows, classes)
     kernels = {label: scipy.stats.gaussian_kde(train[train_classes == label].T.astype(float)) for label in range(10)}
 
@@ -108,6 +111,7 @@ def tip(
     few: numpy.ndarray,
     whole: tuple[numpy.ndarray, float],
 ) -> None:
+    """Print the time of dnn-tip's DSA on a few inputs. whole: our scores and seconds for all."""
     from dnn_tip.surprise import DSA
 
     theirs = DSA([train], train_classes)

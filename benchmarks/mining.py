@@ -73,6 +73,7 @@ def fastest(repeats: int, **jobs: Callable) -> dict[str, tuple]:
 
 
 def size(paths: Iterable[pathlib.Path]) -> int:
+    """Bytes of all files together."""
     return sum(path.stat().st_size for path in paths)
 
 

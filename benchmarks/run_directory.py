@@ -41,6 +41,8 @@ class Meter:
         self.seconds, self.inside = 0.0, False
 
     def of(self, function: Callable) -> Callable:
+        """The function, with its processor seconds added to the meter."""
+
         def metered(*arguments, **options):
             if self.inside:
                 return function(*arguments, **options)

@@ -86,14 +86,14 @@ def _file_names(names, count, where):
 
 
 def read_archive(path: str | pathlib.Path, layout: Layout) -> dict[str, bytes]:
-    """name -> bytes of the batches in the published tar.gz. Errors as data.archive.read."""
+    """name -> bytes of the batches of a `layout` in the published tar.gz at `path`. Errors as data.archive.read."""
     return archive.read(path, layout.folder, (*layout.train, *layout.test))
 
 
 def read(paths: dict, layout: Layout) -> tuple:
     """Read all batches: ``(x_train, y_train, x_test, y_test, {"files_train": ..., "files_test": ...})``.
 
-    paths: file name -> path, of the archive or of every batch.
+    paths: file name -> path, of the archive or of every batch; layout: of the data set.
     """
     if layout.archive in paths:
         contents = read_archive(paths[layout.archive], layout)

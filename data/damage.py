@@ -20,6 +20,7 @@ RATIO = 10  # and beyond that, times its own size
 def named(path: str | pathlib.Path, what: str = "damaged", mend: str = "delete it and make it again") -> Iterator[None]:
     """Turn any error of reading `path` into a ValueError, "<path>: <what> (<reason>): <mend>".
 
+    Used as ``with named(path): ...``. what, mend: words of the message.
     An error of the system stays an OSError, and a ValueError that begins with the path stays as it is.
     """
     try:
@@ -67,7 +68,7 @@ def most(stored: int) -> int:
 
 
 def check_size(path: str | pathlib.Path, announced: int) -> None:
-    """Raise ValueError where a file announces more bytes than its size allows."""
+    """Raise ValueError where the file at `path` announces more bytes than its size allows (`most`)."""
     allowed = most(os.path.getsize(path))
     if announced > allowed:
         raise ValueError(

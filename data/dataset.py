@@ -72,7 +72,7 @@ def check(
 
 
 def check_classes(labels: numpy.ndarray, classes: tuple, where: str) -> None:
-    """Raise ValueError if one of `classes` (names) has no image, by the labels (N,)."""
+    """Raise ValueError if one of `classes` (names) has no image, by the labels (N,). where: for the message."""
     counts = numpy.bincount(labels, minlength=len(classes))
     empty = [str(classes[label]) for label in numpy.flatnonzero(counts == 0)]
     if empty:

@@ -102,7 +102,7 @@ def fingerprint(*arrays: numpy.ndarray) -> str:
 
 
 def save_artefact(path: Path, kind: str, arrays: dict, attributes: dict | None = None) -> None:
-    """Write an artefact.
+    """Write an artefact to `path` (HDF5), whole or not at all.
 
     kind: what it is, for `open_artefact`.
     arrays: name -> array, or (shape, dtype, blocks) for an array that is streamed: `blocks` yields (row selection,
@@ -187,6 +187,7 @@ def load_artefact(
 ) -> tuple[dict, dict]:
     """Read an artefact: ``(arrays, attributes)``.
 
+    path, kind: as of open_artefact.
     names: the arrays to read (None: all).
     facts: attributes that it must have.
     stored: further arrays that stay on the disk, as Stored; the file stays open.

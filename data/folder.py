@@ -182,7 +182,10 @@ def _same_size(path, image, paths, images):
 def read_part(
     root: pathlib.Path, classes: Sequence[str], size: tuple[int, int] | None
 ) -> tuple[list, numpy.ndarray, list]:
-    """All images in the folders ``root/<class>``: (list of arrays, labels (N,) int64, list of paths)."""
+    """All images in the folders ``root/<class>``: (list of arrays, labels (N,) int64, list of paths).
+
+    classes: the names of the folders; size: as of `read_image`.
+    """
     images, labels, paths = [], [], []
     for label, name in enumerate(classes):
         folder = root / name

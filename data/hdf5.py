@@ -43,6 +43,7 @@ class Unfailing(io.BytesIO):
         return self.name
 
     def write(self, block: bytes | memoryview) -> int:
+        """The number of bytes of the block, also where the disk is full: `check` raises that error."""
         unwritten = memoryview(block).cast("B")
         size = len(unwritten)
         while self.error is None and len(unwritten):
@@ -53,6 +54,7 @@ class Unfailing(io.BytesIO):
         return size
 
     def truncate(self, size: int | None = None) -> int | None:
+        """Set the size of the file; as `write`, it keeps an error for `check`."""
         if self.error is None:
             try:
                 self.raw.truncate(size)
@@ -61,12 +63,15 @@ class Unfailing(io.BytesIO):
         return size
 
     def readinto(self, block: bytearray | memoryview) -> int:
+        """Read into the block: the number of bytes read."""
         return self.raw.readinto(block)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a position, as io.IOBase.seek: the new position."""
         return self.raw.seek(offset, whence)
 
     def tell(self) -> int:
+        """The position in the file."""
         return self.raw.tell()
 
     def check(self) -> None:

@@ -27,7 +27,10 @@ ENTRY = 1 << 20  # bytes of a data set that are read as a trial
 
 
 def look(file: h5py.File, allowed: int) -> None:
-    """Visit all objects of an open file. Raises ValueError where one refers to another file, or announces too much."""
+    """Visit all objects of an open file. Raises ValueError where one refers to another file, or announces too much.
+
+    allowed: bytes that all data sets together may unpack to.
+    """
     pending, visited, announced = [file], set(), 0
     while pending:
         item = pending.pop()
@@ -82,7 +85,7 @@ def _member(path, name):
 
 
 def probe(path: str, member: str | None, allowed: int) -> dict:
-    """The answer about one file."""
+    """The answer about one file; arguments and answer as at the top of this file."""
     try:
         with h5py.File(_member(path, member), "r") if member else h5py.File(path, "r", locking=False) as file:
             look(file, allowed)

@@ -39,6 +39,7 @@ def to_unit(x: numpy.ndarray) -> numpy.ndarray:
 def check(x: Any) -> tuple:
     """(smallest, largest) pixel; nan for arrays on the disk, which are not read.
 
+    x: a NumPy array, or one on the disk, such as an HDF5 data set.
     Raises ValueError for pixels that `to_unit` does not admit.
     """
     if x.dtype == numpy.uint8:

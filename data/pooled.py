@@ -52,6 +52,7 @@ def three_way(
 ) -> Split:
     """A Dataset's images joined, made grey, and divided into a training, a validation and a test part.
 
+    seed: of the division.
     images: approximate number of images to use, the same fraction of every class, and at least three groups of every
         class where there are groups (None, or more than there are: all).
     shares: fractions (validation, test) of all images (None: the published ones of the data set).

@@ -82,6 +82,7 @@ def _absent(sources, root, origin, incomplete):
 def fetch(sources: Sources, root: pathlib.Path, progress: Callable | None = None) -> dict[str, pathlib.Path]:
     """Download the alternative that has addresses into the first subfolder of `root`: name -> path.
 
+    progress: as in data.load.
     Existing files with the published digest are not downloaded again. Errors as `data.download.download`.
     """
     folder = root / sources.folders[0]
@@ -135,8 +136,9 @@ def locate_folder(
 ) -> pathlib.Path:
     """The folder of a data set with one directory a class. Searched for as in `locate`, but never downloaded.
 
-    entry: its catalogue entry. Raises FileNotFoundError, with the address of the images, where there is no such folder,
-    and ValueError unless `unverified`, since single images have no published digest.
+    entry: its catalogue entry; data_dir: as in `locate`.
+    Raises FileNotFoundError, with the address of the images, where there is no such folder, and ValueError unless
+    `unverified`, since single images have no published digest.
     """
     chosen_folder = _chosen_folder(data_dir)
     root = cache() if chosen_folder is None else files.expanded(chosen_folder)

@@ -100,6 +100,7 @@ def half_split(dataset: Dataset, seed: int) -> Split:
 def holdout_split(dataset: Dataset, seed: int, *, validation: int) -> Split:
     """Hold out about `validation` images of the training part, the same fraction of every class; train on the rest.
 
+    seed: of the choice of images.
     Raises ValueError for a class of fewer than two images, and where nothing would be left to train on.
     """
     count = len(dataset.y_train)
@@ -112,6 +113,7 @@ def holdout_split(dataset: Dataset, seed: int, *, validation: int) -> Split:
 def reduced(dataset: Dataset, images: int, seed: int) -> Dataset:
     """The same data set with about `images` of its training images, the same fraction of every class.
 
+    seed: of the choice of images.
     Its fingerprint differs from that of the whole set, so results are not confused. Raises ValueError as holdout_split.
     """
     count = len(dataset.y_train)

@@ -18,6 +18,7 @@ def stratify(labels: numpy.ndarray, share: tuple[int, int], seed: int) -> tuple[
 
     labels: integers (N,).
     share: a fraction as a pair of integers, ``(1, 2)`` for a half.
+    seed: of the random order.
     The parts are int64, disjoint, and together complete. The first part of a class differs from its exact share by
     less than one example, the total by at most a half (odd classes give their extra example to the two parts in turn);
     but both parts get at least one example of every class. Raises ValueError for a class of one example, and for a seed
@@ -52,6 +53,7 @@ def divide(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """As stratify, but with whole groups.
 
+    labels, share, seed: as of stratify.
     groups: integers (N,), the group of each example; a group has one class (None: stratify).
     least: the fewest groups of every class in the first part.
     The groups of a class are tried in a random order; a group that would exceed the share by more than half of it is

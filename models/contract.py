@@ -23,7 +23,10 @@ class NonFiniteLogits(ValueError):
 def admit(
     model: keras.Model, x: numpy.ndarray, y: numpy.ndarray | None = None, *, batch_size: int = 1, squashed: bool = False
 ) -> tuple[numpy.ndarray, numpy.ndarray | None]:
-    """Check the arguments and convert them for attacks: (float32 images in [0, 1], int32 labels or None)."""
+    """Check the arguments and convert them for attacks: (float32 images in [0, 1], int32 labels or None).
+
+    Arguments and errors as of `check`.
+    """
     check(model, x, y, batch_size=batch_size, squashed=squashed)
     return pixels.to_unit(x), None if y is None else numpy.asarray(y).astype(numpy.int32)
 

@@ -26,7 +26,12 @@ def convolution(
     initializer: keras.initializers.Initializer | None = None,
     bias: bool = False,
 ) -> keras.KerasTensor:
-    """Apply a square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters)."""
+    """Apply a square convolution, padded by kernel // 2 on every side: (N, H, W, C) -> (N, H', W', filters).
+
+    x: the layer's input.
+    kernel, stride: in pixels, of both axes.
+    initializer: of the kernel; bias: whether there is one.
+    """
     padding = "same"
     if stride > 1 and kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)

@@ -20,7 +20,10 @@ FILTERS = (64, 128, 256, 512)
 def resnet18(
     input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
 ) -> keras.Model:
-    """ResNet-18, batch norm and ReLU after each convolution: 11,173,962 parameters at (32, 32, 3) and ten classes."""
+    """ResNet-18, batch norm and ReLU after each convolution: 11,173,962 parameters at (32, 32, 3) and ten classes.
+
+    Arguments as of models.build.
+    """
     return _resnet("resnet18", input_shape, classes, basic, (2, 2, 2, 2), preprocessing, width)
 
 
@@ -28,7 +31,7 @@ def resnet50(
     input_shape: tuple, classes: int, *, preprocessing: data.Statistics | None = None, width: float = 1.0
 ) -> keras.Model:
     """ResNet-50 of bottleneck blocks: 23,520,842 parameters at (32, 32, 3) and ten classes; 25,557,032 at (224, 224, 3)
-    and a thousand."""
+    and a thousand. Arguments as of models.build."""
     return _resnet("resnet50", input_shape, classes, bottleneck, (3, 4, 6, 3), preprocessing, width)
 
 
@@ -47,6 +50,7 @@ def preact_resnet18(
     project: input of the projection in blocks that change the shape: "input" (the block's input, as in DEAT's copy [P])
         or "activated" (after the first batch norm and ReLU, as in YOPO's copy [P]).
     last_norm: False omits the batch norm and ReLU before the pool, as in YOPO's copy [P] (11,171,146 parameters).
+    Other arguments as of models.build.
     """
     if project not in ("input", "activated"):
         raise ValueError(f"project is {project!r}, expected 'input' or 'activated'")
@@ -78,7 +82,10 @@ def _resnet(name, input_shape, classes, block, depths, preprocessing, width, *, 
 
 
 def basic(x: keras.KerasTensor, filters: int, stride: int, *, name: str) -> keras.KerasTensor:
-    """relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)), two 3x3 convolutions."""
+    """relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)), two 3x3 convolutions.
+
+    filters: of each convolution; stride: of the first; name: prefix of the layers' names.
+    """
     inner = normalised(convolution(x, filters, 3, stride, name=f"conv{name}a"), name=f"bn{name}a")
     inner = normalised(convolution(inner, filters, name=f"conv{name}b"), name=f"bn{name}b", activation=None)
     return _joined(inner, _shortcut(x, filters, stride, name), name)

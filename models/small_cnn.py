@@ -13,7 +13,7 @@ def small_cnn(
 ) -> keras.Model:
     """Two pairs of 3x3 convolutions (32, 32, pool; 64, 64, pool), two dense layers of 200, dropout of .5 between them.
 
-    312,202 parameters at (28, 28, 1) and ten classes; no batch norm.
+    312,202 parameters at (28, 28, 1) and ten classes; no batch norm. Arguments as of models.build.
     """
     scaled = scaler(width)
     layers = keras.layers

@@ -50,7 +50,10 @@ def head(state: dict[str, numpy.ndarray]) -> str:
 
 
 def assign(model: keras.Model, net: str, state: dict[str, numpy.ndarray]) -> None:
-    """Set the weights of every layer of a model of NETS from `state`; each array must be used once."""
+    """Set the weights of every layer of a model of NETS from `state`; each array must be used once.
+
+    model: the Keras model; net: its name; state: as of `read`.
+    """
     remaining, downsampled = dict(state), any(".downsample." in name for name in state)
     for layer in model.layers:
         if layer.weights:

@@ -21,6 +21,7 @@ def supervised_step(
 ) -> Callable:
     """Compile a training update: ``step(x, *targets) -> (mean loss, outputs)``.
 
+    model, optimizer: what each step changes.
     loss: ``loss(outputs, *targets)`` -> a value for each example.
     Other arguments as `train_step`.
     """
@@ -76,16 +77,20 @@ def gradients(
     """Compile the gradients of `train_step`: ``run(x, *arrays) -> (gradients, mean value, extra[, followed])``.
 
     gradients: list of d mean value / d w for each of model.trainable_variables.
+    objective, follow, training: as of `train_step`.
     """
     return compute.backend.gradients(model, objective, follow, training)
 
 
 def blend(variables: list, averages: list) -> Callable:
-    """Compile ``run(share)``: each of `averages` becomes (1 - share) of itself and share of its variable."""
+    """Compile ``run(share)``: each of `averages` becomes (1 - share) of itself and share of its variable.
+
+    variables, averages: two lists of variables of equal shapes.
+    """
     return compute.backend.blend(variables, averages)
 
 
 def apply(optimizer: keras.optimizers.Optimizer, variables: list) -> Callable:
-    """Compile an update by gradients, one for each variable: ``run(*gradients)``."""
+    """Compile an update of `variables` by gradients, one for each variable: ``run(*gradients)``."""
     optimizer.build(variables)
     return compute.backend.apply(optimizer, variables)

@@ -101,6 +101,7 @@ class Parser(argparse.ArgumentParser):
         self.conditions.append((options, has_effect, words))
 
     def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and the message as one sentence on standard error."""
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help lists the options)\n")
 
     def parse_known_args(

@@ -15,14 +15,20 @@ _waiting = []  # the line that the first stage of this process begins with
 
 
 def first_line(description: str, arguments: argparse.Namespace) -> str:
-    """One line: what the script does, and on which cell."""
+    """One line: what the script does, and on which cell.
+
+    description: the script's docstring, of which the first paragraph counts; arguments: of the command line.
+    """
     sentence = description.partition("\n\n")[0].replace("\n", " ").strip(" .")
     cell = [str(getattr(arguments, name)) for name in CELL[:2] if getattr(arguments, name, None)]
     return f"{_program()}: {sentence}" + (f" ({', '.join(cell)}, seed {arguments.seed})" if cell else "")
 
 
 def announce(description: str, arguments: argparse.Namespace) -> None:
-    """Have `begin` say what the script does once its first stage begins: an error before that stays one sentence."""
+    """Have `begin` say what the script does once its first stage begins: an error before that stays one sentence.
+
+    description, arguments: as of `first_line`; --quiet prints nothing.
+    """
     _waiting[:] = [] if getattr(arguments, "quiet", False) else [first_line(description, arguments)]
 
 
@@ -36,6 +42,7 @@ def next_line(arguments: argparse.Namespace, follower: str | None = None) -> str
     """The next command to type, of the same cell; None after the last one, if quiet, and where another process runs the
     scripts.
 
+    arguments: of the command line.
     follower: the name of the next script, where it is not the one of the next number.
     """
     if getattr(arguments, "quiet", False) or signals.PARENT in os.environ or not hasattr(arguments, "model"):

@@ -20,7 +20,10 @@ READ_BY_HDF5 = ".h5"  # such files are compared when they are read, not before
 
 
 def folder(arguments: argparse.Namespace, stage: str) -> pathlib.Path:
-    """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>``, of a stage or of one of its inputs."""
+    """``<runs>/<study>/<dataset>-<model>/seed<k>/<stage>``, of a stage or of one of its inputs.
+
+    arguments: of the command line.
+    """
     kind, _, path = arguments.dataset.partition(":")
     dataset = images.label(path) if path else kind
     cell = pathlib.Path(arguments.runs) / arguments.study / f"{dataset}-{arguments.model}" / f"seed{arguments.seed}"
@@ -150,7 +153,10 @@ def ancestors(path: pathlib.Path, inputs: Iterable[str]) -> dict:
 
 
 def check_ancestors(path: pathlib.Path, inputs: Iterable[str]) -> None:
-    """Raise ValueError where an ancestor of the stage in `path` was made from outputs that have been replaced since."""
+    """Raise ValueError where an ancestor of the stage in `path` was made from outputs that have been replaced since.
+
+    inputs: as of `ancestors`.
+    """
     for at, own in ancestors(path, inputs).items():
         for source, digest in own["inputs"].items():
             if digest != result(place(at, source)):

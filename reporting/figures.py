@@ -34,7 +34,10 @@ TICK = re.compile(r"\$\\mathdefault\{-?[\d.]*(\\times)?(10\^\{-?[\d.]+\})?\}\$")
 
 
 def save(figure: matplotlib.figure.Figure, path: str | pathlib.Path, *, dpi: int = 150, kind: str = "png") -> None:
-    """Write a figure to `path`, whole or not at all, without date or program name. kind: "png" or "pdf"."""
+    """Write a figure to `path`, whole or not at all, without date or program name.
+
+    dpi: dots per inch; kind: "png" or "pdf"
+    """
     with files.atomic(path) as temporary:
         draw(figure, temporary, dpi=dpi, kind=kind)
 
@@ -42,7 +45,7 @@ def save(figure: matplotlib.figure.Figure, path: str | pathlib.Path, *, dpi: int
 def draw(
     figure: matplotlib.figure.Figure, target: str | pathlib.Path | BinaryIO, *, dpi: int, kind: str = "png"
 ) -> None:
-    """Write a figure to a path or open file. A $ in a name does not start a formula."""
+    """Write a figure to `target`, a path or open file. A $ in a name does not start a formula. dpi, kind: as `save`."""
     for label in figure.findobj(matplotlib.text.Text):
         if "$" in label.get_text() and not TICK.fullmatch(label.get_text()):
             label.set_parse_math(False)

@@ -88,7 +88,10 @@ def _saturation(row):
 
 
 def weak(row: Mapping, measure: str = "white-box/worst") -> str:
-    """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, ""."""
+    """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, "".
+
+    measure: a row without a measure whose name begins so gets ""
+    """
     attacks = {name: value for name, value in row.get("attacks", {}).items() if name.startswith("white-box/")}
     worst = attacks.pop("white-box/worst", {})  # hardening keeps only the worst case, with its runs
     specifications = list(worst.get("runs", {}).values()) if worst else list(attacks.values())

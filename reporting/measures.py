@@ -39,7 +39,10 @@ def median(distances: Sequence[numpy.ndarray]) -> dict:
 
 
 def measure(values: Sequence[float], n: int, published: float | None = None, digits: int = 2) -> dict:
-    """The measure of one number for each repeat, over n examples. digits: to which values are rounded."""
+    """The measure of one number for each repeat, over n examples.
+
+    published: the paper's value; digits: to which values are rounded
+    """
     spread = round(float(numpy.std(values, ddof=1)), digits) if len(values) > 1 else None
     return {
         "value": round(float(numpy.mean(values)), digits),

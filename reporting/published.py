@@ -15,6 +15,7 @@ def dare(dataset: str, model: str, method: str, measure: str) -> float | None:
     """The TOSEM paper's value of a measure ("clean" or "er/<attack>"): the mean over its nine runs of a cell.
 
     model: a narrower model ("alexnet@0.25") is compared with the value of the published width
+    method: its name in rows; None is returned for one that was not published
     """
     cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model.partition("@")[0])}
     if measure == "clean":
@@ -27,7 +28,10 @@ def dare(dataset: str, model: str, method: str, measure: str) -> float | None:
 
 
 def dare_runs(dataset: str, model: str, method: str, attack: str) -> list[float]:
-    """The published ER of each of the TOSEM paper's nine runs of a cell, in percent; [] if it is not published."""
+    """The published ER of each of the TOSEM paper's nine runs of a cell, in percent; [] if it is not published.
+
+    Arguments as of `dare`; attack: its name in the catalogue
+    """
     cell = {"dataset": DATASETS.get(dataset), "model": MODELS.get(model.partition("@")[0])}
     if method not in METHODS:
         return []

@@ -59,6 +59,7 @@ SCALES = {  # (there, back): scales on which errors are about normal and do not 
 def wilson(count: int, total: int, *, confidence: float = 0.95) -> Interval:
     """Wilson's interval of the fraction count / total (Wilson 1927), in [0, 1].
 
+    confidence (here and below): the level of the interval, such as 0.95
     Raises ValueError for a total below 1 or a count outside [0, total].
     """
     if not 0 <= count <= total or total < 1:
@@ -203,6 +204,7 @@ def paired_bootstrap(
     that of `none_seen`.
 
     strata: one array (n,) for each source model: the score of the first method on each image minus that of the second
+    resamples: number of drawings; seed: of the drawings
     Raises ValueError for no stratum, an empty stratum, or values that are not finite.
     """
     strata = [numpy.asarray(stratum, float) for stratum in strata]

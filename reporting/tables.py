@@ -248,7 +248,7 @@ def _plain_text(value, **style):
 def write(
     tables: list[Table], folder: str | pathlib.Path, *, formats: Sequence[str] = ("md", "tex", "csv")
 ) -> list[pathlib.Path]:
-    """Write every table as <name>.<format> into `folder`. Returns the paths."""
+    """Write every table as <name>.<format> into `folder`. Returns the paths. formats: of md, tex and csv"""
     writers = {"md": markdown, "tex": latex, "csv": to_csv}
     paths = []
     for table in tables:

@@ -18,6 +18,7 @@ def reestimate(model: keras.Model, x: numpy.ndarray, *, batch_size: int = 256) -
     Layers are set in order, each with the earlier layers already set, in inference mode: exact statistics instead of a
     moving average [D].
     x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    batch_size: images in one forward pass.
     """
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):

@@ -85,6 +85,7 @@ class History:
     ) -> None:
         """Add an epoch: weights, optimizer state (older states are deleted), and last the record, which completes it.
 
+        model: with the weights of that epoch.
         log_probability, prediction: as returned by `confidence`.
         metrics: JSON values.
         state: arrays that the training method carries from epoch to epoch.
@@ -191,7 +192,7 @@ class History:
                     files.remove(self.file(epoch, part))
 
     def file(self, epoch: int, part: str) -> pathlib.Path:
-        """The path of an epoch's "weights", "record", "optimizer" or "state"."""
+        """The path of an epoch's `part`: "weights", "record", "optimizer" or "state"."""
         return self.path / f"epoch-{epoch:04d}.{part}.h5"
 
     def _numbers(self, part):

@@ -130,6 +130,7 @@ def repeat(
         accelerator after 1, 2, 4, ...).
     last: ``last(call, *constants, *state) -> state``, compiled here, called at the end on the images not ended.
     draw: ``draw(count)`` -> random array for the images of a step, passed as its first constant.
+    batch_size: images that take a step together.
     On a CPU each step is a compiled call: some compiled loops of TensorFlow are 1.4 times slower than their steps. On
     an accelerator the steps between two departures are a single call.
     """

@@ -51,6 +51,7 @@ def stages(arguments: argparse.Namespace) -> list[str]:
 
 
 def name_of(removal: dict) -> str:
+    """The name of a retraining in folders and rows."""
     return "-".join((removal["method"], plain(removal["watched"]), "without", plain(removal["without"])))
 
 

@@ -56,6 +56,7 @@ def method_of(arguments: argparse.Namespace) -> str:
 
 
 def pull(arguments: argparse.Namespace, name: str, inputs: list[str]) -> None:
+    """One stage: apply a lever to the attacked method, attack it again, and write its row."""
     method = arguments.method
     lever = INFERENCE.get(name, robust.from_accuracy)
     uses = attack.uses(arguments, lever=lever, chosen_by=CHOSEN_BY, method=robust.METHODS[method])

@@ -31,6 +31,7 @@ def default_parts(arguments: argparse.Namespace) -> list[int]:
 
 
 def craft(arguments: argparse.Namespace, name: str) -> None:
+    """One stage: make the adversarial set of an attack."""
     attack = attacks.get(name)
     own = command.narrow(arguments, attack=name)
     stage = run_directory.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})

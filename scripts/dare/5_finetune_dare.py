@@ -59,6 +59,7 @@ def chosen_variants(names: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 
 def finished(arguments: argparse.Namespace, name: str) -> bool:
+    """Whether the stage of a variant or control is finished."""
     return run_directory.finished(run_directory.folder(arguments, f"finetune_dare-{name}"))
 
 

@@ -39,6 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def make(arguments: argparse.Namespace, stage: run_directory.Stage) -> None:
+    """Attack training and test images, and finish the stage with the inputs."""
     cell = guided_cell.load(arguments)
     split, count = cell.split, len(cell.split.y_test)
     parts = {name: {} for name in ("images", "labels", "rows", "attack")}

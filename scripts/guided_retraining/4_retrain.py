@@ -112,6 +112,7 @@ def attacked(arguments: argparse.Namespace, stage: run_directory.Stage, curves: 
 
 
 def path_of(stage: run_directory.Stage, name: str, metric: str, count: int) -> pathlib.Path:
+    """The file of the measures of one model."""
     return stage.folder / f"{name}-{metric}-{count}.json"
 
 

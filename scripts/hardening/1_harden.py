@@ -117,6 +117,7 @@ class Study:
         return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}
 
     def trajectory(self, rate: float | None, repeat: int, points: list[dict]) -> dict:
+        """One trajectory with the facts that identify it, as the row keeps it."""
         samples = len(self.cell.samples.rows)
         facts = {"seed": self.arguments.seed, "samples": samples, "learning_rate": rate, "repeat": repeat}
         return facts | {"points": points}

@@ -40,6 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace, name: str) -> None:
+    """One stage: train a method, resuming where it stopped."""
     inputs = [f"train-{teacher}" for teacher in method_of(arguments, name).teachers]
     stage = run_directory.begin(f"train-{name}", arguments, inputs, uses(arguments, name))
     if stage is None:
@@ -136,6 +137,7 @@ def method_of(arguments: argparse.Namespace, name: str) -> robust.Method:
 
 
 def probe_of(arguments: argparse.Namespace) -> robust.Probe:
+    """The probe with the number of images of the command line."""
     return robust.Probe(images=arguments.probe_images)
 
 
@@ -171,6 +173,7 @@ class Clock:
         return on_batch
 
     def note(self, epoch: int) -> None:
+        """An epoch has ended: keep its seconds."""
         now = time.monotonic()
         self.epochs[str(epoch)] = {
             "seconds": round(now - self.started_at, 2),
@@ -180,9 +183,11 @@ class Clock:
         files.write_sealed(self.path, {"epochs": self.epochs})
 
     def of(self, epoch: int) -> dict:
+        """The seconds of an epoch; None where they were not measured."""
         return self.epochs.get(str(epoch), {"seconds": None, "probe_seconds": None})
 
     def total(self, what: str) -> float:
+        """The sum over epochs. what: "seconds" or "probe_seconds"."""
         return sum(epoch[what] for epoch in self.epochs.values())
 
 

@@ -61,6 +61,7 @@ def stages(arguments: argparse.Namespace) -> list[str]:
 
 
 def measure(arguments: argparse.Namespace, stage: run_directory.Stage, name: str) -> None:
+    """Test the selected and the last epoch of a method, and write its row."""
     split, history, record = trained_models.robust(arguments, name)
     model = trained_models.robust_model(
         arguments, split, record["setup"].get("standardised", True)

@@ -59,7 +59,10 @@ class Cell:
         return {"clean": round(100 * float(clean), 3), "er": round(100 * float(numpy.mean(flags)), 3)}
 
     def variant(self, name: str, folder: pathlib.Path) -> tuple:
-        """(iterator over the weights of each repeat, facts) of a variant."""
+        """(iterator over the weights of each repeat, facts) of the variant `name`.
+
+        folder: of the stage, for a temporary file
+        """
         path = folder / f"{files.TEMPORARY}targets.h5"
         make, facts = self.tuner.variant(dare.VARIANTS[name], rates=self.arguments.learning_rates, path=path)
         facts |= {"chosen_on": list(self.arguments.choose_on)} if "grid" in facts else {}
@@ -68,6 +71,7 @@ class Cell:
     def control(self, name: str, settings: argparse.Namespace) -> tuple:
         """(iterator over the weights of each repeat, facts) of a control.
 
+        name: of the control; settings: its arguments (repeats, draws, other_seed)
         DARE's weights and budget are read from its stage.
         """
         control = controls.CONTROLS[name]
@@ -111,7 +115,7 @@ class Cell:
         return self.model.get_weights()
 
     def save(self, weights: list, path: str | pathlib.Path, copied: str | pathlib.Path | None = None) -> None:
-        """Write weights, or link to the file `copied` that already holds them."""
+        """Write weights to `path`, or link to the file `copied` that already holds them."""
         if copied is not None:
             files.link(copied, path)
             return

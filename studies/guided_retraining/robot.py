@@ -81,8 +81,10 @@ def retrain(
 ) -> dict:
     """Retrain on one selection and write its measures to `path`, whole or not at all. Returns them.
 
+    cell, inputs: the trained net, and the attacked images of `attack`.
     pool_scores: of `evidence`.
     epsilon: of the attacks that are run anew on the retrained model; "anew" is its accuracy on their test images.
+    selector, n, sections: as of selection.take; recipe: of the training; seed: of the selection and the training.
     """
     started_at = time.perf_counter()
     rows = fit(cell, inputs, pool_scores, selector, n, recipe=recipe, seed=seed, sections=sections)

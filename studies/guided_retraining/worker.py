@@ -49,7 +49,7 @@ def prepare(settings: dict, beside: str | pathlib.Path | None = None) -> None:
     retraining.measure_parts(cell.model, {name: (x[:600], y[:600]) for name, (x, y) in tests.items()})
 
 
-def job(name: str, metric: str, count: int, path: str | pathlib.Path) -> dict:
+def job(name: str, metric: str, count: int, path: pathlib.Path) -> dict:
     """Train one model and write its measures to `path`, whole or not at all. Returns the measures.
 
     peak_memory_mib: the largest of the process so far; joules: of all processors, None if several processes train
@@ -93,7 +93,7 @@ def attack(
     name: str,
     metric: str,
     count: int,
-    path: str | pathlib.Path,
+    path: pathlib.Path,
     *,
     images: int,
     epsilon: float,
@@ -104,6 +104,7 @@ def attack(
     The model is retrained, which gives the same bits on the same machine.
 
     name: of the configuration; "original": the original model
+    metric, count: the order of the inputs, and how many of them the model was retrained on
     images: number of clean test images that are attacked, drawn by the seed
     epsilon: Linf radius
     """

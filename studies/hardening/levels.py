@@ -36,6 +36,8 @@ def chosen(trajectories: list[dict], axis: str, level: float) -> tuple | None:
     """(learning rate, the values of each repeat) of one seed at a level; None if no learning rate reaches it.
 
     Among the rates that reach the level in every repeat, the one with the highest mean "choice near" there.
+
+    trajectories: dictionaries with learning_rate, repeat and points; axis, level: as of `interpolated`
     """
     reached = {}
     for rate, repeats in _rates(trajectories).items():

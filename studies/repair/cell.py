@@ -45,7 +45,7 @@ class Cell:
         self.before = self.predicted == self.split.y_test
 
     def problem(
-        self, repeat: int, state: str | pathlib.Path | None = None, progress: Callable | None = None
+        self, repeat: int, state: pathlib.Path | None = None, progress: Callable | None = None
     ) -> problem.Problem:
         """What a repeat of a method may read: nothing of x_test. state: file in the stage's folder."""
         arguments, split = self.arguments, self.split
@@ -74,7 +74,7 @@ class Cell:
             **adversarial,
         )
 
-    def repaired(self, name: str, repeat: int, state: str | pathlib.Path | None = None) -> problem.Repaired:
+    def repaired(self, name: str, repeat: int, state: pathlib.Path | None = None) -> problem.Repaired:
         """The result of a repeat of a method, or the weights of the original or of a repeat of DARE."""
         if name == "original":
             return problem.Repaired(weights=self.original)

@@ -51,6 +51,8 @@ def cross_entropy(
 ) -> tuple[compute.Tensor, compute.Tensor]:
     """Objective of PGD training: (cross-entropy of the adversarial images (n,), which are correct (n,)).
 
+    Here and below: call, the model's forward pass; current and images, the adversarial and the clean images
+    (n, H, W, C); labels, integers (n,); scale, the standard deviations of the channels (C,).
     weight, beta (here and below): factors of the loss and of its second term, a number or (n,).
     """
     logits = _float32(call(current))
@@ -186,6 +188,7 @@ class Adversarial:
     ) -> Callable:
         """``run(images, labels, steps, generator, carried=None, progress=0.0, rows=None) -> Outcome`` for one model.
 
+        model, optimizer: what the updates change.
         epsilon: Linf radius in [0, 1] pixel scale.
         scale: standard deviations of the channels (C,), for the magnitude.
         measure: whether a controller needs the magnitude.

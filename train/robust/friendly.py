@@ -33,8 +33,9 @@ class Friendly:
     def attack(self, model: keras.Model, attack_loss: str) -> Callable:
         """``run(images, current, labels, targets, steps, epsilon, step_size, generator, progress)``.
 
-        It returns (adversarials, passes per image). attack_loss: a name of perturbation.ATTACK_LOSSES; epsilon,
-        step_size: numbers or (n,).
+        It returns (adversarials, passes per image). model: the one that is trained.
+        attack_loss: a name of perturbation.ATTACK_LOSSES.
+        epsilon, step_size: numbers or (n,).
         """
 
         def run(images, current, labels, targets, steps, epsilon, step_size, generator, progress):

@@ -87,7 +87,7 @@ def learnt(clean: float, labels: numpy.ndarray) -> bool:
 
 
 def course(history: History) -> dict[int, dict]:
-    """The metrics of all recorded epochs: epoch -> dictionary, in order."""
+    """The metrics of all recorded epochs of a history: epoch -> dictionary, in order."""
     return {epoch: history.record(epoch)[2] for epoch in history.epochs}
 
 
@@ -107,7 +107,7 @@ def best(course: dict[int, dict], by: str = "probe_robust") -> int:
 
 
 def selected(history: History, by: str = "probe_robust") -> int:
-    """The `best` recorded epoch of a history."""
+    """The `best` recorded epoch of a history. by: as of `best`."""
     return best(course(history), by)
 
 

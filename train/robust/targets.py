@@ -67,7 +67,7 @@ class SelfAdaptive:
         return objective
 
     def begin(self, count: int, classes: int) -> _Adapting:
-        """The targets of `count` images."""
+        """The targets of `count` images of `classes` classes before training."""
         return _Adapting(self, count, classes)
 
 
@@ -100,7 +100,7 @@ class Mined:
         return _soft
 
     def begin(self, count: int, classes: int) -> _Recording:
-        """The records of `count` images."""
+        """The records of `count` images of `classes` classes before training."""
         return _Recording(self, count, classes)
 
 
