@@ -86,25 +86,26 @@ def _saturation(row):
 
 
 def weak(row, measure: str = "white-box/worst") -> str:
-    """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, ""."""
+    """The attacks of a row's worst case in words, if none reaches APGD-T; otherwise, or without any attack, ""."""
     attacks = {name: value for name, value in row.get("attacks", {}).items() if name.startswith("white-box/")}
     worst = attacks.pop("white-box/worst", {})  # hardening keeps only the worst case, with its runs
     specifications = list(worst.get("runs", {}).values()) if worst else list(attacks.values())
     if not specifications or not any(name.startswith(measure) for name in row["measures"]):
         return ""
-    if any(scoring.margin_based(specification) for specification in specifications):
+    if any(scoring.at_least_apgd_t(specification) for specification in specifications):
         return ""
     return worst.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in attacks)
 
 
 def margins(rows) -> list[str]:
-    """The notes on worst cases without a margin-based attack: a sentence for each set of attacks."""
+    """The notes on worst cases without APGD-T or AutoAttack: a sentence for each set of attacks."""
     methods = {}
     for row in rows:
         if weak(row):
             methods.setdefault(weak(row), []).append(row["method"])
     return [
-        f"worst of {attacks}: none of them is margin-based, so true robustness may be lower"
+        f"worst of {attacks}: neither APGD-T nor AutoAttack is among them, so this is no worst case and "
+        f"true robustness may be lower"
         f"{'' if len(names) == len(rows) else ' (' + ', '.join(names) + ')'}."
         for attacks, names in methods.items()
     ]
