@@ -6,7 +6,7 @@
     er-x1.1/<attack>        the test part, pushed 1.1 times as far from the original image, and 1.5 times
     er/worst                correct on the adversarials of every attack on the same image
     white-box/<attack>@<eps>  x_test under a white-box attack on the model under test
-    white-box/worst@<eps>   correct under every white-box attack, one of which is margin-based
+    white-box/worst@<eps>   correct under every white-box attack, one of which is APGD-T or contains it
     minimal/<attack>        no class but a number an image: the size of its smallest perturbation, in the attack's norm
 
 er/<attack> is Empirical Robustness, the measure of the papers [P]. The held-out and pushed adversarials and the
@@ -17,8 +17,9 @@ there is no adversarial that could fool the model, so the image counts as correc
 out would keep the easy ones and make every model look worse. Images on which all attacks failed are left out [P], so
 the original model has 0 %.
 
-white-box/worst is written only where an attack on differences of logits is among the attacks (`margin_based`): where a
-softmax saturates, all attacks on the cross-entropy fail together, and their worst case would be too high.
+white-box/worst is written only where APGD-T, or AutoAttack with it, is among the attacks (`at_least_apgd_t`): where a
+softmax saturates, all attacks on the cross-entropy fail together, and their worst case would be too high. PGD on the
+margin (cw-linf-20) has one start and fixed steps, and aims at the nearest class alone, so it does not suffice [D].
 
 White-box attacks run one after the other, as in AutoAttack (Croce, Hein, ICML 2020). Each attacks only images that are
 still correct under the attacks before it and under itself at smaller epsilons. So the last attack has the worst case,
@@ -34,11 +35,10 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy
 
-from adv import evaluate
+from adv import autoattack, evaluate
 
 PUSHES = (1.1, 1.5)
 EPSILONS = {3: (2 / 255, 8 / 255), 1: (0.02, 0.1)}  # channels -> Linf radii of white-box attacks, in [0, 1] pixel scale
-MARGINS = ("margin", "dlr-targeted")  # losses that are differences of logits
 
 
 def ball(name: str, epsilon: float) -> str:
@@ -47,12 +47,14 @@ def ball(name: str, epsilon: float) -> str:
     return f"{name}@{steps}/255" if abs(255 * epsilon - steps) < 1e-6 else f"{name}@{epsilon:g}"
 
 
-def margin_based(specification: Mapping) -> bool:
-    """Whether an attack follows differences of logits: APGD-T, C&W in Linf, or AutoAttack, which contains APGD-T.
+def at_least_apgd_t(specification: Mapping) -> bool:
+    """Whether an attack is APGD on the targeted DLR (APGD-T), or AutoAttack in a version that contains it.
 
     specification: of adv.base.Attack, as catalogue entries and result rows have it.
     """
-    return specification.get("loss") in MARGINS or specification["attack"] == "autoattack"
+    if specification["attack"] == "autoattack":
+        return "apgd-t" in autoattack.VERSIONS[specification.get("version", "standard")]
+    return specification.get("loss") == "dlr-targeted"
 
 
 def score(
@@ -180,7 +182,7 @@ def _worst_cases(split, sets, white_box, epsilons, rows, drawn):
     drawn = {name: adversarial.parts["test"].index for name, adversarial in sets.items()} if drawn is None else drawn
     attacked = functools.reduce(numpy.intersect1d, (drawn[name] for name in sets)) if sets else rows[:0]
     cases = {"er/worst": ([f"er/{name}" for name in sets], attacked, split.y_train)}
-    if len(white_box) > 1 and any(margin_based(attack.specification()) for attack in white_box.values()):
+    if len(white_box) > 1 and any(at_least_apgd_t(attack.specification()) for attack in white_box.values()):
         for epsilon in epsilons:
             measures = [f"white-box/{ball(name, epsilon)}" for name in white_box]
             cases[f"white-box/{ball('worst', epsilon)}"] = measures, rows, split.y_test

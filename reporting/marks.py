@@ -88,7 +88,7 @@ def _saturation(row):
 
 
 def weak(row: Mapping, measure: str = "white-box/worst") -> str:
-    """The attacks of a row's worst case in words, if none is margin-based; otherwise, or without any attack, "".
+    """The attacks of a row's worst case in words, if none reaches APGD-T; otherwise, or without any attack, "".
 
     measure: a row without a measure whose name begins so gets ""
     """
@@ -97,19 +97,20 @@ def weak(row: Mapping, measure: str = "white-box/worst") -> str:
     specifications = list(worst.get("runs", {}).values()) if worst else list(attacks.values())
     if not specifications or not any(name.startswith(measure) for name in row["measures"]):
         return ""
-    if any(scoring.margin_based(specification) for specification in specifications):
+    if any(scoring.at_least_apgd_t(specification) for specification in specifications):
         return ""
     return worst.get("worst case of") or ", ".join(name.removeprefix("white-box/") for name in attacks)
 
 
 def margins(rows: Sequence[Mapping]) -> list[str]:
-    """The notes on worst cases without a margin-based attack: a sentence for each set of attacks."""
+    """The notes on worst cases without APGD-T or AutoAttack: a sentence for each set of attacks."""
     methods = {}
     for row in rows:
         if weak(row):
             methods.setdefault(weak(row), []).append(row["method"])
     return [
-        f"worst of {attacks}: none of them is margin-based, so true robustness may be lower"
+        f"worst of {attacks}: neither APGD-T nor AutoAttack is among them, so this is no worst case and "
+        f"true robustness may be lower"
         f"{'' if len(names) == len(rows) else ' (' + ', '.join(names) + ')'}."
         for attacks, names in methods.items()
     ]

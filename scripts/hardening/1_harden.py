@@ -172,8 +172,8 @@ def options() -> command.Parser:
         "--attack",
         nargs="+",
         type=known,
-        default=["fgsm", "pgd-restarts", "cw-linf-20"],
-        help="each on what the earlier ones left; one has to be margin-based",
+        default=["fgsm", "pgd-restarts", "apgd-t"],
+        help="each on what the earlier ones left; one has to be apgd-t",
     )
     parser.add_argument("--attack-steps", type=count, help="instead of each attack's own number of steps")
     parser.add_argument("--restarts", type=count, default=3, help="runs of an attack that starts at random")

@@ -20,6 +20,7 @@ from studies.classwise import rows as class_rows
 from train.seeds import stream
 
 ATTACKS = ("fgsm", "pgd-20", "cw-linf-20", "t-pgd-1", "t-pgd-2", "t-pgd-5", "t-pgd-10", "t-pgd-50", "apgd-ce")
+ATTACKS += ("apgd-t",)  # without it there is no worst case
 LINF = [name for name, attack in attacks.ATTACKS.items() if attack.norm == "linf"]
 
 

@@ -71,7 +71,7 @@ def divided(measure: dict) -> evaluate.ClassWise:
 def worst(row: Mapping) -> str:
     """The measure of a row's robust accuracy: the worst case at the smallest epsilon.
 
-    Without a worst case (no attack is margin-based): the strongest attack at the smallest epsilon. Without an attack:
+    Without a worst case (no attack reaches APGD-T): the strongest attack at the smallest epsilon. Without an attack:
     "clean".
     """
     names = [name for name in row["measures"] if name.startswith("white-box/")]

@@ -17,7 +17,7 @@ from studies.classwise import rows as class_rows
 
 READ = "robust: accuracy on x_test under {}; attacks are run on all images that are correct without an attack."
 EVERY = "every attack below"
-STRONGEST = "the strongest attack (none is margin-based)"
+STRONGEST = "the strongest attack (neither APGD-T nor AutoAttack is among them)"
 SAVED = "robust: accuracy on x_test under the saved attacks, {}."
 MEANS = "mean: over classes; worst class: the class with the lowest accuracy; sd, max - min: over classes, in points."
 STRATIFIED = "Equally many images of each class are attacked. Clean accuracy is over all test images."
@@ -87,7 +87,8 @@ def _by_class(dataset, model, rows, part):
     name = f"{name_of(dataset, model, rows[0]['study'])}-classes{'' if part == 'robust' else '-clean'}"
     title = f"{dataset}, {model}: {part} accuracy of each class, %"
     note = "[low, high]: 95 % interval (Wilson, over the images of the class)."
-    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), (note, *marks.raised_note(rows)))
+    sentences = note, *marks.raised_note(rows), *(marks.margins(rows) if part == "robust" else ())
+    table = Table(name, title, ("model", *rows[0]["classes"]), tuple(lines), sentences)
     return marks.saturated(table, rows) if part == "robust" else table
 
 

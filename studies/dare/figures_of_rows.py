@@ -84,7 +84,7 @@ def transfer_against_white_box(rows: Sequence[Mapping], measure: str) -> matplot
     figures.label(axis, [(marks.name(row), across, up["value"], _colour(row)) for row, across, up in points])
     axis.set_xlabel("mean Empirical Robustness: adversarials of the original model (%)")
     weak = next((marks.weak(row) for row, _, _ in points if "/worst@" in measure and marks.weak(row)), "")
-    worst = f"\n(worst of {weak}; none is margin-based)" if weak else ""
+    worst = f"\n(worst of {weak}; without APGD-T)" if weak else ""
     axis.set_ylabel(f"{measure_words.words(measure)}: correct (%){worst}")
     axis.grid(alpha=0.3)
     present = [role for role in figures.ROLES if any(row["role"] == role for row, _, _ in points)]

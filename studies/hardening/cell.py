@@ -17,7 +17,7 @@ class Cell:
     samples: mined samples that all strategies tune on, without the held rows
     epsilons: Linf radii "near" and "far", in [0, 1] pixel scale
     images: part -> number of images of an accuracy
-    Raises ValueError without a margin-based attack, or without samples.
+    Raises ValueError without APGD-T among the attacks, or without samples.
     """
 
     def __init__(self, arguments):
@@ -27,10 +27,10 @@ class Cell:
         self.epsilons = {"near": arguments.epsilon or near, "far": arguments.far_epsilon or far}
         self.attacks = probes.probes(arguments.attack, steps=arguments.attack_steps, restarts=arguments.restarts)
         self.tested = self._draw(len(self.split.x_test), arguments.images, 10)
-        if not any(scoring.margin_based(attack.specification()) for attack in self.attacks):
+        if not any(scoring.at_least_apgd_t(attack.specification()) for attack in self.attacks):
             raise ValueError(
-                f"--attack {' '.join(arguments.attack)}: none is margin-based, so their worst case may overestimate "
-                "robustness: add cw-linf-20 or apgd-t"
+                f"--attack {' '.join(arguments.attack)}: expected apgd-t among them, since without it their worst case "
+                "may overestimate robustness: add apgd-t"
             )
         count = len(self.split.x_validation)
         self.held = self._draw(count, min(arguments.held_out, count // 4), 11)

@@ -91,7 +91,7 @@ def _change_levels(rows):
 
 def _levels(name, title, rows, levels, sentences):
     """Accuracy under attack and clean. levels: heading -> (axis, level), or the allowed cost."""
-    kinds = {"near": f"epsilon {rows[0]['epsilons']['near']:.3g}", "clean": "clean"}
+    kinds = {"near": _attacked(rows, "near"), "clean": "clean"}
     lines = []
     for row in rows:
         cells = []
@@ -108,7 +108,7 @@ def _end(name, title, rows, sentences):
     first = rows[0]
     columns = ["method", "learning rate", "weight change", "change up to R", "BP-epochs", "targets' BP-epochs"]
     columns += [f"clean (n={first['images']['clean']})"]
-    columns += [f"epsilon {first['epsilons'][size]:.3g} (n={first['images'][size]})" for size in ("near", "far")]
+    columns += [f"{_attacked(rows, size)} (n={first['images'][size]})" for size in ("near", "far")]
     lines = []
     for row in rows:
         rates, values, spread = levels_of.at_level(row, "bp_epochs", budget(row)) or ([], {}, {})
@@ -119,6 +119,12 @@ def _end(name, title, rows, sentences):
         accuracy = [Cell(values.get(part), spread.get(part)) for part in ("clean", "near", "far")]
         lines.append((marks.label(row), rate, *changes, *effort, *accuracy))
     return marks.saturated(Table(name, title, tuple(columns), tuple(lines), sentences), rows)
+
+
+def _attacked(rows, size):
+    """The heading of accuracies under attack: the worst case, or the attacks where APGD-T is not among them."""
+    attacks = next((weak for row in rows if (weak := marks.weak(row))), "worst case")
+    return f"{attacks} at epsilon {rows[0]['epsilons'][size]:.3g}"
 
 
 def budget(row: Mapping) -> float:

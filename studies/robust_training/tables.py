@@ -98,7 +98,7 @@ def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
 def worst(row: Mapping, prefix: str = "") -> dict:
     """The measure of a row's worst case over all attacks.
 
-    Without a worst case (no attack is margin-based): that of the strongest attack.
+    Without a worst case (no attack reaches APGD-T): that of the strongest attack.
     """
     attacked = {name: each for name, each in row["measures"].items() if name.startswith(f"{prefix}white-box/")}
     chosen = [each for name, each in attacked.items() if name.startswith(f"{prefix}white-box/worst@")]

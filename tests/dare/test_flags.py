@@ -56,7 +56,7 @@ class Fixed:
     """An attack that turns the images of some labels black from an epsilon on, and counts the images that it gets."""
 
     norm = "linf"
-    loss = "margin"
+    loss = "dlr-targeted"
 
     def __init__(self, label, least):
         self.label, self.least, self.seen = label, least, []
@@ -168,17 +168,18 @@ def test_white_box_attacks_see_only_what_is_not_lost(tested, split):
 
 
 @pytest.mark.parametrize("loss", ["margin", "dlr-targeted", "ce", "tempered"])
-def test_a_worst_case_needs_a_margin_based_attack(tested, loss):
+def test_a_worst_case_needs_the_targeted_dlr(tested, loss):
     first, second = Fixed(0, 0.15), Fixed(1, 0.05)
     first.loss, second.loss = loss, "ce"
     names = [name for name in tested(one=first, other=second).label if name.startswith("white-box/worst@")]
-    assert len(names) == (2 if loss in ("margin", "dlr-targeted") else 0)
+    assert len(names) == (2 if loss == "dlr-targeted" else 0)
 
 
-def test_the_margin_based_attacks_of_the_catalogue():
-    catalogue = attacks.ATTACKS | {"autoattack": autoattack.AutoAttack()}
-    margin_based = {name for name, attack in catalogue.items() if scoring.margin_based(attack.specification())}
-    assert margin_based == {"apgd-t", "apgd-t-l2", "cw-linf-20", "autoattack"}
+def test_the_attacks_of_the_catalogue_that_may_stand_for_a_worst_case():
+    catalogue = attacks.ATTACKS | {version: autoattack.AutoAttack(version=version) for version in autoattack.VERSIONS}
+    enough = {name for name, attack in catalogue.items() if scoring.at_least_apgd_t(attack.specification())}
+    assert enough == {"apgd-t", "apgd-t-l2", "standard", "plus"}, "PGD on the margin and AutoAttack's rand are not"
+    assert scoring.at_least_apgd_t({"attack": "autoattack"}), "as older rows have it"
 
 
 def test_independent_attacks_see_all_that_is_correct_and_predictions_are_kept(net, split):

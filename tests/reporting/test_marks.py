@@ -107,20 +107,23 @@ def specifications(*names):
     return {f"white-box/{name}": attacks.get(name).specification() for name in names}
 
 
-def test_a_worst_case_without_a_margin_based_attack_is_marked(raised):
+def test_a_worst_case_without_apgd_t_is_marked(raised):
     for row in raised:
         row["attacks"] = specifications("pgd", "apgd-ce")
     raised[0]["attacks"] |= specifications("apgd-t")
     table = next(table for table in dare_tables.dare_tables(raised) if table.name.endswith("white-box"))
     [sentence] = [note for note in table.notes if note.startswith("worst of")]
     assert sentence == (
-        "worst of pgd, apgd-ce: none of them is margin-based, so true robustness may be lower (original, dare, "
-        "adv-pgd, weight-noise)."
+        "worst of pgd, apgd-ce: neither APGD-T nor AutoAttack is among them, so this is no worst case and true "
+        "robustness may be lower (original, dare, adv-pgd, weight-noise)."
     )
     figure = figures_of_rows.transfer_against_white_box(raised, "white-box/worst@0.02")
-    assert "worst of pgd, apgd-ce; none is margin-based" in figure.axes[0].get_ylabel()
+    assert "worst of pgd, apgd-ce; without APGD-T" in figure.axes[0].get_ylabel()
     for row in raised:
         row["attacks"] = specifications("pgd", "cw-linf-20")
+    assert marks.weak(raised[0]) == "pgd, cw-linf-20", "PGD on the margin is no APGD-T"
+    for row in raised:
+        row["attacks"] = specifications("pgd", "apgd-t")
     assert marks.margins(raised) == [] and not marks.weak(raised[0])
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = "hardening/1_harden"
 FEW = ["--points", "2", "--bp-epochs", "4", "--batch-size", "10", "--samples", "30", "--images", "8"]
 FEW += ["--held-out", "8", "--choice-images", "8", "--quiet"]
-FEW += ["--attack", "cw-linf-20", "--attack-steps", "2", "--restarts", "1"]
+FEW += ["--attack", "apgd-t", "--attack-steps", "2", "--restarts", "1"]
 OPTIONS = ["--strategy", "regression", "trades-1", "swa", "--learning-rates", "1e30", "1e-3", *FEW]
 STAGES = ("original", "regression", "trades-1", "swa")
 
@@ -94,7 +94,7 @@ def test_what_it_writes(finished):
     assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 8
     assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
     assert all(set(measure) >= {"value", "n", "values", "interval"} for measure in row["measures"].values())
-    used = dataclasses.replace(attacks.get("cw-linf-20"), steps=2)
+    used = dataclasses.replace(attacks.get("apgd-t"), steps=2)
     assert row["attacks"]["white-box/worst"]["runs"] == {"0": used.specification()}
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]
     assert set(row["commits"]) == {"train", "get_ats", "harden-original", "harden-trades-1"}
@@ -165,7 +165,8 @@ def test_bad_input_is_named(cell, call, shell):
     before = shell.digests(cell)
     one_sentence(call(SCRIPT, "--strategy", "feature-adversary"), "did you mean feature-adversarial?")
     one_sentence(call(SCRIPT, "--attack", "deepfool"), "attack deepfool measures l2, but the balls are linf")
-    one_sentence(call(SCRIPT, "--attack", "fgsm"), "--attack fgsm: none is margin-based", "add cw-linf-20")
+    for weak in ("fgsm", "cw-linf-20"):
+        one_sentence(call(SCRIPT, "--attack", weak), f"--attack {weak}: expected apgd-t among them", "add apgd-t")
     one_sentence(call(SCRIPT, "--epsilon", "2"), "expected a number above 0 and at most 1")
     shutil.rmtree(cell / "get_ats")
     one_sentence(call(SCRIPT, *OPTIONS), "make it with scripts/dare/3_get_ats.py")
@@ -186,7 +187,7 @@ def arguments(trained, **changes):
     """What the parser gives, as the cell takes it."""
     known = {"study": "dare", "dataset": "digits", "model": trained.cell.parent.name.partition("-")[2], "seed": 0}
     known |= {"runs": trained.folder / "runs", "data_dir": None, "unverified": False, "quiet": True, "samples": None}
-    known |= {"epsilon": None, "far_epsilon": None, "attack": ["cw-linf-20"], "attack_steps": None, "restarts": 3}
+    known |= {"epsilon": None, "far_epsilon": None, "attack": ["apgd-t"], "attack_steps": None, "restarts": 3}
     known |= {"images": 40, "held_out": 2000, "choice_images": 20}
     return argparse.Namespace(**known | changes)
 

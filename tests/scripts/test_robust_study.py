@@ -21,7 +21,7 @@ MODEL = "small_cnn@0.1"
 CELL = ["--dataset", "digits", "--model", MODEL, "--quiet", "--deterministic"]
 TRAIN = ["--setup", "fast", "--images", "200", "--validation", "60", "--probe-images", "20", "--no-augmentation"]
 METHODS = ["fgsm-rs", "m+deat"]
-TEST = ["--test-images", "20", "--attack", "pgd-20", "cw-linf-20"]
+TEST = ["--test-images", "20", "--attack", "pgd-20", "apgd-t"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(fi
         lines = (finished.cell / f"train-{name}" / "metrics.csv").read_text().splitlines()
         assert lines[0].startswith("epoch,steps,bp_epochs,seconds") and len(lines) == 1 + record["last"]
     assert "BP-epochs" in finished.completed["1_train"].out
-    assert "| pgd-20@0.1 (n=20) | cw-linf-20@0.1 (n=20) | worst@0.1 (n=20) |" in (
+    assert "| pgd-20@0.1 (n=20) | apgd-t@0.1 (n=20) | worst@0.1 (n=20) |" in (
         finished.cell.parent / "report" / "report.md"
     ).read_text(encoding="utf-8")
 
@@ -59,9 +59,9 @@ def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(fi
 def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished):
     row = result_row.load(finished.cell / "test-m+deat" / "row.json")
     measures = {name: measure["value"] for name, measure in row["measures"].items()}
-    names = ["clean", "white-box/pgd-20@0.1", "white-box/cw-linf-20@0.1", "white-box/worst@0.1"]
+    names = ["clean", "white-box/pgd-20@0.1", "white-box/apgd-t@0.1", "white-box/worst@0.1"]
     assert {*measures} == {*names, *(f"last/{name}" for name in names)}
-    assert measures["white-box/worst@0.1"] == measures["white-box/cw-linf-20@0.1"] <= measures["white-box/pgd-20@0.1"]
+    assert measures["white-box/worst@0.1"] == measures["white-box/apgd-t@0.1"] <= measures["white-box/pgd-20@0.1"]
     assert (row["hyperparameters"]["epsilon"], row["hyperparameters"]["attack_mode"]) == (0.1, "train")
     assert row["checks"] and row["commands"]["train-m+deat"].startswith("python scripts/robust_training/1_train.py")
     assert set(row["commits"]) == set(row["wall_s"]) == {"train-m+deat", "test-m+deat"}

@@ -1,10 +1,12 @@
 """The white-box study's levels, choice of learning rate, tables and figure, of synthetic trajectories."""
 
 import copy
+import dataclasses
 
 import numpy
 import pytest
 
+from adv import attacks
 from reporting import figures, tables
 from studies.hardening import figures as hardening_figures
 from studies.hardening import levels
@@ -144,7 +146,7 @@ def test_tables(study):
         name: {line[0]: [str(cell) for cell in line[1:]] for line in table.rows} for name, table in by_name.items()
     }
     assert list(cells["end"]) == ["original", "feature-adversarial", "pgd-training", "swa"]
-    assert by_name["passes"].columns[1:3] == ("BP-epochs 1: epsilon 0.02", "BP-epochs 1: clean")
+    assert by_name["passes"].columns[1:3] == ("BP-epochs 1: worst case at epsilon 0.02", "BP-epochs 1: clean")
     assert cells["passes"]["pgd-training"] == [
         "42.5 ± 0.0", "89.5 ± 0.0", "45.0 ± 0.0", "89.0 ± 0.0", "50.0 ± 0.0", "88.0 ± 0.0"
     ]  # fmt: skip
@@ -156,7 +158,7 @@ def test_tables(study):
     assert cells["end"]["swa"] == ["-", "0.0700", "0.0700", "0.00", "-", "90.0", "44.0", "1.0"]
     rate, *rest = cells["end"]["feature-adversarial"]
     assert rate == "0.0003" and rest[3] == "0.5" and rest[4:] == ["88.0 ± 0.0", "54.0 ± 2.8", "5.0 ± 0.0"]
-    assert by_name["cost"].columns[1] == "cost of at most 0.5: epsilon 0.02"
+    assert by_name["cost"].columns[1] == "cost of at most 0.5: worst case at epsilon 0.02"
     assert cells["cost"]["feature-adversarial"][::2] == ["43.5 ± 0.7", "47.0 ± 1.4", "54.0 ± 2.8"]
     notes = "\n".join(by_name["end"].notes)
     for words in ("BP-epochs: forward", "over repeats; seeds 0", "worst case of fgsm, pgd-restarts", "5.6 points",
@@ -164,6 +166,15 @@ def test_tables(study):
         assert words in notes
     for table in by_name.values():
         assert tables.markdown(table) and tables.latex(table) and tables.to_csv(table)
+
+
+def test_accuracies_under_fgsm_and_pgd_alone_are_not_headed_as_a_worst_case(study):
+    runs = {str(place): attacks.get(name).specification() for place, name in enumerate(("fgsm", "pgd"))}
+    used = {"white-box/worst": {"worst case of": "fgsm, pgd-restarts", "runs": runs}}
+    for table in hardening_tables.tables([dataclasses.replace(row, attacks=used) for row in study]):
+        headings = [column for column in table.columns if "at epsilon" in column]
+        assert headings and all("fgsm, pgd-restarts at epsilon 0." in column for column in headings)
+        assert any("so this is no worst case" in note for note in table.notes)
 
 
 def test_single_models_alone_have_one_table(study):

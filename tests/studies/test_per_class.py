@@ -71,13 +71,13 @@ def test_the_tables(row, classes):
     ]
 
 
-def test_without_a_margin_based_attack_the_strongest_stands_for_the_worst_case(row):
+def test_without_apgd_t_the_strongest_stands_for_the_worst_case(row):
     single = row("a")
     del single["measures"]["white-box/worst@0.1"]
     single["measures"]["white-box/fgsm@0.1"]["value"], single["measures"]["white-box/pgd-20@0.1"]["value"] = 50.0, 40.0
     assert class_rows.worst(single) == "white-box/pgd-20@0.1"
     summary = class_tables.class_tables([single])[0]
-    assert "under the strongest attack (none is margin-based)" in summary.notes[0]
+    assert "under the strongest attack (neither APGD-T nor AutoAttack is among them)" in summary.notes[0]
 
 
 def test_reached_classes_are_counted():

@@ -96,7 +96,7 @@ class Adversarial:
     loss: training loss, "cross-entropy", "trades" or "mart".
     beta: weight of its second term.
     order: of its forward passes; (): the loss's first of ORDERS.
-    attack_loss: "cross-entropy", "kl" or "tempered" (Temperature-PGD).
+    attack_loss: "cross-entropy", "kl" or "tempered-cross-entropy" (Temperature-PGD).
     start, clip_start, step: of the attack, see perturbation.
     attack_mode: "train" normalises by the batch and updates the moving statistics at each attack step, as in the PGD
         and DEAT originals; "batch" normalises by the batch, and only the update's pass updates the moving statistics

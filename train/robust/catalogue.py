@@ -206,7 +206,10 @@ METHODS = Catalogue(
         "pgd-7": Method("PGD-7", MADRY, PGD, _fixed(7), "PGD-7"),
         "pgd-10": Method("PGD-10", MADRY, PGD, _fixed(10), "PGD-10"),
         "t-pgd-7": Method(
-            "Temperature-PGD-7, 1/T = 5", TIAN, dataclasses.replace(PGD, attack_loss="tempered"), _fixed(7)
+            "Temperature-PGD-7, 1/T = 5",
+            TIAN,
+            dataclasses.replace(PGD, attack_loss="tempered-cross-entropy"),
+            _fixed(7),
         ),
         "fgsm-rs": Method("FGSM with random start", WONG, Adversarial(step=StepSize(share=1.25)), _fixed(1)),
         **{f"free-{m}": Method(f"FREE-{m}", SHAFAHI, FREE, _fixed(m), f"FREE-{m}") for m in (4, 6, 8)},

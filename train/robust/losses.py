@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 
 from models import compute, perturb
@@ -59,3 +62,18 @@ def divergence_from(adversarial_logits: compute.Tensor, log_probabilities: compu
     """
     entropy = -keras.ops.sum(keras.ops.exp(log_probabilities) * log_probabilities, axis=-1)
     return perturb.soft_cross_entropy(adversarial_logits, log_probabilities) - entropy
+
+
+@functools.cache
+def tempered_cross_entropy(temperature: float) -> Callable:
+    """-log softmax(z / T)_y as a loss of (logits, labels): the attack loss of training by Temperature-PGD.
+
+    Its gradient, (1 - p_y) / T times that of perturb.surrogate_tempered, keeps its direction where p_y rounds to 1.
+    In training mode batch norm couples the images of a batch, so the weights 1 - p_y matter (perturb.log_odds).
+    One cached object a temperature, so compiled only once.
+    """
+
+    def loss(logits, labels):
+        return perturb.cross_entropy(keras.ops.cast(logits, "float32") / temperature, labels)
+
+    return loss

@@ -16,11 +16,11 @@ from models import compute, perturb
 from train.robust import losses
 
 STARTS = ("zero", "uniform", "gaussian")
-TEMPERED = 0.2  # the temperature of "tempered", 1/T = 5
+TEMPERATURE = 0.2  # of "tempered-cross-entropy", 1/T = 5
 ATTACK_LOSSES = {
     "cross-entropy": perturb.cross_entropy,
     "kl": losses.divergence_from,
-    "tempered": perturb.tempered(TEMPERED),
+    "tempered-cross-entropy": losses.tempered_cross_entropy(TEMPERATURE),
 }
 
 
