@@ -22,6 +22,9 @@ METHODS = {
     "neurecover-history": dataclasses.replace(
         NEURECOVER, title="NeuRecover, all mined checkpoints", history=True, start="history"
     ),
+    "neurecover-dense": dataclasses.replace(
+        NEURECOVER, title="NeuRecover, dense layers alone, as released", convolutions=False
+    ),
     "arachne": ARACHNE,
     "arachne-gl": dataclasses.replace(ARACHNE, title="Arachne, located by the gradient alone", locate_by="gl"),
     "arachne-confusion": dataclasses.replace(ARACHNE, title="Arachne, on the most frequent confusion", confusion=True),
@@ -53,6 +56,7 @@ CONTROLS = ("swa", "random-neurecover", "random-arachne")
 DRAWN = (  # methods that draw random numbers, so that a repeat differs
     "neurecover",
     "neurecover-history",
+    "neurecover-dense",
     "arachne",
     "arachne-gl",
     "arachne-confusion",

@@ -11,6 +11,7 @@ import pytest
 import data
 from adv import evaluate
 from dare.repair import arachne, averages, candidates, catalogue, cut, ensemble, kernels, problem, references
+from train import batch_norm
 from train.history import History, confidence
 
 SMALL = {"particles": 5, "generations": 2}
@@ -67,7 +68,7 @@ def test_a_method_gives_whole_weights_and_leaves_the_model_as_it_was(net, name):
         assert sum(changed.values()) <= repaired.facts["located"]
         assert all(not count or path.endswith("kernel") for path, count in changed.items())
         assert repaired.facts["fitness"][1] >= repaired.facts["fitness"][0], "never worse than M"
-        same(method.repair(task).weights, repaired.weights)
+    same(method.repair(task).weights, repaired.weights)
 
 
 @pytest.mark.parametrize("names", [["logits"], ["hidden"], ["conv", "logits"]])
@@ -161,6 +162,16 @@ def test_averages_of_equal_checkpoints_are_the_checkpoint(net):
         catalogue.method("greedy-soup").repair(only)
     soup = averages.GreedySoup().repair(at(net))
     assert soup.facts["checkpoints"] >= 1 and set(soup.facts["epochs"]) <= {2, 3, 4, 5}
+
+
+def test_a_soup_of_equal_checkpoints_is_the_newest(net):
+    """No other raises the score, which has to rise; of equal scores the newest is first."""
+    batch_norm.reestimate(net.model, net.x)  # what a soup's statistics are measured to be
+    for epoch in range(5, 11):
+        net.history.save(net.model, epoch, *confidence(net.model, net.x, net.y))
+    soup = averages.GreedySoup().repair(at(net))
+    assert soup.facts["checkpoints"] == 1 and soup.facts["epochs"] == [10]
+    same(soup.weights, net.model.get_weights())
 
 
 def test_the_ensemble_is_the_log_of_the_mean_softmax(net):
