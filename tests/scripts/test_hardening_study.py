@@ -131,17 +131,17 @@ def test_interrupted_and_continued_gives_the_same_units(finished, cell, call, mo
             raise KeyboardInterrupt
         return correct(*arguments, **settings)
 
+    options = ["--strategy", "trades-1", *OPTIONS[OPTIONS.index("--learning-rates") :]]
     monkeypatch.setattr(evaluate, "correct", interrupt)
-    assert call(SCRIPT, *OPTIONS).code == 130
+    assert call(SCRIPT, *options).code == 130
     monkeypatch.setattr(evaluate, "correct", correct)
     assert not (stage / "run.json").exists() and set(units(stage)) == {"unit-1e+30-0.json"}
     first = (stage / "unit-1e+30-0.json").read_bytes()
-    completed = call(SCRIPT, *OPTIONS)
+    completed = call(SCRIPT, *options)
     assert completed.code == 0 and (stage / "unit-1e+30-0.json").read_bytes() == first, completed.err
     assert load(stage / "run.json")["resumed"] is True
-    for name in STAGES[1:3]:
-        continued = units(cell / f"harden-{name}")
-        assert len(continued) == 2 and continued == units(finished.cell / f"harden-{name}"), "bit for bit"
+    continued = units(stage)
+    assert len(continued) == 2 and continued == units(finished.cell / stage.name), "bit for bit"
 
 
 def test_a_rate_that_diverges_ends_early_and_is_not_chosen(finished, cell, call):
