@@ -11,7 +11,8 @@ The details of a row:
 
 The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the fewest inputs that reach 99 % of the
 best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
-model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>.
+model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>; the checks of
+that attack (adv.evaluation) then stand beside those of the original model's answers.
 """
 
 import dataclasses
@@ -75,7 +76,7 @@ def write(
         },
         measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
         | (_robust(robust, anchor) if robust else {}),
-        checks=trained.get("checks"),  # of the original model
+        checks=[*trained.get("checks", []), *robust["checks"]] if robust else trained.get("checks"),
         attacks=robust["attacks"] if robust else {},
         details={
             "configuration": name,

@@ -50,7 +50,7 @@ def make(arguments, cell, stage, name: str, flags: list, facts: list[dict]) -> r
         hyperparameters=hyperparameters,
         repeats=len(flags),
         measures=measures,
-        checks=mined.checks_of(lineage.above(stage)),
+        checks=[*row.checks([each.checks for each in flags]), *mined.checks_of(lineage.above(stage))],
         attacks=attacked,
         details={what: [each[what] for each in facts] for what in PER_REPEAT},
     )

@@ -130,7 +130,7 @@ def test_two_processes_make_the_same_models(cell_copy, call):
     assert {path.name: load(path)["both"] for path in folder.glob("c?-*.json")} == before
 
 
-def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, unfinish):
+def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, unfinish, unsaturated):
     few = {
         name: (kind, settings | ({"queries": 20} if kind is attacks.Square else {"steps": 3}))
         for name, (kind, settings) in autoattack.VERSIONS["standard"].items()
@@ -141,6 +141,7 @@ def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, monkeypatch, u
     completed = call("guided_retraining/4_retrain", *CELL, *options)
     assert completed.code == 0, completed.err
     measures = result_row.load(cell_copy / "retrain" / "row-c3-dsa.json")["measures"]
+    assert unsaturated(cell_copy / "retrain") == []
     assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
     first = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert measures["autoattack@0.05"]["value"] == pytest.approx(100 * first["robust"]["value"], abs=0.01)
