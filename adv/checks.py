@@ -23,6 +23,7 @@ IMAGES = 32
 LARGE = 0.5  # grey is this far from every image
 USABLE = 0.9  # fraction of images whose gradient must be usable
 SATURATED = 0.1  # fraction of images on which the gradient of a float32 cross-entropy may be off
+LOGITS = "logits: finite, before softmax"  # what the check `logits` expects
 SLACK = 1  # images by which a weaker attack may be better by chance
 CHANCE = 0.05  # probability that guessing passes as knowing
 NEARLY_ALL = 0.9  # fraction of images with one predicted class from which predictions count as constant
@@ -88,12 +89,11 @@ def check(
             attacked[rows] = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
         return attacked
 
-    gradient = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
     one_step, many_steps = (count_correct(attack_clean(attack, epsilon)) for attack in (fgsm.FGSM(), STEPS))
     results = [
         _logits(model, logits),
         _batch(logits, compute.predict(run, images, batch_size=max(1, len(images) // 4))),
-        _gradient(gradient),
+        _gradient(usable(model, images, labels, batch_size=batch_size)),
         _saturated(saturated(model, *(attacked or (x, y)), batch_size=batch_size)),
         _no_epsilon(clean, search.classes(model, attack_clean(fgsm.FGSM(), 0), batch_size=batch_size) == labels),
         _at_most("iterative", many_steps, one_step, f"correct under PGD at {epsilon:.3g}", "under FGSM"),
@@ -103,6 +103,25 @@ def check(
         white_box, transfer = f"correct under PGD at {epsilon:.3g}", "under the same attack on another model"
         results.append(_at_most("transfer", many_steps, count_correct(transferred), white_box, transfer))
     return [*results, *answers(logits.argmax(axis=1), labels, logits.shape[1])]
+
+
+def brief(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> list[Check]:
+    """The checks `logits`, `gradient` and `saturated` alone, on all images under attack: three forward passes each.
+
+    For studies that attack so many nets that the attacks of `check` would cost as much as their own.
+    x: images (N, H, W, C), uint8 or float32 in [0, 1].
+    y: integer labels (N,).
+    """
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
+    outputs = compute.predict(compute.forward(model), images, batch_size=batch_size)
+    flags = {"usable": usable, "saturated": saturated}
+    flags = {name: flag(model, images, labels, batch_size=batch_size) for name, flag in flags.items()}
+    return [_logits(model, outputs), *counted(**flags)]
+
+
+def counted(*, usable: numpy.ndarray, saturated: numpy.ndarray) -> list[Check]:
+    """The checks `gradient` and `saturated` from the flags of all images under attack: bool (N,), bool (N,)."""
+    return [_gradient(usable), _saturated(saturated)]
 
 
 def answers(predicted: numpy.ndarray, labels: numpy.ndarray, classes: int) -> list[Check]:
@@ -140,7 +159,7 @@ def _logits(model, outputs):
     elif not finite:
         non_finite = int((~numpy.isfinite(outputs)).any(axis=1).sum())
         seen = f"outputs that are NaN or infinite on {non_finite} of {len(outputs)} images"
-    return Check("logits", finite and not probabilities, seen, "logits: finite, before softmax")
+    return Check("logits", finite and not probabilities, seen, LOGITS)
 
 
 def _batch(logits, rebatched):
@@ -151,10 +170,16 @@ def _batch(logits, rebatched):
     return Check("batch", passed, seen, f"at most {0.01 * spread:.2g}, a hundredth of their standard deviation")
 
 
-def _gradient(gradient):
+def usable(model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, batch_size: int = 256) -> numpy.ndarray:
+    """Where the gradient of the attack loss is finite and not 0 everywhere: bool (N,). Arguments as `saturated`."""
+    images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
+    gradient = compute.predict(compute.input_gradient(model, perturb.log_odds), images, labels, batch_size=batch_size)
     flat = gradient.reshape(len(gradient), -1)
-    usable = numpy.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
-    seen = f"a finite gradient other than 0 on {int(usable.sum())} of {len(flat)} images"
+    return numpy.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1)
+
+
+def _gradient(usable):
+    seen = f"a finite gradient other than 0 on {int(usable.sum())} of {len(usable)} images"
     return Check("gradient", bool(usable.mean() >= USABLE), seen, f"on at least {100 * USABLE:.0f} %")
 
 

@@ -16,7 +16,7 @@ import keras
 import numpy
 
 import models
-from adv import evaluate, search, suspicions
+from adv import checks, evaluate, search, suspicions
 from adv.autoattack import AutoAttack
 from data import files
 from models import compute
@@ -31,7 +31,7 @@ class Benchmark:
 
     clean, robust: fraction correct without attack and under all attacks.
     flags: name -> bool (N,), correct under that attack and all before it; "clean" first.
-    checks: list of checks.Check.
+    checks: list of checks.Check: adv.suspicions on the first batch, checks.brief on all images.
     attacks: name -> specification.
     norm, epsilon, version, seed: arguments of the call.
     """
@@ -47,12 +47,13 @@ class Benchmark:
     seed: int
 
     def table(self) -> str:
-        """The accuracy after each attack and the failed checks, as text."""
+        """The accuracy after each attack, the saturated fraction and the failed checks, as text."""
         lines = [f"AutoAttack {self.version}, {self.norm} {255 * self.epsilon:.4g}/255, {self.clean.total} images"]
         for name, flags in self.flags.items():
             accuracy = evaluate.share(flags)
             interval = f"({100 * accuracy.low:.2f} to {100 * accuracy.high:.2f})"
             lines.append(f"{name:10} {100 * accuracy.value:6.2f} %  {interval}")
+        lines += [f"{check.name:10} {check.value:6.2f} %" for check in self.checks if check.value is not None]
         raised = [check for check in self.checks if not check.passed]
         lines += [f"check {check.name}: {check.seen}; expected {check.expected} (docs/checks.md)" for check in raised]
         return "\n".join(lines if raised else [*lines, f"checks: all {len(self.checks)} passed"])
@@ -104,6 +105,7 @@ def benchmark(
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     first = slice(0, batch_size)
     checked = suspicions.before(model, x[first], y[first], attack=attack, epsilon=epsilon, batch_size=batch_size)
+    checked += checks.brief(model, x, y, batch_size=batch_size)
     images, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
     origin = {"model": models.fingerprint(model), "data": files.fingerprint(images, labels), "epsilon": epsilon}
     origin |= compute.origin()

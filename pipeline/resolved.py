@@ -2,14 +2,18 @@
 
 import dataclasses
 import functools
+import hashlib
 import inspect
+import json
 import math
+import platform
 import types
 
 import numpy
 
 from data import files
 
+BODY, NESTED = "body", "nested constants"  # keys of a function's facts
 WORDS = ("title", "citation", "published", "ours")  # fields that do not affect a result
 
 
@@ -19,8 +23,8 @@ def resolved(value):
     value: numbers, text, lists and dictionaries, as they are;
         dataclasses (without WORDS) and other objects: class and fields;
         an attack: its specification;
-        functions: name, defaults and enclosed variables; a lambda, which has no name, also the names and constants in
-            its code;
+        functions: name, defaults, enclosed variables, and a digest of the body (`_body`); a lambda, which has no name,
+            also the names and constants in its code;
         functools.partial: function and arguments;
         arrays: digest.
     """
@@ -53,13 +57,19 @@ def resolved(value):
 def difference(before: dict, now: dict) -> str | None:
     """The first difference of two dictionaries of resolved entries, as "<entry>: <field> <old>, not <new>", or None.
 
-    A missing entry counts as None.
+    A missing entry counts as None. Bodies of functions are compared last, and only where both have one from the same
+    version of Python: older records have none, and another version compiles to another code.
     """
     for entry in sorted({*before, *now}):
         old, new = dict(_leaves(before.get(entry))), dict(_leaves(now.get(entry)))
-        for place in sorted({*old, *new}):
-            if old.get(place) != new.get(place):
-                return f"{entry}: {''.join(f'{name} ' for name in place)}{old.get(place)!r}, not {new.get(place)!r}"
+        for place in sorted({*old, *new}, key=lambda place: (place[-1:] == (BODY,), place)):
+            was, is_now = old.get(place), new.get(place)
+            where = "".join(f"{name} " for name in place)
+            if place[-1:] == (BODY,):
+                if was and is_now and was != is_now and was.split()[0] == is_now.split()[0]:
+                    return f"{entry}: {where}of {new[(*place[:-1], 'is')]} was edited"
+            elif was != is_now and not (place[-1:] == (NESTED,) and was is None and (*place[:-1], BODY) not in old):
+                return f"{entry}: {where}{was!r}, not {is_now!r}"
     return None
 
 
@@ -90,7 +100,36 @@ def _function(function):
         constants = function.__code__.co_consts
         facts["reads"] = list(function.__code__.co_names)
         facts["constants"] = [resolved(value) for value in constants if isinstance(value, int | float | str)]
+        nested = [_constant(value) for value in constants if isinstance(value, tuple | frozenset)]
+        facts |= {NESTED: nested} if nested else {}
+    if "site-packages" not in function.__code__.co_filename:  # a library's version is recorded elsewhere
+        facts[BODY] = f"python{'.'.join(platform.python_version_tuple()[:2])} {_body(function.__code__)}"
     return facts
+
+
+def _body(code):
+    """A digest of what a code object does: instructions, names, constants at any depth; not its lines or docstring.
+
+    co_code is the compiled code, whatever the interpreter specialised it to in the meantime. The docstring is the first
+    constant, as long as it is text; a function without one has None there.
+    """
+    constants = list(code.co_consts)
+    if not code.co_name.startswith("<") and constants and isinstance(constants[0], str):
+        constants[0] = None
+    parts = [code.co_code.hex(), code.co_exceptiontable.hex(), code.co_argcount, code.co_kwonlyargcount, code.co_flags]
+    parts += [list(code.co_names), list(code.co_freevars), [_constant(value) for value in constants]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _constant(value):
+    """A constant of a code object as JSON values, the same in every process; 1, 1.0 and True differ."""
+    if isinstance(value, types.CodeType):
+        return {"body": _body(value)}
+    if isinstance(value, tuple):
+        return [_constant(part) for part in value]
+    if isinstance(value, frozenset):
+        return {"set": sorted((_constant(part) for part in value), key=json.dumps)}
+    return value if isinstance(value, int) else repr(value)
 
 
 def _name(value):

@@ -127,6 +127,11 @@ def raised(checks: list[dict] | None) -> str:
     return f"checks raised: {listed}: see docs/checks.md" if listed else ""
 
 
+def saturated(checks: list[dict] | None) -> float | None:
+    """The value of the check `saturated` in percent; None if it is not among the checks."""
+    return next((check.get("value") for check in checks or [] if check["name"] == "saturated"), None)
+
+
 CONDITIONAL = {"changed", "rr", "nfr", "br", "rr-confusion"}  # not of every seed: such images may be missing
 
 

@@ -1,4 +1,4 @@
-"""Evaluate a Keras classifier with AutoAttack: clean and robust accuracy, checks, a JSON row.
+"""Evaluate a Keras classifier with AutoAttack: clean and robust accuracy, saturated fraction, checks, a JSON row.
 
     python scripts/evaluate.py --weights mine.keras --dataset cifar10 --norm linf --epsilon 8/255
 

@@ -53,6 +53,8 @@ def main(arguments: argparse.Namespace) -> None:
         summary = ", ".join(
             f"{measure} {'-' if value is None else f'{value:.4g}'}" for measure, value in facts["measures"].items()
         )
+        saturated = result_row.saturated(row["checks"])
+        summary += "" if saturated is None else f", saturated {saturated:g} %"
         print(f"harden {name}: {summary} ({stage.folder})")
     rows, folder = seed_report.write(arguments, "harden", hardening_tables.tables)
     figures.save(hardening_figures.trajectories(rows), folder / "trajectories.png")

@@ -51,6 +51,8 @@ def main(arguments: argparse.Namespace) -> None:
         summary = ", ".join(
             f"{measure} {values['value']:.2f} %" for measure, values in row["measures"].items() if not is_noise(measure)
         )
+        saturated = result_row.saturated(row["checks"])  # known of nets under AutoAttack
+        summary += "" if saturated is None else f", saturated {saturated:g} %"
         print(f"repair {label}: {summary} ({stage.folder})")
     seed_report.write(arguments, "repair", repair_tables.tables)
 

@@ -13,7 +13,8 @@ The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the 
 best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
 model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>; the detail
 "attacked" has a dictionary for each attacked prefix. RobOT's rows also have anew, the accuracy of the model with the
-best accuracy on test images that RobOT's attacks make on that model.
+best accuracy on test images that RobOT's attacks make on that model. The
+checks of that attack (adv.evaluation) then stand beside those of the original model's answers.
 """
 
 import argparse
@@ -89,7 +90,7 @@ def write(
         },
         measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
         | (_robust(robust[_best(curve, "both")["inputs"]], anchor) if robust else {}),
-        checks=trained.get("checks"),  # of the original model
+        checks=_checks(trained, (robust or {}).get(_best(curve, "both")["inputs"])),
         attacks=anchor["attacks"] if robust else {},
         details={
             "configuration": name,
@@ -155,7 +156,7 @@ def write_robot(
         measures=_measures([summary(curve, "adversarial")], None, tests)
         | {"anew": of_measures.measure([100 * _best(curve, "adversarial")["anew"]], tests)}
         | (_robust(robust, anchor) if robust else {}),
-        checks=trained.get("checks"),  # of the original model
+        checks=_checks(trained, robust),
         attacks={name: {"steps": steps, "rel_stepsize": size} for name, (steps, size) in robot.ATTACKS.items()}
         | (robust["attacks"] if robust else {}),
         details={
@@ -170,6 +171,11 @@ def write_robot(
     )
     result_row.save(row, stage.folder / f"row-{ROBOT}-{selector}.json")
     return row
+
+
+def _checks(trained, robust):
+    """The checks of the original model's answers, and those of AutoAttack on the best model, if it was attacked."""
+    return [*trained.get("checks", []), *robust["checks"]] if robust else trained.get("checks")
 
 
 def _best(curve, part):

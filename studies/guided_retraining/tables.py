@@ -106,7 +106,7 @@ def _orders(dataset, model, rows):
     prefixes = ", ".join(f"{count} of {name}" for name, count in counts.items())
     spread = any(measure["spread"] is not None for row in rows for measure in row["measures"].values())
     columns = "order", "best", "clean", "adversarial", "to best", "to 99 %", "area", "seconds", *attacked
-    return Table(
+    table = Table(
         name_of(dataset, model) + ("-robot" if robot else ""),
         f"{dataset}, {model}: {'RobOT' if robot else 'guided retraining'}",
         columns,
@@ -123,6 +123,7 @@ def _orders(dataset, model, rows):
             f"Machine: {', '.join(dict.fromkeys(row['device'] for row in rows))}.",
         ),
     )
+    return marks.saturated(table, rows) if attacked else table
 
 
 def _attacked_notes(rows, attacked):

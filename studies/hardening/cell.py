@@ -2,7 +2,7 @@
 
 import numpy
 
-from adv import evaluate, probes, scoring
+from adv import checks, evaluate, probes, scoring
 from dare import controls
 from dare.hardening import targets as hardening_targets
 from studies.dare import trained_cell
@@ -16,7 +16,7 @@ class Cell:
     held: rows of x_validation that choose the learning rates, at most a quarter of them
     samples: mined samples that all strategies tune on, without the held rows
     epsilons: Linf radii "near" and "far", in [0, 1] pixel scale
-    images: part -> number of images of an accuracy
+    images: part -> number of images of a percentage
     Raises ValueError without APGD-T among the attacks, or without samples.
     """
 
@@ -35,6 +35,7 @@ class Cell:
         count = len(self.split.x_validation)
         self.held = self._draw(count, min(arguments.held_out, count // 4), 11)
         self.images = {"clean": len(self.split.x_test), "near": len(self.tested), "far": len(self.tested)}
+        self.images |= {"usable": len(self.tested), "saturated": len(self.tested)}
         self.images |= {"choice clean": len(self.held), "choice near": min(len(self.held), arguments.choice_images)}
         self.samples = self._select(trained_cell.targets(arguments, cell))
 
@@ -44,7 +45,11 @@ class Cell:
         return controls.swa(self.model, self.history, self.split.x_train[some])
 
     def accuracies(self) -> dict[str, float]:
-        """Accuracies of the model with its current weights, in percent: clean and attacked, on x_test and held rows."""
+        """Accuracies of the model with its current weights, in percent: clean and attacked, on x_test and held rows.
+
+        usable, saturated: of the attacked images of x_test, as in adv.checks. The attacks of its other checks would
+        cost more than those of the study, since every point of every trajectory is attacked.
+        """
         x, y = self.split.x_test, self.split.y_test
         held_out = self.split.x_validation[self.held], self.split.y_validation[self.held]
         few = self.images["choice near"]
@@ -52,6 +57,8 @@ class Cell:
             "clean": evaluate.correct(self.model, x, y),
             "near": self._withstood(x[self.tested], y[self.tested], "near"),
             "far": self._withstood(x[self.tested], y[self.tested], "far"),
+            "usable": checks.usable(self.model, x[self.tested], y[self.tested]),
+            "saturated": checks.saturated(self.model, x[self.tested], y[self.tested]),
             "choice clean": evaluate.correct(self.model, *held_out),
             "choice near": self._withstood(held_out[0][:few], held_out[1][:few], "near"),
         }

@@ -8,6 +8,8 @@ first point of each is before any update:
      "choice clean": 90.1, "choice near": 55.0}, ...]}
 
 clean, near, far: accuracies on x_test in percent; near and far under attack, with the smaller and the larger epsilon.
+usable, saturated: attacked images with a usable gradient, and with a saturated softmax, in percent (adv.checks); older
+rows lack them.
 choice clean, choice near: accuracies on images of x_validation that no strategy trains on; they choose the learning
 rate. The original and other single models have one point.
 """
@@ -28,7 +30,7 @@ def interpolated(points: list[dict], axis: str, level: float) -> dict | None:
     for before, after in itertools.pairwise(points):
         if before[axis] < level <= after[axis]:
             share = (level - before[axis]) / (after[axis] - before[axis])
-            return {name: before[name] + share * (after[name] - before[name]) for name in before}
+            return {name: before[name] + share * (after[name] - before[name]) for name in before if name in after}
     return None
 
 
@@ -76,6 +78,8 @@ def pooled(row: Mapping, pick: Callable) -> tuple | None:
     groups = [values for _, values in picked] if len(picked) > 1 else [[value] for value in picked[0][1]]
     values, spread = {}, {}
     for name in groups[0][0]:
+        if not all(name in value for group in groups for value in group):
+            continue  # a part that older rows lack
         means = [_mean(group, name) for group in groups]
         values[name] = float(numpy.mean(means))
         spread[name] = float(numpy.std(means, ddof=1)) if len(means) > 1 else None

@@ -1,10 +1,11 @@
 """The row of a hardening strategy: its settings, its trajectories, and the best final measures."""
 
 import argparse
+import dataclasses
 
 import numpy
 
-from adv import scoring
+from adv import checks, scoring
 from dare import controls
 from dare.hardening import strategies
 from pipeline import command, lineage
@@ -58,7 +59,7 @@ def make(
         hyperparameters=hyperparameters if strategy is None else {**hyperparameters, "learning_rate": best[0]},
         repeats=len(best[1]),
         measures=measures(best[1], cell.images, cell.epsilons),
-        checks=mined.checks_of(lineage.above(stage)),
+        checks=[*checks_of(best[1], cell.images), *mined.checks_of(lineage.above(stage))],
         attacks={
             "white-box/worst": {
                 "worst case of": ", ".join(arguments.attack),
@@ -68,6 +69,20 @@ def make(
         },
         details={"epsilons": cell.epsilons, "images": cell.images, "trajectories": trajectories},
     )
+
+
+def checks_of(values: list[dict], images: dict) -> list[dict]:
+    """The checks `logits`, `gradient` and `saturated` of the nets whose measures a row has, over the repeats.
+
+    values, images: as in measures. [] for values of older units, which lack them.
+    Outputs that are not finite logits have no accuracies, so `logits` is always passed.
+    """
+    parts = "usable", "saturated"
+    if not all(part in repeat for repeat in values for part in parts):
+        return []
+    logits = checks.Check("logits", True, "finite outputs that are no probabilities", checks.LOGITS)
+    flags = [{part: _flags(repeat[part], images[part]) for part in parts} for repeat in values]
+    return row.checks([list(map(dataclasses.asdict, [logits, *checks.counted(**own)])) for own in flags])
 
 
 def measures(values: list[dict], images: dict, epsilons: dict) -> dict[str, dict]:
@@ -81,7 +96,10 @@ def measures(values: list[dict], images: dict, epsilons: dict) -> dict[str, dict
     by_measure = {}
     for part, measure in names.items():
         count = images[part]
-        by_measure[measure] = of_measures.share(
-            [numpy.arange(count) < round(count * repeat[part] / 100) for repeat in values]
-        )
+        by_measure[measure] = of_measures.share([_flags(repeat[part], count) for repeat in values])
     return by_measure
+
+
+def _flags(percent, count):
+    """As many flags as a percentage of `count` images stands for."""
+    return numpy.arange(count) < round(count * percent / 100)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 import models
-from adv import evaluate, evaluation, scoring
+from adv import checks, evaluate, evaluation, scoring
 from dare import controls
 from dare.flags import Flags
 from dare.repair import arachne, catalogue, metrics, problem
@@ -100,7 +100,8 @@ class Cell:
         if name not in (*GIVEN, *catalogue.OF_HISTORY):
             task = self.problem(repeat)
             repaired_images = arachne.confused(task)[0] if "confusion" in repaired.facts else task.failures
-        predicted = self._measured(repaired, repaired_images, folder / f"autoattack-{repeat}" if attacked else None)
+        attack_folder = folder / f"autoattack-{repeat}" if attacked else None
+        predicted, checked = self._measured(repaired, repaired_images, attack_folder)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
         facts |= {"changed": None, "relative_change": None}
         if repaired.weights is not None:
@@ -109,19 +110,19 @@ class Cell:
         if name != "original" and repaired.weights is not None:
             noise = noise_like(self.problem(repeat), repaired.weights)
             noise_folder = folder / f"noise-{repeat}" if attacked else None
-            noisy = self._measured(dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder)
+            noisy, _ = self._measured(dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder)
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
-        return Flags(*groups, {}, model=identity, data=self.split.fingerprint), facts
+        return Flags(*groups, {}, model=identity, data=self.split.fingerprint, checks=checked), facts
 
     def _measured(self, repaired, repaired_images, folder):
-        """measure -> (predicted, label, rows) of a model on images that no method saw, and on those it repaired.
+        """(measure -> (predicted, label, rows), checks) of a model on images that no method saw, and that it repaired.
 
         repaired_images: the images that it repaired; None: it read none
         folder: where AutoAttack keeps its flags; None: it does not run
         """
-        split = self.split
+        split, checked = self.split, []
         with models.keeping_weights(self.model, self.original):
             model = repaired.model or self.model
             if repaired.model is None:
@@ -155,13 +156,16 @@ class Cell:
                         predicted = _classes(model, images.images, images.labels)
                         by_measure[f"{measure}/{attack}"] = predicted, images.labels, images.index
             if folder is not None:
-                by_measure[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = self._attacked(
-                    model, after, folder
-                )
-        return {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in by_measure.items()}
+                withstood, checked = self._attacked(model, after, folder)
+                by_measure[f"white-box/{scoring.ball('autoattack', self.epsilon)}"] = withstood
+        whole = {name: (_int(a), _int(b), numpy.asarray(c, "int64")) for name, (a, b, c) in by_measure.items()}
+        return whole, tuple(map(dataclasses.asdict, checked))
 
     def _attacked(self, model, after, folder):
-        """AutoAttack on the model itself: images that withstand it keep their label, the others have none."""
+        """AutoAttack on the model itself, and its checks: images that withstand it keep their label, others have none.
+
+        Returns ((predicted, label, rows), list of checks.Check).
+        """
         x, y = self.split.x_test[self.attacked], self.split.y_test[self.attacked]
         robust = after[self.attacked]
         if robust.any():  # a net that classifies no image correctly withstands nothing
@@ -169,8 +173,10 @@ class Cell:
                 result = evaluation.benchmark(
                     model, x, y, epsilon=self.epsilon, seed=self.arguments.seed, folder=folder, progress=progress
                 )
-            robust = [*result.flags.values()][-1]
-        return numpy.where(robust, y, -1), y, self.attacked
+            robust, checked = [*result.flags.values()][-1], result.checks
+        else:
+            checked = checks.brief(model, x, y)
+        return (numpy.where(robust, y, -1), y, self.attacked), checked
 
     def _part(self, part):
         parts = [self.sets[name].parts[part] for name in self.arguments.repair_on]

@@ -54,7 +54,7 @@ def make(arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, fla
         hyperparameters=hyperparameters,
         repeats=len(flags),
         measures=measures,
-        checks=mined.checks_of(lineage.above(stage)),
+        checks=[*row.checks([each.checks for each in flags]), *mined.checks_of(lineage.above(stage))],
         attacks=attacked,
         details={what: [each[what] for each in facts] for what in PER_REPEAT},
     )

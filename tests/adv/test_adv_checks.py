@@ -79,6 +79,14 @@ def test_the_share_of_saturated_images_is_of_those_that_are_attacked(net, labell
     assert f"{expected.sum()} of 16 images" in share.seen
 
 
+def test_the_brief_checks_are_those_of_all_images(net, labelled):
+    model = after(net, keras.layers.Rescaling(150))
+    whole = checks.check(model, *labelled, epsilon=EPSILON)
+    brief = checks.brief(model, *labelled)
+    assert [check.name for check in brief] == ["logits", "gradient", "saturated"]
+    assert brief == [check for check in whole if check.name in ("logits", "gradient", "saturated")]
+
+
 def test_rounded_images_have_no_gradient(net, labelled):
     rounding = keras.layers.Lambda(lambda x: keras.ops.round(x * 8) / 8, output_shape=net.input_shape[1:])
     assert {"gradient", "large-epsilon"} <= raised(before(net, rounding), labelled)

@@ -18,6 +18,8 @@ import types
 
 import pytest
 
+from reporting import row as result_row
+
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 MODEL = "alexnet@0.03"
 SMALL = {
@@ -161,3 +163,19 @@ def study(tmp_path_factory):
     }
     cell = folder / "runs" / "dare" / f"digits-{MODEL}" / "seed0"
     return types.SimpleNamespace(folder=folder, cell=cell, completed=by_script)
+
+
+@pytest.fixture(scope="session")
+def unsaturated():
+    """``unsaturated(folder)``: the row files below it with a white-box measure but without the check `saturated`."""
+
+    def unsaturated(folder):
+        rows = {path: result_row.load(path) for path in sorted(folder.rglob("row*.json"))}
+        attacked = {
+            path: row for path, row in rows.items()
+            if any(name.startswith(("white-box/", "last/white-box/", "autoattack@")) for name in row["measures"])
+        }  # fmt: skip
+        assert attacked, "no white-box measure in any row"
+        return [path for path, row in attacked.items() if result_row.saturated(row["checks"]) is None]
+
+    return unsaturated

@@ -64,7 +64,8 @@ def test_every_step_of_a_claim_says_claim_evidence_and_verdict(finished):
         assert lines[-3 * claims :] == ["claim", "evidence", "verdict"] * claims
 
 
-def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished):
+def test_retrained_models_lack_a_class_and_levers_have_their_settings(finished, unsaturated):
+    assert unsaturated(finished.cell) == []
     rows = {path.parent.name: result_row.load(path) for path in finished.cell.glob("*/row.json")}
     retrained = [row for row in rows.values() if row["role"] == "retrained"]
     assert len(retrained) == 2 and all(len(row["classes"]) == 9 for row in retrained)

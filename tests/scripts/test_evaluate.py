@@ -42,6 +42,8 @@ def test_a_saved_net_is_evaluated_and_not_twice(short, weights, call, tmp_path):
     assert row["accuracies"]["clean"] > row["accuracies"]["square"] == round(100 * row["robust"]["value"], 2)
     assert (row["dataset"], len(row["images"]), row["norm"]) == ("digits", 60, "linf")
     assert {path.stem for path in (tmp_path / "mine-linf-8-255-standard").glob("*.h5")} == set(row["attacks"])
+    [saturated] = [check for check in row["checks"] if check["name"] == "saturated"]
+    assert f"saturated  {saturated['value']:6.2f} %" in first.out, "printed, raised or not"
     assert "AutoAttack standard, linf 8/255, 60 images" in first.out and "60/60" not in first.out
     again = call("evaluate", *options)
     assert again.out == first.out and "apgd-ce" not in again.err

@@ -140,7 +140,7 @@ def short_autoattack(monkeypatch):
     monkeypatch.setitem(autoattack.VERSIONS, "standard", few)
 
 
-def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, short_autoattack, unfinish):
+def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, short_autoattack, unfinish, unsaturated):
     shutil.rmtree(cell_copy / "retrain")
     options = ["--prefixes", "3", "--configuration", "c3", "--metric", "dsa", "--attack-images", "9"]
     options += ["--attack-prefixes", "2"]
@@ -150,6 +150,7 @@ def test_autoattack_runs_anew_on_the_best_prefix(cell_copy, call, short_autoatta
     measures, [attacked] = row["measures"], row["attacked"]
     best = max(row["curves"][0], key=lambda point: point["both"]["accuracy"])["inputs"]
     assert [point["inputs"] for point in attacked] == sorted({10, 30, best}), "the first, the last, and the best"
+    assert unsaturated(cell_copy / "retrain") == []
     assert measures["autoattack@0.05"]["n"] == 9 == measures["original-autoattack@0.05"]["n"]
     first = load(cell_copy / "retrain" / "attacked" / "c3-dsa-30.json")
     assert first["robust"].items() <= attacked[-1].items()
@@ -178,14 +179,14 @@ def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
     }  # fmt: skip
 
 
-def test_autoattack_runs_anew_on_the_best_of_each_selector(cell_copy, call, short_autoattack):
+def test_autoattack_runs_anew_on_the_best_of_each_selector(cell_copy, call, short_autoattack, unsaturated):
     shutil.rmtree(cell_copy / "robot")
     options = ["--percent", "5", "20", "--selector", "be-st", "--epochs", "1", "--attack-images", "9"]
     completed = call("guided_retraining/5_robot", *CELL, *options)
     assert completed.code == 0 and "% of those attacked anew" in completed.out, completed.err
     row = result_row.load(cell_copy / "robot" / "row-robot-be-st.json")
     assert row["measures"]["autoattack@0.05"]["n"] == 9 == row["measures"]["original-autoattack@0.05"]["n"]
-    assert {"fgsm", "pgd", "apgd-t", "square"} < row["attacks"].keys()
+    assert {"fgsm", "pgd", "apgd-t", "square"} < row["attacks"].keys() and unsaturated(cell_copy / "robot") == []
     saved = load(cell_copy / "robot" / "attacked" / "be-st.json")["robust"]["value"]
     assert row["measures"]["autoattack@0.05"]["value"] == pytest.approx(100 * saved, abs=0.01)
 

@@ -67,8 +67,9 @@ def units(stage):
     return {name: {key: value for key, value in unit.items() if key not in varying} for name, unit in by_name.items()}
 
 
-def test_what_it_writes(finished):
+def test_what_it_writes(finished, unsaturated):
     printed = finished.out
+    assert printed.count(", saturated ") == len(STAGES) and unsaturated(finished.cell) == []
     assert "at equal weight change" in printed and "bounded cost" in printed
     stages = {path.name: path for path in finished.cell.glob("harden*")}
     assert set(stages) == {"harden", *(f"harden-{name}" for name in STAGES)}
@@ -94,6 +95,7 @@ def test_what_it_writes(finished):
     assert row["epsilons"] == {"near": 0.02, "far": 0.1} and row["images"]["near"] == 8
     assert list(row["measures"]) == ["clean", "white-box/worst@0.02", "white-box/worst@0.1"]
     assert all(set(measure) >= {"value", "n", "values", "interval"} for measure in row["measures"].values())
+    assert {"logits", "gradient", "saturated"} <= {check["name"] for check in row["checks"]}
     used = dataclasses.replace(attacks.get("apgd-t"), steps=2)
     assert row["attacks"]["white-box/worst"]["runs"] == {"0": used.specification()}
     assert {"command", "commit", "device", "versions", "wall_s"} <= set(row) and row["seeds"] == [0]

@@ -38,7 +38,8 @@ def rows_of(cell):
     return {path.parent.name: result_row.load(path) for path in sorted(cell.glob("repair-*/row.json"))}
 
 
-def test_what_it_writes(finished):
+def test_what_it_writes(finished, unsaturated):
+    assert unsaturated(finished.cell) == []
     rows = rows_of(finished.cell)
     assert set(rows) == {f"repair-{name}" for name in ("original", *METHODS)}
     assert {path.suffix for path in (finished.cell / "repair").iterdir()} == {".md", ".tex", ".csv"}

@@ -56,7 +56,8 @@ def test_training_says_what_it_cost_and_keeps_the_selected_and_the_last_epoch(fi
     ).read_text(encoding="utf-8")
 
 
-def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished):
+def test_a_row_has_the_worst_case_of_the_selected_and_of_the_last_epoch(finished, unsaturated):
+    assert unsaturated(finished.cell) == []
     row = result_row.load(finished.cell / "test-m+deat" / "row.json")
     measures = {name: measure["value"] for name, measure in row["measures"].items()}
     names = ["clean", "white-box/pgd-20@0.1", "white-box/apgd-t@0.1", "white-box/worst@0.1"]

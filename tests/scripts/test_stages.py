@@ -65,6 +65,10 @@ def test_quiet_says_nothing_on_standard_error(study):
     assert study.completed["3_get_ats"].err == ""
 
 
+def test_saturation_stands_beside_every_white_box_measure(study, unsaturated):
+    assert unsaturated(study.cell) == []
+
+
 def test_the_stages_hold_what_they_promise(study, shell):
     assert {path.name for path in study.cell.iterdir()} == set(WRITTEN)
     for stage, names in WRITTEN.items():
