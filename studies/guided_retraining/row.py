@@ -13,8 +13,8 @@ The measures are on "both", in percent: best, inputs-to-best, inputs-to-99 (the 
 best), area (under the curve, as a mean accuracy). With --attack-images also autoattack@<epsilon>, the accuracy of the
 model with the best accuracy on clean test images under AutoAttack, and original-autoattack@<epsilon>; the detail
 "attacked" has a dictionary for each attacked prefix. RobOT's rows also have anew, the accuracy of the model with the
-best accuracy on test images that RobOT's attacks make on that model. The
-checks of that attack (adv.evaluation) then stand beside those of the original model's answers.
+best accuracy on test images that RobOT's attacks make on that model. Under AutoAttack the checks of that attack
+(adv.evaluation) stand beside those of the original model's predictions.
 """
 
 import argparse
