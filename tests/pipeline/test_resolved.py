@@ -145,7 +145,8 @@ def test_lines_docstrings_and_calls_do_not_change_a_body():
 def test_another_process_digests_the_same():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); namespace = {'__name__': 'entries'};"
-        "exec(sys.argv[2], namespace); from pipeline.resolved import resolved; print(resolved(namespace['rule'])['body'])"
+        "exec(sys.argv[2], namespace); from pipeline.resolved import resolved;"
+        "print(resolved(namespace['rule'])['body'])"
     )
     root = str(pathlib.Path(__file__).parents[2])
     for seed in ("1", "2"):  # of the hashes that order a set
