@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy
 
 import models
+from train.diverged import Diverged
 from train.seeds import stream
 
 LOSS = 0.5  # percentage points
@@ -26,7 +27,7 @@ def choose(rates: Sequence[float], make: Callable, score: Callable, *, clean: fl
     """The rate with the highest "er" among those whose "clean" is at least `clean` - 0.5: (rate, rate -> its score).
 
     The first of equal rates wins. The lowest rate is chosen where all lose too much.
-    make: rate -> weights; raises ArithmeticError where the loss is not finite.
+    make: rate -> weights; raises Diverged where the loss is not finite.
     score: weights -> {"clean", "er"} in percent; raises models.NonFiniteLogits where the logits are not finite.
     clean: accuracy before tuning, in percent.
     A rate with either of these errors scores 0; any other error ends the choice.
@@ -35,7 +36,7 @@ def choose(rates: Sequence[float], make: Callable, score: Callable, *, clean: fl
     for rate in rates:
         try:
             grid[rate] = score(make(rate))
-        except (ArithmeticError, models.NonFiniteLogits):
+        except (Diverged, models.NonFiniteLogits):
             grid[rate] = FAILED
     admitted = [rate for rate in rates if grid[rate]["clean"] >= clean - LOSS]
     return max(admitted, key=lambda rate: grid[rate]["er"]) if admitted else min(rates), grid

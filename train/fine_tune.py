@@ -11,6 +11,7 @@ import numpy
 import data
 from data import files
 from models import compute, updates
+from train.diverged import Diverged
 from train.seeds import seed_dropout, stream
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
@@ -48,7 +49,7 @@ def fine_tune(
     reset_optimizer: reset the optimizer's state before every step.
     optimizer: name in OPTIMIZERS.
     progress: called as progress(done, total, note).
-    Raises ValueError for arguments out of range, and ArithmeticError if a loss or a weight is not finite.
+    Raises ValueError for arguments out of range, and Diverged if a loss or a weight is not finite.
     """
     targets = targets if isinstance(targets, tuple) else (targets,)
     _check(x, targets, learning_rate, batch_size, steps, epochs, optimizer)
@@ -73,13 +74,13 @@ def fine_tune(
         value, _ = step(data.to_unit(_take(x, rows)), *(_take(target, rows) for target in targets))
         losses.append(float(value))
         if not numpy.isfinite(losses[-1]):
-            raise ArithmeticError(
+            raise Diverged(
                 f"the loss became {losses[-1]} in step {len(losses)}: use a learning rate below {learning_rate}"
             )
         if progress is not None:
             progress(len(losses), steps or epochs * -(-len(x) // batch_size), f"loss {losses[-1]:.4g}")
     if not all(numpy.isfinite(values).all() for values in _values(model.trainable_variables)):
-        raise ArithmeticError(f"the last step left weights that are not finite: use a rate below {learning_rate}")
+        raise Diverged(f"the last step left weights that are not finite: use a rate below {learning_rate}")
     return losses
 
 

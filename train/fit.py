@@ -17,6 +17,7 @@ import numpy
 import data
 from models import contract, perturb, updates
 from train.augment import augment
+from train.diverged import Diverged
 from train.history import History, confidence
 from train.params import Recipe
 from train.seeds import seed_dropout, stream
@@ -59,7 +60,7 @@ def fit(
         same epoch if training was killed in between.
     on_epoch: called with the history after each epoch.
     Raises ValueError if the history was started with another recipe, seed, length or data, or if model, images and
-    labels do not belong together (models.contract); ArithmeticError if the loss is not finite: earlier epochs stay.
+    labels do not belong together (models.contract); Diverged if the loss is not finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
@@ -99,7 +100,7 @@ def fit(
         # Measure the epoch on the other half, and record it.
         log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
         if not (numpy.isfinite(mean_loss) and numpy.isfinite(log_probability).all()):
-            raise ArithmeticError(
+            raise Diverged(
                 f"the loss became {mean_loss} in epoch {epoch} at learning rate {rate}; epochs up to {epoch - 1} are "
                 "kept in the history: lower the learning rate or check the images"
             )

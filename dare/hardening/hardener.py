@@ -10,6 +10,7 @@ import models
 from dare import controls, transform
 from dare.hardening import strategies
 from dare.hardening import targets as hardening_targets
+from train.diverged import Diverged
 
 
 class Hardener:
@@ -79,7 +80,7 @@ class Hardener:
         )
         trajectory, seconds, started_at = [], 0.0, time.monotonic()
         # The trajectory ends where a loss is not finite.
-        with models.keeping_weights(self.model, self.original), contextlib.suppress(ArithmeticError):
+        with models.keeping_weights(self.model, self.original), contextlib.suppress(Diverged):
             for updates, _ in tuning:
                 seconds += time.monotonic() - started_at
                 trajectory.append(self._point(updates, strategies.bp_epochs(updates, **effort)))
@@ -93,9 +94,9 @@ class Hardener:
             for name, net in self.nets.items()
         }
         if not numpy.isfinite(list(changes.values())).all():
-            raise ArithmeticError("the weights are no longer finite")
+            raise Diverged("the weights are no longer finite")
         try:
             accuracies = self.measure()
         except models.NonFiniteLogits as error:
-            raise ArithmeticError(str(error)) from error
+            raise Diverged(str(error)) from error
         return {"updates": updates, "bp_epochs": bp_epochs, **changes, **accuracies}

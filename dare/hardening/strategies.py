@@ -25,6 +25,7 @@ import data
 from dare import dare, transform
 from models import compute, perturb, updates
 from models.compute.variables import Tensor
+from train.diverged import Diverged
 from train.robust import losses, perturbation
 from train.seeds import stream
 
@@ -146,7 +147,7 @@ def harden(
     stops: ascending numbers of updates. Between two stops the model may be measured, but not changed.
     seed: of the batches and of the perturbations' random starts.
     An update is one batch; batches are cut from a sequence of permutations of the samples.
-    Raises ValueError for bad arguments, and ArithmeticError where the loss is not finite.
+    Raises ValueError for bad arguments, and Diverged where the loss is not finite.
     """
     _check(x, targets, epsilon, steps, learning_rate, batch_size, stops)
 
@@ -168,7 +169,7 @@ def harden(
             inputs = keras.ops.concatenate([inputs, adversarial]) if strategy.paired else adversarial
         loss = float(update(inputs, batch_targets)[0])
         if not numpy.isfinite(loss):
-            raise ArithmeticError(f"the loss became {loss} at update {number}: use a rate below {learning_rate}")
+            raise Diverged(f"the loss became {loss} at update {number}: use a rate below {learning_rate}")
         if number in stops:
             yield number, loss
 

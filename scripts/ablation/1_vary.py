@@ -28,6 +28,7 @@ from reporting import measures as of_measures
 from reporting import row
 from studies.ablation import tables
 from studies.dare import mined, trained_cell
+from train import diverged
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -81,7 +82,7 @@ class Variation:
         targets = self.targets_of(variant, repeat)
         try:
             tuned = self.tuner.tuned(variant, targets, variant.learning_rates[0], repeat)
-        except ArithmeticError:  # the loss is no longer finite: a model that classifies nothing correctly
+        except diverged.Diverged:  # the loss is no longer finite: a model that classifies nothing correctly
             tuned = None
         original, seed = self.cell.original, self.tuner.repeat_seed(repeat)
         scores = {"change": None if tuned is None else controls.relative_change(original, tuned)}

@@ -1,6 +1,8 @@
 """Attack the trained model once: minimal adversarial images in four disjoint parts.
 
-Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block.
+Reads train/; writes generate_adv-<attack>/adversarials.h5. Killed, it continues at its last finished block. It counts
+the attacked images whose softmax at the label is 1 in float32 (docs/checks.md, saturated), prints the count and keeps
+it in run.json: there the float32 cross-entropy of the attacks NAME-float32 points elsewhere.
 """
 
 try:
@@ -11,7 +13,7 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
 
 import argparse
 
-from adv import adversarial_set, attacks, generate_adv
+from adv import adversarial_set, attacks, checks, generate_adv
 import data
 from studies.dare import trained_cell
 
@@ -37,14 +39,14 @@ def craft(arguments: argparse.Namespace, name: str) -> None:
     stage = run_directory.begin(f"generate_adv-{name}", own, inputs=["train"], uses={"attack": attack})
     if stage is None:
         return
-    cell = trained_cell.load(arguments)
+    cell, wanted = trained_cell.load(arguments), dict(zip(adversarial_set.PARTS, arguments.parts, strict=True))
     with Progress(f"generate_adv {name}", arguments.quiet) as progress:
         adversarials = generate_adv.generate(
             cell.model,
             cell.split,
             name,
             attack,
-            counts=dict(zip(adversarial_set.PARTS, arguments.parts, strict=True)),
+            counts=wanted,
             seed=arguments.seed,
             folder=stage.folder,
             progress=progress,
@@ -52,9 +54,28 @@ def craft(arguments: argparse.Namespace, name: str) -> None:
     adversarials.save(stage.folder / "adversarials.h5")
     generate_adv.remove_blocks(stage.folder)
     kept = {part: len(images.labels) for part, images in adversarials.parts.items()}
-    run_directory.finish(stage, specification=adversarials.attack, drawn=adversarials.drawn, kept=kept)
+    affected = saturated(cell, wanted, arguments.seed)
+    facts = {"specification": adversarials.attack, "drawn": adversarials.drawn, "kept": kept, "saturated": affected}
+    run_directory.finish(stage, **facts)
     counts = ", ".join(f"{part} {kept[part]} of {drawn}" for part, drawn in adversarials.drawn.items())
     print(f"generate_adv {name}: {counts} ({stage.folder})")
+    print(
+        f"generate_adv {name}: float32 softmax of 1 at the label on {affected['images']} of {affected['of']} attacked "
+        f"images ({affected['percent']:g} %)"
+    )
+
+
+def saturated(cell: trained_cell.Cell, counts: dict[str, int], seed: int) -> dict[str, float]:
+    """{"images", "of", "percent"}: how many of the images that were attacked are saturated (checks.saturated).
+
+    They are counted where they are clean, and with those on which the attack failed.
+    """
+    images = of = 0
+    for part, rows in adversarial_set.draw(cell.split, counts, seed).items():
+        x, y = (getattr(cell.split, f"{array}_{'test' if part == 'heldout' else 'train'}") for array in "xy")
+        images += int(checks.saturated(cell.model, x[rows], y[rows]).sum()) if len(rows) else 0
+        of += len(rows)
+    return {"images": images, "of": of, "percent": round(100 * images / max(of, 1), 2)}
 
 
 def stages(arguments: argparse.Namespace) -> list[str]:

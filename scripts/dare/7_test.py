@@ -153,6 +153,7 @@ def write_row(
             "chosen_on": source.get("chosen_on", []),
             "frozen_share": source.get("frozen_share"),
             "relative_change": source.get("relative_change"),
+            "saturated": saturated(arguments),
         },
     )
     row.save(method_row, stage.folder / "row.json")
@@ -163,6 +164,13 @@ def write_row(
     print(f"test {method}: {', '.join(f'{name} {value:.1f} %' for name, value in headline.items())} ({stage.folder})")
     if row.raised(method_row.checks):
         print(f"test {method}: {row.raised(method_row.checks)}")
+
+
+def saturated(arguments: argparse.Namespace) -> dict[str, dict]:
+    """attack -> how many images of its set were saturated when attacked; sets made before that count are left out."""
+    folders = {name: run_directory.folder(arguments, f"generate_adv-{name}") for name in arguments.attack}
+    records = {name: run_directory.record(folder) for name, folder in folders.items()}
+    return {name: record["saturated"] for name, record in records.items() if "saturated" in record}
 
 
 def specifications(tester: Tester) -> dict:

@@ -97,6 +97,9 @@ def test_a_trajectory_ends_where_weights_or_logits_are_no_longer_finite(counting
     points, _ = counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
     assert [point["clean"] for point in points] == [50]
     numpy.testing.assert_array_equal(counting.model.get_weights()[0], counting.original[0])
+    counting.measure = lambda: {"clean": 1 // 0}
+    with pytest.raises(ZeroDivisionError):  # a fault of the code is not a divergence
+        counting.trajectory(STRATEGIES["regression"], learning_rate=1e-3, **FEW)
 
 
 def test_any_other_error_of_a_measurement_is_not_taken_for_divergence(counting):

@@ -5,6 +5,7 @@ import pytest
 
 import models
 from dare import dare, learning_rate, nnslicer, tuner
+from train.diverged import Diverged
 
 
 def test_the_rate_is_the_best_of_those_that_keep_accuracy():
@@ -24,9 +25,11 @@ def test_the_rate_is_the_best_of_those_that_keep_accuracy():
 def test_a_rate_that_diverges_scores_nothing_and_other_errors_are_not_hidden():
     def make(rate):
         if rate == 1:
-            raise ArithmeticError("the loss became nan")
+            raise Diverged("the loss became nan")
         if rate == 3:
             raise ValueError("a mask of another model")
+        if rate == 5:
+            return rate // 0
         return rate
 
     def score(weights):
@@ -42,6 +45,8 @@ def test_a_rate_that_diverges_scores_nothing_and_other_errors_are_not_hidden():
         learning_rate.choose([0.5, 3], make, score, clean=90.0)
     with pytest.raises(ValueError, match="images of another shape"):
         learning_rate.choose([0.5, 4], make, score, clean=90.0)
+    with pytest.raises(ZeroDivisionError):
+        learning_rate.choose([0.5, 5], make, score, clean=90.0)
 
 
 def test_half_of_the_images_judge():

@@ -19,6 +19,7 @@ import numpy
 import data
 from models.fingerprint import fingerprint
 from train.augment import augment
+from train.diverged import Diverged
 from train.history import History, confidence
 from train.robust import optimizer as sgd  # the module: what loads Keras is loaded late (pipeline/late.py)
 from train.robust.average import Average
@@ -63,7 +64,7 @@ def fit(
     on_epoch: called with the history after each epoch.
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
     catastrophic overfitting or divergence; `model` then gets the selected epoch's weights.
-    Raises ValueError if the history was started with other settings or data, and ArithmeticError if the loss is not
+    Raises ValueError if the history was started with other settings or data, and Diverged if the loss is not
     finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
@@ -137,7 +138,7 @@ def fit(
             spent = trained["bp_epochs"] = spent + passes
             log_probability, prediction = confidence(model, split.x_validation, split.y_validation)
             if not (numpy.isfinite(trained["loss"]) and numpy.isfinite(log_probability).all()):
-                raise ArithmeticError(
+                raise Diverged(
                     f"the loss became {trained['loss']} in epoch {epoch}; epochs up to {epoch - 1} are kept in the "
                     "history: lower the learning rate or check the images"
                 )
