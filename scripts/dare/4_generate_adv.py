@@ -65,7 +65,7 @@ def craft(arguments: argparse.Namespace, name: str) -> None:
     )
 
 
-def saturated(cell: trained_cell.Cell, counts: dict[str, int], seed: int) -> dict[str, float]:
+def saturated(cell: trained_cell.Trained, counts: dict[str, int], seed: int) -> dict[str, float]:
     """{"images", "of", "percent"}: how many of the images that were attacked are saturated (checks.saturated).
 
     They are counted where they are clean, and with those on which the attack failed.

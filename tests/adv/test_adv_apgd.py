@@ -11,6 +11,8 @@ from adv import apgd, apgd_step, pgd, search
 from adv.base import direction
 from models import compute
 
+pytestmark = pytest.mark.backends
+
 CE, T = apgd.APGD(steps=12), apgd.APGD(loss="dlr-targeted", steps=12)
 
 

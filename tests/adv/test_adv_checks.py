@@ -38,6 +38,7 @@ def before(net, function):
     return keras.Model(inputs, net(function(inputs)))
 
 
+@pytest.mark.backends
 def test_a_sound_net_raises_nothing(net, labelled):
     transferred = checks.transferable(net, *labelled, epsilon=EPSILON)
     results = checks.check(net, *labelled, epsilon=EPSILON, transferred=transferred)
@@ -60,6 +61,7 @@ def test_outputs_that_are_not_finite(net, labelled):
     assert {"logits", "batch", "gradient"} <= raised(broken, labelled)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("scale", [300, 1e5])
 def test_saturated_logits_are_attacked_all_the_same(net, labelled, scale):
     """As after defensive distillation: in float32 the softmax is 1 and the gradient of a cross-entropy would be 0."""

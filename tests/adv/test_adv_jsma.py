@@ -9,6 +9,8 @@ import pytest
 from adv import evaluate, jsma, search
 from models import compute, perturb
 
+pytestmark = pytest.mark.backends
+
 
 def naive(predict, gradient_of, image, label, target, *, steps=2000, theta=0.1, repeats=7):
     """foolbox 2.3.0's loop for one image, flat: (image or None, steps taken). gradient_of: of the target's loss."""

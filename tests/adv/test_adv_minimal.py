@@ -6,6 +6,8 @@ import pytest
 
 from adv import attacks, search
 
+pytestmark = pytest.mark.backends
+
 
 def test_norms_equal_those_of_numpy():
     change = numpy.random.default_rng(0).normal(size=(5, 3, 4, 2)).astype(numpy.float32)

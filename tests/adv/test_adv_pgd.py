@@ -10,6 +10,8 @@ from adv import attacks, pgd, search
 from adv.base import noise
 from models import compute
 
+pytestmark = pytest.mark.backends
+
 
 @pytest.mark.parametrize(
     "attack",

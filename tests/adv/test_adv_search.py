@@ -10,6 +10,8 @@ from adv import attacks, search
 from adv.base import noise
 from models import compute
 
+pytestmark = pytest.mark.backends
+
 
 def sequential_grid(adversarial, epsilons=1000):
     """foolbox 2.3.0's loop over epsilon for one image; None where nothing is adversarial."""

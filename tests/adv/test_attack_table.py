@@ -105,6 +105,7 @@ def test_it_says_what_it_is(name):
     assert hash(attack) == hash(dataclasses.replace(attack))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", NAMES)
 def test_within_stays_in_range_and_in_the_ball(name, net, correct, attacked):
     (x, labels), points, norm = correct, attacked(name), attacks.get(name).norm
@@ -147,6 +148,7 @@ def test_images_that_are_wrong_already_stay(name, images, minimal):
     numpy.testing.assert_array_equal(result.images[[2, 7, 13]], images[0][[2, 7, 13]])
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", NAMES)
 def test_images_do_not_depend_on_their_batch_or_their_order(name, net, images, minimal):
     x, y = (part[::-1] for part in images)
@@ -190,6 +192,7 @@ def test_an_image_that_cannot_be_fooled_stays(name):
     numpy.testing.assert_array_equal(result.images, x)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", [parameter for parameter in NAMES if attacks.get(parameter.values[0]).norm != "l0"])
 def test_a_linear_model_is_robust_up_to_its_margin(name, linear):
     """The distance of a linear boundary: margin over the dual norm of w; along the gradient, as L1 steps go, more."""

@@ -49,6 +49,7 @@ def before(net, function):
     return keras.Model(inputs, net(function(inputs)))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_whole_is_the_worst_case_of_its_attacks(norm, net, labelled):
     result = evaluation.benchmark(net, *labelled, norm=norm, epsilon=EPSILON[norm])
@@ -215,6 +216,7 @@ def test_averaging_sees_through_noise(net, labelled):
     assert left[1] < left[0]
 
 
+@pytest.mark.backends
 def test_a_lucky_draw_does_not_end_the_averaged_attack(linear):
     """Noise alone misclassifies many a random start; the images still move to the ball's corner against the weights."""
     model, weights, _ = linear

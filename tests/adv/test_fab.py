@@ -8,6 +8,8 @@ from adv import attacks, boundary, search
 from adv.base import other_classes
 from models import compute
 
+pytestmark = pytest.mark.backends
+
 
 def project(x, gradient, gap, norm):
     arrays = [numpy.float32(part).reshape(-1, 2, 3, 1) for part in (x, gradient)]

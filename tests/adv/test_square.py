@@ -8,6 +8,8 @@ from adv.base import of_image
 from models import compute
 from train.seeds import stream
 
+pytestmark = pytest.mark.backends
+
 EPSILON = 0.03
 
 

@@ -45,6 +45,7 @@ def naive_tuning(first, second, x, targets, mask, draws, rate, reset=False):
     return first, second
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("reset", [False, True])
 def test_masked_tuning_equals_adam_written_out(reset):
     model = linear_net()
@@ -141,6 +142,7 @@ def test_budgets_are_spent(tuned):
         assert len(losses) == steps
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("shape", [(5, 2, 3, 4), (5, 4)])
 def test_the_loss_over_key_neurons_equals_a_loop(shape):
     generator = numpy.random.default_rng(1)
@@ -186,6 +188,7 @@ def test_dare_key_is_tuning_with_the_key_neurons_of_the_class(tuned):
     assert models.fingerprint(model) == models.fingerprint(expected)
 
 
+@pytest.mark.backends
 def test_tuning_lowers_the_loss_and_repeats_to_the_bit(tuned):
     model, targets, x, _, _ = tuned
     tuned_twice = [dare.tune(model, targets, x, steps=30, learning_rate=1e-3, seed=1) for _ in range(2)]
@@ -198,6 +201,7 @@ def test_tuning_lowers_the_loss_and_repeats_to_the_bit(tuned):
     assert loss(tuned_twice[0]) < 0.8 * loss(model)
 
 
+@pytest.mark.backends
 def test_tuning_a_model_again_equals_tuning_a_copy_whatever_came_before(tuned, tmp_path):
     model, targets, x, _, slices = tuned
     masks = dare.slice_masks(model, slices, "intersection")

@@ -119,6 +119,7 @@ def naive_hardening(kernel, x, targets, draws, noise, *, epsilon, steps, rate):
     return kernel
 
 
+@pytest.mark.backends
 def test_hardening_equals_adam_on_perturbed_inputs_written_out(linear_net):
     generator = numpy.random.default_rng(3)
     x = generator.random((24, 3, 3, 2), "float32")

@@ -15,6 +15,8 @@ from models import compute
 from train import checkpoints
 from train.history import History, confidence
 
+pytestmark = pytest.mark.backends
+
 
 def naive_choice(log_probability, prediction, epochs, y, final):
     """The rule in plain loops: image by image, epoch by ascending epoch."""

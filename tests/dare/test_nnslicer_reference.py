@@ -192,6 +192,7 @@ def assert_equals_loops(model, walk, x, y, *, rule, theta, per=0.6, representati
     return slices
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("net", "walk"),
     [(chain, walk_chain), (vgg, walk_vgg), (branching, walk_branching), (depthwise_net, walk_depthwise)],

@@ -6,6 +6,8 @@ import pytest
 
 from models import compute
 
+pytestmark = pytest.mark.backends
+
 LIMITS = numpy.int32([3, 1, 0, 7, 5])  # how many steps each image needs
 
 

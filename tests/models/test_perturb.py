@@ -9,6 +9,8 @@ import scipy.special
 
 from models import compute, perturb
 
+pytestmark = pytest.mark.backends
+
 
 def pieces(small_net, images):
     x = (images[0][:16] / numpy.float32(255)).astype("float32")

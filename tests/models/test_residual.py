@@ -58,6 +58,7 @@ def test_a_wide_net_has_the_parameters_of_its_depth_width_and_stem(depth, width,
         WRN(COLOUR, 10, depth=32)
 
 
+@pytest.mark.backends
 def test_moving_statistics_are_pytorchs():
     """Over three batches in training mode, the moving variance of the unbiased one, n / (n - 1)."""
     generator = numpy.random.default_rng(0)
@@ -82,6 +83,7 @@ def test_moving_statistics_are_pytorchs():
     assert all(map(numpy.array_equal, before, layer.get_weights()))
 
 
+@pytest.mark.backends
 def test_a_compiled_update_moves_the_same_statistics():
     model = resnet.resnet18((8, 8, 3), 3, width=1 / 16)
     x = numpy.random.default_rng(3).random((6, 8, 8, 3), "float32")

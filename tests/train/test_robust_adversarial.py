@@ -98,6 +98,7 @@ def test_another_order_is_refused(loss, order):
         Adversarial(loss=loss, order=order, step=StepSize(share=0.25))
 
 
+@pytest.mark.backends
 def test_pgd_in_train_mode_moves_the_statistics_at_every_step(tiny, batch):
     moved = {}
     for mode in ("train", "eval"):
@@ -109,6 +110,7 @@ def test_pgd_in_train_mode_moves_the_statistics_at_every_step(tiny, batch):
     assert moved["train"] > 3 * moved["eval"] > 0
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", ["rice", "awp", "n-fgsm", "history-at"])
 def test_only_the_update_moves_the_statistics(name, tiny, batch, seen):
     """As often as without an attack: by a tenth of the way to the moments of the images that the update sees."""

@@ -11,6 +11,8 @@ from train import batch_norm
 from train.robust import AVERAGES, METHODS
 from train.robust.average import Average, Ema, Median, Swa
 
+pytestmark = pytest.mark.backends
+
 
 def courses(model, count, generator):
     """Random weights for each of `count` steps, set in turn."""

@@ -9,6 +9,8 @@ from train.robust.adversarial import Adversarial
 from train.robust.distil import Distillation
 from train.robust.perturbation import StepSize
 
+pytestmark = pytest.mark.backends
+
 
 def log_softmax(logits):
     shifted = logits.astype("float64") - logits.max(-1, keepdims=True)

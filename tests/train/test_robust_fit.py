@@ -62,6 +62,7 @@ def killed_in(epoch, share=0.5):
     return progress
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(("name", "setup"), RESUMED)
 def test_a_killed_training_ends_with_the_same_bits(split, tmp_path, name, setup):
     whole = fit(split, tmp_path / "whole", name, setup=setup)

@@ -7,6 +7,8 @@ import pytest
 from models import compute, updates
 from train.robust import SETUPS, losses, optimizer
 
+pytestmark = pytest.mark.backends
+
 
 def softmax(z):
     e = numpy.exp(z - z.max(-1, keepdims=True))

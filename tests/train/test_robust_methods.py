@@ -16,6 +16,8 @@ from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
 from train.robust.yopo import Yopo
 
+pytestmark = pytest.mark.backends
+
 
 def kind(strategy):
     """A strategy without its numbers: methods that differ only in those or in the controller run the same code."""

@@ -7,6 +7,8 @@ from models import compute, perturb
 from train.robust import METHODS, nuclear
 from train.robust.nuclear import Nuclear
 
+pytestmark = pytest.mark.backends
+
 
 def value_and_gradient(model, z):
     """The norm of z and its gradient, compiled; the model is not used."""

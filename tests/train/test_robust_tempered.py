@@ -7,6 +7,8 @@ import pytest
 from models import compute
 from train.robust import METHODS, losses, perturbation
 
+pytestmark = pytest.mark.backends
+
 COUNT, FEATURES, CLASSES, VARIANCE = 12, 16, 5, 1e-3
 TEMPERATURE = 0.2
 SCALES = {"ordinary": 0.3, "some saturated": 2.0, "all saturated": 27.0}  # of the logits

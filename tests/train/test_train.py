@@ -58,6 +58,7 @@ def test_small_images_train_vgg_by_alexnet_s_recipe():
     assert params.recipe("vgg19", (32, 32, 3)).learning_rate(61, 200) == 0.002
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("keep", ["all", "last"])
 def test_training_continues_to_the_same_bits(tmp_path, small_net, split, keep):
     start = small_net.get_weights()
@@ -205,6 +206,7 @@ def naive_adam(weight, gradients, rate):
     return result
 
 
+@pytest.mark.backends
 def test_fine_tuning_is_adam_on_the_drawn_batches():
     inputs = keras.Input((2, 2, 1))
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(inputs)))
@@ -219,6 +221,7 @@ def test_fine_tuning_is_adam_on_the_drawn_batches():
     numpy.testing.assert_allclose(model.get_weights()[0], naive_adam(weight, [gradient], 0.1), rtol=1e-4)
 
 
+@pytest.mark.backends
 def test_frozen_layers_stay_and_thaw(small_net, images):
     x, y = images
     before = small_net.get_weights()
@@ -242,6 +245,7 @@ def test_frozen_layers_stay_and_thaw(small_net, images):
         pass
 
 
+@pytest.mark.backends
 def test_batch_norm_statistics_are_the_population_s(small_net, images):
     x = data.to_unit(images[0])
     batch_norm.reestimate(small_net, x, batch_size=10)
