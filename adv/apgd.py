@@ -70,6 +70,7 @@ class APGD(Searched):
 
     @property
     def title(self) -> str:
+        """The name of the attack with this loss."""
         return TITLES[self.loss]
 
     def closest(

@@ -35,6 +35,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy
 
+import data
 from adv import autoattack, evaluate
 
 PUSHES = (1.1, 1.5)
@@ -59,7 +60,7 @@ def at_least_apgd_t(specification: Mapping) -> bool:
 
 def score(
     model: keras.Model,
-    split,
+    split: data.Split,
     sets: Mapping,
     *,
     white_box: Mapping,

@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -68,11 +69,11 @@ def parser(
     description: str,
     *,
     study: str,
-    accepted=None,
+    accepted: Sequence[str] | None = None,
     own: bool = False,
     add_model: bool = True,
     example: str = "",
-    **settings,
+    **settings: Any,
 ) -> Parser:
     """An argument parser with the arguments of every stage: the cell, the data, the folder of runs.
 
@@ -102,7 +103,7 @@ def parser(
     return parser
 
 
-def add_data(parser: Parser):
+def add_data(parser: Parser) -> None:
     """The options that say where the data files are."""
     group = parser.add_argument_group("data")
     where = "folder of the original data files (default: $DARE_DATA, the cache, a download)"
@@ -110,7 +111,7 @@ def add_data(parser: Parser):
     group.add_argument("--unverified", action="store_true", help="admit data files without the published digest")
 
 
-def add_running(parser: Parser):
+def add_running(parser: Parser) -> None:
     """The options on how a script runs, as a group to add to."""
     group = parser.add_argument_group("running")
     same = "the same bits at every run, at some cost in speed"
@@ -119,7 +120,7 @@ def add_running(parser: Parser):
     return group
 
 
-def add_attacks(parser: Parser, meaning: str, *, nargs: str = "+"):
+def add_attacks(parser: Parser, meaning: str, *, nargs: str = "+") -> None:
     """Add the option --attack: names of the catalogue. meaning: its help text."""
     known = name("attack", attacks.ATTACKS)
     parser.add_argument("--attack", nargs=nargs, type=known, default=list(ATTACKS), help=meaning)
@@ -167,7 +168,7 @@ def width(arguments: argparse.Namespace) -> float:
     return models.parse(arguments.model)[1] if arguments.model.partition("@")[0] in models.MODELS else 1.0
 
 
-def load():
+def load() -> None:
     """Load Keras on its backend, silently, and pin its settings: what each process of a script does first.
 
     TensorFlow's warnings are turned off (not with $DARE_DEBUG=1): it says of each net of its own that it compiles anew.
@@ -185,7 +186,7 @@ def load():
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-def run(main: Callable, parser: Parser, follower: str | None = None):
+def run(main: Callable, parser: Parser, follower: str | None = None) -> None:
     """Parse, say what the script does, call ``main(arguments)``, say what comes next.
 
     Bad input exits with status 2 and one sentence ($DARE_DEBUG=1: a traceback). follower: the name of the next script,
@@ -227,7 +228,7 @@ def sentence(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def narrow(arguments: argparse.Namespace, **changes) -> argparse.Namespace:
+def narrow(arguments: argparse.Namespace, **changes: Any) -> argparse.Namespace:
     """The arguments with some of them replaced: of one stage of a script that makes several."""
     return argparse.Namespace(**{**vars(arguments), **changes})
 

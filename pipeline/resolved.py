@@ -8,6 +8,7 @@ import json
 import math
 import platform
 import types
+from typing import Any
 
 import numpy
 
@@ -17,7 +18,7 @@ BODY, NESTED = "body", "nested constants"  # keys of a function's facts
 WORDS = ("title", "citation", "published", "ours")  # fields that do not affect a result
 
 
-def resolved(value):
+def resolved(value: Any) -> Any:
     """A catalogue entry as JSON values: every hyper-parameter, at any depth.
 
     value: numbers, text, lists and dictionaries, as they are;

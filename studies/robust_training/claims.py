@@ -10,6 +10,7 @@ undecided. Rows with raised checks are left out, because their robustness may be
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy
 
@@ -28,7 +29,7 @@ EPOCHS = 8  # fewest epochs of a run for a correlation over epochs
 TRACKS = 0.5  # rank correlation over epochs above which one number tracks another
 
 
-def deat_claims(rows) -> claims.Judged:
+def deat_claims(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the four claims for the rows (pooled over seeds) of one data set and model."""
     sound, left_out = marks.sound(rows)
     methods = {row["method"]: row for row in sound}
@@ -140,7 +141,7 @@ def _errors(differences):
     }, over
 
 
-def lipschitz(rows) -> Claim:
+def lipschitz(rows: Sequence[Mapping]) -> Claim:
     """Claim 3: over epochs, the gradient magnitude follows the local Lipschitz constant.
 
     Two magnitudes are tested: on the same held-out images, and on training images, where it guides the M+ methods. The
