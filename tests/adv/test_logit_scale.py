@@ -8,6 +8,7 @@ import pytest
 
 from adv import attacks, evaluate, reachable, search
 from models import compute
+from train.robust import perturbation
 
 SCALES = (1, 3, 10, 30)
 SMALL = {
@@ -22,19 +23,25 @@ IMAGES = numpy.random.default_rng(6).random((60, 8, 8, 2), dtype=numpy.float32)
 ROUNDING = [name for name in attacks.ATTACKS if name.endswith("-float32")]
 
 
-@pytest.fixture(scope="module")
-def two_classes(net):
-    """``at(scale)``: a net of two classes, whose cross-entropy has one direction at every scale, its logits scaled."""
-    model = keras.Model(net.input, keras.layers.Dense(2)(net.layers[-2].output))
-    kernel = 20 * numpy.random.default_rng(8).normal(size=(12, 2)).astype("float32")
-    model.layers[-1].set_weights([kernel, numpy.zeros(2, "float32")])
-    lead = numpy.median(compute.predict(compute.forward(model), IMAGES) @ [1, -1])  # so that both classes occur
+def scaled(net, classes):
+    """``at(scale)``: the net with another head and its logits scaled; each class leads as often as another."""
+    model = keras.Model(net.input, keras.layers.Dense(classes)(net.layers[-2].output))
+    kernel = 20 * numpy.random.default_rng(8).normal(size=(12, classes)).astype("float32")
+    model.layers[-1].set_weights([kernel, numpy.zeros(classes, "float32")])
+    logits = compute.predict(compute.forward(model), IMAGES)
+    lead = numpy.median(logits - logits[:, -1:], axis=0)
 
     def at(scale):
-        model.layers[-1].set_weights([scale * kernel, scale * numpy.float32([-lead, 0])])
+        model.layers[-1].set_weights([scale * kernel, -scale * lead])
         return model
 
     return at
+
+
+@pytest.fixture(scope="module")
+def two_classes(net):
+    """Of two classes the cross-entropy has one direction at every scale."""
+    return scaled(net, 2)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +60,33 @@ def test_two_classes_are_as_robust_at_every_scale(name, two_classes, sample):
     assert 0 < per_scale[0].sum() < 60
     for flags in per_scale[1:]:
         assert (flags != per_scale[0]).sum() <= (1 if name == "cw" else 0)  # cw: the scale is another first constant
+
+
+@pytest.mark.parametrize("name", ["apgd-t", "fab-t", "deepfool", "deepfool-linf", "cw-linf-20", "square"])
+def test_ten_classes_are_as_robust_at_every_scale_under_attacks_on_margins(name, net):
+    """Their losses are margins or ratios of margins, so that a scale changes rounding alone."""
+    at = scaled(net, 10)
+    ten = IMAGES, search.classes(at(1), IMAGES).astype(numpy.int32)
+    per_scale = [robust(at(scale), ten, name) for scale in SCALES]
+    assert 0 < per_scale[0].sum() < 60
+    for flags in per_scale[1:]:
+        assert (flags != per_scale[0]).sum() <= 1
+
+
+@pytest.mark.parametrize("name", list(perturbation.ATTACK_LOSSES))
+def test_attacks_of_training_climb_alike_at_every_scale(name, two_classes, sample):
+    """Two classes: the gradient has one direction, whatever the scale, also where the softmax saturates."""
+    x, labels = sample
+    moved = numpy.clip(x + numpy.float32(0.01) * numpy.sign(numpy.random.default_rng(3).normal(size=x.shape)), 0, 1)
+    moved, signs = moved.astype("float32"), []
+    for scale in SCALES:
+        model = two_classes(scale)
+        clean = keras.ops.log_softmax(compute.predict(compute.forward(model), x))
+        targets = numpy.asarray(clean) if name == "kl" else labels
+        gradient = compute.input_gradient(model, perturbation.ATTACK_LOSSES[name])(moved, targets)
+        signs.append(numpy.sign(numpy.asarray(gradient)))
+    for other in signs[1:]:
+        assert (other != signs[0]).mean() < 0.01
 
 
 @pytest.mark.parametrize("name", ["fgsm-float32", "pgd-float32", "bim-float32"])
