@@ -275,7 +275,7 @@ def test_a_loss_that_is_not_finite_is_refused():
     [
         ({"loss": "hinge"}, "loss is 'hinge', expected one of ce, dlr, dlr-targeted"),
         ({"norm": "l1"}, "norm is 'l1', expected one of linf, l2"),
-        ({"steps": 0}, "steps is 0, expected at least 1"),
+        ({"steps": 0}, "steps is 0, expected a whole number of at least 1"),
         ({"restarts": 0}, "restarts is 0"),
         ({"targets": 0}, "targets is 0"),
         ({"seed": -1}, "seed is -1"),

@@ -50,7 +50,7 @@ def test_teachers_see_the_adversarials_in_eval_mode_and_stay(tiny, batch, seen):
 
 
 def test_teachers_that_lack_and_other_losses_are_refused(tiny):
-    with pytest.raises(ValueError, match="0 teachers, expected the nets of standard and pgd-10"):
+    with pytest.raises(ValueError, match="0 teachers, expected the nets of standard and rice"):
         tiny.prepared(METHODS["kd"].strategy, tiny.build(), teachers=[])
     with pytest.raises(ValueError, match="use it with no other loss"):
         Adversarial(loss="trades", step=StepSize(share=0.25), distil=Distillation())

@@ -56,7 +56,7 @@ def killed_in(epoch, share=0.5):
     """A progress that stops the process in the middle of an epoch of four."""
 
     def progress(done, total, note):
-        if done >= 1000 * (epoch - 1 + share) / 4:
+        if done >= total * (epoch - 1 + share) / 4:
             raise Killed
 
     return progress
