@@ -42,7 +42,9 @@ WHITE_BOX = [name for name in ("pgd", "apgd-ce", "apgd-t") if name in LINF]
 
 def main(arguments: argparse.Namespace) -> None:
     tester = None
-    for method, inputs, role, title in finished(arguments):
+    models = chosen(arguments)
+    del arguments.method  # a model's test is the same beside whichever others
+    for method, inputs, role, title in models:
         stage = run_directory.begin(
             f"test-{method}",
             arguments,
@@ -54,6 +56,18 @@ def main(arguments: argparse.Namespace) -> None:
         tester = tester or Tester(arguments)
         flags_of_repeats = tester.test(method, inputs, stage.folder)
         write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats)
+
+
+def chosen(arguments: argparse.Namespace) -> list[tuple]:
+    """(method, inputs, role, title) of the models that --method names, of all that are made so far without it.
+
+    Raises FileNotFoundError for a method that is not made.
+    """
+    made = {each[0]: each for each in finished(arguments)}
+    missing = [name for name in arguments.method or () if name not in made]
+    if missing:
+        raise FileNotFoundError(f"no model of {', '.join(missing)} is made yet; made so far: {', '.join(made)}")
+    return [made[name] for name in arguments.method or made]
 
 
 def uses(arguments: argparse.Namespace) -> dict:
@@ -194,7 +208,7 @@ def finished(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str], st
 
 def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for, of what has been made so far."""
-    return [f"test-{method}" for method, *_ in finished(arguments)]
+    return [f"test-{method}" for method, *_ in chosen(arguments)]
 
 
 def options() -> command.Parser:
@@ -203,6 +217,7 @@ def options() -> command.Parser:
     attack = command.name("attack", attacks.ATTACKS)
     command.add_attacks(parser, "the adversarial sets")
     count, epsilon = command.whole(1), command.real(above=0, most=1)
+    parser.add_argument("--method", nargs="+", metavar="NAME", help="test only these (default: all made so far)")
     parser.add_argument(
         "--white-box-images", type=count, default=1000, help="test images of the white-box attacks on each model"
     )

@@ -123,6 +123,14 @@ def test_a_changed_argument_is_named(study, shell, call, script, change, words):
     assert shell.digests(study.folder) == before
 
 
+def test_chosen_models_alone_are_tested(study, shell, call):
+    options = [*shell.small["7_test"], "--runs", study.folder / "runs", "--method"]
+    completed = call("7_test", *options, "swa", "dare")
+    lines = [line.partition(":")[0] for line in completed.out.splitlines() if not line.startswith("next: ")]
+    assert completed.code == 0 and lines == ["test-swa", "test-dare"], "the same stages as without --method"
+    one_sentence(call("7_test", *options, "dare-key"), "no model of dare-key is made yet; made so far: original, dare")
+
+
 @pytest.mark.slow
 def test_the_default_parts_fit_the_data(copy, call):
     shutil.rmtree(copy / "generate_adv-fgsm")
