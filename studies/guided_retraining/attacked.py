@@ -1,5 +1,7 @@
 """AutoAttack run anew on a model of the study, for a part of its clean test images."""
 
+from __future__ import annotations  # its types load no library (pipeline/late.py)
+
 import pathlib
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ from train import robust
 
 KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
 KINDS += ("moved or averaged weights", "soft targets", "one or two steps")  # against robust overfitting
-COLOURS = (*figures.CYCLE, "black", "#999933")
+COLOURS = (*figures.CYCLE, "black", "#999933", "#882255")
 OTHERS = "#DDDDDD"
 
 

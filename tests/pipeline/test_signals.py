@@ -45,8 +45,9 @@ CHILD = SCRIPT + "import os, time; print('child', os.getpid(), flush=True); time
 
 
 def heard():
-    """Do not ignore SIGINT, as a shell lets processes in the background do."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Do not ignore SIGINT, as a shell lets processes in the background do, nor SIGHUP, as nohup does."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def begin(code, *arguments, **settings):

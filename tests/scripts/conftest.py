@@ -170,7 +170,8 @@ def unsaturated():
     """``unsaturated(folder)``: the row files below it with a white-box measure but without the check `saturated`."""
 
     def unsaturated(folder):
-        rows = {path: result_row.load(path) for path in sorted(folder.rglob("row*.json"))}
+        paths = (path for path in sorted(folder.rglob("row*.json")) if path.name != "rows.json")  # of a report
+        rows = {path: result_row.load(path) for path in paths}
         attacked = {
             path: row for path, row in rows.items()
             if any(name.startswith(("white-box/", "last/white-box/", "autoattack@")) for name in row["measures"])
