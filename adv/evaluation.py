@@ -123,7 +123,7 @@ def benchmark(
                 files.save_artefact(path, KIND, {"predicted": predicted, "left": left}, facts)
             if progress is not None:
                 progress(total - len(left), total, name)
-        if path is not None and not total and not path.is_file():  # no image was left to attack
+        if path is not None and not path.is_file():  # no image was left to attack
             files.save_artefact(path, KIND, {"predicted": predicted, "left": left}, facts)
         flags[name] = predicted == labels
     return Benchmark(

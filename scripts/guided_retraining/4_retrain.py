@@ -99,8 +99,7 @@ def attacked(arguments: argparse.Namespace, stage: run_directory.Stage, curves: 
     for key, curve in curves.items():
         counts = sorted(point["inputs"] for point in curve)
         places = numpy.linspace(0, len(counts) - 1, min(arguments.attack_prefixes, len(counts))).round().astype(int)
-        best = max(curve, key=lambda point: point["both"]["accuracy"])["inputs"]
-        chosen[key] = {best, *(counts[place] for place in places)}
+        chosen[key] = {guided_row.best_point(curve, "both")["inputs"], *(counts[place] for place in places)}
     settings, results = {"images": arguments.attack_images, "epsilon": arguments.attack_epsilon}, {}
     for key, counts in chosen.items():
         for count in sorted(counts):

@@ -73,6 +73,7 @@ def write(
     chosen, curve = configuration.CONFIGURATIONS[name], sorted(curve, key=lambda point: point["inputs"])
     recipe = guided_cell.recipe_of(command.narrow(arguments, epochs=trained["arguments"]["epochs"]))
     best = published.guided_best(arguments.dataset, name, metric)
+    at_best = robust and robust[best_point(curve, "both")["inputs"]]
     row = result_row.of_stage(
         stage,
         study="guided_retraining",
@@ -89,8 +90,8 @@ def write(
             "prefixes": len(curve),
         },
         measures=_measures([summary(curve)], best, adversarial["counts"]["test"] + trained["counts"][2])
-        | (_robust(robust[_best(curve, "both")["inputs"]], anchor) if robust else {}),
-        checks=_checks(trained, (robust or {}).get(_best(curve, "both")["inputs"])),
+        | (_robust(at_best, anchor) if at_best else {}),
+        checks=_checks(trained, at_best),
         attacks=anchor["attacks"] if robust else {},
         details={
             "configuration": name,
@@ -154,7 +155,7 @@ def write_robot(
             "prefixes": len(curve),
         },
         measures=_measures([summary(curve, "adversarial")], None, tests)
-        | {"anew": of_measures.measure([100 * _best(curve, "adversarial")["anew"]], tests)}
+        | {"anew": of_measures.measure([100 * best_point(curve, "adversarial")["anew"]], tests)}
         | (_robust(robust, anchor) if robust else {}),
         checks=_checks(trained, robust),
         attacks={name: {"steps": steps, "rel_stepsize": size} for name, (steps, size) in robot.ATTACKS.items()}
@@ -178,7 +179,7 @@ def _checks(trained, robust):
     return [*trained.get("checks", []), *robust["checks"]] if robust else trained.get("checks")
 
 
-def _best(curve, part):
+def best_point(curve: Sequence[dict], part: str) -> dict:
     """The point of a curve with the highest accuracy on a part."""
     return max(curve, key=lambda point: point[part]["accuracy"])
 

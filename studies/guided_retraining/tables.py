@@ -12,7 +12,7 @@ import numpy
 from reporting import marks, notes
 from reporting.cell import cell_name
 from reporting.tables import Cell, Table
-from studies.guided_retraining.row import ROBOT
+from studies.guided_retraining.row import ROBOT, best_point
 
 READ = (
     "best: highest accuracy over the prefixes of the order, on clean and adversarial test inputs together, %; clean, "
@@ -72,7 +72,7 @@ def _orders(dataset, model, rows):
     attacked = sorted({name for row in rows for name in row["measures"] if name.startswith(("anew", "autoattack@"))})
     for row in rows:
         measures = row["measures"]
-        at_best = [max(curve, key=lambda point: point[part]["accuracy"]) for curve in row["curves"]]
+        at_best = [best_point(curve, part) for curve in row["curves"]]
         parts = [
             100 * float(numpy.mean([point[half]["accuracy"] for point in at_best])) for half in ("clean", "adversarial")
         ]
