@@ -53,20 +53,33 @@ def measure(values: Sequence[float], n: int, published: float | None = None, dig
     }
 
 
-def pooled(measures: list[dict]) -> dict:
+def pooled(measures: list[dict], seeds: Sequence[int] | None = None) -> dict:
     """One measure for several seeds.
 
     value: mean of the seeds' means; spread: the standard deviation of these means; values: those of all repeats; n and
     counts of images: their sums; interval: Wilson's of value and n.
+
+    seeds: the number of seeds that each measure is of already (None: one each)
     """
     first, n = measures[0], sum(each["n"] for each in measures)
     if any(each["value"] is None for each in measures):
         return {**first, "value": None, "n": n, "spread": None, "values": []}
-    result = measure([each["value"] for each in measures], n, first["published"], digits=5)
+    pairs = zip(measures, seeds or [1] * len(measures), strict=True)
+    means = [mean for each, count in pairs for mean in _of_seeds(each, count)]
+    result = measure(means, n, first["published"], digits=5)
     result["values"] = [value for each in measures for value in each["values"]]
     counts = [name for name in COUNTS if all(name in each for each in measures)]
     result |= {name: added([each[name] for each in measures]) for name in counts}
     return result | ({"interval": _interval(result["value"] / 100, n)} if "interval" in first else {})
+
+
+def _of_seeds(measure, count):
+    """The mean of each of a measure's seeds, which have equally many repeats, one seed after the other."""
+    if count == 1:
+        return [measure["value"]]
+    if len(measure["values"]) % count:
+        raise ValueError(f"{len(measure['values'])} values of {count} seeds, expected as many repeats of each seed")
+    return numpy.reshape(measure["values"], (count, -1)).mean(axis=1).tolist()
 
 
 def added(values: list) -> list | dict | float:

@@ -143,7 +143,7 @@ def trained_alike(row: Mapping) -> dict:
 def pool(rows: list[Row], *, alike: Callable = trained_alike, details: dict | None = None) -> Row:
     """One Row for several seeds of one method; a single row is returned unchanged.
 
-    Measures are pooled by reporting.measures.pooled.
+    Measures are pooled by reporting.measures.pooled. A row may be one of several seeds already.
 
     alike: function from a row to a dictionary that has to be equal for all rows
     details: name -> function that combines the values of all rows (together, added); dropped if a row lacks the name;
@@ -163,6 +163,7 @@ def pool(rows: list[Row], *, alike: Callable = trained_alike, details: dict | No
         if row.attacks != first.attacks or differing - CONDITIONAL:
             raise ValueError(f"{first.method}: seeds {first.seeds} and {row.seeds} were tested differently")
     common = [name for name in first.measures if all(name in row.measures for row in further)]
+    counts = [len(row.seeds) for row in rows]
     checked = [row.checks for row in rows if row.checks is not None]
     pooled = {name: value for name, value in first.details.items() if name not in (details or {})}
     for name, combine in (details or {}).items():
@@ -170,13 +171,13 @@ def pool(rows: list[Row], *, alike: Callable = trained_alike, details: dict | No
             pooled[name] = combine([row.details[name] for row in rows])
     return dataclasses.replace(
         first,
-        seeds=sorted({seed for row in rows for seed in row.seeds}),
+        seeds=list(dict.fromkeys(seed for row in rows for seed in row.seeds)),  # in the order of the values
         repeats=sum(row.repeats for row in rows),
         verified=all(row.verified for row in rows),
         dirty=provenance.any_dirty([row.dirty for row in rows]),
         origins=[origin for row in rows for origin in origins(row)],
         checks=checks(checked) if checked else None,
-        measures={name: of_measures.pooled([row.measures[name] for row in rows]) for name in common},
+        measures={name: of_measures.pooled([row.measures[name] for row in rows], counts) for name in common},
         details=pooled,
     )
 

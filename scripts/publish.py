@@ -39,7 +39,9 @@ def options() -> command.Parser:
     parser.add_argument(
         "--runs", type=command.path, help="folder of all run directories (default: runs, if it is there)"
     )
-    parser.add_argument("--add", action="store_true", help="publish beside the seed that is there, not in its place")
+    parser.add_argument(
+        "--add", action="store_true", help="publish beside the seeds that are there, not in their place"
+    )
     parser.add_argument("--check", action="store_true", help="fail where a generated section is out of date")
     parser.add_argument(
         "--data-dir", type=command.path, help="folder of the data files, for examples of adversarial images"

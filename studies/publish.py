@@ -25,7 +25,7 @@ def measured() -> list[row.Row]:
 def publish(rows: Sequence[Mapping], *, add: bool = False) -> list[str]:
     """Save rows in results/measured/, then write everything generated from the rows there. Returns what changed.
 
-    add: pool each row with the published row of another seed
+    add: pool each row with the published row of other seeds
     Raises ValueError for rows made from uncommitted code, and for rows that cannot be pooled.
     """
     dirty = [new["method"] for new in rows if new.get("dirty")]
@@ -38,18 +38,19 @@ def publish(rows: Sequence[Mapping], *, add: bool = False) -> list[str]:
 
 
 def with_published(new: Mapping) -> row.Row:
-    """A row of one seed pooled with the published row of another seed; unchanged if no row is published.
+    """A row pooled with the published row of other seeds; unchanged if no row is published.
 
-    Raises ValueError if either row has several seeds, both have the same seed, or they were made differently.
+    Raises ValueError if both have a seed, or if they were made differently.
     """
     path = _place(new)
     if not path.is_file():
         return new
     both = sorted([row.load(path), new], key=lambda each: each["seeds"])
-    if [len(each["seeds"]) for each in both] != [1, 1] or both[0]["seeds"] == both[1]["seeds"]:
+    twice = sorted({*both[0]["seeds"]} & {*both[1]["seeds"]})
+    if twice:
         raise ValueError(
-            f"{path.name} has seeds {both[0]['seeds']} and {both[1]['seeds']}, expected one other seed in each: "
-            "publish all seeds from one folder of runs, without --add"
+            f"{path.name} is published with seeds {row.load(path)['seeds']}, and so is the new row's {twice}: publish "
+            "other seeds, or without --add to replace it"
         )
     return catalogue.STUDIES[new["study"]].report.pool(both)
 

@@ -13,8 +13,9 @@ An attached row contains its differences, so tables can be generated from publis
 """
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy
 
@@ -178,6 +179,41 @@ def _as_json(compared):
         entry = {"value": each.value, "interval": [each.low, each.high], "n": each.n, "runs": list(each.runs)}
         entries.setdefault(each.reference, {})[each.measure] = entry | {"p": each.p, "why": each.why}
     return entries
+
+
+def pool(rows: Sequence[Mapping], **details: Callable) -> result_row.Row:
+    """One row for several seeds, as reporting.row.pool; differences that rows have already are pooled too.
+
+    details: as in reporting.row.pool, beside the differences
+    """
+    together = functools.partial(_pooled, seeds=[len(row["seeds"]) for row in rows])
+    return result_row.pool(rows, details={"differences": together, **details})
+
+
+def _pooled(attached, seeds):
+    """The entries of several rows: means over all seeds, as `attach` makes them of all flags at once.
+
+    The ends of an interval lie apart as those of a mean of independent differences.
+    """
+    weights, pooled = numpy.array(seeds) / sum(seeds), {}
+    for reference, measure in ((name, measure) for name in attached[0] for measure in attached[0][name]):
+        entries = [row.get(reference, {}).get(measure) for row in attached]
+        if any(entry is None for entry in entries):
+            continue
+        intervals = [interval(entry) for entry in entries]
+        value = float(weights @ [each.value for each in intervals])
+        below, above = (
+            float(numpy.linalg.norm(weights * [getattr(each, end) - each.value for each in intervals]))
+            for end in ("low", "high")
+        )
+        ends = [round(value - below, 2), round(value + above, 2)]
+        entry = {"value": round(value, 2), "interval": ends, "n": sum(each["n"] for each in entries)}
+        if "runs" in entries[0]:
+            runs = [run for each in entries for run in each["runs"]]
+            test_of_runs = statistics.signed_rank(runs, numpy.zeros(len(runs)))
+            entry |= {"runs": runs, "p": test_of_runs.p, "why": test_of_runs.why}
+        pooled.setdefault(reference, {})[measure] = entry
+    return pooled
 
 
 def difference_tables(rows: Sequence[Mapping]) -> list[Table]:

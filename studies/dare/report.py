@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reporting import measure_words, order
 from reporting.cell import cell_name
-from reporting.row import pool
 from studies.dare import cell_report, claims, differences, figures_of_rows, scoreboard
 from studies.dare import summary as short
 from studies.dare import tables as dare_tables
-from studies.dare.differences import attach
+from studies.dare.differences import attach, pool
 from studies.dare.summary import sentences
 
 __all__ = ["attach", "examples", "figures", "of_cell", "pool", "sentences", "summary", "tables"]

@@ -13,6 +13,7 @@ from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.cell import cell_name
 from reporting.tables import Cell, Table
+from studies.dare import differences
 
 TOGETHER = ("changed", "relative_change", "forward", "backward", "facts", "p")
 HEADINGS = {"clean": "clean", "rr": "RR", "nfr": "NFR"}
@@ -41,8 +42,8 @@ ENSEMBLE = "ensemble is not one model: it costs several times as much, and was n
 
 
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
-    """One row for several seeds of one method: as reporting.row.pool, with the costs of all repeats."""
-    return result_row.pool(rows, details={name: of_measures.together for name in TOGETHER})
+    """One row for several seeds of one method: as reporting.row.pool, with the costs and differences of all."""
+    return differences.pool(rows, **dict.fromkeys(TOGETHER, of_measures.together))
 
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:

@@ -67,7 +67,8 @@ def pool(rows: Sequence[Mapping]) -> result_row.Row:
         return pooled
     own = [each["hyperparameters"] for each in rows]
     shared = {name: value for name, value in own[0].items() if name not in ("selected_epoch", "last_epoch")}
-    bp_epochs = round(float(numpy.mean([each["bp_epochs"] for each in own])), 2)
+    spent = numpy.average([each["bp_epochs"] for each in own], weights=[len(row["seeds"]) for row in rows])
+    bp_epochs = round(float(spent), 2)
     stopped = any(each["stopped"] for each in own)
     return dataclasses.replace(pooled, hyperparameters={**shared, "bp_epochs": bp_epochs, "stopped": stopped})
 

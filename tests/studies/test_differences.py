@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from dare.flags import Flags
+from reporting import row as result_row
 from reporting import tables
 from studies.dare import differences
 
@@ -118,6 +119,23 @@ def test_rows_carry_what_the_tables_need(attached, tested):
     difference = next(difference for difference in differences.differences(tested) if difference.measure == "er/fgsm")
     entry = attached["swa"]["er/fgsm"]
     assert (entry["value"], entry["interval"], entry["n"]) == (difference.value, [difference.low, difference.high], 120)
+
+
+def test_differences_of_further_seeds_are_pooled(tested, synthetic):
+    """As near as means of independent differences are to a bootstrap over all images at once."""
+    rows = []
+    for seed in (0, 1):
+        own = {method: {seed: seeds[f"seed{seed}"]} for method, seeds in tested.items()}
+        row = synthetic.row("dare", "method", seeds=[seed], repeats=3)
+        rows.append(synthetic.whole(row | {"differences": differences._as_json(differences.differences(own))}))
+    compared = {(each.reference, each.measure): each for each in differences.differences(tested)}
+    whole = compared["swa", "er/fgsm"]
+    pooled = differences.pool(rows)["differences"]["swa"]["er/fgsm"]
+    assert pooled["value"] == pytest.approx(whole.value, abs=0.01) and pooled["n"] == whole.n
+    assert pooled["interval"] == pytest.approx([whole.low, whole.high], abs=0.6)
+    assert (pooled["runs"], pooled["p"]) == (list(whole.runs), whole.p)
+    rows[1] = result_row.detailed(rows[1], differences={})
+    assert differences.pool(rows)["differences"] == {}, "a seed without them"
 
 
 def test_tables_of_attached_rows(attached):
