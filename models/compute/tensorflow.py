@@ -120,16 +120,27 @@ def blend(variables: list, averages: list) -> Callable:
 
 
 def _graph(function, any_count=False):
+    """``run(*arrays)``: the function as a graph for each signature; any_count: for any number of rows.
+
+    A graph that is looked up by TensorFlow itself costs twice as much a call, as much as a pass of a small net.
+    """
     graph = tensorflow.function(function, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
+    by_signature = {}
 
     def run(*arrays):
         tensors = [tensorflow.convert_to_tensor(array) for array in arrays]
-        if any_count and not graph.experimental_get_tracing_count():
-            shapes = ((None, *tensor.shape[1:]) if tensor.shape.rank else () for tensor in tensors)
-            graph.get_concrete_function(*map(tensorflow.TensorSpec, shapes, (tensor.dtype for tensor in tensors)))
-        return graph(*tensors)
+        signature = tuple((_shape(tensor, any_count), tensor.dtype) for tensor in tensors)
+        if signature not in by_signature:
+            specifications = tensors if not any_count else [tensorflow.TensorSpec(*each) for each in signature]
+            by_signature[signature] = graph.get_concrete_function(*specifications)
+        return by_signature[signature](*tensors)
 
     return run
+
+
+def _shape(tensor, any_count):
+    shape = tuple(tensor.shape)
+    return (None, *shape[1:]) if any_count and shape else shape
 
 
 def _differentiate(model, objective, follow, training, regularise):

@@ -32,7 +32,7 @@ SMALL = {
         *("--choose-on", "fgsm", "pgd", "--repeats", "1", "--learning-rates", "1e-5", "1e-4"),
     ],
     "6_finetune_adv": ["--attack", "fgsm", "pgd", "--repeats", "1", "--epochs", "2", "--distillation"],
-    "7_test": ["--attack", "fgsm", "pgd", "--white-box-images", "10"],
+    "7_test": ["--attack", "fgsm", "pgd", "--epsilons", "0.1", "--white-box-images", "10"],
     "8_tables": [],
 }
 
