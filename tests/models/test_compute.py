@@ -83,3 +83,21 @@ def test_the_index_counts_the_steps(net, monkeypatch):
         monkeypatch.setattr(compute, "ON_ACCELERATOR", one_call)
         (x,) = compute.repeat(net, note, [numpy.zeros((3, 1), "float32")], 5)
         assert (x == 1234).all()
+
+
+@pytest.mark.parametrize("any_count", [False, True])
+def test_a_function_is_traced_for_each_signature_and_called_with_its_own(net, any_count):
+    traced = []
+
+    def scaled(call, factor, x):
+        traced.append(x.shape)
+        return call(x) * keras.ops.cast(factor, "float32"), keras.ops.shape(x)[0]
+
+    run = compute.compiled(net, scaled, any_count=any_count)
+    for count, factor in ((5, numpy.int32(3)), (2, numpy.int32(-1)), (5, numpy.float32(0.5)), (2, numpy.int32(4))):
+        x = numpy.arange(count, dtype="float32")[:, None]
+        result, rows = run(factor, x)
+        numpy.testing.assert_array_equal(result, 2 * x * factor)
+        assert int(rows) == count
+    if compute.BACKEND == "tensorflow":
+        assert len(traced) == (2 if any_count else 3), "one for each dtype, and for each number of rows"
