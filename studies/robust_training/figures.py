@@ -1,4 +1,4 @@
-"""The figure of robust training: robust accuracy against BP-epochs, a panel for each kind of method."""
+"""The figure of robust training: accuracy against BP-epochs, a panel for each kind of method."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def kind(method: str) -> str | None:
 
 
 def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
-    """Held-out robust accuracy against BP-epochs for one data set and model: a panel for each kind of method.
+    """Held-out accuracy against BP-epochs for one data set and model: a panel for each kind of method.
 
-    A panel has a line for each method and seed of its kind, and all other methods in grey. A last panel shows the worst
-    case against clean accuracy on test images.
+    A panel has a line for each method and seed of its kind, dotted of clean images and solid under attack, and all
+    other methods under attack in grey. A last panel shows the worst case against clean accuracy on test images.
     """
     of_kind = {name: [row for row in rows if kind(row["method"]) == name] for name in KINDS}
     kinds = [name for name in KINDS if of_kind[name]]
@@ -51,14 +51,16 @@ def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     columns = math.ceil((len(kinds) + 1) / lines)
     figure, axes = figures.panels(lines, columns, (3.6 * columns + 0.6, 3.2 * lines))
     *courses, last = axes.flat[: len(kinds) + 1]
-    top = 100 * max(max(run["probe_robust"]) for row in rows for run in row["trajectories"])
+    top = 100 * max(max(run["probe_clean"]) for name in kinds for row in of_kind[name] for run in row["trajectories"])
     for axis, name in zip(courses, kinds, strict=True):
         for row in rows:
             if kind(row["method"]) != name:
                 _courses(axis, row, OTHERS, linewidth=0.7, zorder=1)
         for colour, row in zip(COLOURS, of_kind[name], strict=False):
-            _courses(axis, row, colour, linewidth=1.3, zorder=2)
-        _finish(axis, name, "BP-epochs", "robust accuracy, held out (%)", [marks.name(row) for row in of_kind[name]])
+            _courses(axis, row, colour, linewidth=1.3, zorder=3)
+            _courses(axis, row, colour, "probe_clean", linewidth=0.9, linestyle=":", zorder=2)
+        heading = f"{name} (dotted: clean images)"
+        _finish(axis, heading, "BP-epochs", "accuracy, held out (%)", [marks.name(row) for row in of_kind[name]])
         axis.set_ylim(0, 1.06 * top)
     points = []
     for place, name in enumerate(kinds):
@@ -82,9 +84,9 @@ def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     return figure
 
 
-def _courses(axis, row, colour, **style):
+def _courses(axis, row, colour, measured="probe_robust", **style):
     for run in row["trajectories"]:
-        axis.plot(run["bp_epochs"], 100 * numpy.array(run["probe_robust"]), color=colour, **style)
+        axis.plot(run["bp_epochs"], 100 * numpy.array(run[measured]), color=colour, **style)
 
 
 def _finish(axis, title, x, y, names):

@@ -18,5 +18,5 @@ def tables(rows: Sequence[Mapping]) -> list:
 def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:
     """Yield (file name, caption, Figure) of every cell."""
     for (dataset, model), own in cells(rows).items():
-        caption = "robust accuracy on held-out images against BP-epochs, by kind of method"
+        caption = "accuracy on held-out images, clean (dotted) and under attack, against BP-epochs, by kind of method"
         yield f"{cell_name(dataset, model)}-bp-epochs", caption, trajectories(own)
