@@ -59,8 +59,8 @@ def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
         for colour, row in zip(COLOURS, of_kind[name], strict=False):
             _courses(axis, row, colour, linewidth=1.3, zorder=3)
             _courses(axis, row, colour, "probe_clean", linewidth=0.9, linestyle=":", zorder=2)
-        heading = f"{name} (dotted: clean images)"
-        _finish(axis, heading, "BP-epochs", "accuracy, held out (%)", [marks.name(row) for row in of_kind[name]])
+        heights = "under attack, held out (%)\ndotted: clean images"
+        _finish(axis, name, "BP-epochs", heights, [marks.name(row) for row in of_kind[name]])
         axis.set_ylim(0, 1.06 * top)
     points = []
     for place, name in enumerate(kinds):
