@@ -51,7 +51,7 @@ def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     columns = math.ceil((len(kinds) + 1) / lines)
     figure, axes = figures.panels(lines, columns, (3.6 * columns + 0.6, 3.2 * lines))
     *courses, last = axes.flat[: len(kinds) + 1]
-    top = 100 * max(max(run["probe_clean"]) for name in kinds for row in of_kind[name] for run in row["trajectories"])
+    top = 100 * max(max(run["probe_clean"]) for row in rows for run in row["trajectories"])
     for axis, name in zip(courses, kinds, strict=True):
         for row in rows:
             if kind(row["method"]) != name:
