@@ -1,5 +1,7 @@
 """The repair study's tables, claims and figure, of synthetic rows, and its paired differences, of synthetic flags."""
 
+import dataclasses
+
 import numpy
 import pytest
 
@@ -64,7 +66,7 @@ def test_the_tables_have_a_line_for_each_method_with_its_cost(cell):
     whole, noise = repair_tables.tables(cell)
     lines = {str(line[0]): line for line in whole.rows}
     assert next(iter(lines)) == "original" and len(lines) == len(cell)
-    assert whole.columns[1:4] == (f"clean (n={N})", f"RR (n={N})", f"NFR (n={N})")
+    assert whole.columns[1:5] == (f"clean (n={N})", f"RR (n={N})", f"NFR (n={N})", f"BR (n={N})")
     assert [str(each) for each in lines["median"][-4:]] == ["12", "1.00", "1000", "500"]
     assert [str(each) for each in lines["ensemble"][-5:-2]] == ["-", "-", "-"], "not attacked, not one weight set"
     assert any("ensemble is not one model" in note for note in whole.notes)
@@ -72,6 +74,50 @@ def test_the_tables_have_a_line_for_each_method_with_its_cost(cell):
     assert set(beyond) == set(lines) - {"original", "ensemble"}
     assert str(beyond["median"][1]) == "44.0" and str(beyond["median"][-1]) == "0.250"
     assert tables.to_csv(whole) and tables.markdown(noise)
+
+
+def checks_of_noise(*, gradient, saturated):
+    """The noise_checks of a row."""
+    names = {"logits": True, "gradient": gradient, "saturated": saturated <= 10}
+    values = {"saturated": saturated}
+    return [
+        {"name": name, "passed": passed, "seen": "seen", "expected": "expected", "value": values.get(name)}
+        for name, passed in names.items()
+    ]
+
+
+def test_the_noise_under_attack_is_checked_and_says_so(line, cell):
+    """Beside its accuracy stand its saturated fraction and its gradient; the method itself is not marked for it."""
+    other = [row for row in cell if row["method"] not in ("swa", "median")]
+    effect = differences(noise={"white-box/autoattack@0.02": 5.0})
+    of_noise = {
+        "median": checks_of_noise(gradient=False, saturated=12.5),
+        "swa": checks_of_noise(gradient=True, saturated=2.0),
+    }
+    rows = [
+        *other,
+        *(
+            line(name, "baseline", 88, 10, 1, 70, 31, noise_checks=checks, differences=effect)
+            for name, checks in of_noise.items()
+        ),
+    ]
+    whole, noise = repair_tables.tables(rows)
+    attacked = noise.columns.index(f"noise autoattack@0.02 (n={N})")
+    assert noise.columns[attacked + 1 : attacked + 3] == ("noise saturated, %", "noise gradient")
+    shown = {str(each[0]): [str(entry) for entry in each[attacked : attacked + 3]] for each in noise.rows}
+    assert shown["median †"] == ["15.5", "12.5", "raised"] and shown["swa"] == ["15.5", "2.0", "passed"]
+    assert shown["dare"] == ["13.0", "not measured", "not measured"], "an older row"
+    assert any("median (noise-gradient, noise-saturated)" in note for note in noise.notes)
+    assert "median" in [str(each[0]) for each in whole.rows], "its own checks were passed"
+    judged = claims.repair_claims(rows)
+    assert any("weight noise beside median (gradient, saturated)" in note for note in judged.notes)
+    assert judged.claims[5].verdict != "not measured"
+    [(_, _, figure)] = report.figures(rows)
+    assert "†" in {text.get_text() for axis in figure.axes for text in axis.texts}
+    two = [dataclasses.replace(line("swa", "control", 88, 10, 1, 60, 30, noise_checks=of_noise[name]), seeds=[seed])
+           for seed, name in enumerate(of_noise)]  # fmt: skip
+    pooled = repair_tables.pool(two)["noise_checks"]
+    assert [check["name"] for check in pooled if not check["passed"]] == ["gradient", "saturated"]
 
 
 def test_the_verdicts_follow_from_the_differences(cell):
