@@ -165,7 +165,7 @@ def options() -> command.Parser:
     parser.add_argument("--images", type=count, default=500, help="x_test images under AutoAttack")
     parser.add_argument(
         "--attacked", nargs="+", type=command.name("method", ["all", *ALL]), default=["all"],
-        help="whose nets, and noise of the same norm, are under AutoAttack (default: all but ensemble)",
+        help="whose nets, and noise of the same norm, are under AutoAttack (default: all)",
     )  # fmt: skip
     parser.add_argument("--attack-repeats", type=command.whole(0), default=1, help="repeats under AutoAttack")
     parser.add_argument("--epsilon", type=ball, help="its Linf radius (default: 0.02; colour 2/255)")

@@ -217,7 +217,7 @@ def noise_like(repair_problem: problem.Problem, weights: list) -> list:
 
 def attacks(arguments: argparse.Namespace, name: str) -> bool:
     """Whether AutoAttack is run on a method's net."""
-    return name != "ensemble" and arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
+    return arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
 
 
 def method(arguments: argparse.Namespace, name: str) -> Any:

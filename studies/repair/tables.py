@@ -43,7 +43,7 @@ NOISE_ATTACKED = (
     "fraction of its attacked images on which float32 rounds the label's softmax to 1, and whether its gradients are "
     "usable (docs/checks.md). A raised check of the noise is named noise-... and marks its line."
 )
-ENSEMBLE = "ensemble is not one model: it costs several times as much, and was not attacked."
+ENSEMBLE = "ensemble is not one model: it costs several times as much, and an attack goes through all of its models{}."
 
 
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
@@ -109,8 +109,12 @@ def _whole(name, title, rows):
         lines.append((marks.label(row), *cells, *cost))
     headings = [f"{heading}{notes.count(rows, measure)}" for measure, heading in columns.items()]
     columns = ("method", *headings, "weights changed", "change, %", "forward", "backward")
-    ensemble = [ENSEMBLE] if any(row["method"] == "ensemble" for row in rows) else []
-    return Table(name, title, columns, tuple(lines), (RATES, COST, *ensemble, *_sentences(rows)))
+    several = [
+        ENSEMBLE.format("" if white_box(row) is not None else "; here it was not attacked")
+        for row in rows
+        if row["method"] == "ensemble"
+    ]
+    return Table(name, title, columns, tuple(lines), (RATES, COST, *several, *_sentences(rows)))
 
 
 def _beyond(name, title, rows):
