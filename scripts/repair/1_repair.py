@@ -99,6 +99,9 @@ def lacking(arguments: argparse.Namespace, name: str) -> bool:
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
         return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
+    if name == "ema-step":
+        trained = run_directory.folder(arguments, "train")
+        return not (run_directory.finished(trained) and run_directory.record(trained)["arguments"].get("ema_step"))
     return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in UNREAD)
 
 
