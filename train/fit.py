@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Callable
 
 import keras
@@ -21,6 +22,10 @@ from train.diverged import Diverged
 from train.history import History, confidence
 from train.params import Recipe
 from train.seeds import seed_dropout, stream
+from train.step_average import StepAverage
+
+if typing.TYPE_CHECKING:
+    from train.robust.average import Ema
 
 KEEP = ("all", "second-half", "last")
 
@@ -37,6 +42,7 @@ def fit(
     loss: Callable = perturb.cross_entropy,
     targets: numpy.ndarray | None = None,
     twin: keras.Model | None = None,
+    average: Ema | None = None,
     origin: dict | None = None,
     progress: Callable | None = None,
     observe: Callable | None = None,
@@ -54,6 +60,7 @@ def fit(
     targets: (N, ...), a row for each image of x_train (None: its labels).
     twin: a model of the same layers that takes the training steps, such as one that computes in bfloat16 [D]; `model`
         gets its weights after each epoch, and is what is recorded. None: `model` takes them.
+    average: of the weights after every step, kept beside them (step_average.py); it changes nothing else.
     origin: further facts about the run, JSON values that must be the same when it is resumed.
     progress: called as progress(done, total, note) after each batch.
     observe: called as observe(model, epoch, log_probability, prediction) before an epoch is recorded; once more for the
@@ -84,6 +91,9 @@ def fit(
         _drop_weights(history, keep, epochs)
     if twin is not None:
         twin.set_weights(model.get_weights())
+    averaged = None if average is None else StepAverage(average, trained)
+    if averaged is not None and history.last:
+        averaged.restore(history)
 
     # 4. Train, epoch by epoch.
     for epoch in range(history.last + 1, epochs + 1):
@@ -94,7 +104,7 @@ def fit(
             if progress is not None:
                 progress((epoch - 1) * total + done, epochs * total, f"epoch {epoch}/{epochs} {note}")
 
-        mean_loss, accuracy = _epoch(trained, step, split, targets, recipe, seed, epoch, watch)
+        mean_loss, accuracy = _epoch(trained, step, split, targets, recipe, seed, epoch, watch, averaged)
         if twin is not None:
             model.set_weights(twin.get_weights())
         # Measure the epoch on the other half, and record it.
@@ -114,7 +124,8 @@ def fit(
         }
         if observe is not None:
             observe(model, epoch, log_probability, prediction)
-        history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer)
+        state = None if averaged is None else averaged.state()
+        history.save(model, epoch, log_probability, prediction, metrics=metrics, optimizer=optimizer, state=state)
         _drop_weights(history, keep, epochs)
         if on_epoch is not None:
             on_epoch(history)
@@ -139,7 +150,7 @@ def _drop_weights(history, keep, epochs):
             history.drop_weights(older)
 
 
-def _epoch(model, step, split, targets, recipe, seed, epoch, watch):
+def _epoch(model, step, split, targets, recipe, seed, epoch, watch, averaged):
     generator = stream(seed, "epoch of training", epoch)
     seed_dropout(model, generator)
     order = generator.permutation(len(split.x_train))
@@ -149,6 +160,8 @@ def _epoch(model, step, split, targets, recipe, seed, epoch, watch):
         images = augment(split.x_train[rows], generator, flip=recipe.flip, shift=recipe.shift, fill=recipe.fill)
         labels = split.y_train[rows].astype("int32")
         value, logits = step(data.to_unit(images), labels if targets is None else targets[rows])
+        if averaged is not None:
+            averaged.after_step()
         loss += float(value) * len(rows)
         correct += int((numpy.argmax(logits, -1) == labels).sum())
         watch(start + len(rows), len(order), f"loss {loss / (start + len(rows)):.3f}")

@@ -1,6 +1,6 @@
-"""Averages of the history, without tuning: the exponential mean, the median, the greedy soup, and swa.
+"""Averages of the history, without tuning: the exponential means, the median, the greedy soup, and swa.
 
-All measure batch-norm statistics again on x_train (`images` of it, None: all). Nothing is drawn at random.
+All but `ema-step` measure batch-norm statistics again on x_train (`images` of it, None: all). Nothing is drawn.
 """
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
@@ -14,6 +14,7 @@ import models
 from dare import controls
 from dare.repair import past
 from dare.repair.problem import Problem, Repaired
+from train import step_average
 
 TOGETHER = 1 << 27  # values held at once by the median
 
@@ -55,6 +56,22 @@ class EmaEpoch:
         """The exponential mean of some epochs with one tau: weights."""
         mean = past.mean_of_epochs(problem, coefficients(epochs, tau))
         return problem.remeasured(as_float32(problem, mean), self.images)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmaStep:
+    """e <- tau e + (1 - tau) w after every training step, tau = min(.999, (t + 1) / (t + 10)), kept while training.
+
+    Batch-norm statistics are averaged too, and not measured again. The training has to be asked for it (train/fit.py).
+    """
+
+    title: str = "exponential mean of the weights after every training step"
+    citation: str = "Wang, Wang, ICLR 2022"
+
+    def repair(self, problem: Problem) -> Repaired:
+        """The mean. Raises ValueError where the training kept none."""
+        mean, steps = step_average.of_history(problem.history, len(problem.original))
+        return Repaired(weights=as_float32(problem, mean), facts={"steps": steps})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

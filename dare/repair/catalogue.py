@@ -9,7 +9,7 @@ from typing import Any
 from dare.repair.apricot import Adjustment, Apricot
 from dare.repair.arachne import Arachne
 from dare.repair.at_random import RandomLocation
-from dare.repair.averages import EmaEpoch, GreedySoup, Median, Swa
+from dare.repair.averages import EmaEpoch, EmaStep, GreedySoup, Median, Swa
 from dare.repair.ensemble import Ensemble
 from dare.repair.neurecover import NeuRecover
 from dare.repair.references import Reduced
@@ -42,6 +42,7 @@ METHODS = {
         APRICOT, title="Apricot with checkpoints, then ten training steps", steps=10
     ),
     "ema-epoch": EmaEpoch(),
+    "ema-step": EmaStep(),
     "median": Median(),
     "greedy-soup": GreedySoup(),
     "ensemble": Ensemble(),
@@ -50,7 +51,7 @@ METHODS = {
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
 OF_CLEAN = ("arachne-confusion",)  # these repair clean failures alone
-OF_HISTORY = ("swa", "median", "ensemble")  # these read no failures
+OF_HISTORY = ("swa", "median", "ema-step", "ensemble")  # these read no failures
 TRAINED = ("apricot",)  # these train further models, for small nets: made only where they are named
 CONTROLS = ("swa", "random-neurecover", "random-arachne")
 DRAWN = (  # methods that draw random numbers, so that a repeat differs

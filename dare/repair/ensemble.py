@@ -3,6 +3,7 @@
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 import dataclasses
+import math
 
 import keras
 
@@ -13,7 +14,10 @@ from train.history import History
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """The mean of the softmax of the mined epochs and E; its logits are the logarithm of the mean. [D]"""
+    """The mean of the softmax of the mined epochs and E; its logits are the logarithm of the mean. [D]
+
+    An attack goes through all T models at once.
+    """
 
     title: str = "mean softmax of the checkpoints: T models, not one"
     citation: str | None = None
@@ -25,13 +29,17 @@ class Ensemble:
 
 
 def of(model: keras.Model, history: History | Checkpoints, epochs: list[int]) -> keras.Model:
-    """A model whose logits are the log of the mean softmax of `model` under several epochs' weights, from `history`."""
+    """A model whose logits are the log of the mean softmax of `model` under several epochs' weights, from `history`.
+
+    It is computed from log-softmaxes: the mean of softmaxes that round to 0 or 1 would leave an attack no gradient.
+    Where models that are certain disagree the mean is flat all the same, and the check `gradient` says so.
+    """
     inputs = keras.Input(model.input_shape[1:], name="image")
     outputs = []
     for epoch in epochs:
         member = keras.models.clone_model(model)
         member.name = f"epoch{epoch}"
         history.load_weights(member, epoch)
-        outputs.append(keras.layers.Softmax(dtype="float32", name=f"softmax{epoch}")(member(inputs)))
-    mean = keras.layers.Average(name="mean")(outputs) if len(outputs) > 1 else outputs[0]
-    return keras.Model(inputs, keras.ops.log(keras.ops.maximum(mean, 1e-30)), name=f"{model.name}_ensemble")
+        outputs.append(keras.ops.log_softmax(member(inputs)))
+    mean = keras.ops.logsumexp(keras.ops.stack(outputs), axis=0) - math.log(len(outputs))
+    return keras.Model(inputs, mean, name=f"{model.name}_ensemble")

@@ -29,13 +29,15 @@ from studies.estimate import Cost, half
 from train import params, tensorboard
 from train.fit import KEEP, fit
 from train.history import History
+from train.robust.average import Ema
 
 
 def main(arguments: argparse.Namespace) -> None:
     params.recipe(arguments.model)  # refuses a model without one before anything is made
     log = tensorboard.logger(run_directory.folder(arguments, "tensorboard")) if arguments.tensorboard else None
     precision = None if arguments.precision == "float32" else arguments.precision
-    stage = run_directory.begin("train", command.narrow(arguments, precision=precision), uses=uses(arguments))
+    narrowed = command.narrow(arguments, precision=precision, ema_step=arguments.ema_step or None)
+    stage = run_directory.begin("train", narrowed, uses=uses(arguments))
     if stage is None:
         return
     split = data.half_split(command.load_dataset(arguments), arguments.seed)
@@ -51,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
         held_out = split.x_validation, split.y_validation
         layer = arguments.mine or None
         miner = online.Miner(stage.folder / "mined", model, history, *held_out, epochs=epochs, layer=layer)
-    check_disk(stage.folder, model, epochs, arguments.keep, miner)
+    check_disk(stage.folder, model, epochs, arguments.keep, miner, averaged=arguments.ema_step)
     split.save(stage.folder / "split.h5")
 
     def record(history):
@@ -69,7 +71,8 @@ def main(arguments: argparse.Namespace) -> None:
             epochs=epochs,
             keep=arguments.keep,
             twin=twin,
-            origin={"precision": precision} if precision else {},
+            average=Ema() if arguments.ema_step else None,
+            origin=({"precision": precision} if precision else {}) | ({"ema_step": True} if arguments.ema_step else {}),
             progress=progress,
             observe=None if miner is None else miner.observe,
             on_epoch=record,
@@ -94,20 +97,24 @@ def recipe_of(arguments: argparse.Namespace, shape: tuple | None) -> params.Reci
 
 
 def uses(arguments: argparse.Namespace) -> dict:
-    """The recipe; of a folder of images, whose size is not known here, also that of small ones."""
+    """The recipe and the average; of a folder of images, whose size is not known here, also that of small ones."""
     shape = trained_cell.shape_of(arguments)
     shapes = {"recipe": shape} if shape else {"recipe": None, "recipe of small images": (1, 1)}
     recipes = {name: recipe_of(arguments, shape) for name, shape in shapes.items()}
-    return {
+    entries = {
         name: dataclasses.replace(recipe, epochs=arguments.epochs or recipe.epochs) for name, recipe in recipes.items()
     }
+    return entries | ({"average": Ema()} if arguments.ema_step else {})
 
 
-def check_disk(folder: pathlib.Path, model: keras.Model, epochs: int, keep: str, miner: online.Miner | None) -> None:
+def check_disk(
+    folder: pathlib.Path, model: keras.Model, epochs: int, keep: str, miner: online.Miner | None, *, averaged: bool
+) -> None:
     """Refuse to start where the checkpoints (4 bytes a parameter and epoch) and what is mined will not fit."""
     checkpoints = {"all": epochs, "second-half": epochs // 2 + 1, "last": 1}[keep]
     checkpoints = max(checkpoints - len(History(folder / "history").stored), 0)
-    needed = 4 * model.count_params() * (checkpoints + 3) + (0 if miner is None else miner.largest_size)
+    copies = checkpoints + 3 + 2 * averaged  # an average is written before the one of the last epoch is deleted
+    needed = 4 * model.count_params() * copies + (0 if miner is None else miner.largest_size)
     free = shutil.disk_usage(folder).free
     if needed > free:
         mined = "" if miner is None else " and mining"
@@ -149,6 +156,11 @@ def options() -> command.Parser:
     )
     parser.add_argument("--tensorboard", action="store_true", help="also log to <cell>/tensorboard/")
     parser.add_argument("--keep", choices=KEEP, default="all", help="which epochs' weights to keep")
+    parser.add_argument(
+        "--ema-step",
+        action="store_true",
+        help="also keep an average of the weights after every step, as in SEAT, for the repair method ema-step",
+    )
     parser.add_argument(
         "--mine",
         nargs="?",

@@ -99,6 +99,9 @@ def lacking(arguments: argparse.Namespace, name: str) -> bool:
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
     if name == "dare":
         return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
+    if name == "ema-step":
+        trained = run_directory.folder(arguments, "train")
+        return not (run_directory.finished(trained) and run_directory.record(trained)["arguments"].get("ema_step"))
     return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in UNREAD)
 
 
@@ -165,7 +168,7 @@ def options() -> command.Parser:
     parser.add_argument("--images", type=count, default=500, help="x_test images under AutoAttack")
     parser.add_argument(
         "--attacked", nargs="+", type=command.name("method", ["all", *ALL]), default=["all"],
-        help="whose nets, and noise of the same norm, are under AutoAttack (default: all but ensemble)",
+        help="whose nets, and noise of the same norm, are under AutoAttack (default: all)",
     )  # fmt: skip
     parser.add_argument("--attack-repeats", type=command.whole(0), default=1, help="repeats under AutoAttack")
     parser.add_argument("--epsilon", type=ball, help="its Linf radius (default: 0.02; colour 2/255)")

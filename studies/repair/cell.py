@@ -91,7 +91,7 @@ class Cell:
         return self.arguments.repeats if name in catalogue.DRAWN else 1
 
     def flags(self, name: str, repeat: int, repaired: problem.Repaired, folder: pathlib.Path) -> tuple[Flags, dict]:
-        """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights).
+        """(the Flags of a repaired model and of weight noise of the same norm, facts on the weights and on the noise).
 
         folder: where AutoAttack keeps its flags.
         """
@@ -103,15 +103,18 @@ class Cell:
         attack_folder = folder / f"autoattack-{repeat}" if attacked else None
         predicted, checked = self._measured(repaired, repaired_images, attack_folder)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
-        facts |= {"changed": None, "relative_change": None}
+        facts |= {"changed": None, "relative_change": None, "noise_checks": []}
         if repaired.weights is not None:
             change = controls.relative_change(self.original, repaired.weights)
             facts |= {"changed": metrics.changed(self.original, repaired.weights), "relative_change": change}
         if name != "original" and repaired.weights is not None:
             noise = noise_like(self.problem(repeat), repaired.weights)
             noise_folder = folder / f"noise-{repeat}" if attacked else None
-            noisy, _ = self._measured(dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder)
+            noisy, of_noise = self._measured(
+                dataclasses.replace(repaired, weights=noise), repaired_images, noise_folder
+            )
             predicted |= {NOISE + measure: part for measure, part in noisy.items()}
+            facts["noise_checks"] = list(of_noise)
         groups = ({name: part[place] for name, part in predicted.items()} for place in range(3))
         identity = models.fingerprint(self.model)
         return Flags(*groups, {}, model=identity, data=self.split.fingerprint, checks=checked), facts
@@ -214,7 +217,7 @@ def noise_like(repair_problem: problem.Problem, weights: list) -> list:
 
 def attacks(arguments: argparse.Namespace, name: str) -> bool:
     """Whether AutoAttack is run on a method's net."""
-    return name != "ensemble" and arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
+    return arguments.attack_repeats > 0 and bool({"all", name} & {*arguments.attacked})
 
 
 def method(arguments: argparse.Namespace, name: str) -> Any:

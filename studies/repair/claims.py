@@ -42,7 +42,8 @@ def repair_claims(rows: Sequence[Mapping]) -> claims.Judged:
         white_box(methods),
     ]
     name = f"repair-{cell_name(dataset, model)}-claims"
-    return claims.table(name, f"{dataset}, {model}", "history against repair", judged, left_out)
+    said = [*left_out, *_raised_noise(sound)]
+    return claims.table(name, f"{dataset}, {model}", "history against repair", judged, said)
 
 
 def beyond_swa(methods: dict, measures: list[str]) -> Claim:
@@ -131,6 +132,18 @@ def _others(methods):
     return {
         name: row for name, row in methods.items() if row["role"] not in ("original", "control") and name != "ensemble"
     }
+
+
+def _raised_noise(rows):
+    """The note on rows whose weight noise has a raised check: a list with one sentence, or an empty list."""
+    names = {row["method"]: marks.raised({"checks": row.get("noise_checks")}) for row in rows}
+    listed = [f"{method} ({', '.join(raised)})" for method, raised in names.items() if raised]
+    if not listed:
+        return []
+    return [
+        f"Checks raised of the weight noise beside {'; '.join(listed)}: its robustness may be overestimated, and the "
+        "difference from it too small."
+    ]
 
 
 def _er(rows):

@@ -35,8 +35,8 @@ def draw_cell(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
         if level is not None:
             axis.axhline(level, color=figures.ROLES["original"], linewidth=0.8)
             axis.axvline(0, color=figures.ROLES["original"], linewidth=0.8)
-        points = [_draw(axis, row, base, score) for row in rows if row["role"] != "original"]
-        figures.label(axis, [point for point in points if point is not None])
+        points = [point for row in rows if row["role"] != "original" for point in _draw(axis, row, base, score)]
+        figures.label(axis, points)
     handles = [
         axes[0, 0].plot([], [], "o", color=figures.ROLES[role], label=name)[0]
         for role, name in (("method", "DARE"), ("baseline", "repair and averages"), ("control", "controls"))
@@ -46,15 +46,18 @@ def draw_cell(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
     title = f"{rows[0]['dataset']}, {rows[0]['model']}; seeds {', '.join(map(str, original['seeds']))}; lines: original"
     style = {"loc": "outside upper center", "ncols": 4, "frameon": False, "fontsize": 8, "title_fontsize": 10}
     figure.legend(handles=handles, title=title, **style)
-    figures.explain_raised(figure, rows)
+    figures.explain_raised(figure, [tables.with_noise(row) for row in rows])
     return figure
 
 
 def _draw(axis, row, base, score):
-    """Draw a method's point and that of its weight noise. Returns (name, x, y, colour); None if it was not measured."""
-    value = score(row)
+    """Draw a method's point and that of its weight noise, and return what is to be written: (name, x, y, colour) each.
+
+    The noise has no name, only a dagger where one of its checks was raised. Nothing was measured: nothing is drawn.
+    """
+    value, written = score(row), []
     if value is None:
-        return None
+        return written
     colour, change = figures.ROLES[row["role"]], row["measures"]["clean"]["value"] - base
     noise, noise_clean = score(row, "noise-"), row["measures"].get("noise-clean")
     if noise is not None and noise_clean is not None:
@@ -62,5 +65,7 @@ def _draw(axis, row, base, score):
         grey = figures.ROLES["control"]
         axis.plot([change, place[0]], [value, place[1]], color=grey, linewidth=0.5, zorder=1)
         axis.plot(*place, "o", color=grey, markerfacecolor="white", markersize=4, zorder=2)
+        if marks.raised({"checks": row.get("noise_checks")}):
+            written.append((marks.DAGGER, *place, grey))
     axis.plot(change, value, "o", color=colour, markerfacecolor=figures.face(row, colour), zorder=3)
-    return marks.name(row), change, value, colour
+    return [(marks.name(row), change, value, colour), *written]

@@ -56,7 +56,8 @@ def make(arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, fla
         measures=measures,
         checks=[*row.checks([each.checks for each in flags]), *mined.checks_of(lineage.above(stage))],
         attacks=attacked,
-        details={what: [each[what] for each in facts] for what in PER_REPEAT},
+        details={what: [each[what] for each in facts] for what in PER_REPEAT}
+        | {"noise_checks": row.checks([each.get("noise_checks", []) for each in facts])},
     )
 
 

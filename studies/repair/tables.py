@@ -1,7 +1,7 @@
 """The tables of the repair study.
 
-repair-<dataset>-<model>          a line for each method: clean, RR, NFR, ER, white box, and what it changed and cost
-repair-<dataset>-<model>-noise    the same minus weight noise of the method's own norm, with the remaining rates
+repair-<dataset>-<model>         a line for each method: clean, RR, NFR, BR, ER, white box, and what it changed and cost
+repair-<dataset>-<model>-noise   the same minus weight noise of the method's own norm, with the noise under attack
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from reporting.tables import Cell, Table
 from studies.dare import differences
 
 TOGETHER = ("changed", "relative_change", "forward", "backward", "facts", "p")
-HEADINGS = {"clean": "clean", "rr": "RR", "nfr": "NFR"}
+HEADINGS = {"clean": "clean", "rr": "RR", "nfr": "NFR", "br": "BR"}
 RATES = (
     "RR, repair rate: test images that the original misclassifies and the method does not, of all that the original "
     "misclassifies. NFR, negative flip rate: test images that the method misclassifies and the original does not, of "
-    "all test images."
+    "all test images. BR, break rate: the same, of the images that the original classifies correctly."
 )
 SEEN = (
-    "BR, break rate: the same as NFR, of the images that the original classifies correctly. RR seen: RR on the images "
-    "that were searched or adjusted on. p: McNemar's exact test that as many test images were fixed as broken, of the "
-    "first repeat."
+    "RR seen: RR on the images that were searched or adjusted on. p: McNemar's exact test that as many test images "
+    "were fixed as broken, of the first repeat."
 )
+OF_ATTACK = "noise-white-box/"  # measures of weight noise under AutoAttack
 KIND = "RR of its kind: RR on the test images of the one confusion, a true and a predicted class, that was repaired."
 COST = (
     "weights changed: number of weights whose value differs. change: norm of the change of all weights, relative to "
@@ -35,15 +35,20 @@ COST = (
 )
 NOISE = (
     "Each entry is the method minus Gaussian weight noise whose norm is that of the method's change in every trainable "
-    "array, in points; of BR, RR seen and p the values themselves. Where a method measures batch-norm statistics "
-    "again, so does its noise."
+    "array, in points; of RR seen and p the values themselves. Where a method measures batch-norm statistics again, so "
+    "does its noise."
 )
-ENSEMBLE = "ensemble is not one model: it costs several times as much, and was not attacked."
+NOISE_ATTACKED = (
+    "noise autoattack, noise saturated, noise gradient: accuracy of the weight noise itself under AutoAttack, the "
+    "fraction of its attacked images on which float32 rounds the label's softmax to 1, and whether its gradients are "
+    "usable (docs/checks.md). A raised check of the noise is named noise-... and marks its line."
+)
+ENSEMBLE = "ensemble is not one model: it costs several times as much, and an attack goes through all of its models{}."
 
 
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
-    """One row for several seeds of one method: as reporting.row.pool, with the costs and differences of all."""
-    return differences.pool(rows, **dict.fromkeys(TOGETHER, of_measures.together))
+    """One row for several seeds of one method: as reporting.row.pool, with costs, differences and checks of all."""
+    return differences.pool(rows, **dict.fromkeys(TOGETHER, of_measures.together), noise_checks=result_row.checks)
 
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
@@ -64,7 +69,7 @@ def tables(rows: Sequence[Mapping]) -> list[Table]:
 
 
 def measures(rows: Sequence[Mapping]) -> dict[str, str]:
-    """measure -> heading, of those that any row has: clean, RR, NFR, ER of each attack, AutoAttack."""
+    """measure -> heading, of those that any row has: clean, RR, NFR, BR, ER of each attack, AutoAttack."""
     names = dict.fromkeys(name for row in rows for name in row["measures"])
     result = {name: heading for name, heading in HEADINGS.items() if name in names}
     result |= {name: f"ER {name.removeprefix('er/')}" for name in names if name.startswith("er/")}
@@ -88,6 +93,12 @@ def passes(row: Mapping) -> float:
     return float(numpy.mean(row["forward"]) + numpy.mean(row["backward"]))
 
 
+def with_noise(row: Mapping) -> dict:
+    """The row with the checks of its weight noise among its own, each named noise-<check>."""
+    of_noise = [{**check, "name": f"noise-{check['name']}"} for check in row.get("noise_checks") or []]
+    return {**row, "checks": [*(row.get("checks") or []), *of_noise]}
+
+
 def _whole(name, title, rows):
     columns = measures(rows)
     lines = []
@@ -98,23 +109,56 @@ def _whole(name, title, rows):
         lines.append((marks.label(row), *cells, *cost))
     headings = [f"{heading}{notes.count(rows, measure)}" for measure, heading in columns.items()]
     columns = ("method", *headings, "weights changed", "change, %", "forward", "backward")
-    ensemble = [ENSEMBLE] if any(row["method"] == "ensemble" for row in rows) else []
-    return Table(name, title, columns, tuple(lines), (RATES, COST, *ensemble, *_sentences(rows)))
+    several = [
+        ENSEMBLE.format("" if white_box(row) is not None else "; here it was not attacked")
+        for row in rows
+        if row["method"] == "ensemble"
+    ]
+    return Table(name, title, columns, tuple(lines), (RATES, COST, *several, *_sentences(rows)))
 
 
 def _beyond(name, title, rows):
-    columns, rates, explained = measures(rows), {"br": "BR", "rr-seen": "RR seen"}, [NOISE, SEEN]
+    columns, rates, explained = measures(rows), {"rr-seen": "RR seen"}, [NOISE, SEEN]
     if any("rr-confusion" in row["measures"] for row in rows):
         rates["rr-confusion"] = "RR of its kind"
         explained.append(KIND)
+    rows = [with_noise(row) for row in rows if any(measure.startswith("noise-") for measure in row["measures"])]
+    attacked = _noise_attacked(rows)
+    explained += [NOISE_ATTACKED] if attacked else []
     lines = []
-    for row in (row for row in rows if any(measure.startswith("noise-") for measure in row["measures"])):
+    for place, row in enumerate(rows):
         differences = [Cell(_difference(row, measure)) for measure in columns]
         values = [_cell(row, measure) for measure in rates]
-        lines.append((marks.label(row), *differences, *values, Cell(row["p"][0], digits=3)))
-    headings = ("method", *columns.values(), *rates.values(), "p")
+        of_noise = [cells[place] for cells in attacked.values()]
+        lines.append((marks.label(row), *differences, *of_noise, *values, Cell(row["p"][0], digits=3)))
+    headings = ("method", *columns.values(), *attacked, *rates.values(), "p")
     title = f"{title}, minus weight noise of the same norm"
     return Table(name, title, headings, tuple(lines), (*explained, *notes.numbers(rows, [], without=("attacks",))))
+
+
+def _noise_attacked(rows):
+    """heading -> a cell for each row, of the weight noise under AutoAttack: accuracy, and two checks."""
+    measures_of_noise = dict.fromkeys(name for row in rows for name in row["measures"] if name.startswith(OF_ATTACK))
+    result = {
+        f"noise {name.removeprefix(OF_ATTACK)}{notes.count(rows, name)}": [_cell(row, name) for row in rows]
+        for name in measures_of_noise
+    }
+    if result:
+        result["noise saturated, %"] = [_noise_check(row, "saturated") for row in rows]
+        result["noise gradient"] = [_noise_check(row, "gradient") for row in rows]
+    return result
+
+
+def _noise_check(row, name):
+    """The value of a check of the weight noise, or whether it was passed; "-" where the noise was not attacked."""
+    if not any(measure.startswith(OF_ATTACK) for measure in row["measures"]):
+        return Cell(None)
+    check = next((check for check in row["checks"] if check["name"] == f"noise-{name}"), None)
+    if check is None:
+        return marks.UNKNOWN
+    if check.get("value") is not None:
+        return Cell(check["value"])
+    return "passed" if check["passed"] else "raised"
 
 
 def _sentences(rows):

@@ -7,11 +7,12 @@ import types
 import keras
 import numpy
 import pytest
+import scipy.special
 
 import data
-from adv import evaluate
+from adv import checks, evaluate, pgd
 from dare.repair import arachne, averages, candidates, catalogue, cut, ensemble, kernels, problem, references
-from train import batch_norm
+from train import batch_norm, step_average
 from train.history import History, confidence
 
 SMALL = {"particles": 5, "generations": 2}
@@ -32,7 +33,8 @@ def net(tmp_path):
     start = model.get_weights()
     for epoch in range(1, 5):
         model.set_weights([w + 0.3 * generator.standard_normal(w.shape, "float32") ** 2 for w in start])
-        history.save(model, epoch, *confidence(model, images, labels))
+        average = {"steps": numpy.int64(9), **dict(zip(step_average.names(start), start, strict=True))}
+        history.save(model, epoch, *confidence(model, images, labels), state=average)
     return types.SimpleNamespace(model=model, history=history, x=images, y=labels)
 
 
@@ -59,7 +61,8 @@ def test_a_method_gives_whole_weights_and_leaves_the_model_as_it_was(net, name):
     repaired = method.repair(task)
     same(net.model.get_weights(), task.original)
     assert [array.shape for array in repaired.weights] == [array.shape for array in task.original]
-    assert all(numpy.isfinite(array).all() for array in repaired.weights) and repaired.forward > 0
+    assert all(numpy.isfinite(array).all() for array in repaired.weights)
+    assert (repaired.forward > 0) == (name != "ema-step"), "what was averaged while training costs no pass"
     if "located" in repaired.facts:
         changed = {
             variable.path: int((after != before).sum())
@@ -183,6 +186,38 @@ def test_the_ensemble_is_the_log_of_the_mean_softmax(net):
     numpy.testing.assert_allclose(numpy.exp(mixture(data.to_unit(net.x))), total, rtol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1.0, 3000.0])  # the second saturates every softmax
+def test_the_ensemble_is_attacked_as_one_net(net, scale):
+    """Its logits equal a float64 loop also where each softmax rounds; attacks can use its gradient unless its members
+    are certain of different classes."""
+    logits = net.model.get_layer("logits")
+    for epoch in (2, 4):
+        net.history.load_weights(net.model, epoch)
+        kernel, bias = logits.get_weights()
+        centre = numpy.asarray(net.model(data.to_unit(net.x))).mean(axis=0)  # else one class is predicted of all images
+        logits.set_weights([scale * kernel, scale * (bias - centre)])
+        net.history.save(net.model, epoch, *confidence(net.model, net.x, net.y))
+    mixture, members = ensemble.of(net.model, net.history, [2, 4]), []
+    for epoch in (2, 4):
+        net.history.load_weights(net.model, epoch)
+        members.append(numpy.asarray(net.model(data.to_unit(net.x)), "float64"))
+    predicted = numpy.asarray(mixture(data.to_unit(net.x)))
+    for place, seen in enumerate(predicted):
+        parts = [logits[place] - scipy.special.logsumexp(logits[place]) for logits in members]
+        expected = scipy.special.logsumexp(parts, axis=0) - numpy.log(2)
+        numpy.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-5 * max(1.0, abs(expected).max()))
+    assert next(check for check in checks.brief(mixture, net.x, net.y) if check.name == "logits").passed
+    agree = members[0].argmax(axis=1) == members[1].argmax(axis=1)
+    assert agree.any() and checks.usable(mixture, net.x, net.y)[agree | (scale == 1)].all()
+    attack, labels = pgd.PGD(steps=3, rel_stepsize=0.3), predicted.argmax(axis=1)
+    kept = evaluate.robust_flags(mixture, net.x, labels, attack, epsilon=0.2)
+    assert kept.sum() < len(kept)
+    alone = ensemble.of(net.model, net.history, [4])
+    labels = numpy.asarray(net.model(data.to_unit(net.x))).argmax(axis=1)
+    flags = [evaluate.robust_flags(model, net.x, labels, attack, epsilon=0.2) for model in (alone, net.model)]
+    numpy.testing.assert_array_equal(*flags)
+
+
 def test_the_parts_are_disjoint_and_failures_are_what_they_are_called(net):
     task = at(net, most_kept=3)
     assert not set(task.repair.rows) & set(task.choice.rows)
@@ -210,6 +245,9 @@ def test_bad_input_is_named(net, tmp_path):
     task = at(net)
     for epoch in (2, 3):
         net.history.drop_weights(epoch)
+    net.history.file(4, "state").unlink()
+    with pytest.raises(ValueError, match="train with 1_train.py --ema-step"):
+        catalogue.method("ema-step").repair(task)
     for name in ("neurecover", "neurecover-history", "swa", "apricot-history"):
         with pytest.raises(ValueError, match="train with --keep second-half or all"):
             catalogue.method(name, **SMALL).repair(task)

@@ -219,6 +219,31 @@ def test_the_rates_obey_their_identity_and_are_undefined_without_images():
         metrics.fixing(numpy.zeros(3), numpy.zeros(3, bool))
 
 
+FLAGS = {
+    "all correct": numpy.ones(7, bool),
+    "all misclassified": numpy.zeros(7, bool),
+    "first": numpy.arange(7) < 1,
+    "some": numpy.arange(7) % 3 > 0,
+}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize(("before", "after"), [*itertools.product(FLAGS.values(), repeat=2)])
+def test_the_rates_equal_a_loop_over_images(before, after, count):
+    """Also where nothing fails, nothing is correct, nothing changes, or there is no image."""
+    before, after = before[:count], after[:count]
+    fixed = broken = failing = correct = 0
+    for was, became in zip(before.tolist(), after.tolist(), strict=True):
+        failing, correct = failing + (not was), correct + was
+        fixed, broken = fixed + (not was and became), broken + (was and not became)
+    rates = metrics.fixing(before, after)
+    seen = (rates.repair_rate, rates.negative_flip_rate, rates.break_rate)
+    expected = [
+        part / total if total else None for part, total in ((fixed, failing), (broken, count), (broken, correct))
+    ]
+    assert [*seen] == expected, "undefined is None and not 0"
+
+
 def test_mcnemar_is_the_binomial_test():
     assert statistics.mcnemar(0, 0) == 1
     assert statistics.mcnemar(6, 0) == pytest.approx(2 / 64)

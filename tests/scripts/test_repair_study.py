@@ -19,7 +19,7 @@ FEW = ["--attack", "fgsm", "pgd", "--particles", "5", "--generations", "3", "--r
 FEW += ["--most-kept", "20", "--deterministic", "--quiet"]
 SEARCHED = ("neurecover", "arachne-confusion", "apricot", "apricot-history")
 METHODS = ("dare", *SEARCHED, "ensemble", "swa")
-OPTIONS = ["--method", *METHODS, *FEW, "--attacked", "swa", "--images", "3", "--epsilon", "0.05"]
+OPTIONS = ["--method", *METHODS, *FEW, "--attacked", "swa", "ensemble", "--images", "3", "--epsilon", "0.05"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,11 @@ def test_what_it_writes(finished, unsaturated):
     for name, row in rows.items():
         assert row["study"] == "repair" and row["measures"]["er/fgsm"]["n"] > 0
         assert ("rr-seen" in row["measures"]) == (name.removeprefix("repair-") in SEARCHED)
-        assert ("white-box/autoattack@0.05" in row["measures"]) == (name == "repair-swa")
+        attacked = name in ("repair-swa", "repair-ensemble")
+        assert ("white-box/autoattack@0.05" in row["measures"]) == attacked
+        assert ({"gradient", "saturated"} <= {check["name"] for check in row["checks"]}) == attacked
+        of_noise = {check["name"] for check in row["noise_checks"]}
+        assert ({"gradient", "saturated"} <= of_noise) == (name == "repair-swa")
         assert len(row["forward"]) == row["repeats"] == len(row["p"])
         before, after = rows["repair-original"]["measures"], row["measures"]
         misclassified = 1 - before["clean"]["value"] / 100

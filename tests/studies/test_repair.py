@@ -1,13 +1,20 @@
 """The repair study's tables, claims and figure, of synthetic rows, and its paired differences, of synthetic flags."""
 
+import dataclasses
+import types
+
 import numpy
 import pytest
 
+import data
 from dare.flags import Flags
 from reporting import figures, tables
+from studies.dare import trained_cell
 from studies.repair import attach, claims, report
+from studies.repair import cell as repair_cell
 from studies.repair import figures as drawing
 from studies.repair import tables as repair_tables
+from train.history import History, confidence
 
 N = 400
 
@@ -60,18 +67,68 @@ def cell(line):
     ]  # fmt: skip
 
 
-def test_the_tables_have_a_line_for_each_method_with_its_cost(cell):
+def test_the_tables_have_a_line_for_each_method_with_its_cost(line, cell):
     whole, noise = repair_tables.tables(cell)
     lines = {str(line[0]): line for line in whole.rows}
     assert next(iter(lines)) == "original" and len(lines) == len(cell)
-    assert whole.columns[1:4] == (f"clean (n={N})", f"RR (n={N})", f"NFR (n={N})")
+    assert whole.columns[1:5] == (f"clean (n={N})", f"RR (n={N})", f"NFR (n={N})", f"BR (n={N})")
     assert [str(each) for each in lines["median"][-4:]] == ["12", "1.00", "1000", "500"]
     assert [str(each) for each in lines["ensemble"][-5:-2]] == ["-", "-", "-"], "not attacked, not one weight set"
-    assert any("ensemble is not one model" in note for note in whole.notes)
+    assert any("ensemble is not one model" in note and "not attacked" in note for note in whole.notes)
+    attacked = [
+        *cell[:-1],
+        line("ensemble", "baseline", 90, 30, 1, 90, 40, noise=False, changed=[None], relative_change=[None]),
+    ]
+    whole_attacked = repair_tables.tables(attacked)[0]
+    assert any("ensemble is not" in note and "not attacked" not in note for note in whole_attacked.notes)
     beyond = {str(line[0]): line for line in noise.rows}
     assert set(beyond) == set(lines) - {"original", "ensemble"}
     assert str(beyond["median"][1]) == "44.0" and str(beyond["median"][-1]) == "0.250"
     assert tables.to_csv(whole) and tables.markdown(noise)
+
+
+def checks_of_noise(*, gradient, saturated):
+    """The noise_checks of a row."""
+    names = {"logits": True, "gradient": gradient, "saturated": saturated <= 10}
+    values = {"saturated": saturated}
+    return [
+        {"name": name, "passed": passed, "seen": "seen", "expected": "expected", "value": values.get(name)}
+        for name, passed in names.items()
+    ]
+
+
+def test_the_noise_under_attack_is_checked_and_says_so(line, cell):
+    """Beside its accuracy stand its saturated fraction and its gradient; the method itself is not marked for it."""
+    other = [row for row in cell if row["method"] not in ("swa", "median")]
+    effect = differences(noise={"white-box/autoattack@0.02": 5.0})
+    of_noise = {
+        "median": checks_of_noise(gradient=False, saturated=12.5),
+        "swa": checks_of_noise(gradient=True, saturated=2.0),
+    }
+    rows = [
+        *other,
+        *(
+            line(name, "baseline", 88, 10, 1, 70, 31, noise_checks=checks, differences=effect)
+            for name, checks in of_noise.items()
+        ),
+    ]
+    whole, noise = repair_tables.tables(rows)
+    attacked = noise.columns.index(f"noise autoattack@0.02 (n={N})")
+    assert noise.columns[attacked + 1 : attacked + 3] == ("noise saturated, %", "noise gradient")
+    shown = {str(each[0]): [str(entry) for entry in each[attacked : attacked + 3]] for each in noise.rows}
+    assert shown["median †"] == ["15.5", "12.5", "raised"] and shown["swa"] == ["15.5", "2.0", "passed"]
+    assert shown["dare"] == ["13.0", "not measured", "not measured"], "an older row"
+    assert any("median (noise-gradient, noise-saturated)" in note for note in noise.notes)
+    assert "median" in [str(each[0]) for each in whole.rows], "its own checks were passed"
+    judged = claims.repair_claims(rows)
+    assert any("weight noise beside median (gradient, saturated)" in note for note in judged.notes)
+    assert judged.claims[5].verdict != "not measured"
+    [(_, _, figure)] = report.figures(rows)
+    assert "†" in {text.get_text() for axis in figure.axes for text in axis.texts}
+    two = [dataclasses.replace(line("swa", "control", 88, 10, 1, 60, 30, noise_checks=of_noise[name]), seeds=[seed])
+           for seed, name in enumerate(of_noise)]  # fmt: skip
+    pooled = repair_tables.pool(two)["noise_checks"]
+    assert [check["name"] for check in pooled if not check["passed"]] == ["gradient", "saturated"]
 
 
 def test_the_verdicts_follow_from_the_differences(cell):
@@ -126,6 +183,40 @@ def test_differences_are_paired_with_other_methods_and_with_own_noise(line, tmp_
         assert median["differences"][reference]["clean"]["value"] == pytest.approx(expected, abs=0.01)
     assert "noise" not in swa.get("differences", {}), "no noise was measured"
     assert attach.attach(rows, {}) == rows
+
+
+@pytest.fixture
+def unseen(small_net, images, tmp_path, monkeypatch):
+    """(a Cell of a small net with a history, its Trained with x_test of NaN, its arguments)."""
+    (x, y), generator, history = images, numpy.random.default_rng(0), History(tmp_path / "history")
+    start = small_net.get_weights()
+    for epoch in range(1, 5):
+        small_net.set_weights([w + 0.2 * generator.standard_normal(w.shape, "float32") ** 2 for w in start])
+        history.save(small_net, epoch, *confidence(small_net, x, y))
+    rows = numpy.arange(len(y))
+    split = data.Split(x, y, x, y, x, y, rows, rows, ("a", "b", "c"), 0, "fingerprint")
+    trained = trained_cell.Trained(split, history, small_net, small_net.get_weights(), "identity")
+    monkeypatch.setattr(trained_cell, "load", lambda arguments: trained)
+    monkeypatch.setattr(trained_cell, "adversarial_sets", lambda *arguments: {})
+    arguments = types.SimpleNamespace(
+        attack=[], epsilon=0.05, seed=0, images=4, failures="clean", norm_images=20, most_failures=10, most_kept=10,
+        quiet=True, particles=5, generations=2, attack_repeats=0, attacked=["all"],
+    )  # fmt: skip
+    nothing = dataclasses.replace(split, x_test=numpy.full(x.shape, numpy.nan, "float32"))
+    return repair_cell.Cell(arguments), dataclasses.replace(trained, split=nothing), arguments
+
+
+def test_no_method_reads_x_test_and_nan_in_it_is_refused(unseen, tmp_path, monkeypatch):
+    cell, trained, arguments = unseen
+    cell.split = trained.split
+    for name in ("neurecover", "arachne", "apricot-history", "greedy-soup"):
+        repaired = cell.repaired(name, 0)
+        assert all(numpy.isfinite(array).all() for array in repaired.weights), name
+    monkeypatch.setattr(trained_cell, "load", lambda arguments: trained)
+    for measured in (lambda: cell.flags(name, 0, repaired, tmp_path), lambda: repair_cell.Cell(arguments)):
+        with pytest.raises(ValueError, match=r"pixels range from nan to nan, expected \[0, 1\]") as refused:
+            measured()
+        assert "\n" not in str(refused.value), "one sentence"
 
 
 def test_noise_has_the_norm_of_the_change_and_no_noise_in_statistics(small_net, images):
