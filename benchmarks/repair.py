@@ -105,7 +105,7 @@ def main(arguments: argparse.Namespace) -> None:
         ours, theirs = job(model, name, x, arguments.candidates, arguments.located)
         seconds, logits = timing.fastest({"cached": ours, "loaded": theirs}, arguments.repeats, clock=time.process_time)
         numpy.testing.assert_allclose(logits["cached"], logits["loaded"], rtol=1e-3, atol=1e-3)
-        result[name] = {"seconds": seconds, "times faster": round(seconds["loaded"] / seconds["cached"], 1)}
+        result[name] = {"seconds": seconds, "times faster": round(seconds["loaded"] / max(seconds["cached"], 1e-3), 1)}
     with tempfile.TemporaryDirectory() as folder:
         task = net_that_errs(arguments.model, arguments.failures, pathlib.Path(folder) / "history")
         for name in ("neurecover-dense", "neurecover"):
