@@ -13,7 +13,8 @@ REQUIREMENTS ?= requirements.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed-$(REQUIREMENTS)
 TESTING = $(VENV)/.installed-requirements-test.txt
-ON_BOTH_CORES = -n 2 --dist loadfile
+# Files in the order of their names: by numbers of tests, long files of few tests would come last and leave a core idle.
+ON_BOTH_CORES = -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(UPGRADE) pyproject.toml --extra cluster --extra page
 
