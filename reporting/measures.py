@@ -60,6 +60,7 @@ def pooled(measures: list[dict], seeds: Sequence[int] | None = None) -> dict:
     counts of images: their sums; interval: Wilson's of value and n.
 
     seeds: the number of seeds that each measure is of already (None: one each)
+    Raises ValueError for a measure of several seeds whose repeats cannot be told apart.
     """
     first, n = measures[0], sum(each["n"] for each in measures)
     if any(each["value"] is None for each in measures):

@@ -45,13 +45,14 @@ def with_published(new: Mapping) -> row.Row:
     path = _place(new)
     if not path.is_file():
         return new
-    both = sorted([row.load(path), new], key=lambda each: each["seeds"])
-    twice = sorted({*both[0]["seeds"]} & {*both[1]["seeds"]})
+    published = row.load(path)
+    twice = sorted({*published["seeds"]} & {*new["seeds"]})
     if twice:
         raise ValueError(
-            f"{path.name} is published with seeds {row.load(path)['seeds']}, and so is the new row's {twice}: publish "
+            f"{path.name} is published with seeds {published['seeds']}, and so is the new row's {twice}: publish "
             "other seeds, or without --add to replace it"
         )
+    both = sorted([published, new], key=lambda each: each["seeds"])
     return catalogue.STUDIES[new["study"]].report.pool(both)
 
 

@@ -122,7 +122,7 @@ def blend(variables: list, averages: list) -> Callable:
 def _graph(function, any_count=False):
     """``run(*arrays)``: the function as a graph for each signature; any_count: for any number of rows.
 
-    A graph that is looked up by TensorFlow itself costs twice as much a call, as much as a pass of a small net.
+    A graph that is looked up by TensorFlow itself costs twice as much a call.
     """
     graph = tensorflow.function(function, jit_compile=ON_ACCELERATOR, reduce_retracing=True)
     by_signature = {}
@@ -131,7 +131,7 @@ def _graph(function, any_count=False):
         tensors = [tensorflow.convert_to_tensor(array) for array in arrays]
         signature = tuple((_shape(tensor, any_count), tensor.dtype) for tensor in tensors)
         if signature not in by_signature:
-            specifications = tensors if not any_count else [tensorflow.TensorSpec(*each) for each in signature]
+            specifications = [tensorflow.TensorSpec(*each) for each in signature] if any_count else tensors
             by_signature[signature] = graph.get_concrete_function(*specifications)
         return by_signature[signature](*tensors)
 
