@@ -20,7 +20,7 @@ FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), mo
 RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
 # each kind of state: targets with averaged weights, an average of its own for the attack, statistics measured anew
 RESUMED += [("sat+ema", SETUP), ("history-at-random", SETUP), ("nuat2-wa", SETUP), ("pgd-7+swa", SETUP), ("awp", FAST)]
-RESUMED += [("pgd-7+median", SETUP)]
+RESUMED += [("pgd-7+median", SETUP), ("history-at-r", SETUP)]
 RESUMED = [RESUMED[0], *(pytest.param(*values, marks=pytest.mark.slow) for values in RESUMED[1:])]
 
 

@@ -1,14 +1,22 @@
 """Targets from a run's own outputs: SAT's by hand, what is mined of the history, the controls."""
 
+import keras
 import numpy
 import pytest
 
 from train.robust import METHODS
 from train.robust.adversarial import Adversarial
+from train.robust.mined import OF, Mined, distance, entropy, smoothed
 from train.robust.perturbation import StepSize
-from train.robust.targets import KINDS, Mined, SelfAdaptive, adapted, entropy, one_hot, smoothed, weighted
+from train.robust.targets import SelfAdaptive, adapted, one_hot, weighted
 
 LABELS = numpy.array([0, 2, 1])
+
+
+def net():
+    """Three logits, which read five activations."""
+    inputs = keras.Input((5,))
+    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
 
 
 def softmax(logits):
@@ -21,7 +29,7 @@ def predictions(probabilities, labels):
 
 
 def test_sats_targets_by_hand():
-    table = SelfAdaptive().begin(5, 3)
+    table = SelfAdaptive().begin(5, net())
     rows = numpy.array([4, 0, 2])
     targets, rate = table.of(rows, LABELS, 0.5)
     assert rate == 0 and numpy.array_equal(targets, one_hot(LABELS, 3))
@@ -56,7 +64,7 @@ EPOCHS = numpy.array([[[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]], [[0.9, 0.05, 0.05], [0
 
 def recorded(kind, seed=0, **settings):
     """The records of two images of classes 0 and 1 after three epochs, the second epoch best for the first image."""
-    table, labels = Mined(kind=kind, **settings).begin(2, 3), numpy.array([0, 1])
+    table, labels = Mined(kind=kind, **settings).begin(2, net()), numpy.array([0, 1])
     generator = numpy.random.default_rng(seed)
     for p in EPOCHS:
         assert numpy.array_equal(table.of(numpy.arange(2), labels, 0.1)[0], one_hot(labels, 3))
@@ -83,7 +91,7 @@ def test_the_running_mean_is_sats():
 
 
 def test_a_random_epoch_is_each_epoch_equally_often():
-    first = [recorded("random", seed)[0].probabilities[0] for seed in range(600)]
+    first = [recorded("random", seed)[0].outputs[0] for seed in range(600)]
     counts = [sum(numpy.allclose(each, epoch[0]) for each in first) for epoch in EPOCHS]
     assert sum(counts) == 600 and min(counts) > 150
 
@@ -101,28 +109,67 @@ def test_a_smoothed_label_has_the_entropy_and_the_label(classes):
     assert (at >= labelled.max(1) - 1e-6).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_saturated_outputs_leave_finite_targets_and_losses(tiny, batch, kind):
+@pytest.mark.backends
+@pytest.mark.parametrize(("of", "kind"), [(of, kind) for of, kinds in OF.items() for kind in kinds])
+def test_saturated_outputs_leave_finite_targets_and_losses(tiny, batch, of, kind):
     images, labels = batch
     model = tiny.build()
     model.get_layer("logits").kernel.assign(1e4 * model.get_layer("logits").kernel)
-    strategy = Adversarial(step=StepSize(share=0.25), targets=Mined(kind=kind))
+    strategy = Adversarial(step=StepSize(share=0.25), targets=Mined(kind=kind, of=of))
     run = tiny.prepared(strategy, model, rate=1e-6)
     losses = [float(run(images, labels, 1, numpy.random.default_rng(0), progress=share).loss) for share in (0, 0, 0.9)]
     state = run.state()
     assert numpy.isfinite(losses).all() and state["seen"].tolist() == [2] * 12
-    numpy.testing.assert_allclose(state["probabilities"].sum(1), 1, atol=1e-5)
+    assert numpy.isfinite(state["outputs"]).all()
+    if of == "probabilities":
+        numpy.testing.assert_allclose(state["outputs"].sum(1), 1, atol=1e-5)
 
 
-def test_recording_costs_no_pass_and_changes_no_update(tiny, batch):
+@pytest.mark.parametrize("of", OF)
+def test_recording_costs_no_pass_and_changes_no_update(tiny, batch, of):
     plain = Adversarial(step=StepSize(share=0.25))
-    mined = Adversarial(step=StepSize(share=0.25), targets=Mined())
+    mined = Adversarial(step=StepSize(share=0.25), targets=Mined(of=of))
     models, outcomes = [tiny.build(), tiny.build()], []
     for strategy, model in zip((plain, mined), models, strict=True):
         outcomes.append(tiny.prepared(strategy, model)(*batch, 2, numpy.random.default_rng(0)))
     assert outcomes[0].passes == outcomes[1].passes == 3
     for first, second in zip(*map(tiny.weights, models), strict=True):
         numpy.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_activations_are_those_of_the_most_confident_epoch_and_an_unseen_image_has_its_label():
+    table, labels = Mined(of="activations", share=0.25).begin(3, net()), numpy.array([0, 1])
+    rows, features = numpy.array([2, 0]), numpy.arange(30, dtype="float32").reshape(3, 2, 5)
+    for p, values in zip(EPOCHS, features, strict=True):
+        assert table.of(rows, labels, 0.1)[1].tolist() == [1, 1], "the label alone before the start"
+        table.learn(rows, labels, 0.1, None, (values, predictions(p, labels)[1]))
+    targets, share = table.of(numpy.array([2, 0, 1]), numpy.array([0, 1, 1]), 0.9)
+    assert numpy.array_equal(targets[:2], features[[1, 0], [0, 1]]) and share.tolist() == [0.25, 0.25, 1]
+
+
+def test_the_distance_of_activations_in_float64():
+    generator = numpy.random.default_rng(2)
+    for scale in (1.0, 1e4, 0.0):
+        found, target = (scale * generator.random((6, 5)).astype("float32") for _ in range(2))
+        target[0] = 0  # nothing fired
+        found[1] = target[1]
+        exact = ((found.astype(float) - target) ** 2).mean(1) / numpy.maximum(
+            (target.astype(float) ** 2).mean(1), 1e-30
+        )
+        numpy.testing.assert_allclose(numpy.asarray(distance(found, target)), exact, rtol=1e-5)
+
+
+@pytest.mark.backends
+def test_a_late_update_moves_towards_the_recorded_activations(tiny, batch):
+    images, labels = batch
+    model, generator = tiny.build(), numpy.random.default_rng(0)
+    mined = Mined(of="activations", share=0.0, start=0.5)
+    strategy = Adversarial(step=StepSize(share=0.25), start="zero", targets=mined)
+    run = tiny.prepared(strategy, model, rate=0.02)
+    run(images, labels, 0, generator, progress=0.0)
+    model.get_layer("bn1").gamma.assign(1.5 * model.get_layer("bn1").gamma)
+    losses = [float(run(images, labels, 0, generator, progress=0.9).loss) for _ in range(30)]
+    assert 0.1 < losses[0] < 0.5 and losses[-1] < 0.5 * losses[0]
 
 
 def test_an_image_keeps_its_own_row(tiny, batch):
@@ -137,7 +184,8 @@ def test_an_image_keeps_its_own_row(tiny, batch):
 def test_targets_of_another_loss_and_values_out_of_range_are_refused():
     with pytest.raises(ValueError, match="SelfAdaptive are targets of trades, not of cross-entropy"):
         Adversarial(step=StepSize(share=0.25), targets=SelfAdaptive())
-    for settings in ({"kind": "worst"}, {"start": 2.0}, {"share": -0.1}):
+    activations = {"of": "activations", "kind": "smoothed"}
+    for settings in ({"kind": "worst"}, {"start": 2.0}, {"share": -0.1}, {"of": "logits"}, activations):
         with pytest.raises(ValueError, match="expected"):
             Mined(**settings)
     for noise in ({"noise": 0.0}, {"noise": 2.0, "start": "zero"}):

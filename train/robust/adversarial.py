@@ -20,7 +20,8 @@ from train.robust.awp import Awp
 from train.robust.class_factors import ClassFactors
 from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
-from train.robust.targets import Batch, Mined, SelfAdaptive
+from train.robust.mined import Mined
+from train.robust.targets import Batch, SelfAdaptive
 
 
 class Outcome(typing.NamedTuple):
@@ -107,7 +108,7 @@ class Adversarial:
     guided_by: the epoch's magnitude is the sum over "all" batches or that of the "last".
     factors: for single classes.
     awp: moves the weights before the update (awp.Awp); None: they stay.
-    targets: soft targets from the run's own outputs (targets.SelfAdaptive for TRADES, targets.Mined for the
+    targets: soft targets from the run's own outputs (targets.SelfAdaptive for TRADES, mined.Mined for the
         cross-entropy); None: labels.
     distil: teachers of the cross-entropy (distil.Distillation); None: none.
     noise: radius of the uniform start as a multiple of epsilon; steps are then not clipped to the epsilon ball, so that
@@ -209,15 +210,15 @@ class Adversarial:
         objective = paired(PAIRED[self.loss], self.update_order) if self.loss in PAIRED else cross_entropy
         if self.distil is not None:
             objective = self.distil.objective
-        table = None
+        table, net = None, model
         if self.targets is not None:
-            objective = self.targets.objective(self.update_order)
-            table = self.targets.begin(count, model.output_shape[-1])
+            objective, net = self.targets.objective(self.update_order), self.targets.net(model)
+            table = self.targets.begin(count, model)
         settings = {"follow": follow, "regularise": False}
-        plain = updates.train_step(model, optimizer, objective, **settings)
+        plain = updates.train_step(net, optimizer, objective, **settings)
         moving = None
         if self.awp is not None:
-            moving = updates.train_step(model, optimizer, objective, **settings, displace=self.awp.displace)
+            moving = updates.train_step(net, optimizer, objective, **settings, displace=self.awp.displace)
         attack = self._attack(model, scale)
         taught = None if self.distil is None else self.distil.nets(teachers)
 
