@@ -122,7 +122,7 @@ def test_the_noise_under_attack_is_checked_and_says_so(line, cell):
     assert "median" in [str(each[0]) for each in whole.rows], "its own checks were passed"
     judged = claims.repair_claims(rows)
     assert any("weight noise beside median (gradient, saturated)" in note for note in judged.notes)
-    assert judged.claims[5].verdict != "not measured"
+    assert judged.claims[6].verdict != "not measured"
     [(_, _, figure)] = report.figures(rows)
     assert "†" in {text.get_text() for axis in figure.axes for text in axis.texts}
     two = [dataclasses.replace(line("swa", "control", 88, 10, 1, 60, 30, noise_checks=of_noise[name]), seeds=[seed])
@@ -134,7 +134,7 @@ def test_the_noise_under_attack_is_checked_and_says_so(line, cell):
 def test_the_verdicts_follow_from_the_differences(cell):
     judged = claims.repair_claims(cell)
     verdicts = [claim.verdict for claim in judged.claims]
-    assert verdicts == ["holds", "does not hold", "undecided", "not measured", "holds", "holds"]
+    assert verdicts == ["holds", "does not hold", "undecided", "not measured", "holds", "holds", "holds"]
     assert judged.name == "repair-fashion_mnist-alexnet-claims"
     broken = judged.claims[0].evidence
     assert broken.startswith("nfr: dare minus neurecover +4.0 points")
@@ -146,6 +146,13 @@ def test_the_verdicts_follow_from_the_differences(cell):
 def test_a_method_that_costs_clean_accuracy_does_not_beat_swa(cell):
     without = [row for row in cell if row["method"] != "median"]
     assert claims.repair_claims(without).claims[4].verdict == "not measured", "DARE loses three points"
+
+
+def test_a_method_of_more_passes_than_swa_does_not_beat_it_at_equal_cost(line, cell):
+    cheaper = line("swa", "control", 88, 10, 1, 60, 30, backward=[499])
+    beyond, at_equal_cost = claims.repair_claims([cheaper, *cell[1:]]).claims[4:6]
+    assert beyond.verdict == "holds" and at_equal_cost.verdict == "not measured"
+    assert claims.repair_claims(cell[1:]).claims[5].verdict == "not measured", "no swa"
 
 
 def test_the_figure_draws_every_method_and_needs_the_original(cell, tmp_path):
