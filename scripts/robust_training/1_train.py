@@ -14,11 +14,10 @@ except ModuleNotFoundError as error:  # another Python than that of the environm
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 import shutil
-import time
 
 from adv import checks, evaluate
 import data
@@ -26,15 +25,16 @@ from data import files
 from reporting import marks
 from studies.dare import trained_cell
 from studies.estimate import Cost
-from studies.robust_training import trained_models
+from studies.robust_training import rates, trained_models
+from studies.robust_training.clock import Clock, write_metrics
 from train import robust, seeds
-from train.history import History
 
 GREY_EPSILON = 0.1  # [D]; of colour images the set-up's
 
 
 def main(arguments: argparse.Namespace) -> None:
-    arguments = command.narrow(arguments, validation=validation_of(arguments))
+    share = arguments.rate_share if arguments.learning_rates else None
+    arguments = command.narrow(arguments, validation=validation_of(arguments), rate_share=share)
     for name in arguments.method:
         train(command.narrow(arguments, method=name), name)
 
@@ -45,47 +45,56 @@ def train(arguments: argparse.Namespace, name: str) -> None:
     stage = run_directory.begin(f"train-{name}", arguments, inputs, uses(arguments, name))
     if stage is None:
         return
-    seeds.seed_weights(arguments.seed)
     dataset = trained_models.reduced_dataset(arguments)
     split = data.holdout_split(dataset, arguments.seed, validation=arguments.validation)
     method, setup = method_of(arguments, name), tailored(arguments, split.x_train.shape[-1])
-    model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
     epochs = arguments.epochs or int(arguments.bp_epochs or method.epochs(setup))
-    checkpoints = 3 if arguments.keep == "selected" else epochs
-    if isinstance(method.average, robust.Median):  # the newest state, and the one that replaces it
-        checkpoints += 2 * method.average.held(epochs)
-    needed, free = 4 * model.count_params() * (checkpoints + 2), shutil.disk_usage(stage.folder).free
-    if needed > free:
-        raise OSError(f"{stage.folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+    teachers = trained_models.teachers(arguments, split, method)
+
+    def fit(setup, path, note, share=1.0, listen=lambda progress: progress, **listeners):
+        """(model, history) of a run of a share of the whole length."""
+        length = {"epochs": arguments.epochs, "budget": arguments.bp_epochs}
+        if share < 1:
+            length = {"epochs": max(1, round(share * epochs))}
+            if arguments.bp_epochs:
+                length = {"budget": share * arguments.bp_epochs}
+        seeds.seed_weights(arguments.seed)
+        model = trained_models.robust_model(arguments, split, setup.standardised, arguments.precision)
+        check_disk(arguments, method, epochs, model.count_params(), stage.folder)
+        settings = {"seed": arguments.seed, "keep": arguments.keep, "probe": probe_of(arguments), "teachers": teachers}
+        with Progress(note, arguments.quiet) as progress:
+            watch = {"progress": listen(progress), **listeners}
+            history = robust.fit(model, split, method=method, setup=setup, history=path, **length, **settings, **watch)
+        return model, history
+
     split.save(stage.folder / "split.h5")
     if arguments.list_files:
         names = ("part", "file", "label", "class")
         lines = (dict(zip(names, entry, strict=True)) for entry in split.listing())
         files.write_csv(stage.folder / "split.csv", names, lines)
-    clock = Clock(stage.folder / "seconds.json")
 
-    recorded = {}
+    # 1. The learning rate.
+    choice = {}
+    if arguments.learning_rates:
+
+        def run(rate, path):
+            at_rate = dataclasses.replace(setup, learning_rate=rate)
+            return fit(at_rate, path, f"train {name} at rate {rate:g}", arguments.rate_share)[1]
+
+        rate, reached, spent = rates.choose(arguments.learning_rates, run, stage.folder, method.select)
+        setup = dataclasses.replace(setup, learning_rate=rate)
+        choice = {"learning_rates": reached, "choice_bp_epochs": spent}
+        print(f"train {name}: learning rate {rate:g} of {reached}")
+
+    # 2. The training.
+    clock, recorded = Clock(stage.folder / "seconds.json"), {}
 
     def record(history):
         clock.note(history.last)
         write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
 
-    with Progress(f"train {name}", arguments.quiet) as progress:
-        history = robust.fit(
-            model,
-            split,
-            method=method,
-            setup=setup,
-            history=stage.folder / "history",
-            seed=arguments.seed,
-            epochs=None if arguments.bp_epochs else arguments.epochs,
-            budget=arguments.bp_epochs,
-            keep=arguments.keep,
-            probe=probe_of(arguments),
-            teachers=trained_models.teachers(arguments, split, method),
-            progress=clock.listen(progress),
-            on_epoch=record,
-        )
+    history_path, listeners = stage.folder / "history", {"listen": clock.listen, "on_epoch": record}
+    model, history = fit(setup, history_path, f"train {name}", **listeners)
     write_metrics(history, clock, stage.folder / "metrics.csv", recorded)
     best, metrics = robust.selected(history, method.select), history.record(history.last)[2]
     run_directory.finish(
@@ -94,6 +103,7 @@ def train(arguments: argparse.Namespace, name: str) -> None:
         verified=split.verified,
         images=len(split.x_train),
         setup=dataclasses.asdict(setup),
+        **choice,
         selected=best,
         last=history.last,
         bp_epochs=metrics["bp_epochs"],
@@ -112,6 +122,18 @@ def train(arguments: argparse.Namespace, name: str) -> None:
     history.load_weights(model, best)
     predicted = evaluate.classes(model, split.x_validation, split.y_validation)
     marks.warn(f"train {name}", checks.answers(predicted, split.y_validation, len(split.classes)))
+
+
+def check_disk(
+    arguments: argparse.Namespace, method: robust.Method, epochs: int, parameters: int, folder: pathlib.Path
+) -> None:
+    """Raise OSError where the checkpoints of a run of so many epochs do not fit on the disk."""
+    checkpoints = 3 if arguments.keep == "selected" else epochs
+    if isinstance(method.average, robust.Median):  # the newest state, and the one that replaces it
+        checkpoints += 2 * method.average.held(epochs)
+    needed, free = 4 * parameters * (checkpoints + 2), shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"{folder}: the checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
 
 def held_out(metrics: Mapping) -> str:
@@ -154,64 +176,15 @@ def tailored(arguments: argparse.Namespace, channels: int) -> robust.Setup:
     return dataclasses.replace(setup, **changes)
 
 
-class Clock:
-    """Seconds of each epoch, and its probe's part of them: what follows its last batch. Kept in a file of their own,
-    since they differ where everything else is the same."""
-
-    def __init__(self, path):
-        self.path = path
-        self.started_at = self.last_batch_at = time.monotonic()
-        self.epochs = files.read_sealed(path)["epochs"] if path.is_file() else {}
-
-    def listen(self, progress: Callable) -> Callable:
-        """The progress of each batch, which is passed on."""
-
-        def on_batch(*progressed):
-            self.last_batch_at = time.monotonic()
-            progress(*progressed)
-
-        return on_batch
-
-    def note(self, epoch: int) -> None:
-        """An epoch has ended: keep its seconds."""
-        now = time.monotonic()
-        self.epochs[str(epoch)] = {
-            "seconds": round(now - self.started_at, 2),
-            "probe_seconds": round(now - self.last_batch_at, 2),
-        }
-        self.started_at = now
-        files.write_sealed(self.path, {"epochs": self.epochs})
-
-    def of(self, epoch: int) -> dict:
-        """The seconds of an epoch; None where they were not measured."""
-        return self.epochs.get(str(epoch), {"seconds": None, "probe_seconds": None})
-
-    def total(self, what: str) -> float:
-        """The sum over epochs. what: "seconds" or "probe_seconds"."""
-        return sum(epoch[what] for epoch in self.epochs.values())
-
-
-def write_metrics(history: History, clock: Clock, path: pathlib.Path, recorded: dict[int, dict]) -> None:
-    """One CSV line an epoch, rewritten whole. recorded: the metrics of the epochs read so far, which grows."""
-    for epoch in history.epochs:
-        if epoch not in recorded:
-            recorded[epoch] = history.record(epoch)[2]
-    rows = [
-        {name: value for name, value in metrics.items() if name != "controller"} | clock.of(epoch)
-        for epoch, metrics in recorded.items()
-    ]
-    first = ["epoch", "steps", "bp_epochs", "seconds", "probe_seconds"]
-    files.write_csv(path, [*first, *(name for name in sorted(rows[0]) if name not in first)], rows)
-
-
 def stages(arguments: argparse.Namespace) -> list[str]:
     """The stages that these arguments ask for."""
     return [f"train-{name}" for name in arguments.method]
 
 
 def cost(arguments: argparse.Namespace) -> Cost:
-    """The Cost of these arguments: of each method the selected and the last epoch, and its momentum."""
-    return Cost(sum(passes(arguments, name) for name in arguments.method), 3 * len(arguments.method))
+    """The Cost of these arguments: of each method, and each rate tried, the best and the last epoch, and momentum."""
+    nets = 3 * len(arguments.method) * (1 + len(arguments.learning_rates or []))
+    return Cost(sum(passes(arguments, name) for name in arguments.method), nets)
 
 
 def validation_of(arguments: argparse.Namespace) -> int:
@@ -221,12 +194,13 @@ def validation_of(arguments: argparse.Namespace) -> int:
 
 
 def passes(arguments: argparse.Namespace, name: str) -> float:
-    """BP-epochs times images of one method."""
+    """BP-epochs times images of one method, the choice of its learning rate included."""
     count = arguments.bp_epochs
     if count is None:
         setup = robust.setup_of(arguments.setup, arguments.model)
         method = method_of(arguments, name)
         count = (arguments.epochs or method.epochs(setup)) * method.passes
+    count *= 1 + len(arguments.learning_rates or []) * arguments.rate_share
     return round(count * (arguments.images or data.DATASETS[arguments.dataset].counts[0] - validation_of(arguments)))
 
 
@@ -251,7 +225,15 @@ def options() -> command.Parser:
     parser.add_argument("--steps", type=command.whole(1), help="attack steps instead of the method's, to spend less")
     above, share = command.real(above=0), command.real(above=0, most=1)
     parser.add_argument("--epsilon", type=share, help="Linf radius (default: the set-up's; 0.1 for grey images)")
-    parser.add_argument("--learning-rate", type=above, help="instead of the set-up's")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--learning-rate", type=above, help="instead of the set-up's")
+    rate.add_argument(
+        "--learning-rates", nargs="+", type=above, metavar="RATE", help="choose one on held-out images by short runs"
+    )
+    parser.add_argument(
+        "--rate-share", type=share, default=rates.SHARE, help="length of these runs, as a share of the whole"
+    )
+    parser.needs(["--rate-share"], lambda arguments: arguments.learning_rates, "--learning-rates")
     parser.add_argument("--weight-decay", type=command.real(least=0), help="instead of the set-up's")
     parser.add_argument("--batch-size", type=command.whole(1), help="instead of the set-up's")
     parser.add_argument("--no-augmentation", action="store_true", help="neither crop nor mirror (sensible for digits)")

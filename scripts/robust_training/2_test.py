@@ -132,6 +132,7 @@ def write_row(
             "stopped": record["stopped"],
             "setup": record["setup"] | length(method, record["arguments"]),
             **steps(record["arguments"]),
+            **({"learning_rates": record["learning_rates"]} if record.get("learning_rates") else {}),
             "precision": record["arguments"]["precision"],
             "attack_mode": used.get("strategy", {}).get("attack_mode", "train"),
             "batch_norm": "eval",

@@ -12,6 +12,7 @@ import pytest
 
 from adv import attacks
 from reporting import row as result_row
+from train import history as history_module
 from train import robust
 from train.robust import setup
 
@@ -144,6 +145,25 @@ def test_the_set_up_of_imagenet_on_a_folder_of_images_with_a_list_of_the_split(s
     assert all(line["class"] == line["file"][0] == "abc"[int(line["label"])] for line in lines)
 
 
+def test_a_learning_rate_is_chosen_on_held_out_images(shell, tmp_path, finished):
+    chosen = ["--learning-rates", "0.03", "1e-8", "--rate-share", "0.5", "--method", "fgsm-rs"]
+    ended = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "4", *chosen, cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    stage = tmp_path / finished.cell.relative_to(finished.folder) / "train-fgsm-rs"
+    record = load(stage / "run.json")
+    reached = record["learning_rates"]
+    assert [*reached] == ["1e-08", "0.03"]
+    assert record["setup"]["learning_rate"] == float(max(reached, key=reached.get))
+    assert record["choice_bp_epochs"] == pytest.approx(4, abs=1)
+    assert 1e-8 < history_module.History(stage / "rate-0.03").record(1)[2]["learning_rate"] <= 0.03
+    again = shell.here("robust_training/1_train", *CELL, *TRAIN, "--bp-epochs", "4", *chosen, cwd=tmp_path)
+    assert "done before, skipped" in again.out
+    tested = shell.here("robust_training/2_test", *CELL, *TEST, cwd=tmp_path)
+    assert tested.code == 0, tested.err
+    row = result_row.load(stage.parent / "test-fgsm-rs" / "row.json")
+    assert row["hyperparameters"]["learning_rates"] == reached
+
+
 def test_testing_before_training_names_the_script(shell, tmp_path):
     completed = shell.here("robust_training/2_test", *CELL, cwd=tmp_path)
     assert completed.code == 2 and "scripts/robust_training/1_train.py" in completed.err
@@ -158,6 +178,8 @@ def test_testing_before_training_names_the_script(shell, tmp_path):
         (["--method", "pgd-7", "--images", "5000"], "no more than there are"),
         (["--method", "pgd-7", "--epochs", "2", "--bp-epochs", "3"], "not allowed with"),
         (["--method", "pgd-7", "--validation", "1438"], "expected at least 1, and some left"),
+        (["--method", "pgd-7", "--learning-rate", "1", "--learning-rates", "1"], "not allowed with"),
+        (["--method", "pgd-7", "--rate-share", "0.5"], "--learning-rates"),
     ],
 )
 def test_bad_input_is_one_sentence(options, message, shell, tmp_path):
