@@ -24,7 +24,8 @@ def kind(strategy):
     if isinstance(strategy, Adversarial):
         losses = strategy.loss, strategy.attack_loss
         parts = [getattr(strategy, name) is None for name in ("friendly", "awp", "targets", "distil", "noise")]
-        return Adversarial, *losses, strategy.attack_mode, *parts, strategy.update_order
+        recorded = getattr(strategy.targets, "of", None)
+        return Adversarial, *losses, strategy.attack_mode, *parts, recorded, strategy.update_order
     if isinstance(strategy, Nuclear):
         return Nuclear, strategy.decay
     return type(strategy), strategy.start, getattr(strategy, "persistent", None)
