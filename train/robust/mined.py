@@ -1,4 +1,4 @@
-"""Targets mined from the history of a robust training while it runs: DARE's idea carried into it; ours [D]."""
+"""Targets mined from the history of a robust training while it runs: DARE's idea carried into it."""
 
 from __future__ import annotations
 
