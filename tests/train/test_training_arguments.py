@@ -2,10 +2,13 @@
 
 import dataclasses
 
+import keras
 import numpy
 import pytest
 
 import data
+from adv import adversarial_set, finetune_adv
+from adv.guided import retraining
 from train import params, robust
 from train.fit import fit
 
@@ -110,3 +113,32 @@ def test_arguments_are_refused_before_a_history_is_begun(changes, sentence, spli
 def test_the_whole_range_may_be_the_radius(split, tmp_path, small_net):
     setup = dataclasses.replace(SETUP, epsilon=1)
     assert fit_robustly(small_net, split, tmp_path, setup=setup).last == 1
+
+
+@pytest.mark.parametrize("train", ["standard", "robust"])
+def test_probabilities_that_the_graph_does_not_show_are_refused_before_a_training(train, small_net, split, tmp_path):
+    """As logits of another softmax they would train, with almost no gradient."""
+    hidden = keras.Model(small_net.inputs, keras.layers.Lambda(keras.ops.softmax)(small_net.outputs[0]))
+    with pytest.raises(ValueError, match="outputs are probabilities .rows of numbers"):
+        if train == "standard":
+            fit(hidden, split, recipe=RECIPE, history=tmp_path, seed=0, epochs=1)
+        else:
+            fit_robustly(hidden, split, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_refuses_what_a_training_refuses(small_net, split):
+    x, y = data.to_unit(split.x_train), split.y_train
+    softmax = keras.Model(small_net.inputs, keras.layers.Softmax()(small_net.outputs[0]))
+    for model, images, labels, sentence in (
+        (small_net, x, y + 3, "labels range from 3"),
+        (small_net, 255 * x, y, "pixels range from"),
+        (small_net, x[:0], y[:0], "with N at least 1"),
+        (softmax, x, y, "outputs are probabilities"),
+    ):
+        part = adversarial_set.Part(images, labels, numpy.arange(len(labels)))
+        with pytest.raises(ValueError, match=sentence):
+            finetune_adv.finetune_adv(model, part, settings=finetune_adv.AdversarialFineTuning(epochs=1), seed=0)
+        with pytest.raises(ValueError, match=sentence):
+            recipe = retraining.Recipe(epochs=1)
+            retraining.fit(model, model.get_weights(), images, labels, recipe=recipe, seed=0)

@@ -78,6 +78,7 @@ def fit(
     _check(epochs, budget, keep)
     contract.check(model, split.x_train, split.y_train, batch_size=setup.batch_size)
     contract.check(model, split.x_validation, split.y_validation, batch_size=probe.batch_size)
+    contract.check_outputs(model, split.x_validation)
     seed, epsilon = whole(seed), float(setup.epsilon)
 
     # 1. Claim the history for this run.
