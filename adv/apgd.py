@@ -63,9 +63,10 @@ class APGD(Searched):
         for name, valid in (("loss", tuple(apgd_step.LOSSES)), ("norm", ("linf", "l2"))):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
-        check_least(self, steps=1, restarts=1, targets=1, seed=0)
+        super().__post_init__()
+        check_least(self, steps=1, restarts=1, targets=1, seed=0, rho=0, alpha=0)
         for name in ("rho", "alpha"):
-            if not 0 <= getattr(self, name) <= 1:
+            if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1")
 
     @property

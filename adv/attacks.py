@@ -76,15 +76,21 @@ ATTACKS = {
 }
 
 
-def get(name: str | Attack) -> Attack:
+def get(name: str | Attack, method: str | None = None) -> Attack:
     """The attack called `name` in the catalogue; an attack object is returned as it is.
 
-    Raises ValueError with the nearest and all valid names.
+    method: one that the attack must have, "within" or "closest".
+    Raises ValueError with the nearest and all valid names, and for anything else than an object with that method.
     """
-    if not isinstance(name, str):
-        return name
-    if name not in ATTACKS:
+    if isinstance(name, str) and name not in ATTACKS:
         nearest = difflib.get_close_matches(name, ATTACKS, 1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise ValueError(f"unknown attack {name!r}: {hint}valid names: {', '.join(ATTACKS)}")
-    return ATTACKS[name]
+    attack = ATTACKS[name] if isinstance(name, str) else name
+    if method and (isinstance(attack, type) or not callable(getattr(attack, method, None))):
+        seen = f"the class {attack.__name__}" if isinstance(attack, type) else f"of type {type(attack).__name__}"
+        raise ValueError(
+            f"the attack is {seen}, expected a name of adv.attacks.ATTACKS, or an object with the method {method!r}, "
+            "such as adv.attacks.PGD() (foolbox's own attacks run by adv.foolbox_model.run)"
+        )
+    return attack

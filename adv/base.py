@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import numbers
 import typing
 from collections.abc import Callable
@@ -70,12 +71,17 @@ class Searched(Attack):
     """An attack of fixed epsilon; its closest adversarials are searched for by growing and bisecting epsilon.
 
     epsilon, growth, growths, bisections: as in search.bisection.
+    Raises ValueError for one out of its range.
     """
 
     epsilon: float = 0.3
     growth: float = 1.5
     growths: int = 20
     bisections: int = 20
+
+    def __post_init__(self):
+        check_least(self, growth=1, growths=1, bisections=0)
+        check_above_0(self, epsilon=math.inf)
 
     def bisection(self, trial: Callable, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """search.bisection with this attack's settings. trial, images: as there."""
@@ -105,14 +111,26 @@ def noise(images: numpy.ndarray, *, seed: int, draw: int = 0) -> numpy.ndarray:
 def check_least(attack: Attack, **least: float) -> None:
     """Raise ValueError if a hyper-parameter of an attack is below its least value (name -> least), or no whole number.
 
-    Only those whose default is a whole number have to be one.
+    Only those whose default is a whole number have to be one; the others have to be finite.
     """
     for name, value in least.items():
         given, default = getattr(attack, name), type(attack).__dataclass_fields__[name].default
         whole = isinstance(default, int)
-        if not isinstance(given, numbers.Integral if whole else numbers.Real) or given < value:
+        if not isinstance(given, numbers.Integral if whole else numbers.Real) or not value <= given < math.inf:
             kind = "a whole number of at least" if whole else "at least"
             raise ValueError(f"{name} is {given!r}, expected {kind} {value}")
+
+
+def check_above_0(attack: Attack, **most: float) -> None:
+    """Raise ValueError if a hyper-parameter is not above 0, or above its largest value (name -> most), or not finite.
+
+    An attack without steps, or of steps of size 0, returns the images, and every image would count as robust.
+    """
+    for name, value in most.items():
+        given = getattr(attack, name)
+        if not isinstance(given, numbers.Real) or not 0 < given <= value or math.isinf(given):
+            bound = "" if math.isinf(value) else f", at most {value}"
+            raise ValueError(f"{name} is {given!r}, expected a finite number above 0{bound}")
 
 
 def direction(images: numpy.ndarray, *, seed: int, draw: int, norm: str) -> numpy.ndarray:

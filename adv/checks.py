@@ -14,7 +14,7 @@ import keras
 import numpy
 import scipy.stats
 
-from adv import fgsm, pgd, search
+from adv import evaluate, fgsm, pgd, search
 from models import compute, contract, perturb
 
 NAMES = ("logits", "batch", "gradient", "saturated", "no-epsilon", "iterative", "large-epsilon", "transfer")
@@ -51,6 +51,7 @@ def transferable(
     model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, epsilon: float, batch_size: int = 256
 ) -> numpy.ndarray:
     """Images attacked on `model` within epsilon (Linf), for `check` of another model: float32 (N, H, W, C)."""
+    evaluate.check_epsilon(epsilon, "linf")
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     return STEPS.within(model, images, labels, epsilon=epsilon, batch_size=batch_size)
 
@@ -73,9 +74,13 @@ def check(
     transferred: images within epsilon of `x`, made on another model by `transferable` (None: no check of transfer).
     attacked: (images, labels) of the reported robust accuracies, for the saturated fraction (None: x, y).
     Unlike all other functions this accepts outputs that are not logits.
-    Raises ValueError for no images, and for a model, images or labels that do not belong together.
+    Raises ValueError for no images, an epsilon out of range, and for a model, images or labels that do not belong
+    together.
     """
+    evaluate.check_epsilon(epsilon, "linf")
     images, labels = contract.admit(model, x, y, batch_size=batch_size, squashed=True)
+    if transferred is not None:
+        transferred, _ = contract.admit(model, transferred, labels, squashed=True)
     run = compute.forward(model)
     logits = compute.predict(run, images, batch_size=batch_size)
     clean = logits.argmax(axis=1) == labels

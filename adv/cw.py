@@ -10,7 +10,7 @@ import typing
 import keras
 import numpy
 
-from adv.base import Attack
+from adv.base import Attack, check_above_0, check_least
 from models import compute, perturb
 
 BETAS = (0.9, 0.999)  # Adam's, as in foolbox
@@ -28,6 +28,7 @@ class CW(Attack):
     initial_const: the first c.
     confidence: distance beyond the boundary, in logits.
     abort_early: end a search when the loss fell by less than a factor 1e-4 within a tenth of its steps.
+    Raises ValueError for a number out of its range.
 
     Difference from foolbox 3.3.4: [P] a search ends by the image's own loss, as in foolbox 2.3.0, not by the sum over
     its batch. So images do not depend on each other, and later steps are computed only for those still searching.
@@ -42,6 +43,10 @@ class CW(Attack):
     initial_const: float = 1e-2
     confidence: float = 0.0
     abort_early: bool = True
+
+    def __post_init__(self):
+        check_least(self, binary_search_steps=1, steps=1, confidence=0)
+        check_above_0(self, stepsize=math.inf, initial_const=math.inf)
 
     def closest(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256

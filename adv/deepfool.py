@@ -9,7 +9,7 @@ import keras
 import numpy
 
 from adv import boundary, search
-from adv.base import Attack, other_classes
+from adv.base import Attack, check_least, other_classes
 from models import compute, perturb
 
 
@@ -21,7 +21,7 @@ class DeepFool(Attack):
     steps: at most; each is one compiled call of a forward pass, and a backward pass a class.
     overshoot: distance beyond the boundary, as a fraction of the perturbation.
     candidates: most confident classes considered, the label among them.
-    Raises ValueError for another norm and for fewer than two candidates.
+    Raises ValueError for another norm, no steps, a negative overshoot, and fewer than two candidates.
     """
 
     title = "DeepFool"
@@ -34,8 +34,7 @@ class DeepFool(Attack):
     def __post_init__(self):
         if self.norm not in ("l2", "linf"):
             raise ValueError(f"norm is {self.norm!r}, expected 'l2' or 'linf'")
-        if self.candidates < 2:
-            raise ValueError(f"candidates is {self.candidates}, expected at least 2: the label and another class")
+        check_least(self, steps=1, overshoot=0, candidates=2)
 
     def closest(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256

@@ -61,8 +61,8 @@ def robust_flags(
     correct: bool (N,), flags of the same images without attack or under a weaker attack; only True images are attacked
         (None: computed here, without attack).
     Images that were misclassified before are False.
-    Raises ValueError for an epsilon that is negative, or above 1 in Linf, for `correct` of another shape, and as
-    adv.search.minimal.
+    Raises ValueError for an epsilon that is negative, above 1 in Linf or a fraction in L0, for `correct` of another
+    shape, and as adv.search.minimal.
     """
     attack = _checked(attack, epsilon)
     images, labels, flags = _judged(model, x, y, correct, batch_size)
@@ -90,9 +90,13 @@ def attacked_classes(
     """
     attack = _checked(attack, epsilon)
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
-    predicted = numpy.array(before, numpy.int32)
-    if len(predicted) != len(images):
-        raise ValueError(f"{len(images)} images, {len(predicted)} classes before: expected as many")
+    predicted = numpy.asarray(before)
+    if predicted.shape != labels.shape or predicted.dtype.kind not in "iu":
+        raise ValueError(
+            f"the classes before are {predicted.dtype} of shape {predicted.shape}, expected integers {labels.shape}, "
+            "one an image: flags are the argument correct of robust_flags"
+        )
+    predicted = predicted.astype(numpy.int32)
     rows = numpy.flatnonzero(predicted == labels)
     if epsilon > 0 and len(rows):
         attacked = attack.within(model, images[rows], labels[rows], epsilon=epsilon, batch_size=batch_size)
@@ -117,7 +121,7 @@ def distances(
     attack: a name, or any object with `closest` and `norm`.
     Other arguments and errors as robust_flags.
     """
-    attack = attacks.get(attack)
+    attack = attacks.get(attack, "closest")
     images, labels, flags = _judged(model, x, y, correct, batch_size)
     size, rows = numpy.zeros(len(images), numpy.float32), numpy.flatnonzero(flags)
     if len(rows):
@@ -141,17 +145,19 @@ def _judged(model, x, y, correct, batch_size):
 
 def _checked(attack, epsilon):
     """The attack of a name, after a check that epsilon is valid in its norm."""
-    attack = attacks.get(attack)
+    attack = attacks.get(attack, "within")
     check_epsilon(epsilon, getattr(attack, "norm", None))
     return attack
 
 
 def check_epsilon(epsilon: float, norm: str | None) -> None:
-    """Raise ValueError for a radius that is negative, or in "linf" above 1."""
+    """Raise ValueError for a radius that is negative, in "linf" above 1, or in "l0" no whole number of values."""
     if not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < math.inf:
         raise ValueError(f"epsilon is {epsilon!r}, expected a number of at least 0 in [0, 1] pixel scale")
     if epsilon > 1 and norm == "linf":
         raise ValueError(f"epsilon is {epsilon}, expected at most 1: pixels are in [0, 1], so write {epsilon}/255")
+    if norm == "l0" and epsilon % 1:
+        raise ValueError(f"epsilon is {epsilon} in l0, expected a whole number: of the values that may change")
 
 
 def share(flags: numpy.ndarray, *, confidence: float = 0.95) -> Share:
@@ -252,8 +258,10 @@ def push(x: numpy.ndarray, adversarial: numpy.ndarray, factor: float) -> numpy.n
 
     x: images (N, H, W, C), uint8 or float32 in [0, 1].
     adversarial: adversarials of the same shape.
-    factor: of the perturbation.
+    factor: of the perturbation, finite.
     """
+    if not isinstance(factor, numbers.Real) or not math.isfinite(factor):
+        raise ValueError(f"factor is {factor!r}, expected a finite number")
     images, adversarial = data.to_unit(x), data.to_unit(adversarial)
     if images.shape != adversarial.shape:
         raise ValueError(f"adversarials have shape {adversarial.shape}, expected {images.shape}, one for each image")

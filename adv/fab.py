@@ -18,7 +18,7 @@ import keras
 import numpy
 
 from adv import boundary, search
-from adv.base import Attack, check_least, direction, other_classes
+from adv.base import Attack, check_above_0, check_least, direction, other_classes
 from models import compute, contract, perturb
 
 FARTHEST = {"linf": 0.3, "l2": 1.0}  # radius of random starts before an adversarial is known, as in the released code
@@ -56,9 +56,7 @@ class FAB(Attack):
         if self.norm not in FARTHEST:
             raise ValueError(f"norm is {self.norm!r}, expected 'linf' or 'l2'")
         check_least(self, steps=1, restarts=1, targets=1, seed=0, overshoot=1)
-        for name in ("most", "back"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0, at most 1")
+        check_above_0(self, most=1, back=1)
 
     @property
     def title(self) -> str:

@@ -8,7 +8,7 @@ import keras
 import numpy
 
 from adv import pgd, search
-from adv.base import Attack
+from adv.base import Attack, check_least
 from models import compute, perturb
 
 
@@ -20,7 +20,7 @@ class FGSM(Attack):
     epsilons: points of the grid over (0, 1].
     fine: points of the finer grid, used below a success among the first 20.
     loss: the attack loss, a name of pgd.LOSSES.
-    Raises ValueError for another loss.
+    Raises ValueError for another loss, and for no points.
     """
 
     title = "FGSM"
@@ -33,6 +33,7 @@ class FGSM(Attack):
     def __post_init__(self):
         if self.loss not in pgd.LOSSES:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(pgd.LOSSES)}")
+        check_least(self, epsilons=1, fine=1)
 
     def closest(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 
 from adv.adversarial_set import Part
-from models import perturb
+from models import contract, perturb
 from train import fine_tune as tuning
 
 
@@ -37,7 +37,9 @@ def finetune_adv(
     seed: of the batches and of dropout.
     frozen_below: first layer that is tuned (train.params.FIRST_TUNED); None: all layers are.
     progress: as in train.fine_tune.
+    Raises ValueError for a model, images or labels that do not belong together, and for no images.
     """
+    contract.check(model, part.images, part.labels, batch_size=settings.batch_size)
     with tuning.frozen_below(model, frozen_below):
         return tuning.fine_tune(
             model,

@@ -27,7 +27,7 @@ import keras
 import numpy
 
 from adv import pgd
-from adv.base import Attack
+from adv.base import Attack, check_above_0, check_least
 from adv.fgsm import FGSM
 from models import compute, perturb
 from train.seeds import stream
@@ -43,6 +43,7 @@ class JSMA(Attack):
     repeats: changes of the same element, at most.
     seed: of the random target classes.
     loss: of the gradient attack and the saliency, "ce", or "ce-float32" for foolbox's arithmetic [P].
+    Raises ValueError for another loss, and for a number out of its range.
     """
 
     title = "JSMA"
@@ -57,6 +58,8 @@ class JSMA(Attack):
     def __post_init__(self):
         if self.loss not in SALIENCY:
             raise ValueError(f"loss is {self.loss!r}, expected one of {', '.join(SALIENCY)}")
+        check_least(self, steps=1, repeats=1, seed=0)
+        check_above_0(self, theta=1)
 
     def closest(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256

@@ -46,6 +46,7 @@ def choose_tau(
     x, y: held-out images and labels.
     attack, epsilon: as evaluate.robust_flags.
     progress: called as progress(done, total).
+    Raises ValueError for nothing to try, a class without images, and as evaluate.robust_flags.
     """
     tried = []
     for tau in taus:
@@ -73,8 +74,8 @@ def choose_bias(
     """Apply the best of several models.head.shift_bias: Choice.
 
     The first shift is 0. Each round adds rate * (mean - robust accuracy of the class), in logits, so its mean is 0.
-    rounds: number of shifts after the first.
-    Other arguments as choose_tau.
+    rounds: number of shifts, the first included.
+    Other arguments and errors as choose_tau.
     """
     classes = model.output_shape[-1]
     shift, tried = numpy.zeros(classes), []
@@ -91,10 +92,13 @@ def choose_bias(
 
 
 def _best(tried):
+    if not tried:
+        raise ValueError("no value to try, expected at least one: taus, or rounds of at least 1")
     return max(tried, key=lambda choice: choice[1:])[0]
 
 
 def _class_wise(model, x, y, attack, epsilon):
+    evaluate.class_wise(numpy.ones(len(y), bool), y, classes=model.output_shape[-1])  # before the attack is paid for
     flags = evaluate.robust_flags(model, x, y, attack, epsilon=epsilon)
     return evaluate.class_wise(flags, y, classes=model.output_shape[-1])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import keras
 import numpy
 
 from adv import search
-from adv.base import Searched, direction, noise, of_image
+from adv.base import Searched, check_above_0, check_least, direction, noise, of_image
 from models import compute, perturb
 
 
@@ -31,7 +32,7 @@ class PGD(Searched):
     loss: the attack loss, a name of LOSSES. Loss "ce" is the log-odds of the cross-entropy, whose direction does not
         depend on rounding of p_y [D]. Loss "ce-float32" is foolbox's arithmetic, to the bit [P]. Loss "margin" gives
         the CW-Linf of the tables of robust training (Carlini, Wagner 2017, f6 without its bound).
-    Raises ValueError for an unknown norm or loss, and for several restarts without random start.
+    Raises ValueError for an unknown norm or loss, a number out of its range, and several restarts without random start.
     """
 
     title = "PGD"
@@ -48,7 +49,10 @@ class PGD(Searched):
         for name, valid in (("norm", ("linf", "l1", "l2")), ("loss", self.losses)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(valid)}")
-        if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
+        super().__post_init__()
+        check_least(self, steps=1, restarts=1, seed=0)
+        check_above_0(self, rel_stepsize=math.inf)
+        if self.restarts > 1 and not self.random_start:
             raise ValueError(
                 f"restarts is {self.restarts} with random_start={self.random_start}, expected 1, or more with "
                 "random_start=True: without it every restart is the same"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy
 
-from adv import search
+from adv import evaluate, pgd, search
 from adv.base import noise
 from models import compute, perturb
 
@@ -36,10 +36,12 @@ def reachable(
     seed: of the random starts.
     batch_size: images attacked together.
     progress: called as progress(done, K).
-    Raises ValueError for an epsilon out of range, and as adv.search.minimal.
+    Raises ValueError for an epsilon, steps or step size out of range, and as adv.search.minimal.
     """
-    if not 0 < epsilon <= 1:
-        raise ValueError(f"epsilon is {epsilon}, expected a number above 0 and at most 1, as in 8/255")
+    evaluate.check_epsilon(epsilon, "linf")
+    if not epsilon:
+        raise ValueError(f"epsilon is {epsilon}, expected a number above 0, as in 8/255")
+    pgd.PGD(steps=steps, rel_stepsize=rel_stepsize, seed=seed)  # refuses what no PGD has
     images, labels, predicted = search.judge(model, x, y, batch_size=batch_size)
     classes = model.output_shape[-1]
     reached = numpy.zeros((len(images), classes), bool)

@@ -58,13 +58,12 @@ def minimal(
     attack: an entry of adv.attacks.ATTACKS, its name, or any object with `closest`.
     batch_size: images attacked together.
     progress: called as progress(done, total) after every batch.
-    Raises ValueError for no images, labels outside the classes, and outputs that are probabilities, and
+    Raises ValueError for no attack, no images, labels outside the classes, and outputs that are probabilities, and
     models.NonFiniteLogits for outputs that are not finite.
     """
-    if isinstance(attack, str):
-        from adv import attacks  # which imports this file
+    from adv import attacks  # which imports this file
 
-        attack = attacks.get(attack)
+    attack = attacks.get(attack, "closest")
     images, labels, predicted = judge(model, x, y, batch_size=batch_size)
     correct = predicted == labels
     result, success = images.copy(), ~correct

@@ -21,7 +21,7 @@ import keras
 import numpy
 
 from adv import search, square_step
-from adv.base import Searched, check_least, of_image
+from adv.base import Searched, check_above_0, check_least, of_image
 from models import compute, contract, perturb
 from train.seeds import stream
 
@@ -53,9 +53,9 @@ class Square(Searched):
     def __post_init__(self):
         if self.norm not in ("linf", "l2"):
             raise ValueError(f"norm is {self.norm!r}, expected 'linf' or 'l2'")
+        super().__post_init__()
         check_least(self, queries=1, seed=0)
-        if not 0 < self.p <= 1:
-            raise ValueError(f"p is {self.p}, expected a number above 0, at most 1")
+        check_above_0(self, p=1)
 
     def closest(
         self, model: keras.Model, images: numpy.ndarray, labels: numpy.ndarray, *, batch_size: int = 256

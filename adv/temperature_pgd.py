@@ -1,8 +1,10 @@
 """Temperature-PGD: PGD on a softmax of another temperature."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
+from adv.base import check_above_0
 from adv.pgd import PGD
 from models import perturb
 
@@ -26,8 +28,7 @@ class TemperaturePGD(PGD):
     temperature: float = 0.2
 
     def __post_init__(self):
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, expected a finite number above 0")
+        check_above_0(self, temperature=math.inf)
         super().__post_init__()
 
     @property

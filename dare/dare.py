@@ -227,8 +227,9 @@ def check(model: keras.Model, targets: Targets, x: numpy.ndarray) -> None:
         raise ValueError("the targets were mined for another model than the one to tune: run get_ats for this one")
     if not len(targets.index):
         raise ValueError("the targets select no sample: nothing can be tuned")
-    if int(numpy.max(targets.index)) >= len(x):
-        raise ValueError(f"the targets point to image {int(numpy.max(targets.index))}, but there are {len(x)} images")
+    outside = [int(row) for row in (numpy.min(targets.index), numpy.max(targets.index)) if not 0 <= row < len(x)]
+    if outside:
+        raise ValueError(f"the targets point to image {outside[0]}, but there are {len(x)} images")
     if targets.data and targets.data != files.fingerprint(x):
         raise ValueError("the targets were mined from other images (or another dtype of them) than these: mine these")
 

@@ -13,6 +13,7 @@ Source: DARE, TOSEM 33(3) 2024, section 3.2, and the released get_ats.py. The ch
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
 import math
+import numbers
 import pathlib
 from collections.abc import Callable, Iterable
 
@@ -85,6 +86,8 @@ def mine_history(
     layer = store.layer if layer is None and store is not None else layer
     regression = transform.transform(model, layer)
     layer = layer or transform.regression_layer(model)
+    if not isinstance(min_gain, numbers.Real) or math.isnan(min_gain):
+        raise ValueError(f"min_gain is {min_gain!r}, expected a number, such as 0.1")
     epochs = second_half(history) if epochs is None else sorted(epochs)
     mining_checks.check(model, history, x, y, epochs, recorded=recorded, store=store, batch_size=batch_size)
     identity = models.fingerprint(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
+import numbers
 from collections.abc import Sequence
 
 import keras
@@ -29,12 +30,15 @@ def check(
 
     Arguments as of get_ats.mine_history; history: no path; epochs: a list.
     """
+    if not all(isinstance(epoch, numbers.Integral) for epoch in epochs):
+        raise ValueError(f"epochs are {epochs}, expected whole numbers")
     if not epochs:
         raise ValueError(f"{history.path}: {history.last} epochs leave none to mine; expected at least 2")
     unknown = sorted({*epochs} - {*history.epochs})
     if unknown:
         raise ValueError(f"{history.path}: has no epoch {_listed(unknown)}; it has {_listed(history.epochs)}")
     contract.check(model, x, y, batch_size=batch_size)
+    contract.check_outputs(model, x)
     if recorded and isinstance(history, Checkpoints):
         raise ValueError(f"{history.path}: plain checkpoints recorded no probabilities: mine with recorded=False")
     if store is None:

@@ -81,6 +81,16 @@ def check_logits(model: keras.Model, values: numpy.ndarray) -> None:
         raise ValueError(f"{_PROBABILITIES} ({reason}): {_MEND}")
 
 
+def check_outputs(model: keras.Model, x: numpy.ndarray) -> None:
+    """`check_logits` of a few images where the graph does not show that the outputs are logits; else nothing is done.
+
+    For functions that predict only when much has been computed. x: images (N, H, W, C), uint8 or floats in [0, 1].
+    """
+    if not logits.ends_linear(*flat.calls(model)):
+        few = pixels.to_unit(numpy.asarray(x[:ENOUGH]))
+        check_logits(model, compute.predict(compute.forward(model), few, batch_size=ENOUGH))
+
+
 def check_finite(values: numpy.ndarray) -> None:
     """Raise NonFiniteLogits if logits (N, K) are NaN or infinite."""
     finite = numpy.isfinite(values).all(axis=1)

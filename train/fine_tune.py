@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import numbers
 from collections.abc import Callable, Iterator
 
 import keras
@@ -88,10 +90,12 @@ def _check(x, targets, learning_rate, batch_size, steps, epochs, optimizer):
     """Raise ValueError for arguments that `fine_tune` does not admit. targets: a tuple."""
     if (steps is None) == (epochs is None):
         raise ValueError(f"steps={steps} and epochs={epochs}: give exactly one of the two")
-    if not (learning_rate > 0 and numpy.isfinite(learning_rate)) or min(batch_size, steps or epochs or 0) < 1:
+    counts = batch_size, steps if epochs is None else epochs
+    whole = all(isinstance(count, numbers.Integral) and count >= 1 for count in counts)
+    if not whole or not isinstance(learning_rate, numbers.Real) or not 0 < learning_rate < math.inf:
         raise ValueError(
             f"learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}, epochs={epochs}: expected a "
-            "finite positive rate and at least 1 of the others"
+            "finite positive rate and whole numbers of at least 1"
         )
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")

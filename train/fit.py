@@ -8,6 +8,7 @@ CPU of the same machine.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import pathlib
 import typing
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from train.augment import augment
 from train.diverged import Diverged
 from train.history import History, confidence
 from train.params import Recipe
-from train.seeds import seed_dropout, stream
+from train.seeds import seed_dropout, stream, whole
 from train.step_average import StepAverage
 
 if typing.TYPE_CHECKING:
@@ -66,12 +67,12 @@ def fit(
     observe: called as observe(model, epoch, log_probability, prediction) before an epoch is recorded; once more for the
         same epoch if training was killed in between.
     on_epoch: called with the history after each epoch.
-    Raises ValueError if the history was started with another recipe, seed, length or data, or if model, images and
-    labels do not belong together (models.contract); Diverged if the loss is not finite: earlier epochs stay.
+    Raises ValueError if the history was started with another recipe, seed, length or data, or if model, images, labels
+    and targets do not belong together (models.contract); Diverged if the loss is not finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     epochs = recipe.epochs if epochs is None else epochs
-    _check(model, split, recipe, epochs, keep)
+    seed, epochs = whole(seed), _check(model, split, recipe, epochs, keep, targets)
 
     # 1. Claim the history for this run.
     facts = {"recipe": dataclasses.asdict(recipe), "seed": seed, "epochs": epochs, "data": split.fingerprint}
@@ -132,14 +133,18 @@ def fit(
     return history
 
 
-def _check(model, split, recipe, epochs, keep):
-    """Raise ValueError for arguments that `fit` does not admit."""
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}; expected at least 1")
+def _check(model, split, recipe, epochs, keep, targets):
+    """The number of epochs as an int. Raises ValueError for arguments that `fit` does not admit."""
+    if not isinstance(epochs, numbers.Integral) or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; expected a whole number of at least 1")
     if keep not in KEEP:
         raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
     contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
     contract.check(model, split.x_validation, split.y_validation)
+    contract.check_outputs(model, split.x_validation)
+    if targets is not None and len(targets) != len(split.x_train):
+        raise ValueError(f"{len(targets)} targets for {len(split.x_train)} images of x_train: expected one each")
+    return int(epochs)
 
 
 def _drop_weights(history, keep, epochs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 
 import keras
 import numpy
@@ -17,9 +18,17 @@ def stream(seed: int, purpose: str, *counters: int) -> numpy.random.Generator:
     counters: whole numbers, such as an epoch or a restart.
     All are hashed together, since numpy gives [5, 0] and [5] the same stream. (The splits of `data` use their seed
     directly.)
+    Raises ValueError for a seed that is no whole number.
     """
-    text = json.dumps([purpose, *map(int, (seed, *counters))])
+    text = json.dumps([purpose, whole(seed), *map(int, counters)])
     return numpy.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "little"))
+
+
+def whole(seed: int) -> int:
+    """The seed as an int. Raises ValueError if it is no whole number, such as None, which would be chance."""
+    if not isinstance(seed, numbers.Integral):
+        raise ValueError(f"seed is {seed!r}, expected a whole number")
+    return int(seed)
 
 
 def seed_dropout(model: keras.Model, generator: numpy.random.Generator) -> None:

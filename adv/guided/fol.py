@@ -50,7 +50,10 @@ def fol(
     centres, _ = contract.admit(model, x)
     if centres.shape != images.shape:
         raise ValueError(f"attacked images of shape {images.shape}, originals of {centres.shape}: expected the same")
-    radius = numpy.broadcast_to(numpy.asarray(epsilon, numpy.float64), len(images))
+    radius = numpy.asarray(epsilon)
+    if radius.dtype.kind not in "fiu" or radius.shape not in ((), labels.shape) or not numpy.isfinite(radius).all():
+        raise ValueError(f"epsilon is {epsilon!r}, expected a finite number, or one for each of {len(images)} images")
+    radius = numpy.broadcast_to(radius.astype(numpy.float64), len(images))
     values = numpy.empty(len(images))
     for start in range(0, len(images), BLOCK):
         rows = slice(start, start + BLOCK)

@@ -57,7 +57,9 @@ def fit(
     recipe: Recipe.
     seed: of dropout and the order of the images; the optimizer starts without state.
     progress: as in train.fine_tune.
+    Raises ValueError for a model, images or labels that do not belong together.
     """
+    contract.check(model, x, y, batch_size=recipe.batch_size)
     model.set_weights(weights)
     return tuning.fine_tune(
         model,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 import numpy
 
-from adv import base
+from adv import base, evaluate
 from adv.guided.retraining import Recipe
 from models import compute, contract, perturb
 
@@ -44,9 +44,12 @@ def attack(
     epsilon: Linf radius in [0, 1] pixel scale.
     seed: of the start.
     batch_size: images attacked together.
-    Errors as adv.search.minimal.
+    Raises ValueError for another name, an epsilon out of range, and as adv.search.minimal.
     1. [D] The attack loss is the log-odds: the direction of the cross-entropy, also where that saturates.
     """
+    if name not in ATTACKS:
+        raise ValueError(f"attack is {name!r}, expected one of {', '.join(ATTACKS)}")
+    evaluate.check_epsilon(epsilon, "linf")
     images, labels = contract.admit(model, x, y, batch_size=batch_size)
     steps, relative = ATTACKS[name]
     start = perturb.random_start(images, base.noise(images, seed=seed), epsilon)

@@ -181,3 +181,14 @@ def test_every_check_has_a_paragraph_in_the_documents():
 def test_no_images(net):
     with pytest.raises(ValueError, match="with N at least 1"):
         checks.check(net, numpy.zeros((0, 8, 8, 2), numpy.float32), numpy.zeros(0, int), epsilon=EPSILON)
+
+
+def test_transferred_images_are_images_of_the_same_number(net, labelled):
+    x, _ = labelled
+    for transferred, sentence in (
+        (255 * x, "pixels range from"), (x[:5], "labels are int32 of shape"), (x[:, :4], "images have shape"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=sentence):
+            checks.check(net, *labelled, epsilon=EPSILON, transferred=transferred)
+    as_bytes = numpy.round(255 * x).astype(numpy.uint8)
+    assert "transfer" in {check.name for check in checks.check(net, *labelled, epsilon=EPSILON, transferred=as_bytes)}

@@ -98,7 +98,7 @@ def test_later_restarts_are_for_images_that_are_still_right(net, images, monkeyp
         (lambda: attacks.TemperaturePGD(temperature=0), "temperature is 0, expected a finite number above 0"),
         (lambda: attacks.TemperaturePGD(loss="ce"), "loss is 'ce', expected one of tempered"),
         (lambda: attacks.DeepFool(norm="l1"), "norm is 'l1', expected 'l2' or 'linf'"),
-        (lambda: attacks.DeepFool(candidates=1), "candidates is 1, expected at least 2"),
+        (lambda: attacks.DeepFool(candidates=1), "candidates is 1, expected a whole number of at least 2"),
         (lambda: search.norm(numpy.zeros((1, 2, 2, 1)), "l3"), "norm is 'l3', expected one of l0, l1, l2, linf"),
     ],
 )

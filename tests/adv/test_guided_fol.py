@@ -80,6 +80,9 @@ def test_what_fol_refuses():
         fol.fol(model, x, x, y, epsilon=0.1, norm="l1")
     with pytest.raises(ValueError, match="expected the same"):
         fol.fol(model, x, x[:1], y, epsilon=0.1)
+    for epsilon in (numpy.inf, "0.1", numpy.ones(3), None):
+        with pytest.raises(ValueError, match="epsilon is .*, expected a finite number, or one for each of 2 images"):
+            fol.fol(model, x, x, y, epsilon=epsilon)
     with pytest.raises(ValueError, match="NaN or infinite for 2 of 2"):
         fol.fol(linear(numpy.full((16, 3), numpy.inf), numpy.zeros(3)), x, x, y, epsilon=0.1)
 

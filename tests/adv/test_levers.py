@@ -66,3 +66,15 @@ def test_tau_is_chosen_where_the_worst_class_is_best(net, images):
     choice = levers.choose_tau(net, *images, ATTACK, epsilon=0.01)
     assert choice.value > 0 and choice.value == max(choice.tried, key=lambda trial: trial[1:])[0]
     assert net.get_weights()[0][:3, 0].mean() > kernel[:3, 0].mean()  # and the model has it
+
+
+def test_nothing_is_attacked_where_a_class_has_no_image_or_nothing_is_tried(net, images, monkeypatch):
+    x, y = images
+    for settings in ({"rounds": 0}, {"taus": ()}):
+        choose = levers.choose_bias if "rounds" in settings else levers.choose_tau
+        with pytest.raises(ValueError, match="no value to try, expected at least one"):
+            choose(net, x, y, ATTACK, epsilon=0.01, **settings)
+    monkeypatch.setattr(evaluate, "robust_flags", None)
+    for choose in (levers.choose_bias, levers.choose_tau):
+        with pytest.raises(ValueError, match="no image of class 2 of 3"):
+            choose(net, x[y != 2], y[y != 2], ATTACK, epsilon=0.01)

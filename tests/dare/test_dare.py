@@ -258,6 +258,11 @@ def test_what_does_not_belong_together_is_refused(tuned):
         dare.tune(model, targets, x, masks={"dense1": numpy.ones((4, 2), bool)})
     with pytest.raises(ValueError, match="finite positive rate"):
         dare.tune(model, targets, x, learning_rate=float("nan"))
+    for settings in ({"steps": 1.5}, {"epochs": 2.5}, {"batch_size": 1.5}, {"learning_rate": "a"}):
+        with pytest.raises(ValueError, match="finite positive rate and whole numbers of at least 1"):
+            dare.tune(model, targets, x, **settings)
+    with pytest.raises(ValueError, match="point to image -1, but there are"):
+        dare.tune(model, dataclasses.replace(targets, index=targets.index - targets.index.min() - 1), x)
     with pytest.raises(ArithmeticError, match="learning rate below"):
         dare.tune(model, targets, x, learning_rate=1e30)
     shape = get_ats.Targets(index=targets.index, epoch=targets.epoch, activation=targets.activation, layer="conv1")

@@ -194,6 +194,7 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mine
     inputs = keras.Input((12, 12, 2))
     x_other = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
     other = keras.Model(inputs, keras.layers.Dense(3)(x_other), name="other")
+    hidden = keras.Model(model.inputs, keras.layers.Lambda(keras.ops.softmax)(model.outputs[0]))
     shutil.copytree(history.path, tmp_path / "cut")
     cut = History(tmp_path / "cut")
     cut.file(4, "weights").write_bytes(cut.file(4, "weights").read_bytes()[:2000])
@@ -208,6 +209,10 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(tmp_path, mine
         ((model, history, x[::-1], y[::-1]), {"recorded": False}, "recorded other confidences"),
         ((model, history, x, y), {"epochs": [3, 9]}, "has no epoch 9; it has 1, 2, 3, 4, 5, 6"),
         ((model, history, x, y), {"epochs": [0]}, "has no epoch 0"),
+        ((model, history, x, y), {"epochs": [3.0]}, "epochs are [3.0], expected whole numbers"),
+        ((model, history, x, y), {"min_gain": float("nan")}, "min_gain is nan, expected a number"),
+        ((model, history, x, y), {"min_gain": "a"}, "min_gain is 'a', expected a number"),
+        ((hidden, history, x, y), {}, "outputs are probabilities (rows of numbers"),
         ((other, history, x, y), {}, "cannot be loaded into other"),
         ((model, cut, x, y), {"recorded": False}, "epoch-0004.weights.h5"),
         ((model, dropped, x, y), {}, "the weights of epoch 3, 4 are not kept: train with --keep second-half"),

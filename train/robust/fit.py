@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import numbers
 import pathlib
 from collections.abc import Callable
 
@@ -17,6 +19,7 @@ import keras
 import numpy
 
 import data
+from models import contract
 from models.fingerprint import fingerprint
 from train.augment import augment
 from train.diverged import Diverged
@@ -27,7 +30,7 @@ from train.robust.catalogue import Method
 from train.robust.controller import MagnitudeGuided
 from train.robust.probe import Probe, best, course, fallen
 from train.robust.setup import Setup
-from train.seeds import seed_dropout, stream
+from train.seeds import seed_dropout, stream, whole
 
 KEEP = ("all", "selected")
 
@@ -64,7 +67,8 @@ def fit(
     on_epoch: called with the history after each epoch.
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
     catastrophic overfitting or divergence; `model` then gets the selected epoch's weights.
-    Raises ValueError if the history was started with other settings or data, and Diverged if the loss is not
+    Raises ValueError if the history was started with other settings or data, or if model, images and labels do not
+    belong together (models.contract), and Diverged if the loss is not
     finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
@@ -72,6 +76,10 @@ def fit(
     if budget is None:
         epochs = method.epochs(setup) if epochs is None else epochs
     _check(epochs, budget, keep)
+    contract.check(model, split.x_train, split.y_train, batch_size=setup.batch_size)
+    contract.check(model, split.x_validation, split.y_validation, batch_size=probe.batch_size)
+    contract.check_outputs(model, split.x_validation)
+    seed, epsilon = whole(seed), float(setup.epsilon)
 
     # 1. Claim the history for this run.
     strategy, controller = method.tailored(setup)
@@ -96,7 +104,7 @@ def fit(
     last_alone = getattr(strategy, "guided_by", "all") == "last"
     count = len(split.x_train)
     settings = {"measure": guided, "count": count, **({"teachers": teachers} if method.teachers else {})}
-    batch = strategy.batch(model, optimizer, epsilon=setup.epsilon, scale=scale, **settings)
+    batch = strategy.batch(model, optimizer, epsilon=epsilon, scale=scale, **settings)
     average = None if method.average is None else Average(method.average, model)
     carried = {"average": average, "batch": batch if hasattr(batch, "state") else None}
     held_out = _held_out(split, probe.images, seed)
@@ -143,7 +151,7 @@ def fit(
                     "history: lower the learning rate or check the images"
                 )
             # Probe the model and update the controller.
-            measured = probe.measure(model, *held_out, epsilon=setup.epsilon, scale=scale, seed=seed)
+            measured = probe.measure(model, *held_out, epsilon=epsilon, scale=scale, seed=seed)
             controller.update(
                 epoch - 1,
                 trained["magnitude"],
@@ -175,8 +183,11 @@ def fit(
 
 def _check(epochs, budget, keep):
     """Raise ValueError for arguments that `fit` does not admit."""
-    if (epochs is None) == (budget is None) or not min(epochs or 1, budget or 1) > 0:
-        raise ValueError(f"epochs={epochs} and budget={budget}: expected one of the two, above 0")
+    length, kind = (epochs, numbers.Integral) if budget is None else (budget, numbers.Real)
+    if (epochs is not None and budget is not None) or not isinstance(length, kind) or not 0 < length < math.inf:
+        raise ValueError(
+            f"epochs={epochs} and budget={budget}: expected one of the two, above 0, and epochs a whole number"
+        )
     if keep not in KEEP:
         raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
 

@@ -9,6 +9,7 @@ import numpy
 
 from models import compute, perturb
 from train.history import History
+from train.params import check_numbers
 from train.robust import perturbation
 from train.seeds import stream
 
@@ -23,12 +24,16 @@ class Probe:
     images: their number.
     steps: of PGD.
     share: step size as a fraction of epsilon.
+    Raises ValueError for a number out of its range.
     """
 
     images: int = 512
     steps: int = 10
     share: float = 0.25
     batch_size: int = 256
+
+    def __post_init__(self):
+        check_numbers(self, whole=("images", "steps", "batch_size"), sizes=("share",))
 
     def measure(
         self, model: keras.Model, x: numpy.ndarray, y: numpy.ndarray, *, epsilon: float, scale: numpy.ndarray, seed: int

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from train.params import check_numbers
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -21,6 +23,7 @@ class Setup:
     replay_clip: whether DEAT's random start is clipped to [0, 1]; not in the fast set-up [P] (True there is ours [D]).
     delayed_share: length of DEAT-d's training as a fraction of `epochs`.
     standardised: the net's first layer standardises the channels of colour images.
+    Raises ValueError for a number out of its range, and a milestone without factor.
     """
 
     title: str
@@ -44,6 +47,19 @@ class Setup:
     replay_clip: bool = True
     delayed_share: float = 1.0
     standardised: bool = True
+
+    def __post_init__(self):
+        shares = ("momentum", "epsilon", "crop", "milestones")
+        check_numbers(self, whole=("batch_size", "epochs"), shares=shares, sizes=("weight_decay", "factors"))
+        check_numbers(self, sizes=("learning_rate", "replay_share", "delayed_share"))
+        if not self.learning_rate:
+            raise ValueError("learning_rate is 0, expected a number above 0")
+        if not self.cyclic and len(self.factors) < len(self.milestones):
+            raise ValueError(
+                f"{len(self.factors)} factors for {len(self.milestones)} milestones, expected one for each"
+            )
+        if self.cyclic and not (self.milestones and 0 < self.milestones[0] < 1):
+            raise ValueError(f"milestones are {self.milestones}, expected the peak of the cycle, between 0 and 1")
 
     def rate(self, progress: float, epoch: float = 0.0) -> float:
         """The learning rate after a fraction `progress` of the run; epoch: the same in (fractional) epochs."""
