@@ -188,14 +188,25 @@ def origins(row: Mapping) -> list[dict]:
 
 
 def commands(rows: Sequence[Mapping]) -> list[str]:
-    """The commands that made rows, those of earlier stages first, each once."""
-    every = (line for row in rows for line in (*(row.get("commands") or {}).values(), row["command"]))
-    return list(dict.fromkeys(every))
+    """The commands that made rows, of all seeds, those of earlier stages first, each once."""
+    return _of_all_stages(rows, "command")
+
+
+def commits(rows: Sequence[Mapping]) -> list[str]:
+    """The commits that made rows, of all seeds and stages, each once."""
+    return _of_all_stages(rows, "commit")
 
 
 def devices(rows: Sequence[Mapping]) -> list[str]:
-    """The devices that made the rows, each once."""
-    return list(dict.fromkeys(origin["device"] for row in rows for origin in origins(row)))
+    """The devices that made rows, of all seeds and stages, each once."""
+    return _of_all_stages(rows, "device")
+
+
+def _of_all_stages(rows, what):
+    """The values of `what` of the earlier stages ("commands") and of the last ("command") of each seed."""
+    each = (origin for row in rows for origin in origins(row))
+    every = (value for origin in each for value in (*(origin.get(f"{what}s") or {}).values(), origin[what]))
+    return list(dict.fromkeys(value for value in every if value))
 
 
 def path_of(row: Mapping, folder: str | pathlib.Path) -> pathlib.Path:

@@ -56,8 +56,7 @@ def _figure_of(stem, cell):
 
 def _made_by(rows):
     """The commands, commits and devices of a study's rows, as a folded section."""
-    commits = [*dict.fromkeys(str(row["commit"])[:12] for row in rows if row["commit"])]
-    devices = [*dict.fromkeys(row["device"] for row in rows)]
-    lines = [f"<details><summary>Commands, commits ({', '.join(commits) or 'unknown'}), devices</summary>", ""]
-    lines += [f"Devices: {text.markdown('; '.join(devices))}.", "", "```"]
+    commits = ", ".join(commit[:12] for commit in result_row.commits(rows)) or "unknown"
+    lines = [f"<details><summary>Commands, commits ({commits}), devices</summary>", ""]
+    lines += [f"Devices: {text.markdown('; '.join(result_row.devices(rows)))}.", "", "```"]
     return [*lines, *map(text.shown, result_row.commands(rows)), "```", "", "</details>", ""]

@@ -219,6 +219,20 @@ def test_seeds_are_pooled_over_their_means(synthetic):
         row.pool([row_of_seed(0, (6,), 10), row_of_seed(1, (6,), 10, attacks={"fgsm": {}})])
 
 
+def test_what_made_pooled_rows_is_that_of_all_seeds_and_stages(synthetic):
+    def row_of_seed(seed):
+        made = {"command": f"test {seed}", "commit": "c1", "device": f"machine {seed}"}
+        made |= {"commands": {"train": f"train {seed}"}, "commits": {"train": f"c{seed}", "test": "c1"}}
+        made |= {"devices": {"train": "machine 0", "test": f"machine {seed}"}}
+        return synthetic.whole(synthetic.row("dare", "method", seeds=[seed], **made))
+
+    pooled = row.pool([row_of_seed(0), row_of_seed(1)])
+    assert row.commands([pooled]) == ["train 0", "test 0", "train 1", "test 1"]
+    assert row.commits([pooled]) == ["c0", "c1"] and row.devices([pooled]) == ["machine 0", "machine 1"]
+    older = dataclasses.replace(row_of_seed(0), commands=None, commits=None, devices=None, commit=None)
+    assert row.commands([older]) == ["test 0"] and row.commits([older]) == []
+
+
 def test_details_are_pooled_as_the_study_says(synthetic):
     first, second = (
         synthetic.whole(synthetic.row("a", "method", seeds=[seed], **details))
