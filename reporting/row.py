@@ -184,7 +184,7 @@ def pool(rows: list[Row], *, alike: Callable = trained_alike, details: dict | No
 
 def origins(row: Mapping) -> list[dict]:
     """The provenance of a row: a dictionary for each of the rows that were pooled into it."""
-    return row["origins"] or [{name: row[name] for name in ORIGIN}]
+    return row.get("origins") or [{name: row.get(name) for name in ORIGIN}]
 
 
 def commands(rows: Sequence[Mapping]) -> list[str]:
