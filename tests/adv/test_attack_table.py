@@ -175,7 +175,7 @@ def test_flags_are_the_clean_ones_at_no_epsilon_and_fall_at_a_large_one(name, ne
     attack, (x, y) = small(name), images
     clean = search.classes(net, x) == y
     numpy.testing.assert_array_equal(clean, evaluate.correct(net, x, y, batch_size=3))
-    for epsilon in (0, 0.5 if attack.norm == "l0" else 1e-6):
+    for epsilon in [0] if attack.norm == "l0" else [0, 1e-6]:
         flags = evaluate.robust_flags(net, x, y, attack, epsilon=epsilon, batch_size=5)
         assert flags.dtype == bool
         numpy.testing.assert_array_equal(flags, clean)
