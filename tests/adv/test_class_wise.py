@@ -66,5 +66,5 @@ def test_the_classes_named_under_attack(net, images):
     rows = numpy.flatnonzero(clean == y)
     attacked = attack.within(net, x[rows], y[rows].astype("int32"), epsilon=0.05)
     numpy.testing.assert_array_equal(predicted[rows], search.classes(net, attacked))
-    with pytest.raises(ValueError, match="3 classes before"):
+    with pytest.raises(ValueError, match=r"the classes before are int32 of shape \(3,\)"):
         evaluate.attacked_classes(net, x, y, attack, epsilon=0.05, before=clean[:3])
