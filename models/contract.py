@@ -6,11 +6,16 @@ logits (N, K). Images are uint8, or floats in [0, 1]; labels are integers from 0
 
 from __future__ import annotations
 
+import typing
+
 import keras
 import numpy
 
 from data import pixels
 from models import compute, flat, logits
+
+if typing.TYPE_CHECKING:
+    from data.split import Split
 
 FILLED = 0.01  # outputs in [0, 1] that come this close to both ends are probabilities
 ENOUGH = 64  # outputs needed for that conclusion
@@ -89,6 +94,13 @@ def check_outputs(model: keras.Model, x: numpy.ndarray) -> None:
     if not logits.ends_linear(*flat.calls(model)):
         few = pixels.to_unit(numpy.asarray(x[:ENOUGH]))
         check_logits(model, compute.predict(compute.forward(model), few, batch_size=ENOUGH))
+
+
+def check_split(model: keras.Model, split: Split, *, batch_size: int) -> None:
+    """`check` of the training and validation images of a data.Split, and `check_outputs`: before a training."""
+    check(model, split.x_train, split.y_train, batch_size=batch_size)
+    check(model, split.x_validation, split.y_validation)
+    check_outputs(model, split.x_validation)
 
 
 def check_finite(values: numpy.ndarray) -> None:

@@ -139,9 +139,7 @@ def _check(model, split, recipe, epochs, keep, targets):
         raise ValueError(f"epochs is {epochs!r}; expected a whole number of at least 1")
     if keep not in KEEP:
         raise ValueError(f"keep is {keep!r}; expected one of {', '.join(KEEP)}")
-    contract.check(model, split.x_train, split.y_train, batch_size=recipe.batch_size)
-    contract.check(model, split.x_validation, split.y_validation)
-    contract.check_outputs(model, split.x_validation)
+    contract.check_split(model, split, batch_size=recipe.batch_size)
     if targets is not None and len(targets) != len(split.x_train):
         raise ValueError(f"{len(targets)} targets for {len(split.x_train)} images of x_train: expected one each")
     return int(epochs)

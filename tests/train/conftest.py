@@ -6,6 +6,7 @@ import keras
 import numpy
 import pytest
 
+import data
 from models import updates
 from train.robust.optimizer import CoupledSGD
 
@@ -35,6 +36,14 @@ def prepared(strategy, model, rate=0.05, **settings):
 
 def weights(model):
     return [keras.ops.convert_to_numpy(variable) for variable in model.weights]
+
+
+@pytest.fixture
+def split(images):
+    """Half of the random images, as DARE divides them."""
+    x, y = images
+    dataset = data.Dataset(x, y.astype("int64"), x[:9], y[:9].astype("int64"), ("a", "b", "c"), True, "random")
+    return data.half_split(dataset, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import keras
 import numpy
 import pytest
 
-import data
 import models
 from train import checkpoints, step_average
 from train.fit import fit
@@ -13,13 +12,6 @@ from train.params import Recipe
 from train.robust.average import Ema
 
 RECIPE = Recipe(learning_rates=(0.05, 0.01), milestones=(0.5,), batch_size=8, shift=0.1, fill="constant")
-
-
-@pytest.fixture
-def split(images):
-    x, y = images
-    dataset = data.Dataset(x, y.astype("int64"), x[:9], y[:9].astype("int64"), ("a", "b", "c"), True, "random")
-    return data.half_split(dataset, seed=0)
 
 
 def trained(model, split, path, **settings):

@@ -16,13 +16,6 @@ from train.fit import fit
 RECIPE = params.Recipe(learning_rates=(0.05, 0.01), milestones=(0.5,), batch_size=8, shift=0.1, fill="constant")
 
 
-@pytest.fixture
-def split(images):
-    x, y = images
-    dataset = data.Dataset(x, y.astype("int64"), x[:9], y[:9].astype("int64"), ("a", "b", "c"), True, "random")
-    return data.half_split(dataset, seed=0)
-
-
 def weights_of(recorded, epoch):
     model = recorded.architecture()
     recorded.load_weights(model, epoch)

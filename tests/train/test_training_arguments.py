@@ -17,13 +17,6 @@ SETUP = dataclasses.replace(robust.SETUPS["standard"], batch_size=16, learning_r
 PROBE = robust.Probe(images=4, steps=1)
 
 
-@pytest.fixture
-def split(images):
-    x, y = images
-    dataset = data.Dataset(x, y.astype("int64"), x[:9], y[:9].astype("int64"), ("a", "b", "c"), True, "random")
-    return data.half_split(dataset, seed=0)
-
-
 def fit_robustly(model, split, path, **changes):
     settings = {"method": robust.METHODS["fgsm-rs"], "setup": SETUP, "probe": PROBE, "seed": 0, "epochs": 1}
     return robust.fit(model, split, history=path, **{**settings, **changes})

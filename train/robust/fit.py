@@ -68,17 +68,14 @@ def fit(
     Training stops after an epoch whose robust accuracy has collapsed (probe.fallen; "stopped" in its record) by
     catastrophic overfitting or divergence; `model` then gets the selected epoch's weights.
     Raises ValueError if the history was started with other settings or data, or if model, images and labels do not
-    belong together (models.contract), and Diverged if the loss is not
-    finite: earlier epochs stay.
+    belong together (models.contract), and Diverged if the loss is not finite: earlier epochs stay.
     """
     history = history if isinstance(history, History) else History(history)
     probe = probe or Probe()
     if budget is None:
         epochs = method.epochs(setup) if epochs is None else epochs
     _check(epochs, budget, keep)
-    contract.check(model, split.x_train, split.y_train, batch_size=setup.batch_size)
-    contract.check(model, split.x_validation, split.y_validation, batch_size=probe.batch_size)
-    contract.check_outputs(model, split.x_validation)
+    contract.check_split(model, split, batch_size=setup.batch_size)
     seed, epsilon = whole(seed), float(setup.epsilon)
 
     # 1. Claim the history for this run.
