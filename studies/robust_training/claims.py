@@ -1,11 +1,7 @@
 """The verdicts on the four claims of DEAT (arXiv 2103.03076) for one data set and model.
 
-Two methods are compared seed by seed: of one seed they share initial weights, training images and test images. The
-interval of the mean difference is Student's over seeds, and includes the variation over test images, because each seed
-draws its own. From OWN seeds on each pair has its own standard deviation, so that a method whose seeds lie far apart
-blurs no other comparison; of fewer seeds it is pooled over the pairs of the claim. No interval is narrower than the
-test images alone make it, should seeds agree by chance. With one seed there is no interval and every verdict is
-undecided. Rows with raised checks are left out, because their robustness may be overestimated.
+Methods are compared seed by seed (paired.py), with standard deviations pooled over the pairs of one claim. With one
+seed every verdict is undecided. Rows with raised checks are left out, because their robustness may be overestimated.
 """
 
 import dataclasses
@@ -18,13 +14,12 @@ import data
 from reporting import claims, marks, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
-from studies.robust_training import tables
+from studies.robust_training import paired, tables
 
 SOURCE = "Wang, Zhang, Zheng, Ruan, arXiv 2103.03076"
 MARGIN = 1.0  # smaller losses of robust accuracy, in points, are ignored
 GOALS = (1.0, 2.0, 4.0)  # points below the other's best held-out accuracy at which DEAT's saving is measured
 SAVED = 10.0  # smallest relevant saving, % of the BP-epochs
-OWN = 4  # fewest seeds from which a standard deviation of one pair alone is estimated
 EPOCHS = 8  # fewest epochs of a run for a correlation over epochs
 TRACKS = 0.5  # rank correlation over epochs above which one number tracks another
 
@@ -62,7 +57,8 @@ def _compared(text, methods, pairs, needed, reservation=""):
     pairs = [pair for pair in pairs if _at_one_budget(methods, *pair)]
     if not pairs:
         return Claim(text, SOURCE, "no such pair was trained for equal BP-epochs", "not measured")
-    effects, over = _differences(methods, pairs, needed, claims.confidence(len(pairs)))
+    compared = [paired.between(*(methods[name] for name in pair)) for pair in pairs]
+    effects, over = paired.effects(compared, needed, claims.confidence(len(pairs)))
     evidence = f"worst case at equal BP-epochs: {'; '.join(map(str, effects))} ({over})"
     return claims.judged(text, SOURCE, evidence, effects, reservation=reservation)
 
@@ -72,73 +68,6 @@ def _at_one_budget(methods, *names):
         return False
     spent = [methods[name]["hyperparameters"]["bp_epochs"] for name in names]
     return abs(spent[0] - spent[1]) <= 0.05 * max(spent)
-
-
-def _differences(methods, pairs, needed, confidence):
-    """(an Effect a pair: the first's worst case minus the second's, in points; how its interval was made, in words).
-
-    There is no interval for a run that the guard stopped, because the deviation of the other runs does not apply to it.
-    """
-    differences = {pair: _by_seed(*(methods[name] for name in pair)) for pair in pairs}
-    sound = {
-        pair: values
-        for pair, values in differences.items()
-        if len(values) and not any(methods[name]["hyperparameters"]["stopped"] for name in pair)
-    }
-    errors, over = _errors(sound)
-    effects = []
-    for pair in pairs:
-        first, second = (tables.worst(methods[name]) for name in pair)
-        value = differences[pair].mean() if len(differences[pair]) else first["value"] - second["value"]
-        error, freedom = errors.get(pair, (0.0, 0))
-        error = max(error, _of_images(value, min(first["n"], second["n"])))
-        effects.append(
-            Effect(
-                what=" minus ".join(pair), needed=needed, freedom=freedom or math.inf, confidence=confidence,
-                interval=statistics.student(value, error, freedom, confidence=confidence),
-            )
-        )  # fmt: skip
-    return effects, over
-
-
-def _of_images(difference, n):
-    """The least standard error of a difference of two shares of the same n images, in points.
-
-    The images on which two methods differ are at least as many as the difference says, and one (McNemar 1947).
-    """
-    share = abs(difference) / 100
-    return 100 * math.sqrt(max(share - share**2, 1 / n) / n)
-
-
-def _by_seed(first, second):
-    """The differences of two rows' worst cases (S,), one for each seed that both were trained with."""
-    by_seed = [
-        dict(zip((run["seed"] for run in row["trajectories"]), tables.worst(row)["values"], strict=True))
-        for row in (first, second)
-    ]
-    common = sorted(by_seed[0].keys() & by_seed[1].keys())
-    return numpy.array([by_seed[0][seed] - by_seed[1][seed] for seed in common])
-
-
-def _errors(differences):
-    """(pair -> (standard error of its mean difference, its degrees of freedom), how they were estimated, in words).
-
-    differences: pair -> array (S,), one difference a seed, S at least 1
-    """
-    squares = {pair: float(numpy.square(values - values.mean()).sum()) for pair, values in differences.items()}
-    freedoms = {pair: len(differences[pair]) - 1 for pair in squares}
-    if not any(freedoms.values()):
-        return {}, "one seed each"
-    if all(freedom >= OWN - 1 for freedom in freedoms.values()):
-        over = f"95 % intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
-    else:
-        total, freedom = sum(squares.values()), sum(freedoms.values())
-        spread = math.sqrt(total / freedom)
-        over = f"standard deviation of a difference over seeds {spread:.1f}, {freedom} degrees of freedom"
-        squares, freedoms = dict.fromkeys(squares, total), dict.fromkeys(squares, freedom)
-    return {
-        pair: (math.sqrt(squares[pair] / freedoms[pair] / len(differences[pair])), freedoms[pair]) for pair in squares
-    }, over
 
 
 def lipschitz(rows: Sequence[Mapping]) -> Claim:
@@ -197,8 +126,9 @@ def cheaper(methods: dict) -> Claim:
     if not savings:
         return Claim(claim, SOURCE, "m+deat was not trained, or neither free-8 nor pgd-7 is robust", "not measured")
     level = claims.confidence(2 * len(savings))
-    robust, over = _differences(methods, [("m+deat", name) for name in savings], -MARGIN, level)
-    errors, _ = _errors({name: values for name, (_, values, _) in savings.items()})
+    compared = [paired.between(methods["m+deat"], methods[name]) for name in savings]
+    robust, over = paired.effects(compared, -MARGIN, level)
+    errors, _ = paired.errors_of({name: values for name, (_, values, _) in savings.items()})
     effects, phrases = [], []
     for (name, (best, values, never)), worst in zip(savings.items(), robust, strict=True):
         error, freedom = errors.get(name, (0.0, 0))

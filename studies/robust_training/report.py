@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from reporting.cell import cell_name
+from reporting.claims import Judged
+from studies.robust_training import overfitting
 from studies.robust_training.claims import deat_claims
 from studies.robust_training.figures import trajectories
 from studies.robust_training.tables import cells, pool, robust_training_tables
@@ -12,7 +14,12 @@ __all__ = ["figures", "pool", "tables"]
 
 def tables(rows: Sequence[Mapping]) -> list:
     """The tables of every data set and model, with the claims."""
-    return [*robust_training_tables(rows), *(deat_claims(own) for own in cells(rows).values())]
+    return [*robust_training_tables(rows), *map(judged, cells(rows).values())]
+
+
+def judged(rows: Sequence[Mapping]) -> Judged:
+    """The claims of one data set and model: those on robust overfitting where that was studied, else DEAT's."""
+    return overfitting.overfitting_claims(rows) if overfitting.is_measured(rows) else deat_claims(rows)
 
 
 def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:

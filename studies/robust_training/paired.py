@@ -1,0 +1,124 @@
+"""Differences of robustly trained methods, seed by seed, with their intervals.
+
+Runs of one seed share initial weights, training images and test images. The interval of a mean difference is Student's
+over seeds, and includes the variation over test images, because each seed draws its own. From OWN seeds on each
+difference has its own standard deviation, so that a method whose seeds lie far apart blurs no other comparison; of
+fewer seeds it is pooled over all that are given together. No interval is narrower than the test images alone make it,
+should seeds agree by chance. With one seed there is no interval.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy
+
+from reporting import statistics
+from reporting.claims import Effect
+from studies.robust_training import tables
+
+OWN = 4  # fewest seeds from which a standard deviation of one difference alone is estimated
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A difference in points, once for each seed.
+
+    what: a description in words
+    values: seed -> value; empty if nothing was measured on common seeds
+    value: their mean; without common seeds the difference of the means
+    images: test images of a seed
+    stopped: the guard ended a run, so that the deviation of the other runs does not apply
+    """
+
+    what: str
+    values: dict[int, float]
+    value: float
+    images: int
+    stopped: bool = False
+
+
+def by_seed(row: Mapping, prefix: str = "") -> dict[int, float]:
+    """A row's worst case, seed -> %; prefix "last/": of the last epoch."""
+    seeds = [run["seed"] for run in row["trajectories"]]
+    return dict(zip(seeds, tables.worst(row, prefix)["values"], strict=True))
+
+
+def between(first: Mapping, second: Mapping) -> Difference:
+    """The worst case of a row minus that of another."""
+    rows = first, second
+    measures = [tables.worst(row) for row in rows]
+    return _difference(
+        " minus ".join(row["method"] for row in rows),
+        *(by_seed(row) for row in rows),
+        measures[0]["value"] - measures[1]["value"],
+        min(measure["n"] for measure in measures),
+        stopped=any(row["hyperparameters"]["stopped"] for row in rows),
+    )
+
+
+def fall(row: Mapping) -> Difference:
+    """The worst case of a row's selected epoch minus that of its last."""
+    best, last = tables.worst_case(row)
+    settings = {"stopped": row["hyperparameters"]["stopped"]}
+    values = by_seed(row), by_seed(row, "last/")
+    return _difference(f"{row['method']}'s fall", *values, best["value"] - last["value"], best["n"], **settings)
+
+
+def less(first: Difference, second: Difference) -> Difference:
+    """A difference minus another."""
+    value, images = first.value - second.value, min(first.images, second.images)
+    what, stopped = f"{first.what} minus {second.what}", first.stopped or second.stopped
+    return _difference(what, first.values, second.values, value, images, stopped=stopped)
+
+
+def _difference(what, first, second, value, images, *, stopped):
+    values = {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+    return Difference(what, values, float(numpy.mean(list(values.values()))) if values else value, images, stopped)
+
+
+def effects(differences: Sequence[Difference], needed: float, confidence: float) -> tuple[list[Effect], str]:
+    """(an Effect for each difference, which has to exceed `needed`; how the intervals were made, in words)."""
+    sound = [each for each in differences if each.values and not each.stopped]
+    errors, over = errors_of({each.what: numpy.array(list(each.values.values())) for each in sound})
+    made = []
+    for each in differences:
+        error, freedom = errors.get(each.what, (0.0, 0))
+        error = max(error, _of_images(each.value, each.images))
+        made.append(
+            Effect(
+                what=each.what, needed=needed, freedom=freedom or math.inf, confidence=confidence,
+                interval=statistics.student(each.value, error, freedom, confidence=confidence),
+            )
+        )  # fmt: skip
+    return made, over
+
+
+def errors_of(differences: Mapping[str, numpy.ndarray]) -> tuple[dict[str, tuple[float, int]], str]:
+    """(name -> (standard error of its mean, its degrees of freedom), how they were estimated, in words).
+
+    differences: name -> (S,), a value a seed, S at least 1
+    """
+    squares = {name: float(numpy.square(values - values.mean()).sum()) for name, values in differences.items()}
+    freedoms = {name: len(differences[name]) - 1 for name in squares}
+    if not any(freedoms.values()):
+        return {}, "one seed each"
+    if all(freedom >= OWN - 1 for freedom in freedoms.values()):
+        over = f"95 % intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
+    else:
+        total, freedom = sum(squares.values()), sum(freedoms.values())
+        spread = math.sqrt(total / freedom)
+        over = f"standard deviation of a difference over seeds {spread:.1f}, {freedom} degrees of freedom"
+        squares, freedoms = dict.fromkeys(squares, total), dict.fromkeys(squares, freedom)
+    return {
+        name: (math.sqrt(squares[name] / freedoms[name] / len(differences[name])), freedoms[name]) for name in squares
+    }, over
+
+
+def _of_images(difference, n):
+    """The least standard error of a difference of two shares of the same n images, in points.
+
+    The images on which two methods differ are at least as many as the difference says, and one (McNemar 1947).
+    """
+    share = abs(difference) / 100
+    return 100 * math.sqrt(max(share - share**2, 1 / n) / n)
