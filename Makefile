@@ -1,5 +1,5 @@
 # make quick         the whole DARE study on bundled data, in an environment of its own (.venv)
-# make test          the tests of everyday work, in the same environment
+# make test          the tests of everyday work, in the same environment (FILES=tests/data: a folder or file of them)
 # make test-all      all tests but those that need more than this machine
 # make lint          ruff
 # make bench         the speed comparisons of benchmarks/
@@ -27,7 +27,7 @@ quick: $(INSTALLED)
 	$(BIN)/python scripts/reproduce.py --study dare --preset quick
 
 test: $(TESTING)
-	$(BIN)/python -m pytest $(ON_BOTH_CORES) --durations 10
+	$(BIN)/python -m pytest $(ON_BOTH_CORES) --durations 10 $(FILES)
 
 test-all: $(TESTING)
 	$(BIN)/python -m pytest $(ON_BOTH_CORES) --durations 10 -m "not gpu and not cluster and not browser and not faults"

@@ -165,6 +165,26 @@ def check_ancestors(path: pathlib.Path, inputs: Iterable[str]) -> None:
                 )
 
 
+def check_unmixed(path: pathlib.Path) -> None:
+    """Raise ValueError where a finished stage or an ancestor was made from outputs that have been replaced since.
+
+    Unlike `check_ancestors`, stages that are gone are not missed: what is left can still be reported.
+    """
+    waiting, seen = [path], set()
+    while waiting:
+        at = waiting.pop()
+        seen.add(at)
+        for name, digest in record(at)["inputs"].items():
+            source = place(at, name)
+            if not finished(source):
+                continue
+            if digest != result(source):
+                raise ValueError(
+                    f"{at}: made from another {name} than there is now: make {at.name} again with --overwrite"
+                )
+            waiting += [] if source in seen else [source]
+
+
 def lock(path: pathlib.Path) -> int:
     """An exclusive lock on a stage's folder: the descriptor to close.
 

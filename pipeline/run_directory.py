@@ -83,6 +83,7 @@ def begin(
     """
     # What identifies the stage, against what is in its folder.
     path = folder(arguments, stage)
+    _put_back(path)
     settings = {"backend": keras.backend.backend()}
     settings |= {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
     uses = dict(uses or {})
@@ -172,22 +173,27 @@ def finish(stage: Stage, **facts: Any) -> None:
     outputs = _outputs(stage)
     content = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
     files.write_sealed(stage.folder / "run.json", content)
-    for name in ("started.json", ledger.NAME):
-        (stage.folder / name).unlink(missing_ok=True)
+    _forget(stage.folder)
+    shutil.rmtree(_aside(stage.folder), ignore_errors=True)
     _close(stage)
 
 
 def abandon() -> None:
-    """After an error: delete unfinished stages that wrote nothing; the others keep their files."""
+    """After an error: delete unfinished stages that wrote nothing, and put back what they were to replace.
+
+    The others keep their files.
+    """
     for stage in list(_unfinished):
         ledger.close(stage.folder)
-        if not present(stage.folder):
-            for name in ("started.json", ledger.NAME):
-                (stage.folder / name).unlink(missing_ok=True)
+        empty = not present(stage.folder)
+        if empty:
+            _forget(stage.folder)
             with contextlib.suppress(OSError):  # not empty
                 for path in stage.created:
                     path.rmdir()
         _close(stage)
+        if empty:
+            _put_back(stage.folder)
 
 
 def peak_memory() -> int:
@@ -231,18 +237,55 @@ def _check_left(path):
 
 
 def _emptied(path, descriptor):
-    """Replace a stage's folder by an empty one in one step, and delete the old one. Returns the new lock.
+    """Move a stage's folder aside and make an empty one in its place. Returns the new lock.
 
+    What is aside is deleted when the new stage is finished (`finish`), and put back if it ends before it has written a
+    file (`_put_back`). Where something is aside already, the folder holds what was begun in its place: that is deleted.
     descriptor: the old lock. Raises ValueError where another process locks the new folder first.
     """
-    old = path.with_name(f"{files.TEMPORARY}{path.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    path.rename(old)
+    aside = _aside(path)
+    if aside.exists():
+        aside = aside.with_name(f"{aside.name}-begun")
+        shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
     path.mkdir(exist_ok=True)
     os.close(descriptor)
     descriptor = _lock(path)
-    shutil.rmtree(old)
+    if aside != _aside(path):
+        shutil.rmtree(aside)
     return descriptor
+
+
+def _aside(path):
+    """Where a stage waits that --overwrite is replacing: beside its seed, where nobody looks for a stage."""
+    return path.parents[1] / f"{files.TEMPORARY}{path.parent.name}-{path.name}"
+
+
+def _put_back(path):
+    """Put the stage that was to be replaced back where its replacement has written nothing and nobody is at work.
+
+    A replacement that is finished needs it no longer: a process was killed before it had deleted it.
+    """
+    if finished(path):
+        shutil.rmtree(_aside(path), ignore_errors=True)
+    if not _aside(path).exists() or present(path):
+        return
+    if path.exists():
+        try:
+            descriptor = lock(path)
+        except BlockingIOError:
+            return
+        _forget(path)
+        path.rmdir()
+        os.close(descriptor)
+    path.parent.mkdir(exist_ok=True)
+    _aside(path).rename(path)
+
+
+def _forget(path):
+    """Delete the record and ledger of an unfinished stage."""
+    for name in ("started.json", ledger.NAME):
+        (path / name).unlink(missing_ok=True)
 
 
 def _outputs(stage):
@@ -279,18 +322,19 @@ def _close(stage):
 
 
 def _difference(before, now):
-    """The first difference in arguments, catalogue entries or inputs from an earlier run, in words, or None.
+    """What differs from an earlier run, in words, or None: an argument and a catalogue entry, or else an input.
 
     In a record of an earlier version, without "uses", catalogue entries are not compared.
     """
+    changed = []
     for name in sorted({*before["arguments"], *now["arguments"]}):
         old, new = before["arguments"].get(name), now["arguments"].get(name)
         if old != new and not (name == "dataset" and "folder of images" in before.get("uses", {})):
-            return f"{name} {old!r}, not {new!r}"
+            changed.append(f"{name} {old!r}, not {new!r}")
+            break
     used = catalogue.difference(before["uses"], now["uses"]) if "uses" in before else None
-    if used:
-        return f"another {used}"
-    for name in sorted({*before["inputs"], *now["inputs"]}):
-        if before["inputs"].get(name) != now["inputs"].get(name):
-            return f"another {name} as input"
-    return None
+    changed += [f"another {used}"] if used else []
+    inputs = sorted({*before["inputs"], *now["inputs"]})
+    replaced = [name for name in inputs if before["inputs"].get(name) != now["inputs"].get(name)]
+    changed = changed or [f"another {name} as input" for name in replaced[:1]]
+    return ", and ".join(changed) or None

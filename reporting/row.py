@@ -13,7 +13,9 @@ from __future__ import annotations  # its types load no library (pipeline/late.p
 
 import collections.abc
 import dataclasses
+import math
 import pathlib
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +25,8 @@ from pipeline import lineage, provenance
 from pipeline.run_directory import Stage
 from reporting import measures as of_measures
 from reporting.cell import cell_name
+
+TRAIN = ("dare", "robust_training")  # studies whose stages others read
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,8 +192,17 @@ def origins(row: Mapping) -> list[dict]:
 
 
 def commands(rows: Sequence[Mapping]) -> list[str]:
-    """The commands that made rows, of all seeds, those of earlier stages first, each once."""
-    return _of_all_stages(rows, "command")
+    """The commands that made rows, of all seeds, each once, in an order in which they can be run.
+
+    Scripts are numbered in that order within a study; the studies that train come first.
+    """
+    return sorted(_of_all_stages(rows, "command"), key=_when)
+
+
+def _when(command):
+    """(place of the study, number of the script) of a command: ``python scripts/<study>/<number>_<name>.py ...``."""
+    found = re.search(r"scripts/(\w+)/(\d+)_", command)
+    return (found[1] not in TRAIN, int(found[2])) if found else (True, math.inf)
 
 
 def commits(rows: Sequence[Mapping]) -> list[str]:

@@ -162,8 +162,12 @@ def commands(arguments: argparse.Namespace, cell: tuple, lines: Sequence[tuple])
     dataset, model, seed = cell
     where = ["--runs", arguments.runs, *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
     where += [flag for flag in ("--unverified", "--quiet") if getattr(arguments, flag[2:])]
-    own = ["--dataset", dataset, "--model", model, "--seed", str(seed), *where]
-    return [[sys.executable, str(SCRIPTS / f"{script}.py"), *own, *options] for script, options in lines]
+    own = ["--dataset", dataset, "--model", model]
+    made = []
+    for script, options in lines:
+        seeded = [] if "--seed" in options else ["--seed", str(seed)]  # a line of another seed names it itself
+        made.append([sys.executable, str(SCRIPTS / f"{script}.py"), *own, *seeded, *where, *options])
+    return made
 
 
 def run_cell(commands: list[list[str]], until: float = math.inf) -> int:

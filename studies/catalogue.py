@@ -111,7 +111,8 @@ def collect(runs: str | pathlib.Path, folder: str, cell: str | None = None) -> l
     DARE's rows include their differences from the controls.
 
     cell: the folder of one cell (None: all)
-    Raises FileNotFoundError if there is no row.
+    Raises FileNotFoundError if there is no row, ValueError if a row's stage was changed, or made from stages that have
+    been replaced since.
     """
     from pipeline import records  # late, as all that loads Keras
     from reporting import row
@@ -119,6 +120,7 @@ def collect(runs: str | pathlib.Path, folder: str, cell: str | None = None) -> l
     by_key, folders = {}, {}
     for path in finished(runs, folder, cell):
         records.intact(path.parent)
+        records.check_unmixed(path.parent)
         loaded = row.load(path)
         key = loaded["study"], loaded["dataset"], loaded["model"], loaded["method"]
         by_key.setdefault(key, []).append(loaded)

@@ -14,6 +14,9 @@ from studies import catalogue, verdicts
 
 FOLDER = pathlib.Path("docs") / "results"
 FIGURES = pathlib.Path("results") / "figures"
+BESIDE = (  # under the commands of a study that reads the stages of another
+    "Where a command names attacks or methods that these rows did not need, the commands of {studies} make them: run these first."
+)
 
 
 def pages(rows: Sequence[Mapping], tables: list, root: str | pathlib.Path) -> dict[pathlib.Path, str]:
@@ -37,7 +40,7 @@ def _page(cell, rows, all_tables, root):
         if hasattr(catalogue.STUDIES[study].report, "HOW_TO_READ"):
             lines += ["How to read the columns:", "", catalogue.STUDIES[study].report.HOW_TO_READ]
         lines += [writing.markdown(table) for table in tables]
-        lines += _made_by(own)
+        lines += _made_by(own, study)
     figures = sorted(path.name for path in (root / FIGURES).glob("*.png") if _figure_of(path.stem, name))
     lines += ["## Figures", ""] if figures else []
     for file in figures:
@@ -54,9 +57,16 @@ def _figure_of(stem, cell):
     return stem.startswith(f"{cell}-")
 
 
-def _made_by(rows):
+def _made_by(rows, study):
     """The commands, commits and devices of a study's rows, as a folded section."""
     commits = ", ".join(commit[:12] for commit in result_row.commits(rows)) or "unknown"
     lines = [f"<details><summary>Commands, commits ({commits}), devices</summary>", ""]
-    lines += [f"Devices: {text.markdown('; '.join(result_row.devices(rows)))}.", "", "```"]
-    return [*lines, *map(text.shown, result_row.commands(rows)), "```", "", "</details>", ""]
+    lines += [f"Devices: {text.markdown('; '.join(result_row.devices(rows)))}.", ""]
+    commands = result_row.commands(rows)
+    others = [verdicts.words(name) for name in catalogue.STUDIES if name != study and _has(commands, name)]
+    lines += [BESIDE.format(studies=" and ".join(others)), ""] if others else []
+    return [*lines, "```", *map(text.shown, commands), "```", "", "</details>", ""]
+
+
+def _has(commands, study):
+    return any(f"scripts/{study}/" in command for command in commands)

@@ -24,7 +24,10 @@ HIGHEST = (
 ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only cells in which DARE was measured are counted."
 IN_BRACKETS = "In brackets: the published mean of nine runs, on nets of full width."
 REDUCED = "Not of the published files, so not to be compared with the brackets: {}."
-UNSEEN = "unseen: mean over the attacks that a method met neither in training nor in the choice of its learning rate."
+UNSEEN = (
+    "unseen: mean over those of the paper's four attacks that a method met neither in training nor in the choice of its "
+    "learning rate; pages of cells have bim too."
+)
 OVER_NETS = (
     "DARE minus the method, a pair for each net; one-sided p that DARE's ER is higher. Below "
     f"{statistics.LEAST_PAIRS} nets no p is below .05, and the differences are printed instead, in points."

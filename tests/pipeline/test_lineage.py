@@ -1,6 +1,7 @@
 """The provenance of a stage and its row: all its processes, all stages that it was made from, and its state."""
 
 import json
+import shutil
 
 import pytest
 
@@ -90,6 +91,24 @@ def test_a_row_has_the_provenance_of_every_ancestor_of_every_study_and_seed(argu
     whole("train", arguments(overwrite=True), "another")
     with pytest.raises(ValueError, match="dare/.*tune: made from another train than there is now: make tune again"):
         run_directory.begin("attack-x", further, ["dare/tune"])
+
+
+def test_what_was_made_from_a_replaced_stage_is_not_reported(arguments):
+    whole("train", arguments())
+    whole("slice", arguments(), inputs=["train"])
+    tested = whole("test", arguments(), inputs=["slice"])
+    records.check_unmixed(tested)
+    whole("slice", arguments(overwrite=True), "another", inputs=["train"])
+    with pytest.raises(ValueError, match="test: made from another slice than there is now: make test again"):
+        records.check_unmixed(tested)
+    tested = whole("test", arguments(overwrite=True), inputs=["slice"])
+    train = whole("train", arguments(overwrite=True), "another")
+    with pytest.raises(ValueError, match="slice: made from another train than there is now: make slice again"):
+        records.check_unmixed(tested)
+    shutil.rmtree(train)
+    records.check_unmixed(tested)  # gone, not replaced
+    changed(tested, inputs={"test": records.result(tested)})
+    records.check_unmixed(tested)  # a circle ends
 
 
 def test_records_that_name_each_other_and_entries_of_the_wrong_type_are_refused(arguments):

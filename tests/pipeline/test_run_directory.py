@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from data import files
+from data import files, ledger
 from pipeline import run_directory
 
 
@@ -102,6 +102,8 @@ def test_an_edited_catalogue_entry_is_refused_by_name(stages, arguments, state):
     ):
         with pytest.raises(ValueError, match=f"holds a run with {words}: pass --overwrite .* or --runs"):
             run_directory.begin("train", arguments(), uses={**used, entry: value})
+    with pytest.raises(ValueError, match=r"epochs 4, not 5, and another layers: None, not \['conv1'\]: pass"):
+        run_directory.begin("train", arguments(epochs=5), uses={**used, "layers": ["conv1"]})
     assert stages.listing(folder) == before
     stage = run_directory.begin("train", arguments(), uses=used)
     assert stage is None if state == "whole" else stage.resumed
@@ -129,6 +131,55 @@ def test_overwrite_begins_anew(stages, arguments, state):
     assert stages.listing(folder) == [".written", "started.json"] and not stage.resumed
     run_directory.finish(stage)
     assert run_directory.record(folder)["arguments"]["epochs"] == 5
+
+
+def test_what_fails_before_it_writes_replaces_nothing(stages, arguments, tmp_path):
+    folder = stages.whole("train", arguments())
+    before = stages.listing(tmp_path), (folder / "run.json").read_bytes()
+    run_directory.begin("train", arguments(epochs=5, overwrite=True))
+    run_directory.abandon()
+    assert (stages.listing(tmp_path), (folder / "run.json").read_bytes()) == before
+    assert run_directory.begin("train", arguments()) is None
+
+
+def vanish(stage):
+    """As kill -9: no clearing up, the lock is gone."""
+    os.close(stage.lock)
+    run_directory._unfinished.remove(stage)
+    ledger.close(stage.folder)
+
+
+def test_a_replacement_that_was_killed_before_it_wrote_is_none(stages, arguments, tmp_path):
+    stages.whole("train", arguments())
+    before = stages.listing(tmp_path)
+    vanish(run_directory.begin("train", arguments(epochs=5, overwrite=True)))
+    assert run_directory.begin("train", arguments()) is None
+    assert stages.listing(tmp_path) == before
+
+
+def test_a_replacement_that_was_killed_later_is_continued(stages, arguments, tmp_path):
+    folder = stages.whole("train", arguments())
+    before = stages.listing(tmp_path)
+    for content in ("half", "anew"):  # the second begins anew in place of the first
+        stage = run_directory.begin("train", arguments(epochs=5, overwrite=True))
+        assert stages.listing(folder) == [".written", "started.json"]
+        files.write_text(folder / "out.txt", content)
+        vanish(stage)
+    stage = run_directory.begin("train", arguments(epochs=5))
+    assert stage.resumed and (folder / "out.txt").read_text() == "anew"
+    run_directory.finish(stage)
+    assert stages.listing(tmp_path) == before, "nothing of the former stage is left"
+    assert run_directory.record(folder)["arguments"]["epochs"] == 5
+
+
+def test_a_replacement_that_is_at_work_stays(stages, arguments):
+    stages.whole("train", arguments())
+    stage = run_directory.begin("train", arguments(epochs=5, overwrite=True))
+    with pytest.raises(ValueError, match="another process is at work"):
+        run_directory.begin("train", arguments())
+    files.write_text(stage.folder / "out.txt", "new")
+    run_directory.finish(stage)
+    assert (stage.folder / "out.txt").read_text() == "new"
 
 
 def test_a_killed_stage_is_continued_without_leftovers(stages, arguments):

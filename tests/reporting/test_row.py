@@ -233,6 +233,20 @@ def test_what_made_pooled_rows_is_that_of_all_seeds_and_stages(synthetic):
     assert row.commands([older]) == ["test 0"] and row.commits([older]) == []
 
 
+def test_commands_are_in_an_order_in_which_they_can_be_run(synthetic):
+    train, other, tune, test = (
+        f"python scripts/dare/{script}.py" for script in ("1_train", "1_train", "5_tune", "7_test")
+    )
+    other += " --seed 1"
+    attack = "python scripts/classwise/1_attack.py"
+    rows = [
+        synthetic.whole(synthetic.row("dare", "original", command=test, commands={"train": train})),
+        synthetic.whole(synthetic.row("classwise", "dare", command=attack, commands={"tune": tune})),
+        synthetic.whole(synthetic.row("dare", "other", command=test, commands={"tune": tune, "train": other})),
+    ]
+    assert row.commands(rows) == [train, other, tune, test, attack]
+
+
 def test_details_are_pooled_as_the_study_says(synthetic):
     first, second = (
         synthetic.whole(synthetic.row("a", "method", seeds=[seed], **details))
