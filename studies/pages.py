@@ -15,7 +15,8 @@ from studies import catalogue, verdicts
 FOLDER = pathlib.Path("docs") / "results"
 FIGURES = pathlib.Path("results") / "figures"
 BESIDE = (  # under the commands of a study that reads the stages of another
-    "Where a command names attacks or methods that these rows did not need, the commands of {studies} make them: run these first."
+    "Where a command names attacks or methods that these rows did not need, the commands of {studies} make them: run "
+    "these first."
 )
 
 

@@ -25,8 +25,8 @@ ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only cells in which DARE wa
 IN_BRACKETS = "In brackets: the published mean of nine runs, on nets of full width."
 REDUCED = "Not of the published files, so not to be compared with the brackets: {}."
 UNSEEN = (
-    "unseen: mean over those of the paper's four attacks that a method met neither in training nor in the choice of its "
-    "learning rate; pages of cells have bim too."
+    "unseen: mean over those of the paper's four attacks that a method met neither in training nor in the choice of "
+    "its learning rate; pages of cells have bim too."
 )
 OVER_NETS = (
     "DARE minus the method, a pair for each net; one-sided p that DARE's ER is higher. Below "
