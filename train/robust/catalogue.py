@@ -257,6 +257,7 @@ METHODS = Catalogue(
             name: Method(f"PGD-10 with {title}", OURS, dataclasses.replace(RICE, targets=mined), _fixed(10))
             for name, mined, title in (
                 ("history-at", Mined(), "targets of each image's best epoch"),
+                ("history-at-early", Mined(start=0.3), "targets of each image's best epoch, mined early"),
                 ("history-at-mean", Mined(kind="mean"), "targets of the running mean over epochs"),
                 ("history-at-random", Mined(kind="random"), "targets of a random epoch (a control)"),
                 (
