@@ -118,18 +118,23 @@ def begin(
     if _before(path) != before:  # another process has worked on it meanwhile
         os.close(descriptor)
         return begin(stage, arguments, inputs, uses)
-    if arguments.overwrite:
+    if arguments.overwrite and path not in created:
         descriptor = _emptied(path, descriptor)
+    try:
+        return _opened(path, identity, before if not arguments.overwrite else None, created, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        _put_back(path)
+        raise
+
+
+def _opened(path, identity, before, created, lock):
+    """The Stage in a locked folder, with its record and ledger. before: the record of the work that it continues."""
+    stage = identity["stage"]
     for entry in path.rglob(files.TEMPORARY + "*"):
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-    # What an earlier process left; then the record and ledger of this one.
-    resumed = before is not None and not arguments.overwrite
-    try:
-        unnamed = _check_left(path)
-    except ValueError:
-        os.close(descriptor)
-        raise
+    resumed = before is not None
+    unnamed = _check_left(path)
     spent = _spent(path, before) if resumed else 0.0
     processes = [*(before.get("processes") or [{}] if resumed else []), provenance.facts()]
     facts = {"session_began": time.time(), "spent_s": spent, "processes": processes}
@@ -142,7 +147,7 @@ def begin(
         under = f", by code or on a machine that differs ({changed}): its record says so" if changed else ""
         print(f"{stage}: goes on with what was begun ({path}){under}", flush=True)
     guide.begin()
-    opened = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), created, descriptor)
+    opened = Stage(path, identity, time.monotonic(), spent, resumed, tuple(processes), created, lock)
     _unfinished.append(opened)
     return opened
 
@@ -192,7 +197,7 @@ def abandon() -> None:
                 for path in stage.created:
                     path.rmdir()
         _close(stage)
-        if empty:
+        if empty and not stage.created:
             _put_back(stage.folder)
 
 
@@ -243,22 +248,20 @@ def _emptied(path, descriptor):
     file (`_put_back`). Where something is aside already, the folder holds what was begun in its place: that is deleted.
     descriptor: the old lock. Raises ValueError where another process locks the new folder first.
     """
-    aside = _aside(path)
-    if aside.exists():
-        aside = aside.with_name(f"{aside.name}-begun")
-        shutil.rmtree(aside, ignore_errors=True)
-    path.rename(aside)
+    if _aside(path).exists():
+        for entry in path.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        return descriptor
+    path.rename(_aside(path))
     path.mkdir(exist_ok=True)
     os.close(descriptor)
-    descriptor = _lock(path)
-    if aside != _aside(path):
-        shutil.rmtree(aside)
-    return descriptor
+    return _lock(path)
 
 
 def _aside(path):
-    """Where a stage waits that --overwrite is replacing: beside its seed, where nobody looks for a stage."""
-    return path.parents[1] / f"{files.TEMPORARY}{path.parent.name}-{path.name}"
+    """Where a stage waits that --overwrite is replacing: beside its seed's folder, where nobody looks for a stage."""
+    seed = path.parent
+    return seed.resolve().parent / f"{files.TEMPORARY}{seed.name}-{path.name}"
 
 
 def _put_back(path):
@@ -266,20 +269,21 @@ def _put_back(path):
 
     A replacement that is finished needs it no longer: a process was killed before it had deleted it.
     """
-    if finished(path):
-        shutil.rmtree(_aside(path), ignore_errors=True)
-    if not _aside(path).exists() or present(path):
+    if not _aside(path).exists() or (present(path) and not finished(path)):
         return
-    if path.exists():
-        try:
-            descriptor = lock(path)
-        except BlockingIOError:
-            return
-        _forget(path)
-        path.rmdir()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = lock(path)
+    except BlockingIOError:
+        return
+    try:
+        if finished(path):
+            shutil.rmtree(_aside(path))
+        elif not present(path):
+            shutil.rmtree(path)
+            _aside(path).rename(path)
+    finally:
         os.close(descriptor)
-    path.parent.mkdir(exist_ok=True)
-    _aside(path).rename(path)
 
 
 def _forget(path):

@@ -16,7 +16,14 @@ def write(runs: str | pathlib.Path, folder: str | pathlib.Path, *, most: int) ->
     more than PARTS archives would be needed.
     """
     runs, folder = pathlib.Path(runs), pathlib.Path(folder)
-    paths = sorted({path for pattern in KEPT for path in runs.rglob(pattern) if path.is_file()})
+    paths = sorted(
+        {
+            path
+            for pattern in KEPT
+            for path in runs.rglob(pattern)
+            if path.is_file() and not _hidden(path.relative_to(runs))
+        }
+    )
     if not paths:
         raise FileNotFoundError(f"{runs}: no row, record, flags or log in it")
     parts = [[]]
@@ -34,3 +41,8 @@ def write(runs: str | pathlib.Path, folder: str | pathlib.Path, *, most: int) ->
             for member in content:
                 add(member.relative_to(runs).as_posix(), member)
     return archives
+
+
+def _hidden(path):
+    """Whether a part of a path is hidden, such as a stage that --overwrite is replacing."""
+    return any(part.startswith(".") for part in path.parts)

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Callable
 
-from pipeline import run_directory
+from pipeline import records, run_directory
 from reporting import row, tables
 
 
@@ -12,9 +12,12 @@ def write(arguments: argparse.Namespace, stages: str, tables_of: Callable) -> tu
     """(the finished rows of a cell's stages "<stages>-*", the folder "<stages>" of their printed and written tables).
 
     tables_of: called with the rows, gives a list of reporting.tables.Table.
+    Raises ValueError for a row whose stage was made from stages that have been replaced since.
     """
     folder = run_directory.folder(arguments, stages)
     finished = [stage for stage in sorted(folder.parent.glob(f"{stages}-*")) if run_directory.finished(stage)]
+    for stage in finished:
+        records.check_unmixed(stage)
     rows = [row.load(stage / "row.json") for stage in finished]
     seed_tables = tables_of(rows)
     for table in seed_tables:

@@ -5,7 +5,7 @@ maps into <runs>/classwise/<dataset>-<model>/seed<k>/report-<study>/.
 """
 
 try:
-    from pipeline import command, run_directory
+    from pipeline import command, records, run_directory
 except ModuleNotFoundError as error:  # another Python than that of the environment
     raise SystemExit(f"no module {error.name}: run it with .venv/bin/python (make quick makes it)") from None
 
@@ -50,6 +50,7 @@ def saved(arguments: argparse.Namespace, study: str) -> Iterator[Mapping]:
     for path in sorted(run_directory.folder(narrowed, "test").parent.glob("test-*/row.json")):
         if not run_directory.finished(path.parent):
             continue
+        records.check_unmixed(path.parent)
         row = result_row.load(path)
         if study == "dare":
             dataset = dataset or command.load_dataset(arguments)

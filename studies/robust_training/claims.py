@@ -128,7 +128,8 @@ def cheaper(methods: dict) -> Claim:
     level = claims.confidence(2 * len(savings))
     compared = [paired.between(methods["m+deat"], methods[name]) for name in savings]
     robust, over = paired.effects(compared, -MARGIN, level)
-    errors, _ = paired.errors_of({name: values for name, (_, values, _) in savings.items()})
+    pairs = {name: frozenset(["m+deat", name]) for name in savings}
+    errors, _ = paired.errors_of({name: values for name, (_, values, _) in savings.items()}, pairs)
     effects, phrases = [], []
     for (name, (best, values, never)), worst in zip(savings.items(), robust, strict=True):
         error, freedom = errors.get(name, (0.0, 0))

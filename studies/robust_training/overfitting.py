@@ -2,7 +2,8 @@
 
 Made where plain PGD training by the recipe of Rice et al. (`rice`) was measured. Methods are compared seed by seed
 (paired.py) at their selected epochs, so that early stopping alone is no gain. Of fewer than four seeds standard
-deviations are pooled: of falls over all methods, of comparisons over all claims. Rows with raised checks are left out.
+deviations are pooled: of falls over all methods, of comparisons over all claims. Rows with raised checks are left out,
+and so are those that were trained otherwise than `rice`: on other images, for other epochs, by another set-up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from reporting import claims, marks
 from reporting.cell import cell_name
 from reporting.claims import Claim
-from studies.robust_training import paired
+from studies.robust_training import paired, tables
 
 PLAIN, OURS, RIVAL, RANDOM = "rice", "history-at", "sat+ema", "history-at-random"
 FALL = 3.0  # points lost after the best epoch from which robust overfitting is said to show
@@ -22,6 +23,7 @@ HIGHER = (  # claim, source, (the method that is to be higher, the other)
     ("Self-adaptive targets raise robust accuracy", "Huang, Zhang, Zhang, NeurIPS 2020", ("sat", PLAIN)),
     ("Targets mined from the run's own history raise robust accuracy", OWN, (OURS, PLAIN)),
     ("Mined targets beat self-adaptive ones, both with averaged weights", OWN, (f"{OURS}+ema", RIVAL)),
+    ("Targets mined early beat self-adaptive ones, both with averaged weights", OWN, (f"{OURS}-early+ema", RIVAL)),
     ("It matters which epoch is mined", OWN, (OURS, RANDOM)),
 )
 
@@ -34,11 +36,17 @@ def is_measured(rows: Sequence[Mapping]) -> bool:
 def overfitting_claims(rows: Sequence[Mapping]) -> claims.Judged:
     """The table of the claims for the rows (pooled over seeds) of one data set and model."""
     sound, left_out = marks.sound(rows)
-    methods = {row["method"]: row for row in sound}
+    methods = {row["method"]: row for row in sound if row["role"] != "control" and _alike(row, sound)}
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     name = f"robust_training-{cell_name(dataset, model)}-claims"
     judged = [*falls(methods), *higher(methods)]
     return claims.table(name, f"{dataset}, {model}", "robust overfitting, and what helps against it", judged, left_out)
+
+
+def _alike(row, rows):
+    """Whether a row was trained as plain training was."""
+    plain = next((each for each in rows if each["method"] == PLAIN), None)
+    return plain is None or all(tables.settings(row, what) == tables.settings(plain, what) for what in tables.SHARED)
 
 
 def falls(methods: dict) -> list[Claim]:

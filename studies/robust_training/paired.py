@@ -2,9 +2,10 @@
 
 Runs of one seed share initial weights, training images and test images. The interval of a mean difference is Student's
 over seeds, and includes the variation over test images, because each seed draws its own. From OWN seeds on each
-difference has its own standard deviation, so that a method whose seeds lie far apart blurs no other comparison; of
-fewer seeds it is pooled over all that are given together. No interval is narrower than the test images alone make it,
-should seeds agree by chance. With one seed there is no interval.
+difference has its own standard deviation, so that a method whose seeds lie far apart blurs no other comparison. Of
+fewer seeds it is pooled over all that are given together, or its own where that is larger, since methods may vary
+unequally. No interval is narrower than the test images alone make it, should seeds agree by chance. With one seed there
+is no interval.
 """
 
 import dataclasses
@@ -27,7 +28,8 @@ class Difference:
     what: a description in words
     values: seed -> value; empty if nothing was measured on common seeds
     value: their mean; without common seeds the difference of the means
-    images: test images of a seed
+    images: test images of all seeds
+    methods: those that are compared
     stopped: the guard ended a run, so that the deviation of the other runs does not apply
     """
 
@@ -35,6 +37,7 @@ class Difference:
     values: dict[int, float]
     value: float
     images: int
+    methods: frozenset
     stopped: bool = False
 
 
@@ -53,6 +56,7 @@ def between(first: Mapping, second: Mapping) -> Difference:
         *(by_seed(row) for row in rows),
         measures[0]["value"] - measures[1]["value"],
         min(measure["n"] for measure in measures),
+        frozenset(row["method"] for row in rows),
         stopped=any(row["hyperparameters"]["stopped"] for row in rows),
     )
 
@@ -62,25 +66,30 @@ def fall(row: Mapping) -> Difference:
     best, last = tables.worst_case(row)
     settings = {"stopped": row["hyperparameters"]["stopped"]}
     values = by_seed(row), by_seed(row, "last/")
-    return _difference(f"{row['method']}'s fall", *values, best["value"] - last["value"], best["n"], **settings)
+    difference, own = best["value"] - last["value"], frozenset([row["method"]])
+    return _difference(f"{row['method']}'s fall", *values, difference, best["n"], own, **settings)
 
 
 def less(first: Difference, second: Difference) -> Difference:
     """A difference minus another."""
     value, images = first.value - second.value, min(first.images, second.images)
     what, stopped = f"{first.what} minus {second.what}", first.stopped or second.stopped
-    return _difference(what, first.values, second.values, value, images, stopped=stopped)
+    return _difference(
+        what, first.values, second.values, value, images, first.methods | second.methods, stopped=stopped
+    )
 
 
-def _difference(what, first, second, value, images, *, stopped):
+def _difference(what, first, second, value, images, methods, *, stopped):
     values = {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
-    return Difference(what, values, float(numpy.mean(list(values.values()))) if values else value, images, stopped)
+    mean = float(numpy.mean(list(values.values()))) if values else value
+    return Difference(what, values, mean, images, methods, stopped)
 
 
 def effects(differences: Sequence[Difference], needed: float, confidence: float) -> tuple[list[Effect], str]:
     """(an Effect for each difference, which has to exceed `needed`; how the intervals were made, in words)."""
     sound = [each for each in differences if each.values and not each.stopped]
-    errors, over = errors_of({each.what: numpy.array(list(each.values.values())) for each in sound})
+    values = {each.what: numpy.array(list(each.values.values())) for each in sound}
+    errors, over = errors_of(values, {each.what: each.methods for each in sound})
     made = []
     for each in differences:
         error, freedom = errors.get(each.what, (0.0, 0))
@@ -94,25 +103,41 @@ def effects(differences: Sequence[Difference], needed: float, confidence: float)
     return made, over
 
 
-def errors_of(differences: Mapping[str, numpy.ndarray]) -> tuple[dict[str, tuple[float, int]], str]:
+def errors_of(
+    differences: Mapping[str, numpy.ndarray], methods: Mapping[str, frozenset]
+) -> tuple[dict[str, tuple[float, float]], str]:
     """(name -> (standard error of its mean, its degrees of freedom), how they were estimated, in words).
 
     differences: name -> (S,), a value a seed, S at least 1
+    methods: name -> the methods compared; over differences that share one a pooled variance has less freedom
     """
     squares = {name: float(numpy.square(values - values.mean()).sum()) for name, values in differences.items()}
     freedoms = {name: len(differences[name]) - 1 for name in squares}
     if not any(freedoms.values()):
-        return {}, "one seed each"
+        return {}, "no interval: one seed each, or a run that was stopped"
+    own = {name: squares[name] / freedoms[name] if freedoms[name] else 0.0 for name in squares}
     if all(freedom >= OWN - 1 for freedom in freedoms.values()):
-        over = f"95 % intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
+        over = f"intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
+        variances = own
     else:
-        total, freedom = sum(squares.values()), sum(freedoms.values())
-        spread = math.sqrt(total / freedom)
-        over = f"standard deviation of a difference over seeds {spread:.1f}, {freedom} degrees of freedom"
-        squares, freedoms = dict.fromkeys(squares, total), dict.fromkeys(squares, freedom)
-    return {
-        name: (math.sqrt(squares[name] / freedoms[name] / len(differences[name])), freedoms[name]) for name in squares
-    }, over
+        total = sum(freedoms.values())
+        pooled = sum(squares.values()) / total
+        freedom = (
+            total
+            * len(squares)
+            / sum(_correlation(methods[one], methods[two]) ** 2 for one in squares for two in squares)
+        )
+        over = (
+            f"standard deviation of a difference over seeds {math.sqrt(pooled):.1f}, {freedom:.3g} degrees of freedom"
+        )
+        variances = {name: max(pooled, value) for name, value in own.items()}
+        freedoms = dict.fromkeys(squares, freedom)
+    return {name: (math.sqrt(variances[name] / len(differences[name])), freedoms[name]) for name in squares}, over
+
+
+def _correlation(one, two):
+    """Of two differences of methods with equal independent deviations: two pairs that share one correlate by half."""
+    return len(one & two) / math.sqrt(len(one) * len(two))
 
 
 def _of_images(difference, n):

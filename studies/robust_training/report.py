@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from reporting import claims
 from reporting.cell import cell_name
-from reporting.claims import Judged
 from studies.robust_training import overfitting
 from studies.robust_training.claims import deat_claims
 from studies.robust_training.figures import trajectories
@@ -17,9 +17,17 @@ def tables(rows: Sequence[Mapping]) -> list:
     return [*robust_training_tables(rows), *map(judged, cells(rows).values())]
 
 
-def judged(rows: Sequence[Mapping]) -> Judged:
-    """The claims of one data set and model: those on robust overfitting where that was studied, else DEAT's."""
-    return overfitting.overfitting_claims(rows) if overfitting.is_measured(rows) else deat_claims(rows)
+def judged(rows: Sequence[Mapping]) -> claims.Judged:
+    """The claims of one data set and model: those on robust overfitting where that was studied, and DEAT's."""
+    deat = deat_claims(rows)
+    if not overfitting.is_measured(rows):
+        return deat
+    own = overfitting.overfitting_claims(rows)
+    if {claim.verdict for claim in deat.claims} == {"not measured"}:
+        return own
+    notes = [note for note in (*own.notes, *deat.notes) if note != claims.RULE and not note.startswith("Source: ")]
+    title = "robust overfitting, and the claims of DEAT"
+    return claims.table(own.name, own.cell, title, [*own.claims, *deat.claims], [*dict.fromkeys(notes)])
 
 
 def figures(rows: Sequence[Mapping]) -> Iterator[tuple]:

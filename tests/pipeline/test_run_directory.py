@@ -157,6 +157,37 @@ def test_a_replacement_that_was_killed_before_it_wrote_is_none(stages, arguments
     assert stages.listing(tmp_path) == before
 
 
+def test_a_kill_within_the_first_write_leaves_the_former_stage(stages, arguments, tmp_path):
+    stages.whole("train", arguments())
+    before = stages.listing(tmp_path)
+    for end in (lambda stage: run_directory.abandon(), vanish):
+        stage = run_directory.begin("train", arguments(epochs=5, overwrite=True))
+        (stage.folder / "history").mkdir()
+        (stage.folder / ".writing-abc-out.txt").write_text("ha")
+        end(stage)
+        assert run_directory.begin("train", arguments()) is None
+        assert stages.listing(tmp_path) == before
+
+
+def test_a_new_stage_that_fails_leaves_no_trace_with_overwrite_too(arguments, tmp_path):
+    run_directory.begin("train", arguments(overwrite=True))
+    run_directory.abandon()
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_the_record_cannot_be_written_the_former_stage_stays(stages, arguments, tmp_path, monkeypatch):
+    stages.whole("train", arguments())
+    before = stages.listing(tmp_path)
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(files, "write_sealed", full)
+    with pytest.raises(OSError, match="no space left"):
+        run_directory.begin("train", arguments(epochs=5, overwrite=True))
+    assert stages.listing(tmp_path) == before
+
+
 def test_a_replacement_that_was_killed_later_is_continued(stages, arguments, tmp_path):
     folder = stages.whole("train", arguments())
     before = stages.listing(tmp_path)
