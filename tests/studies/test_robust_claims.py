@@ -46,7 +46,8 @@ def test_claims_are_judged_by_what_was_measured(row, seeds):
     fast = (0.1, 0.3, 0.42, 0.42, 0.43, 0.43, 0.43, 0.43)
     rows = [
         seeds("m+deat", 42.5, 43.5, 43.0, robust=fast),
-        seeds("free-8", 29.5, 30.5, 30.0, robust=EIGHT), seeds("free-4", 39.5, 42.5), seeds("pgd-7", 40.0, robust=EIGHT),
+        seeds("free-8", 29.5, 30.5, 30.0, robust=EIGHT), seeds("free-4", 39.5, 42.5),
+        seeds("pgd-7", 40.0, robust=EIGHT),
         seeds("m+trades", 78.5, 81.5), seeds("trades", 40.0), seeds("m+pgd", 80.0, robust=EIGHT),
         *(row(f"m+mart-{place}", robust=EIGHT) for place in range(10)),  # of one seed: runs to correlate
     ]  # fmt: skip
