@@ -47,13 +47,13 @@ def by_seed(row: Mapping, prefix: str = "") -> dict[int, float]:
     return dict(zip(seeds, tables.worst(row, prefix)["values"], strict=True))
 
 
-def between(first: Mapping, second: Mapping) -> Difference:
-    """The worst case of a row minus that of another."""
+def between(first: Mapping, second: Mapping, prefix: str = "") -> Difference:
+    """The worst case of a row minus that of another; prefix "last/": of the last epochs."""
     rows = first, second
-    measures = [tables.worst(row) for row in rows]
+    measures = [tables.worst(row, prefix) for row in rows]
     return _difference(
-        " minus ".join(row["method"] for row in rows),
-        *(by_seed(row) for row in rows),
+        " minus ".join(row["method"] for row in rows) + (", last epoch" if prefix else ""),
+        *(by_seed(row, prefix) for row in rows),
         measures[0]["value"] - measures[1]["value"],
         min(measure["n"] for measure in measures),
         frozenset(row["method"] for row in rows),
