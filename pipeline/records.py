@@ -159,10 +159,7 @@ def check_ancestors(path: pathlib.Path, inputs: Iterable[str]) -> None:
     """
     for at, own in ancestors(path, inputs).items():
         for source, digest in own["inputs"].items():
-            if digest != result(place(at, source)):
-                raise ValueError(
-                    f"{at}: made from another {source} than there is now: make {at.name} again with --overwrite"
-                )
+            _check_current(at, source, digest)
 
 
 def check_unmixed(path: pathlib.Path) -> None:
@@ -176,13 +173,15 @@ def check_unmixed(path: pathlib.Path) -> None:
         seen.add(at)
         for name, digest in record(at)["inputs"].items():
             source = place(at, name)
-            if not finished(source):
-                continue
-            if digest != result(source):
-                raise ValueError(
-                    f"{at}: made from another {name} than there is now: make {at.name} again with --overwrite"
-                )
-            waiting += [] if source in seen else [source]
+            if finished(source):
+                _check_current(at, name, digest)
+                waiting += [] if source in seen else [source]
+
+
+def _check_current(at, name, digest):
+    """Raise ValueError unless the input `name` of the stage in `at` still has the outputs of this digest."""
+    if digest != result(place(at, name)):
+        raise ValueError(f"{at}: made from another {name} than there is now: make {at.name} again with --overwrite")
 
 
 def lock(path: pathlib.Path) -> int:

@@ -29,7 +29,7 @@ import keras
 
 from data import files, ledger
 from data import folder as image_folder
-from pipeline import guide, provenance, records
+from pipeline import guide, provenance, records, replacement
 from pipeline import resolved as catalogue
 from pipeline.records import check_ancestors, complete, finished, folder, intact, lock, place, present, read, record
 
@@ -83,7 +83,7 @@ def begin(
     """
     # What identifies the stage, against what is in its folder.
     path = folder(arguments, stage)
-    _put_back(path)
+    replacement.put_back(path)
     settings = {"backend": keras.backend.backend()}
     settings |= {name: value for name, value in sorted(vars(arguments).items()) if name not in NEUTRAL}
     uses = dict(uses or {})
@@ -119,12 +119,14 @@ def begin(
         os.close(descriptor)
         return begin(stage, arguments, inputs, uses)
     if arguments.overwrite and path not in created:
-        descriptor = _emptied(path, descriptor)
+        if replacement.set_aside(path):
+            os.close(descriptor)
+            descriptor = _lock(path)
     try:
         return _opened(path, identity, before if not arguments.overwrite else None, created, descriptor)
     except BaseException:
         os.close(descriptor)
-        _put_back(path)
+        replacement.put_back(path)
         raise
 
 
@@ -178,8 +180,8 @@ def finish(stage: Stage, **facts: Any) -> None:
     outputs = _outputs(stage)
     content = {**stage.identity, **so_far(stage), "peak_memory_mib": peak_memory(), **facts, "outputs": outputs}
     files.write_sealed(stage.folder / "run.json", content)
-    _forget(stage.folder)
-    shutil.rmtree(_aside(stage.folder), ignore_errors=True)
+    replacement.forget(stage.folder)
+    replacement.discard(stage.folder)
     _close(stage)
 
 
@@ -192,13 +194,13 @@ def abandon() -> None:
         ledger.close(stage.folder)
         empty = not present(stage.folder)
         if empty:
-            _forget(stage.folder)
+            replacement.forget(stage.folder)
             with contextlib.suppress(OSError):  # not empty
                 for path in stage.created:
                     path.rmdir()
         _close(stage)
         if empty and not stage.created:
-            _put_back(stage.folder)
+            replacement.put_back(stage.folder)
 
 
 def peak_memory() -> int:
@@ -239,57 +241,6 @@ def _check_left(path):
             raise ValueError(f"{path / name}: is gone: put it back, or pass --overwrite to make all anew")
     ledger.expect(path, known)
     return missing
-
-
-def _emptied(path, descriptor):
-    """Move a stage's folder aside and make an empty one in its place. Returns the new lock.
-
-    What is aside is deleted when the new stage is finished (`finish`), and put back if it ends before it has written a
-    file (`_put_back`). Where something is aside already, the folder holds what was begun in its place: that is deleted.
-    descriptor: the old lock. Raises ValueError where another process locks the new folder first.
-    """
-    if _aside(path).exists():
-        for entry in path.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        return descriptor
-    path.rename(_aside(path))
-    path.mkdir(exist_ok=True)
-    os.close(descriptor)
-    return _lock(path)
-
-
-def _aside(path):
-    """Where a stage waits that --overwrite is replacing: beside its seed's folder, where nobody looks for a stage."""
-    seed = path.parent
-    return seed.resolve().parent / f"{files.TEMPORARY}{seed.name}-{path.name}"
-
-
-def _put_back(path):
-    """Put the stage that was to be replaced back where its replacement has written nothing and nobody is at work.
-
-    A replacement that is finished needs it no longer: a process was killed before it had deleted it.
-    """
-    if not _aside(path).exists() or (present(path) and not finished(path)):
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = lock(path)
-    except BlockingIOError:
-        return
-    try:
-        if finished(path):
-            shutil.rmtree(_aside(path))
-        elif not present(path):
-            shutil.rmtree(path)
-            _aside(path).rename(path)
-    finally:
-        os.close(descriptor)
-
-
-def _forget(path):
-    """Delete the record and ledger of an unfinished stage."""
-    for name in ("started.json", ledger.NAME):
-        (path / name).unlink(missing_ok=True)
 
 
 def _outputs(stage):

@@ -64,10 +64,15 @@ def between(first: Mapping, second: Mapping, prefix: str = "") -> Difference:
 def fall(row: Mapping) -> Difference:
     """The worst case of a row's selected epoch minus that of its last."""
     best, last = tables.worst_case(row)
-    settings = {"stopped": row["hyperparameters"]["stopped"]}
-    values = by_seed(row), by_seed(row, "last/")
-    difference, own = best["value"] - last["value"], frozenset([row["method"]])
-    return _difference(f"{row['method']}'s fall", *values, difference, best["n"], own, **settings)
+    return _difference(
+        f"{row['method']}'s fall",
+        by_seed(row),
+        by_seed(row, "last/"),
+        best["value"] - last["value"],
+        best["n"],
+        frozenset([row["method"]]),
+        stopped=row["hyperparameters"]["stopped"],
+    )
 
 
 def less(first: Difference, second: Difference) -> Difference:
@@ -122,11 +127,8 @@ def errors_of(
     else:
         total = sum(freedoms.values())
         pooled = sum(squares.values()) / total
-        freedom = (
-            total
-            * len(squares)
-            / sum(_correlation(methods[one], methods[two]) ** 2 for one in squares for two in squares)
-        )
+        shared = sum(_correlation(methods[one], methods[two]) ** 2 for one in squares for two in squares)
+        freedom = total * len(squares) / shared
         over = (
             f"standard deviation of a difference over seeds {math.sqrt(pooled):.1f}, {freedom:.3g} degrees of freedom"
         )
