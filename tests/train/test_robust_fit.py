@@ -20,7 +20,7 @@ FAST = dataclasses.replace(SETUP, cyclic=True, milestones=(0.5,), factors=(), mo
 RESUMED = [("m+deat", FAST), ("fat-5", SETUP), ("m+trades-deat", SETUP), ("yopo-5-3", SETUP)]
 # each kind of state: targets with averaged weights, an average of its own for the attack, statistics measured anew
 RESUMED += [("sat+ema", SETUP), ("history-at-random", SETUP), ("nuat2-wa", SETUP), ("pgd-7+swa", SETUP), ("awp", FAST)]
-RESUMED += [("pgd-7+median", SETUP), ("history-at-r", SETUP)]
+RESUMED += [("pgd-7+median", SETUP), ("history-at-r", SETUP), ("history-at-held-out+ema", SETUP)]
 RESUMED = [RESUMED[0], *(pytest.param(*values, marks=pytest.mark.slow) for values in RESUMED[1:])]
 
 
@@ -46,7 +46,11 @@ def build():
 def fit(split, path, name, model=None, *, guard=1.0, **settings):
     method = dataclasses.replace(robust.METHODS[name], guard=guard)
     if getattr(method.strategy, "targets", None):  # before the epoch that is killed
-        early = dataclasses.replace(method.strategy.targets, start=0.25 if name.startswith("sat") else 0.75)
+        targets = method.strategy.targets
+        early = {"start": 0.25 if name.startswith("sat") else 0.75}
+        if getattr(targets, "patience", None) is not None:
+            early = {"patience": 0.0}
+        early = dataclasses.replace(targets, **early)
         method = dataclasses.replace(method, strategy=dataclasses.replace(method.strategy, targets=early))
     settings = {"epochs": 4, "method": method, "setup": SETUP, "probe": PROBE, "seed": 0, **settings}
     return robust.fit(model or build(), split, history=path, **settings)

@@ -105,7 +105,8 @@ def test_the_published_controllers():
         "f+mart": 10, "yopo-5-3": 5, "trades-deat": 10, "mart-deat": 10, "fat-5-deat": 5, "f+trades-deat": 10,
         "f+mart-deat": 10, "rice": 10, "awp": 10, "trades-awp": 10, "kd": 10, "sat": 10, "n-fgsm": 1, "nuat2": 2,
         "nuat2-wa": 2, "history-at": 10, "history-at-early": 10, "history-at-mean": 10, "history-at-random": 10,
-        "history-at-smoothed": 10, "history-at-r": 10, "history-at-r-random": 10,
+        "history-at-smoothed": 10, "history-at-r": 10, "history-at-r-random": 10, "history-at-held-out": 10,
+        "history-at-held-out-random": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
     settings = {

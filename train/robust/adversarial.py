@@ -238,7 +238,7 @@ class Adversarial:
             passes += self.update_passes(displaced)
             return Outcome(loss, correct, followed[0] if followed else magnitude, passes)
 
-        return run if table is None else Batch(run, table.state, table.restore)
+        return run if table is None else Batch(run, table.state, table.restore, getattr(table, "judge", None))
 
     def _attack(self, model, scale):
         """``run(images, labels, steps, epsilon, generator, progress) -> (adversarials, magnitude, passes)``."""

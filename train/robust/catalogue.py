@@ -16,7 +16,7 @@ from train.robust.average import AVERAGES, TITLES, Ema, Median, Swa
 from train.robust.awp import Awp
 from train.robust.distil import Distillation
 from train.robust.friendly import Friendly
-from train.robust.mined import Mined
+from train.robust.mined import VARIANTS
 from train.robust.nuclear import Nuclear
 from train.robust.perturbation import StepSize
 from train.robust.replay import Replay
@@ -255,19 +255,7 @@ METHODS = Catalogue(
         "nuat2-wa": Method("NuAT2-WA", SRIRAMANAN, Nuclear(decay=0.99), _fixed(2), "NuAT2-WA", average=NUAT_AVERAGE),
         **{
             name: Method(f"PGD-10 with {title}", OURS, dataclasses.replace(RICE, targets=mined), _fixed(10))
-            for name, mined, title in (
-                ("history-at", Mined(), "targets of each image's best epoch"),
-                ("history-at-early", Mined(start=0.3), "targets of each image's best epoch, mined early"),
-                ("history-at-mean", Mined(kind="mean"), "targets of the running mean over epochs"),
-                ("history-at-random", Mined(kind="random"), "targets of a random epoch (a control)"),
-                (
-                    "history-at-smoothed",
-                    Mined(kind="smoothed"),
-                    "labels smoothed to the best epoch's entropy (a control)",
-                ),
-                ("history-at-r", Mined(of="activations"), "activations of each image's best epoch"),
-                ("history-at-r-random", Mined(of="activations", kind="random"), "those of a random epoch (a control)"),
-            )
+            for name, (mined, title) in VARIANTS.items()
         },
         "trades-deat": _of_deat("TRADES", ZHANG_TRADES, DEAT_TRADES, _fixed(10), "TRADES"),
         "mart-deat": _of_deat("MART", WANG_MART, DEAT_MART, _fixed(10), "MART"),

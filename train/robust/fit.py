@@ -165,9 +165,11 @@ def fit(
                 "validation_accuracy": float((prediction == split.y_validation).mean()),
                 "controller": controller.state(),
             }
+            recorded[epoch] = metrics
+            if getattr(batch, "judge", None) is not None:
+                batch.judge(best(recorded, method.select) == epoch, share_done(1, spent))
             saved = {"metrics": metrics, "optimizer": optimizer, "state": _state(carried)}
             history.save(model, epoch, log_probability, prediction, **saved)
-        recorded[epoch] = metrics
         if keep == "selected":
             _drop_weights(history, best(recorded, method.select))
         if on_epoch is not None:

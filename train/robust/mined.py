@@ -22,6 +22,9 @@ class Mined:
 
     While the run is younger than `start`, the outputs of each update's own pass under attack are recorded for each
     image: this costs no pass. From then on `share` of the loss is that of the label, and the rest that of the record.
+    With `patience`, held-out images tell when: once the selected epoch so far lies `patience` of the run back, and
+    `start` is reached, the record as it was after that epoch is learnt from, to the end. Recording goes on, and an
+    epoch that is selected later renews what is learnt from.
     of: what is recorded: "probabilities", the softmax, which is mixed with the label into one soft target; or
         "activations", what the logits read, as DARE's regression has it: the rest of the loss is then their squared
         distance to the record over its mean square.
@@ -35,6 +38,7 @@ class Mined:
     start: float = 0.6
     share: float = 0.5
     of: str = "probabilities"
+    patience: float | None = None
 
     loss = "cross-entropy"
 
@@ -43,8 +47,10 @@ class Mined:
             raise ValueError(f"of is {self.of!r}, expected one of {', '.join(OF)}")
         if self.kind not in OF[self.of]:
             raise ValueError(f"kind is {self.kind!r}, expected one of {', '.join(OF[self.of])} for {self.of}")
-        if not (0 <= self.start <= 1 and 0 <= self.share <= 1):
-            raise ValueError(f"start={self.start}, share={self.share}: expected fractions from 0 to 1")
+        fractions = {name: getattr(self, name) for name in ("start", "share", "patience")}
+        if not all(value is None or 0 <= value <= 1 for value in fractions.values()):
+            seen = ", ".join(f"{name}={value}" for name, value in fractions.items())
+            raise ValueError(f"{seen}: expected fractions from 0 to 1")
 
     def objective(self, order: tuple[str, ...]) -> Callable:
         """The objective; its extra is (correct (n,), (what is recorded (n, K) or (n, D), log p_y (n,)))."""
@@ -61,6 +67,23 @@ class Mined:
         if self.of == "probabilities":
             return _Recording(self, count, model.output_shape[-1])
         return _Activations(self, count, model.layers[-1].input.shape[-1])
+
+
+HELD_OUT = {"start": 0.0, "patience": 0.1}
+VARIANTS = {  # the methods' names: rule, title
+    "history-at": (Mined(), "targets of each image's best epoch"),
+    "history-at-early": (Mined(start=0.3), "targets of each image's best epoch, mined early"),
+    "history-at-held-out": (Mined(**HELD_OUT), "targets of each image's best epoch up to the selected one"),
+    "history-at-held-out-random": (
+        Mined(kind="random", **HELD_OUT),
+        "targets of a random epoch up to the selected one (a control)",
+    ),
+    "history-at-mean": (Mined(kind="mean"), "targets of the running mean over epochs"),
+    "history-at-random": (Mined(kind="random"), "targets of a random epoch (a control)"),
+    "history-at-smoothed": (Mined(kind="smoothed"), "labels smoothed to the best epoch's entropy (a control)"),
+    "history-at-r": (Mined(of="activations"), "activations of each image's best epoch"),
+    "history-at-r-random": (Mined(of="activations", kind="random"), "those of a random epoch (a control)"),
+}
 
 
 def _soft(call, current, images, labels, scale, weight, beta, targets):
@@ -90,23 +113,31 @@ def distance(activations, targets):
 
 
 class _Recording:
-    """The record of every image: its outputs, the log-probability of the true class, and the number of epochs."""
+    """The record of every image: its outputs, the log-probability of the true class, and the number of epochs.
+
+    With patience, `learnt` is what the record was after the selected epoch; without, it is the record itself.
+    """
 
     def __init__(self, rule, count, width):
         self.rule, self.outputs = rule, numpy.zeros((count, width), "float32")
         self.confidence, self.counts = numpy.full(count, -numpy.inf, "float32"), numpy.zeros(count, "int32")
+        self.learnt, self.selected_at, self.begun = (self.outputs, self.counts), 0.0, False
+
+    def late(self, progress):
+        """Whether targets are learnt from."""
+        return progress >= self.rule.start - 1e-9 and (self.rule.patience is None or self.begun)
 
     def of(self, rows, labels, progress):
         """The arrays that the objective gets for a batch."""
-        recorded = or_labels(self.outputs[rows], labels)
-        if progress < self.rule.start - 1e-9:
+        recorded = or_labels(self.learnt[0][rows], labels)
+        if not self.late(progress):
             return (one_hot(labels, recorded.shape[1]),)
         mixed = self.rule.share * one_hot(labels, recorded.shape[1]) + (1 - self.rule.share) * recorded
         return (smoothed(entropy(mixed), labels, mixed.shape[1]) if self.rule.kind == "smoothed" else mixed,)
 
     def learn(self, rows, labels, progress, generator, outputs):
         """Take over the update's outputs for a batch."""
-        if progress >= self.rule.start - 1e-9:
+        if self.rule.patience is None and self.late(progress):
             return
         values, confidence = map(numpy.asarray, outputs)
         if self.rule.kind == "mean":
@@ -120,19 +151,36 @@ class _Recording:
         self.confidence[rows] = numpy.maximum(self.confidence[rows], confidence)
         self.counts[rows] += 1
 
+    def judge(self, is_selected, progress):
+        """After an epoch: whether held-out images select it among those so far."""
+        if self.rule.patience is None:
+            return
+        if is_selected:
+            self.learnt, self.selected_at = (self.outputs.copy(), self.counts.copy()), progress
+        self.begun = self.begun or progress - self.selected_at >= self.rule.patience - 1e-9
+
     def state(self):
-        return {"outputs": self.outputs, "confidence": self.confidence, "seen": self.counts}
+        recorded = {"outputs": self.outputs, "confidence": self.confidence, "seen": self.counts}
+        if self.rule.patience is None:
+            return recorded
+        outputs, counts = self.learnt
+        when = {"selected_at": numpy.float64(self.selected_at), "begun": numpy.int32(self.begun)}
+        return recorded | {"learnt": outputs, "learnt_seen": counts} | when
 
     def restore(self, state):
-        self.outputs, self.confidence, self.counts = (state[name] for name in self.state())
+        self.outputs, self.confidence, self.counts = (state[name] for name in ("outputs", "confidence", "seen"))
+        self.learnt = state.get("learnt", self.outputs), state.get("learnt_seen", self.counts)
+        if self.rule.patience is not None:
+            self.selected_at, self.begun = float(state["selected_at"]), bool(state["begun"])
 
 
 class _Activations(_Recording):
     """The same of activations; early, and for an image that was never seen, all of the loss is the label's."""
 
     def of(self, rows, labels, progress):
-        late = (progress >= self.rule.start - 1e-9) & (self.counts[rows] > 0)
-        return self.outputs[rows], numpy.where(late, self.rule.share, 1.0).astype("float32")
+        outputs, counts = self.learnt
+        late = self.late(progress) & (counts[rows] > 0)
+        return outputs[rows], numpy.where(late, self.rule.share, 1.0).astype("float32")
 
 
 def entropy(probabilities: numpy.ndarray) -> numpy.ndarray:

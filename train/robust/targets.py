@@ -21,11 +21,14 @@ class Batch:
     run: the function.
     state: ``state()`` -> dictionary of arrays, which are saved with each epoch.
     restore: ``restore(dictionary)`` of a saved epoch.
+    judge: ``judge(is_selected, progress)`` after each epoch: whether held-out images select it among those so far, and
+        the fraction of the run that is done; None: the strategy does not ask.
     """
 
     run: Callable
     state: Callable
     restore: Callable
+    judge: Callable | None = None
 
     def __call__(self, *arguments, **settings):
         return self.run(*arguments, **settings)
