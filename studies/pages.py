@@ -1,6 +1,6 @@
 """The page of each cell in docs/results/: all its tables, its figures, and the commands that made its rows.
 
-A cell is a data set with a model. The page covers all studies of the cell.
+A cell is a data set with a model. The page covers all studies of the cell. README.md there lists the pages.
 """
 
 import pathlib
@@ -14,6 +14,14 @@ from studies import catalogue, verdicts
 
 FOLDER = pathlib.Path("docs") / "results"
 FIGURES = pathlib.Path("results") / "figures"
+INDEX = """\
+# The results of each cell
+
+Made by `python scripts/publish.py` from `results/measured/`. A cell is a data set with a model. Each page has all
+tables and figures of the cell, and ends with the commands, commits and devices behind its rows.
+
+| cell | studies |
+|:--|:--|"""
 BESIDE = (  # under the commands of a study that reads the stages of another
     "Where a command names attacks or methods that these rows did not need, the commands of {studies} make them: run "
     "these first."
@@ -22,10 +30,22 @@ BESIDE = (  # under the commands of a study that reads the stages of another
 
 def pages(rows: Sequence[Mapping], tables: list, root: str | pathlib.Path) -> dict[pathlib.Path, str]:
     """Path in `root` -> the Markdown of each cell's page. rows: of all studies; tables: all their tables."""
-    return {
-        FOLDER / f"{cell_name(*cell)}.md": _page(cell, own, tables, pathlib.Path(root))
-        for cell, own in catalogue.by_cell(rows).items()
-    }
+    cells = catalogue.by_cell(rows)
+    whole = {FOLDER / _file(cell): _page(cell, own, tables, pathlib.Path(root)) for cell, own in cells.items()}
+    return whole | {FOLDER / "README.md": _index(cells)}
+
+
+def _file(cell):
+    return f"{cell_name(*cell)}.md"
+
+
+def _index(cells):
+    """The list of all pages, each with its studies."""
+    lines = [INDEX]
+    for cell, rows in cells.items():
+        studies = [verdicts.words(study) for study in catalogue.STUDIES if catalogue.of_study(rows, study)]
+        lines.append(f"| [{text.markdown(', '.join(cell))}]({_file(cell)}) | {', '.join(studies)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _page(cell, rows, all_tables, root):

@@ -211,7 +211,7 @@ def test_the_published_numbers_are_those_of_the_sheets():
     assert f"{overall[0]}; {', '.join(overall[1:])} %" in DARE
     for title, name in (("Fashion-MNIST", "FM"), ("CIFAR-10", "CIFAR10"), ("SVHN", "SVHN")):
         values = [statistics.mean(cells[name, "AlexNet", attack]["Dare"]) for attack in ("FGSM", "PGD")]
-        assert f"AlexNet, {title}: `dare` | {values[0]:.1f}, {values[1]:.1f} %" in DARE
+        assert f"{title} {values[0]:.1f} and {values[1]:.1f} %" in DARE
     changes = [100 * (float(line["dare"]) - float(line["original"])) for line in sheet("dare_tosem_clean_accuracy")]
     assert f"{min(changes):.1f} to +{max(changes):.1f} points" in DARE
     for line in sheet("dare_readme_models"):

@@ -1,7 +1,7 @@
-"""DARE's main table over all nets, in how many cells each method is best, and the signed-rank test over the nets.
+"""DARE's main table over all nets, how often each method is best, and the signed-rank test over the nets.
 
-A cell is a net (data set and model) with an attack; the paper has nine nets and the attacks of PUBLISHED. Rows with a
-raised check of ANSWERS are left out.
+Counted are pairs of a net (data set and model) and an attack; the paper has nine nets and the attacks of PUBLISHED.
+Rows with a raised check of ANSWERS are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HIGHEST = (
     "highest: the method of highest ER, by mean. clearly: its difference from every other method lies above 0, at 95 % "
     "together (Bonferroni); published: one-sided signed-rank tests over nine runs, each p < .05."
 )
-ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only cells in which DARE was measured are counted."
+ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only pairs for which DARE was measured are counted."
 IN_BRACKETS = "In brackets: the published mean of nine runs, on nets of full width."
 REDUCED = "Not of the published files, so not to be compared with the brackets: {}."
 UNSEEN = (
@@ -71,7 +71,7 @@ def paper_table(nets: dict) -> Table:
 
 
 def best(nets: dict) -> Table:
-    """In how many cells each method has the highest ER: published, ours, and ours with the controls admitted."""
+    """In how many pairs each method has the highest ER: published, ours, and ours with the controls admitted."""
     of_paper = _published()
     ours = [(methods, name) for methods in nets.values() for name in _attacks(methods)]
     counted = [of_paper, _wins(ours, CONTENDERS), _wins(ours, (*CONTENDERS, *claims.CONTROLS))]
@@ -87,7 +87,7 @@ def best(nets: dict) -> Table:
         lines.append((method, *texts))
     titles = ("published", "ours", "ours, controls admitted")
     columns = ("method", *(f"{title}: {what}" for title in titles for what in ("highest", "clearly")))
-    title = f"Cells in which a method has the highest ER ({len(nets)} nets)"
+    title = f"Pairs of a net and an attack in which a method has the highest ER ({len(nets)} nets)"
     return Table("dare-best", title, columns, tuple(lines), (HIGHEST, ADMITTED))
 
 
@@ -130,7 +130,7 @@ def _value(row, name):
 
 
 def _published():
-    """(how often each contender is highest, how often clearly) in the paper's 36 cells."""
+    """(how often each contender is highest, how often clearly) in the paper's 36 pairs."""
     highest, clearly = collections.Counter(), collections.Counter()
     for dataset, model in NETS:
         for attack in claims.PUBLISHED:
@@ -142,10 +142,10 @@ def _published():
     return highest, clearly
 
 
-def _wins(cells, contenders):
-    """The same of (methods, measure) cells of our own, among the contenders that a cell has."""
+def _wins(pairs, contenders):
+    """The same of our own (methods, measure) pairs, among the contenders that a pair has."""
     highest, clearly = collections.Counter(), collections.Counter()
-    for methods, name in cells:
+    for methods, name in pairs:
         measured = {method: row for method, row in methods.items() if method in contenders and name in row["measures"]}
         top = max(measured, key=lambda method: measured[method]["measures"][name]["value"])
         highest[top] += 1
