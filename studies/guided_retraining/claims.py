@@ -18,6 +18,8 @@ from reporting.claims import Claim, Effect
 from reporting.statistics import Interval
 from reporting.tables import signed
 from studies.guided_retraining import tables
+from studies.guided_retraining.robot_claims import robot_claims
+from studies.guided_retraining.row import ROBOT
 
 SOURCE = "Durán, Martínez-Fernández, Felderer, Franch, PeerJ CS 9:e1454, 2023"
 EARLIER = "Durán et al., arXiv 2207.03689"
@@ -31,11 +33,13 @@ UNCERTAIN, SURPRISED = ("deepgini", "softmax_entropy"), ("lsa", "dsa")
 
 
 def guided_claims(rows: Sequence[Mapping]) -> claims.Judged:
-    """The table of the claims for the rows (pooled over seeds) of one data set and model."""
+    """The table of the claims for the rows (pooled over seeds) of one data set and model, RobOT's own among them."""
     dataset, model = rows[0]["dataset"], rows[0]["model"]
     sound, left_out = marks.sound(rows)
-    table = {(row["configuration"], row["metric"]): row for row in sound if row["metric"] not in BY_FOL}
+    orders = tables.of_study([row for row in sound if row["metric"] not in BY_FOL])
+    table = {(row["configuration"], row["metric"]): row for row in orders}
     judged = [claim(table) for claim in (c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2)]
+    judged += robot_claims([row for row in sound if row["configuration"] == ROBOT])
     return claims.table(
         f"{tables.name_of(dataset, model)}-claims", f"{dataset}, {model}", "the conclusions", judged, left_out
     )
