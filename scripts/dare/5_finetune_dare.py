@@ -39,12 +39,12 @@ def main(arguments: argparse.Namespace) -> None:
         cell = cell or tuning_cell.Cell(arguments)
         weight_sets, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
         copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
-        changes = []
-        for repeat, weights in enumerate(weight_sets):
-            cell.save(weights, stage.folder / f"weights-{repeat}.weights.h5", copied[repeat] if copied else None)
-            changes.append(float(f"{controls.relative_change(cell.original, weights):.4g}"))
-        run_directory.finish(stage, **facts, relative_change=changes)
-        many = "1 repeat" if len(changes) == 1 else f"{len(changes)} repeats"
+        repeats = 0
+        for repeats, weights in enumerate(weight_sets, start=1):
+            place = repeats - 1
+            cell.save(weights, stage.folder / f"weights-{place}.weights.h5", copied[place] if copied else None)
+        run_directory.finish(stage, **facts)
+        many = "1 repeat" if repeats == 1 else f"{repeats} repeats"
         rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
         print(f"finetune_dare {name}: {many}{rate} ({stage.folder})")
 

@@ -18,7 +18,9 @@ import pathlib
 import numpy
 
 from adv import adversarial_set, attacks, checks, evaluate, scoring
+from dare import controls
 from dare.flags import Flags
+from dare.repair import metrics
 from reporting import row
 from studies import tested
 from studies.dare import measured, methods, mined, trained_cell
@@ -54,8 +56,8 @@ def main(arguments: argparse.Namespace) -> None:
         if stage is None:
             continue
         tester = tester or Tester(arguments)
-        flags_of_repeats = tester.test(method, inputs, stage.folder)
-        write_row(arguments, tester, stage, method, role, title, inputs, flags_of_repeats)
+        tested_repeats = tester.test(method, inputs, stage.folder)
+        write_row(arguments, tester, stage, method, role, title, inputs, *tested_repeats)
 
 
 def chosen(arguments: argparse.Namespace) -> list[tuple]:
@@ -100,14 +102,18 @@ class Tester:
         self.before = evaluate.classes(self.model, self.split.x_test, self.split.y_test)  # by the original
         self.transferred = checks.transferable(self.model, *images, epsilon=max(self.epsilons))
 
-    def test(self, method: str, inputs: list[str], folder: pathlib.Path) -> list[Flags]:
-        """The Flags of every repeat of a method; finished repeats are read back."""
-        weights, flags_of_repeats = trained_cell.weight_files(folder.parent, inputs), []
-        for repeat, path in enumerate(weights):
+    def test(self, method: str, inputs: list[str], folder: pathlib.Path) -> tuple[list[Flags], dict]:
+        """(the Flags of every repeat of a method, what the repeats changed); finished repeats are read back."""
+        files, flags_of_repeats, moved = trained_cell.weight_files(folder.parent, inputs), [], []
+        for repeat, path in enumerate(files):
             trained_cell.load_weights(self.trained, path)
-            target, note = folder / f"flags-{repeat}.h5", f"test {method} {repeat + 1}/{len(weights)}"
+            weights = self.model.get_weights()
+            change = controls.relative_change(self.trained.original, weights)
+            moved.append((metrics.changed(self.trained.original, weights), float(f"{change:.4g}")))
+            target, note = folder / f"flags-{repeat}.h5", f"test {method} {repeat + 1}/{len(files)}"
             flags_of_repeats.append(tested.test_and_keep(target, self.model, self.split, note=note, **self.how()))
-        return flags_of_repeats
+        weights_changed, relative_change = map(list, zip(*moved, strict=True))
+        return flags_of_repeats, {"weights_changed": weights_changed, "relative_change": relative_change}
 
     def how(self) -> dict:
         """How every model is tested."""
@@ -134,6 +140,7 @@ def write_row(
     title: str,
     inputs: list[str],
     flags_of_repeats: list[Flags],
+    change: dict,
 ) -> None:
     """row.json in the stage's folder: the measures of all repeats, with the published values beside them."""
     measures = measured.measures(
@@ -145,6 +152,8 @@ def write_row(
         failed=scoring.failures(flags_of_repeats[0].index, tester.sets),
     )
     source = run_directory.record(run_directory.folder(arguments, inputs[0] if inputs else "train"))
+    mined_from = run_directory.folder(arguments, "get_ats")
+    selected = run_directory.record(mined_from)["selected"] if "get_ats" in source["inputs"] else 0
     method_row = row.of_stage(
         stage,
         study=arguments.study,
@@ -166,7 +175,8 @@ def write_row(
         details={
             "chosen_on": source.get("chosen_on", []),
             "frozen_share": source.get("frozen_share"),
-            "relative_change": source.get("relative_change"),
+            **change,
+            "passes": measured.passes(source, selected) if inputs else 0,
             "saturated": saturated(arguments),
         },
     )

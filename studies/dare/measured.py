@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy
@@ -23,10 +23,11 @@ def measures(
     before: numpy.ndarray,
     failed: int | None,
 ) -> dict:
-    """name -> measure (reporting/measures.py) of every measure of the flags, and of "changed", "rr" and "nfr".
+    """name -> measure (reporting/measures.py) of every measure of the flags, and of "changed", "rr", "nfr" and "br".
 
-    changed: clean test images whose predicted class is not the original's. rr, nfr: repair rate and negative flip rate
-    (dare/repair/metrics.py) of clean test images; there is no rr where the original misclassifies none.
+    changed: clean test images whose predicted class is not the original's. rr, nfr, br: repair rate, negative flip rate
+    and break rate (dare/repair/metrics.py) of clean test images; there is no rr where the original misclassifies none,
+    and no br where it misclassifies all.
 
     flags_of_repeats: list of dare.flags.Flags.
     dataset, model, method: of the row.
@@ -43,12 +44,27 @@ def measures(
     if not was_correct.all():
         shares["rr"] = of_measures.share([repeat["clean"][~was_correct] for repeat in correct])
     shares["nfr"] = of_measures.share([was_correct & ~repeat["clean"] for repeat in correct])
+    if was_correct.any():
+        shares["br"] = of_measures.share([~repeat["clean"][was_correct] for repeat in correct])
     if failed is not None and "er/worst" in shares:
         shares["er/worst"]["failed"] = failed
     return shares | {
         name: of_measures.median([flags.distance[name] for flags in flags_of_repeats])
         for name in flags_of_repeats[0].distance
     }
+
+
+def passes(record: Mapping, selected: int) -> int | None:
+    """Images that go forward and backward through the net in one repeat of a tuning; None if the stage is no tuning.
+
+    record: run.json of finetune_dare-<variant> or finetune_adv-<attack>.
+    selected: number of mined samples.
+    """
+    if "images" in record:  # adversarials, all in each epoch
+        return record["images"] * record["arguments"]["epochs"]
+    if record.get("steps"):
+        return record["steps"] * record["batch_size"]
+    return record["epochs"] * selected if record.get("epochs") and "batch_size" in record else None
 
 
 def transferred(model: keras.Model, split: Split, sets: dict, drawn: dict) -> dict:

@@ -5,11 +5,13 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from reporting import measure_words, order
+from reporting import measures as of_measures
+from reporting import row as result_row
 from reporting.cell import cell_name
 from studies.dare import cell_report, claims, differences, figures_of_rows, scoreboard
 from studies.dare import summary as short
 from studies.dare import tables as dare_tables
-from studies.dare.differences import attach, pool
+from studies.dare.differences import attach
 from studies.dare.summary import sentences
 
 __all__ = ["attach", "examples", "figures", "of_cell", "pool", "sentences", "summary", "tables"]
@@ -35,6 +37,16 @@ HOW_TO_READ = """\
 - **(in brackets)**: the published value. It is of other source models, so compare the ranking of methods rather than
   the values.
 """
+
+
+def pool(rows: Sequence[Mapping]) -> result_row.Row:
+    """One row for several seeds, as differences.pool; what the repeats of all seeds moved is joined."""
+    return differences.pool(rows, weights_changed=_joined, relative_change=_joined)
+
+
+def _joined(lists):
+    """The lists of all seeds in one; None if a seed does not have it, as rows of older tests."""
+    return None if None in lists else of_measures.together(lists)
 
 
 def tables(rows: Sequence[Mapping]) -> list:

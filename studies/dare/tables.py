@@ -32,6 +32,12 @@ HELDOUT = (
 CHANGED = "changed: clean test images whose predicted class is not the original's."
 REPAIRED = "RR, repair rate: clean test images that are correct now, of those that the original misclassifies."
 BROKEN = "NFR, negative flip rate: test images that the original classifies correctly and the method not, of all."
+BREAK = "BR, break rate: the same, of those that the original classifies correctly."
+EFFORT = (  # heading, detail of a row, factor, digits, note
+    ("weights changed", "weights_changed", 1, 0, "weights changed: number of weights whose value differs."),
+    ("change, %", "relative_change", 100, 3, "change: norm of the change of all weights, relative to their norm, %."),
+    ("passes", "passes", 1, 0, "passes: images that go forward and backward through the net in one tuning."),
+)
 WORST = "worst case: correct on every attack's adversarial of the same image of x_train"
 DROPPED = "images on which an attack failed are left out"
 NONE_FAILED = "every attack succeeded on each image"
@@ -90,11 +96,28 @@ def _robustness(name, rows):
 
 
 def _change(name, rows):
-    explained = {"changed": CHANGED, "rr": REPAIRED, "nfr": BROKEN}
+    explained = {"changed": CHANGED, "rr": REPAIRED, "nfr": BROKEN, "br": BREAK}
     if all(row["measures"].keys().isdisjoint(explained) for row in rows):
         return None
-    columns = [("clean", "clean", 1), ("changed", "changed", 2), ("RR", "rr", 2), ("NFR", "nfr", 2)]
-    return _table(f"{name}-change", "clean images that are classified otherwise, %", rows, columns, explained)
+    columns = [("clean", "clean", 1), ("changed", "changed", 2), ("RR", "rr", 2), ("NFR", "nfr", 2), ("BR", "br", 2)]
+    table = _table(f"{name}-change", "clean images that are classified otherwise, %", rows, columns, explained)
+    moved = {fact: [_moved(row, *fact[1:3]) for row in rows] for fact in EFFORT}
+    moved = {fact: values for fact, values in moved.items() if any(value is not None for value in values)}
+    if not moved:
+        return table
+    lines = tuple(
+        (*line, *(Cell(values[place], digits=fact[3]) for fact, values in moved.items()))
+        for place, line in enumerate(table.rows)
+    )
+    columns = (*table.columns, *(fact[0] for fact in moved))
+    return dataclasses.replace(table, columns=columns, rows=lines, notes=(*table.notes, *(fact[4] for fact in moved)))
+
+
+def _moved(row, key, factor):
+    """The mean over repeats of a fact in a row's details; None if the row does not have it."""
+    values = row.get(key)
+    values = values if isinstance(values, list) else [values]
+    return None if None in values or not values else factor * sum(values) / len(values)
 
 
 def unseen(row: Mapping, known: Sequence[str]) -> float | None:

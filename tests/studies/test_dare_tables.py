@@ -4,7 +4,9 @@ import statistics
 
 import pytest
 
+from reporting import row as result_row
 from reporting import tables
+from studies.dare import report
 from studies.dare import tables as dare_tables
 
 
@@ -47,6 +49,30 @@ def test_what_changed_is_a_table_of_rows_that_know_it(rows):
     assert table.columns == ("method", "clean (n=10000)", "changed (n=10000)", "RR (n=1500)", "NFR (n=10000)")
     assert [str(cell) for cell in table.rows[0][2:]] == ["4.25", "30.00", "0.00"]
     assert str(table.rows[1][3]) == "-" and len([note for note in table.notes if "original" in note]) >= 3
+
+
+def test_what_was_moved_stands_beside_what_changed(rows):
+    for row in rows:
+        row["measures"]["br"] = {"value": 0.5, "n": 8800}
+    dare = next(row for row in rows if row["method"] == "dare")
+    dare |= {"weights_changed": [10, 20], "relative_change": [0.001, 0.003], "passes": 1280}
+    table = by_name(rows)["change"]
+    assert table.columns[2:] == ("BR (n=8800)", "weights changed", "change, %", "passes")
+    lines = {line[0]: [str(cell) for cell in line[3:]] for line in table.rows}
+    assert lines["dare"] == ["15", "0.200", "1280"] and lines["swa"] == ["-", "-", "-"]
+    assert {dare_tables.BREAK, *(fact[-1] for fact in dare_tables.EFFORT)} <= {*table.notes}
+
+
+def test_what_seeds_moved_is_joined(synthetic):
+    facts = [{"relative_change": [0.1, 0.3], "passes": 1280}, {"relative_change": [0.2], "passes": 1280}]
+    seeds = [
+        synthetic.whole(synthetic.row("dare", "method", seeds=[seed], weights_changed=[seed], **own))
+        for seed, own in enumerate(facts)
+    ]
+    pooled = report.pool(seeds)
+    assert (pooled["weights_changed"], pooled["relative_change"]) == ([0, 1], [0.1, 0.3, 0.2])
+    older = result_row.detailed(seeds[1], relative_change=None)
+    assert report.pool([seeds[0], older])["relative_change"] is None
 
 
 def test_cells_of_the_robustness_table(rows):
