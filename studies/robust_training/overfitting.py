@@ -64,17 +64,23 @@ def falls(methods: dict) -> list[Claim]:
 def higher(methods: dict) -> list[Claim]:
     """A claim for each comparison of HIGHER: the first method is above the second, in its best epoch and in its last.
 
-    In the best epoch alone methods could be compared that differ only later, such as those that mine.
+    In the best epoch alone methods could be compared that differ only later, such as those that mine. What both cost
+    stands in the evidence.
     """
     known = [pair for *_, pair in HIGHER if all(name in methods for name in pair)]
     compared = {
         pair: [paired.between(*(methods[name] for name in pair), when) for when in ("", "last/")] for pair in known
     }
-    return [_judged(claim, source, compared, pair) for claim, source, pair in HIGHER]
+    costs = {pair: [methods[name]["hyperparameters"]["bp_epochs"] for name in pair] for pair in known}
+    spent = {pair: f"BP-epochs {own:.0f} against {other:.0f}" for pair, (own, other) in costs.items()}
+    return [_judged(claim, source, compared, pair, also=spent.get(pair)) for claim, source, pair in HIGHER]
 
 
-def _judged(claim, source, differences, key, needed=0.0):
-    """The claim that the differences under `key` exceed `needed`; those of all keys give their standard deviations."""
+def _judged(claim, source, differences, key, needed=0.0, also=None):
+    """The claim that the differences under `key` exceed `needed`; those of all keys give their standard deviations.
+
+    also: further evidence, in words
+    """
     if key not in differences:
         return Claim(claim, source, "a method was not trained", "not measured")
     place, level = list(differences).index(key), claims.confidence(len(differences[key]))
@@ -83,4 +89,5 @@ def _judged(claim, source, differences, key, needed=0.0):
         made, over = paired.effects(list(column), needed, level)
         effects.append(made[place])
         spreads.append(over)
-    return claims.judged(claim, source, f"worst case: {'; '.join(map(str, effects))} ({'; '.join(spreads)})", effects)
+    evidence = f"worst case: {'; '.join(map(str, effects))} ({'; '.join(spreads)})"
+    return claims.judged(claim, source, f"{evidence}; {also}" if also else evidence, effects)

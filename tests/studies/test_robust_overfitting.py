@@ -62,6 +62,7 @@ def test_verdicts_and_intervals(seeds):
     assert verdicts[MINED] == "holds" and verdicts[FALLS] == "undecided"
     assert verdicts[AWP] == "undecided"
     assert verdicts[BEATS] == "not measured"
+    assert lines[AWP][2].endswith(f"; BP-epochs {rows[2]['hyperparameters']['bp_epochs']:.0f} against 40")
 
 
 def test_what_differs_in_the_best_epoch_alone_is_no_effect_of_mining(seeds):
