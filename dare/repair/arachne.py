@@ -27,8 +27,8 @@ class Arachne:
 
     locate_by: "front"; or "gl", as many weights with the largest GL_N / (1 + GL_K).
     alpha: weight of the failures [P].
-    confusion: repair one kind of clean failures alone, images of class y that M takes for k, for the most frequent
-        (y, k) of the repair part, as most of the paper's experiments do.
+    confusion: repair one kind of clean failures alone, as most of the paper's experiments do: images of class y that M
+        takes for k, (y, k), or True for the most frequent (y, k) of the repair part; False: all failures.
     search: the evolution.
     """
 
@@ -36,14 +36,14 @@ class Arachne:
     citation: str = "Sohn, Kang, Yoo, TOSEM 32(4) 2023"
     locate_by: str = "front"
     alpha: float = 10.0
-    confusion: bool = False
+    confusion: bool | tuple[int, int] = False
     search: Evolution = dataclasses.field(default_factory=Evolution)
 
     def repair(self, problem: Problem) -> Repaired:
-        """M with the located entries at the best vector."""
-        if not self.confusion:
+        """M with the located entries at the best vector. Raises ValueError where M confuses nothing so."""
+        if self.confusion is False:
             return self.searched(problem, *self.locate(problem))
-        failures, pair = confused(problem)
+        failures, pair = confused(problem, None if self.confusion is True else self.confusion)
         problem = dataclasses.replace(problem, failures=failures)
         entries, located = self.locate(problem)
         facts = located.facts | {"confusion": list(pair), "confused": len(failures)}
@@ -92,17 +92,24 @@ def fitness(correct: numpy.ndarray, loss: numpy.ndarray, failures: int, alpha: f
     return h[:, failures:].sum(axis=1) + alpha * h[:, :failures].sum(axis=1)
 
 
-def confused(problem: Problem) -> tuple[Images, tuple[int, int]]:
-    """(M's failures of its most frequent confusion in the repair part, its (true, predicted) classes).
+def confused(problem: Problem, pair: tuple[int, int] | None = None) -> tuple[Images, tuple[int, int]]:
+    """(M's failures of one confusion in the repair part, its (true, predicted) classes).
 
-    Of equals the first. What M predicts is read from the history.
+    pair: (true, predicted); None: the most frequent, of equals the first. What M predicts is read from the history.
+    Raises ValueError for a confusion that the repair part does not have.
     """
     repair = problem.repair
     predicted = problem.history.record(problem.history.last)[1][repair.rows].astype("int64")
     failing = predicted != repair.y
     pairs = numpy.stack([repair.y[failing], predicted[failing]], axis=1)
     kinds, counts = numpy.unique(pairs, axis=0, return_counts=True)
-    label, other = kinds[counts.argmax()]
+    label, other = kinds[counts.argmax()] if pair is None else pair
+    if [label, other] not in kinds.tolist():
+        most = " ".join(map(str, kinds[counts.argmax()].tolist()))
+        raise ValueError(
+            f"no image of class {label} that is to be repaired is taken for class {other}: name a confusion that the "
+            f"net makes, as {most}, its most frequent one"
+        )
     return repair.take(numpy.flatnonzero((repair.y == label) & (predicted == other))), (int(label), int(other))
 
 

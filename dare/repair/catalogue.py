@@ -72,14 +72,24 @@ DRAWN = (  # methods that draw random numbers, so that a repeat differs
 
 
 def method(
-    name: str, *, particles: int | None = None, generations: int | None = None, images: int | None = None
+    name: str,
+    *,
+    particles: int | None = None,
+    generations: int | None = None,
+    images: int | None = None,
+    confusion: tuple[int, int] | None = None,
 ) -> Any:
     """The method of a name, with other sizes than the published ones.
 
     particles: of a swarm, and vectors of an evolution; generations: of both, the most.
     images: of x_train, for batch-norm statistics.
+    confusion: (true, predicted) classes, for a method that repairs one confusion (None: the most frequent).
     """
-    return _sized(METHODS[name], particles, generations, images)
+    entry = METHODS[name]
+    if confusion is not None and getattr(entry, "confusion", False):
+        title = f"Arachne, on class {confusion[0]} taken for {confusion[1]}"
+        entry = dataclasses.replace(entry, confusion=tuple(confusion), title=title)
+    return _sized(entry, particles, generations, images)
 
 
 def _sized(entry, particles, generations, images):

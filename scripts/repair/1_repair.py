@@ -111,6 +111,8 @@ def narrow(arguments: argparse.Namespace, name: str) -> tuple[argparse.Namespace
     if name in (*repair_cell.GIVEN, *catalogue.OF_HISTORY):
         unread |= dict.fromkeys(("repair_on", "failures", "most_failures", "most_kept"))
     unread["attacked"] = None
+    if name not in catalogue.OF_CLEAN:
+        unread["confusion"] = None
     if not repair_cell.attacks(arguments, name):
         unread["images"] = unread["epsilon"] = unread["attack_repeats"] = None
     if name not in catalogue.DRAWN:
@@ -162,6 +164,11 @@ def options() -> command.Parser:
     parser.add_argument("--repeats", type=count, default=3, help="repeats of a method that draws random numbers")
     parser.add_argument("--particles", type=command.whole(4), help="of a swarm, or vectors (default: 100, published)")
     parser.add_argument("--generations", type=count, help="of a search, at most (default: 100, as published)")
+    parser.add_argument(
+        "--confusion", nargs=2, type=command.whole(0), metavar=("LABEL", "PREDICTED"),
+        help="what arachne-confusion repairs: images of a class that the model takes for another (default: the most "
+        "frequent confusion)",
+    )  # fmt: skip
     parser.add_argument("--most-failures", type=count, help="repair so many failures, drawn at random (default: all)")
     parser.add_argument("--most-kept", type=count, help="keep so many correct images in view (default: all)")
     parser.add_argument("--norm-images", type=count, default=5000, help="x_train images that re-measure batch norm")
@@ -182,6 +189,11 @@ def options() -> command.Parser:
         ["--particles", "--generations"],
         lambda arguments: {"all", *SEARCHED} & {*arguments.method},
         "--method all or one that searches",
+    )
+    parser.needs(
+        ["--confusion"],
+        lambda arguments: {"all", *catalogue.OF_CLEAN} & {*arguments.method},
+        f"--method all or {' or '.join(catalogue.OF_CLEAN)}",
     )
     drawn = {"all", *catalogue.DRAWN}
     parser.needs(["--repeats"], lambda arguments: drawn & {*arguments.method}, "a --method that draws random numbers")

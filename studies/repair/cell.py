@@ -99,7 +99,8 @@ class Cell:
         repaired_images = None
         if name not in (*GIVEN, *catalogue.OF_HISTORY):
             task = self.problem(repeat)
-            repaired_images = arachne.confused(task)[0] if "confusion" in repaired.facts else task.failures
+            pair = repaired.facts.get("confusion")
+            repaired_images = task.failures if pair is None else arachne.confused(task, tuple(pair))[0]
         attack_folder = folder / f"autoattack-{repeat}" if attacked else None
         predicted, checked = self._measured(repaired, repaired_images, attack_folder)
         facts = {"forward": repaired.forward, "backward": repaired.backward, "facts": repaired.facts}
@@ -221,8 +222,9 @@ def attacks(arguments: argparse.Namespace, name: str) -> bool:
 
 
 def method(arguments: argparse.Namespace, name: str) -> Any:
-    """The method of a name with the sizes that the arguments ask for."""
-    return catalogue.method(name, particles=arguments.particles, generations=arguments.generations)
+    """The method of a name with the sizes, and for the confusion, that the arguments ask for."""
+    sizes = {"particles": arguments.particles, "generations": arguments.generations}
+    return catalogue.method(name, **sizes, confusion=arguments.confusion)
 
 
 def _classes(model, x, y):

@@ -85,5 +85,5 @@ def title(arguments: argparse.Namespace, name: str) -> str:
     """The title of a line."""
     if name in GIVEN:
         return {"original": "original", "dare": "DARE, as tuned in this run directory"}[name]
-    own = catalogue.METHODS[name].title
+    own = method(arguments, name).title
     return own if arguments.failures == "clean" else f"{own}; adversarial failures"

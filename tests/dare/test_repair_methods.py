@@ -141,6 +141,14 @@ def test_one_confusion_is_repaired(net):
     assert (failures.y == label).all() and (evaluate.classes(net.model, failures.x, failures.y) == other).all()
     facts = catalogue.method("arachne-confusion", **SMALL).repair(task).facts
     assert facts["confusion"] == [label, other] and facts["confused"] == len(failures)
+    rarest = min(counts, key=counts.get)
+    named = catalogue.method("arachne-confusion", confusion=rarest, **SMALL)
+    assert named.title == f"Arachne, on class {rarest[0]} taken for {rarest[1]}"
+    assert named.repair(task).facts["confusion"] == list(rarest)
+    assert arachne.confused(task, rarest)[0].y.tolist() == [rarest[0]] * counts[rarest]
+    with pytest.raises(ValueError, match=f"no image of class 7 .* taken for class 1: .* as {label} {other}"):
+        arachne.confused(task, (7, 1))
+    assert catalogue.method("arachne", confusion=rarest).confusion is False
 
 
 def test_nothing_is_located_where_the_last_two_epochs_are_equal(net):

@@ -116,6 +116,9 @@ def test_bad_input_is_named(cell_copy, call, shell):
     before = shell.digests(cell_copy)
     one_sentence(call(SCRIPT, "--method", "neurecovery"), "did you mean neurecover?")
     one_sentence(call(SCRIPT, "--method", "swa", "--particles", "9"), "without effect here, it needs")
+    one_sentence(
+        call(SCRIPT, "--method", "arachne", "--confusion", "3", "5"), "needs --method all or arachne-confusion"
+    )
     one_sentence(call(SCRIPT, "--method", "swa", "--failures", "adversarial"), "read none of these")
     one_sentence(call(SCRIPT, "--failures", "adversarial", "--repair-on", "jsma"), "expected names of --attack")
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "4"), "images 3, not 4", "--overwrite")
