@@ -40,9 +40,9 @@ def main(arguments: argparse.Namespace) -> None:
         weight_sets, facts = cell.variant(name, stage.folder) if name in dare.VARIANTS else cell.control(name, settings)
         copied = [cell.history.file(epoch, "weights") for epoch in facts.get("checkpoints", ())]
         repeats = 0
-        for repeats, weights in enumerate(weight_sets, start=1):
-            place = repeats - 1
-            cell.save(weights, stage.folder / f"weights-{place}.weights.h5", copied[place] if copied else None)
+        for weights in weight_sets:
+            cell.save(weights, stage.folder / f"weights-{repeats}.weights.h5", copied[repeats] if copied else None)
+            repeats += 1
         run_directory.finish(stage, **facts)
         many = "1 repeat" if repeats == 1 else f"{repeats} repeats"
         rate = f", learning rate {facts['learning_rate']:g}" if "learning_rate" in facts else ""
