@@ -130,17 +130,20 @@ def present(path: pathlib.Path) -> list[str]:
     return sorted({*names} - {*RECORDS})
 
 
-def ancestors(path: pathlib.Path, inputs: Iterable[str]) -> dict:
+def ancestors(path: pathlib.Path, inputs: Iterable[str], *, left: bool = False) -> dict:
     """folder -> run.json of the inputs of the stage in `path`, of their inputs and so on, the earliest first.
 
-    inputs: names, as in its record. Raises FileNotFoundError, and ValueError where records refer to each other in a
-    circle.
+    inputs: names, as in its record.
+    left: only of the stages that are left; a circle ends.
+    Raises without `left` FileNotFoundError, and ValueError where records refer to each other in a circle.
     """
     records = {}
 
     def visit(at, names, above):
         for name in names:
             source = place(at, name)
+            if left and (source in above or not finished(source)):
+                continue
             if source in above:
                 raise ValueError(f"{source / 'run.json'}: made from itself: delete {source} and make it again")
             if source not in records:
@@ -157,9 +160,7 @@ def check_ancestors(path: pathlib.Path, inputs: Iterable[str]) -> None:
 
     inputs: as of `ancestors`.
     """
-    for at, own in ancestors(path, inputs).items():
-        for source, digest in own["inputs"].items():
-            _check_current(at, source, digest)
+    _check_current(ancestors(path, inputs))
 
 
 def check_unmixed(path: pathlib.Path) -> None:
@@ -167,21 +168,21 @@ def check_unmixed(path: pathlib.Path) -> None:
 
     Unlike `check_ancestors`, stages that are gone are not missed: what is left can still be reported.
     """
-    waiting, seen = [path], set()
-    while waiting:
-        at = waiting.pop()
-        seen.add(at)
-        for name, digest in record(at)["inputs"].items():
-            source = place(at, name)
-            if finished(source):
-                _check_current(at, name, digest)
-                waiting += [] if source in seen else [source]
+    own = record(path)
+    _check_current(ancestors(path, own["inputs"], left=True) | {path: own})
 
 
-def _check_current(at, name, digest):
-    """Raise ValueError unless the input `name` of the stage in `at` still has the outputs of this digest."""
-    if digest != result(place(at, name)):
-        raise ValueError(f"{at}: made from another {name} than there is now: make {at.name} again with --overwrite")
+def _check_current(records):
+    """Raise ValueError unless the inputs of these stages that are left have the outputs that they were made from.
+
+    records: folder -> run.json
+    """
+    for at, own in records.items():
+        for name, digest in own["inputs"].items():
+            if finished(place(at, name)) and digest != result(place(at, name)):
+                raise ValueError(
+                    f"{at}: made from another {name} than there is now: make {at.name} again with --overwrite"
+                )
 
 
 def lock(path: pathlib.Path) -> int:
