@@ -165,7 +165,8 @@ class History:
     def claim(self, origin: dict) -> None:
         """Record the origin of this history, JSON values, before its first epoch.
 
-        Raises ValueError if it was recorded with another origin.
+        Raises ValueError if it was recorded with another origin. None in one and missing in the other are equal:
+        a field added later, with None for the former behaviour, does not end a run that was begun without it.
         """
         path, before = self.path / "origin.json", self.origin
         origin = json.loads(json.dumps(origin))
@@ -173,7 +174,7 @@ class History:
             files.write_sealed(path, origin)
             return
         for name in sorted({*before, *origin}):
-            if before.get(name) != origin.get(name):
+            if _given(before.get(name)) != _given(origin.get(name)):
                 raise ValueError(
                     f"{path}: this history has {name} {before.get(name)}, not {origin.get(name)}: "
                     "continue it as it was begun, or begin another folder"
@@ -206,6 +207,13 @@ class History:
             raise FileNotFoundError(f"{self.path}: holds no recorded epoch; training writes them")
         rows = [files.load_artefact(self.file(epoch, "record"), "epoch record", [name])[0][name] for epoch in epochs]
         return numpy.stack(rows)
+
+
+def _given(value):
+    """A JSON value without the None entries of its objects, at any depth."""
+    if isinstance(value, dict):
+        return {name: _given(entry) for name, entry in value.items() if entry is not None}
+    return value
 
 
 def save_weights(model: keras.Model, path: pathlib.Path | str) -> None:

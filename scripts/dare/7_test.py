@@ -176,7 +176,7 @@ def write_row(
             "chosen_on": source.get("chosen_on", []),
             "frozen_share": source.get("frozen_share"),
             **change,
-            "passes": measured.passes(source, selected) if inputs else 0,
+            "passes": [measured.passes(source, selected) if inputs else 0] * len(flags_of_repeats),
             "saturated": saturated(arguments),
         },
     )

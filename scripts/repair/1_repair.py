@@ -111,8 +111,7 @@ def narrow(arguments: argparse.Namespace, name: str) -> tuple[argparse.Namespace
     if name in (*repair_cell.GIVEN, *catalogue.OF_HISTORY):
         unread |= dict.fromkeys(("repair_on", "failures", "most_failures", "most_kept"))
     unread["attacked"] = None
-    if name not in catalogue.OF_CLEAN:
-        unread["confusion"] = None
+    unread["most_failures" if name in catalogue.OF_CLEAN else "confusion"] = None
     if not repair_cell.attacks(arguments, name):
         unread["images"] = unread["epsilon"] = unread["attack_repeats"] = None
     if name not in catalogue.DRAWN:
@@ -192,8 +191,12 @@ def options() -> command.Parser:
     )
     parser.needs(
         ["--confusion"],
-        lambda arguments: {"all", *catalogue.OF_CLEAN} & {*arguments.method},
-        f"--method all or {' or '.join(catalogue.OF_CLEAN)}",
+        lambda arguments: {"all", *catalogue.OF_CLEAN} & {*arguments.method} and arguments.failures == "clean",
+        f"--method all or {' or '.join(catalogue.OF_CLEAN)}, and --failures clean",
+    )
+    parser.require(
+        lambda arguments: arguments.confusion is None or len({*arguments.confusion}) == 2,
+        lambda arguments: f"--confusion {' '.join(map(str, arguments.confusion))}: expected two classes",
     )
     drawn = {"all", *catalogue.DRAWN}
     parser.needs(["--repeats"], lambda arguments: drawn & {*arguments.method}, "a --method that draws random numbers")

@@ -55,7 +55,7 @@ def measures(
 
 
 def passes(record: Mapping, selected: int) -> int | None:
-    """Images that go forward and backward through the net in one repeat of a tuning; None if the stage is no tuning.
+    """Images that go forward and backward through the net in one repeat of a tuning; None where that is not recorded.
 
     record: run.json of finetune_dare-<variant> or finetune_adv-<attack>.
     selected: number of mined samples.

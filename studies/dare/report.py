@@ -40,8 +40,8 @@ HOW_TO_READ = """\
 
 
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
-    """One row for several seeds, as differences.pool; what the repeats of all seeds moved is joined."""
-    return differences.pool(rows, weights_changed=_joined, relative_change=_joined)
+    """One row for several seeds, as differences.pool; what the repeats of all seeds moved and cost is joined."""
+    return differences.pool(rows, weights_changed=_joined, relative_change=_joined, passes=_joined)
 
 
 def _joined(lists):

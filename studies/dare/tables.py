@@ -35,8 +35,20 @@ BROKEN = "NFR, negative flip rate: test images that the original classifies corr
 BREAK = "BR, break rate: the same, of those that the original classifies correctly."
 EFFORT = (  # heading, detail of a row, factor, digits, note
     ("weights changed", "weights_changed", 1, 0, "weights changed: number of weights whose value differs."),
-    ("change, %", "relative_change", 100, 3, "change: norm of the change of all weights, relative to their norm, %."),
-    ("passes", "passes", 1, 0, "passes: images that go forward and backward through the net in one tuning."),
+    (
+        "change, %",
+        "relative_change",
+        100,
+        3,
+        "change: norm of the change of all weights, relative to their norm, %; -: not recorded.",
+    ),
+    (
+        "passes",
+        "passes",
+        1,
+        0,
+        "passes: images that go forward and backward through the net in one tuning; -: unknown.",
+    ),
 )
 WORST = "worst case: correct on every attack's adversarial of the same image of x_train"
 DROPPED = "images on which an attack failed are left out"
@@ -116,8 +128,7 @@ def _change(name, rows):
 def _moved(row, key, factor):
     """The mean over repeats of a fact in a row's details; None if the row does not have it."""
     values = row.get(key)
-    values = values if isinstance(values, list) else [values]
-    return None if None in values or not values else factor * sum(values) / len(values)
+    return None if not values or None in values else factor * sum(values) / len(values)
 
 
 def unseen(row: Mapping, known: Sequence[str]) -> float | None:

@@ -92,6 +92,7 @@ class Cell:
             record = run_directory.record(run_directory.folder(self.arguments, "finetune_dare-dare"))
             facts["learning_rate"] = record["learning_rate"]
             budget = {what: record[what] for what in ("learning_rate", "steps", "batch_size")}
+            facts |= budget if name == "tune-clean" else {}
             # A control with more draws than DARE has repeats uses these in turn.
             draws, tunings = settings.draws or settings.repeats, record["arguments"]["repeats"]
             changes = (

@@ -2,8 +2,9 @@
 
 An improvement is the accuracy on attacked test images above the original model's, in points, as a mean over the numbers
 of selected inputs. The images are those made once on the original, as published, or are made anew on each retrained
-model, since a selection may only teach the old images. Selectors are compared seed by seed. Intervals are Student's
-over seeds, and never narrower than two independent samples of test images would make them.
+model, since a selection may only teach the old images. Selectors are compared on the same seeds, numbers of inputs and
+settings, and a rival that does harm counts as 0. Intervals are Student's over seeds, and never narrower than
+independent samples of test images would make them.
 """
 
 import math
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy
 
+from adv.guided import robot
 from reporting import claims, statistics
 from reporting.claims import Claim, Effect
 
@@ -37,17 +39,25 @@ def robot_claims(rows: Sequence[Mapping]) -> list[Claim]:
 
 def _judged(text, source, table, rival, factor, kinds):
     """The claim that each selector's improvement exceeds `factor` times the rival's, on images of each kind."""
-    chosen = [name for name in SELECTORS if name in table]
-    known = all(_has(table[name], kind) for name in (*chosen, rival) for kind in kinds if name in table)
-    if not chosen or rival not in table or not known:
-        return Claim(text, source, "a selection was not retrained on, or not attacked anew", "not measured")
-    level = claims.confidence(len(chosen) * len(kinds))
-    effects = [beyond(table[name], table[rival], factor, kind, level) for name in chosen for kind in kinds]
-    rivals = "; ".join(
-        f"{rival} {numpy.mean(improvements(table[rival], kind)):.1f} on images {KINDS[kind]}" for kind in kinds
-    )
+    missing = [name for name in (*SELECTORS, rival) if name not in table]
+    if missing:
+        return Claim(text, source, f"no sound row of {', '.join(missing)}", "not measured")
+    own, other = [table[name] for name in SELECTORS], table[rival]
+    if not all(_has(row, kind) for row in (*own, other) for kind in kinds):
+        return Claim(text, source, "not attacked anew", "not measured")
+    if any(_how(row) != _how(other) for row in own):
+        return Claim(text, source, "the selections have other seeds, numbers of inputs or settings", "not measured")
+    level = claims.confidence(len(own) * len(kinds))
+    effects = [beyond(row, other, factor, kind, level) for row in own for kind in kinds]
+    rivals = "; ".join(f"{rival} {numpy.mean(improvements(other, kind)):.1f} on images {KINDS[kind]}" for kind in kinds)
     evidence = f"improvement in points: {rivals}; {'; '.join(map(str, effects))}"
     return claims.judged(text, source, evidence, effects)
+
+
+def _how(row):
+    """What has to be equal where selections are compared."""
+    counts = [[point["inputs"] for point in curve] for curve in row["curves"]]
+    return row["seeds"], counts, row["hyperparameters"]
 
 
 def _has(row, kind):
@@ -68,23 +78,32 @@ def improvements(row: Mapping, kind: str) -> numpy.ndarray:
 
 
 def beyond(first: Mapping, second: Mapping, factor: float, kind: str, level: float) -> Effect:
-    """The Effect: the improvement of a row minus `factor` times that of another, on the same seeds.
+    """The Effect: the improvement of a row minus `factor` times that of another, or minus 0 where that does harm.
 
-    Raises ValueError for rows of different seeds.
+    first, second: rows of the same seeds, numbers of inputs and settings
     """
-    if first["seeds"] != second["seeds"]:
-        raise ValueError(f"seeds {first['seeds']} of {first['metric']}, {second['seeds']} of {second['metric']}")
-    differences = improvements(first, kind) - factor * improvements(second, kind)
+    differences = improvements(first, kind) - factor * numpy.maximum(improvements(second, kind), 0)
     count = len(differences)
     of_seeds = differences.std(ddof=1) / math.sqrt(count) if count > 1 else 0.0
-    of_images = math.sqrt(_variance(first, kind) + factor**2 * _variance(second, kind))
+    shares = _share(first, kind), _share(second, kind), _original(first)
+    of_images = math.sqrt(
+        sum(weight**2 * _variance(share, first) for weight, share in zip((1, factor, factor - 1), shares, strict=True))
+    )
     interval = statistics.student(differences.mean(), max(of_seeds, of_images), count - 1, confidence=level)
     times = "" if factor == 1 else f"{factor:g} times "
     what = f"{first['metric']} minus {times}{second['metric']}, {KINDS[kind]}"
     return Effect(what=what, interval=interval, freedom=count - 1 or math.inf, confidence=level)
 
 
-def _variance(row, kind):
-    """The variance of a mean accuracy over test images, in points squared."""
-    share = float(numpy.mean([_accuracy(point, kind) for curve in row["curves"] for point in curve]))
-    return 1e4 * max(share * (1 - share), 1e-4) / (row["measures"]["best"]["n"] * len(row["curves"]))
+def _share(row, kind):
+    return float(numpy.mean([_accuracy(point, kind) for curve in row["curves"] for point in curve]))
+
+
+def _original(row):
+    return float(numpy.mean([original["adversarial"]["accuracy"] for original in row["originals"]]))
+
+
+def _variance(share, row):
+    """The variance of a mean accuracy over test images, in points squared; each image is attacked by all ATTACKS."""
+    images = row["measures"]["best"]["n"] / len(robot.ATTACKS) * len(row["curves"])
+    return 1e4 * max(share * (1 - share), 1e-4) / images

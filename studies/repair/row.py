@@ -17,8 +17,13 @@ PER_REPEAT = ("changed", "relative_change", "forward", "backward", "facts", "p")
 
 
 def label(arguments: argparse.Namespace, name: str) -> str:
-    """The name of a line: "neurecover", or "adv-neurecover" where adversarials are repaired."""
-    return name if name in GIVEN else PREFIX[arguments.failures] + name
+    """The name of a line: "neurecover", "adv-neurecover" where adversarials are repaired, "arachne-confusion-3-5"."""
+    named = name in catalogue.OF_CLEAN and arguments.confusion
+    return (
+        name
+        if name in GIVEN
+        else "-".join([PREFIX[arguments.failures] + name, *map(str, arguments.confusion if named else [])])
+    )
 
 
 def make(arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, flags: list, facts: list[dict]) -> row.Row:

@@ -119,6 +119,8 @@ def test_bad_input_is_named(cell_copy, call, shell):
     one_sentence(
         call(SCRIPT, "--method", "arachne", "--confusion", "3", "5"), "needs --method all or arachne-confusion"
     )
+    one_sentence(call(SCRIPT, "--confusion", "3", "3"), "--confusion 3 3: expected two classes")
+    one_sentence(call(SCRIPT, "--confusion", "3", "5", "--failures", "adversarial"), "and --failures clean")
     one_sentence(call(SCRIPT, "--method", "swa", "--failures", "adversarial"), "read none of these")
     one_sentence(call(SCRIPT, "--failures", "adversarial", "--repair-on", "jsma"), "expected names of --attack")
     one_sentence(call(SCRIPT, *OPTIONS, "--images", "4"), "images 3, not 4", "--overwrite")

@@ -55,7 +55,7 @@ def test_what_was_moved_stands_beside_what_changed(rows):
     for row in rows:
         row["measures"]["br"] = {"value": 0.5, "n": 8800}
     dare = next(row for row in rows if row["method"] == "dare")
-    dare |= {"weights_changed": [10, 20], "relative_change": [0.001, 0.003], "passes": 1280}
+    dare |= {"weights_changed": [10, 20], "relative_change": [0.001, 0.003], "passes": [1280, 1280]}
     table = by_name(rows)["change"]
     assert table.columns[2:] == ("BR (n=8800)", "weights changed", "change, %", "passes")
     lines = {line[0]: [str(cell) for cell in line[3:]] for line in table.rows}
@@ -64,13 +64,14 @@ def test_what_was_moved_stands_beside_what_changed(rows):
 
 
 def test_what_seeds_moved_is_joined(synthetic):
-    facts = [{"relative_change": [0.1, 0.3], "passes": 1280}, {"relative_change": [0.2], "passes": 1280}]
+    facts = [{"relative_change": [0.1, 0.3], "passes": [7000] * 2}, {"relative_change": [0.2], "passes": [9000]}]
     seeds = [
         synthetic.whole(synthetic.row("dare", "method", seeds=[seed], weights_changed=[seed], **own))
         for seed, own in enumerate(facts)
     ]
     pooled = report.pool(seeds)
     assert (pooled["weights_changed"], pooled["relative_change"]) == ([0, 1], [0.1, 0.3, 0.2])
+    assert pooled["passes"] == [7000, 7000, 9000]
     older = result_row.detailed(seeds[1], relative_change=None)
     assert report.pool([seeds[0], older])["relative_change"] is None
 

@@ -4,6 +4,7 @@ import keras
 import numpy
 import pytest
 
+from train.history import History
 from train.robust.mined import MOMENTUM, Mined
 
 ROWS, CLASSES, EPOCHS = 5, 3, 12
@@ -58,13 +59,13 @@ def test_targets_are_those_of_the_selected_epoch_from_when_it_lies_back(kind, se
             table.restore({name: numpy.array(values) for name, values in state.items()})
         target = table.of(numpy.arange(ROWS), labels, epoch / EPOCHS)[0]
         wanted = numpy.eye(CLASSES)[labels]
-        if begun and epoch >= 3:
+        if begun:
             wanted = (wanted + naive(outputs, labels, kind, int(numpy.argmax(held_out[:epoch])))) / 2
         assert numpy.allclose(target, wanted, atol=1e-6)
         learn(table, outputs[epoch], labels, epoch, generator)
         best = int(numpy.argmax(held_out[: epoch + 1]))
         table.judge(best == epoch, (epoch + 1) / EPOCHS)
-        begun = begun or epoch - best >= 2
+        begun = begun or (epoch + 1 >= 3 and epoch - best >= 2)
     assert begun
 
 
@@ -94,3 +95,11 @@ def test_activations_too_and_an_unseen_image_has_its_label():
 def test_a_patience_out_of_range_is_refused(patience):
     with pytest.raises(ValueError, match="patience=.*expected fractions from 0 to 1"):
         Mined(patience=patience)
+
+
+def test_a_history_begun_before_there_was_a_patience_goes_on(tmp_path):
+    history = History(tmp_path)
+    history.claim({"seed": 0, "targets": {"kind": "best", "start": 0.6}})
+    history.claim({"seed": 0, "targets": {"kind": "best", "start": 0.6, "patience": None}})
+    with pytest.raises(ValueError, match="this history has targets"):
+        history.claim({"seed": 0, "targets": {"kind": "best", "start": 0.6, "patience": 0.1}})

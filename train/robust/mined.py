@@ -125,7 +125,7 @@ class _Recording:
 
     def late(self, progress):
         """Whether targets are learnt from."""
-        return progress >= self.rule.start - 1e-9 and (self.rule.patience is None or self.begun)
+        return self.begun if self.rule.patience is not None else progress >= self.rule.start - 1e-9
 
     def of(self, rows, labels, progress):
         """The arrays that the objective gets for a batch."""
@@ -157,7 +157,8 @@ class _Recording:
             return
         if is_selected:
             self.learnt, self.selected_at = (self.outputs.copy(), self.counts.copy()), progress
-        self.begun = self.begun or progress - self.selected_at >= self.rule.patience - 1e-9
+        old_enough = progress - self.selected_at >= self.rule.patience - 1e-9
+        self.begun = self.begun or (progress >= self.rule.start - 1e-9 and old_enough)
 
     def state(self):
         recorded = {"outputs": self.outputs, "confidence": self.confidence, "seen": self.counts}
