@@ -8,7 +8,7 @@ from reporting import measure_words, order
 from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.cell import cell_name
-from studies.dare import cell_report, claims, differences, figures_of_rows, scoreboard
+from studies.dare import cell_report, claims, differences, figures_of_rows, overview, scoreboard
 from studies.dare import summary as short
 from studies.dare import tables as dare_tables
 from studies.dare.differences import attach
@@ -52,7 +52,8 @@ def _joined(lists):
 def tables(rows: Sequence[Mapping]) -> list:
     """Accuracy, transfer and white box of every cell, differences from controls, claims; the main table of all."""
     judged = [claims.dare_claims(methods) for methods in dare_tables.cells(rows).values()]
-    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged, *scoreboard.scoreboard(rows)]
+    over_nets = [*overview.overview(rows), *scoreboard.scoreboard(rows)]
+    return [*dare_tables.dare_tables(rows), *differences.difference_tables(rows), *judged, *over_nets]
 
 
 def summary(rows: Sequence[Mapping]) -> list:

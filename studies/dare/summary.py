@@ -24,7 +24,7 @@ def table(
         columns[f"mean ER ({', '.join(attack.removeprefix('er/') for attack in attacks)})"] = attacks
     if ball:
         columns[ball.removeprefix("white-box/")] = [ball]
-    lines = tuple((marks.label(row), *(_mean(row, measures) for measures in columns.values())) for row in selected)
+    lines = tuple((marks.label(row), *(mean(row, measures) for measures in columns.values())) for row in selected)
     name = f"{study}-{cell_name(dataset, model)}-{'short' if methods else 'summary'}"
     return Table(name, f"{dataset}, {model}: {what}", ("method", *columns), lines)
 
@@ -42,7 +42,8 @@ def smallest_ball(rows: Sequence[Mapping]) -> str | None:
     return next(iter(worst or names), None)
 
 
-def _mean(row, measures):
+def mean(row: Mapping, measures: Sequence[str]) -> Cell:
+    """The mean of a row's measures; empty if it lacks one."""
     values = [row["measures"][name]["value"] for name in measures if name in row["measures"]]
     return Cell(float(numpy.mean(values)) if len(values) == len(measures) else None)
 
@@ -63,7 +64,7 @@ def _cost(rows, by_method):
         return ""
     clean, before = (by_method[name]["measures"]["clean"]["value"] for name in ("dare", "original"))
     return (
-        f"DARE classifies {_mean(by_method['dare'], attacks)} % of the original's adversarials correctly (mean ER) at "
+        f"DARE classifies {mean(by_method['dare'], attacks)} % of the original's adversarials correctly (mean ER) at "
         f"{clean:.1f} % clean accuracy (original: {before:.1f} %)."
     )
 
@@ -73,10 +74,10 @@ def _controls(rows, by_method):
     simple = [name for name in claims.CONTROLS if name in by_method]
     if not attacks or not simple:
         return ""
-    best = max(simple, key=lambda name: _mean(by_method[name], attacks).value)
+    best = max(simple, key=lambda name: mean(by_method[name], attacks).value)
     gap = claims.difference(by_method["dare"], by_method[best], attacks)
     return (
-        f"The simple control with the highest mean ER is {best} with {_mean(by_method[best], attacks)} %: "
+        f"The simple control with the highest mean ER is {best} with {mean(by_method[best], attacks)} %: "
         f"DARE is {_beside(gap, 'above it', 'below it')}."
     )
 
