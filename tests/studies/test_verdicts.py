@@ -41,7 +41,10 @@ def test_a_page_holds_the_tables_of_its_cell_alone(rows, tmp_path):
     (tmp_path / pages.FIGURES).mkdir(parents=True)
     for name in ("fashion_mnist-alexnet-robustness", "fashion_mnist-alexnet@0.25-robustness"):
         (tmp_path / pages.FIGURES / f"{name}.png").write_bytes(b"")
-    ((path, text),) = pages.pages(rows, cell_tables, tmp_path).items()
+    written = pages.pages(rows, cell_tables, tmp_path)
+    index = written.pop(pages.FOLDER / "README.md")
+    assert "| [fashion_mnist, alexnet](fashion_mnist-alexnet.md) | DARE |" in index
+    ((path, text),) = written.items()
     assert path == pages.FOLDER / "fashion_mnist-alexnet.md"
     assert f"title of {names[0]}" in text and f"title of {names[2]}" in text and names[1] not in text
     assert "alexnet-robustness.png" in text and "@0.25-robustness" not in text
