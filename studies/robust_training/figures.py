@@ -14,7 +14,7 @@ from studies.robust_training import tables
 from train import robust
 
 KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
-KINDS += ("moved or averaged weights", "soft targets", "one or two steps")  # against robust overfitting
+KINDS += ("moved or averaged weights", "soft targets", "one or two steps", "mined targets")  # against overfitting
 COLOURS = (*figures.CYCLE, "black", "#999933", "#882255")
 OTHERS = "#DDDDDD"
 
@@ -32,6 +32,8 @@ def kind(method: str) -> str | None:
         return KINDS[0]
     if isinstance(strategy, robust.Yopo):
         return KINDS[2]
+    if isinstance(strategy.targets, robust.Mined):
+        return KINDS[8]
     if strategy.awp or strategy.targets or strategy.distil or strategy.noise:
         return KINDS[5 if strategy.awp else 7 if strategy.noise else 6]
     if strategy.loss != "cross-entropy":

@@ -207,7 +207,7 @@ def unseen(small_net, images, tmp_path, monkeypatch):
     monkeypatch.setattr(trained_cell, "adversarial_sets", lambda *arguments: {})
     arguments = types.SimpleNamespace(
         attack=[], epsilon=0.05, seed=0, images=4, failures="clean", norm_images=20, most_failures=10, most_kept=10,
-        quiet=True, particles=5, generations=2, attack_repeats=0, attacked=["all"],
+        quiet=True, particles=5, generations=2, attack_repeats=0, attacked=["all"], confusion=None,
     )  # fmt: skip
     nothing = dataclasses.replace(split, x_test=numpy.full(x.shape, numpy.nan, "float32"))
     return repair_cell.Cell(arguments), dataclasses.replace(trained, split=nothing), arguments

@@ -8,6 +8,7 @@ from train.robust.average import AVERAGES, Median
 from train.robust.catalogue import METHODS, Method
 from train.robust.class_factors import ClassFactors, from_accuracy
 from train.robust.fit import fit
+from train.robust.mined import Mined
 from train.robust.nuclear import Nuclear
 from train.robust.probe import Probe, selected
 from train.robust.replay import Replay
@@ -22,6 +23,7 @@ __all__ = [
     "ClassFactors",
     "Median",
     "Method",
+    "Mined",
     "Nuclear",
     "Probe",
     "Replay",
