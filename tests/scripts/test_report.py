@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import re
 import shutil
 
@@ -102,3 +103,17 @@ def test_adversarials_that_moved_are_shown_with_their_sizes(study, tmp_path):
     for norm in ("linf", "l2"):
         (axis,) = figures[f"perturbation-sizes-{norm}"][1].axes
         assert [line.get_label().partition(":")[0] for line in axis.lines[:2]] == ["fgsm", "pgd"]
+
+
+def test_a_row_says_what_its_method_moved(study):
+    rows = {
+        name: json.loads((study.cell / f"test-{name}" / "row.json").read_text())["details"]
+        for name in ("original", "dare", "weight-noise", "tune-clean", "adv-fgsm")
+    }
+    assert (rows["original"]["weights_changed"], rows["original"]["passes"]) == ([0], [0])
+    assert rows["dare"]["weights_changed"][0] > 0 < rows["dare"]["relative_change"][0]
+    assert rows["weight-noise"]["relative_change"] == pytest.approx(rows["dare"]["relative_change"], rel=0.05)
+    assert rows["weight-noise"]["passes"] == [None] and rows["tune-clean"]["passes"] == rows["dare"]["passes"]
+    tuned = json.loads((study.cell / "finetune_adv-fgsm" / "run.json").read_text())
+    assert rows["adv-fgsm"]["passes"] == [tuned["images"] * tuned["arguments"]["epochs"]]
+    assert rows["dare"]["passes"] == [10 * 128]

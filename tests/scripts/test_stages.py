@@ -123,20 +123,6 @@ def test_a_changed_argument_is_named(study, shell, call, script, change, words):
     assert shell.digests(study.folder) == before
 
 
-def test_a_row_says_what_its_method_moved(study):
-    rows = {
-        name: json.loads((study.cell / f"test-{name}" / "row.json").read_text())["details"]
-        for name in ("original", "dare", "weight-noise", "tune-clean", "adv-fgsm")
-    }
-    assert (rows["original"]["weights_changed"], rows["original"]["passes"]) == ([0], [0])
-    assert rows["dare"]["weights_changed"][0] > 0 < rows["dare"]["relative_change"][0]
-    assert rows["weight-noise"]["relative_change"] == pytest.approx(rows["dare"]["relative_change"], rel=0.05)
-    assert rows["weight-noise"]["passes"] == [None] and rows["tune-clean"]["passes"] == rows["dare"]["passes"]
-    tuned = json.loads((study.cell / "finetune_adv-fgsm" / "run.json").read_text())
-    assert rows["adv-fgsm"]["passes"] == [tuned["images"] * tuned["arguments"]["epochs"]]
-    assert rows["dare"]["passes"] == [10 * 128]
-
-
 def test_chosen_models_alone_are_tested(study, shell, call):
     options = [*shell.small["7_test"], "--runs", study.folder / "runs", "--method"]
     completed = call("7_test", *options, "swa", "dare")
