@@ -166,16 +166,17 @@ def fit(
                 "controller": controller.state(),
             }
             recorded[epoch] = metrics
+            selected = best(recorded, method.select)
             if getattr(batch, "judge", None) is not None:
-                batch.judge(best(recorded, method.select) == epoch, share_done(1, spent))
+                batch.judge(selected == epoch, share_done(1, spent))
             saved = {"metrics": metrics, "optimizer": optimizer, "state": _state(carried)}
             history.save(model, epoch, log_probability, prediction, **saved)
         if keep == "selected":
-            _drop_weights(history, best(recorded, method.select))
+            _drop_weights(history, selected)
         if on_epoch is not None:
             on_epoch(history)
         if stopped:
-            history.load_weights(model, best(recorded, method.select))
+            history.load_weights(model, selected)
             break
     return history
 
