@@ -1,23 +1,17 @@
-"""The verdicts on the published conclusions on guided retraining, for one data set and model.
-
-The interval of a difference of accuracies has two parts. The first is the variance of trainings: all orders of a
-configuration end with the same inputs, so the differences between their last accuracies show the random variation of a
-training. The second is the sampling variance of the test inputs. Where the rows have the correct inputs of every
-prefix, it is that of the paired differences of each input; else it is computed as if both accuracies were measured on
-different inputs, which is too wide.
-"""
+"""The verdicts on the published conclusions on guided retraining, for one data set and model."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy
 
-from adv.guided import ordering, retraining
-from reporting import claims, marks, statistics
+from adv.guided import ordering
+from reporting import claims, marks
 from reporting.claims import Claim, Effect
 from reporting.statistics import Interval
 from reporting.tables import signed
 from studies.guided_retraining import tables
+from studies.guided_retraining.differences import difference, mean
 from studies.guided_retraining.robot_claims import robot_claims
 from studies.guided_retraining.row import ROBOT
 
@@ -38,104 +32,12 @@ def guided_claims(rows: Sequence[Mapping]) -> claims.Judged:
     sound, left_out = marks.sound(rows)
     orders = tables.of_study([row for row in sound if row["metric"] not in BY_FOL])
     table = {(row["configuration"], row["metric"]): row for row in orders}
-    judged = [claim(table) for claim in (c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2)]
+    conclusions = c2_uncertainty, surprise, few, coverage_worst, c3_cheap, c1_or_c2, size
+    judged = [claim(table) for claim in conclusions]
     judged += robot_claims([row for row in sound if row["configuration"] == ROBOT])
     return claims.table(
         f"{tables.name_of(dataset, model)}-claims", f"{dataset}, {model}", "the conclusions", judged, left_out
     )
-
-
-def _mean(table, keys, measure="area"):
-    return float(numpy.mean([table[key]["measures"][measure]["value"] for key in keys]))
-
-
-def area_over_random(rows: Sequence[Mapping]) -> dict[tuple, Interval]:
-    """(configuration, metric) -> the difference of its area to that of the random order, in points."""
-    table = {(row["configuration"], row["metric"]): row for row in rows}
-    pairs = [(key, (key[0], "random")) for key in table if key[1] != "random" and (key[0], "random") in table]
-    return {key: _difference("", table, [key], [random]).interval for key, random in pairs}
-
-
-def _difference(what, table, keys, references, *, measure="area", needed=0.0, level=0.95):
-    """The Effect: the mean of a measure over the orders `keys` minus that over `references`, in points.
-
-    keys, references: lists of (configuration, metric)
-    """
-    value = _mean(table, keys, measure) - _mean(table, references, measure)
-    parts = _paired(table, keys, references, measure) or [_images(table, some, measure) for some in (keys, references)]
-    parts += [
-        (variance / len(some) ** 2, freedom)
-        for some in (keys, references)
-        for variance, freedom in _trainings(table, some)
-    ]
-    total = sum(variance for variance, _ in parts)
-    freedom = 0
-    if all(freedom for _, freedom in parts):  # Welch and Satterthwaite
-        squares = sum(variance**2 / freedom for variance, freedom in parts)
-        freedom = total**2 / squares if squares else math.inf
-    interval = statistics.student(value, math.sqrt(total), freedom, confidence=level)
-    return Effect(what=what, interval=interval, needed=needed, freedom=freedom or math.inf, confidence=level)
-
-
-def _images(table, keys, measure):
-    """(variance of an accuracy over test inputs, in points squared; its degrees of freedom)."""
-    share = min(max(_mean(table, keys, measure) / 100, 0.0), 1.0)
-    counts = [row["measures"]["best"]["n"] * len(row["curves"]) for row in (table[key] for key in keys)]
-    return 1e4 * max(share * (1 - share), 1e-4) / min(counts), math.inf
-
-
-def _paired(table, keys, references, measure):
-    """[(variance of the mean paired difference over test inputs, infinity)]; [] if it is not known.
-
-    Compared are the mean scores of each input over the orders `keys` and over `references`.
-    """
-    rows = {key: table[key] for key in (*keys, *references)}
-    seeds = min(len(row["curves"]) for row in rows.values())
-    same = {tuple(row["seeds"]) for row in rows.values()}
-    if keys == references or len(same) > 1 or not all(_has_flags(row) for row in rows.values()):
-        return []
-    variances = []
-    for seed in range(seeds):
-        of_order = {
-            key: scores(row["curves"][seed], row["measures"]["best"]["n"], measure) for key, row in rows.items()
-        }
-        first, second = (numpy.mean([of_order[key] for key in some], axis=0) for some in (keys, references))
-        difference = 100 * (first - second)
-        variances.append(max(difference.var(), 1.0) / len(difference))  # as _images: at least of a share of 1e-4
-    return [(float(numpy.mean(variances)) / seeds, math.inf)]
-
-
-def _has_flags(row):
-    return all("correct" in point for curve in row["curves"] for point in curve)
-
-
-def scores(curve: list[dict], count: int, measure: str) -> numpy.ndarray:
-    """The score of each test input, of which a measure ("area" or "best") is the mean: float64 (count,).
-
-    Of "area" the fraction of the curve on which the input is correct, of "best" whether it is at the best prefix.
-    """
-    flags = numpy.array([retraining.flags_of(point["correct"], count) for point in curve], float)
-    if measure == "best":
-        return flags[numpy.argmax([point["both"]["accuracy"] for point in curve])]
-    counts = numpy.array([point["inputs"] for point in curve], float)
-    if len(curve) == 1:
-        return flags[0]
-    widths = numpy.diff(counts) / (counts[-1] - counts[0]) / 2
-    return numpy.append(widths, 0) @ flags + numpy.append(0, widths) @ flags
-
-
-def _trainings(table, keys):
-    """For each key: (variance of the row's mean accuracy over trainings, its degrees of freedom)."""
-    variances = []
-    for name, metric in keys:
-        ends = [
-            [curve[-1]["both"]["accuracy"] for curve in row["curves"]] for key, row in table.items() if key[0] == name
-        ]
-        seeds = min(map(len, ends))
-        ends = 100 * numpy.array([each[:seeds] for each in ends])
-        squares, freedom = float(numpy.square(ends - ends.mean(axis=0)).sum()), (len(ends) - 1) * seeds
-        variances.append((squares / max(1, freedom) / len(table[name, metric]["curves"]), freedom))
-    return variances
 
 
 def c2_uncertainty(table: dict) -> Claim:
@@ -146,9 +48,9 @@ def c2_uncertainty(table: dict) -> Claim:
     if not keys or not references:
         return Claim(text, SOURCE, "C2 was not run with an uncertainty order and others", "not measured")
     level = claims.confidence(len(references))
-    effects = [_difference(f"minus {key[1]}", table, keys, [key], level=level) for key in references]
+    effects = [difference(f"minus {key[1]}", table, keys, [key], level=level) for key in references]
     best = max(table, key=lambda key: table[key]["measures"]["best"]["value"])
-    evidence = f"mean area in C2 {_mean(table, keys):.2f} %, {'; '.join(map(str, effects))}"
+    evidence = f"mean area in C2 {mean(table, keys):.2f} %, {'; '.join(map(str, effects))}"
     reservation = "" if best in keys else f"the best accuracy of all is that of {'-'.join(best)}"
     return claims.judged(text, SOURCE, evidence, effects, reservation=reservation)
 
@@ -161,9 +63,9 @@ def surprise(table: dict) -> Claim:
     keys, references = ([key for key in some if key[0] in common] for some in (keys, references))
     if not common:
         return Claim(text, EARLIER, "surprise and uncertainty were not run in the same configuration", "not measured")
-    effect = _difference("surprise minus uncertainty", table, keys, references)
+    effect = difference("surprise minus uncertainty", table, keys, references)
     evidence = (
-        f"mean area of LSA and DSA {_mean(table, keys):.2f} %, of DeepGini and entropy {_mean(table, references):.2f} %"
+        f"mean area of LSA and DSA {mean(table, keys):.2f} %, of DeepGini and entropy {mean(table, references):.2f} %"
     )
     return claims.judged(text, EARLIER, f"{evidence}: {effect}", [effect])
 
@@ -180,7 +82,7 @@ def few(table: dict) -> Claim:
         return Claim(text, SOURCE, "C2 was not run with an uncertainty order", "not measured")
     level, effects, phrases = claims.confidence(len(keys)), [], []
     for key in keys:
-        same = _difference("", table, [key], [key], measure="best", level=level).interval.high
+        same = difference("", table, [key], [key], measure="best", level=level).interval.high
         ends = numpy.mean([_needed(curve, same) for curve in table[key]["curves"]], axis=0)
         effects.append(
             Effect(what=f"{key[1]} saves", interval=Interval(*(1 - ends)), needed=FEW, scale="share", unit="%",
@@ -217,8 +119,8 @@ def coverage_worst(table: dict) -> Claim:
     for metric in metrics:
         names = [name for name in sorted(covered) if (name, metric) in table]
         keys, covering = ([(name, which) for name in names] for which in (metric, "neuron_coverage"))
-        effects.append(_difference(f"{metric} minus it", table, keys, covering, level=level))
-    evidence = f"mean area {_mean(table, [(name, 'neuron_coverage') for name in covered]):.2f} %"
+        effects.append(difference(f"{metric} minus it", table, keys, covering, level=level))
+    evidence = f"mean area {mean(table, [(name, 'neuron_coverage') for name in covered]):.2f} %"
     return claims.judged(text, SOURCE, f"{evidence}, {'; '.join(map(str, effects))}", effects)
 
 
@@ -229,7 +131,7 @@ def c3_cheap(table: dict) -> Claim:
     if not metrics:
         return Claim(text, SOURCE, "C2 and C3 were not run with the same order", "not measured")
     c2, c3 = ([(name, metric) for metric in metrics] for name in ("c2", "c3"))
-    behind = _difference("C3 minus C2", table, c3, c2, measure="best", needed=-CLOSE)
+    behind = difference("C3 minus C2", table, c3, c2, measure="best", needed=-CLOSE)
     pairs = [(table[second], table[third]) for second, third in zip(c2, c3, strict=True)]
     ratio, spent = (
         float(numpy.mean([cost(second) / cost(third) for second, third in pairs])) for cost in (_trained, _seconds)
@@ -249,13 +151,27 @@ def c1_or_c2(table: dict) -> Claim:
     if not metrics:
         return Claim(text, SOURCE, "C1 and C2 were not run with the same order", "not measured")
     c1, c2 = ([(name, metric) for metric in metrics] for name in ("c1", "c2"))
-    effect = _difference("C2 minus C1", table, c2, c1, measure="best")
-    each = [
-        _mean(table, [second], "best") - _mean(table, [first], "best") for first, second in zip(c1, c2, strict=True)
-    ]
+    effect = difference("C2 minus C1", table, c2, c1, measure="best")
+    each = [mean(table, [second], "best") - mean(table, [first], "best") for first, second in zip(c1, c2, strict=True)]
     ends = f"{signed(min(each), 2)} to {signed(max(each), 2)}"
     evidence = f"best accuracy, mean of {len(metrics)} orders: {effect}, single orders {ends}"
     return claims.judged(text, SOURCE, evidence, [effect])
+
+
+def size(table: dict) -> Claim:
+    """The number of inputs matters: in each configuration, whatever the order, all inputs beat the first step."""
+    text = "The number of inputs matters"
+    names = sorted({name for (name, _), row in table.items() if len(row["curves"][0]) > 1})
+    if not names:
+        return Claim(text, SOURCE, "no order was run with two prefixes", "not measured")
+    level, effects = claims.confidence(len(names)), []
+    for name in names:
+        keys = [key for key, row in table.items() if key[0] == name and len(row["curves"][0]) > 1]
+        first, *_, last = (point["inputs"] for point in table[keys[0]]["curves"][0])
+        what = f"{name}, {last:,} inputs minus {first:,}"
+        effects.append(difference(what, table, keys, keys, measure="last", against="first", level=level))
+    evidence = f"accuracy, mean of the orders: {'; '.join(map(str, effects))}"
+    return claims.judged(text, SOURCE, evidence, effects)
 
 
 def _trained(row):

@@ -10,7 +10,7 @@ import numpy
 from reporting import figures as drawing
 from reporting import published, statistics
 from reporting.cell import cell_name
-from studies.guided_retraining import claims, tables
+from studies.guided_retraining import differences, tables
 
 COLOURS = dict(
     zip(
@@ -46,7 +46,7 @@ def curves(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
         (row["configuration"], row["metric"]): published.guided(row["dataset"], row["configuration"], row["metric"])
         for row in rows
     }
-    areas = claims.area_over_random(rows)
+    areas = differences.area_over_random(rows)
     below = any(published_curves.values())
     lines = 1 + below + bool(areas)
     figure, axes = drawing.panels(lines, len(names), (3.6 * len(names), 2.9 * lines + 0.6), sharey="row")

@@ -15,6 +15,7 @@ import numpy
 from adv.guided import robot
 from reporting import claims, statistics
 from reporting.claims import Claim, Effect
+from studies.guided_retraining.differences import of_share
 
 SOURCE = "Wang et al., ICSE 2021"
 OWN = "ours: no paper tests it"
@@ -106,4 +107,4 @@ def _original(row):
 def _variance(share, row):
     """The variance of a mean accuracy over test images, in points squared; each image is attacked by all ATTACKS."""
     images = row["measures"]["best"]["n"] / len(robot.ATTACKS) * len(row["curves"])
-    return 1e4 * max(share * (1 - share), 1e-4) / images
+    return of_share(share, images)

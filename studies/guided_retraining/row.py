@@ -133,7 +133,7 @@ def write_robot(
 ) -> result_row.Row:
     """Write row-robot-<selector>.json into the stage's folder. Returns the row; its measures are on "adversarial".
 
-    pool: inputs of the pool
+    pool: number of inputs of the pool, which another seed has not
     seconds: of FOL and the probabilities of the pool
     robust, anchor: results of AutoAttack on the best model and on the original (None: not attacked)
     Other arguments as write.
@@ -148,12 +148,7 @@ def write_robot(
         title=f"{selector}; RobOT's retraining on all training images and the selected inputs",
         role="control" if selector == "random" else "method",
         verified=trained["verified"],
-        hyperparameters={
-            **_trained_with(trained, recipe),
-            "epsilon": epsilon,
-            "pool": pool,
-            "prefixes": len(curve),
-        },
+        hyperparameters={**_trained_with(trained, recipe), "epsilon": epsilon, "prefixes": len(curve)},
         measures=_measures([summary(curve, "adversarial")], None, tests)
         | {"anew": of_measures.measure([100 * best_point(curve, "adversarial")["anew"]], tests)}
         | (_robust(robust, anchor) if robust else {}),

@@ -98,6 +98,7 @@ def _orders(dataset, model, rows):
         f"The original model: {original['both']:.1f} % of both, {original['clean']:.1f} % clean, "
         f"{original['adversarial']:.1f} % adversarial; {first['measures']['best']['n']} test inputs."
     )
+    pools = ", ".join(dict.fromkeys(str(fact["inputs"]) for fact in first["rank"]))
     unverified = [] if all(row["verified"] for row in rows) else [
         "Unverified data: the files lack the published digest; do not compare with published numbers."
     ]  # fmt: skip
@@ -117,6 +118,7 @@ def _orders(dataset, model, rows):
             READ_ROBOT if robot else READ,
             original_note,
             *_attacked_notes(rows, attacked),
+            *([f"Selected from pools of {pools} attacked training images, a pool a seed."] if robot else []),
             *(["a ± b: mean and standard deviation over seeds."] if spread else []),
             *([] if robot else [PUBLISHED + (OVERWRITTEN if dataset == "cifar10" else "")]),
             f"All: {notes.settings(alike)}; seeds {', '.join(map(str, first['seeds']))}; prefixes: {prefixes}.",

@@ -173,6 +173,7 @@ def test_robot_writes_its_selections_and_a_row_of_each_selector(finished):
     best = max(point["adversarial"]["accuracy"] for point in row["curves"][0])
     assert row["measures"]["best"]["value"] == pytest.approx(100 * best) and row["measures"]["best"]["n"] == 60
     assert [point["inputs"] for point in row["curves"][0]] == [10, 42] and row["role"] == "method"
+    assert "pool" not in row["hyperparameters"], "another seed has another pool, and is pooled with this one"
     strongest = max(row["curves"][0], key=lambda point: point["adversarial"]["accuracy"])
     assert row["measures"]["anew"]["value"] == pytest.approx(100 * strongest["anew"]) and row["attacks"].keys() == {
         "fgsm", "pgd",

@@ -54,9 +54,21 @@ def test_the_published_counts_are_those_of_a_loop_over_the_files():
 
 def test_counts_with_and_without_controls():
     best = lines(nets((60, 50, 70), (60, 59.5, 40), (40, 50, 70)), "dare-best")
-    assert best["dare"][2:] == ("2 of 3", "1 of 3", "1 of 3", "0 of 3")  # 60 against 59.5 is not clear for 1,000 images
-    assert best["adv-fgsm"][2:] == ("1 of 3", "1 of 3", "0 of 3", "0 of 3")
-    assert best["swa"][:4] == ("-",) * 4 and best["swa"][4:] == ("2 of 3", "2 of 3")
+    shares = ("2 of 3", "1 of 3")  # 60 against 59.5 is not clear for 1,000 images
+    assert best["dare"][2:] == (*shares, *shares, "1 of 3", "0 of 3")
+    assert best["adv-fgsm"][2:] == ("1 of 3",) * 4 + ("0 of 3",) * 2
+    assert best["swa"][:6] == ("-",) * 6 and best["swa"][6:] == ("2 of 3", "2 of 3")
+
+
+def test_the_fifth_attack_and_its_fine_tuning_are_counted_apart():
+    rows = [
+        row(name, method, {"fgsm": 50 if method == "dare" else 45, "bim": er}, role)
+        for name in ("set0", "set1")
+        for method, er, role in (("dare", 60, "method"), ("adv-fgsm", 40, "baseline"), ("adv-bim", 70, "baseline"))
+    ]
+    best = lines(rows, "dare-best")
+    assert best["dare"][2:5:2] == ("2 of 2", "2 of 4")
+    assert best["adv-bim"][:6] == ("-",) * 4 + ("2 of 4", "2 of 4")
 
 
 def test_a_paired_difference_decides_in_both_directions():
@@ -82,7 +94,7 @@ def test_rows_of_no_use_are_left_out():
     rows = nets((60, 50, 70), (60, 50, 70))
     assert scoreboard.scoreboard(rows[:3]) == []
     rows[2]["checks"] = [{"name": "chance", "passed": False}]
-    assert lines(rows, "dare-best")["swa"][4] == "1 of 2"
+    assert lines(rows, "dare-best")["swa"][6] == "1 of 2"
     rows[3]["checks"] = [{"name": "constant", "passed": False}]
     assert scoreboard.scoreboard(rows) == [], "one net without DARE"
 
