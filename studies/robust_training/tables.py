@@ -74,9 +74,11 @@ def pool(rows: Sequence[Mapping]) -> result_row.Row:
 
 
 def settings(row: Mapping, what: str) -> Any:
-    """One of a row's hyperparameters; a "setup" is completed with the defaults of newer fields."""
+    """One of a row's hyperparameters; of a "setup" those that are not empty, with the defaults of newer fields."""
     value = row["hyperparameters"].get(what)
-    return value if what != "setup" else {**DEFAULTS, **value}
+    if what != "setup":
+        return value
+    return {name: each for name, each in {**DEFAULTS, **value}.items() if each not in ((), [])}
 
 
 def older(rows: Sequence[Mapping]) -> list[str]:

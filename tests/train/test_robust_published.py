@@ -106,7 +106,7 @@ def test_the_published_controllers():
         "f+mart-deat": 10, "rice": 10, "awp": 10, "trades-awp": 10, "kd": 10, "sat": 10, "n-fgsm": 1, "nuat2": 2,
         "nuat2-wa": 2, "history-at": 10, "history-at-early": 10, "history-at-mean": 10, "history-at-random": 10,
         "history-at-smoothed": 10, "history-at-r": 10, "history-at-r-random": 10, "history-at-held-out": 10,
-        "history-at-held-out-random": 10,
+        "history-at-held-out-random": 10, "seat": 10, "meat": 10,
     }  # fmt: skip
     friends = {name: getattr(METHODS[name].strategy, "friendly", None) for name in METHODS}
     settings = {
@@ -130,6 +130,21 @@ SCHEDULES = {
     "kd": [(0.24, 0.1), (0.25, 0.01), (0.75, 0.001)],
     "n-fgsm": [(0.25, 0.1), (0.5, 0.2), (1.0, 0.0)],
     "nuat2-wa": [(0.25, 0.1), (0.625, 0.05)],
+    "nuat2": [
+        (epoch / 55, rate)
+        for epoch, rate in (
+            (0, 0.0),
+            (10, 0.05),
+            (20, 0.1),
+            (27.5, 0.0625),
+            (35, 0.025),
+            (40.9, 0.025),
+            (41, 0.0025),
+            (46, 2.5e-4),
+            (54, 2.5e-4),
+        )
+    ],
+    "seat": [(0.0, 0.01), (40 / 120, 0.01), (60 / 120, 0.0055), (80 / 120, 0.001), (100 / 120, 5.5e-4), (1.0, 1e-4)],
     "mart": [(0.0, 0.01), (74 / 120, 0.001), (89 / 120, 1e-4), (99 / 120, 1e-5)],
 }
 

@@ -66,6 +66,7 @@ def test_a_seed_may_be_a_number_of_numpy(tmp_path, small_net, split):
     [
         ({"factors": (0.1,)}, "1 factors for 2 milestones, expected one for each"),
         ({"cyclic": True, "milestones": (1.0,)}, "milestones are .*, expected the peak"),
+        ({"knots": ((0, 1), (0.5, 0.1))}, "the knots lie at .*, expected fractions of the run that rise from 0 to 1"),
         ({"cyclic": True, "milestones": ()}, "milestones are .*, expected the peak"),
         ({"epsilon": 8}, "epsilon is 8, expected a number from 0 to 1"),
         ({"epsilon": float("nan")}, "epsilon is nan"),

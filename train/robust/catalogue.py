@@ -137,6 +137,7 @@ TIAN = "Tian, Kuang, Jiang, Wu, Wang, KDD 2021"
 YE = "Ye, Li, Zhou, Zhu, arXiv 2012.08112"
 WU = "Wu, Xia, Wang, NeurIPS 2020"
 CHEN = "Chen, Zhang, Liu, Chang, Wang, ICLR 2021"
+WANG_SEAT = "Wang, Wang, ICLR 2022"
 HUANG = "Huang, Zhang, Zhang, NeurIPS 2020"
 DE_JORGE = "de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022"
 SRIRAMANAN = "Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021"
@@ -162,6 +163,7 @@ AMATA = Adversarial(step=StepSize(share=2.5, rule="spread"))  # 20/255 over the 
 # Against robust overfitting.
 RICE = dataclasses.replace(PGD, clip_start=True, attack_mode="batch")  # of Rice, Wong, Kolter's scripts and of AWP's
 TRADES_AWP = dataclasses.replace(TRADES, order=TWICE[:2], step=QUARTER, awp=Awp(gamma=0.005, start=10 / 200))
+SEAT = dataclasses.replace(RICE, step=SEVEN, attack_mode="eval")  # the start of its attack is Rice's [I]
 NUAT_AVERAGE = Ema(decay=0.9998, warm_up=False)
 SAT = dataclasses.replace(TRADES, targets=SelfAdaptive())
 N_FGSM = Adversarial(step=StepSize(share=1.0), noise=2.0, attack_mode="batch")
@@ -250,6 +252,8 @@ METHODS = Catalogue(
         "trades-awp": Method("TRADES-AWP", f"{ZHANG_TRADES}; {WU}", TRADES_AWP, _fixed(10), "TRADES-AWP"),
         "kd": Method("PGD-10, distilled", CHEN, dataclasses.replace(RICE, distil=Distillation()), _fixed(10)),
         "sat": Method("TRADES with self-adaptive targets", f"{ZHANG_TRADES}; {HUANG}", SAT, _fixed(10), "TRADES+SAT"),
+        "seat": Method("SEAT", WANG_SEAT, SEAT, _fixed(10), average=AVERAGES["ema"]),
+        "meat": Method("MEAT", f"{WANG_SEAT}; ICASSP 2024", SEAT, _fixed(10), average=AVERAGES["median"]),
         "n-fgsm": Method("N-FGSM", DE_JORGE, N_FGSM, _fixed(1)),
         "nuat2": Method("NuAT2", SRIRAMANAN, Nuclear(), _fixed(2), "NuAT2"),
         "nuat2-wa": Method("NuAT2-WA", SRIRAMANAN, Nuclear(decay=0.99), _fixed(2), "NuAT2-WA", average=NUAT_AVERAGE),

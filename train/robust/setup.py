@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy
+
 from train.params import check_numbers
 
 
@@ -12,6 +14,7 @@ class Setup:
     epochs: passes over the batches, whatever the number of replays.
     learning_rate: multiplied by `factors[i]` from `milestones[i]` (fractions of the run) on.
     cyclic: instead, the rate rises from 0 to learning_rate at `milestones[0]` and falls to 0 at the end.
+    knots: instead, pairs (fraction of the run, factor), between which the rate is linear; two at one fraction: a drop.
     fixed: a run of another length keeps the milestones at their epochs, as a script that counts epochs does.
     momentum_at_peak: the momentum falls linearly to this as the rate rises to its peak, the default of PyTorch's
         CyclicLR [P]; None: constant.
@@ -33,6 +36,7 @@ class Setup:
     milestones: tuple = (0.5, 0.8)
     factors: tuple = (0.1, 0.01)
     cyclic: bool = False
+    knots: tuple = ()
     fixed: bool = False
     momentum: float = 0.9
     momentum_at_peak: float | None = None
@@ -61,10 +65,16 @@ class Setup:
         if self.cyclic and not (self.milestones and 0 < self.milestones[0] < 1):
             raise ValueError(f"milestones are {self.milestones}, expected the peak of the cycle, between 0 and 1")
 
+        times = [time for time, _ in self.knots]
+        if self.knots and (times != sorted(times) or (times[0], times[-1]) != (0, 1)):
+            raise ValueError(f"the knots lie at {times}, expected fractions of the run that rise from 0 to 1")
+
     def rate(self, progress: float, epoch: float = 0.0) -> float:
         """The learning rate after a fraction `progress` of the run; epoch: the same in (fractional) epochs."""
         if self.fixed:
             progress = epoch / self.epochs
+        if self.knots:
+            return self.learning_rate * float(numpy.interp(progress, *zip(*self.knots, strict=True)))
         if self.cyclic:
             peak = self.milestones[0]
             rising = progress / peak if progress < peak else (1 - progress) / (1 - peak)
@@ -121,9 +131,21 @@ SETUPS = {
         title="KD and SWA", citation="Chen, Zhang, Liu, Chang, Wang, ICLR 2021", epochs=200, learning_rate=0.1,
         milestones=(0.25, 0.75),
     ),
+    "seat": Setup(
+        title="SEAT", citation="Wang, Wang, ICLR 2022", epochs=120, learning_rate=0.01, weight_decay=3.5e-3,
+        knots=((0, 1), (40 / 120, 1), (80 / 120, 0.1), (1, 0.01)), epsilon=0.031, standardised=False,
+    ),
     "n-fgsm": Setup(
         title="N-FGSM", citation="de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022", epochs=30,
         learning_rate=0.2, cyclic=True, milestones=(0.5,), factors=(), momentum_at_peak=0.8,
+    ),
+    "nuat2": Setup(
+        title="NuAT2", citation="Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021", epochs=55, learning_rate=0.1,
+        knots=(
+            (0, 0), (20 / 55, 1), (35 / 55, 0.25), (41 / 55, 0.25), (41 / 55, 0.025), (46 / 55, 0.025),
+            (46 / 55, 0.0025), (1, 0.0025),
+        ),
+        batch_size=64,
     ),
     "nuat2-wa": Setup(
         title="NuAT2-WA", citation="Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021", epochs=80,
