@@ -21,11 +21,18 @@ class Part:
 
 
 def load(study: str) -> dict[str, tuple[Part, ...]]:
-    """preset name -> its Parts, in the order of the file. Raises ValueError for an unknown script."""
+    """preset name -> its Parts, in the order of the file.
+
+    Raises ValueError for an unknown script, and where a part is like one that is not there or replaces a text that its
+    commands lack.
+    """
     path = FOLDER / f"{study}.toml"
     with open(path, "rb") as file:
         presets = tomllib.load(file)
-    return {name: tuple(_part(path, name, part) for part in parts) for name, parts in presets.items()}
+    return {
+        name: tuple(_part(path, name, part, _text(path, name, part, presets)) for part in parts)
+        for name, parts in presets.items()
+    }
 
 
 def cells(
@@ -52,12 +59,26 @@ def cells(
     return {tuple(cell): by_pair.get(tuple(cell[:2]), parts[0].commands) for cell in selected}
 
 
-def _part(path, name, part):
+def _text(path, name, part, presets):
+    """The commands of a part: its own, or those of the first part of the preset that it is like, with replacements."""
+    if "commands" in part:
+        return part["commands"]
+    text = presets.get(part.get("like"), [{}])[0].get("commands")
+    if text is None:
+        raise ValueError(f"{path}: a part of {name} has neither commands nor a preset with commands that it is like")
+    for old, new in part.get("replace", {}).items():
+        if old not in text:
+            raise ValueError(f"{path}: {name} replaces {old!r}, which the commands of {part['like']} lack")
+        text = text.replace(old, new)
+    return text
+
+
+def _part(path, name, part, text):
     combined = []
     for line in part["cells"]:
         datasets, models, seeds = (word.split(",") for word in line.split())
         combined += itertools.product(datasets, models, map(int, seeds))
-    return Part(tuple(combined), tuple(_commands(path, name, part["commands"])))
+    return Part(tuple(combined), tuple(_commands(path, name, text)))
 
 
 def _commands(path, name, text):

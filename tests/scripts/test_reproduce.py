@@ -206,28 +206,6 @@ def test_an_option_of_sbatch_that_is_none_is_refused(reproduce, text):
         reproduce.sbatch_option(text)
 
 
-def test_a_cell_that_no_part_names_has_the_commands_of_the_first():
-    parts = [presets.Part((("a", "net", 0),), "one"), presets.Part((("b", "net", 0),), "two")]
-    assert presets.cells(parts) == {("a", "net", 0): "one", ("b", "net", 0): "two"}
-    assert presets.cells(parts, ["b", "c"]) == {("b", "net", 0): "two", ("c", "net", 0): "one"}
-    assert presets.cells(parts, seeds=[3]) == {("a", "net", 3): "one", ("b", "net", 3): "two"}
-
-
-def test_a_preset_is_lines_and_a_line_that_runs_no_script_is_named(tmp_path, monkeypatch):
-    (tmp_path / "one.toml").write_text(
-        "[[small]]\ncells = ['a,b net 0,1']\ncommands = '''\nreproduce --quiet\n    --seed 3\npage\n'''\n"
-    )
-    path, here = tmp_path / "two.toml", presets.FOLDER
-    path.write_text("[[small]]\ncells = ['a net 0']\ncommands = 'dare/9_none'\n")
-    monkeypatch.setattr(presets, "FOLDER", tmp_path)
-    monkeypatch.setattr(presets, "SCRIPTS", here.parent)
-    (part,) = presets.load("one")["small"]
-    assert part.cells == (("a", "net", 0), ("a", "net", 1), ("b", "net", 0), ("b", "net", 1))
-    assert part.commands == (("reproduce", ["--quiet", "--seed", "3"]), ("page", []))
-    with pytest.raises(ValueError, match="two.toml: small runs 'dare/9_none', expected the name of a script"):
-        presets.load("two")
-
-
 def test_the_paper_preset_of_robust_training_has_every_method():
     from train import robust
 
