@@ -60,6 +60,11 @@ def test_counts_with_and_without_controls():
     assert best["swa"][:6] == ("-",) * 6 and best["swa"][6:] == ("2 of 3", "2 of 3")
 
 
+def test_equal_methods_are_each_counted():
+    best = lines(nets((60, 60, 70), (60, 50, 70)), "dare-best")
+    assert best["dare"][2:4] == ("2 of 2", "1 of 2") and best["adv-fgsm"][2:4] == ("1 of 2", "0 of 2")
+
+
 def test_the_fifth_attack_and_its_fine_tuning_are_counted_apart():
     rows = [
         row(name, method, {"fgsm": 50 if method == "dare" else 45, "bim": er}, role)
