@@ -47,6 +47,7 @@ def three_way(
     seed: int,
     *,
     images: int | None = None,
+    test_images: int | None = None,
     shares: tuple[float, float] | None = None,
     weights: str = "standard",
 ) -> Split:
@@ -55,9 +56,11 @@ def three_way(
     seed: of the division.
     images: approximate number of images to use, the same fraction of every class, and at least three groups of every
         class where there are groups (None, or more than there are: all).
+    test_images: enlarge the test part to so many by images that `images` leaves out, class by class as stratify does.
     shares: fractions (validation, test) of all images (None: the published ones of the data set).
     weights: of `grey`.
-    The indices of the Split are rows of the joined images. Raises ValueError for a data set without published shares.
+    The indices of the Split are rows of the joined images. Raises ValueError for a data set without published shares,
+    for fewer `test_images` than the test part has, more than are left, or any where there are groups.
     """
     if shares is None and dataset.name not in SHARES:
         raise ValueError(f"no published shares of {dataset.name}, expected one of {', '.join(SHARES)}: give shares")
@@ -67,10 +70,13 @@ def three_way(
     if dataset.group_train is not None:
         groups = numpy.concatenate([dataset.group_train, dataset.group_test])
     rows = numpy.arange(len(y))
+    others = rows[:0]
     if images is not None and images < len(y):
-        rows, _ = stratify.divide(y, (images, len(y)), seed, groups, least=1 if groups is None else PARTS)
+        rows, others = stratify.divide(y, (images, len(y)), seed, groups, least=1 if groups is None else PARTS)
     test_rows, remaining_rows = _part(rows, test, y, groups, seed)
     validation_rows, train_rows = _part(remaining_rows, validation / (1 - test), y, groups, seed + 1)
+    if test_images is not None:
+        test_rows = _enlarged(test_rows, test_images, others, y, groups, seed + 2)
     x = grey(numpy.concatenate([dataset.x_train, dataset.x_test]), weights)
     joined = dataclasses.replace(
         dataset,
@@ -98,6 +104,17 @@ def three_way(
         verified=dataset.verified,
         name=dataset.name,
     )
+
+
+def _enlarged(test_rows, count, others, y, groups, seed):
+    """The rows of the test part and of as many others, by class, as make `count`."""
+    more = count - len(test_rows)
+    if groups is not None:
+        raise ValueError("test_images of a data set with groups of images: expected None, the published share")
+    if not 0 <= more < len(others):
+        raise ValueError(f"{count} test images, expected {len(test_rows)} to {len(test_rows) + len(others) - 1}")
+    added, _ = stratify.divide(y[others], (more, len(others)), seed) if more else ([], None)
+    return numpy.sort(numpy.concatenate([test_rows, others[added]]).astype(int))
 
 
 def _part(rows, share, y, groups, seed):

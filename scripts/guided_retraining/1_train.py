@@ -76,9 +76,15 @@ def options() -> command.Parser:
     """The script's argument parser."""
     parser = cell.parser(__doc__, "--dataset mnist --images 5000")
     parser.add_argument("--images", type=command.whole(30), help="take so many of all images (default: all)")
+    parser.add_argument(
+        "--test-images",
+        type=command.whole(3),
+        help="test on so many, of those that --images leaves too (default: a share)",
+    )
     parser.add_argument("--gray", choices=list(pooled.GREYS), default="standard", help="as-run: red and blue exchanged")
     parser.add_argument("--epochs", type=command.whole(1), help="of every training (default: the study's)")
     coloured = [name for name in cell.NETS if data.DATASETS[name].shape[-1] == 3]
+    parser.needs(["--test-images"], lambda arguments: arguments.images is not None, "--images")
     parser.needs(["--gray"], lambda arguments: arguments.dataset in coloured, f"colour images: {', '.join(coloured)}")
     return parser
 

@@ -41,10 +41,13 @@ def main(arguments: argparse.Namespace) -> None:
 def make(arguments: argparse.Namespace, stage: run_directory.Stage) -> None:
     """Attack training and test images, and finish the stage with the inputs."""
     cell = guided_cell.load(arguments)
-    split, count = cell.split, len(cell.split.y_test)
+    split = cell.split
     parts = {name: {} for name in ("images", "labels", "rows", "attack")}
-    for place, (part, x, y) in enumerate(
-        (("train", split.x_train, split.y_train), ("test", split.x_test, split.y_test))
+    for place, (part, x, y, count) in enumerate(
+        (
+            ("train", split.x_train, split.y_train, cell.attacked),
+            ("test", split.x_test, split.y_test, len(split.y_test)),
+        )
     ):
         rows = inputs.choose(min(count, len(y)), len(y), arguments.seed, place)
         with Progress(f"attack {part}", arguments.quiet) as progress:

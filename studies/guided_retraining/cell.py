@@ -15,7 +15,7 @@ import models
 from adv import search
 from adv.guided import fol, ordering, retraining
 from adv.guided import inputs as inputs_of
-from data import files
+from data import files, pooled
 from pipeline import command, run_directory
 from train import history as histories
 from train import seeds
@@ -84,9 +84,16 @@ def check(path: str | pathlib.Path, facts: dict, **expected: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """The output of 1_train.py. split: grey images; original: the original model's weights; identity: their SHA-256."""
+    """The output of 1_train.py.
+
+    split: grey images
+    attacked: number of training images to attack: as many as the test part has by the published shares
+    original: the original model's weights
+    identity: their SHA-256
+    """
 
     split: data.Split
+    attacked: int
     model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
@@ -109,7 +116,8 @@ def recipe_of(arguments: argparse.Namespace) -> retraining.Recipe:
 def split_of(arguments: argparse.Namespace) -> data.Split:
     """The joined data set in grey, divided into three parts."""
     dataset = command.load_dataset(arguments)
-    return data.three_way(dataset, arguments.seed, images=arguments.images, weights=arguments.gray)
+    sizes = {"images": arguments.images, "test_images": arguments.test_images}
+    return data.three_way(dataset, arguments.seed, **sizes, weights=arguments.gray)
 
 
 def build(arguments: argparse.Namespace, split: data.Split) -> keras.Model:
@@ -122,7 +130,7 @@ def load(arguments: argparse.Namespace) -> Cell:
     """The Cell of 1_train.py. Raises FileNotFoundError or ValueError if it is incomplete or of other images."""
     folder = run_directory.folder(arguments, "train")
     trained_with = run_directory.record(folder)["arguments"]
-    settings = {name: trained_with[name] for name in ("images", "gray", "epochs")}
+    settings = {name: trained_with.get(name) for name in ("images", "test_images", "gray", "epochs")}
     whole = command.narrow(arguments, **settings)
     split = split_of(whole)
     model = build(whole, split)
@@ -131,7 +139,11 @@ def load(arguments: argparse.Namespace) -> Cell:
     record = run_directory.record(folder)
     if record["data"] != split.fingerprint or record["identity"] != identity:
         raise ValueError(f"{folder}: made from other images than these, or damaged: run 1_train.py with --overwrite")
-    return Cell(split, model, model.get_weights(), identity, recipe_of(whole))
+    attacked = len(split.y_test)
+    if whole.test_images is not None:
+        share = pooled.SHARES[arguments.dataset][1]
+        attacked = round(share / (1 - share) * (len(split.y_train) + len(split.y_validation)))
+    return Cell(split, attacked, model, model.get_weights(), identity, recipe_of(whole))
 
 
 def inputs(arguments: argparse.Namespace, cell: Cell) -> Inputs:

@@ -108,8 +108,10 @@ def write(
 
 def _trained_with(trained, recipe):
     """The hyper-parameters of every retraining of a cell."""
+    counts, enlarged = trained["counts"], trained["arguments"].get("test_images") is not None
+    sizes = {"images": trained["arguments"]["images"], "test_images": counts[2]}
     return {
-        "images": sum(trained["counts"]),
+        **(sizes if enlarged else {"images": sum(counts)}),
         "epochs": recipe.epochs,
         "optimizer": recipe.optimizer,
         "batch_size": recipe.batch_size,

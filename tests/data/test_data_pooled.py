@@ -68,6 +68,25 @@ def test_a_part_of_the_images_keeps_three_groups_of_each_class():
     assert len(less.group_train) == len(less.y_train) and len(less.group_test) == len(less.y_test)
 
 
+def test_the_test_part_grows_by_images_that_nothing_else_uses():
+    share = data.three_way(dataset(), 0, shares=(0.2, 0.1), images=60)
+    split = data.three_way(dataset(), 0, shares=(0.2, 0.1), images=60, test_images=33)
+    assert numpy.array_equal(split.x_train, share.x_train)
+    assert numpy.array_equal(split.x_validation, share.x_validation)
+    assert numpy.bincount(split.y_test).tolist() == [11, 11, 11]
+    parts = [{image.tobytes() for image in part} for part in (split.x_train, split.x_validation, split.x_test)]
+    assert len(set.union(*parts)) == 42 + 12 + 33, "disjoint"
+    assert {image.tobytes() for image in share.x_test} < parts[2]
+    as_published = data.three_way(dataset(), 0, shares=(0.2, 0.1), images=60, test_images=6)
+    assert as_published.fingerprint == share.fingerprint
+    for test_images, images in ((5, 60), (66, 60), (13, None)):
+        with pytest.raises(ValueError, match=f"{test_images} test images, expected"):
+            data.three_way(dataset(), 0, shares=(0.2, 0.1), images=images, test_images=test_images)
+    grouped = dataset(group_train=numpy.arange(90) % 15, group_test=numpy.arange(30) % 15)
+    with pytest.raises(ValueError, match="with groups of images"):
+        data.three_way(grouped, 0, shares=(0.2, 0.2), images=60, test_images=40)
+
+
 def test_what_cannot_be_divided():
     with pytest.raises(ValueError, match="no published shares of tiny"):
         data.three_way(dataset(), 0)

@@ -192,6 +192,22 @@ def test_autoattack_runs_anew_on_the_best_of_each_selector(cell_copy, call, shor
     assert row["measures"]["autoattack@0.05"]["value"] == pytest.approx(100 * saved, abs=0.01)
 
 
+def test_a_larger_test_part_measures_the_same_training(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--images", "100", "--test-images", "60", "--epochs", "1"]
+    for script, options in {"1_train": sizes, "2_inputs": [], "3_rank": [], "4_retrain": RETRAIN}.items():
+        completed = call(f"guided_retraining/{script}", *CELL, *options)
+        assert completed.code == 0, completed.err
+    folder = tmp_path / "runs" / "guided_retraining" / "digits-mnist_cnn@0.1" / "seed0"
+    assert load(folder / "train" / "run.json")["counts"] == [70, 20, 60]
+    assert load(folder / "inputs" / "run.json")["counts"] == {"train": 9, "test": 60}
+    row = result_row.load(folder / "retrain" / "row-c3-dsa.json")
+    assert row["measures"]["best"]["n"] == 120 and row["curves"][0][-1]["inputs"] == 9
+    assert row["hyperparameters"]["images"] == 100 and row["hyperparameters"]["test_images"] == 60
+    refused = call("guided_retraining/1_train", *CELL, "--test-images", "60")
+    assert refused.code == 2 and "--images" in refused.err
+
+
 def test_a_stopped_robot_goes_on_and_ends_the_same(cell_copy, call, unfinish):
     folder = cell_copy / "robot"
     before = {path.name: load(path)["both"] for path in folder.glob("*-[0-9]*.json")}
