@@ -25,6 +25,11 @@ HIGHER = (  # claim, source, (the method that is to be higher, the other)
     ("Targets mined from the run's own history raise robust accuracy", OWN, (OURS, PLAIN)),
     ("Mined targets beat self-adaptive ones, both with averaged weights", OWN, (f"{OURS}+ema", RIVAL)),
     ("Targets mined early beat self-adaptive ones, both with averaged weights", OWN, (f"{OURS}-early+ema", RIVAL)),
+    (
+        "Targets mined until held-out robustness peaks beat self-adaptive ones, both with averaged weights",
+        OWN,
+        (f"{OURS}-held-out+ema", RIVAL),
+    ),
     ("It matters which epoch is mined", OWN, (OURS, RANDOM)),
 )
 
