@@ -7,6 +7,7 @@ file or none. A checksum of the whole file is appended, so that a changed byte i
 
 from __future__ import annotations  # its types load no library (pipeline/late.py)
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -194,18 +195,18 @@ def load_artefact(
     Errors as open_artefact, and ValueError where an array or attribute is missing.
     """
     file, attributes = open_artefact(path, kind)
-    try:
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(file)
         with damage.named(path):
             names = [*file] if names is None else [*names]
             missing = [name for name in (*names, *stored) if not isinstance(file.get(name), h5py.Dataset)]
-            missing += [name for name in facts if name not in attributes]
-            if not missing:
-                arrays = {name: file[name][()] for name in names} | {name: Stored(path, file[name]) for name in stored}
-    finally:
-        if not stored or missing:
-            file.close()
-    if missing:
-        raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
+        missing += [name for name in facts if name not in attributes]
+        if missing:
+            raise ValueError(f"{path}: this {kind} lacks {', '.join(missing)}: delete it and make it again")
+        with damage.named(path):
+            arrays = {name: file[name][()] for name in names} | {name: Stored(path, file[name]) for name in stored}
+        if stored:
+            opened.pop_all()
     return arrays, attributes
 
 

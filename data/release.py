@@ -91,23 +91,30 @@ def reading(where: str | pathlib.Path) -> Iterator[Release]:
     path = fetched(where)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such release; scripts/pack.py writes one")
-    with damage.named(path, "not a whole release", MEND), zipfile.ZipFile(path) as archive:
-        listed = archive.infolist()
-        if len(listed) > MEMBERS:
-            raise ValueError(f"it has {len(listed)} files, expected at most {MEMBERS}")
-        damage.check_size(path, sum(member.file_size for member in listed))
-        manifest = json.loads(archive.read(MANIFEST))
-        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            raise ValueError(f"its {MANIFEST} is not that of a release")
-        facts, digests = manifest.get("facts"), manifest.get("files")
-        texts = isinstance(digests, dict) and all(isinstance(value, str) for value in digests.values())
-        if not (texts and isinstance(facts, dict)):
-            raise ValueError(f"its {MANIFEST} lists no files")
-        opened = Release(path, facts, digests, archive)
-        held = [member.filename for member in listed if member.filename != MANIFEST]
-        if sorted(held) != sorted(digests):
-            raise ValueError(f"it holds {len(held)} files, its {MANIFEST} lists {len(digests)} others")
-        yield opened
+    with contextlib.ExitStack() as opened:
+        with damage.named(path, "not a whole release", MEND):
+            archive = opened.enter_context(zipfile.ZipFile(path))
+            release = _whole(path, archive)
+        yield release
+
+
+def _whole(path, archive):
+    """The Release in an open archive. Raises for a manifest that is none, or lists other files than are there."""
+    listed = archive.infolist()
+    if len(listed) > MEMBERS:
+        raise ValueError(f"it has {len(listed)} files, expected at most {MEMBERS}")
+    damage.check_size(path, sum(member.file_size for member in listed))
+    manifest = json.loads(archive.read(MANIFEST))
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise ValueError(f"its {MANIFEST} is not that of a release")
+    facts, digests = manifest.get("facts"), manifest.get("files")
+    texts = isinstance(digests, dict) and all(isinstance(value, str) for value in digests.values())
+    if not (texts and isinstance(facts, dict)):
+        raise ValueError(f"its {MANIFEST} lists no files")
+    held = [member.filename for member in listed if member.filename != MANIFEST]
+    if sorted(held) != sorted(digests):
+        raise ValueError(f"it holds {len(held)} files, its {MANIFEST} lists {len(digests)} others")
+    return Release(path, facts, digests, archive)
 
 
 def fetched(where: str | pathlib.Path) -> pathlib.Path:

@@ -88,9 +88,12 @@ class Median:
     images: int | None = None
 
     def repair(self, problem: Problem) -> Repaired:
-        """The median; a tensor at a time, from the disk."""
+        """The median; a tensor at a time, from the disk. Raises ValueError for fewer than two epochs."""
         first = math.ceil(self.first * problem.history.last)
         epochs = [epoch for epoch in problem.history.stored if epoch >= first]
+        if len(epochs) < 2:
+            kept = f"weights of {len(epochs)} epochs from epoch {first} on"
+            raise ValueError(f"{problem.history.path}: {kept}, expected two for a median: train with --keep all")
         weights = problem.remeasured(median_of(problem, epochs), self.images)
         facts = {"checkpoints": len(epochs)}
         return Repaired(weights=weights, forward=remeasuring(problem, self.images), facts=facts)
@@ -121,8 +124,8 @@ class GreedySoup:
                 soup, soup_score = [*soup, epoch], trial_score
         weights = self.mean(problem, soup, self.images)
         passes = (len(epochs) + trials) * problem.scored + trials * remeasuring(problem, self.trial)
-        facts = {"checkpoints": len(soup), "epochs": sorted(soup)}
-        return Repaired(weights=weights, forward=passes + remeasuring(problem, self.images), facts=facts)
+        passes += remeasuring(problem, self.images) if len(soup) > 1 else 0
+        return Repaired(weights=weights, forward=passes, facts={"checkpoints": len(soup), "epochs": sorted(soup)})
 
     def mean(self, problem: Problem, soup: list[int], images: int | None) -> list:
         """The mean of some epochs: weights; one epoch keeps its own statistics."""

@@ -51,6 +51,7 @@ METHODS = {
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
 OF_CLEAN = ("arachne-confusion",)  # these repair clean failures alone
+RECORDED = ("arachne", "arachne-gl", "arachne-confusion", "apricot", "ema-step", "random-arachne")  # no checkpoint read
 OF_HISTORY = ("swa", "median", "ema-step", "ensemble")  # these read no failures
 TRAINED = ("apricot",)  # these train further models, for small nets: made only where they are named
 CONTROLS = ("swa", "random-neurecover", "random-arachne")

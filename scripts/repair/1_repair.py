@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import pathlib
 
 from adv import attacks, autoattack
+from dare import get_ats
 from dare.flags import Flags
 from dare.repair import catalogue, problem
 from data import files
@@ -97,11 +98,15 @@ def chosen_methods(arguments: argparse.Namespace) -> Iterator[str]:
 
 def lacking(arguments: argparse.Namespace, name: str) -> bool:
     """Whether "all" leaves a method out: it needs what the run directory lacks, trains, or reads no failures."""
+    trained = run_directory.folder(arguments, "train")
     if name == "dare":
         return not run_directory.finished(run_directory.folder(arguments, "finetune_dare-dare"))
     if name == "ema-step":
-        trained = run_directory.folder(arguments, "train")
         return not (run_directory.finished(trained) and run_directory.record(trained)["arguments"].get("ema_step"))
+    if name not in catalogue.RECORDED and run_directory.finished(trained):
+        history = histories.History(trained / "history")
+        if not {*get_ats.second_half(history)} <= {*history.stored}:
+            return True
     return name in catalogue.TRAINED or (arguments.failures == "adversarial" and name in UNREAD)
 
 

@@ -169,6 +169,8 @@ def test_averages_of_equal_checkpoints_are_the_checkpoint(net):
     same(averages.median_of(task, [2, 3, 4]), [numpy.median(parts, axis=0) for parts in zip(*weights, strict=True)])
     only = dataclasses.replace(task, history=types.SimpleNamespace(
         path=net.history.path, epochs=[5], last=5, stored=[5], load_weights=net.history.load_weights))  # fmt: skip
+    with pytest.raises(ValueError, match="weights of 1 epochs from epoch 4 on, expected two"):
+        averages.Median().repair(only)
     with pytest.raises(ValueError, match="no weights of the epochs"):
         catalogue.method("greedy-soup").repair(only)
     soup = averages.GreedySoup().repair(at(net))

@@ -40,6 +40,11 @@ def test_files_and_facts_come_back(archive, tmp_path):
             opened.content("b")
 
 
+def test_an_error_of_the_reader_is_no_damage(archive):
+    with pytest.raises(KeyError, match="mine"), release.reading(archive):
+        raise KeyError("mine")
+
+
 def test_the_same_files_give_the_same_archive(archive, tmp_path):
     with release.writing(tmp_path / "again.zip", {"cells": ["a"]}) as add:
         add("a/net.bin", bytes(range(256)))

@@ -53,6 +53,13 @@ def test_rows_are_saved_and_read_in_order(tmp_path, synthetic):
     assert list(stored) == list(row.FIELDS) and stored["details"] == {"curves": [[1, 2.5]]}
 
 
+def test_a_median_that_is_infinite_is_saved_and_read(tmp_path, synthetic):
+    saved = synthetic.whole(synthetic.row("dare", "method"))
+    saved.measures["minimal/cw"] = measures.median([numpy.array([0.1, numpy.nan, numpy.nan])])
+    row.save(saved, tmp_path / "row.json")
+    assert row.load(tmp_path / "row.json")["measures"]["minimal/cw"]["value"] is None
+
+
 def test_a_row_is_a_mapping_of_fields_and_details(synthetic):
     whole = synthetic.whole(synthetic.row("dare", "method", curves=[1]))
     assert whole["method"] == "dare" and whole["curves"] == [1] and whole.get("rank") is None

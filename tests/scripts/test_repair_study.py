@@ -1,7 +1,9 @@
 """The study of repair as a user runs it: what it writes, how it is continued, what it refuses."""
 
 import json
+import pathlib
 import re
+import runpy
 import shutil
 import types
 
@@ -110,6 +112,24 @@ def one_sentence(completed, *words):
     assert re.match(r"1_repair\.py: ", completed.err.strip().splitlines()[-1]) and "Traceback" not in completed.err
     for word in words:
         assert word in completed.err
+
+
+def test_all_leaves_out_what_reads_checkpoints_that_are_deleted(cell_copy, monkeypatch):
+    monkeypatch.chdir(cell_copy.parents[3])
+    script = runpy.run_path(str(pathlib.Path(__file__).parents[2] / "scripts" / f"{SCRIPT}.py"))
+    arguments = script["options"]().parse_args(["--model", cell_copy.parent.name.partition("-")[2], *FEW])
+    assert {"median", "swa", "neurecover", "arachne"} <= {*script["chosen_methods"](arguments)}
+    kept = sorted((cell_copy / "train" / "history").glob("*.weights.h5"))
+    for path in kept[:-1]:
+        path.unlink()
+    assert {*script["chosen_methods"](arguments)} == {
+        "original",
+        "dare",
+        "arachne",
+        "arachne-gl",
+        "arachne-confusion",
+        "random-arachne",
+    }
 
 
 def test_bad_input_is_named(cell_copy, call, shell):
