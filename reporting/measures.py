@@ -7,11 +7,11 @@ Fractions are in percent. spread: standard deviation over repeats (None for a si
 for the mean over repeats, of n examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy
 
-from reporting import statistics
+from reporting import bootstrap, statistics
 
 COUNTS = ("failed", "right", "total")  # numbers of images, or lists of them by class, in some measures
 
@@ -101,3 +101,20 @@ def _interval(share, n):
     """Wilson's interval in percent. share: fraction, the mean over repeats; n: number of examples."""
     interval = statistics.wilson(round(n * float(share)), n)
     return [round(100 * interval.low, 2), round(100 * interval.high, 2)]
+
+
+def difference_interval(measured: Mapping) -> statistics.Interval:
+    """The interval of a row's difference, in points.
+
+    Older rows have [0, 0] if no image differs (bootstrap.none_seen), and a bootstrap where few images differ; at
+    least as many do as the value says, and their interval is no narrower than if all had the same sign.
+    """
+    (low, high), value, n = measured["interval"], measured["value"], measured["n"]
+    if not low and not high:
+        none = bootstrap.none_seen(n)
+        return statistics.Interval(0.0, 100 * none.low, 100 * none.high)
+    stored, differing = statistics.Interval(value, low, high), round(abs(value) * n / 100)
+    if not 0 < differing < bootstrap.EXACT:
+        return stored
+    signs = (differing, 0) if value > 0 else (0, differing)
+    return statistics.around(stored, bootstrap.of_signs(*signs, abs(value)))

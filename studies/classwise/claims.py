@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy
 import scipy.stats
 
-from reporting import claims, marks, statistics
+from reporting import bootstrap, claims, marks, statistics
 from reporting.claims import Claim, Effect
 from reporting.statistics import Interval
 from studies.classwise import claims_of_changes, tables
@@ -186,7 +186,7 @@ def temperature(rows: Sequence[Mapping]) -> Claim:
     level, effects = claims.confidence(len(references)), []
     for reference in references:
         strata = [_gained(fooled, chosen, reference, 1, seed) / len(models) for seed in range(len(fooled[chosen]))]
-        gap = statistics.paired_bootstrap(strata, confidence=level)
+        gap = bootstrap.paired_bootstrap(strata, confidence=level)
         interval = statistics.Interval(*(100 * end for end in (gap.value, gap.low, gap.high)))
         effects.append(Effect(what=f"{chosen} minus {reference}", interval=interval, digits=2, confidence=level))
     count = sum(len(stratum) for stratum in strata)

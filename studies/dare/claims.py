@@ -10,12 +10,11 @@ raised check.
 from collections.abc import Mapping, Sequence
 
 import numpy
-import scipy.stats
 
 from reporting import claims, marks, order, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
-from studies.dare import differences
+from reporting.measures import difference_interval
 
 SOURCE = "TOSEM 33(3), 2024, doi:10.1145/3630011"
 OURS = "ours: no paper tests it"
@@ -62,10 +61,11 @@ def unseen(methods: dict) -> Claim:
 
 
 def slicing(methods: dict) -> Claim:
-    """Claim 4: DARE's ER exceeds that of DARE without slicing."""
+    """Claim 4: DARE's ER exceeds that of DARE without slicing, which as published is tuned longer as well."""
     attacks = _attacks(methods, PUBLISHED)
     pairs = [("dare", "dare-s", attacks)]
-    return _judged("Slicing raises ER", SOURCE, f"mean ER on {_listed(attacks)}", methods, pairs)
+    text = "DARE's ER is higher than that of its variant without slicing, tuned longer"
+    return _judged(text, SOURCE, f"mean ER on {_listed(attacks)}", methods, pairs)
 
 
 def transformation(methods: dict) -> Claim:
@@ -142,10 +142,7 @@ def difference(
 
 def _paired(measured, confidence):
     """A row's paired difference, in points. Its 95 % interval is widened to the level as that of a normal variable."""
-    at_95 = differences.interval(measured)
-    widening = scipy.stats.norm.ppf((1 + confidence) / 2) / scipy.stats.norm.ppf(0.975)
-    value = at_95.value
-    return statistics.Interval(value, value - widening * (value - at_95.low), value + widening * (at_95.high - value))
+    return statistics.widened(difference_interval(measured), confidence)
 
 
 def _unpaired(row, reference, name, confidence):

@@ -20,9 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy
 
 from dare.flags import Flags
-from reporting import marks, notes, order, statistics
+from reporting import bootstrap, marks, notes, order, statistics
 from reporting import row as result_row
 from reporting.cell import cell_name
+from reporting.measures import difference_interval
 from reporting.tables import Cell, Label, Table, signed
 from studies.dare import tables
 
@@ -31,7 +32,7 @@ ROLES = ("method", "baseline")
 
 POINTS = (
     "Score of the method minus that of the control on the same images, in points. In brackets: 95 % interval, paired "
-    f"bootstrap over images ({statistics.RESAMPLES:,} resamples). If it contains 0, the difference is not significant. "
+    f"bootstrap over images ({bootstrap.RESAMPLES:,} resamples). If it contains 0, the difference is not significant. "
     "It covers other images, but not other source models or tunings."
 )
 DETECTABLE = (
@@ -112,7 +113,7 @@ def _difference(method, reference, measure, pairs):
             beside = control[repeat :: len(own)] if repeat < len(control) else control[[repeat % len(control)]]
             first.append(100 * own[repeat].mean())
             second.append(100 * beside.mean())
-    interval, test_of_runs = statistics.paired_bootstrap(strata), statistics.signed_rank(first, second)
+    interval, test_of_runs = bootstrap.paired_bootstrap(strata), statistics.signed_rank(first, second)
     return Difference(
         method=method,
         reference=reference,
@@ -200,7 +201,7 @@ def _pooled(attached, seeds):
         entries = [row.get(reference, {}).get(measure) for row in attached]
         if any(entry is None for entry in entries):
             continue
-        intervals = [interval(entry) for entry in entries]
+        intervals = [difference_interval(entry) for entry in entries]
         value = float(weights @ [each.value for each in intervals])
         below, above = (
             float(numpy.linalg.norm(weights * [getattr(each, end) - each.value for each in intervals]))
@@ -258,7 +259,7 @@ def _detectable(measured, measures):
     """The sentence on the smallest difference that would have shown, for each measure."""
     phrases = []
     for measure, heading in measures.items():
-        sizes = [statistics.detectable(interval(each[measure])) for each in measured if measure in each]
+        sizes = [statistics.detectable(difference_interval(each[measure])) for each in measured if measure in each]
         phrases.append(f"{heading} {numpy.median(sizes):.1f} ({max(sizes):.1f})")
     return DETECTABLE.format("; ".join(phrases))
 
@@ -274,20 +275,10 @@ def _table(name, title, methods, lines, measures, cell, sentences):
 
 
 def _interval(measured):
-    return (
-        Cell(None)
-        if measured is None
-        else Cell(measured["value"], low=interval(measured).low, high=interval(measured).high)
-    )
-
-
-def interval(measured: Mapping) -> statistics.Interval:
-    """The interval of a row's difference, in points. Older rows have [0, 0] if no image differs: see none_seen."""
-    low, high = measured["interval"]
-    if low or high:
-        return statistics.Interval(measured["value"], low, high)
-    interval = statistics.none_seen(measured["n"])
-    return statistics.Interval(0.0, 100 * interval.low, 100 * interval.high)
+    if measured is None:
+        return Cell(None)
+    ends = difference_interval(measured)
+    return Cell(measured["value"], low=ends.low, high=ends.high)
 
 
 def _runs(measured):

@@ -71,7 +71,7 @@ def surprise(table: dict) -> Claim:
 
 
 def few(table: dict) -> Claim:
-    """The best accuracy needs few of the inputs: an order saves more than half of them.
+    """The best accuracy needs few of the inputs: one order at least saves more than half of them.
 
     Several prefixes may not differ significantly from the best. The interval of the inputs needed reaches from the
     prefix before the first of these to the prefix after the last.
@@ -93,7 +93,7 @@ def few(table: dict) -> Claim:
         phrases.append(f"{effects[-1]} (99 % of the best with {100 * within:.0f} %)")
     prefixes = len(table[keys[0]]["curves"][0])
     evidence = f"fraction of the inputs: {'; '.join(phrases)}; {prefixes} prefixes, intervals from their accuracies"
-    return claims.judged(text, SOURCE, evidence, effects)
+    return claims.judged(text, SOURCE, evidence, effects, every=False)
 
 
 def _needed(curve, same):

@@ -4,13 +4,13 @@ Differences are paired over the same test images, with a bootstrap interval that
 source models. A row with a raised check is left out.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-
-import scipy.stats
 
 from reporting import claims, marks, statistics
 from reporting.cell import cell_name
 from reporting.claims import Claim, Effect
+from reporting.measures import difference_interval
 from studies.repair import tables
 
 NEURECOVER = "Tokui et al., SANER 2022"
@@ -115,23 +115,15 @@ def _effect(row, reference, measure, turned=False):
     measured = row.get("differences", {}).get(reference, {}).get(measure)
     if measured is None:
         return None
-    low, high = measured["interval"]
-    if not (low or high):  # no image differs
-        none = statistics.none_seen(measured["n"])
-        low, high = 100 * none.low, 100 * none.high
-    interval = statistics.Interval(measured["value"], low, high)
-    pair = (row["method"], reference)
+    interval, pair = difference_interval(measured), (row["method"], reference)
     if turned:
-        interval, pair = statistics.Interval(-interval.value, -high, -low), pair[::-1]
+        interval, pair = statistics.Interval(-interval.value, -interval.high, -interval.low), pair[::-1]
     return Effect(what=f"{measure}: {pair[0]} minus {pair[1]}", interval=interval)
 
 
 def _widened(effect, level):
-    """The effect with its interval at another level than 95 %, by the normal approximation."""
-    factor = float(scipy.stats.norm.ppf((1 + level) / 2) / scipy.stats.norm.ppf(0.975))
-    value, low, high = effect.interval.value, effect.interval.low, effect.interval.high
-    interval = statistics.Interval(value, value - factor * (value - low), value + factor * (high - value))
-    return Effect(what=effect.what, interval=interval, confidence=level)
+    """The effect with its interval at another level than 95 %."""
+    return dataclasses.replace(effect, interval=statistics.widened(effect.interval, level), confidence=level)
 
 
 def _others(methods):

@@ -76,23 +76,20 @@ def lipschitz(rows: Sequence[Mapping]) -> Claim:
     Two magnitudes are tested: on the same held-out images, and on training images, where it guides the M+ methods. The
     rank correlation of the values in each run has to exceed TRACKS. The rank correlation of the changes from epoch to
     epoch has to be positive, because two series that both rise always correlate. The last epoch is left out, because a
-    budget may cut it short; epochs without a gradient (the rule of 2021 at no step) are left out too. The interval of
-    the median over runs is that of the sign test.
+    budget may cut it short; epochs without a gradient (the rule of 2021 at no step) are left out too. Runs of one
+    method are alike, so each method counts once, by the median of its runs; the interval of the median over methods is
+    that of the sign test.
     """
     claim = "The gradient magnitude tracks the local Lipschitz constant"
-    effects, runs = [], []
+    effects, counts = [], []
     for which, name in (("held-out", "probe_magnitude"), ("guiding", "magnitude")):
         chosen = [
-            numpy.array([run[name], run["probe_lipschitz"]])
+            row["trajectories"]
             for row in rows
             if row["role"] != "control" and (which == "held-out" or row["method"].startswith("m+"))
-            for run in row["trajectories"]
         ]
-        chosen = [both[:, both[0] > 0] for both in chosen]
-        series = [both[:, :-1] for both in chosen if both.shape[1] >= EPOCHS]
         for part, of, needed in ((numpy.asarray, "magnitude", TRACKS), (numpy.diff, "changes", 0.0)):
-            values = [statistics.spearman(*part(each), constant=numpy.nan) for each in series]
-            values = [float(value) for value in values if not numpy.isnan(value)]
+            values = [value for runs in chosen if (value := _tracking(runs, name, part)) is not None]
             if values:
                 interval = statistics.median(values, confidence=claims.confidence(4))
                 effects.append(
@@ -101,14 +98,24 @@ def lipschitz(rows: Sequence[Mapping]) -> Claim:
                         confidence=claims.confidence(4),
                     )
                 )  # fmt: skip
-                runs.append(len(values))
+                counts.append(len(values))
     if len(effects) < 4:
         return Claim(claim, SOURCE, f"no guided run of at least {EPOCHS} epochs", "not measured")
     evidence = (
-        f"Spearman's rank correlation over epochs, median of {min(runs)} to {max(runs)} runs: "
+        f"Spearman's rank correlation over epochs, median of {min(counts)} to {max(counts)} methods: "
         f"{'; '.join(map(str, effects))}"
     )
     return claims.judged(claim, SOURCE, evidence, effects)
+
+
+def _tracking(runs, name, part):
+    """The median over runs of the rank correlation of a magnitude with the Lipschitz constant; None without one."""
+    both = [numpy.array([run[name], run["probe_lipschitz"]]) for run in runs]
+    both = [each[:, each[0] > 0] for each in both]
+    series = [each[:, :-1] for each in both if each.shape[1] >= EPOCHS]
+    values = [statistics.spearman(*part(each), constant=numpy.nan) for each in series]
+    values = [value for value in values if not numpy.isnan(value)]
+    return float(numpy.median(values)) if values else None
 
 
 def cheaper(methods: dict) -> Claim:

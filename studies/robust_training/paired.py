@@ -115,6 +115,7 @@ def errors_of(
 
     differences: name -> (S,), a value a seed, S at least 1
     methods: name -> the methods compared; over differences that share one a pooled variance has less freedom
+    Of equal differences one counts: runs that part late may have selected the same net.
     """
     squares = {name: float(numpy.square(values - values.mean()).sum()) for name, values in differences.items()}
     freedoms = {name: len(differences[name]) - 1 for name in squares}
@@ -125,10 +126,11 @@ def errors_of(
         over = f"intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
         variances = own
     else:
-        total = sum(freedoms.values())
-        pooled = sum(squares.values()) / total
-        shared = sum(_correlation(methods[one], methods[two]) ** 2 for one in squares for two in squares)
-        freedom = total * len(squares) / shared
+        distinct = list({tuple(values): name for name, values in differences.items()}.values())
+        total = sum(freedoms[name] for name in distinct)
+        pooled = sum(squares[name] for name in distinct) / total
+        shared = sum(_correlation(methods[one], methods[two]) ** 2 for one in distinct for two in distinct)
+        freedom = total * len(distinct) / shared
         over = (
             f"standard deviation of a difference over seeds {math.sqrt(pooled):.1f}, {freedom:.3g} degrees of freedom"
         )

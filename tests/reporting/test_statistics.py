@@ -7,7 +7,7 @@ import numpy
 import pytest
 import scipy.stats
 
-from reporting import statistics
+from reporting import bootstrap, measures, statistics
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (3, 10), (10, 10), (4321, 10_000)])
@@ -28,10 +28,11 @@ def test_wilson_of_no_share(count, total):
         statistics.wilson(count, total)
 
 
-def test_bootstrap_of_few_images_is_the_enumeration_of_all_resamples():
+def test_bootstrap_of_few_images_is_the_enumeration_of_all_resamples(monkeypatch):
+    monkeypatch.setattr(bootstrap, "EXACT", 0)
     differences = numpy.array([-1.0, 0, 0, 1, 1, 0.5])
     means = numpy.array([numpy.mean(drawn) for drawn in itertools.product(differences, repeat=6)])
-    interval = statistics.paired_bootstrap([differences], confidence=0.8)
+    interval = bootstrap.paired_bootstrap([differences], confidence=0.8)
     assert interval.value == pytest.approx(differences.mean())
     # A quantile of a step function: the shares of resamples below and up to it enclose 10 and 90 %.
     for end, share in ((interval.low, 0.1), (interval.high, 0.9)):
@@ -45,36 +46,48 @@ def test_bootstrap_agrees_with_drawing_image_by_image(sizes):
     means = []
     for _ in range(4000):
         means.append(numpy.mean([each[generator.integers(len(each), size=len(each))].mean() for each in strata]))
-    interval = statistics.paired_bootstrap(strata)
+    interval = bootstrap.paired_bootstrap(strata)
     assert interval.value == pytest.approx(numpy.mean([each.mean() for each in strata]))
     numpy.testing.assert_allclose([interval.low, interval.high], numpy.quantile(means, [0.025, 0.975]), atol=0.006)
-    assert interval == statistics.paired_bootstrap(strata), "the same seed gives the same interval"
+    assert interval == bootstrap.paired_bootstrap(strata), "the same seed gives the same interval"
 
 
 def test_bootstrap_covers_the_true_difference_about_as_often_as_it_says():
     generator = numpy.random.default_rng(4)
     covered = 0
     for _ in range(300):
-        interval = statistics.paired_bootstrap(
+        interval = bootstrap.paired_bootstrap(
             [generator.choice([-1, 0, 1], size=200, p=[0.1, 0.6, 0.3])], resamples=1000
         )
         covered += interval.low <= 0.2 <= interval.high
     assert 0.91 < covered / 300 < 0.985
 
 
+@pytest.mark.parametrize(("gained", "lost"), [(4, 0), (5, 0), (6, 0), (1, 9), (12, 12), (9, 1), (24, 0)])
+def test_where_few_images_differ_an_interval_decides_no_sooner_than_mcnemars_exact_test(gained, lost):
+    differences = numpy.repeat([1.0, -1.0, 0.0], [gained, lost, 200 - gained - lost])
+    interval = bootstrap.paired_bootstrap([differences])
+    excludes = interval.low > 0 or interval.high < 0
+    assert excludes == (statistics.mcnemar(gained, lost) < 0.05)
+    signs = bootstrap.of_signs(gained, lost, (gained + lost) / 200)
+    assert interval.low <= signs.low <= signs.value == pytest.approx(interval.value) and signs.high <= interval.high
+    older = {"value": 100 * interval.value, "n": 200, "interval": [100 * max(interval.low, 0.005), 100 * interval.high]}
+    assert lost or measures.difference_interval(older).low == pytest.approx(min(older["interval"][0], 100 * signs.low))
+
+
 def test_methods_that_no_image_tells_apart():
     """Fifty images without a difference do not exclude one: the true share of such images may be as large as Wilson's
     interval of 0 of 50."""
-    interval, share = statistics.paired_bootstrap([numpy.zeros(50)]), statistics.wilson(0, 50).high
+    interval, share = bootstrap.paired_bootstrap([numpy.zeros(50)]), statistics.wilson(0, 50).high
     assert (interval.value, interval.low, interval.high) == (0, -share, share)
-    interval = statistics.paired_bootstrap([numpy.ones(10), numpy.zeros(40)])
+    interval = bootstrap.paired_bootstrap([numpy.ones(10), numpy.zeros(40)])
     assert (interval.value, interval.low, interval.high) == (0.5, 0.5 - share, 0.5 + share)
 
 
 @pytest.mark.parametrize("strata", [[], [numpy.zeros(0)], [numpy.zeros(3), numpy.zeros((2, 2))], [[numpy.nan]]])
 def test_differences_that_are_none(strata):
     with pytest.raises(ValueError, match="expected at least one array"):
-        statistics.paired_bootstrap(strata)
+        bootstrap.paired_bootstrap(strata)
 
 
 @pytest.mark.parametrize("n", [5, 8, 9])

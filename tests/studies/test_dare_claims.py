@@ -34,7 +34,7 @@ def test_verdicts_follow_the_intervals():
 
 
 def test_a_paired_interval_is_used_where_there_is_one():
-    pair = {"er/fgsm": {"value": 3.0, "interval": [1.0, 5.0]}}
+    pair = {"er/fgsm": {"value": 3.0, "interval": [1.0, 5.0], "n": 1000}}
     dare, swa = row("dare", 80.0, 50.0, differences={"swa": pair}), row("swa", 80.0, 47.0)
     gap = claims.difference(dare, swa, ["er/fgsm"])
     assert (gap.low, gap.high) == pytest.approx((1.0, 5.0))

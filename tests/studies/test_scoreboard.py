@@ -80,7 +80,7 @@ def test_a_paired_difference_decides_in_both_directions():
     rows = nets((60, 59.5, 10), (59.5, 60, 10))
     for each in (each for each in rows if each["method"] == "dare"):
         sign = 1 if each["dataset"] == "set0" else -1
-        gap = {"er/fgsm": {"value": sign * 0.5, "interval": sorted((sign * 0.3, sign * 0.7)), "n": 1000}}
+        gap = {"er/fgsm": {"value": sign * 0.5, "interval": sorted((sign * 0.3, sign * 0.7)), "n": 10_000}}
         each["differences"] = {"adv-fgsm": gap}
     best = lines(rows, "dare-best")
     assert best["dare"][2:4] == best["adv-fgsm"][2:4] == ("1 of 2", "1 of 2")
