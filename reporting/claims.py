@@ -24,9 +24,10 @@ FORMATS = {  # unit -> (factor, digits, text after the number, whether to print 
 }
 RULE = (
     "holds: the interval of every effect lies above the value that the claim needs. does not hold: the interval of at "
-    "least one effect lies below it. (For levers: at least one above; all below.) undecided: neither; the last column "
-    "gives the smallest true effect that four of five such experiments would show. Intervals are at 95 %, and wider "
-    "if a claim has several effects (Bonferroni), so that at most one verdict in twenty is wrong."
+    "least one effect lies below it. (Where one of several is enough, as for levers: at least one above; all below.) "
+    "undecided: neither; the last column gives for each effect by itself the smallest true size that four of five such "
+    "experiments would show. Intervals are at 95 %, and wider if a claim has several effects (Bonferroni), so that at "
+    "most one verdict in twenty is wrong."
 )
 
 
@@ -72,13 +73,17 @@ class Effect:
         low, high = self.interval.low, self.interval.high
         if math.isinf(low) or math.isinf(high):
             return f"{self.what} {self._shown(self.interval.value)} (no interval)"
-        low, high = (self._shown(end, plain=True) for end in (low, high))
-        return f"{self.what} {self._shown(self.interval.value)} [{low}, {high}]"
+        needed = self._shown(self.needed, plain=True)
+        close = self.verdict != "undecided" and needed in (self._shown(low, plain=True), self._shown(high, plain=True))
+        low, high = (self._shown(end, plain=True, more=close) for end in (low, high))
+        return f"{self.what} {self._shown(self.interval.value, more=close)} [{low}, {high}]"
 
-    def _shown(self, value, plain=False):
+    def _shown(self, value, plain=False, more=False):
+        """The value in words. plain: without unit and plus sign; more: with a digit more, to tell it from another."""
         factor, digits, unit, sign = FORMATS[self.unit]
         text_of = signed if sign and not plain else number
-        return text_of(factor * value, digits if self.digits is None else self.digits) + ("" if plain else unit)
+        digits = (digits if self.digits is None else self.digits) + more
+        return text_of(factor * value, digits) + ("" if plain else unit)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,8 @@ WITH_BIM = (*CONTENDERS, "adv-bim")  # of the study of 2022, which tells how oft
 NETS = [(dataset, model) for dataset in published.DATASETS for model in published.MODELS]
 HIGHEST = (
     "highest: the method of highest ER, by mean; of equal ones each. clearly: its difference from every other method "
-    "lies above 0, at 95 % together (Bonferroni); published: one-sided signed-rank tests over nine runs, each p < .05."
+    "lies above 0, at 95 % together (Bonferroni) over images of one source model; published: one-sided signed-rank "
+    "tests over nine runs, each p < .05, not corrected. The two do not compare."
 )
 FIVE = "five attacks: as the study of 2022 counts, with bim and its fine-tuning; published: DARE in 29 of 45."
 ADMITTED = f"Controls: {', '.join(claims.CONTROLS)}. Only pairs for which DARE was measured are counted."

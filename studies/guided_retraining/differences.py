@@ -65,11 +65,12 @@ def difference(
         _images(table, keys, measure),
         _images(table, references, against),
     ]
-    parts += [
-        (variance / len(some) ** 2, freedom)
-        for some in (keys, references)
-        for variance, freedom in _trainings(table, some)
-    ]
+    trainings = {}  # of one configuration all orders have the same estimate of a training's variance
+    for some in (keys, references):
+        for (name, _), (variance, own) in zip(some, _trainings(table, some), strict=True):
+            known = trainings.get(name, (0.0, own))[0]
+            trainings[name] = known + variance / len(some) ** 2, own
+    parts += trainings.values()
     total = sum(variance for variance, _ in parts)
     freedom = 0
     if all(freedom for _, freedom in parts):  # Welch and Satterthwaite

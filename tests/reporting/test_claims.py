@@ -1,5 +1,6 @@
 """The rule by which effects decide a claim, and what an undecided one says."""
 
+import dataclasses
 import math
 
 import pytest
@@ -96,3 +97,11 @@ def test_the_table_has_the_rule_below_it():
 def test_a_verdict_is_one_of_four():
     with pytest.raises(ValueError, match="expected one of"):
         claims.Claim("a", "b", "c", "maybe")
+
+
+def test_an_end_that_rounds_to_what_is_needed_has_a_digit_more():
+    interval = Interval(-0.21, -0.38, -0.04)
+    assert str(Effect(what="nfr", interval=interval)) == "nfr -0.21 points [-0.38, -0.04]"
+    assert str(Effect(what="nfr", interval=interval, needed=-1.0)) == "nfr -0.2 points [-0.4, 0.0]"
+    open_ = dataclasses.replace(interval, high=0.02)
+    assert str(Effect(what="nfr", interval=open_)) == "nfr -0.2 points [-0.4, 0.0]"

@@ -161,7 +161,7 @@ def test_the_interval_of_a_difference_is_that_of_its_parts():
     trained = numpy.var([80.0, 82.0, 81.0, 83.0, 79.0], ddof=1)
     images = [mean * (100 - mean) / 1000 for mean in means]
     total = sum(images) + trained
-    freedom = total**2 / (4 * (trained / 4) ** 2 / 4)
+    freedom = total**2 / (trained**2 / 4)
     half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
     assert (effect.interval.value, effect.interval.high - effect.interval.value) == pytest.approx(
         (means[0] - means[1], half)
@@ -177,7 +177,7 @@ def test_the_number_of_inputs_is_judged_end_by_end():
     del table["c3", "lsa"]
     assert guided_claims.size(table).verdict == "holds"
     trained, images = 2 * 0.02 / 2, sum(share * (100 - share) / 100_000 for share in (90, 55))
-    half = scipy.stats.t.ppf(0.975, (trained + images) ** 2 / (4 * (0.02 / 4) ** 2)) * (trained + images) ** 0.5
+    half = scipy.stats.t.ppf(0.975, (trained + images) ** 2 / trained**2) * (trained + images) ** 0.5
     effect = differences.difference("", table, list(table), list(table), measure="last", against="first")
     assert effect.interval.high - effect.interval.value == pytest.approx(half)
     with_flags(rows)
