@@ -13,6 +13,7 @@ import models
 from dare import dare, get_ats, key_neurons, learning_rate, nnslicer, retarget
 from dare.variants import Variant
 from data import files
+from train import seeds
 
 
 @contextlib.contextmanager
@@ -145,4 +146,4 @@ class Tuner:
 
     def repeat_seed(self, repeat: int) -> int:
         """The seed of a repeat's batches and, with the source "random", of its epochs."""
-        return 1000 * self.seed + repeat
+        return seeds.of_repeat(self.seed, repeat)

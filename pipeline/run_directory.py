@@ -1,10 +1,10 @@
 """The run directory of a stage: its arguments, inputs and outputs.
 
-    stage = run.begin("slice", arguments, inputs=["train"], uses={"layers": LAYERS[name]})
+    stage = run_directory.begin("slice", arguments, inputs=["train"], uses={"layers": LAYERS[name]})
     if stage is None:
         return                      # finished before with the same arguments, catalogue entries and inputs
     ... write files into stage.folder ...
-    run.finish(stage)
+    run_directory.finish(stage)
 
 ``begin`` writes a started.json and starts a ledger of the written files (data/ledger.py); ``finish`` replaces both by a
 run.json. A killed stage has no run.json, and continues when it is called again with the same arguments. ``abandon``

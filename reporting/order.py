@@ -1,11 +1,24 @@
-"""The order of attacks and methods in tables and figures."""
+"""The order of attacks and methods in tables and figures, and rows by cell."""
 
 import fractions
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from adv import attacks as catalogue
 
 ATTACKS = tuple(catalogue.ATTACKS)
+
+
+def by_cell(
+    rows: Iterable[Mapping], rank: Callable | None = None, *, keys: Sequence[str] = ("dataset", "model")
+) -> dict[tuple, list]:
+    """The values of `keys` -> the rows that have them, cells in the order of their first rows.
+
+    rank: of a row, by which those of a cell are sorted (None: they keep their order)
+    """
+    cells = {}
+    for row in rows:
+        cells.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return {cell: sorted(own, key=rank) if rank else own for cell, own in cells.items()}
 
 
 def attacks(rows: Sequence[Mapping], kind: str = "er") -> list[str]:

@@ -114,8 +114,7 @@ def collect(runs: str | pathlib.Path, folder: str, cell: str | None = None) -> l
     Raises FileNotFoundError if there is no row, ValueError if a row's stage was changed, or made from stages that have
     been replaced since.
     """
-    from pipeline import records  # late, as all that loads Keras
-    from reporting import row
+    from reporting import row  # late, as all that loads Keras
 
     by_key, folders = {}, {}
     for path in finished(runs, folder, cell):
@@ -161,10 +160,9 @@ def summaries(rows: Sequence[Mapping]) -> list:
 
 def by_cell(rows: Sequence[Mapping]) -> dict:
     """(data set, model) -> its rows, of all studies."""
-    cells = {}
-    for row in rows:
-        cells.setdefault((row["dataset"], row["model"]), []).append(row)
-    return cells
+    from reporting import order  # late, as all that loads Keras
+
+    return order.by_cell(rows)
 
 
 def sentences(name: str, rows: Sequence[Mapping]) -> list[str]:

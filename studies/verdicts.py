@@ -7,7 +7,7 @@ verdicts-scale          a line for each cell: the amount of data behind its verd
 
 from collections.abc import Mapping, Sequence
 
-from reporting import claims
+from reporting import claims, order
 from reporting.claims import VERDICTS
 from reporting.tables import Table
 from studies import catalogue
@@ -66,7 +66,7 @@ def words(study: str) -> str:
 def scale(rows: Sequence[Mapping]) -> Table:
     """The table of the amount of data behind each cell's verdicts."""
     lines = []
-    for (study, dataset, model), own in _cells(rows).items():
+    for (study, dataset, model), own in order.by_cell(rows, keys=("study", "dataset", "model")).items():
         seeds = {seed for row in own for seed in row["seeds"]}
         counts = (_counted(own, kinds) for kinds in (("clean", "best"), ("er/", "white-box/")))
         verified = "yes" if all(row["verified"] for row in own) else "no"
@@ -84,13 +84,6 @@ def scale(rows: Sequence[Mapping]) -> Table:
         "published files",
     )
     return Table("verdicts-scale", "The data behind each verdict", columns, tuple(lines), (SCALE,))
-
-
-def _cells(rows):
-    by_cell = {}
-    for row in rows:
-        by_cell.setdefault((row["study"], row["dataset"], row["model"]), []).append(row)
-    return by_cell
 
 
 def _trained(rows):

@@ -31,6 +31,11 @@ def whole(seed: int) -> int:
     return int(seed)
 
 
+def of_repeat(seed: int, repeat: int) -> int:
+    """The seed of a repeat of what is drawn under a seed: other repeats have others. Fewer than 1,000 repeats."""
+    return 1000 * whole(seed) + repeat
+
+
 def seed_dropout(model: keras.Model, generator: numpy.random.Generator) -> None:
     """Seed every random layer of `model` from a generator."""
     for layer in model.layers:
@@ -39,5 +44,5 @@ def seed_dropout(model: keras.Model, generator: numpy.random.Generator) -> None:
 
 
 def seed_weights(seed: int) -> None:
-    """Seed the initial weights of the next model: Keras's global generator."""
-    keras.utils.set_random_seed(seed)
+    """Seed the initial weights of the next model: Keras's global generator, which takes 32 bits."""
+    keras.utils.set_random_seed(seed % 2**32)

@@ -2,7 +2,7 @@
 
 A search is a frozen dataclass with
 
-- `start(space, seed)` -> arrays of the first population, "positions" (P, m) among them
+- `start(space, score, seed)` -> arrays of the first population, "positions" (P, m) among them
 - `generation(arrays, score, space, seed, number)` -> arrays of the next; number counts from 1
 - `ended(trace)` -> whether it stops; trace: the best fitness after each generation, that of the start first
 

@@ -22,7 +22,9 @@ import models
 from studies.dare import trained_cell
 from studies.estimate import Cost, half
 from train import history as histories
-from train import params
+from train import params, seeds
+
+DISTILLED = 7  # place of the distilled net among the repeats of a seed
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -59,7 +61,7 @@ def finetune(arguments: argparse.Namespace, attack: str) -> None:
                 model,
                 part,
                 settings=settings,
-                seed=1000 * arguments.seed + repeat,
+                seed=seeds.of_repeat(arguments.seed, repeat),
                 frozen_below=first,
                 progress=progress,
             )
@@ -80,12 +82,10 @@ def distil(arguments: argparse.Namespace) -> None:
     )
     if stage is None:
         return
-    import keras  # late, since pipeline.command keeps its start-up lines off the terminal
-
-    opened = trained_cell.load(arguments)
+    opened, distilled = trained_cell.load(arguments), seeds.of_repeat(arguments.seed, DISTILLED)
     recipe = trained_cell.recipe_of(opened, "distillation", "--distillation")
     split, epochs = opened.split, arguments.distillation_epochs or opened.history.origin["epochs"]
-    keras.utils.set_random_seed(1000 * arguments.seed + 7)  # of the fresh weights, whatever ran before
+    seeds.seed_weights(distilled)  # whatever ran before
     teacher, student = (
         models.build(
             arguments.model,
@@ -102,7 +102,7 @@ def distil(arguments: argparse.Namespace) -> None:
             split,
             recipe=dataclasses.replace(recipe, epochs=epochs),
             folder=stage.folder / "histories",
-            seed=1000 * arguments.seed + 7,
+            seed=distilled,
             settings=dataclasses.replace(settings, epochs=epochs),
             progress=progress,
         )

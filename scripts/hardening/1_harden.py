@@ -30,6 +30,7 @@ from studies.hardening import cell as hardening_cell
 from studies.hardening import figures as hardening_figures
 from studies.hardening import row as hardening_row
 from studies.hardening import tables as hardening_tables
+from train import seeds
 
 TUNING = ("learning_rates", "bp_epochs", "points", "steps", "batch_size", "samples", "repeats")
 
@@ -113,7 +114,7 @@ class Study:
             batch_size=arguments.batch_size,
             bp_epochs=arguments.bp_epochs,
             points=arguments.points,
-            seed=1000 * arguments.seed + repeat,
+            seed=seeds.of_repeat(arguments.seed, repeat),
         )
         points = [original["trajectories"][0]["points"][0], *points]
         return self.trajectory(rate, repeat, points) | {"train_s": round(seconds, 2)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from reporting import marks, statistics
+from reporting import marks, order, statistics
 from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.cell import cell_name
@@ -52,10 +52,7 @@ def tables(rows: Sequence[Mapping]) -> list[Table]:
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, the published setting first, then factor by factor, levels ascending."""
-    by_cell = {}
-    for row in rows:
-        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
-    return {cell: sorted(settings, key=_rank) for cell, settings in by_cell.items()}
+    return order.by_cell(rows, _rank)
 
 
 def mean_er(row: Mapping, prefix: str = "") -> float:

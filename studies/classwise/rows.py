@@ -20,7 +20,7 @@ from adv import evaluate
 from dare.flags import UNKNOWN, Flags
 from data.split import Split
 from pipeline import run_directory
-from reporting import marks
+from reporting import marks, order
 from reporting import measures as of_measures
 from reporting import row as result_row
 from studies import catalogue
@@ -104,12 +104,9 @@ def pool(rows: Sequence[Mapping]) -> result_row.Row:
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, by role and then by decreasing robust accuracy of the worst class."""
-    by_cell = {}
-    for row in rows:
-        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
-    for own in by_cell.values():
-        own.sort(key=lambda row: (ORDER.index(row["role"]), -divided(row["measures"][worst(row)]).share.min()))
-    return by_cell
+    return order.by_cell(
+        rows, lambda row: (ORDER.index(row["role"]), -divided(row["measures"][worst(row)]).share.min())
+    )
 
 
 def models(rows: Sequence[Mapping]) -> list:

@@ -21,10 +21,8 @@ def er_by_attack(rows: Sequence[Mapping], methods: Sequence[str]) -> matplotlib.
     methods: names in the order of the lines; methods without a row are left out
     Raises ValueError if no row is of one of the methods.
     """
-    cells = {}
-    for row in rows:
-        if row["method"] in methods and order.attacks([row]):
-            cells.setdefault((row["dataset"], row["model"]), []).append(row)
+    drawn = (row for row in rows if row["method"] in methods and order.attacks([row]))
+    cells = order.by_cell(drawn, lambda row: methods.index(row["method"]))
     if not cells:
         raise ValueError(f"no row of {', '.join(methods)} to draw")
     lines = max(map(len, cells.values()))
@@ -33,7 +31,6 @@ def er_by_attack(rows: Sequence[Mapping], methods: Sequence[str]) -> matplotlib.
         1, len(cells), (0.6 * sum(widths) + 1.5 * len(cells) + 0.8, 0.38 * lines + 1.4), width_ratios=widths
     )
     for axis, (cell, own) in zip(axes.flat, cells.items(), strict=True):
-        own.sort(key=lambda row: methods.index(row["method"]))
         attacks = order.attacks(own)
         values = numpy.full((len(own), len(attacks)), numpy.nan)
         for line, row in enumerate(own):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy
 
-from reporting import marks, notes
+from reporting import marks, notes, order
 from reporting.cell import cell_name
 from reporting.tables import Cell, Table
 from studies.guided_retraining.row import ROBOT, best_point
@@ -35,12 +35,7 @@ PUBLISHED = "(in brackets): published in PeerJ CS 9:e1454 (2023), on all images,
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows, by configuration and then by decreasing best accuracy."""
-    by_cell = {}
-    for row in rows:
-        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
-    for own in by_cell.values():
-        own.sort(key=lambda row: (row["configuration"], -row["measures"]["best"]["value"]))
-    return by_cell
+    return order.by_cell(rows, lambda row: (row["configuration"], -row["measures"]["best"]["value"]))
 
 
 def name_of(dataset: str, model: str) -> str:

@@ -20,7 +20,7 @@ from pipeline.progress import Progress
 from studies.dare import trained_cell
 from studies.repair import reduced
 from train import history as histories
-from train.seeds import stream
+from train import seeds
 
 NOISE = "noise-"  # measures of weight noise of the method's own norm
 GIVEN = ("original", "dare")  # weights that are there already
@@ -39,7 +39,7 @@ class Cell:
         self.original = self.trained.original
         self.sets = trained_cell.adversarial_sets(arguments, self.trained, arguments.attack)
         self.epsilon = arguments.epsilon or scoring.EPSILONS[self.split.x_test.shape[-1]][0]
-        order = stream(arguments.seed, "images under AutoAttack").permutation(len(self.split.x_test))
+        order = seeds.stream(arguments.seed, "images under AutoAttack").permutation(len(self.split.x_test))
         self.attacked = numpy.sort(order[: arguments.images])
         self.predicted = evaluate.classes(self.model, self.split.x_test, self.split.y_test)
         self.before = self.predicted == self.split.y_test
@@ -49,7 +49,7 @@ class Cell:
     ) -> problem.Problem:
         """What a repeat of a method may read: nothing of x_test. state: file in the stage's folder."""
         arguments, split = self.arguments, self.split
-        order = stream(arguments.seed, "images of batch norm").permutation(len(split.x_train))
+        order = seeds.stream(arguments.seed, "images of batch norm").permutation(len(split.x_train))
         adversarial = {}
         if arguments.failures == "adversarial":
             adversarial = {"adversarial": self._part("train"), "judged": self._part("validation")}
@@ -66,7 +66,7 @@ class Cell:
             x_train=split.x_train[numpy.sort(order[: arguments.norm_images])],
             most_failures=arguments.most_failures,
             most_kept=arguments.most_kept,
-            seed=1000 * arguments.seed + repeat,
+            seed=seeds.of_repeat(arguments.seed, repeat),
             split_seed=arguments.seed,
             state=state,
             progress=progress,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy
 
-from reporting import marks, notes
+from reporting import marks, notes, order
 from reporting import measures as of_measures
 from reporting import row as result_row
 from reporting.cell import cell_name
@@ -53,10 +53,7 @@ def pool(rows: Sequence[Mapping]) -> result_row.Row:
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows: the original, DARE, the methods, the controls."""
-    by_cell, order = {}, list(notes.ROLES)
-    for row in sorted(rows, key=lambda row: order.index(row["role"])):
-        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
-    return by_cell
+    return order.by_cell(rows, lambda row: list(notes.ROLES).index(row["role"]))
 
 
 def tables(rows: Sequence[Mapping]) -> list[Table]:

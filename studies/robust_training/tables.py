@@ -90,12 +90,7 @@ def older(rows: Sequence[Mapping]) -> list[str]:
 
 def cells(rows: Sequence[Mapping]) -> dict[tuple, list]:
     """(dataset, model) -> its rows by decreasing worst case, standard training last."""
-    by_cell = {}
-    for row in rows:
-        by_cell.setdefault((row["dataset"], row["model"]), []).append(row)
-    for own in by_cell.values():
-        own.sort(key=lambda row: (row["role"] == "control", -(worst(row)["value"] or 0.0)))
-    return by_cell
+    return order.by_cell(rows, lambda row: (row["role"] == "control", -(worst(row)["value"] or 0.0)))
 
 
 def worst(row: Mapping, prefix: str = "") -> dict:

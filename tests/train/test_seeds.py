@@ -46,9 +46,17 @@ def test_numbers_are_those_of_this_very_definition():
 
 def test_every_draw_of_a_computation_has_a_purpose():
     """Generators are made in train/seeds.py; data's splits are drawn from their seed, a bootstrap from a constant."""
-    allowed = {"train/seeds.py", "data/stratify.py", "reporting/statistics.py"}
+    allowed = {"train/seeds.py", "data/stratify.py", "reporting/bootstrap.py"}
     for folder in ("adv", "dare", "data", "models", "train", "pipeline", "reporting", "studies", "scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = str(path.relative_to(ROOT))
             match = re.search(r"default_rng\(|RandomState\(|numpy\.random\.PCG64\(", path.read_text(encoding="utf-8"))
             assert name in allowed or not match, f"{name} makes a generator of its own: {match and match[0]}"
+
+
+def test_repeats_of_all_seeds_differ_and_the_largest_seed_draws_weights():
+    drawn = [seeds.of_repeat(seed, repeat) for seed in (0, 1, 2**32 - 1) for repeat in range(1000)]
+    assert len(set(drawn)) == 3000
+    seeds.seed_weights(max(drawn))
+    with pytest.raises(ValueError, match="expected a whole number"):
+        seeds.of_repeat(None, 0)
