@@ -9,6 +9,7 @@ import numpy
 
 from adv import scoring
 from dare.flags import Flags
+from dare.repair import metrics
 from data.split import Split
 from reporting import measures as of_measures
 from reporting import published
@@ -41,11 +42,8 @@ def measures(
     }
     shares["changed"] = of_measures.share([flags.prediction["clean"] != before for flags in flags_of_repeats])
     was_correct = before == flags_of_repeats[0].label["clean"]
-    if not was_correct.all():
-        shares["rr"] = of_measures.share([repeat["clean"][~was_correct] for repeat in correct])
-    shares["nfr"] = of_measures.share([was_correct & ~repeat["clean"] for repeat in correct])
-    if was_correct.any():
-        shares["br"] = of_measures.share([~repeat["clean"][was_correct] for repeat in correct])
+    rates = [metrics.rates(was_correct, repeat["clean"]) for repeat in correct]
+    shares |= {name: of_measures.share([repeat[name][1] for repeat in rates]) for name in rates[0]}
     if failed is not None and "er/worst" in shares:
         shares["er/worst"]["failed"] = failed
     return shares | {

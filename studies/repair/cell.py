@@ -132,20 +132,14 @@ class Cell:
             if repaired.model is None:
                 self.model.set_weights(repaired.weights)
             clean = _classes(model, split.x_test, split.y_test)
-            after, rows = clean == split.y_test, numpy.arange(len(clean))
-            by_measure = {"clean": (clean, split.y_test, rows)}
-            misclassified = numpy.flatnonzero(~self.before)
-            if len(misclassified):
-                by_measure["rr"] = clean[misclassified], split.y_test[misclassified], misclassified
+            by_measure = {"clean": (clean, split.y_test, numpy.arange(len(clean)))}
+            for name, (rows, flags) in metrics.rates(self.before, clean == split.y_test).items():
+                by_measure[name] = flags.astype("int32"), numpy.ones(len(flags), "int32"), rows
             if "confusion" in repaired.facts:
                 label, other = repaired.facts["confusion"]
                 confused = numpy.flatnonzero((split.y_test == label) & (self.predicted == other))
                 if len(confused):
                     by_measure["rr-confusion"] = clean[confused], split.y_test[confused], confused
-            by_measure["nfr"] = _flagged(self.before & ~after, rows)
-            correct = numpy.flatnonzero(self.before)
-            if len(correct):
-                by_measure["br"] = _flagged(~after[correct], correct)
             if repaired_images is not None:
                 numbers = numpy.arange(len(repaired_images)) if repaired_images.rows is None else repaired_images.rows
                 by_measure["rr-seen"] = (
@@ -233,11 +227,6 @@ def _classes(model, x, y):
         return evaluate.classes(model, x, y)
     except models.NonFiniteLogits:
         return numpy.full(len(y), -1)
-
-
-def _flagged(flags, rows):
-    """Flags in the form of predictions: correct where they are True."""
-    return flags.astype("int32"), numpy.ones(len(flags), "int32"), rows
 
 
 def _int(values):

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from adv import autoattack
-from dare.repair import catalogue, metrics
+from dare.repair import catalogue
 from pipeline import command, lineage
 from pipeline.run_directory import Stage
 from reporting import measures as of_measures
@@ -39,8 +39,8 @@ def make(arguments: argparse.Namespace, cell: Cell, stage: Stage, name: str, fla
         for measure in correct[0]
     }
     for each, repeat in zip(facts, correct, strict=True):
-        change = metrics.fixing(cell.before, repeat["clean"])
-        each["p"] = statistics.mcnemar(change.fixed, change.broken)
+        before, after = cell.before, repeat["clean"]
+        each["p"] = statistics.mcnemar(int((after & ~before).sum()), int((before & ~after).sum()))
     attacked = {set_name: adversarials.attack for set_name, adversarials in cell.sets.items()}
     if attacks(arguments, name):
         attack = autoattack.AutoAttack(seed=arguments.seed)

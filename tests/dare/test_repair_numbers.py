@@ -208,15 +208,19 @@ def test_the_rates_obey_their_identity_and_are_undefined_without_images():
     generator = numpy.random.default_rng(0)
     for n, share in itertools.product((1, 2, 50), (0.0, 0.3, 1.0)):
         before, after = generator.random(n) < share, generator.random(n) < 0.6
-        rates = metrics.fixing(before, after)
-        change = (rates.repair_rate or 0.0) * (1 - before.mean()) - rates.negative_flip_rate
+        rates = means(before, after)
+        change = rates.get("rr", 0.0) * (1 - before.mean()) - rates["nfr"]
         assert change == pytest.approx(after.mean() - before.mean())
-        assert (rates.repair_rate is None) == before.all() and (rates.break_rate is None) == (not before.any())
-    adversarials = metrics.fixing(numpy.zeros(9, bool), numpy.arange(9) < 4)
-    assert adversarials.repair_rate == 4 / 9, "ER is the repair rate of adversarials"
-    assert metrics.fixing(numpy.zeros(0, bool), numpy.zeros(0, bool)).negative_flip_rate is None
+        assert ("rr" not in rates) == before.all() and ("br" not in rates) == (not before.any())
+    adversarials = means(numpy.zeros(9, bool), numpy.arange(9) < 4)
+    assert adversarials["rr"] == 4 / 9, "ER is the repair rate of adversarials"
     with pytest.raises(ValueError, match="expected bool"):
-        metrics.fixing(numpy.zeros(3), numpy.zeros(3, bool))
+        metrics.rates(numpy.zeros(3), numpy.zeros(3, bool))
+
+
+def means(before, after):
+    """name -> the rate, a fraction."""
+    return {name: flags.mean() for name, (_, flags) in metrics.rates(before, after).items()}
 
 
 FLAGS = {
@@ -236,12 +240,9 @@ def test_the_rates_equal_a_loop_over_images(before, after, count):
     for was, became in zip(before.tolist(), after.tolist(), strict=True):
         failing, correct = failing + (not was), correct + was
         fixed, broken = fixed + (not was and became), broken + (was and not became)
-    rates = metrics.fixing(before, after)
-    seen = (rates.repair_rate, rates.negative_flip_rate, rates.break_rate)
-    expected = [
-        part / total if total else None for part, total in ((fixed, failing), (broken, count), (broken, correct))
-    ]
-    assert [*seen] == expected, "undefined is None and not 0"
+    expected = {"rr": (fixed, failing), "nfr": (broken, count), "br": (broken, correct)}
+    expected = {name: part / total for name, (part, total) in expected.items() if total}
+    assert means(before, after) == expected, "what is undefined is left out, and not 0"
 
 
 def test_mcnemar_is_the_binomial_test():
