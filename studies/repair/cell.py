@@ -132,8 +132,9 @@ class Cell:
             if repaired.model is None:
                 self.model.set_weights(repaired.weights)
             clean = _classes(model, split.x_test, split.y_test)
+            after = clean == split.y_test
             by_measure = {"clean": (clean, split.y_test, numpy.arange(len(clean)))}
-            for name, (rows, flags) in metrics.rates(self.before, clean == split.y_test).items():
+            for name, (rows, flags) in metrics.rates(self.before, after).items():
                 by_measure[name] = flags.astype("int32"), numpy.ones(len(flags), "int32"), rows
             if "confusion" in repaired.facts:
                 label, other = repaired.facts["confusion"]
