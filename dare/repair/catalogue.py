@@ -50,26 +50,18 @@ METHODS = {
     "random-neurecover": RandomLocation(title="as many weights as neurecover at random, its search", of=NEURECOVER),
     "random-arachne": RandomLocation(title="as many weights as arachne at random, its search", of=ARACHNE),
 }
-OF_CLEAN = ("arachne-confusion",)  # these repair clean failures alone
-RECORDED = ("arachne", "arachne-gl", "arachne-confusion", "apricot", "ema-step", "random-arachne")  # no checkpoint read
-OF_HISTORY = ("swa", "median", "ema-step", "ensemble")  # these read no failures
-TRAINED = ("apricot",)  # these train further models, for small nets: made only where they are named
-CONTROLS = ("swa", "random-neurecover", "random-arachne")
-DRAWN = (  # methods that draw random numbers, so that a repeat differs
-    "neurecover",
-    "neurecover-history",
-    "neurecover-dense",
-    "arachne",
-    "arachne-gl",
-    "arachne-confusion",
-    "apricot",
-    "apricot-history",
-    "apricot-history-released",
-    "apricot-history-right",
-    "apricot-history-tuned",
-    "random-neurecover",
-    "random-arachne",
-)
+
+
+def _of(*kinds):
+    return tuple(name for name, entry in METHODS.items() if isinstance(entry, kinds))
+
+
+OF_CLEAN = tuple(name for name, entry in METHODS.items() if getattr(entry, "confusion", False))  # no adversarials
+OF_HISTORY = _of(Swa, Median, EmaStep, Ensemble)  # these read no failures
+TRAINED = tuple(name for name, entry in METHODS.items() if isinstance(getattr(entry, "references", None), Reduced))
+RECORDED = (*_of(Arachne, EmaStep), *TRAINED, "random-arachne")  # these read no checkpoint
+CONTROLS = ("swa", *_of(RandomLocation))
+DRAWN = _of(NeuRecover, Arachne, Apricot, RandomLocation)  # these draw random numbers, so that a repeat differs
 
 
 def method(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -13,8 +14,9 @@ from reporting import figures, marks
 from studies.robust_training import tables
 from train import robust
 
-KINDS = ("replayed batches", "PGD", "early stop, first layer", "TRADES", "MART")
-KINDS += ("moved or averaged weights", "soft targets", "one or two steps", "mined targets")  # against overfitting
+REPLAYED, PGD, EARLY = "replayed batches", "PGD", "early stop, first layer"
+MOVED, SOFT, FEW, MINED = "moved or averaged weights", "soft targets", "one or two steps", "mined targets"
+KINDS = (REPLAYED, PGD, EARLY, "TRADES", "MART", MOVED, SOFT, FEW, MINED)
 COLOURS = (*figures.CYCLE, "black", "#999933", "#882255")
 OTHERS = "#DDDDDD"
 
@@ -25,20 +27,20 @@ def kind(method: str) -> str | None:
         return None
     strategy = robust.METHODS[method].strategy
     if isinstance(strategy, robust.Nuclear):
-        return KINDS[7]
+        return FEW
     if robust.METHODS[method].average is not None:
-        return KINDS[5]
+        return MOVED
     if isinstance(strategy, robust.Replay):
-        return KINDS[0]
+        return REPLAYED
     if isinstance(strategy, robust.Yopo):
-        return KINDS[2]
+        return EARLY
     if isinstance(strategy.targets, robust.Mined):
-        return KINDS[8]
+        return MINED
     if strategy.awp or strategy.targets or strategy.distil or strategy.noise:
-        return KINDS[5 if strategy.awp else 7 if strategy.noise else 6]
+        return MOVED if strategy.awp else FEW if strategy.noise else SOFT
     if strategy.loss != "cross-entropy":
         return strategy.loss.upper()
-    return KINDS[2] if strategy.friendly else KINDS[1]
+    return EARLY if strategy.friendly else PGD
 
 
 def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
@@ -58,7 +60,7 @@ def trajectories(rows: Sequence[Mapping]) -> matplotlib.figure.Figure:
         for row in rows:
             if kind(row["method"]) != name:
                 _courses(axis, row, OTHERS, linewidth=0.7, zorder=1)
-        for colour, row in zip(COLOURS, of_kind[name], strict=False):
+        for colour, row in zip(itertools.cycle(COLOURS), of_kind[name], strict=False):
             _courses(axis, row, colour, linewidth=1.3, zorder=3)
             _courses(axis, row, colour, "probe_clean", linewidth=0.9, linestyle=":", zorder=2)
         heights = "under attack, held out (%)\ndotted: clean images"
