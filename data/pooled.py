@@ -111,8 +111,9 @@ def _enlarged(test_rows, count, others, y, groups, seed):
     more = count - len(test_rows)
     if groups is not None:
         raise ValueError("test_images of a data set with groups of images: expected None, the published share")
-    if not 0 <= more < len(others):
-        raise ValueError(f"{count} test images, expected {len(test_rows)} to {len(test_rows) + len(others) - 1}")
+    if not 0 <= more < max(1, len(others)):
+        most = max(len(test_rows), len(test_rows) + len(others) - 1)
+        raise ValueError(f"{count} test images, expected {len(test_rows)} to {most}: `images` leaves {len(others)} out")
     added, _ = stratify.divide(y[others], (more, len(others)), seed) if more else ([], None)
     return numpy.sort(numpy.concatenate([test_rows, others[added]]).astype(int))
 

@@ -58,13 +58,14 @@ def resolved(value: Any) -> Any:
 def difference(before: dict, now: dict) -> str | None:
     """The first difference of two dictionaries of resolved entries, as "<entry>: <field> <old>, not <new>", or None.
 
-    A missing entry counts as None. Bodies of functions are compared last, and only where both have one from the same
-    version of Python: older records have none, and another version compiles to another code.
+    A missing entry or field counts as None, and so does an empty list: what was added later and is not used. Bodies of
+    functions are compared last, and only where both have one from the same version of Python: older records have none,
+    and another version compiles to another code.
     """
     for entry in sorted({*before, *now}):
         old, new = dict(_leaves(before.get(entry))), dict(_leaves(now.get(entry)))
         for place in sorted({*old, *new}, key=lambda place: (place[-1:] == (BODY,), place)):
-            was, is_now = old.get(place), new.get(place)
+            was, is_now = (_given(values.get(place)) for values in (old, new))
             where = "".join(f"{name} " for name in place)
             if place[-1:] == (BODY,):
                 if was and is_now and was != is_now and was.split()[0] == is_now.split()[0]:
@@ -72,6 +73,10 @@ def difference(before: dict, now: dict) -> str | None:
             elif was != is_now and not (place[-1:] == (NESTED,) and was is None and (*place[:-1], BODY) not in old):
                 return f"{entry}: {where}{was!r}, not {is_now!r}"
     return None
+
+
+def _given(value):
+    return None if isinstance(value, list) and not value else value
 
 
 def _leaves(value, place=()):

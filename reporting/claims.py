@@ -73,13 +73,22 @@ class Effect:
         low, high = self.interval.low, self.interval.high
         if math.isinf(low) or math.isinf(high):
             return f"{self.what} {self._shown(self.interval.value)} (no interval)"
-        needed = self._shown(self.needed, plain=True)
-        close = self.verdict != "undecided" and needed in (self._shown(low, plain=True), self._shown(high, plain=True))
-        low, high = (self._shown(end, plain=True, more=close) for end in (low, high))
-        return f"{self.what} {self._shown(self.interval.value, more=close)} [{low}, {high}]"
+        more = 0
+        while (
+            self.verdict != "undecided"
+            and more < 4
+            and self._shown(self.needed, True, more)
+            in (
+                self._shown(low, True, more),
+                self._shown(high, True, more),
+            )
+        ):
+            more += 1
+        ends = f"[{self._shown(low, True, more)}, {self._shown(high, True, more)}]"
+        return f"{self.what} {self._shown(self.interval.value, more=more)} {ends}"
 
-    def _shown(self, value, plain=False, more=False):
-        """The value in words. plain: without unit and plus sign; more: with a digit more, to tell it from another."""
+    def _shown(self, value, plain=False, more=0):
+        """The value in words. plain: without unit and plus sign; more: digits more, to tell it from another."""
         factor, digits, unit, sign = FORMATS[self.unit]
         text_of = signed if sign and not plain else number
         digits = (digits if self.digits is None else self.digits) + more

@@ -106,10 +106,12 @@ def _interval(share, n):
 def difference_interval(measured: Mapping) -> statistics.Interval:
     """The interval of a row's difference, in points.
 
-    Older rows have [0, 0] if no image differs (bootstrap.none_seen), and a bootstrap where few images differ; at
-    least as many do as the value says, and their interval is no narrower than if all had the same sign.
+    Older rows do not tell how many images differ. They have [0, 0] if none does (bootstrap.none_seen), and a bootstrap
+    also where few do: at least as many as the value says, and the interval is no narrower than if these alone did.
     """
     (low, high), value, n = measured["interval"], measured["value"], measured["n"]
+    if "gained" in measured:
+        return statistics.Interval(value, low, high)
     if not low and not high:
         none = bootstrap.none_seen(n)
         return statistics.Interval(0.0, 100 * none.low, 100 * none.high)

@@ -260,7 +260,9 @@ def _mistyped(content):
         values = measure.get("values") if isinstance(measure, dict) else None
         if not isinstance(values, list) or not all(isinstance(each, int | float) for each in values):
             return f"measure {name}"
-        if not isinstance(measure.get("value"), int | float | None) or not isinstance(measure.get("n"), int):
+        if not isinstance(measure.get("value"), int | float) and (values or "value" not in measure):
+            return f"measure {name}"
+        if not isinstance(measure.get("n"), int):
             return f"measure {name}"
     for name, kind in (("checks", dict), ("origins", dict), ("seeds", int)):
         if not all(isinstance(each, kind) for each in content[name] or []):

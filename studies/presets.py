@@ -62,6 +62,8 @@ def cells(
 def _text(path, name, part, presets):
     """The commands of a part: its own, or those of the first part of the preset that it is like, with replacements."""
     if "commands" in part:
+        if {"like", "replace"} & {*part}:
+            raise ValueError(f"{path}: a part of {name} has commands and is like a preset, expected one of the two")
         return part["commands"]
     text = presets.get(part.get("like"), [{}])[0].get("commands")
     if text is None:

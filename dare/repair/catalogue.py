@@ -59,7 +59,8 @@ def _of(*kinds):
 OF_CLEAN = tuple(name for name, entry in METHODS.items() if getattr(entry, "confusion", False))  # no adversarials
 OF_HISTORY = _of(Swa, Median, EmaStep, Ensemble)  # these read no failures
 TRAINED = tuple(name for name, entry in METHODS.items() if isinstance(getattr(entry, "references", None), Reduced))
-RECORDED = (*_of(Arachne, EmaStep), *TRAINED, "random-arachne")  # these read no checkpoint
+RECORDED = (*_of(Arachne), *TRAINED)  # these read no checkpoint, nor do their controls
+RECORDED += tuple(name for name in _of(RandomLocation) if isinstance(METHODS[name].of, Arachne))
 CONTROLS = ("swa", *_of(RandomLocation))
 DRAWN = _of(NeuRecover, Arachne, Apricot, RandomLocation)  # these draw random numbers, so that a repeat differs
 

@@ -52,6 +52,7 @@ class Difference:
     """The score of `method` minus that of `reference` in one measure, in points.
 
     low, high: ends of the interval over n images
+    gained, lost: images of positive and of negative difference
     runs: the difference of each paired run
     p: of the one-sided signed-rank test over the runs; None for the reason `why`
     """
@@ -63,6 +64,8 @@ class Difference:
     low: float
     high: float
     n: int
+    gained: int
+    lost: int
     runs: tuple
     p: float | None
     why: str
@@ -122,6 +125,8 @@ def _difference(method, reference, measure, pairs):
         low=round(100 * interval.low, 2),
         high=round(100 * interval.high, 2),
         n=sum(map(len, strata)),
+        gained=sum(int((stratum > 0).sum()) for stratum in strata),
+        lost=sum(int((stratum < 0).sum()) for stratum in strata),
         runs=tuple(round(float(a - b), 2) for a, b in zip(first, second, strict=True)),
         p=test_of_runs.p,
         why=test_of_runs.why,
@@ -176,8 +181,9 @@ def _as_json(compared):
     """reference -> measure -> the entries of each Difference of one method."""
     entries = {}
     for each in compared:
-        entry = {"value": each.value, "interval": [each.low, each.high], "n": each.n, "runs": list(each.runs)}
-        entries.setdefault(each.reference, {})[each.measure] = entry | {"p": each.p, "why": each.why}
+        entry = {"value": each.value, "interval": [each.low, each.high], "n": each.n}
+        entry |= {"gained": each.gained, "lost": each.lost, "runs": list(each.runs), "p": each.p, "why": each.why}
+        entries.setdefault(each.reference, {})[each.measure] = entry
     return entries
 
 
@@ -208,6 +214,8 @@ def _pooled(attached, seeds):
         )
         ends = [round(value - below, 2), round(value + above, 2)]
         entry = {"value": round(value, 2), "interval": ends, "n": sum(each["n"] for each in entries)}
+        if all("gained" in each for each in entries):
+            entry |= {name: sum(each[name] for each in entries) for name in ("gained", "lost")}
         if "runs" in entries[0]:
             runs = [run for each in entries for run in each["runs"]]
             test_of_runs = statistics.signed_rank(runs, numpy.zeros(len(runs)))

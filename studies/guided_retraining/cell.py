@@ -15,7 +15,7 @@ import models
 from adv import search
 from adv.guided import fol, ordering, retraining
 from adv.guided import inputs as inputs_of
-from data import files, pooled
+from data import files
 from pipeline import command, run_directory
 from train import history as histories
 from train import seeds
@@ -139,11 +139,8 @@ def load(arguments: argparse.Namespace) -> Cell:
     record = run_directory.record(folder)
     if record["data"] != split.fingerprint or record["identity"] != identity:
         raise ValueError(f"{folder}: made from other images than these, or damaged: run 1_train.py with --overwrite")
-    attacked = len(split.y_test)
-    if whole.test_images is not None:
-        share = pooled.SHARES[arguments.dataset][1]
-        attacked = round(share / (1 - share) * (len(split.y_train) + len(split.y_validation)))
-    return Cell(split, attacked, model, model.get_weights(), identity, recipe_of(whole))
+    by_share = split if whole.test_images is None else split_of(command.narrow(whole, test_images=None))
+    return Cell(split, len(by_share.y_test), model, model.get_weights(), identity, recipe_of(whole))
 
 
 def inputs(arguments: argparse.Namespace, cell: Cell) -> Inputs:

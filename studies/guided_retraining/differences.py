@@ -17,22 +17,31 @@ from reporting import statistics
 from reporting.claims import Effect
 from reporting.statistics import Interval
 
-ENDS = {"first": 0, "last": -1}  # the measures that are the accuracy at one end of the curve
-
 
 def mean(table: Mapping, keys: Sequence, measure: str = "area") -> float:
     """The mean of a measure over the orders `keys`, in points.
 
     table: (configuration, metric) -> row, pooled over seeds
-    measure: of the row, or a key of ENDS
     """
-    return float(numpy.mean([_value(table[key], measure) for key in keys]))
+    return float(numpy.mean([table[key]["measures"][measure]["value"] for key in keys]))
 
 
-def _value(row, measure):
-    if measure not in ENDS:
-        return row["measures"][measure]["value"]
-    return 100 * numpy.mean([curve[ENDS[measure]]["both"]["accuracy"] for curve in row["curves"]])
+def gain(what: str, rows: Sequence[Mapping], level: float) -> Effect:
+    """The Effect: accuracy at the last prefix minus that at the first, the mean over orders, in points.
+
+    rows: of several orders of one configuration. The interval is Student's over them, and never narrower than
+    independent samples of test inputs would make it.
+    """
+    ends = 100 * numpy.array(
+        [[[curve[end]["both"]["accuracy"] for end in (0, -1)] for curve in row["curves"]] for row in rows]
+    ).mean(axis=1)
+    gains = ends[:, 1] - ends[:, 0]
+    inputs = min(row["measures"]["best"]["n"] * len(row["curves"]) for row in rows)
+    of_inputs = sum(of_share(share / 100, inputs) for share in ends.mean(axis=0))
+    of_orders = gains.var(ddof=1) / len(gains) if len(gains) > 1 else 0.0
+    freedom = len(gains) - 1
+    interval = statistics.student(gains.mean(), math.sqrt(max(of_orders, of_inputs)), freedom, confidence=level)
+    return Effect(what=what, interval=interval, freedom=freedom or math.inf, confidence=level)
 
 
 def area_over_random(rows: Sequence[Mapping]) -> dict[tuple, Interval]:
@@ -49,22 +58,16 @@ def difference(
     references: Sequence,
     *,
     measure: str = "area",
-    against: str | None = None,
     needed: float = 0.0,
     level: float = 0.95,
 ) -> Effect:
     """The Effect: the mean of a measure over the orders `keys` minus that over `references`, in points.
 
     keys, references: lists of (configuration, metric)
-    measure, against: the measure of the orders, and that of the references (None: the same)
     needed, level: of the Effect
     """
-    against = against or measure
-    value = mean(table, keys, measure) - mean(table, references, against)
-    parts = _paired(table, keys, references, measure, against) or [
-        _images(table, keys, measure),
-        _images(table, references, against),
-    ]
+    value = mean(table, keys, measure) - mean(table, references, measure)
+    parts = _paired(table, keys, references, measure) or [_images(table, some, measure) for some in (keys, references)]
     trainings = {}  # of one configuration all orders have the same estimate of a training's variance
     for some in (keys, references):
         for (name, _), (variance, own) in zip(some, _trainings(table, some), strict=True):
@@ -92,12 +95,12 @@ def of_share(share: float, images: int) -> float:
     return 1e4 * max(share * (1 - share), 1e-4) / images
 
 
-def _paired(table, keys, references, measure, against):
+def _paired(table, keys, references, measure):
     """[(variance of the mean paired difference over test inputs, infinity)]; [] if it is not known.
 
     Compared are the mean scores of each input over the orders `keys` and over `references`.
     """
-    if keys == references and measure == against:
+    if keys == references:
         return []
     rows = {key: table[key] for key in (*keys, *references)}
     seeds = min(len(row["curves"]) for row in rows.values())
@@ -107,8 +110,7 @@ def _paired(table, keys, references, measure, against):
     variances = []
     for seed in range(seeds):
         first, second = (
-            numpy.mean([_scores_of(rows[key], seed, which) for key in some], axis=0)
-            for some, which in ((keys, measure), (references, against))
+            numpy.mean([_scores_of(rows[key], seed, measure) for key in some], axis=0) for some in (keys, references)
         )
         gaps = 100 * (first - second)
         variances.append(max(gaps.var(), 1.0) / len(gaps))  # as _images: at least of a share of 1e-4
@@ -126,12 +128,10 @@ def _has_flags(row):
 def scores(curve: list[dict], count: int, measure: str) -> numpy.ndarray:
     """The score of each test input, of which a measure is the mean: float64 (count,).
 
-    measure: "area" (the fraction of the curve on which the input is correct), "best" (whether it is at the best
-        prefix) or a key of ENDS
+    measure: "area" (the fraction of the curve on which the input is correct) or "best" (whether it is at the best
+        prefix)
     """
     flags = numpy.array([retraining.flags_of(point["correct"], count) for point in curve], float)
-    if measure in ENDS:
-        return flags[ENDS[measure]]
     if measure == "best":
         return flags[numpy.argmax([point["both"]["accuracy"] for point in curve])]
     counts = numpy.array([point["inputs"] for point in curve], float)

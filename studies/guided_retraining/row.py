@@ -194,10 +194,15 @@ def _robust(robust, anchor):
     return {name: of_measures.measure([100 * share["value"]], n, None) for name, share in shares.items()}
 
 
+def _settings(row):
+    """The hyper-parameters; older rows have the size of RobOT's pool among them, which each seed has its own of."""
+    return {name: value for name, value in row["hyperparameters"].items() if name != "pool"}
+
+
 def pool(rows: Sequence[Mapping]) -> result_row.Row:
     """One row for several seeds. Raises ValueError if they were made differently."""
     lists = dict.fromkeys(("curves", "originals", "rank", "attacked"), of_measures.together)
-    pooled, first = result_row.pool(rows, alike=lambda row: row["hyperparameters"], details=lists), rows[0]["measures"]
+    pooled, first = result_row.pool(rows, alike=_settings, details=lists), rows[0]["measures"]
     best = first["best"]["published"], first["inputs-to-best"]["published"]
     part = "adversarial" if rows[0]["configuration"] == ROBOT else "both"
     measures = _measures([summary(curve, part) for curve in pooled["curves"]], best, first["best"]["n"])

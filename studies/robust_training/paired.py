@@ -18,6 +18,7 @@ from reporting import statistics
 from reporting.claims import Effect
 from studies.robust_training import tables
 
+MINED = "history-at"  # and its variants
 OWN = 4  # fewest seeds from which a standard deviation of one difference alone is estimated
 
 
@@ -29,7 +30,7 @@ class Difference:
     values: seed -> value; empty if nothing was measured on common seeds
     value: their mean; without common seeds the difference of the means
     images: test images of all seeds
-    methods: those that are compared
+    methods: the origins of those that are compared: runs that mine are one until they begin to, and may select one net
     stopped: the guard ended a run, so that the deviation of the other runs does not apply
     """
 
@@ -56,7 +57,7 @@ def between(first: Mapping, second: Mapping, prefix: str = "") -> Difference:
         *(by_seed(row, prefix) for row in rows),
         measures[0]["value"] - measures[1]["value"],
         min(measure["n"] for measure in measures),
-        frozenset(row["method"] for row in rows),
+        frozenset(_origin(row) for row in rows),
         stopped=any(row["hyperparameters"]["stopped"] for row in rows),
     )
 
@@ -70,9 +71,15 @@ def fall(row: Mapping) -> Difference:
         by_seed(row, "last/"),
         best["value"] - last["value"],
         best["n"],
-        frozenset([row["method"]]),
+        frozenset([_origin(row)]),
         stopped=row["hyperparameters"]["stopped"],
     )
+
+
+def _origin(row):
+    """The method whose training a row's is until it begins to mine; of other methods the method."""
+    base, plus, average = row["method"].partition("+")
+    return MINED + plus + average if base.startswith(MINED) else row["method"]
 
 
 def less(first: Difference, second: Difference) -> Difference:
@@ -115,7 +122,6 @@ def errors_of(
 
     differences: name -> (S,), a value a seed, S at least 1
     methods: name -> the methods compared; over differences that share one a pooled variance has less freedom
-    Of equal differences one counts: runs that part late may have selected the same net.
     """
     squares = {name: float(numpy.square(values - values.mean()).sum()) for name, values in differences.items()}
     freedoms = {name: len(differences[name]) - 1 for name in squares}
@@ -126,11 +132,10 @@ def errors_of(
         over = f"intervals over {min(freedoms.values()) + 1} seeds, each with its own standard deviation"
         variances = own
     else:
-        distinct = list({tuple(values): name for name, values in differences.items()}.values())
-        total = sum(freedoms[name] for name in distinct)
-        pooled = sum(squares[name] for name in distinct) / total
-        shared = sum(_correlation(methods[one], methods[two]) ** 2 for one in distinct for two in distinct)
-        freedom = total * len(distinct) / shared
+        total = sum(freedoms.values())
+        pooled = sum(squares.values()) / total
+        shared = sum(_correlation(methods[one], methods[two]) ** 2 for one in squares for two in squares)
+        freedom = total * len(squares) / shared
         over = (
             f"standard deviation of a difference over seeds {math.sqrt(pooled):.1f}, {freedom:.3g} degrees of freedom"
         )

@@ -5,6 +5,7 @@ import json
 import shutil
 import types
 
+import h5py
 import numpy
 import pytest
 
@@ -204,6 +205,16 @@ def test_a_larger_test_part_measures_the_same_training(tmp_path, monkeypatch, ca
     row = result_row.load(folder / "retrain" / "row-c3-dsa.json")
     assert row["measures"]["best"]["n"] == 120 and row["curves"][0][-1]["inputs"] == 9
     assert row["hyperparameters"]["images"] == 100 and row["hyperparameters"]["test_images"] == 60
+    identity, inputs_of = (load(folder / "train" / "run.json")["identity"], h5py.File(folder / "inputs" / "inputs.h5"))
+    attacked = inputs_of["train_rows"][()], inputs_of["train_images"][()]
+    inputs_of.close()
+    shutil.rmtree(tmp_path / "runs")
+    for script, options in {"1_train": [*sizes[:2], *sizes[4:]], "2_inputs": []}.items():
+        assert call(f"guided_retraining/{script}", *CELL, *options).code == 0
+    assert load(folder / "train" / "run.json")["identity"] == identity, "the same net"
+    with h5py.File(folder / "inputs" / "inputs.h5") as file:
+        numpy.testing.assert_array_equal(file["train_rows"][()], attacked[0])
+        numpy.testing.assert_allclose(file["train_images"][()], attacked[1], atol=1e-6)
     refused = call("guided_retraining/1_train", *CELL, "--test-images", "60")
     assert refused.code == 2 and "--images" in refused.err
 

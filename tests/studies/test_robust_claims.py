@@ -181,6 +181,14 @@ def test_a_magnitude_that_guides_and_does_not_follow_is_not_outvoted(guided):
         assert "held-out magnitude 1.00" in line[2] and "guiding magnitude -1.00" in line[2]
 
 
+def test_runs_of_one_method_count_once(guided):
+    """Twelve runs of one method that follow and one of another that does not: two values, and no interval."""
+    against = {"magnitude": [100.0 - place**2 for place in range(8)]}
+    pooled = robust_tables.pool([guided(place) for place in range(12)])
+    line = by_claim([pooled, dataclasses.replace(guided(0, **against), method="m+trades")])[LIPSCHITZ]
+    assert line[3] == "undecided" and "median of 2 to 2 methods" in line[2]
+
+
 def test_epochs_without_a_gradient_are_left_out_of_the_correlation(row):
     guided = row("m+pgd-2021", robust=(0.1, *EIGHT))
     course = guided["trajectories"][0]

@@ -114,3 +114,12 @@ def test_rows_with_raised_checks_are_left_out(seeds):
     rows = [dataclasses.replace(seeds("rice", (40.0, 20.0), (40.0, 20.0)), checks=raised), seeds("awp", (40.0, 39.0))]
     lines = by_claim(rows)
     assert lines[FALLS][3] == lines[AWP][3] == "not measured"
+
+
+def test_runs_that_are_one_until_they_mine_give_no_freedom_of_their_own(seeds):
+    rival = seeds("sat+ema", (30.0, 20.0), (33.0, 28.0), (29.0, 14.0))
+    rows = [seeds("rice", (30.0, 20.0), (33.0, 28.0), (29.0, 14.0)), rival]
+    variants = [seeds(f"history-at{name}+ema", (36.0, 35.0), (37.0, 35.0), (35.0, 32.0)) for name in ("", "-early")]
+    one, two = (by_claim([*rows, *variants[:count]])[BEATS][2] for count in (1, 2))
+    assert "2 degrees of freedom" in one and "2 degrees of freedom" in two
+    assert by_claim([*rows, *variants])[FALLS][2].count("degrees of freedom") == 1

@@ -1,6 +1,7 @@
 """SETUPS: published lengths and learning rates of robust training."""
 
 import dataclasses
+import math
 
 import numpy
 
@@ -65,9 +66,11 @@ class Setup:
         if self.cyclic and not (self.milestones and 0 < self.milestones[0] < 1):
             raise ValueError(f"milestones are {self.milestones}, expected the peak of the cycle, between 0 and 1")
 
-        times = [time for time, _ in self.knots]
+        times, factors = [time for time, _ in self.knots], [factor for _, factor in self.knots]
         if self.knots and (times != sorted(times) or (times[0], times[-1]) != (0, 1)):
             raise ValueError(f"the knots lie at {times}, expected fractions of the run that rise from 0 to 1")
+        if not all(0 <= factor < math.inf for factor in factors):
+            raise ValueError(f"the knots have factors {factors}, expected finite numbers of at least 0")
 
     def rate(self, progress: float, epoch: float = 0.0) -> float:
         """The learning rate after a fraction `progress` of the run; epoch: the same in (fractional) epochs."""
@@ -133,7 +136,8 @@ SETUPS = {
     ),
     "seat": Setup(
         title="SEAT", citation="Wang, Wang, ICLR 2022", epochs=120, learning_rate=0.01, weight_decay=3.5e-3,
-        knots=((0, 1), (40 / 120, 1), (80 / 120, 0.1), (1, 0.01)), epsilon=0.031, standardised=False,
+        milestones=(), factors=(), knots=((0, 1), (40 / 120, 1), (80 / 120, 0.1), (1, 0.01)), epsilon=0.031,
+        standardised=False,
     ),
     "n-fgsm": Setup(
         title="N-FGSM", citation="de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez, Dokania, NeurIPS 2022", epochs=30,
@@ -141,7 +145,7 @@ SETUPS = {
     ),
     "nuat2": Setup(
         title="NuAT2", citation="Sriramanan, Addepalli, Baburaj, Babu, NeurIPS 2021", epochs=55, learning_rate=0.1,
-        knots=(
+        milestones=(), factors=(), knots=(
             (0, 0), (20 / 55, 1), (35 / 55, 0.25), (41 / 55, 0.25), (41 / 55, 0.025), (46 / 55, 0.025),
             (46 / 55, 0.0025), (1, 0.0025),
         ),
