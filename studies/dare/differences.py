@@ -141,7 +141,7 @@ def _take(flags, measure, rows):
 def attach(rows: list, folders: dict) -> list:
     """The rows, with "differences" added to each method and baseline whose flags exist.
 
-    Each is compared with every other row of its cell.
+    A method is compared with every other row of its cell, a baseline with those that are no method.
 
     rows: pooled (reporting.row)
     folders: (study, dataset, model, method) -> the folders of its flags-*.h5, one for each seed
@@ -154,7 +154,9 @@ def attach(rows: list, folders: dict) -> list:
         methods = [row["method"] for row in own if row["role"] in ROLES and row["method"] in flags]
         compared = []
         for row in (row for row in own if row["method"] in methods):
-            compared += differences(flags, references=tuple(flags), methods=[row["method"]])
+            others = [each["method"] for each in own if row["role"] == "method" or each["role"] != "method"]
+            references = tuple(name for name in others if name in flags)
+            compared += differences(flags, references=references, methods=[row["method"]])
         attached |= {(*cell, name): _as_json([each for each in compared if each.method == name]) for name in methods}
     keys = [(*_cell(row), row["method"]) for row in rows]
     return [
