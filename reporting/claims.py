@@ -73,19 +73,19 @@ class Effect:
         low, high = self.interval.low, self.interval.high
         if math.isinf(low) or math.isinf(high):
             return f"{self.what} {self._shown(self.interval.value)} (no interval)"
-        more = 0
-        while (
-            self.verdict != "undecided"
-            and more < 4
-            and self._shown(self.needed, True, more)
-            in (
-                self._shown(low, True, more),
-                self._shown(high, True, more),
-            )
-        ):
-            more += 1
+        more = self._more()
         ends = f"[{self._shown(low, True, more)}, {self._shown(high, True, more)}]"
         return f"{self.what} {self._shown(self.interval.value, more=more)} {ends}"
+
+    def _more(self):
+        """How many digits more tell both ends from what is needed, where there is a verdict: 4 at most."""
+        if self.verdict == "undecided":
+            return 0
+        for more in range(4):
+            ends = (self._shown(end, True, more) for end in (self.interval.low, self.interval.high))
+            if self._shown(self.needed, True, more) not in ends:
+                return more
+        return 4
 
     def _shown(self, value, plain=False, more=0):
         """The value in words. plain: without unit and plus sign; more: digits more, to tell it from another."""
