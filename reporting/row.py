@@ -210,6 +210,17 @@ def commits(rows: Sequence[Mapping]) -> list[str]:
     return _of_all_stages(rows, "commit")
 
 
+def made_at(rows: Sequence[Mapping]) -> dict[str, list[str]]:
+    """command -> the commits at which it ran for the rows; none where that is not known."""
+    ran = {}
+    for origin in (origin for row in rows for origin in origins(row)):
+        commits_of = origin.get("commits") or {}
+        stages = [(command, commits_of.get(name)) for name, command in (origin.get("commands") or {}).items()]
+        for command, commit in (*stages, (origin["command"], origin["commit"])):
+            ran.setdefault(command, {})[commit] = True
+    return {command: [commit for commit in by_commit if commit] for command, by_commit in ran.items()}
+
+
 def devices(rows: Sequence[Mapping]) -> list[str]:
     """The devices that made rows, of all seeds and stages, each once."""
     return _of_all_stages(rows, "device")

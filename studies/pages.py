@@ -86,7 +86,18 @@ def _made_by(rows, study):
     commands = result_row.commands(rows)
     others = [verdicts.words(name) for name in catalogue.STUDIES if name != study and _has(commands, name)]
     lines += [BESIDE.format(studies=" and ".join(others)), ""] if others else []
-    return [*lines, "```", *map(text.shown, commands), "```", "", "</details>", ""]
+    return [*lines, "```", *_with_commits(commands, result_row.made_at(rows)), "```", "", "</details>", ""]
+
+
+def _with_commits(commands, made_at):
+    """The commands, and where they ran at several commits a comment before those of each."""
+    several, before = len({commit for commits in made_at.values() for commit in commits}) > 1, None
+    for command in commands:
+        at = ", ".join(commit[:12] for commit in made_at.get(command, []))
+        if several and at and at != before:
+            yield f"# at {at}"
+        before = at
+        yield text.shown(command)
 
 
 def _has(commands, study):

@@ -254,6 +254,14 @@ def test_commands_are_in_an_order_in_which_they_can_be_run(synthetic):
     assert row.commands(rows) == [train, other, tune, test, attack]
 
 
+def test_a_command_names_the_commits_at_which_it_ran(synthetic):
+    one = synthetic.row(
+        "dare", "method", command="test 0", commit="b", commands={"train": "train 0"}, commits={"train": "a"}
+    )
+    two = one | {"commit": "c", "commits": None}
+    assert row.made_at([one, two]) == {"train 0": ["a"], "test 0": ["b", "c"]}
+
+
 def test_details_are_pooled_as_the_study_says(synthetic):
     first, second = (
         synthetic.whole(synthetic.row("a", "method", seeds=[seed], **details))
