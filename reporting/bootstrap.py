@@ -20,6 +20,12 @@ def none_seen(count: int, value: float = 0.0, *, confidence: float = 0.95) -> In
     return Interval(value, value - half, value + half)
 
 
+def signs(strata: Sequence[numpy.ndarray]) -> tuple[int, int]:
+    """(images of positive difference, images of negative difference). strata: as of paired_bootstrap."""
+    gained, lost = (sum(int((sign * stratum > 0).sum()) for stratum in strata) for sign in (1, -1))
+    return gained, lost
+
+
 def of_signs(gained: int, lost: int, size: float, *, confidence: float = 0.95) -> Interval:
     """The interval of a mean difference of which the signs alone are random, and exact: not only for many images.
 
@@ -66,7 +72,7 @@ def paired_bootstrap(
         return none_seen(sum(map(len, strata)), value, confidence=confidence)
     ends = map(float, numpy.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2]))
     interval = Interval(float(numpy.mean([stratum.mean() for stratum in strata])), *ends)
-    gained, lost = (sum(int((sign * stratum > 0).sum()) for stratum in strata) for sign in (1, -1))
+    gained, lost = signs(strata)
     if gained + lost >= EXACT:
         return interval
     size = float(numpy.mean([numpy.abs(stratum).mean() for stratum in strata]))

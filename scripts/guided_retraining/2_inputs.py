@@ -45,7 +45,7 @@ def make(arguments: argparse.Namespace, stage: run_directory.Stage) -> None:
     parts = {name: {} for name in ("images", "labels", "rows", "attack")}
     for place, (part, x, y, count) in enumerate(
         (
-            ("train", split.x_train, split.y_train, cell.attacked),
+            ("train", split.x_train, split.y_train, guided_cell.attacked(arguments, cell)),
             ("test", split.x_test, split.y_test, len(split.y_test)),
         )
     ):

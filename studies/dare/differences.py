@@ -117,6 +117,7 @@ def _difference(method, reference, measure, pairs):
             first.append(100 * own[repeat].mean())
             second.append(100 * beside.mean())
     interval, test_of_runs = bootstrap.paired_bootstrap(strata), statistics.signed_rank(first, second)
+    gained, lost = bootstrap.signs(strata)
     return Difference(
         method=method,
         reference=reference,
@@ -125,8 +126,8 @@ def _difference(method, reference, measure, pairs):
         low=round(100 * interval.low, 2),
         high=round(100 * interval.high, 2),
         n=sum(map(len, strata)),
-        gained=sum(int((stratum > 0).sum()) for stratum in strata),
-        lost=sum(int((stratum < 0).sum()) for stratum in strata),
+        gained=gained,
+        lost=lost,
         runs=tuple(round(float(a - b), 2) for a, b in zip(first, second, strict=True)),
         p=test_of_runs.p,
         why=test_of_runs.why,

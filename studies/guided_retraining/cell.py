@@ -84,16 +84,9 @@ def check(path: str | pathlib.Path, facts: dict, **expected: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """The output of 1_train.py.
-
-    split: grey images
-    attacked: number of training images to attack: as many as the test part has by the published shares
-    original: the original model's weights
-    identity: their SHA-256
-    """
+    """The output of 1_train.py. split: grey images; original: the original model's weights; identity: their SHA-256."""
 
     split: data.Split
-    attacked: int
     model: keras.Model
     original: list = dataclasses.field(repr=False)
     identity: str
@@ -129,9 +122,7 @@ def build(arguments: argparse.Namespace, split: data.Split) -> keras.Model:
 def load(arguments: argparse.Namespace) -> Cell:
     """The Cell of 1_train.py. Raises FileNotFoundError or ValueError if it is incomplete or of other images."""
     folder = run_directory.folder(arguments, "train")
-    trained_with = run_directory.record(folder)["arguments"]
-    settings = {name: trained_with.get(name) for name in ("images", "test_images", "gray", "epochs")}
-    whole = command.narrow(arguments, **settings)
+    whole = _as_trained(arguments)
     split = split_of(whole)
     model = build(whole, split)
     histories.load_weights(model, folder / "original.weights.h5")
@@ -139,8 +130,20 @@ def load(arguments: argparse.Namespace) -> Cell:
     record = run_directory.record(folder)
     if record["data"] != split.fingerprint or record["identity"] != identity:
         raise ValueError(f"{folder}: made from other images than these, or damaged: run 1_train.py with --overwrite")
-    by_share = split if whole.test_images is None else split_of(command.narrow(whole, test_images=None))
-    return Cell(split, len(by_share.y_test), model, model.get_weights(), identity, recipe_of(whole))
+    return Cell(split, model, model.get_weights(), identity, recipe_of(whole))
+
+
+def _as_trained(arguments):
+    """The arguments with those of 1_train.py that say which images and epochs it took."""
+    trained_with = run_directory.record(run_directory.folder(arguments, "train"))["arguments"]
+    settings = {name: trained_with.get(name) for name in ("images", "test_images", "gray", "epochs")}
+    return command.narrow(arguments, **settings)
+
+
+def attacked(arguments: argparse.Namespace, cell: Cell) -> int:
+    """How many training images are attacked: as many as the test part has by the published shares."""
+    whole = _as_trained(arguments)
+    return len((cell.split if whole.test_images is None else split_of(command.narrow(whole, test_images=None))).y_test)
 
 
 def inputs(arguments: argparse.Namespace, cell: Cell) -> Inputs:

@@ -14,7 +14,7 @@ from reporting.cell import cell_name
 from reporting.claims import Claim
 from studies.robust_training import paired, tables
 
-PLAIN, OURS, RIVAL, RANDOM = "rice", "history-at", "sat+ema", "history-at-random"
+PLAIN, OURS, RIVAL, RANDOM = "rice", paired.MINED, "sat+ema", f"{paired.MINED}-random"
 FALL = 3.0  # points lost after the best epoch from which robust overfitting is said to show
 RICE = "Rice, Wong, Kolter, ICML 2020"
 OWN = "ours: no paper tests it"
